@@ -1,0 +1,30 @@
+"""The bulletin: what an instance committed lately, kept in the store; the slow path between instances."""
+
+from dataclasses import dataclass, field
+
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Bulletin:
+    """One instance's bulletin.
+
+    Attributes:
+        beat: rises every 3 s; alive means that it changed, as seen on the observer's own monotonic clock.
+        mode: `ok`, or why this instance's fast path does not work (`redis`, `bus`, `split`).
+        heads: highest seq committed or published per conversation, of the last 60 s.
+        members: members' version per conversation changed in the last 60 s.
+        users: users whose list of conversations changed in the last 60 s.
+        receipts: `"conversation_id|user_id"` -> last read seq, of the last 60 s.
+        overflow: there was more than fits (5,000 entries): compare with the store instead.
+    """
+
+    instance_id: InstanceId
+    epoch: Epoch
+    beat: int
+    mode: str
+    heads: dict[ConversationId, Seq] = field(default_factory=dict)
+    members: dict[ConversationId, int] = field(default_factory=dict)
+    users: tuple[UserId, ...] = ()
+    receipts: dict[str, Seq] = field(default_factory=dict)
+    overflow: bool = False

@@ -1,0 +1,78 @@
+"""Conversations and who belongs to them."""
+
+from dataclasses import dataclass
+
+from holdfast.domain.ids import ConversationId, Seq, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class NewConversation:
+    """What creates a conversation.
+
+    Attributes:
+        members: distinct, the creator included, in the order given; the order is kept.
+        digest: fingerprint of the members given at creation, which makes a repeated creation the same one.
+        metadata_json: JSON object as text, or None.
+    """
+
+    conversation_id: ConversationId
+    members: tuple[UserId, ...]
+    created_by: UserId
+    created_at_ms: int
+    title: str | None
+    metadata_json: str | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastMessage:
+    """Preview for lists; a hint that lags by up to a second."""
+
+    seq: Seq
+    sender: UserId
+    body: str
+    sent_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation as stored.
+
+    Attributes:
+        members_version: rises with each change of members, in the same write.
+        revision: rises with each change of members, title or metadata.
+        last_seq: a hint, never above the tail.
+        last_active_at_ms: of the last message (a hint), or of the creation.
+    """
+
+    conversation_id: ConversationId
+    members: tuple[UserId, ...]
+    members_version: int
+    revision: int
+    title: str | None
+    metadata_json: str | None
+    created_by: UserId
+    created_at_ms: int
+    digest: str
+    last_seq: Seq
+    last_message: LastMessage | None
+    last_active_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A conversation as one of its members' list of conversations holds it: without the `members` array."""
+
+    conversation_id: ConversationId
+    members_version: int
+    revision: int
+    last_seq: Seq
+    last_active_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageKey:
+    """Where a page of conversations ended: strictly older activity follows, ids break ties (descending)."""
+
+    last_active_at_ms: int
+    conversation_id: ConversationId

@@ -1,0 +1,34 @@
+"""Who is connected where, as Redis holds it."""
+
+from dataclasses import dataclass
+
+from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRecord:
+    """One field of `connections:{user_id}`. It counts only while its instance's lease with that epoch lives."""
+
+    user_id: UserId
+    connection_id: ConnectionId
+    instance_id: InstanceId
+    epoch: Epoch
+    connected_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceLease:
+    """`instance:{instance_id}`, or its absence.
+
+    Attributes:
+        epoch: None when the lease is gone.
+        is_registered: all its local connections are in the registry.
+        state: its health state (`healthy`, `degraded`, `draining` …).
+        connections: how many it said it had at its last renewal.
+    """
+
+    instance_id: InstanceId
+    epoch: Epoch | None
+    is_registered: bool
+    state: str
+    connections: int

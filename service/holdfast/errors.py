@@ -1,0 +1,109 @@
+"""Every error that Holdfast raises on purpose, as one tree.
+
+HoldfastError
+├── CommandError            a command is refused; `protocol.codes` maps its code to HTTP status and close code
+│   ├── InvalidRequest      a field is missing, malformed or out of range
+│   ├── InvalidJson         the text is not JSON that we accept
+│   └── (all others are CommandError with their code)
+├── StoreError              the store's answer to one attempt
+│   ├── StoreConflict       definite: something exists already or a precondition failed; nothing was written
+│   ├── StoreRejected       definite: the content was refused; nothing was written and never will be
+│   ├── StoreDenied         definite: credentials, permissions or addresses are wrong; waiting does not help
+│   └── StoreUnavailable    ambiguous: it may or may not have been written
+│       └── StoreTimeout    the same, and the deadline ended the wait
+├── RedisUnavailable        Redis refused, reset or failed the call
+│   └── RedisTimeout        Redis did not answer within the deadline
+├── LeaseLost               this instance's lease is missing or belongs to another epoch
+├── WorldChanged            Redis was flushed, restarted empty or replaced since the last look
+└── ConfigurationError      a setting is wrong; its message is one line that names it
+"""
+
+
+class HoldfastError(Exception):
+    """Root of the tree."""
+
+
+class CommandError(HoldfastError):
+    """A command is refused.
+
+    Attributes:
+        code: one of `protocol.codes.ErrorCode`; decides HTTP status, close code and `retryable`.
+        detail: one sentence for the person who reads the client's log.
+        field: the offending field, where there is one.
+        outcome: of a send: `refused` (not stored and will not be) or `unknown` (send it again under the same id).
+        retry_after_ms: when trying again makes sense, where we know.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        field: str | None = None,
+        outcome: str | None = None,
+        retry_after_ms: int | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.outcome = outcome
+        self.retry_after_ms = retry_after_ms
+
+
+class InvalidRequest(CommandError):
+    """A field is missing, malformed or out of range; `field` names it."""
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__("invalid_request", detail, field=field)
+
+
+class InvalidJson(CommandError):
+    """The text is not JSON that we accept (syntax, NaN, lone surrogates, nesting)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("invalid_json", detail)
+
+
+class StoreError(HoldfastError):
+    """The store's answer to one attempt."""
+
+
+class StoreConflict(StoreError):
+    """Definite: a document exists already or a precondition failed. Nothing of the attempt was written."""
+
+
+class StoreRejected(StoreError):
+    """Definite: the content was refused. Nothing was written, and trying again gives the same answer."""
+
+
+class StoreDenied(StoreError):
+    """Definite: credentials, permissions or the address are wrong. A start ends with this; waiting does not help."""
+
+
+class StoreUnavailable(StoreError):
+    """Ambiguous: the attempt may have been written or may still be. Only reading tells."""
+
+
+class StoreTimeout(StoreUnavailable):
+    """Ambiguous, because the deadline ended the wait."""
+
+
+class RedisUnavailable(HoldfastError):
+    """Redis refused, reset or failed the call (an open circuit included)."""
+
+
+class RedisTimeout(RedisUnavailable):
+    """Redis did not answer within the deadline."""
+
+
+class LeaseLost(HoldfastError):
+    """This instance's lease is missing or carries another epoch: everything must be registered again under a new one."""
+
+
+class WorldChanged(HoldfastError):
+    """`registry:world` is gone or another one: Redis was flushed, restarted empty or replaced."""
+
+
+class ConfigurationError(HoldfastError):
+    """A setting is wrong. The message is one line that names it."""

@@ -1,0 +1,228 @@
+"""All configuration: frozen groups read from the environment, `HOLDFAST_REDIS__URL` style.
+
+Each default stands with its unit (in the name) and its reason. A wrong value, or a `HOLDFAST_*` variable that names no
+setting, raises `ConfigurationError` with one line that names it: a typing error must not become a silent default.
+"""
+
+import difflib
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from holdfast.errors import ConfigurationError
+
+_PREFIX = "HOLDFAST_"
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+def _redis_url(url: str) -> str:
+    if not re.match(r"(redis|rediss|unix|sentinel|sentinels)://", url):
+        raise ValueError("expected redis://, rediss://, unix://, sentinel:// or sentinels://")
+    return url
+
+
+def _store_url(url: str) -> str:
+    if not re.match(r"sqlite:///.+|firestore://[a-z0-9:.-]+(/[a-z0-9()-]+)?$", url):
+        raise ValueError("expected sqlite:///path or firestore://project[/database]")
+    return url
+
+
+def _secret_bytes(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < 32:
+        raise ValueError("an HS256 secret has at least 32 bytes (RFC 7518 §3.2)")
+    return secret
+
+
+HmacSecret = Annotated[SecretStr, AfterValidator(_secret_bytes)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RedisSettings(_Group):
+    """Where instances meet. Losing it costs latency only."""
+
+    url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    timeout_seconds: float = Field(0.5, gt=0, le=5)  # a healthy round trip is below 5 ms; acks must not wait for a hung Redis
+    pool_connections: int = Field(8, ge=1, le=100)  # commands are pipelined: few connections carry all
+
+
+class StoreSettings(_Group):
+    """Where messages live. No default: an instance that silently wrote elsewhere would be worse than one that does not start."""
+
+    url: Annotated[str, AfterValidator(_store_url)] | None = None
+    timeout_seconds: float = Field(2.0, gt=0, le=30)  # a send must have its answer within 3 s, whatever happens
+
+
+class AuthSettings(_Group):
+    """Whose tokens are believed: a shared secret (HS256) or a JWKS (RS256, ES256, EdDSA)."""
+
+    secret: HmacSecret | None = None
+    previous_secret: HmacSecret | None = None
+    jwks_url: str | None = None
+    issuer: str = "holdfast"
+    audience: str = "holdfast"
+    leeway_seconds: float = Field(10.0, ge=0, le=30)  # clocks of issuers differ by seconds; RFC 8725 wants it small
+
+
+class HttpSettings(_Group):
+    """Listeners and who may talk to them."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a container serves on all its addresses
+    port: int = Field(8000, ge=0, le=65535)
+    internal_port: int | None = Field(None, ge=0, le=65535)  # default: port + 1000
+    allowed_origins: CommaSeparated = ()
+    trusted_proxies: CommaSeparated = ()
+
+    @property
+    def effective_internal_port(self) -> int:
+        """Where metrics and probes are served."""
+        if self.internal_port is not None:
+            return self.internal_port
+        return self.port + 1000 if self.port else 0
+
+
+class PresenceSettings(_Group):
+    """When a user counts as gone."""
+
+    grace_seconds: float = Field(15.0, ge=0, le=300)  # a reconnect through a rolling restart takes less
+
+
+class DrainSettings(_Group):
+    """The ordered end of an instance."""
+
+    window_seconds: float = Field(60.0, ge=0, le=3600)  # closes are paced over it, so that others are not stormed
+    flush_seconds: float = Field(10.0, ge=0, le=300)
+
+
+class LimitSettings(_Group):
+    """What one client may do; announced in `welcome.limits`. A rate of 0 switches it off."""
+
+    body_bytes: int = Field(16_384, ge=1, le=262_144)
+    metadata_bytes: int = Field(4_096, ge=2, le=65_536)
+    frame_bytes: int = Field(131_072, ge=1_024, le=1_048_576)
+    cursors: int = Field(1_000, ge=1, le=10_000)
+    replay_messages: int = Field(500, ge=1, le=500)
+    replay_total: int = Field(2_000, ge=1, le=100_000)
+    page_size: int = Field(200, ge=1, le=500)
+    members: int = Field(1_000, ge=1, le=1_000)
+    conversations_per_user: int = Field(1_000, ge=1, le=5_000)
+    indicator_members: int = Field(100, ge=0, le=1_000)
+    sends_per_second: int = Field(50, ge=0)
+    sends_burst: int = Field(200, ge=1)
+    inflight_sends: int = Field(64, ge=1)
+    frames_per_second: int = Field(100, ge=0)
+    frames_burst: int = Field(400, ge=1)
+    connections_per_user: int = Field(32, ge=1)
+    connections: int = Field(20_000, ge=1)  # per instance; the file limit is the other bound
+    subscriptions: int = Field(10_000, ge=1)  # conversations with local members
+
+
+class LogSettings(_Group):
+    """One line per event on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Settings(BaseSettings):
+    """Everything one instance is told."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    instance_id: str = ""
+    redis: RedisSettings = RedisSettings()
+    store: StoreSettings = StoreSettings()
+    auth: AuthSettings = AuthSettings()
+    http: HttpSettings = HttpSettings()
+    presence: PresenceSettings = PresenceSettings()
+    drain: DrainSettings = DrainSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` passes: it reads the environment itself, to name what is wrong."""
+        return (init_settings,)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigurationError: one line that names the variable.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {"instance_id": environ.get("INSTANCE_ID") or _default_instance_id()}
+    for name, group, setting, value in _variables(environ):
+        group_values = values.setdefault(group, {})
+        if setting in group_values:
+            raise ConfigurationError(f"{name}: set twice, as a value and as a file")
+        group_values[setting] = value
+    if re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", values["instance_id"]) is None:
+        raise ConfigurationError("INSTANCE_ID: 1 to 128 of A-Z a-z 0-9 . _ -")
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = "__".join(str(part).upper() for part in first["loc"])
+        raise ConfigurationError(f"{_PREFIX}{path}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _default_instance_id() -> str:
+    host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()) or "instance"
+    return f"{host[:100]}-{secrets.token_hex(3)}"
+
+
+def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
+    """(variable, group, setting, value) of each `HOLDFAST_*`, `_FILE` twins read."""
+    known = _known_variables()
+    for name, value in sorted(environ.items()):
+        if not name.startswith(_PREFIX) or name in _FOREIGN or _SERVICE_LINK.search(name):
+            continue
+        if name in known:
+            yield name, *known[name], value
+        elif name.endswith("_FILE") and name.removesuffix("_FILE") in known:
+            yield name, *known[name.removesuffix("_FILE")], _read_secret_file(name, value)
+        else:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigurationError(f"{name}: no such setting{hint}")
+
+
+_FOREIGN = frozenset({"HOLDFAST_CLUSTER_DIR"})  # read by tools around us
+
+
+def _known_variables() -> dict[str, tuple[str, str]]:
+    return {
+        f"{_PREFIX}{group.upper()}__{setting.upper()}": (group, setting)
+        for group, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for setting in field.annotation.model_fields
+    }
+
+
+def _read_secret_file(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{name}: cannot read {path!r}: {error}") from None
