@@ -1,0 +1,116 @@
+"""Envelopes: what instances say to each other over the cluster bus, as JSON text that an operator reads with `MONITOR`.
+
+The header `v, kind, c, seq, generation` never changes: whoever meets an unknown `v` or `kind` still learns from it that
+conversation `c` has reached `seq`. Envelopes of another store's generation are dropped. Recipients come from membership,
+never from the envelope.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from holdfast.protocol.frames import ConversationEvent, MessageFrame, SeqNumber
+
+VERSION: Final = 1
+MAX_BYTES: Final = 8 * 1024 * 1024
+
+
+class Header(Struct, frozen=True, kw_only=True):
+    """What every envelope of every version starts with."""
+
+    v: int
+    kind: str
+    c: str = ""
+    seq: SeqNumber = 0
+    generation: str = ""
+
+
+class MessagesEnvelope(Header, frozen=True, kw_only=True):
+    """Messages up to `seq`, without a gap. `age_ms`: from the acceptance of the oldest to the publication, on one clock."""
+
+    instance: str
+    age_ms: int
+    messages: list[Raw]
+
+
+class ReceiptEnvelope(Header, frozen=True, kw_only=True):
+    """`user` has read up to `seq`."""
+
+    user: str
+    read_at: str
+
+
+class TypingEnvelope(Header, frozen=True, kw_only=True):
+    """`user` is typing, or stopped."""
+
+    user: str
+    active: bool
+
+
+class PresenceEnvelope(Header, frozen=True, kw_only=True):
+    """`user` came or went; `conversations`: all that are told, so that each connection hears it once."""
+
+    user: str
+    online: bool
+    version: int
+    last_seen_at: str | None
+    conversations: list[str]
+
+
+class ConversationEnvelope(Header, frozen=True, kw_only=True):
+    """A hint that conversation `c` changed: read it again. `user`: who was added or removed."""
+
+    event: ConversationEvent
+    by: str
+    user: str | None
+    members_version: int
+    revision: int
+
+
+class RevokedEnvelope(Header, frozen=True, kw_only=True):
+    """Tokens of `user` issued before `not_before` (Unix seconds) are refused from now on."""
+
+    user: str
+    not_before: int
+
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+_header = msgspec.json.Decoder(Header)
+_messages = msgspec.json.Decoder(MessagesEnvelope)
+_message = msgspec.json.Decoder(MessageFrame)
+_by_kind: Final[dict[str, msgspec.json.Decoder[Any]]] = {
+    "messages": _messages,
+    "receipt": msgspec.json.Decoder(ReceiptEnvelope),
+    "typing": msgspec.json.Decoder(TypingEnvelope),
+    "presence": msgspec.json.Decoder(PresenceEnvelope),
+    "conversation": msgspec.json.Decoder(ConversationEnvelope),
+    "revoked": msgspec.json.Decoder(RevokedEnvelope),
+}
+
+
+def decode(payload: bytes) -> Header | None:
+    """The envelope in its own type; a bare `Header` when only that is understood; None when it is no envelope at all."""
+    if len(payload) > MAX_BYTES:
+        return None
+    try:
+        header = _header.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    decoder = _by_kind.get(header.kind) if header.v == VERSION else None
+    if decoder is None:
+        return header
+    try:
+        envelope: Header = decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return envelope
+
+
+def decode_message(text: bytes | Raw) -> MessageFrame | None:
+    """One encoded `message` frame, strictly checked, or None: what is forwarded to clients is what we would have written."""
+    try:
+        return _message.decode(bytes(text))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
