@@ -1,0 +1,32 @@
+"""Token buckets: how often something may happen."""
+
+
+class TokenBucket:
+    """`rate` a second on average, `burst` at once. A rate of 0 means no limit.
+
+    It may run into debt: a refused attempt still costs, so that who keeps knocking stays refused, and who is deep in debt
+    can be told from who is merely eager.
+    """
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._at = now
+
+    def take(self, now: float) -> float:
+        """Take one token; return the debt in seconds until one would have been there, 0 when it was."""
+        rate = self._rate
+        if not rate:
+            return 0.0
+        tokens = min(self._burst, self._tokens + (now - self._at) * rate) - 1.0
+        self._at = now
+        self._tokens = max(tokens, -2.0 * self._burst)
+        return 0.0 if tokens >= 0 else -tokens / rate
+
+    @property
+    def is_deep_in_debt(self) -> bool:
+        """More than a whole burst was tried beyond what is allowed."""
+        return bool(self._rate) and self._tokens < -self._burst

@@ -1,0 +1,246 @@
+"""One batch of sends on its way into the store, until every send of it is settled or given up.
+
+An append creates what must not exist yet, so losing a race is harmless, and an uncertain one is settled by reading: whatever
+turns out to be stored, by whichever attempt, is answered and handed on like a fresh commit.
+"""
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfast.domain.ids import ConversationId, InstanceId, Seq
+from holdfast.domain.messages import Draft, Message, Settlement
+from holdfast.errors import CommandError, StoreConflict, StoreError, StoreRejected
+from holdfast.ports import Clock, MessageStore
+from holdfast.telemetry import Telemetry
+
+SETTLE_SECONDS: Final = 60.0  # how long an uncertain append is pursued; its dirty mark outlives even that
+_MAX_TAILS: Final = 10_000
+_RIVAL_SECONDS: Final = 5.0  # who committed that lately is likely to commit again
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The answer to a send. `is_duplicate`: it was stored before, by another attempt."""
+
+    message: Message
+    is_duplicate: bool
+
+
+OnSettled = Callable[[Settled | CommandError], None]
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """One send that waits for its answer, which it gets once."""
+
+    draft: Draft
+    accepted_at: float
+    on_settled: OnSettled | None
+    may_skip_membership: bool
+
+    def answer(self, result: Settled | CommandError) -> bool:
+        """Answer, unless that was done; whether it was done now."""
+        callback, self.on_settled = self.on_settled, None
+        if callback is None:
+            return False
+        callback(result)
+        return True
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """What one append carries, by key; equal keys are answered together.
+
+    Attributes:
+        was_sent: an attempt may have reached the store: a later failure leaves the outcome unknown.
+        is_certain: no attempt is in doubt; while one is, it may still land, and the dirty mark stays.
+    """
+
+    conversation_id: ConversationId
+    sends: dict[str, list[Waiting]]
+    dirty: str | None = None
+    was_sent: bool = False
+    is_certain: bool = True
+    stamps: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one append put, or a settlement found, in the store; ascending by seq.
+
+    Attributes:
+        dirty: the mark to remove once this is published, None where it has to stay or there is none.
+    """
+
+    conversation_id: ConversationId
+    messages: list[Message]
+    accepted_at: float
+    dirty: str | None
+
+
+class Appender:
+    """Appends batches. Lives in the loop; one batch per conversation at a time is its caller's duty."""
+
+    def __init__(self, store: MessageStore, clock: Clock, telemetry: Telemetry, on_commit: Callable[[Commit], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._telemetry = telemetry
+        self._on_commit = on_commit
+        self._tails: OrderedDict[ConversationId, Seq] = OrderedDict()
+        self._rivals: OrderedDict[ConversationId, dict[InstanceId, float]] = OrderedDict()
+        self._round_trip = 0.005
+
+    def note_tail(self, conversation_id: ConversationId, tail: Seq) -> None:
+        """Some path learned how far the conversation is. A wrong value costs one conflict, nothing else."""
+        self._tails[conversation_id] = max(tail, self._tails.get(conversation_id, 0))
+        self._tails.move_to_end(conversation_id)
+        if len(self._tails) > _MAX_TAILS:
+            self._tails.popitem(last=False)
+
+    def note_rival(self, conversation_id: ConversationId, instance_id: InstanceId) -> None:
+        """Another instance commits to the same conversation."""
+        self._rivals.setdefault(conversation_id, {})[instance_id] = self._clock.monotonic()
+        self._rivals.move_to_end(conversation_id)
+        if len(self._rivals) > _MAX_TAILS:
+            self._rivals.popitem(last=False)
+
+    async def run(self, batch: Batch) -> None:
+        """Append the batch; returns when each of its sends is answered, or given up after `SETTLE_SECONDS`."""
+        tail = self._tails.get(batch.conversation_id, 0)
+        give_up_at = self._clock.monotonic() + SETTLE_SECONDS
+        attempt, limit = 0, len(batch.sends)
+        while batch.sends:
+            error = await self._try(batch, tail, limit)
+            if isinstance(error, StoreRejected):
+                limit = self._isolate(batch, limit, error)
+            elif error is None:
+                tail = self._tails[batch.conversation_id]
+            else:
+                attempt += 1
+                settlement = await self._settle(batch, give_up_at)
+                if settlement is None:
+                    break
+                tail = settlement.tail
+                self._accept(batch, settlement)
+                _forget_answered(batch)
+                if batch.sends:
+                    await asyncio.sleep(self._pause(batch.conversation_id, error, attempt))
+        if batch.sends:
+            _log.error("gave up on an uncertain append", extra={"fields": {"conversation_id": batch.conversation_id}})
+            self.refuse_all(batch, unavailable("unknown"))
+
+    def refuse(self, waiting: Waiting, error: CommandError) -> None:
+        """Answer one send with an error."""
+        if waiting.answer(error):
+            elapsed = self._clock.monotonic() - waiting.accepted_at
+            self._telemetry.commit_latency.labels(error.outcome or "refused").observe(elapsed)
+
+    def refuse_all(self, batch: Batch, error: CommandError) -> None:
+        """Answer what is left of a batch with an error."""
+        for waiting in (waiting for same in batch.sends.values() for waiting in same):
+            self.refuse(waiting, error)
+        batch.sends = {}
+
+    async def _try(self, batch: Batch, tail: Seq, limit: int) -> StoreError | None:
+        """One append of up to `limit` sends; None when they are in."""
+        keys = list(batch.sends)[:limit]
+        drafts = [batch.sends[key][0].draft for key in keys]
+        sent_at_ms = self._clock.now_ms()
+        batch.stamps.add(sent_at_ms)
+        batch.was_sent = True
+        began = self._clock.monotonic()
+        try:
+            await self._store.append(batch.conversation_id, tail + 1, drafts, sent_at_ms)
+        except (StoreConflict, StoreRejected) as error:
+            return error
+        except StoreError as error:
+            batch.is_certain = False
+            return error
+        self._round_trip += 0.2 * (self._clock.monotonic() - began - self._round_trip)
+        messages = (_placed(batch.conversation_id, seq, draft, sent_at_ms) for seq, draft in enumerate(drafts, tail + 1))
+        self._hand_on(batch, zip(keys, messages, (draft.digest for draft in drafts), strict=True), is_fresh=True)
+        return None
+
+    def _isolate(self, batch: Batch, limit: int, error: StoreRejected) -> int:
+        """A definite refusal: find the culprit by going one by one, then refuse it. Returns the new limit."""
+        if min(limit, len(batch.sends)) > 1:
+            return 1
+        for waiting in batch.sends.pop(next(iter(batch.sends))):
+            self.refuse(waiting, CommandError("invalid_request", f"the store refused it: {error}"[:200], outcome="refused"))
+        return 1
+
+    async def _settle(self, batch: Batch, give_up_at: float) -> Settlement | None:
+        """What became of the batch, asked until the store answers; None when it is given up."""
+        pause = 0.05
+        while self._clock.monotonic() < give_up_at:
+            try:
+                return await self._store.settle(batch.conversation_id, list(batch.sends))
+            except StoreError:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+                pause = min(1.0, pause * 2)
+        return None
+
+    def _accept(self, batch: Batch, settlement: Settlement) -> None:
+        self.note_tail(batch.conversation_id, settlement.tail)
+        found = sorted(settlement.sends.items(), key=lambda item: item[1].message.seq)
+        if found:
+            self._hand_on(batch, ((key, send.message, send.digest) for key, send in found), is_fresh=False)
+
+    def _hand_on(self, batch: Batch, stored: Iterable[tuple[str, Message, str]], *, is_fresh: bool) -> None:
+        """Answer the senders, then hand the messages on: an ack waits for nobody."""
+        now = accepted_at = self._clock.monotonic()
+        messages = []
+        for key, message, digest in stored:
+            is_duplicate = not is_fresh and message.sent_at_ms not in batch.stamps
+            for position, waiting in enumerate(batch.sends.pop(key)):
+                if waiting.draft.digest != digest:
+                    self.refuse(waiting, conflict())
+                elif waiting.answer(Settled(message, is_duplicate or position > 0)):
+                    accepted_at = min(accepted_at, waiting.accepted_at)
+                    self._telemetry.commit_latency.labels("acknowledged").observe(now - waiting.accepted_at)
+            messages.append(message)
+        self.note_tail(batch.conversation_id, messages[-1].seq)
+        may_clear = batch.is_certain and not batch.sends
+        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, batch.dirty if may_clear else None))
+
+    def _pause(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> float:
+        """Seconds to wait before the next attempt.
+
+        After a foreign win about as many round trips as there are others: without that the p99 of a hot conversation
+        is three times as long.
+        """
+        if not isinstance(error, StoreConflict):
+            return min(1.0, 0.05 * 2.0**attempt) * random.uniform(0.5, 1.5)
+        self._telemetry.commit_conflicts.inc()
+        since = self._clock.monotonic() - _RIVAL_SECONDS
+        rivals = sum(1 for at in self._rivals.get(conversation_id, {}).values() if at > since)
+        return min(0.5, self._round_trip * max(1, rivals)) * random.uniform(0.25, 1.25)
+
+
+def unavailable(outcome: str) -> CommandError:
+    """The store did not answer in time; `outcome` says whether an attempt was made."""
+    detail = "the store did not answer; send it again under the same id"
+    return CommandError("store_unavailable", detail, outcome=outcome, retry_after_ms=1000)
+
+
+def conflict() -> CommandError:
+    """The key stands for other content."""
+    detail = "another message was sent under this client_message_id"
+    return CommandError("idempotency_conflict", detail, field="client_message_id", outcome="refused")
+
+
+def _placed(conversation_id: ConversationId, seq: Seq, draft: Draft, sent_at_ms: int) -> Message:
+    return Message(conversation_id, seq, draft.sender, draft.client_message_id, draft.body, draft.metadata_json, sent_at_ms)
+
+
+def _forget_answered(batch: Batch) -> None:
+    """Sends whose clients were told `unknown` are settled, not started again."""
+    for key in [key for key, same in batch.sends.items() if all(waiting.on_settled is None for waiting in same)]:
+        del batch.sends[key]

@@ -1,0 +1,152 @@
+"""Sends become messages: one append in flight per conversation, what arrives meanwhile is the next batch.
+
+The order of one connection's sends is the order of its lane. Every send is answered exactly once, within its deadline:
+with its place, with a refusal, or with `store_unavailable` and an outcome. The append outlives that answer (`append`).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.messages import Draft
+from holdfast.errors import CommandError, StoreError
+from holdfast.node.append import Appender, Batch, OnSettled, Waiting, conflict, unavailable
+from holdfast.ports import Clock, ClusterBus
+from holdfast.telemetry import Telemetry
+
+MAX_BATCH: Final = 200  # two documents each: a Firestore commit takes 500 writes
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024  # a Firestore request takes 10 MiB
+MAX_QUEUED: Final = 10_000
+SEND_DEADLINE_SECONDS: Final = 2.6  # every send has its answer within 3 s, the tick of `expire` included
+
+_log = logging.getLogger(__name__)
+
+Strangers = Callable[[ConversationId, Iterable[UserId]], Awaitable[set[UserId]]]
+"""Which of these users do not belong to the conversation; raises `StoreError` when that cannot be told."""
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """One conversation's sends."""
+
+    conversation_id: ConversationId
+    queue: deque[Waiting] = field(default_factory=deque)
+    batch: Batch | None = None
+
+
+class Committer:
+    """All lanes of one instance. Lives in the loop; `close` waits for what is under way."""
+
+    def __init__(
+        self,
+        appender: Appender,
+        bus: ClusterBus,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        strangers: Strangers,
+        dirty_prefix: Callable[[], str],
+    ) -> None:
+        self._appender = appender
+        self._bus = bus
+        self._clock = clock
+        self._telemetry = telemetry
+        self._strangers = strangers
+        self._dirty_prefix = dirty_prefix
+        self._lanes: dict[ConversationId, _Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._queued = 0
+        self._batches = 0
+
+    def submit(
+        self, conversation_id: ConversationId, draft: Draft, on_settled: OnSettled, *, may_skip_membership: bool = False
+    ) -> None:
+        """Queue one send; `on_settled` is called once, in the loop, possibly before this returns."""
+        if self._queued >= MAX_QUEUED:
+            on_settled(CommandError("overloaded", "too many sends are waiting", outcome="refused", retry_after_ms=1000))
+            return
+        self._queued += 1
+        lane = self._lanes.get(conversation_id)
+        if lane is None:
+            lane = self._lanes[conversation_id] = _Lane(conversation_id)
+            task = asyncio.create_task(self._run(lane))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        lane.queue.append(Waiting(draft, self._clock.monotonic(), on_settled, may_skip_membership))
+
+    def expire(self) -> None:
+        """Answer every send whose deadline has passed; to be called a few times a second."""
+        overdue = self._clock.monotonic() - SEND_DEADLINE_SECONDS
+        for lane in tuple(self._lanes.values()):
+            if lane.batch is not None:
+                error = unavailable("unknown" if lane.batch.was_sent else "refused")
+                for waiting in [w for same in lane.batch.sends.values() for w in same if w.accepted_at <= overdue]:
+                    self._appender.refuse(waiting, error)
+            while lane.queue and lane.queue[0].accepted_at <= overdue:
+                self._queued -= 1
+                self._appender.refuse(lane.queue.popleft(), unavailable("refused"))
+        self._telemetry.commit_queue.set(self._queued)
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Wait for what is under way, at most that long."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=timeout_seconds)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    async def _run(self, lane: _Lane) -> None:
+        try:
+            while lane.queue:
+                lane.batch = self._take(lane)
+                await self._commit(lane.batch)
+        finally:
+            self._queued -= len(lane.queue)
+            del self._lanes[lane.conversation_id]
+
+    async def _commit(self, batch: Batch) -> None:
+        try:
+            await self._refuse_strangers(batch)
+            if batch.sends:
+                await self._mark(batch)
+                await self._appender.run(batch)
+        except StoreError:
+            self._appender.refuse_all(batch, unavailable("refused"))
+        except Exception:  # noqa: BLE001 - a lane must not die with sends in it: whatever it is, they are answered
+            _log.exception("a batch failed")
+            outcome = "unknown" if batch.was_sent else "refused"
+            self._appender.refuse_all(batch, CommandError("internal_error", "this send failed", outcome=outcome))
+
+    def _take(self, lane: _Lane) -> Batch:
+        """The next batch. A batch holds each key once: two creates of one document are refused for ever."""
+        batch = Batch(lane.conversation_id, {})
+        size = 0
+        while lane.queue and len(batch.sends) < MAX_BATCH and size < MAX_BATCH_BYTES:
+            waiting = lane.queue.popleft()
+            self._queued -= 1
+            same = batch.sends.setdefault(waiting.draft.key, [])
+            if same and same[0].draft.digest != waiting.draft.digest:
+                self._appender.refuse(waiting, conflict())
+            else:
+                same.append(waiting)
+                size += 4 * len(waiting.draft.body) + len(waiting.draft.metadata_json or "")
+        return batch
+
+    async def _refuse_strangers(self, batch: Batch) -> None:
+        """Membership is checked once per batch, and fresh: the lane waits for it, so that order holds."""
+        senders = {same[0].draft.sender for same in batch.sends.values() if not same[0].may_skip_membership}
+        strangers = await self._strangers(batch.conversation_id, senders) if senders else set()
+        for key in [key for key, same in batch.sends.items() if same[0].draft.sender in strangers]:
+            for waiting in batch.sends.pop(key):
+                error = CommandError("conversation_not_found", "no such conversation", outcome="refused")
+                self._appender.refuse(waiting, error)
+
+    async def _mark(self, batch: Batch) -> None:
+        """From here until it is published, whoever finds the mark knows what this instance might leave undone."""
+        self._batches += 1
+        entry = f"{batch.conversation_id}|{self._dirty_prefix()}|{self._batches}"
+        batch.dirty = entry if await self._bus.mark_dirty(entry) else None
+        self._telemetry.commit_batch.observe(len(batch.sends))

@@ -1,0 +1,97 @@
+"""One accepted socket, as the rest of the instance sees it.
+
+`deliver` is where fan-out goes, and it says in which part of its life a connection is: nowhere before `hello`, into the
+backlog while it replays, straight to the socket when it is live, nowhere after its end. So a fan-out asks nobody anything.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from holdfast.domain.ids import ConnectionId, ConversationId, UserId
+from holdfast.ports import Transport
+
+MAX_BACKLOG_BYTES: Final = 512 * 1024  # like the socket's write limit: who replays slower than this reads too slowly
+
+
+def _nowhere(data: bytes) -> None:
+    """Before `hello` and after the end."""
+
+
+class Connection:
+    """Lives in the loop. Created by the socket's rim, ended by `end`."""
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_bytes",
+        "connected_at_ms",
+        "connection_id",
+        "conversations",
+        "deliver",
+        "expires_at",
+        "inflight_sends",
+        "is_admin",
+        "is_ended",
+        "is_ready",
+        "issued_at",
+        "transport",
+        "user_id",
+    )
+
+    def __init__(
+        self,
+        connection_id: ConnectionId,
+        user_id: UserId,
+        transport: Transport,
+        *,
+        is_admin: bool,
+        issued_at: int,
+        expires_at: int,
+        connected_at_ms: int,
+    ) -> None:
+        self.connection_id = connection_id
+        self.user_id = user_id
+        self.transport = transport
+        self.is_admin = is_admin
+        self.issued_at = issued_at
+        self.expires_at = expires_at
+        self.connected_at_ms = connected_at_ms
+        self.conversations: set[ConversationId] | None = None
+        self.deliver: Callable[[bytes], None] = _nowhere
+        self.inflight_sends = 0
+        self.is_ready = False
+        self.is_ended = False
+        self._backlog: list[bytes] | None = None
+        self._backlog_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Answer this client; the same way out as everything else."""
+        self.transport.write(data)
+
+    def hold_back(self) -> None:
+        """From now on what is fanned out waits until `go_live`."""
+        self._backlog = []
+        self._backlog_bytes = 0
+        self.deliver = self._keep
+
+    def go_live(self) -> None:
+        """Write what waited, and from now on straight to the socket."""
+        backlog, self._backlog = self._backlog or [], None
+        self.deliver = self.transport.write
+        if backlog:
+            self.transport.write(b"".join(backlog))
+
+    def end(self) -> None:
+        """Nothing is delivered any more."""
+        self.is_ended = True
+        self.deliver = _nowhere
+        self._backlog = None
+
+    @property
+    def is_behind(self) -> bool:
+        """It was given more than it may keep while replaying."""
+        return self._backlog_bytes > MAX_BACKLOG_BYTES
+
+    def _keep(self, data: bytes) -> None:
+        self._backlog_bytes += len(data)
+        if self._backlog is not None and not self.is_behind:
+            self._backlog.append(data)

@@ -1,0 +1,109 @@
+"""What this instance knows about conversations, and for how long it may believe it.
+
+A cached conversation is believed while its channel is subscribed and the bus is live, or for 2 s; a hint of a newer revision
+ends that at once. Misses are never cached. One read of a conversation is under way at most.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.domain.conversations import Conversation
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.ports import Clock, ClusterBus, MessageStore
+
+MAX_CACHED: Final = 10_000
+_READS_FOR_A_HINT: Final = 3
+UNPROVEN_SECONDS: Final = 2.0  # how long a membership is believed when nobody would tell us that it changed
+
+
+@dataclass(slots=True)
+class _Entry:
+    conversation: Conversation
+    read_at: float
+
+
+class Conversations:
+    """A bounded cache in front of the store. Lives in the loop."""
+
+    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._entries: OrderedDict[ConversationId, _Entry] = OrderedDict()
+        self._hinted: OrderedDict[ConversationId, int] = OrderedDict()
+        self._reads: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
+
+    def cached(self, conversation_id: ConversationId) -> Conversation | None:
+        """The conversation if it may be believed now, without a read."""
+        entry = self._entries.get(conversation_id)
+        if entry is None or entry.conversation.revision < self._hinted.get(conversation_id, 0):
+            return None
+        if self._clock.monotonic() - entry.read_at <= UNPROVEN_SECONDS:
+            return entry.conversation
+        if self._bus.is_live and f"conversation:{conversation_id}" in self._bus.channels:
+            return entry.conversation
+        return None
+
+    async def get(self, conversation_id: ConversationId) -> Conversation | None:
+        """The conversation, read when the cache may not be believed.
+
+        Raises:
+            StoreUnavailable: it has to be read and cannot.
+        """
+        return self.cached(conversation_id) or await self.read(conversation_id)
+
+    async def read(self, conversation_id: ConversationId) -> Conversation | None:
+        """The conversation as the store has it now.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        for _ in range(_READS_FOR_A_HINT):  # a read that began before the hinted change may not have seen it
+            conversation = await self._shared_read(conversation_id)
+            if conversation is None or conversation.revision >= self._hinted.get(conversation_id, 0):
+                return conversation
+        self._hinted.pop(conversation_id, None)  # nobody ever wrote that revision
+        return conversation
+
+    def keep(self, conversation: Conversation) -> None:
+        """Remember what somebody read or wrote just now."""
+        known = self._entries.get(conversation.conversation_id)
+        if known is None or known.conversation.revision <= conversation.revision:
+            self._entries[conversation.conversation_id] = _Entry(conversation, self._clock.monotonic())
+            self._entries.move_to_end(conversation.conversation_id)
+        while len(self._entries) > MAX_CACHED:
+            self._entries.popitem(last=False)
+
+    def hint(self, conversation_id: ConversationId, revision: int) -> None:
+        """Somebody says that the conversation has reached `revision`: what is older is not believed any more."""
+        self._hinted[conversation_id] = max(self._hinted.get(conversation_id, 0), revision)
+        self._hinted.move_to_end(conversation_id)
+        while len(self._hinted) > MAX_CACHED:
+            self._hinted.popitem(last=False)
+
+    def doubt(self) -> None:
+        """Envelopes may have been missed: read everything again before it is believed."""
+        self._entries.clear()
+
+    async def is_member(self, conversation_id: ConversationId, user_id: UserId) -> bool:
+        """Whether the user belongs to it, as far as it may be believed now."""
+        conversation = await self.get(conversation_id)
+        return conversation is not None and user_id in conversation.members
+
+    async def _shared_read(self, conversation_id: ConversationId) -> Conversation | None:
+        task = self._reads.get(conversation_id)
+        if task is None:
+            task = asyncio.create_task(self._read(conversation_id))
+            self._reads[conversation_id] = task
+            task.add_done_callback(lambda _: self._reads.pop(conversation_id, None))
+        return await asyncio.shield(task)
+
+    async def _read(self, conversation_id: ConversationId) -> Conversation | None:
+        conversation = await self._store.read_conversation(conversation_id)
+        if conversation is None:
+            self._entries.pop(conversation_id, None)
+        else:
+            self.keep(conversation)
+        return conversation

@@ -1,0 +1,46 @@
+"""A message on its way to sockets: encoded once, header included, whoever it goes to."""
+
+from dataclasses import dataclass
+
+from msgspec import UNSET, Raw
+
+from holdfast.domain.ids import Seq, UserId, message_id
+from holdfast.domain.messages import Message
+from holdfast.protocol import frames
+from holdfast.protocol.jsontext import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message, encoded.
+
+    Attributes:
+        text: the `message` frame as JSON, as it also goes into envelopes and `recent`.
+        path: how it came here: local, bus, gap_fill or poll.
+        accepted_at: monotonic seconds of its acceptance, as well as this instance knows.
+    """
+
+    seq: Seq
+    sender: UserId
+    text: bytes
+    path: str
+    accepted_at: float
+
+
+def message_frame(message: Message) -> frames.MessageFrame:
+    """A stored message as clients see it."""
+    return frames.MessageFrame(
+        conversation_id=message.conversation_id,
+        seq=message.seq,
+        message_id=message_id(message.seq),
+        sender=message.sender,
+        body=message.body,
+        client_message_id=message.client_message_id,
+        sent_at=rfc3339(message.sent_at_ms),
+        metadata=UNSET if message.metadata_json is None else Raw(message.metadata_json.encode()),
+    )
+
+
+def outgoing(message: Message, path: str, accepted_at: float) -> Outgoing:
+    """Encode a stored message, once."""
+    return Outgoing(message.seq, message.sender, frames.encode(message_frame(message)), path, accepted_at)
