@@ -1,0 +1,78 @@
+# The commands of this checkout. Everything runs from .venv, built from locks/dev.txt.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help install run test lint style types architecture bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# The interpreter of .venv: PYTHON=… or the first of these that runs, is new enough and has what we need.
+# A name on the PATH is not enough: version managers leave names there that only print an error.
+PYTHON ?=
+CANDIDATES := python3.13 python3.12 python3.11 python3
+USABLE := import sys, ensurepip, sqlite3, ssl, venv; sys.exit(sys.version_info < (3, 11))
+ARGS ?=
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=/path/to/python3 chooses the interpreter (3.11 or later); ARGS='…' goes to holdfast, pytest or the bench."
+
+install: $(STAMP) ## build .venv from the locks, with the holdfast command in it; nothing to do when up to date
+
+$(STAMP): pyproject.toml locks/dev.txt
+	@python=; \
+	for name in $(or $(PYTHON),$(CANDIDATES)); do \
+	  if "$$name" -c '$(USABLE)' >/dev/null 2>&1; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "No usable Python among: $(or $(PYTHON),$(CANDIDATES)). Holdfast needs Python 3.11 or later with its venv module" >&2; \
+	  echo "(on Debian: apt-get install python3-venv), or name one: make install PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	if ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || [ -n "$(PYTHON)" ]; then \
+	  echo "Creating $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing what locks/dev.txt names (a minute or so the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: install ## a whole cluster on this machine: Redis, a store, two instances, and the chat page on port 8000
+	@exec $(BIN)/holdfast up $(ARGS)
+
+test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: style types architecture ## the three below
+
+style: install ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## mypy, strict
+	$(BIN)/mypy
+
+architecture: install ## import-linter: which way imports may point
+	$(BIN)/lint-imports --no-logo
+
+bench: install ## measure this machine; ARGS are the bench's own
+	@exec $(BIN)/holdfast bench $(ARGS)
+
+# One resolution for all of CPython 3.11 to 3.13: versions and hashes, no address of any registry. ARGS=--upgrade renews all.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
+
+lock: install ## write locks/ again after a change of pyproject.toml; ARGS=--upgrade for newer versions
+	$(LOCK) pyproject.toml --extra embedded --group dev --output-file locks/dev.txt
+	$(LOCK) pyproject.toml --constraints locks/dev.txt --output-file locks/runtime.txt
+	$(LOCK) --group build --constraints locks/dev.txt --output-file locks/build.txt
+
+clean: ## remove .venv and all caches; .data (what holdfast up keeps) stays
+	rm -rf $(VENV) build dist reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.data/*' -prune -exec rm -rf {} +
