@@ -238,7 +238,7 @@ class ClusterBus(Protocol):
 
     @property
     def is_live(self) -> bool:
-        """An echo came back within the last 1.5 s and everything wanted is subscribed."""
+        """An echo came back within the last 1.5 s, and nothing wanted has been unconfirmed for more than a second."""
         ...
 
     @property
@@ -273,6 +273,13 @@ class ClusterBus(Protocol):
         """Want them no more."""
         ...
 
+    def record_channels(self) -> None:
+        """Make `subscriptions:{instance_id}` equal to the channels subscribed now; call it after each `acquire`.
+
+        Between such calls the bus keeps the SET in step by itself, `user:` entries excepted (registration owns those).
+        """
+        ...
+
     def publish(self, channel: str, envelope: bytes) -> None:
         """Queue one envelope; sent with everything else of this moment in one round trip.
 
@@ -301,7 +308,14 @@ class ClusterBus(Protocol):
         ...
 
     def clear_dirty(self, entry: str) -> None:
-        """Remove one's own mark."""
+        """Remove a mark: one's own, or one whose owner is dead."""
+        ...
+
+    async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
+        """Up to `limit` entries marked longer ago than that, by Redis's clock, oldest first; empty without Redis.
+
+        Atomic: what one instance gets, nobody gets for the next `hold_seconds`. The entries stay until `clear_dirty`.
+        """
         ...
 
     async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
@@ -344,10 +358,6 @@ class ConnectionRegistry(Protocol):
 
     async def set_registered(self) -> None:
         """All local connections are in: others may believe our silence about a user."""
-        ...
-
-    async def update_channels(self, added: Iterable[str], removed: Iterable[str]) -> None:
-        """Keep `subscriptions:{instance_id}` equal to the bus's channels, those of users excepted (registration owns them)."""
         ...
 
     async def refresh(self, user_ids: Sequence[UserId]) -> None:

@@ -1,0 +1,105 @@
+"""Where Redis is: a URL turned into redis-py's connections, Sentinel's answer asked anew at each connection.
+
+Forms: `redis://`, `rediss://` (TLS), `unix://`, and `sentinel://host:port,host:port/service/db` (`sentinels://` for TLS to
+both). A user and password in a Sentinel URL are those of the Sentinels; Redis's own password is `settings.password`.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+
+from holdfast.errors import ConfigurationError
+from holdfast.settings import RedisSettings
+
+_SENTINEL_PORT = 26379
+_ALLOWED_OPTIONS = {"host", "port", "db", "path", "username", "password", "connection_class"}
+
+Locate = Callable[[], Awaitable[tuple[str, int]]]
+
+
+class PrimaryConnection(Connection):
+    """A connection to whichever node is the primary at the moment it connects."""
+
+    def __init__(self, *, locate: Locate, **options: Any) -> None:
+        """`locate` answers with the primary's host and port."""
+        self._locate = locate
+        super().__init__(**options)
+
+    async def _connect(self) -> None:
+        self.host, self.port = await self._locate()
+        await super()._connect()  # type: ignore[no-untyped-call]  # redis-py left it without annotations
+
+
+class PrimaryTlsConnection(PrimaryConnection, SSLConnection):
+    """The same over TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """How to connect. `sentinel` is closed by whoever resolved the address; None without Sentinel."""
+
+    connection_class: type[AbstractConnection]
+    options: dict[str, Any]
+    sentinel: Sentinel | None = None
+
+
+def resolve(settings: RedisSettings) -> Address:
+    """Read the settings; connects to nothing.
+
+    Raises:
+        ConfigurationError: the URL cannot be understood.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": settings.timeout_seconds,
+        "socket_connect_timeout": settings.timeout_seconds,
+        "retry": Retry(NoBackoff(), 0),  # redis-py's own would duplicate PUBLISH when a reply is lost
+        "protocol": 2,  # replies of one shape on every version, and no push frames between them
+        "driver_info": None,  # CLIENT SETINFO is not in 6.2
+    }
+    is_tls = settings.url.startswith(("rediss:", "sentinels:"))
+    if is_tls and settings.ca_file is not None:
+        options["ssl_ca_certs"] = str(settings.ca_file)
+    if settings.url.startswith("sentinel"):
+        return _with_sentinel(settings, options, is_tls=is_tls)
+    try:
+        parsed: dict[str, Any] = dict(parse_url(settings.url))
+    except ValueError as error:
+        raise ConfigurationError(f"HOLDFAST_REDIS__URL: {error}") from None
+    if unknown := set(parsed) - _ALLOWED_OPTIONS:
+        raise ConfigurationError(f"HOLDFAST_REDIS__URL: {min(unknown)} is not an option here")
+    connection_class: type[AbstractConnection] = parsed.pop("connection_class", Connection)
+    return Address(connection_class, options | parsed | _password(settings))
+
+
+def _password(settings: RedisSettings) -> dict[str, Any]:
+    return {} if settings.password is None else {"password": settings.password.get_secret_value()}
+
+
+def _with_sentinel(settings: RedisSettings, options: dict[str, Any], *, is_tls: bool) -> Address:
+    parts = urlsplit(settings.url)
+    userinfo, _, hosts = parts.netloc.rpartition("@")
+    service, _, database = parts.path.strip("/").partition("/")
+    try:
+        nodes = [(host, int(port or _SENTINEL_PORT)) for host, _, port in (node.partition(":") for node in hosts.split(","))]
+        db = int(database or 0)
+    except ValueError:
+        nodes, db = [], 0
+    if not service or not nodes or not all(host for host, _ in nodes):
+        raise ConfigurationError("HOLDFAST_REDIS__URL: expected sentinel://host:port,host:port/service/db")
+    user, _, password = userinfo.partition(":")
+    credentials = {"username": unquote(user) or None, "password": unquote(password) or None} if userinfo else {}
+    sentinel_options = options | credentials | ({"ssl": True} if is_tls else {})
+    sentinel = Sentinel(nodes, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]  # redis-py left it so
+
+    async def locate() -> tuple[str, int]:
+        host, port = await sentinel.discover_master(service)
+        return str(host), int(port)
+
+    connection_class = PrimaryTlsConnection if is_tls else PrimaryConnection
+    return Address(connection_class, options | {"db": db, "locate": locate} | _password(settings), sentinel)

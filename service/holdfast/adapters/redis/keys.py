@@ -1,0 +1,55 @@
+"""Every key and channel that Holdfast uses in Redis, in one place; an operator reads these names with `redis-cli`.
+
+Ids have been checked against the id alphabet before they come here, so no id can name another key or channel.
+"""
+
+from typing import Final
+
+from holdfast.domain.ids import ConversationId, InstanceId, UserId
+
+WORLD: Final = "registry:world"
+"""A random id; another one, or none, means that this Redis is not the one it was."""
+
+INSTANCES: Final = "instances"
+"""SET of the ids of instances that have, or had, a lease."""
+
+DIRTY: Final = "dirty"
+"""ZSET of what was committed and is not yet published, by Redis's time in milliseconds."""
+
+LEASE_PREFIX: Final = "instance:"
+USER_PREFIX: Final = "user:"
+
+
+def connections(user_id: UserId) -> str:
+    """HASH connection_id -> JSON `{instance_id, epoch, connected_at}`."""
+    return f"connections:{user_id}"
+
+
+def subscriptions(instance_id: InstanceId) -> str:
+    """SET of the channels that the instance is subscribed to."""
+    return f"subscriptions:{instance_id}"
+
+
+def lease(instance_id: InstanceId) -> str:
+    """HASH with a TTL: `epoch`, `registered`, `state`, `connections`."""
+    return f"{LEASE_PREFIX}{instance_id}"
+
+
+def recent(conversation_id: ConversationId) -> str:
+    """ZSET of encoded messages by seq."""
+    return f"recent:{conversation_id}"
+
+
+def conversation_channel(conversation_id: ConversationId) -> str:
+    """Where envelopes of a conversation are published."""
+    return f"conversation:{conversation_id}"
+
+
+def user_channel(user_id: UserId) -> str:
+    """Where envelopes for one user are published."""
+    return f"{USER_PREFIX}{user_id}"
+
+
+def control_channel(instance_id: InstanceId) -> str:
+    """Where one instance is spoken to, and hears its own echo."""
+    return f"control:{instance_id}"

@@ -1,0 +1,150 @@
+"""The commands side: a bounded pool of connections behind one circuit breaker.
+
+Invariants: no call waits longer than `timeout_seconds` (a reconnection included); nothing is retried but what Redis
+definitely did not do (NOSCRIPT, READONLY); every outcome is told to the `DependencyWatch`; redis-py's exceptions end here.
+After a failure calls fail at once until one probe succeeds.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisPyTimeoutError
+
+from holdfast.adapters.redis.address import resolve
+from holdfast.adapters.redis.circuit import Circuit
+from holdfast.adapters.redis.scripts import Argument, Script
+from holdfast.adapters.redis.wire import Wire
+from holdfast.domain.ids import InstanceId
+from holdfast.errors import RedisTimeout, RedisUnavailable
+from holdfast.ports import DependencyWatch
+from holdfast.settings import RedisSettings
+
+_HANDSHAKE_ROUND_TRIPS = 4  # Sentinel, TLS, AUTH, SELECT, each bounded by the timeout; together no longer than this
+
+
+class RedisLink:
+    """What registry and bus share. Used from one event loop; closed by whoever built it, after them."""
+
+    def __init__(self, settings: RedisSettings, instance_id: InstanceId, watch: DependencyWatch | None = None) -> None:
+        """Connects to nothing yet.
+
+        Raises:
+            ConfigurationError: the URL cannot be understood.
+        """
+        self.timeout_seconds = settings.timeout_seconds
+        self.circuit = Circuit()
+        self._watch = watch
+        self._name = f"holdfast:{instance_id}"
+        self._address = resolve(settings)
+        pool = BlockingConnectionPool(
+            max_connections=settings.pool_connections,
+            timeout=settings.timeout_seconds,
+            connection_class=self._address.connection_class,
+            client_name=self._name,
+            **self._address.options,
+        )
+        self._pool = pool
+        self._client: Redis = Redis(connection_pool=pool)
+
+    async def close(self) -> None:
+        """Release all connections. Calls under way end with `RedisUnavailable`."""
+        await self._pool.disconnect()
+        if self._address.sentinel is not None:
+            await self._address.sentinel.aclose()
+
+    async def call(self, *command: Argument) -> Any:
+        """Run one command.
+
+        Raises:
+            RedisUnavailable: refused, reset, failed, or the circuit is open.
+            RedisTimeout: no answer within the timeout.
+        """
+        async with self.attempt():
+            return await self._execute(command)
+
+    async def run(self, script: Script, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
+        """Run one script, teaching it to a Redis that does not know it. Raises like `call`."""
+        async with self.attempt():
+            try:
+                return await self._execute(script.by_hash(keys, arguments))
+            except NoScriptError:
+                return await self._execute(script.by_source(keys, arguments))
+
+    @asynccontextmanager
+    async def attempt(self, timeout_seconds: float | None = None) -> AsyncIterator[None]:
+        """One contact with Redis: circuit, deadline, translation of errors, report.
+
+        Raises:
+            RedisUnavailable: see `call`.
+        """
+        began = time.monotonic()
+        if not self.circuit.admit(began):
+            raise RedisUnavailable("Redis is away; not tried again yet")
+        try:
+            async with asyncio.timeout(timeout_seconds or self.timeout_seconds):
+                yield
+        except (TimeoutError, RedisPyTimeoutError) as error:
+            self._failed("no answer in time", is_timeout=True)
+            raise RedisTimeout("Redis did not answer in time") from error
+        except ResponseError as error:
+            # An answer, though a refusal (OOM, MISCONF, NOPERM): Redis is reachable, the circuit stays closed.
+            self.circuit.succeeded()
+            self.report_refusal(str(error))
+            raise RedisUnavailable(f"Redis refused: {error}") from error
+        except (RedisError, OSError) as error:
+            self._failed(str(error) or type(error).__name__, is_timeout=False)
+            raise RedisUnavailable(f"Redis failed: {error}") from error
+        except RedisUnavailable as error:
+            self._failed(str(error), is_timeout=isinstance(error, RedisTimeout))
+            raise
+        self.circuit.succeeded()
+        if self._watch is not None:
+            self._watch.succeeded(time.monotonic() - began)
+
+    def report_refusal(self, reason: str) -> None:
+        """Redis answered a command with an error."""
+        if self._watch is not None:
+            self._watch.failed(reason, is_timeout=False)
+
+    async def open_wire(self, purpose: str) -> Wire:
+        """A dedicated connection beside the pool; `purpose` shows in `CLIENT LIST`.
+
+        It asks no circuit: the supervised loops that call this have their own pace.
+
+        Raises:
+            RedisUnavailable: no connection, or its handshake failed.
+        """
+        connection = self._address.connection_class(client_name=f"{self._name}:{purpose}", **self._address.options)
+        try:
+            async with asyncio.timeout(self.timeout_seconds * _HANDSHAKE_ROUND_TRIPS):
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left it without annotations
+                return Wire(connection)
+        except (TimeoutError, RedisPyTimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            raise RedisTimeout("no connection in time") from error
+        except (RedisError, OSError) as error:
+            await connection.disconnect(nowait=True)
+            raise RedisUnavailable(f"no connection: {error}") from error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+
+    async def _execute(self, command: tuple[Argument, ...]) -> Any:
+        try:
+            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py left it so
+        except ResponseError as error:
+            if "READONLY" not in str(error):  # 6.2 wraps it in a script's error text, so the class does not tell
+                raise
+            # A demoted primary answers this for ever; a new connection asks Sentinel again. It did nothing, so once more.
+            await self._pool.disconnect(inuse_connections=False)
+            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py left it so
+
+    def _failed(self, reason: str, *, is_timeout: bool) -> None:
+        self.circuit.failed(time.monotonic())
+        if self._watch is not None:
+            self._watch.failed(reason, is_timeout=is_timeout)

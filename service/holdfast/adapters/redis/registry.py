@@ -1,0 +1,220 @@
+"""The registry: who is connected where, as keys that an operator reads with `redis-cli`.
+
+Every step is one script that looks at `registry:world` and at this instance's lease before it writes. What spans many users
+is cut into scripts of 500 records (100 users when reaping) that may be repeated and may stop anywhere: `subscriptions:` of
+the instance keeps the index of what is left until it is done.
+"""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from holdfast.adapters.redis import keys, scripts
+from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.scripts import Argument, Script
+from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
+from holdfast.domain.registry import ConnectionRecord, InstanceLease
+from holdfast.errors import LeaseLost, RedisUnavailable, WorldChanged
+
+_LEASE_MS: Final = 12_000  # four renewals of 3 s; longer would leave the dead online for longer
+_REGISTRATION_TTL_MS: Final = 3_600_000  # renewed every 15 minutes: what nobody renews does not stay for ever
+_CHUNK: Final = 500  # records per script: about 3 ms of Redis's time
+_REAP_CHUNK: Final = 100  # users per script: each costs reading all of that user's connections
+_SCAN_COUNT: Final = 1000
+
+_T = TypeVar("_T")
+
+
+class RedisRegistry:
+    """Implements `ports.ConnectionRegistry`. Used from one event loop; owns no connection (the link's owner closes it)."""
+
+    def __init__(self, link: RedisLink, instance_id: InstanceId) -> None:
+        """Reaches Redis first in `acquire`."""
+        self._link = link
+        self._instance_id = instance_id
+        self._lease = keys.lease(instance_id)
+        self._subscriptions = keys.subscriptions(instance_id)
+        self._world = ""
+        self._epoch = Epoch("")
+        self._newest_epoch = Epoch("")  # also of a lease that was lost: the next one is larger
+
+    # --- the lease ----------------------------------------------------------------------------------------------------
+
+    async def acquire(self, state: str) -> Epoch:
+        """See `ConnectionRegistry.acquire`. Epochs compare as text: the newer start is the larger one."""
+        self._epoch, self._world = Epoch(""), ""
+        answer = await self._link.run(
+            scripts.ACQUIRE,
+            (keys.WORLD, self._lease, keys.INSTANCES),
+            (self._instance_id, state, _LEASE_MS, secrets.token_hex(16), secrets.token_hex(4), self._newest_epoch),
+        )
+        world, epoch = answer[2].decode(), Epoch(answer[1].decode())
+        self._newest_epoch = epoch
+        await self._reap(world, self._instance_id, epoch)
+        self._world, self._epoch = world, epoch
+        return epoch
+
+    async def renew(self, state: str, connections: int) -> None:
+        """See `ConnectionRegistry.renew`."""
+        await self._owned(scripts.RENEW, (keys.INSTANCES,), (self._instance_id, state, connections, _LEASE_MS))
+
+    async def set_registered(self) -> None:
+        """See `ConnectionRegistry.set_registered`."""
+        await self._owned(scripts.SET_REGISTERED, (), ())
+
+    async def release(self) -> None:
+        """See `ConnectionRegistry.release`."""
+        if not self._epoch:
+            return
+        try:
+            await self._owned(scripts.RELEASE, (), ())
+        except (LeaseLost, WorldChanged):
+            return
+        finally:
+            self._epoch = Epoch("")
+        # The lease goes first: from then on nobody counts what is left, and whoever is interrupted leaves it to a reaper.
+        await self._reap(self._world, self._instance_id, Epoch(""))
+
+    # --- connections --------------------------------------------------------------------------------------------------
+
+    async def register(self, records: Sequence[ConnectionRecord]) -> dict[UserId, int]:
+        """See `ConnectionRegistry.register`. A record of another epoch is `LeaseLost`: it was made under a lease that is over."""
+        counts: dict[UserId, int] = {}
+        for chunk in _chunks(records, _CHUNK):
+            if not self._epoch or any(record.epoch != self._epoch for record in chunk):
+                raise LeaseLost("the records belong to another epoch")
+            arguments: list[Argument] = [_REGISTRATION_TTL_MS]
+            for record in chunk:
+                arguments += (keys.user_channel(record.user_id), record.connection_id, self._encode(record))
+            connections = tuple(keys.connections(record.user_id) for record in chunk)
+            answer = await self._owned(scripts.REGISTER, (self._subscriptions, *connections), tuple(arguments))
+            counts.update((record.user_id, count) for record, count in zip(chunk, answer, strict=True))
+        return counts
+
+    async def unregister(self, user_id: UserId, connection_id: ConnectionId) -> None:
+        """See `ConnectionRegistry.unregister`."""
+        await self._owned(
+            scripts.UNREGISTER,
+            (self._subscriptions, keys.connections(user_id)),
+            (self._instance_id, connection_id, keys.user_channel(user_id)),
+        )
+
+    async def refresh(self, user_ids: Sequence[UserId]) -> None:
+        """See `ConnectionRegistry.refresh`."""
+        for chunk in _chunks(user_ids, _CHUNK):
+            connections = tuple(keys.connections(user_id) for user_id in chunk)
+            await self._owned(scripts.REFRESH, (self._subscriptions, *connections), (_REGISTRATION_TTL_MS,))
+
+    async def connections_of(self, user_id: UserId) -> list[ConnectionRecord]:
+        """See `ConnectionRegistry.connections_of`."""
+        answer = await self._known(scripts.CONNECTIONS_OF, (keys.connections(user_id),))
+        return [_decode(user_id, connection, record) for connection, record in zip(answer[::2], answer[1::2], strict=True)]
+
+    # --- instances ----------------------------------------------------------------------------------------------------
+
+    async def instances(self) -> list[InstanceLease]:
+        """See `ConnectionRegistry.instances`."""
+        answer = await self._known(scripts.INSTANCES, (keys.INSTANCES,))
+        return [_decode_lease(*answer[at : at + 5]) for at in range(0, len(answer), 5)]
+
+    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:
+        """See `ConnectionRegistry.reap`. When Redis fails in between it returns what was done; the rest stays indexed."""
+        world = self._require_world()
+        newest, lost = await self._reap(world, instance_id, Epoch(""), keeps_what_was_done=True)
+        return newest or None, lost
+
+    async def _reap(
+        self, world: str, instance_id: InstanceId, epoch: Epoch, *, keeps_what_was_done: bool = False
+    ) -> tuple[Epoch, list[UserId]]:
+        """Remove what starts of `instance_id` other than `epoch` left; stops where its lease turns out to be another one."""
+        newest, lost = Epoch(""), list[UserId]()
+        fixed = (keys.WORLD, keys.lease(instance_id), keys.subscriptions(instance_id))
+        is_own = instance_id == self._instance_id and epoch != ""
+        try:
+            async for entries in self._scan(fixed[2]):
+                channels = [entry for entry in entries if not entry.startswith(keys.USER_PREFIX)]
+                if channels and not is_own:  # a living bus writes its own channels again
+                    _check(await self._link.run(scripts.REAP_CHANNELS, fixed, (world, epoch, *channels)))
+                users = [UserId(entry.removeprefix(keys.USER_PREFIX)) for entry in entries if entry.startswith(keys.USER_PREFIX)]
+                for chunk in _chunks(users, _REAP_CHUNK):
+                    connections = tuple(keys.connections(user_id) for user_id in chunk)
+                    arguments = (world, epoch, instance_id, *(keys.user_channel(user_id) for user_id in chunk))
+                    seen, *outcomes = _check(await self._link.run(scripts.REAP_USERS, fixed + connections, arguments))
+                    newest = max(newest, Epoch(seen.decode()))
+                    lost += [user_id for user_id, outcome in zip(chunk, outcomes, strict=True) if outcome]
+            if epoch == "":
+                await self._forget(world, instance_id)
+        except LeaseLost:
+            if epoch != "":
+                raise
+        except RedisUnavailable:
+            if not (keeps_what_was_done and lost):
+                raise
+        return newest, lost
+
+    async def _forget(self, world: str, instance_id: InstanceId) -> None:
+        fixed = (keys.WORLD, keys.lease(instance_id), keys.subscriptions(instance_id), keys.INSTANCES)
+        _check(await self._link.run(scripts.FORGET, fixed, (world, "", instance_id)))
+
+    async def _scan(self, key: str) -> AsyncIterator[list[str]]:
+        cursor: Argument = 0
+        while True:
+            cursor, found = await self._link.call("SSCAN", key, cursor, "COUNT", _SCAN_COUNT)
+            if found:
+                yield [entry.decode() for entry in found]
+            if not int(cursor):
+                return
+
+    # --- scripts ------------------------------------------------------------------------------------------------------
+
+    async def _owned(self, script: Script, more_keys: tuple[str, ...], more: tuple[Argument, ...]) -> list[Any]:
+        if not self._epoch:
+            raise LeaseLost("no lease was acquired")
+        answer = await self._link.run(script, (keys.WORLD, self._lease, *more_keys), (self._world, self._epoch, *more))
+        return _check(answer)
+
+    async def _known(self, script: Script, more_keys: tuple[str, ...]) -> list[Any]:
+        return _check(await self._link.run(script, (keys.WORLD, *more_keys), (self._require_world(),)))
+
+    def _require_world(self) -> str:
+        if not self._epoch:
+            raise LeaseLost("no lease was acquired")
+        return self._world
+
+    def _encode(self, record: ConnectionRecord) -> str:
+        return json.dumps({"instance_id": self._instance_id, "epoch": self._epoch, "connected_at": record.connected_at})
+
+
+def _check(answer: list[Any]) -> list[Any]:
+    if answer[0] == b"WORLD":
+        raise WorldChanged("Redis was flushed, restarted or replaced")
+    if answer[0] == b"LEASE":
+        raise LeaseLost("the lease is missing or of another epoch")
+    return answer[1:]
+
+
+def _decode(user_id: UserId, connection: bytes, text: bytes) -> ConnectionRecord:
+    record = json.loads(text)
+    return ConnectionRecord(
+        user_id=user_id,
+        connection_id=ConnectionId(connection.decode()),
+        instance_id=InstanceId(record["instance_id"]),
+        epoch=Epoch(record["epoch"]),
+        connected_at=str(record.get("connected_at", "")),
+    )
+
+
+def _decode_lease(instance: bytes, epoch: bytes, registered: bytes, state: bytes, connections: bytes) -> InstanceLease:
+    return InstanceLease(
+        instance_id=InstanceId(instance.decode()),
+        epoch=Epoch(epoch.decode()) if epoch else None,
+        is_registered=registered == b"1",
+        state=state.decode(),
+        connections=int(connections or 0),
+    )
+
+
+def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
