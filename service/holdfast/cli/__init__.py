@@ -1,0 +1,118 @@
+"""The `holdfast` command: which subcommands there are and what they accept.
+
+Owns the arguments; what a subcommand does is in its own module, imported only when it is asked for, so that
+`holdfast version` does not load a web framework. A user's mistake is one line on standard error and exit code 2
+(`ConfigurationError`, wrong arguments); it is never a traceback. Exit codes are those of `run(args)`, 0 for None.
+"""
+
+import argparse
+import importlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast import __version__
+from holdfast.errors import ConfigurationError
+
+_EXIT_USAGE = 2  # what argparse uses for wrong arguments, too
+_EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_MAX_TTL_SECONDS = 365 * 86_400  # a token that outlives a year is a mistake
+_MAX_INSTANCES = 20  # on ports above the front's; all on one machine
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """One subcommand: `module` has `run(args) -> int | None`."""
+
+    name: str
+    help: str
+    module: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+
+
+def duration(text: str) -> int:
+    """'90s', '30m', '1h', '7d' or plain seconds, as seconds."""
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    seconds = int(match[1]) * _UNITS[match[2] or "s"] if match else 0
+    if not 0 < seconds <= _MAX_TTL_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a duration such as 90s, 30m, 1h or 7d, up to 365d")
+    return seconds
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and low <= int(text[:9]) <= high):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a number from {low} to {high}")
+        return int(text)
+
+    return number
+
+
+def _serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen on (default: HOLDFAST_HTTP__HOST, or all)")
+    parser.add_argument("--port", type=_between(0, 65_535), help="port to listen on (default: HOLDFAST_HTTP__PORT, or 8000)")
+
+
+def _up(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--instances", type=_between(1, _MAX_INSTANCES), default=2, metavar="N", help="how many (default: 2)")
+    parser.add_argument(
+        "--port",
+        # The last instance's internal port (port + N + 1000) must exist.
+        type=_between(1, 65_535 - 1_000 - _MAX_INSTANCES),
+        default=8000,
+        metavar="P",
+        help="the front's port; instances follow on P+1, P+2 … (default: 8000)",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path(".data"), metavar="DIR", help="where all of it is kept (default: .data)"
+    )
+
+
+def _token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", metavar="USER", help="whose token: becomes the claim `sub`")
+    parser.add_argument("--ttl", type=duration, default=3_600, help="how long it is valid: 90s, 30m, 1h, 7d (default: 1h)")
+    parser.add_argument("--admin", action="store_true", help="with the scope holdfast:admin")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
+
+
+def _version(_parser: argparse.ArgumentParser) -> None:
+    """Takes nothing."""
+
+
+COMMANDS = (
+    _Command("up", "the whole thing on this machine: Redis, instances, a front and the chat page", "holdfast.cli.up", _up),
+    _Command("serve", "one instance, configured by HOLDFAST_* variables", "holdfast.cli.serve", _serve),
+    _Command("token", "print a token for a user", "holdfast.cli.token", _token),
+    _Command("version", "print the version", "holdfast.cli.version", _version),
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="holdfast", description="A highly available WebSocket chat service.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=command.help, allow_abbrev=False)
+        command.arguments(subparser)
+        subparser.set_defaults(module=command.module)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        return importlib.import_module(args.module).run(args) or 0
+    except ConfigurationError as error:
+        print(f"holdfast {args.command}: {error}", file=sys.stderr)
+        return _EXIT_USAGE
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left: the interpreter must not complain about it at exit
+        return 1

@@ -1,0 +1,62 @@
+"""The chat page's files, read once from the package, so that they come along wherever Holdfast is installed.
+
+They are the only thing a browser runs of ours: the content security policy allows nothing that is not one of them, so
+that text of a message which got past the page's escaping (T33) still could not run.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from holdfast.cli.front.answers import answer
+from holdfast.cli.front.head import Head
+
+_CSP = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file. `etag`: of its content; browsers ask again each time (`no-cache`), which costs nothing on one machine."""
+
+    content_type: str
+    body: bytes
+    etag: str
+
+    def answer_to(self, head: Head) -> bytes:
+        """200 with the file, or 304 when the browser has this very one."""
+        headers = {
+            "Cache-Control": "no-cache",
+            "ETag": self.etag,
+            "Content-Security-Policy": _CSP,
+            "Referrer-Policy": "no-referrer",
+        }
+        if head.header("if-none-match") == self.etag:
+            return answer(304, headers, has_body=False)
+        return answer(200, {"Content-Type": self.content_type, **headers}, self.body, has_body=head.method == "GET")
+
+
+def load() -> dict[str, Asset]:
+    """All files by the path they are served under; `/` is the page itself."""
+    assets = {f"/page/{path}": _asset(path, file) for path, file in _files(resources.files("holdfast") / "web" / "page")}
+    return {"/": assets["/page/index.html"], **assets}
+
+
+def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files(entry, f"{prefix}{entry.name}/")
+        elif any(entry.name.endswith(suffix) for suffix in _TYPES):
+            yield prefix + entry.name, entry
+
+
+def _asset(path: str, file: Traversable) -> Asset:
+    body = file.read_bytes()
+    return Asset(_TYPES[path[path.rindex(".") :]], body, f'"{hashlib.sha256(body).hexdigest()[:24]}"')

@@ -1,0 +1,166 @@
+"""The front's listening socket: read one head, then answer it here or hand the connection to an instance.
+
+Invariants: nothing is read before it is bounded (16 KB, 3 s); every connection is counted at its instance exactly while it
+lasts; `close` ends all of them. On failure: an instance that refuses is passed over, and when none answers the client
+hears 503 with `Retry-After`, since trying again is right.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from holdfast.cli.front import answers, page, pipe
+from holdfast.cli.front.backends import Backend, Backends, Health
+from holdfast.cli.front.head import MAX_BYTES, Head, HeadRefused, parse
+from holdfast.cli.token import mint
+from holdfast.errors import InvalidRequest
+
+_HEAD_SECONDS = 3.0  # design §9
+_CONNECT_SECONDS = 1.0  # on one machine a connection is made at once or never
+_ANY_INSTANCE_SECONDS = 5.0  # all attempts together
+_FORM_BYTES = 1_024
+_FORM_DIGITS = 4
+_TOKEN_TTL_SECONDS = 3_600
+_BACKLOG = 1_024  # as many clients as reconnect at once when an instance dies
+_LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
+
+
+class Front:
+    """One listening front. Owned by one event loop; whoever calls `start` calls `close`."""
+
+    def __init__(self, backends: Backends, secret: str, assets: Mapping[str, page.Asset]) -> None:
+        self._backends = backends
+        self._secret = secret
+        self._assets = assets
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Task[None]] = set()
+        self._poll: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self, port: int) -> None:
+        """Listen on the loopback addresses: tokens are given to whoever asks, so nobody else may.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        first = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=MAX_BYTES, backlog=_BACKLOG)
+        self._servers.append(first)
+        self.port = first.sockets[0].getsockname()[1]
+        with contextlib.suppress(OSError):  # `localhost` may mean ::1 first; a machine without IPv6 does not need it
+            second = await asyncio.start_server(self._accept, "::1", self.port, limit=MAX_BYTES, backlog=_BACKLOG)
+            self._servers.append(second)
+        self._poll = asyncio.create_task(self._backends.poll())
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""
+        for server in self._servers:
+            server.close()
+        tasks = [*self._connections, *([self._poll] if self._poll else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            reply = await self._respond(reader, writer)
+            if reply:
+                writer.write(reply)
+                async with asyncio.timeout(_HEAD_SECONDS):
+                    await writer.drain()
+                    writer.close()
+                    await writer.wait_closed()
+        except (OSError, EOFError, TimeoutError):
+            pass  # the client left or will not read: there is nobody to tell
+        finally:
+            writer.transport.abort()
+
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
+        """The front's own answer, or None after an instance has dealt with the connection."""
+        try:
+            head = await _read_head(reader)
+            if head.path == "/demo/token":
+                return await self._demo_token(head, reader)
+            if head.method in ("GET", "HEAD") and (head.path == "/" or head.path.startswith("/page/")):
+                asset = self._assets.get(head.path)
+                return asset.answer_to(head) if asset else answers.problem(404, "the chat page has no such file")
+        except HeadRefused as refused:
+            return answers.problem(refused.status, refused.detail)
+        return await self._pass_on(head, (reader, writer))
+
+    async def _pass_on(self, head: Head, client: pipe.Stream) -> bytes | None:
+        found = await self._connect()
+        if found is None:
+            return answers.problem(503, "no instance answers", retry_after_seconds=1)
+        backend, instance = found
+        self._backends.take(backend)
+        try:
+            instance[1].write(head.for_instance())
+            await pipe.join(client, instance)
+        finally:
+            instance[1].close()
+            self._backends.release(backend)
+        return None
+
+    async def _connect(self) -> tuple[Backend, pipe.Stream] | None:
+        """A connection to the first instance that accepts one."""
+        deadline = time.monotonic() + _ANY_INSTANCE_SECONDS
+        for backend in self._backends.candidates():
+            if (left := deadline - time.monotonic()) <= 0:
+                break
+            try:
+                async with asyncio.timeout(min(_CONNECT_SECONDS, left)):
+                    return backend, await asyncio.open_connection(backend.host, backend.port)
+            except (OSError, TimeoutError):
+                backend.health = Health.AWAY  # sooner than the next poll
+        return None
+
+    async def _demo_token(self, head: Head, reader: asyncio.StreamReader) -> bytes:
+        """A token for whoever asks: only here, only on the loopback, and never for a page of another site."""
+        if head.method != "POST":
+            return answers.problem(405, "POST {user_id}")
+        if _LOOPBACK.fullmatch(head.header("host")) is None:  # a foreign name that resolves to us: DNS rebinding
+            return answers.problem(400, "demo tokens are for localhost")
+        if head.header("content-type").partition(";")[0].strip().lower() != "application/json":
+            return answers.problem(415, "send application/json")  # other types cross origins without being asked for
+        try:
+            token, expires_at = mint(self._secret, await _user_id(head, reader), ttl_seconds=_TOKEN_TTL_SECONDS)
+        except InvalidRequest as error:
+            return answers.problem(400, f"user_id: {error.detail}")
+        expiry = datetime.fromtimestamp(expires_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return answers.json_answer(200, {"token": token, "expires_at": expiry})
+
+
+async def _read_head(reader: asyncio.StreamReader) -> Head:
+    try:
+        async with asyncio.timeout(_HEAD_SECONDS):
+            return parse(await reader.readuntil(b"\r\n\r\n"))
+    except asyncio.LimitOverrunError:
+        raise HeadRefused(431, f"a request head has at most {MAX_BYTES} bytes") from None
+    except TimeoutError:
+        raise HeadRefused(408, f"the request head took more than {_HEAD_SECONDS:g} s") from None
+
+
+async def _user_id(head: Head, reader: asyncio.StreamReader) -> str:
+    """The field of a small JSON body."""
+    length = head.header("content-length")
+    if not (length.isascii() and length.isdecimal() and len(length) <= _FORM_DIGITS and int(length) <= _FORM_BYTES):
+        raise HeadRefused(413, f"send a Content-Length of at most {_FORM_BYTES}")
+    try:
+        async with asyncio.timeout(_HEAD_SECONDS):
+            value = json.loads(await reader.readexactly(int(length)))
+    except TimeoutError:
+        raise HeadRefused(408, f"the body took more than {_HEAD_SECONDS:g} s") from None
+    except (ValueError, RecursionError):
+        raise HeadRefused(400, "not JSON") from None
+    if not (isinstance(value, dict) and isinstance(value.get("user_id"), str)):
+        raise HeadRefused(400, "send {user_id}")
+    return str(value["user_id"])

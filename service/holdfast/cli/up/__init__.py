@@ -1,0 +1,24 @@
+"""`holdfast up`: Redis, a store, instances, a front and the chat page on this machine, for trying things and breaking them.
+
+Nothing that was stopped is ever restarted: a reader who kills a part wants to see what the others do. The loss of a part
+and its return are each told in one line, whoever started it again. The end of `holdfast up` is the end of all parts.
+
+plan: which parts there are and how each is started · part: one process, its start script, its pid · redis: finding and
+probing Redis · watch: noticing losses and returns · report: what the terminal says · cluster: the life of all of it
+"""
+
+import argparse
+import asyncio
+import sys
+
+from holdfast.cli.up.cluster import Cluster
+from holdfast.cli.up.plan import UpRefused
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until Ctrl-C; 1 when it cannot start."""
+    try:
+        return asyncio.run(Cluster(args.data.absolute(), args.port, args.instances).run())
+    except UpRefused as refused:
+        print(f"holdfast up: {refused}", file=sys.stderr)
+        return 1

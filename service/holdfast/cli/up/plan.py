@@ -1,0 +1,115 @@
+"""Which parts there will be, on which ports, and what each is told.
+
+Pure but for looking at ports. Instances are told the same as in production, by environment; only what makes them a local
+cluster is set here: names, ports, the secret's file, the store and Redis unless the user named others.
+"""
+
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.cli.up import redis
+from holdfast.cli.up.part import Part, Recipe
+from holdfast.errors import HoldfastError
+
+HOST = "127.0.0.1"
+_INTERNAL_OFFSET = 1_000  # protocol §5: internal port = port + 1000
+_DRAIN_SECONDS = "5"  # two tabs need no minute, and who typed `kill PID` watches
+_PASSED_ON = ("FIRESTORE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT")
+_OURS = ("HOLDFAST_AUTH__", "HOLDFAST_HTTP__HOST", "HOLDFAST_HTTP__PORT", "HOLDFAST_HTTP__INTERNAL_PORT")
+
+
+class UpRefused(HoldfastError):
+    """It cannot start; the message is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All parts, in the order they are started. `redis` is None when the user's own is used."""
+
+    data: Path
+    port: int
+    redis: Part | None
+    instances: tuple[Part, ...]
+    has_own_store: bool
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Redis first: instances want it."""
+        return (self.redis, *self.instances) if self.redis else self.instances
+
+
+def make(data: Path, port: int, instances: int, secret_file: Path, environ: Mapping[str, str]) -> Plan:
+    """Decide on everything.
+
+    Raises:
+        UpRefused: there is no Redis to start.
+    """
+    told = {name: value for name, value in environ.items() if _is_passed_on(name)}
+    redis_part = None
+    if "HOLDFAST_REDIS__URL" not in told and "HOLDFAST_REDIS__URL_FILE" not in told:
+        redis_part = Part(_redis_recipe(data), data)
+        told["HOLDFAST_REDIS__URL"] = f"redis://{HOST}:{redis_part.port}/0"
+    has_own_store = "HOLDFAST_STORE__URL" not in told and "HOLDFAST_STORE__URL_FILE" not in told
+    if has_own_store:
+        told["HOLDFAST_STORE__URL"] = f"sqlite:///{data / 'holdfast.db'}"
+    told.setdefault("HOLDFAST_DRAIN__WINDOW_SECONDS", _DRAIN_SECONDS)
+    told.setdefault("HOLDFAST_LOG__FORMAT", "text")
+    told["HOLDFAST_AUTH__SECRET_FILE"] = str(secret_file)
+    each = tuple(Part(_instance_recipe(number, port + number, told), data) for number in range(1, instances + 1))
+    return Plan(data, port, redis_part, each, has_own_store)
+
+
+def check_ports(plan: Plan) -> None:
+    """Refuse to start over something that runs already, and say what it is where that is known.
+
+    Raises:
+        UpRefused: a port is taken.
+    """
+    for part in plan.instances:
+        for port in (part.port, part.port + _INTERNAL_OFFSET):
+            if not is_free(port):
+                pid = part.pid
+                hint = f" by {part.name} of an earlier run: kill {pid}" if pid else "; choose others with --port"
+                raise UpRefused(f"port {port} is taken{hint}")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the loopback's `port` now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no obstacle
+        try:
+            probe.bind((HOST, port))
+            probe.listen(1)
+        except OSError:
+            return False
+        return True
+
+
+def _is_passed_on(name: str) -> bool:
+    return name in _PASSED_ON or (name.startswith("HOLDFAST_") and not name.startswith(_OURS))
+
+
+def _redis_recipe(data: Path) -> Recipe:
+    server = redis.program("redis-server")
+    if server is None:
+        raise UpRefused(
+            "there is no redis-server on the PATH: install Redis (apt install redis-server, brew install redis), "
+            "or holdfast with its extra `embedded`, or name one with HOLDFAST_REDIS__URL"
+        )
+    return redis.recipe(server, redis.DEFAULT_PORT if is_free(redis.DEFAULT_PORT) else _any_free_port(), data)
+
+
+def _any_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _instance_recipe(number: int, port: int, told: Mapping[str, str]) -> Recipe:
+    arguments = ("serve", "--host", HOST, "--port", str(port))
+    name = f"instance-{number}"
+    command = (sys.executable, "-m", "holdfast", *arguments)
+    return Recipe(name, port, command, {**told, "INSTANCE_ID": name}, " ".join(arguments), "kill {pid}")

@@ -1,0 +1,45 @@
+"""Noticing that a part is gone, or back: whoever ended or started it.
+
+Gone is a process that ended, or one that has stopped answering (frozen, or cut off). Nothing is done about it here; it
+is told once per change.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from holdfast.cli.up.part import Part
+
+_LOOK_SECONDS = 0.5
+_MISSED_LOOKS = 4  # a running process may be busy for two seconds; an ended one is told at once
+
+
+@dataclass(slots=True)
+class Watched:
+    """A part, how to ask whether it answers, and what was last told about it."""
+
+    part: Part
+    answers: Callable[[], Awaitable[bool]]
+    is_up: bool = True
+    missed: int = 0
+
+    async def look(self) -> bool:
+        """Whether the part works now."""
+        pid = self.part.pid
+        if await self.answers():
+            self.missed = 0
+            # An answer without a process known to us is one started in another way than by its script.
+            return True
+        self.missed += 1
+        return self.is_up and pid is not None and self.missed < _MISSED_LOOKS
+
+
+async def watch(parts: Sequence[Watched], lost: Callable[[Part], None], back: Callable[[Part], None]) -> None:
+    """Look at all parts for ever and tell each change once; ends by cancellation."""
+    while True:
+        for watched in parts:
+            is_up = await watched.look()
+            if is_up != watched.is_up:
+                watched.is_up = is_up
+                (back if is_up else lost)(watched.part)
+        await asyncio.sleep(_LOOK_SECONDS)
