@@ -23,6 +23,7 @@ help: ## show this list
 	@echo "  PYTHON=/path/to/python3 chooses the interpreter (3.11 or later); ARGS='…' goes to holdfast, pytest or the bench."
 
 install: $(STAMP) ## build .venv from the locks, with the holdfast command in it; nothing to do when up to date
+	@:
 
 $(STAMP): pyproject.toml locks/dev.txt
 	@python=; \
