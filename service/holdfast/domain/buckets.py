@@ -27,6 +27,11 @@ class TokenBucket:
         return 0.0 if tokens >= 0 else -tokens / rate
 
     @property
+    def is_in_debt(self) -> bool:
+        """The last attempt was refused."""
+        return bool(self._rate) and self._tokens < 0
+
+    @property
     def is_deep_in_debt(self) -> bool:
         """More than a whole burst was tried beyond what is allowed."""
         return bool(self._rate) and self._tokens < -self._burst

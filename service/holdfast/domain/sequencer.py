@@ -57,6 +57,13 @@ class Sequencer(Generic[T]):
         if self._hole_since is None and self.head is not None and self._known_tail > self.head:
             self._hole_since = now
 
+    def settle_tail(self, tail: Seq) -> None:
+        """The store says that the conversation ends at `tail`: what claimed more was wrong."""
+        self._waiting = {seq: item for seq, item in self._waiting.items() if seq <= tail}
+        self._known_tail = tail
+        if self.head is not None and self.head >= tail:
+            self._hole_since = None
+
     def hole(self, now: float, patience_seconds: float = HOLE_PATIENCE_SECONDS) -> tuple[Seq, Seq] | None:
         """(last seq before, last seq inside) of the first hole that is older than `patience_seconds`."""
         if self.head is None or self._hole_since is None or now - self._hole_since < patience_seconds:

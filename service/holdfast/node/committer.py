@@ -147,6 +147,6 @@ class Committer:
     async def _mark(self, batch: Batch) -> None:
         """From here until it is published, whoever finds the mark knows what this instance might leave undone."""
         self._batches += 1
-        entry = f"{batch.conversation_id}|{self._dirty_prefix()}|{self._batches}"
-        batch.dirty = entry if await self._bus.mark_dirty(entry) else None
+        batch.dirty = f"{batch.conversation_id}|{self._dirty_prefix()}|{self._batches}"
+        await self._bus.mark_dirty(batch.dirty)  # removed later even if Redis did not say that it took it: it may have
         self._telemetry.commit_batch.observe(len(batch.sends))

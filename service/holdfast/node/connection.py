@@ -18,7 +18,12 @@ def _nowhere(data: bytes) -> None:
 
 
 class Connection:
-    """Lives in the loop. Created by the socket's rim, ended by `end`."""
+    """Lives in the loop. Created by the socket's rim, ended by `end`.
+
+    Attributes:
+        conversations: what it hears; None before its `hello` is answered.
+        missed: conversations whose membership changed while that answer was being made.
+    """
 
     __slots__ = (
         "_backlog",
@@ -31,8 +36,8 @@ class Connection:
         "inflight_sends",
         "is_admin",
         "is_ended",
-        "is_ready",
         "issued_at",
+        "missed",
         "transport",
         "user_id",
     )
@@ -56,9 +61,9 @@ class Connection:
         self.expires_at = expires_at
         self.connected_at_ms = connected_at_ms
         self.conversations: set[ConversationId] | None = None
+        self.missed: set[ConversationId] = set()
         self.deliver: Callable[[bytes], None] = _nowhere
         self.inflight_sends = 0
-        self.is_ready = False
         self.is_ended = False
         self._backlog: list[bytes] | None = None
         self._backlog_bytes = 0

@@ -76,6 +76,13 @@ class Conversations:
         while len(self._entries) > MAX_CACHED:
             self._entries.popitem(last=False)
 
+    def latest(self, conversation: Conversation | None) -> Conversation | None:
+        """`conversation`, or what somebody read of it since."""
+        entry = self._entries.get(conversation.conversation_id) if conversation is not None else None
+        if entry is None or conversation is None or entry.conversation.revision <= conversation.revision:
+            return conversation
+        return entry.conversation
+
     def hint(self, conversation_id: ConversationId, revision: int) -> None:
         """Somebody says that the conversation has reached `revision`: what is older is not believed any more."""
         self._hinted[conversation_id] = max(self._hinted.get(conversation_id, 0), revision)

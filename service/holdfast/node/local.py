@@ -1,6 +1,7 @@
 """A conversation that has members connected here."""
 
-from holdfast.domain.conversations import Conversation
+import asyncio
+
 from holdfast.domain.ids import ConversationId
 from holdfast.domain.sequencer import Sequencer
 from holdfast.node.connection import Connection
@@ -13,7 +14,10 @@ class LocalConversation:
     Attributes:
         announced: revisions whose event local connections have heard, the latest few.
         pending: encoded frames of this tick, in order.
+        held: messages that wait until the membership is proven.
         is_filling: a fetch for its hole is under way.
+        proving: the task that reads the membership for what is held; None when nothing is.
+        starting: the task that subscribes and finds the head; None once the stream runs.
         idle_since: when its last local connection left, on the monotonic clock; None while there is one.
     """
 
@@ -21,22 +25,26 @@ class LocalConversation:
         "announced",
         "connections",
         "conversation_id",
+        "held",
         "idle_since",
         "is_filling",
-        "last_active_at_ms",
         "pending",
+        "proving",
         "sequencer",
+        "starting",
     )
 
-    def __init__(self, conversation_id: ConversationId) -> None:
+    def __init__(self, conversation_id: ConversationId, now: float) -> None:
         self.conversation_id = conversation_id
         self.sequencer: Sequencer[Outgoing] = Sequencer()
         self.connections: set[Connection] = set()
         self.pending: list[bytes] = []
         self.announced: list[int] = []
+        self.held: list[Outgoing] = []
         self.is_filling = False
-        self.idle_since: float | None = None
-        self.last_active_at_ms = 0
+        self.proving: asyncio.Task[None] | None = None
+        self.starting: asyncio.Task[None] | None = None
+        self.idle_since: float | None = now
 
     def announce_once(self, revision: int) -> bool:
         """Whether the event of `revision` is new here; remembers it. Every event reaches an instance on several channels."""
@@ -44,8 +52,3 @@ class LocalConversation:
             return False
         self.announced = [*self.announced[-15:], revision]
         return True
-
-
-def is_member(conversation: Conversation | None, user_id: str) -> bool:
-    """Whether the user belongs to it."""
-    return conversation is not None and user_id in conversation.members

@@ -42,10 +42,11 @@ class ReceiptEnvelope(Header, frozen=True, kw_only=True):
 
 
 class TypingEnvelope(Header, frozen=True, kw_only=True):
-    """`user` is typing, or stopped."""
+    """`user` is typing, or stopped; `origin`: the instance that has told its own clients already."""
 
     user: str
     active: bool
+    origin: str
 
 
 class PresenceEnvelope(Header, frozen=True, kw_only=True):

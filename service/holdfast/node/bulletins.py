@@ -1,0 +1,176 @@
+"""The slow path between instances: what each committed lately, kept in the store and read where the fast path may have failed.
+
+Written with the beat, every 3 s; within 250 ms when the mode changes; once a second while it is not ok and something changed.
+Read every second while our own fast path is gone (and 10 s longer), at once and 4 s later after a resubscription, and every 15 s
+anyway: so no hole outlives 20 s, whatever its cause.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.errors import StoreError
+from holdfast.ports import Clock, MessageStore
+
+BEAT_SECONDS: Final = 3.0
+WINDOW_SECONDS: Final = 60.0
+MAX_ENTRIES: Final = 5_000
+_TICK_SECONDS: Final = 0.25
+_CHANGED_SECONDS: Final = 1.0
+_READ_SECONDS: Final = 1.0
+_AFTER_RECOVERY_SECONDS: Final = 10.0
+_ANTI_ENTROPY_SECONDS: Final = 15.0
+_SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first look has its bulletin by then
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_log = logging.getLogger(__name__)
+
+
+class _Recent(Generic[K, V]):
+    """The latest value per key, for `WINDOW_SECONDS`, bounded."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self.has_overflowed_at = -WINDOW_SECONDS
+
+    def put(self, key: K, value: V, now: float) -> None:
+        self._entries[key] = (now, value)
+        self._entries.move_to_end(key)
+        if len(self._entries) > MAX_ENTRIES:
+            self._entries.popitem(last=False)
+            self.has_overflowed_at = now
+
+    def current(self, now: float) -> dict[K, V]:
+        while self._entries and next(iter(self._entries.values()))[0] < now - WINDOW_SECONDS:
+            self._entries.popitem(last=False)
+        return {key: value for key, (_, value) in self._entries.items()}
+
+
+class Bulletins:
+    """Lives in the loop: `run` writes and reads until it is cancelled."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        clock: Clock,
+        instance_id: InstanceId,
+        *,
+        epoch: Callable[[], Epoch],
+        mode: Callable[[], str],
+        on_read: Callable[[list[Bulletin]], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._instance_id = instance_id
+        self._epoch = epoch
+        self._mode = mode
+        self._on_read = on_read
+        self._heads: _Recent[ConversationId, Seq] = _Recent()
+        self._members: _Recent[ConversationId, int] = _Recent()
+        self._users: _Recent[UserId, None] = _Recent()
+        self._receipts: _Recent[str, Seq] = _Recent()
+        self._beat = 0
+        self._written_mode = ""
+        self._written_at = -BEAT_SECONDS
+        self._has_changed = False
+        self._read_at = clock.monotonic()
+        self._look_at: list[float] = []
+        self._unwell_until = 0.0
+
+    def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
+        """A conversation has reached `seq` by our doing."""
+        self._heads.put(conversation_id, seq, self._clock.monotonic())
+        self._has_changed = True
+
+    def note_members(self, conversation_id: ConversationId, version: int, user_ids: tuple[UserId, ...]) -> None:
+        """A conversation's members changed by our doing, and these users' lists with it."""
+        now = self._clock.monotonic()
+        self._members.put(conversation_id, version, now)
+        for user_id in user_ids:
+            self._users.put(user_id, None, now)
+        self._has_changed = True
+
+    def note_receipt(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
+        """A read cursor moved by our doing."""
+        self._receipts.put(f"{conversation_id}|{user_id}", seq, self._clock.monotonic())
+        self._has_changed = True
+
+    def look_soon(self) -> None:
+        """Envelopes may have been missed: read all bulletins now and once more a little later."""
+        now = self._clock.monotonic()
+        self._look_at = [now, now + _SECOND_LOOK_SECONDS]
+
+    async def run(self) -> None:
+        """Write and read when it is time. Reading must not delay the beat: others take us for dead without it."""
+        reading: asyncio.Task[Any] | None = None
+        try:
+            while True:
+                if self._is_time_to_write():
+                    await self._write()
+                if self._is_time_to_read() and (reading is None or reading.done()):
+                    reading = asyncio.create_task(self._read())
+                await asyncio.sleep(_TICK_SECONDS)
+        finally:
+            if reading is not None:
+                reading.cancel()
+
+    async def withdraw(self) -> None:
+        """This instance stops: nobody needs to look for it."""
+        try:
+            await self._store.remove_bulletin(self._instance_id, self._epoch())
+        except StoreError:
+            _log.info("the bulletin stays until somebody reaps it")
+
+    def _is_time_to_write(self) -> bool:
+        age = self._clock.monotonic() - self._written_at
+        mode = self._mode()
+        return (
+            mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and self._has_changed and age >= _CHANGED_SECONDS)
+        )
+
+    def _is_time_to_read(self) -> bool:
+        now = self._clock.monotonic()
+        if self._mode() != "ok":
+            self._unwell_until = now + _AFTER_RECOVERY_SECONDS
+        age = now - self._read_at
+        if self._look_at and self._look_at[0] <= now:
+            self._look_at.pop(0)
+            return True
+        return age >= _ANTI_ENTROPY_SECONDS or (now < self._unwell_until and age >= _READ_SECONDS)
+
+    async def _write(self) -> None:
+        now, mode = self._clock.monotonic(), self._mode()
+        self._beat += 1
+        self._has_changed = False
+        recents = (self._heads, self._members, self._users, self._receipts)
+        bulletin = Bulletin(
+            instance_id=self._instance_id,
+            epoch=self._epoch(),
+            beat=self._beat,
+            mode=mode,
+            heads=self._heads.current(now),
+            members=self._members.current(now),
+            users=tuple(self._users.current(now)),
+            receipts=self._receipts.current(now),
+            overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
+        )
+        self._written_at = now
+        try:
+            await self._store.write_bulletin(bulletin)
+            self._written_mode = mode
+        except StoreError:
+            self._has_changed = True
+
+    async def _read(self) -> None:
+        self._read_at = self._clock.monotonic()
+        try:
+            bulletins = await self._store.read_bulletins()
+            await self._on_read([bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id])
+        except StoreError:
+            _log.debug("bulletins cannot be read now")

@@ -1,0 +1,217 @@
+"""How a connection comes, catches up, and goes.
+
+At the handshake: registered, subscribed, present in the store. At `hello`: everything live is held back, the heads are fixed,
+what lies between the client's cursors and the heads is replayed, `synced`, then what was held back, then live. Nothing is awaited
+between fixing the heads and joining, so there is no hole.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final, TypeVar
+
+from holdfast.domain.conversations import Membership as MembershipRow
+from holdfast.domain.ids import ConversationId, Seq
+from holdfast.errors import CommandError, StoreError
+from holdfast.node.connection import Connection
+from holdfast.node.delivery import Delivery
+from holdfast.node.hub import Hub
+from holdfast.node.lease import Lease
+from holdfast.node.membership import Membership
+from holdfast.node.outgoing import message_frame
+from holdfast.node.presence import Presence
+from holdfast.node.tasks import Tasks
+from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.protocol import frames
+from holdfast.protocol.codes import CloseCode
+from holdfast.settings import LimitSettings
+from holdfast.telemetry import Telemetry
+
+_RETRY_SECONDS: Final = 0.5
+_PAGE: Final = 100
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Connecting:
+    """Lives in the loop."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        hub: Hub,
+        delivery: Delivery,
+        membership: Membership,
+        presence: Presence,
+        lease: Lease,
+        clock: Clock,
+        tasks: Tasks,
+        telemetry: Telemetry,
+        limits: LimitSettings,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._hub = hub
+        self._delivery = delivery
+        self._membership = membership
+        self._presence = presence
+        self._lease = lease
+        self._clock = clock
+        self._tasks = tasks
+        self._telemetry = telemetry
+        self._limits = limits
+        self._opening: dict[Connection, asyncio.Task[None]] = {}
+        self._memberships: dict[Connection, list[MembershipRow]] = {}
+
+    def open(self, connection: Connection) -> None:
+        """Take in an accepted connection; the rest happens in the background."""
+        self._hub.add(connection)
+        task = self._tasks.start(self._open(connection))
+        self._opening[connection] = task
+
+    def resume(self, connection: Connection, cursors: Mapping[str, Seq] | None) -> None:
+        """Answer its `hello`."""
+        self._tasks.start(self._resume(connection, cursors))
+
+    def close(self, connection: Connection) -> None:
+        """Let an ended connection go; its user goes offline after the grace, if nothing else is connected."""
+        connection.end()
+        self._opening.pop(connection, None)
+        self._memberships.pop(connection, None)
+        now = self._clock.monotonic()
+        for conversation_id in tuple(connection.conversations or ()):
+            if (local := self._delivery.locals.get(conversation_id)) is not None:
+                self._hub.leave(local, connection, now)
+        if self._hub.remove(connection):
+            self._bus.unsubscribe([f"user:{connection.user_id}"])
+            self._presence.left(connection.user_id)
+        self._lease.unregister(connection)
+
+    async def _open(self, connection: Connection) -> None:
+        registered, _ = await asyncio.gather(
+            self._lease.register(connection), self._bus.subscribe([f"user:{connection.user_id}"])
+        )
+        if registered > self._limits.connections_per_user:
+            connection.transport.close(CloseCode.CONNECTION_LIMIT, "connection_limit")
+            return
+        memberships = await self._insist(connection, partial(self._store.memberships_of, connection.user_id))
+        if memberships is None:
+            return
+        self._memberships[connection] = memberships
+        self._presence.note_conversations(connection.user_id, memberships)
+        await self._presence.arrived(connection.user_id)
+
+    async def _resume(self, connection: Connection, cursors: Mapping[str, Seq] | None) -> None:
+        if (opening := self._opening.pop(connection, None)) is not None:
+            await asyncio.shield(opening)
+        memberships = {row.conversation_id: row for row in self._memberships.pop(connection, ())}
+        try:
+            beyond = await self._reach(connection, memberships, cursors or {})
+        except CommandError:
+            connection.transport.close(CloseCode.TRY_AGAIN_LATER, "overloaded")
+            return
+        if connection.is_ended:
+            return
+        heads = self._join(connection, memberships)
+        if cursors is not None:
+            await self._replay(connection, cursors, heads, beyond)
+        self._telemetry.resumes.labels("yes" if cursors else "no").inc()
+        read_seqs = await self._insist(connection, partial(self._store.cursors_of, connection.user_id, list(heads)))
+        if connection.is_ended or connection.is_behind or read_seqs is None:
+            if connection.is_behind:
+                connection.transport.close(CloseCode.SLOW_CONSUMER, "slow_consumer")
+            return
+        revisions = {str(c): row.revision for c, row in memberships.items()}
+        read = {str(c): read_seqs.get(c, 0) for c in heads}
+        synced = frames.Synced(heads={str(c): head for c, head in heads.items()}, read_seqs=read, revisions=revisions)
+        connection.write(frames.frame(synced))
+        connection.go_live()
+        await self._catch_up_on_members(connection)
+
+    async def _reach(
+        self, connection: Connection, memberships: Mapping[ConversationId, MembershipRow], cursors: Mapping[str, Seq]
+    ) -> set[ConversationId]:
+        """Every conversation local, nothing waiting for a proof, no head behind this client's cursor.
+
+        Without the last, a client that saw more elsewhere would be shown it again. Returns the conversations whose cursor is
+        beyond the end even for the store. When this returns, nothing has been awaited since all of it was so.
+
+        Raises:
+            CommandError: `overloaded`.
+        """
+        beyond: set[ConversationId] = set()
+        while not connection.is_ended:
+            missing = {c: row.last_seq for c, row in memberships.items() if c not in self._delivery.locals}
+            unproven = [c for c in memberships if c not in missing and not self._delivery.is_settled(c)]
+            if missing or unproven:
+                await self._delivery.activate(missing)
+                await self._delivery.settled(unproven)
+                continue
+            ahead = {c: cursors[c] for c in memberships if cursors.get(c, 0) > self._delivery.head(c) and c not in beyond}
+            if not ahead:
+                break
+            tails = await self._insist(connection, partial(self._store.heads, ahead)) or {}
+            for conversation_id, tail in tails.items():
+                if tail < ahead[conversation_id]:
+                    beyond.add(conversation_id)
+                else:
+                    await self._delivery.catch_up(conversation_id, tail)
+        return beyond
+
+    def _join(self, connection: Connection, memberships: Mapping[ConversationId, MembershipRow]) -> dict[ConversationId, Seq]:
+        """Hold back what is live, and fix the heads, in one go."""
+        connection.hold_back()
+        connection.conversations = set()
+        for conversation_id in memberships:
+            self._hub.join(self._delivery.locals[conversation_id], connection)
+        return {conversation_id: self._delivery.head(conversation_id) for conversation_id in memberships}
+
+    async def _replay(
+        self,
+        connection: Connection,
+        cursors: Mapping[str, Seq],
+        heads: Mapping[ConversationId, Seq],
+        beyond: set[ConversationId],
+    ) -> None:
+        budget = self._limits.replay_total
+        for conversation_id, head in heads.items():
+            cursor = cursors.get(conversation_id, 0)
+            if conversation_id in beyond:
+                connection.write(frames.frame(frames.Reset(conversation_id=conversation_id, last_seq=head)))
+            elif cursor < head:
+                count = min(head - cursor, self._limits.replay_messages, budget)
+                budget -= count
+                await self._replay_one(connection, conversation_id, cursor, cursor + count)
+                if cursor + count < head:
+                    first = cursor + count + 1
+                    truncated = frames.Truncated(conversation_id=conversation_id, from_seq=first, to_seq=head)
+                    connection.write(frames.frame(truncated))
+
+    async def _replay_one(self, connection: Connection, conversation_id: ConversationId, cursor: Seq, upto: Seq) -> None:
+        while cursor < upto and not connection.is_ended:
+            ask = partial(self._store.read_messages, conversation_id, after_seq=cursor, limit=min(_PAGE, upto - cursor))
+            page = await self._insist(connection, ask)
+            if not page:
+                return
+            await connection.transport.writable()
+            connection.write(b"".join(frames.frame(message_frame(message)) for message in page))
+            cursor = page[-1].seq
+
+    async def _catch_up_on_members(self, connection: Connection) -> None:
+        """Changes of members that came while `hello` was being answered."""
+        missed, connection.missed = connection.missed, set()
+        for conversation_id in missed:
+            await self._insist(connection, partial(self._membership.refresh, conversation_id))
+
+    async def _insist(self, connection: Connection, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Ask the store until it answers or the connection is gone: its socket stays open meanwhile."""
+        while not connection.is_ended:
+            try:
+                return await ask()
+            except StoreError:
+                await asyncio.sleep(_RETRY_SECONDS)
+        return None

@@ -1,0 +1,312 @@
+"""From commits and envelopes to local sockets, each message once and in order; and the closing of holes.
+
+Everything that arrives, by whichever path, goes through the conversation's sequencer. Before anything is shown, the membership
+has to be one that may be believed (`conversations`): a removed member must not hear what was said after.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Raw
+
+from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.errors import CommandError, StoreError
+from holdfast.node.append import Appender, Commit
+from holdfast.node.conversations import Conversations
+from holdfast.node.hub import Hub
+from holdfast.node.local import LocalConversation
+from holdfast.node.outgoing import Outgoing, outgoing
+from holdfast.node.tasks import Tasks
+from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.protocol import envelopes
+from holdfast.protocol.frames import text_frame
+from holdfast.telemetry import PATHS, Telemetry
+
+_PAGE: Final = 500
+_LINGER_SECONDS: Final = 10.0  # a conversation without local members stays that long: people come back
+_MAX_HELD: Final = 1_000
+_RETRY_SECONDS: Final = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+def conversation_channel(conversation_id: ConversationId) -> str:
+    """The channel of everything about one conversation."""
+    return f"conversation:{conversation_id}"
+
+
+class Delivery:
+    """The conversations with members connected here. Lives in the loop."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        hub: Hub,
+        conversations: Conversations,
+        appender: Appender,
+        clock: Clock,
+        telemetry: Telemetry,
+        tasks: Tasks,
+        *,
+        instance_id: InstanceId,
+        max_conversations: int,
+    ) -> None:
+        self.locals: dict[ConversationId, LocalConversation] = {}
+        self.generation = ""
+        self.on_stale_membership: Callable[[ConversationId], Coroutine[Any, Any, None]] | None = None
+        self._store = store
+        self._bus = bus
+        self._hub = hub
+        self._conversations = conversations
+        self._appender = appender
+        self._clock = clock
+        self._telemetry = telemetry
+        self._tasks = tasks
+        self.instance_id = instance_id
+        self._max_conversations = max_conversations
+        self._delivered = {path: telemetry.delivered.labels(path) for path in PATHS}
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def hand_over(self, commit: Commit) -> None:
+        """What this instance committed: to its own sockets, then to the other instances."""
+        items = [outgoing(message, "local", commit.accepted_at) for message in commit.messages]
+        self._offer(commit.conversation_id, items)
+        runs = _contiguous(items)
+        for position, run in enumerate(runs):
+            self._publish(commit, run, commit.dirty if position == len(runs) - 1 else None)
+
+    def receive(self, envelope: envelopes.MessagesEnvelope) -> None:
+        """What another instance committed (our own, echoed, is dropped by the sequencer)."""
+        conversation_id = ConversationId(envelope.c)
+        if envelope.instance != self.instance_id:
+            self._appender.note_rival(conversation_id, InstanceId(envelope.instance))
+            self._appender.note_tail(conversation_id, envelope.seq)
+        local = self.locals.get(conversation_id)
+        if local is None or (local.sequencer.head or 0) >= envelope.seq:
+            return
+        accepted_at = self._clock.monotonic() - envelope.age_ms / 1000
+        self._offer(conversation_id, _decoded(envelope.c, envelope.messages, "bus", accepted_at))
+        self.hint(conversation_id, envelope.seq)
+
+    def hint(self, conversation_id: ConversationId, tail: Seq) -> None:
+        """Somebody says that the conversation has reached `tail`."""
+        local = self.locals.get(conversation_id)
+        if local is not None:
+            local.sequencer.hint(tail, self._clock.monotonic())
+
+    # --- conversations become local, and stop being it ----------------------------------------------------------------
+
+    async def activate(self, hints: Mapping[ConversationId, Seq]) -> None:
+        """Make conversations local: subscribed, and their stream running. `hints`: lower bounds of their tails.
+
+        Waits for the store as long as it takes; the caller's connection stays open meanwhile.
+
+        Raises:
+            CommandError: `overloaded`, when this instance has all the conversations it can.
+        """
+        new = [conversation_id for conversation_id in hints if conversation_id not in self.locals]
+        if len(self.locals) + len(new) > self._max_conversations:
+            raise CommandError("overloaded", "this instance follows as many conversations as it can", retry_after_ms=1000)
+        if new:
+            now = self._clock.monotonic()
+            fresh = [LocalConversation(conversation_id, now) for conversation_id in new]
+            self.locals.update((local.conversation_id, local) for local in fresh)
+            task = self._tasks.start(self._start(fresh, {c: hints[c] for c in new}))
+            for local in fresh:
+                local.starting = task
+        starting = {local.starting for c in hints if (local := self.locals[c]).starting is not None}
+        for task in starting:
+            await asyncio.shield(task)
+
+    async def _start(self, fresh: list[LocalConversation], hints: Mapping[ConversationId, Seq]) -> None:
+        await self._bus.subscribe([conversation_channel(local.conversation_id) for local in fresh])
+        heads = await self._read_heads(hints)
+        now = self._clock.monotonic()
+        for local in fresh:
+            local.starting = None
+            head = heads[local.conversation_id]
+            self._appender.note_tail(local.conversation_id, head)
+            self._show(local, local.sequencer.start(head, now))
+
+    async def _read_heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        while True:
+            try:
+                return await self._store.heads(known)
+            except StoreError:
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def head(self, conversation_id: ConversationId) -> Seq:
+        """How far a local conversation's stream is."""
+        return self.locals[conversation_id].sequencer.head or 0
+
+    def is_settled(self, conversation_id: ConversationId) -> bool:
+        """The stream runs, and all that it let through has been shown."""
+        local = self.locals[conversation_id]
+        return local.starting is None and local.proving is None
+
+    async def settled(self, conversation_ids: Iterable[ConversationId]) -> None:
+        """Wait until these streams run and have shown what they let through."""
+        for conversation_id in conversation_ids:
+            local = self.locals.get(conversation_id)
+            for task in (local.starting, local.proving) if local is not None else ():
+                if task is not None:
+                    await asyncio.shield(task)
+
+    async def catch_up(self, conversation_id: ConversationId, tail: Seq) -> None:
+        """Fetch what the store has beyond our head; returns after one try, whatever came of it."""
+        local = self.locals.get(conversation_id)
+        if local is not None and not local.is_filling:
+            local.is_filling = True
+            await self._fill(local, local.sequencer.head or 0, tail, path="poll")
+        if local is not None and (local.sequencer.head or 0) < tail:
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    # --- holes ----------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Close holes that waited long enough, let go of what nobody here hears; a few times a second."""
+        now = self._clock.monotonic()
+        idle = []
+        for local in self.locals.values():
+            hole = local.sequencer.hole(now)
+            if hole is not None and not local.is_filling:
+                local.is_filling = True
+                self._tasks.start(self._fill(local, *hole))
+            if local.idle_since is not None and local.starting is None and now - local.idle_since > _LINGER_SECONDS:
+                idle.append(local.conversation_id)
+        for conversation_id in idle:
+            del self.locals[conversation_id]
+        if idle:
+            self._bus.unsubscribe([conversation_channel(conversation_id) for conversation_id in idle])
+        self._telemetry.local_conversations.set(len(self.locals))
+
+    async def compare(self, reason: str) -> None:
+        """Envelopes may have been missed: ask the store how far every local conversation is, and fetch what is behind.
+
+        Raises:
+            StoreError: it cannot tell.
+        """
+        self._telemetry.resyncs.labels(reason).inc()
+        known = {c: local.sequencer.head for c, local in self.locals.items() if local.sequencer.head is not None}
+        for conversation_id, tail in (await self._store.heads(known)).items():
+            if (local := self.locals.get(conversation_id)) is not None and tail > (local.sequencer.head or 0):
+                await self.catch_up(conversation_id, tail)
+
+    async def _fill(self, local: LocalConversation, after: Seq, upto: Seq, path: str = "gap_fill") -> None:
+        """Fetch what lies between, from `recent` if it has all of it, else from the store."""
+        try:
+            recent = await self._bus.recent(local.conversation_id, after)
+            piece = [text for seq, text in recent if after < seq <= upto]
+            if len(piece) == upto - after:
+                self._telemetry.gap_fills.labels("recent").inc()
+                self._offer(local.conversation_id, _decoded(local.conversation_id, piece, path, self._clock.monotonic()))
+            while (local.sequencer.head or 0) < upto:
+                self._telemetry.gap_fills.labels("store").inc()
+                if not await self._fill_page(local, path):
+                    break
+        except StoreError:
+            _log.info("a hole stays open until the store answers")
+        finally:
+            local.is_filling = False
+
+    async def _fill_page(self, local: LocalConversation, path: str) -> bool:
+        """One page from the store; whether there may be more."""
+        head = local.sequencer.head or 0
+        page = await self._store.read_messages(local.conversation_id, after_seq=head, limit=_PAGE)
+        now = self._clock.monotonic()
+        self._offer(local.conversation_id, [outgoing(message, path, now) for message in page])
+        if len(page) == _PAGE:
+            return True
+        local.sequencer.settle_tail(max(local.sequencer.head or 0, page[-1].seq if page else head))
+        return False
+
+    # --- out --------------------------------------------------------------------------------------------------------------
+
+    def _offer(self, conversation_id: ConversationId, items: Iterable[Outgoing]) -> None:
+        local = self.locals.get(conversation_id)
+        if local is None:
+            return
+        now = self._clock.monotonic()
+        for item in items:
+            self._show(local, local.sequencer.offer(item.seq, item, now))
+
+    def _show(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
+        """Fan out, unless the membership has to be read first; then everything waits for it, in order."""
+        if not items or not local.connections:
+            return
+        if local.proving is not None or self._conversations.cached(local.conversation_id) is None:
+            self._hold(local, items)
+            return
+        self._fan_out(local, items)
+
+    def _fan_out(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
+        now = self._clock.monotonic()
+        for item in items:
+            recipients = self._hub.fan_out(local, text_frame(item.text))
+            self._delivered[item.path].inc(recipients)
+            self._telemetry.delivery_latency.observe(item.path, now - item.accepted_at, recipients)
+
+    def _hold(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
+        local.held.extend(items)
+        if local.proving is None:
+            local.proving = self._tasks.start(self._prove_then_show(local))
+
+    async def _prove_then_show(self, local: LocalConversation) -> None:
+        """Read the membership again, let removed members go, then show what waited."""
+        while True:
+            try:
+                assert self.on_stale_membership is not None  # noqa: S101 - wired at construction of the node
+                await self.on_stale_membership(local.conversation_id)
+                break
+            except StoreError:
+                if len(local.held) > _MAX_HELD:
+                    break
+                await asyncio.sleep(_RETRY_SECONDS)
+        held, local.held, local.proving = local.held, [], None
+        if len(held) > _MAX_HELD:
+            self._telemetry.dropped.labels("held").inc(len(held))
+            self._restart_connections(local)
+            return
+        self._fan_out(local, held)
+
+    def _restart_connections(self, local: LocalConversation) -> None:
+        """More waited than may be kept: their clients resume by cursor, elsewhere or later."""
+        for connection in tuple(local.connections):
+            connection.transport.close(1013, "overloaded")
+
+    def _publish(self, commit: Commit, run: list[Outgoing], dirty: str | None) -> None:
+        texts = [item.text for item in run]
+        envelope = envelopes.MessagesEnvelope(
+            v=envelopes.VERSION,
+            kind="messages",
+            c=commit.conversation_id,
+            seq=run[-1].seq,
+            generation=self.generation,
+            instance=self.instance_id,
+            age_ms=max(0, round((self._clock.monotonic() - commit.accepted_at) * 1000)),
+            messages=[Raw(text) for text in texts],
+        )
+        self._bus.publish_commit(commit.conversation_id, run[0].seq, texts, envelopes.encode(envelope), dirty)
+
+
+def _decoded(conversation_id: str, texts: Iterable[bytes | Raw], path: str, accepted_at: float) -> Iterable[Outgoing]:
+    """Encoded messages that came from Redis, each checked; foreign ones are left out."""
+    for text in texts:
+        frame = envelopes.decode_message(text)
+        if frame is not None and frame.conversation_id == conversation_id:
+            yield Outgoing(frame.seq, UserId(frame.sender), bytes(text), path, accepted_at)
+
+
+def _contiguous(items: list[Outgoing]) -> list[list[Outgoing]]:
+    """Runs without a gap: what a settlement finds may lie apart."""
+    runs: list[list[Outgoing]] = []
+    for item in items:
+        if runs and runs[-1][-1].seq + 1 == item.seq:
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return runs

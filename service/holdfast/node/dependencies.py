@@ -1,0 +1,68 @@
+"""How the outside systems behave, as adapters report it: bad news at once, good news after three clean seconds."""
+
+from typing import Final
+
+from holdfast.ports import Clock
+from holdfast.telemetry import Telemetry
+
+RECOVERY_SECONDS: Final = 3.0
+_TIMEOUTS_TO_FAIL: Final = 2  # one slow answer is weather, two are an outage
+
+
+class Dependency:
+    """One outside system. Implements `ports.DependencyWatch`; called from the loop and from adapters' threads."""
+
+    def __init__(self, name: str, clock: Clock, telemetry: Telemetry) -> None:
+        self.name = name
+        self.error: str | None = "not reached yet"
+        self.latency_seconds = 0.0
+        self.was_reached = False
+        self._clock = clock
+        self._timeouts = 0
+        self._clean_since: float | None = None
+        self._last_answer = clock.monotonic()
+        self._up = telemetry.dependency_up.labels(name)
+        self._latency = telemetry.dependency_latency.labels(name)
+        self._timed_out = telemetry.dependency_failures.labels(name, "timeout")
+        self._refused = telemetry.dependency_failures.labels(name, "refused")
+
+    def succeeded(self, latency_seconds: float) -> None:
+        """A call was answered."""
+        self._latency.observe(latency_seconds)
+        self.latency_seconds += 0.2 * (latency_seconds - self.latency_seconds)
+        self._last_answer = now = self._clock.monotonic()
+        self._timeouts = 0
+        if self.error is not None and self._clean_since is None:
+            self._clean_since = now
+        if not self.was_reached:
+            self.was_reached = True
+            self.error = None
+            self._up.set(1)
+
+    def failed(self, reason: str, *, is_timeout: bool) -> None:
+        """A call was refused, reset, or not answered in time."""
+        (self._timed_out if is_timeout else self._refused).inc()
+        self._clean_since = None
+        self._timeouts += is_timeout
+        if self.error is None and is_timeout and self._timeouts < _TIMEOUTS_TO_FAIL:
+            return
+        self.error = reason[:200]
+        self._up.set(0)
+
+    def evaluate(self) -> None:
+        """Believe a recovery that has lasted; to be called once a second."""
+        since = self._clean_since
+        if self.error is not None and since is not None and self._clock.monotonic() - since >= RECOVERY_SECONDS:
+            self.error = None
+            self._clean_since = None
+            self._up.set(1)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it works, as far as we know."""
+        return self.error is None
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long nothing was answered: beyond a second somebody should ask."""
+        return self._clock.monotonic() - self._last_answer

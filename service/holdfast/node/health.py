@@ -1,0 +1,186 @@
+"""One evaluator feeds every view of this instance's health: the endpoint, the probes, the frames to clients, the metric.
+
+It runs once a second and does no I/O; handlers only read what it found.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.node.dependencies import Dependency
+from holdfast.node.hub import Hub
+from holdfast.ports import Clock, ClusterBus
+from holdfast.protocol import frames
+from holdfast.protocol.jsontext import rfc3339
+from holdfast.telemetry import Telemetry
+
+STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
+_START_WAIT_FOR_REDIS_SECONDS: Final = 10.0
+_HIGH_WATER: Final = 0.95
+_LOW_WATER: Final = 0.85
+
+
+@dataclass(slots=True)
+class Condition:
+    """As in metav1: what, whether, since when and why."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str
+    since_ms: int
+
+
+class Health:
+    """Lives in the loop. `state` is one of `STATES`."""
+
+    def __init__(
+        self,
+        instance_id: InstanceId,
+        version: str,
+        store: Dependency,
+        redis: Dependency,
+        bus: ClusterBus,
+        hub: Hub,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        max_connections: int,
+        epoch: Callable[[], Epoch],
+    ) -> None:
+        self.state = "starting"
+        self.is_draining = False
+        self.is_unique = True
+        self.has_started = False
+        self.conditions: dict[str, Condition] = {}
+        self._instance_id = instance_id
+        self._version = version
+        self._store = store
+        self._redis = redis
+        self._bus = bus
+        self._hub = hub
+        self._clock = clock
+        self._telemetry = telemetry
+        self._max_connections = max_connections
+        self._epoch = epoch
+        self._started_at_ms = clock.now_ms()
+        self._began = clock.monotonic()
+        self._is_saturated = False
+        self._degraded: tuple[str, ...] = ()
+        self.evaluate()
+
+    def evaluate(self) -> None:
+        """Look at everything once; to be called once a second."""
+        self._store.evaluate()
+        self._redis.evaluate()
+        fill = len(self._hub.connections) / self._max_connections
+        self._is_saturated = fill >= (_LOW_WATER if self._is_saturated else _HIGH_WATER)
+        self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
+        self._set("BusLive", self._bus.is_live, "EchoSeen", "Deaf", "no echo from the bus")
+        self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
+        self._set("Draining", self.is_draining, "Stopping", "Serving", None)
+        self._set("Saturated", self._is_saturated, "HighWater", "Room", None)
+        self._set("InstanceIdUnique", self.is_unique, "Unique", "Taken", "another live process has this INSTANCE_ID")
+        self._tell(self.degraded)
+        self._enter(self._next_state())
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """Dependencies that do not work, by the names that clients see."""
+        names = []
+        if not self._redis.is_connected or not self._bus.is_live:
+            names.append("redis")
+        if not self._store.is_connected:
+            names.append("store")
+        return tuple(names)
+
+    @property
+    def is_live(self) -> bool:
+        """For `/livez`: false only when a restart would help."""
+        return self.state != "unhealthy"
+
+    @property
+    def is_ready(self) -> bool:
+        """For `/readyz`. A shared dependency's loss never makes it false: all pods would leave the Service at once."""
+        return self.state in ("healthy", "degraded", "saturated")
+
+    @property
+    def may_accept(self) -> bool:
+        """Whether another handshake is served."""
+        return not self.is_draining and len(self._hub.connections) < self._max_connections
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether `/api/health` answers 200."""
+        return self.state in ("healthy", "degraded", "saturated")
+
+    def body(self) -> dict[str, Any]:
+        """The body of `/api/health`; the guide's words: healthy, degraded, connected, disconnected."""
+        return {
+            "status": "degraded" if self.state == "saturated" else self.state,
+            "instance_id": self._instance_id,
+            "epoch": self._epoch(),
+            "version": self._version,
+            "started_at": rfc3339(self._started_at_ms),
+            "services": {"redis": _service(self._redis), self._store.name: _service(self._store)},
+            "conditions": [
+                {
+                    "type": condition.type,
+                    "status": "True" if condition.status else "False",
+                    "reason": condition.reason,
+                    "message": condition.message,
+                    "lastTransitionTime": rfc3339(condition.since_ms),
+                }
+                for condition in self.conditions.values()
+            ],
+        }
+
+    def _next_state(self) -> str:
+        if self.is_draining:
+            return "draining"
+        if not self.has_started:
+            waited = self._clock.monotonic() - self._began
+            may_go = (self._redis.was_reached and self._bus.is_live) or waited > _START_WAIT_FOR_REDIS_SECONDS
+            if not (self._store.was_reached and may_go):
+                return "starting"
+            self.has_started = True
+        if self._is_saturated:
+            return "saturated"
+        return "degraded" if self.degraded else "healthy"
+
+    def _enter(self, state: str) -> None:
+        if state != self.state:
+            self._telemetry.health_transitions.labels(state).inc()
+        self.state = state
+        for name in STATES:
+            self._telemetry.health_state.labels(name).set(name == state)
+        self._telemetry.bus_up.set(self._bus.is_live)
+
+    def _tell(self, degraded: tuple[str, ...]) -> None:
+        """Clients hear what fails and what works again."""
+        before, self._degraded = self._degraded, degraded
+        if not self.has_started or before == degraded:
+            return
+        failed = tuple(name for name in degraded if name not in before)
+        restored = tuple(name for name in before if name not in degraded)
+        if failed:
+            self._hub.tell_all(frames.Degraded(dependencies=failed))
+        if restored:
+            self._hub.tell_all(frames.Restored(dependencies=restored))
+
+    def _set(self, kind: str, status: bool, true_reason: str, false_reason: str, message: str | None) -> None:
+        known = self.conditions.get(kind)
+        text = (message or "") if not status or kind in ("Draining", "Saturated") else ""
+        since = known.since_ms if known is not None and known.status == status else self._clock.now_ms()
+        self.conditions[kind] = Condition(kind, status, true_reason if status else false_reason, text, since)
+
+
+def _service(dependency: Dependency) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "status": "connected" if dependency.is_connected else "disconnected",
+        "latency_ms": round(dependency.latency_seconds * 1000, 2),
+    }
+    if dependency.error is not None:
+        body["error"] = dependency.error
+    return body

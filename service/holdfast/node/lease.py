@@ -1,0 +1,181 @@
+"""This instance's claim on its name, and the registration of its connections under it.
+
+The lease is renewed every 3 s. Found missing or foreign, or the world another one, everything is registered again under a new
+epoch. Redis away refuses nobody: connections are accepted, and registered when it is back.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from holdfast.domain.ids import Epoch, InstanceId, UserId
+from holdfast.domain.registry import ConnectionRecord
+from holdfast.errors import HoldfastError, LeaseLost, RedisUnavailable, WorldChanged
+from holdfast.node.connection import Connection
+from holdfast.node.hub import Hub
+from holdfast.node.tasks import Tasks
+from holdfast.ports import Clock, ClusterBus, ConnectionRegistry
+from holdfast.protocol.jsontext import rfc3339
+
+RENEW_SECONDS: Final = 3.0
+_RETRY_SECONDS: Final = 0.5
+_CHUNK: Final = 500
+_REFRESH_SECONDS: Final = 900.0  # keys live an hour; renewed four times as often
+_MAX_UNREGISTERING: Final = 50_000
+
+_log = logging.getLogger(__name__)
+
+
+class Lease:
+    """Lives in the loop. `run` until cancelled; `release` at the end."""
+
+    def __init__(
+        self,
+        registry: ConnectionRegistry,
+        bus: ClusterBus,
+        hub: Hub,
+        clock: Clock,
+        tasks: Tasks,
+        instance_id: InstanceId,
+        *,
+        state: Callable[[], str],
+        on_epoch: Callable[[], None],
+    ) -> None:
+        self.epoch = Epoch(f"{clock.now_ms():013d}-{secrets.token_hex(4)}")
+        self.is_held = False
+        self.renewed_at = clock.monotonic()
+        self._registry = registry
+        self._bus = bus
+        self._hub = hub
+        self._clock = clock
+        self._tasks = tasks
+        self._instance_id = instance_id
+        self._state = state
+        self._on_epoch = on_epoch
+        self._wake = asyncio.Event()
+        self._registering: list[tuple[Connection, asyncio.Future[int]]] = []
+        self._unregistering: deque[Connection] = deque()
+        self._is_writing = False
+        self._refreshed_at = clock.monotonic()
+
+    async def run(self) -> None:
+        """Hold the lease for as long as this runs."""
+        while True:
+            self._wake.clear()
+            try:
+                await self._step()
+            except (LeaseLost, WorldChanged) as error:
+                _log.warning("registering everything again: %s", error)
+                self.is_held = False
+                self._wake.set()
+            except RedisUnavailable:
+                pass  # the watch of the link has noted it
+            pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+                await asyncio.sleep(0.05)  # a lease lost again and again must not become a busy loop
+            except TimeoutError:
+                pass
+
+    def doubt(self) -> None:
+        """Something may be wrong with what is registered: look now."""
+        self._wake.set()
+
+    async def register(self, connection: Connection) -> int:
+        """Register one connection, with whatever else is waiting; how many its user has everywhere (0: nobody could say)."""
+        if not self.is_held:
+            return 0
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._registering.append((connection, future))
+        self._write_soon()
+        return await future
+
+    def unregister(self, connection: Connection) -> None:
+        """Take a connection out of the registry. What cannot be taken out now is left to a new epoch."""
+        if self.is_held:
+            self._unregistering.append(connection)
+            if len(self._unregistering) > _MAX_UNREGISTERING:
+                self._lose("too many connections to unregister")
+            self._write_soon()
+
+    async def release(self) -> None:
+        """Give the name back."""
+        try:
+            await self._registry.release()
+        except HoldfastError as error:
+            _log.info("the lease will expire by itself: %s", error)
+        self.is_held = False
+
+    async def _step(self) -> None:
+        began = self._clock.monotonic()
+        if not self.is_held:
+            await self._acquire()
+        else:
+            await self._registry.renew(self._state(), len(self._hub.connections))
+            self.renewed_at = began
+            if began - self._refreshed_at > _REFRESH_SECONDS:
+                self._refreshed_at = began
+                await self._registry.refresh(list(self._hub.users))
+
+    async def _acquire(self) -> None:
+        began = self._clock.monotonic()
+        self.epoch = await self._registry.acquire(self._state())
+        self._unregistering.clear()
+        self.is_held = True
+        self._on_epoch()
+        self._bus.record_channels()
+        connections = list(self._hub.connections.values())
+        for start in range(0, len(connections), _CHUNK):
+            await self._registry.register([self._record(c) for c in connections[start : start + _CHUNK] if not c.is_ended])
+        await self._registry.set_registered()
+        self.renewed_at = began
+
+    def _record(self, connection: Connection) -> ConnectionRecord:
+        return ConnectionRecord(
+            user_id=connection.user_id,
+            connection_id=connection.connection_id,
+            instance_id=self._instance_id,
+            epoch=self.epoch,
+            connected_at=rfc3339(connection.connected_at_ms),
+        )
+
+    def _write_soon(self) -> None:
+        if not self._is_writing:
+            self._is_writing = True
+            self._tasks.start(self._write())
+
+    async def _write(self) -> None:
+        """One registration is under way at a time; what comes meanwhile is the next script."""
+        try:
+            while self._registering or self._unregistering:
+                batch, self._registering = self._registering[:_CHUNK], self._registering[_CHUNK:]
+                counts = await self._register_batch(batch)
+                for connection, future in batch:
+                    if not future.done():
+                        future.set_result(counts.get(connection.user_id, 0))
+                leaving = [self._unregistering.popleft() for _ in range(min(64, len(self._unregistering)))]
+                results = await asyncio.gather(
+                    *(self._registry.unregister(c.user_id, c.connection_id) for c in leaving), return_exceptions=True
+                )
+                for failure in (result for result in results if isinstance(result, BaseException)):
+                    self._lose(f"a connection could not be unregistered: {failure}")
+        finally:
+            self._is_writing = False
+
+    async def _register_batch(self, batch: list[tuple[Connection, "asyncio.Future[int]"]]) -> dict[UserId, int]:
+        records = [self._record(connection) for connection, _ in batch if not connection.is_ended]
+        try:
+            return await self._registry.register(records) if records else {}
+        except HoldfastError as error:
+            self._lose(f"connections could not be registered: {error}")
+            return {}
+
+    def _lose(self, why: str) -> None:
+        """What Redis holds is not what we have: start a new epoch as soon as it answers."""
+        _log.info("registering everything again: %s", why)
+        self.is_held = False
+        self._wake.set()

@@ -1,0 +1,172 @@
+"""Who hears which conversation, after a change of members.
+
+An envelope about membership is a hint: the conversation is read again, and local connections join or leave by what it says.
+The event itself is told once per revision, however many channels it came on.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import UNSET
+
+from holdfast.domain.conversations import Conversation
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.node.connection import Connection
+from holdfast.node.conversations import Conversations
+from holdfast.node.delivery import Delivery, conversation_channel
+from holdfast.node.hub import Hub
+from holdfast.node.local import LocalConversation
+from holdfast.node.views import summary
+from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.protocol import envelopes
+from holdfast.protocol.frames import ConversationEvent, ConversationNotice
+from holdfast.protocol.frames import frame as _frame
+
+
+class Membership:
+    """Lives in the loop."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        hub: Hub,
+        conversations: Conversations,
+        delivery: Delivery,
+        clock: Clock,
+        *,
+        indicator_members: int,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._hub = hub
+        self._conversations = conversations
+        self._delivery = delivery
+        self._clock = clock
+        self._indicator_members = indicator_members
+
+    def publish(
+        self, conversation: Conversation, event: ConversationEvent, by: UserId, affected: Iterable[UserId]
+    ) -> envelopes.ConversationEnvelope:
+        """Tell the other instances: those that follow the conversation, and those where the affected users are."""
+        affected = tuple(affected)
+        envelope = envelopes.ConversationEnvelope(
+            v=envelopes.VERSION,
+            kind="conversation",
+            c=conversation.conversation_id,
+            generation=self._delivery.generation,
+            event=event,
+            by=by,
+            user=affected[0] if event in ("member_added", "member_removed") else None,
+            members_version=conversation.members_version,
+            revision=conversation.revision,
+        )
+        payload = envelopes.encode(envelope)
+        self._bus.publish(conversation_channel(conversation.conversation_id), payload)
+        for user_id in affected:
+            self._bus.publish(f"user:{user_id}", payload)
+        return envelope
+
+    async def apply(self, envelope: envelopes.ConversationEnvelope) -> None:
+        """Something changed: read it, let people in and out, tell the event.
+
+        Raises:
+            StoreError: the conversation cannot be read now.
+        """
+        conversation_id = ConversationId(envelope.c)
+        self._conversations.hint(conversation_id, envelope.revision)
+        local = self._delivery.locals.get(conversation_id)
+        if local is not None and envelope.revision in local.announced:
+            return
+        await self._apply(conversation_id, envelope)
+
+    async def refresh(self, conversation_id: ConversationId) -> None:
+        """Read the membership again, without an event.
+
+        Raises:
+            StoreError: it cannot be read now.
+        """
+        await self._apply(conversation_id, None)
+
+    async def _apply(self, conversation_id: ConversationId, envelope: envelopes.ConversationEnvelope | None) -> None:
+        conversation = await self._conversations.read(conversation_id)
+        members = set(conversation.members) if conversation is not None else set[UserId]()
+        cursors = await self._store.read_cursors(conversation_id) if envelope is not None and conversation else {}
+        newcomers = self._newcomers(conversation_id, members)
+        if newcomers and conversation is not None:
+            await self._delivery.activate({conversation_id: conversation.last_seq})
+        local = self._delivery.locals.get(conversation_id)
+        if local is None:
+            return
+        # From here on nothing is awaited: who joins hears everything after the head that the notice names, and of two
+        # changes at once the later reading decides.
+        conversation = self._conversations.latest(conversation)
+        members = set(conversation.members) if conversation is not None else set()
+        self._let_go(local, members, conversation, envelope)
+        if conversation is None:
+            return
+        if envelope is not None and local.announce_once(envelope.revision):
+            for connection in local.connections:
+                self._tell(connection, local, conversation, envelope, cursors.get(connection.user_id, 0))
+        for connection in self._newcomers(conversation_id, members):
+            self._tell(connection, local, conversation, envelope, cursors.get(connection.user_id, 0))
+            self._hub.join(local, connection)
+
+    def _newcomers(self, conversation_id: ConversationId, members: set[UserId]) -> list[Connection]:
+        """Members' connections that do not hear it yet; those still being answered their `hello` remember it."""
+        newcomers = []
+        for user_id in members:
+            for connection in self._hub.connections_of(user_id):
+                if connection.conversations is None:
+                    connection.missed.add(conversation_id)
+                elif conversation_id not in connection.conversations:
+                    newcomers.append(connection)
+        return newcomers
+
+    def _let_go(
+        self,
+        local: LocalConversation,
+        members: set[UserId],
+        conversation: Conversation | None,
+        envelope: envelopes.ConversationEnvelope | None,
+    ) -> None:
+        for connection in [c for c in local.connections if c.user_id not in members]:
+            self._hub.leave(local, connection, self._clock.monotonic())
+            connection.deliver(
+                _frame(
+                    ConversationNotice(
+                        conversation_id=local.conversation_id,
+                        event="member_removed",
+                        user_id=connection.user_id,
+                        by=envelope.by if envelope is not None else "",
+                        revision=conversation.revision if conversation is not None else 0,
+                    )
+                )
+            )
+
+    def _tell(
+        self,
+        connection: Connection,
+        local: LocalConversation,
+        conversation: Conversation,
+        envelope: envelopes.ConversationEnvelope | None,
+        last_read_seq: int,
+    ) -> None:
+        view = summary(
+            conversation,
+            last_read_seq=last_read_seq,
+            indicator_members=self._indicator_members,
+            head=local.sequencer.head or 0,
+        )
+        self._hub.flush()
+        connection.deliver(
+            _frame(
+                ConversationNotice(
+                    conversation_id=conversation.conversation_id,
+                    event=envelope.event if envelope is not None else "member_added",
+                    user_id=UNSET if envelope is None or envelope.user is None else envelope.user,
+                    by=envelope.by if envelope is not None else conversation.created_by,
+                    revision=conversation.revision,
+                    conversation=view,
+                )
+            )
+        )

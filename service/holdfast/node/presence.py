@@ -1,0 +1,277 @@
+"""Online and offline: the store decides, this instance says what it sees.
+
+The user's first connection here puts `instance:epoch` into the user's `on`; after the last one's end and the grace period it is
+taken out again. Writes are grouped: one is under way, what comes meanwhile is the next. A change is told once to each
+connection that shares a conversation with the user, whichever channels it came on.
+"""
+
+import asyncio
+import heapq
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.domain.conversations import Membership
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.presence import PresenceChange
+from holdfast.errors import StoreError
+from holdfast.node.delivery import Delivery, conversation_channel
+from holdfast.node.hub import Hub
+from holdfast.node.tasks import Tasks
+from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.protocol import envelopes, frames
+from holdfast.protocol.jsontext import rfc3339
+
+MAX_TOLD_CONVERSATIONS: Final = 100  # the most recently active ones; more would make a popular user's coming a storm
+_BATCH: Final = 200
+_MAX_VERSIONS: Final = 20_000
+_RETRY_SECONDS: Final = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What the store should say about one user, and what waits for it."""
+
+    is_present: bool
+    entry: str
+    seen_at_ms: int
+    waiters: list["asyncio.Future[None]"]
+
+
+class Presence:
+    """Lives in the loop."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        hub: Hub,
+        delivery: Delivery,
+        clock: Clock,
+        tasks: Tasks,
+        *,
+        grace_seconds: float,
+        indicator_members: int,
+        entry: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._hub = hub
+        self._delivery = delivery
+        self._clock = clock
+        self._tasks = tasks
+        self._grace_seconds = grace_seconds
+        self._indicator_members = indicator_members
+        self._entry = entry
+        self._wanted: dict[UserId, _Wanted] = {}
+        self._written: dict[UserId, str] = {}
+        self._leaving: list[tuple[float, UserId, int]] = []
+        self._due: dict[UserId, float] = {}
+        self._conversations: dict[UserId, tuple[ConversationId, ...]] = {}
+        self._versions: OrderedDict[UserId, int] = OrderedDict()
+        self._is_writing = False
+
+    async def arrived(self, user_id: UserId) -> None:
+        """A connection of the user was accepted; returns once the store knows."""
+        self._due.pop(user_id, None)
+        if self._written.get(user_id) == self._entry() and user_id not in self._wanted:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=self._clock.now_ms(), waiter=waiter)
+        await waiter
+
+    def left(self, user_id: UserId) -> None:
+        """The user's last connection here ended; the store hears of it after the grace period."""
+        due = self._clock.monotonic() + self._grace_seconds
+        self._due[user_id] = due
+        heapq.heappush(self._leaving, (due, user_id, self._clock.now_ms()))
+
+    def note_conversations(self, user_id: UserId, memberships: list[Membership]) -> None:
+        """Remember who is to be told about this user: the most recently active conversations."""
+        self._conversations[user_id] = tuple(m.conversation_id for m in memberships[:MAX_TOLD_CONVERSATIONS])
+
+    def note_joined(self, user_id: UserId, conversation_id: ConversationId) -> None:
+        """The user got into one more conversation."""
+        others = self._conversations.get(user_id, ())
+        if conversation_id not in others:
+            self._conversations[user_id] = (conversation_id, *others)[:MAX_TOLD_CONVERSATIONS]
+
+    def tick(self) -> None:
+        """Let go of those whose grace is over; once a second is enough."""
+        now = self._clock.monotonic()
+        while self._leaving and self._leaving[0][0] <= now:
+            due, user_id, seen_at_ms = heapq.heappop(self._leaving)
+            if self._due.get(user_id) == due:
+                del self._due[user_id]
+                entry = self._written.get(user_id, self._entry())
+                self._want(user_id, is_present=False, entry=entry, seen_at_ms=seen_at_ms)
+
+    def new_epoch(self) -> None:
+        """What was written stands under an older epoch: everyone connected is written again, then the old entries go."""
+        old = dict(self._written)
+        loop = asyncio.get_running_loop()
+        rewritten = []
+        for user_id in tuple(self._hub.users):
+            rewritten.append(waiter := loop.create_future())
+            self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=self._clock.now_ms(), waiter=waiter)
+        by_entry: dict[str, list[UserId]] = {}
+        for user_id, entry in old.items():
+            if entry != self._entry():
+                by_entry.setdefault(entry, []).append(user_id)
+        for entry, user_ids in by_entry.items():
+            self._tasks.start(self._remove_old(entry, user_ids, rewritten))
+
+    async def reap(self, entry: str) -> None:
+        """Remove a dead epoch from everyone it left behind, and tell who is offline by that.
+
+        Raises:
+            StoreError: it has to be tried again.
+        """
+        while user_ids := await self._store.users_on(entry, _BATCH):
+            for change in await self._store.remove_presence(entry, user_ids, self._clock.now_ms()):
+                await self._tell_of_absent(change)
+
+    async def leave_all(self) -> None:
+        """This instance stops: its entries go (a drain without grace; the users' next connection is elsewhere).
+
+        Raises:
+            StoreError: the reaper of another instance will do it.
+        """
+        by_entry: dict[str, list[UserId]] = {}
+        for user_id, entry in self._written.items():
+            by_entry.setdefault(entry, []).append(user_id)
+        for entry, user_ids in by_entry.items():
+            for start in range(0, len(user_ids), _BATCH):
+                changes = await self._store.remove_presence(entry, user_ids[start : start + _BATCH], self._clock.now_ms())
+                for change in changes:
+                    self._publish(change)
+
+    def receive(self, envelope: envelopes.PresenceEnvelope) -> None:
+        """Another instance wrote a change."""
+        conversations = tuple(ConversationId(c) for c in envelope.conversations[:MAX_TOLD_CONVERSATIONS])
+        user_id = UserId(envelope.user)
+        if self._is_news(user_id, envelope.version):
+            self._tell(user_id, conversations, online=envelope.online, last_seen_at=envelope.last_seen_at)
+
+    def _want(
+        self,
+        user_id: UserId,
+        *,
+        is_present: bool,
+        entry: str,
+        seen_at_ms: int,
+        waiter: "asyncio.Future[None] | None" = None,
+    ) -> None:
+        earlier = self._wanted.get(user_id)
+        waiters = earlier.waiters if earlier is not None else []
+        if waiter is not None:
+            waiters.append(waiter)
+        self._wanted[user_id] = _Wanted(is_present, entry, seen_at_ms, waiters)
+        if not self._is_writing:
+            self._is_writing = True
+            self._tasks.start(self._write_all())
+
+    async def _write_all(self) -> None:
+        try:
+            while self._wanted:
+                batch = dict(list(self._wanted.items())[:_BATCH])
+                try:
+                    await self._write(batch)
+                except StoreError:
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    continue
+                for user_id, wanted in batch.items():
+                    if self._wanted.get(user_id) is wanted:
+                        del self._wanted[user_id]
+                    for waiter in wanted.waiters:
+                        if not waiter.done():
+                            waiter.set_result(None)
+        finally:
+            self._is_writing = False
+
+    async def _write(self, batch: dict[UserId, _Wanted]) -> None:
+        """Write one group; entries differ only around a new epoch."""
+        for entry in {wanted.entry for wanted in batch.values()}:
+            coming = {u: w for u, w in batch.items() if w.entry == entry and w.is_present}
+            going = {u: w for u, w in batch.items() if w.entry == entry and not w.is_present}
+            changes: list[PresenceChange] = []
+            if coming:
+                changes += await self._store.add_presence(entry, list(coming), max(w.seen_at_ms for w in coming.values()))
+                self._written.update(dict.fromkeys(coming, entry))
+            if going:
+                changes += await self._store.remove_presence(entry, list(going), max(w.seen_at_ms for w in going.values()))
+                for user_id in going:
+                    self._written.pop(user_id, None)
+            for change in changes:
+                self._publish(change)
+            for user_id in going:
+                if not self._hub.count_of(user_id):
+                    self._conversations.pop(user_id, None)
+
+    async def _remove_old(self, entry: str, user_ids: list[UserId], rewritten: "list[asyncio.Future[None]]") -> None:
+        """After the new entry is in, so that nobody flickers."""
+        await asyncio.gather(*rewritten)
+        for start in range(0, len(user_ids), _BATCH):
+            while True:
+                try:
+                    await self._store.remove_presence(entry, user_ids[start : start + _BATCH], self._clock.now_ms())
+                    break
+                except StoreError:
+                    await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _tell_of_absent(self, change: PresenceChange) -> None:
+        memberships = await self._store.memberships_of(change.user_id)
+        self.note_conversations(change.user_id, memberships)
+        self._publish(change)
+        if not self._hub.count_of(change.user_id):
+            self._conversations.pop(change.user_id, None)
+
+    def _publish(self, change: PresenceChange) -> None:
+        """Tell everybody: our own connections at once, other instances through each conversation's channel."""
+        conversations = self._conversations.get(change.user_id, ())
+        last_seen_at = None if change.last_seen_at_ms is None else rfc3339(change.last_seen_at_ms)
+        if self._is_news(change.user_id, change.version):
+            self._tell(change.user_id, conversations, online=change.online, last_seen_at=last_seen_at)
+        envelope = envelopes.encode(
+            envelopes.PresenceEnvelope(
+                v=envelopes.VERSION,
+                kind="presence",
+                generation=self._delivery.generation,
+                user=change.user_id,
+                online=change.online,
+                version=change.version,
+                last_seen_at=last_seen_at,
+                conversations=list(conversations),
+            )
+        )
+        for conversation_id in conversations:
+            self._bus.publish(conversation_channel(conversation_id), envelope)
+
+    def _is_news(self, user_id: UserId, version: int) -> bool:
+        """Versions come from the store, so the latest is the truth whatever order they arrive in."""
+        if version <= self._versions.get(user_id, 0):
+            return False
+        self._versions[user_id] = version
+        self._versions.move_to_end(user_id)
+        if len(self._versions) > _MAX_VERSIONS:
+            self._versions.popitem(last=False)
+        return True
+
+    def _tell(
+        self, user_id: UserId, conversations: tuple[ConversationId, ...], *, online: bool, last_seen_at: str | None
+    ) -> None:
+        """Each connection that shares one of the conversations hears it once; the user's own do not."""
+        listeners = {
+            connection
+            for conversation_id in conversations
+            if (local := self._delivery.locals.get(conversation_id)) is not None
+            for connection in local.connections
+            if connection.user_id != user_id
+        }
+        frame = frames.frame(frames.PresenceNotice(user_id=user_id, online=online, last_seen_at=last_seen_at))
+        for connection in listeners:
+            connection.deliver(frame)

@@ -1,0 +1,107 @@
+"""The end of instances that are gone: their connections leave the registry, their users go offline.
+
+Two witnesses: the lease in Redis is gone, and the beat in the store has not changed for 6 s on our own clock. An instance that is
+merely cut from Redis still beats; its users are online. The bulletin is removed last, so that whoever finds it finishes the work.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import InstanceId
+from holdfast.domain.presence import presence_entry
+from holdfast.errors import LeaseLost, RedisUnavailable, StoreError, WorldChanged
+from holdfast.node.presence import Presence
+from holdfast.ports import Clock, ConnectionRegistry, MessageStore
+from holdfast.telemetry import Telemetry
+
+LOOK_SECONDS: Final = 3.0
+SILENCE_SECONDS: Final = 6.0  # two beats
+_PRESENCE_AFTER_SECONDS: Final = 4.0  # lease 12 s + silence 6 s + this: about 25 s after the last renewal
+_ROUNDS_PER_FULL_LOOK: Final = 5  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Suspect:
+    epoch: str | None
+    beat: int | None
+    since: float
+
+
+class Reaper:
+    """Lives in the loop: `run` until cancelled. Every instance runs one; what they do is idempotent."""
+
+    def __init__(
+        self,
+        registry: ConnectionRegistry,
+        store: MessageStore,
+        presence: Presence,
+        clock: Clock,
+        telemetry: Telemetry,
+        instance_id: InstanceId,
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._presence = presence
+        self._clock = clock
+        self._reaped = telemetry.reaped.labels("lease")
+        self._instance_id = instance_id
+        self._suspects: dict[InstanceId, _Suspect] = {}
+        self._rounds = 0
+
+    async def run(self) -> None:
+        """Look every 3 s."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except (RedisUnavailable, LeaseLost, WorldChanged, StoreError) as error:
+                self._suspects.clear()  # a witness was away: nothing is concluded from what was seen before
+                _log.debug("nobody is reaped now: %s", error)
+
+    async def look(self) -> None:
+        """One round.
+
+        Raises:
+            RedisUnavailable, LeaseLost, WorldChanged, StoreError: a witness cannot be asked.
+        """
+        leases = await self._registry.instances()
+        living = {lease.instance_id for lease in leases if lease.epoch is not None}
+        gone = {lease.instance_id for lease in leases if lease.epoch is None} - {self._instance_id}
+        self._rounds += 1
+        if not gone and self._rounds % _ROUNDS_PER_FULL_LOOK:
+            return
+        bulletins = {bulletin.instance_id: bulletin for bulletin in await self._store.read_bulletins()}
+        gone |= bulletins.keys() - living - {self._instance_id}
+        self._suspects = {i: suspect for i, suspect in self._suspects.items() if i in gone}
+        for instance_id in sorted(gone):
+            if self._is_proven(instance_id, bulletins.get(instance_id)):
+                await self._reap(instance_id, bulletins.get(instance_id))
+
+    def _is_proven(self, instance_id: InstanceId, bulletin: Bulletin | None) -> bool:
+        now = self._clock.monotonic()
+        beat = bulletin.beat if bulletin is not None else None
+        epoch = bulletin.epoch if bulletin is not None else None
+        suspect = self._suspects.get(instance_id)
+        if suspect is None or (suspect.epoch, suspect.beat) != (epoch, beat):
+            self._suspects[instance_id] = _Suspect(epoch, beat, now)
+            return False
+        return now - suspect.since >= SILENCE_SECONDS
+
+    async def _reap(self, instance_id: InstanceId, bulletin: Bulletin | None) -> None:
+        epoch, user_ids = await self._registry.reap(instance_id)
+        self._reaped.inc(len(user_ids))
+        _log.info("reaped", extra={"fields": {"instance_id": instance_id, "epoch": epoch, "users": len(user_ids)}})
+        since = self._suspects[instance_id].since
+        if self._clock.monotonic() - since < SILENCE_SECONDS + _PRESENCE_AFTER_SECONDS:
+            return  # the grace of its users is not over; next round
+        for dead in {epoch, bulletin.epoch if bulletin is not None else None}:
+            if dead is not None:
+                await self._presence.reap(presence_entry(instance_id, dead))
+        if bulletin is not None:
+            await self._store.remove_bulletin(instance_id, bulletin.epoch)
+        self._suspects.pop(instance_id, None)

@@ -1,0 +1,237 @@
+"""Read receipts: cursors that only move forward, at most two writes a second per conversation.
+
+A read is answered after its cursor is committed. What arrives between two writes is one write; the others hear of a cursor
+only when it moved.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfast.domain.conversations import Conversation
+from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
+from holdfast.errors import CommandError, StoreError
+from holdfast.node.conversations import Conversations
+from holdfast.node.delivery import Delivery, conversation_channel
+from holdfast.node.hub import Hub
+from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.protocol import envelopes, frames
+from holdfast.protocol.jsontext import rfc3339
+
+WRITE_INTERVAL_SECONDS: Final = 0.5  # 2 writes a second per document: Firestore's sustained limit is about 1, short bursts pass
+DEADLINE_SECONDS: Final = 2.6
+_MAX_PENDING: Final = 10_000
+_MAX_KNOWN: Final = 20_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDone:
+    """The cursor as committed."""
+
+    seq: Seq
+    read_at: str
+
+
+OnRead = Callable[[ReadDone | CommandError], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Reader:
+    user_id: UserId
+    seq: Seq
+    asked_at: float
+    on_done: OnRead | None
+
+    def answer(self, result: ReadDone | CommandError) -> None:
+        callback, self.on_done = self.on_done, None
+        if callback is not None:
+            callback(result)
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    conversation_id: ConversationId
+    readers: list[_Reader] = field(default_factory=list)
+    under_way: list[_Reader] = field(default_factory=list)
+
+
+class Receipts:
+    """Lives in the loop."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        hub: Hub,
+        conversations: Conversations,
+        delivery: Delivery,
+        clock: Clock,
+        *,
+        indicator_members: int,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._hub = hub
+        self._conversations = conversations
+        self._delivery = delivery
+        self._clock = clock
+        self._indicator_members = indicator_members
+        self._lanes: dict[ConversationId, _Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._known: OrderedDict[tuple[ConversationId, UserId], Seq] = OrderedDict()
+        self._pending = 0
+
+    def read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, on_done: OnRead) -> None:
+        """Move a cursor; `on_done` is called once, in the loop."""
+        if self._pending >= _MAX_PENDING:
+            on_done(CommandError("overloaded", "too many receipts are waiting", retry_after_ms=1000))
+            return
+        self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), on_done))
+
+    def note_sent(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
+        """Who sends has read what came before. Nobody waits for it; under pressure it is left to the next send."""
+        if self._pending < _MAX_PENDING // 2 and seq > self._known.get((conversation_id, user_id), 0):
+            self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), None))
+
+    def receive(self, envelope: envelopes.ReceiptEnvelope) -> None:
+        """A cursor moved at another instance."""
+        self._tell(ConversationId(envelope.c), UserId(envelope.user), envelope.seq, envelope.read_at)
+
+    def expire(self) -> None:
+        """Answer reads whose deadline has passed; a few times a second."""
+        overdue = self._clock.monotonic() - DEADLINE_SECONDS
+        error = CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
+        for lane in tuple(self._lanes.values()):
+            for reader in (*lane.under_way, *lane.readers):
+                if reader.asked_at <= overdue:
+                    reader.answer(error)
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Wait for what is under way, at most that long."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=timeout_seconds)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def _enqueue(self, conversation_id: ConversationId, reader: _Reader) -> None:
+        self._pending += 1
+        lane = self._lanes.get(conversation_id)
+        if lane is None:
+            lane = self._lanes[conversation_id] = _Lane(conversation_id)
+            task = asyncio.create_task(self._run(lane))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        lane.readers.append(reader)
+
+    async def _run(self, lane: _Lane) -> None:
+        try:
+            while lane.readers:
+                lane.under_way, lane.readers = lane.readers, []
+                try:
+                    await self._write(lane.conversation_id, lane.under_way)
+                except StoreError:
+                    error = CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
+                    _answer_all(lane.under_way, error)
+                except Exception:  # noqa: BLE001 - a lane must not die with reads in it: whatever it is, they are answered
+                    _log.exception("receipts failed")
+                    _answer_all(lane.under_way, CommandError("internal_error", "this read failed"))
+                self._pending -= len(lane.under_way)
+                lane.under_way = []
+                await asyncio.sleep(WRITE_INTERVAL_SECONDS)
+        finally:
+            self._pending -= len(lane.readers) + len(lane.under_way)
+            del self._lanes[lane.conversation_id]
+
+    async def _write(self, conversation_id: ConversationId, readers: list[_Reader]) -> None:
+        conversation = await self._conversations.get(conversation_id)
+        readers = await self._admit(conversation, conversation_id, readers)
+        if not readers or conversation is None:
+            return
+        cursors: dict[UserId, Seq] = {}
+        read_by: dict[Seq, list[UserId]] = {}
+        is_small = len(conversation.members) <= self._indicator_members
+        for reader in readers:
+            cursors[reader.user_id] = max(reader.seq, cursors.get(reader.user_id, 0))
+            if is_small and reader.on_done is not None and reader.user_id not in read_by.setdefault(reader.seq, []):
+                read_by[reader.seq].append(reader.user_id)
+        committed = await self._store.advance_cursors(conversation_id, cursors, read_by)
+        read_at = rfc3339(self._clock.now_ms())
+        spoken = {reader.user_id for reader in readers if reader.on_done is not None}
+        for reader in readers:
+            reader.answer(ReadDone(committed[reader.user_id], read_at))
+        for user_id, seq in committed.items():
+            if self._moved(conversation_id, user_id, seq) and user_id in spoken:
+                self._publish(conversation_id, user_id, seq, read_at, is_small=is_small)
+
+    async def _admit(
+        self, conversation: Conversation | None, conversation_id: ConversationId, readers: list[_Reader]
+    ) -> list[_Reader]:
+        """Refuse strangers, and cursors beyond the end (after reading the tail again)."""
+        members = conversation.members if conversation is not None else ()
+        admitted = [reader for reader in readers if reader.user_id in members]
+        for reader in readers:
+            if reader.user_id not in members:
+                reader.answer(CommandError("conversation_not_found", "no such conversation"))
+        local = self._delivery.locals.get(conversation_id)
+        tail = (local.sequencer.head or 0) if local is not None else 0
+        if any(reader.seq > tail and reader.on_done is not None for reader in admitted):
+            tail = (await self._store.heads({conversation_id: tail}))[conversation_id]
+        for reader in admitted:
+            if reader.seq > tail and reader.on_done is not None:
+                reader.answer(CommandError("message_not_found", "there is no such message yet", field="message_id"))
+                reader.seq = -1
+        return [reader for reader in admitted if reader.seq >= 0]
+
+    def _moved(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> bool:
+        key = (conversation_id, user_id)
+        if seq <= self._known.get(key, 0):
+            return False
+        self._known[key] = seq
+        self._known.move_to_end(key)
+        if len(self._known) > _MAX_KNOWN:
+            self._known.popitem(last=False)
+        return True
+
+    def _publish(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool) -> None:
+        envelope = envelopes.ReceiptEnvelope(
+            v=envelopes.VERSION,
+            kind="receipt",
+            c=conversation_id,
+            seq=seq,
+            generation=self._delivery.generation,
+            user=user_id,
+            read_at=read_at,
+        )
+        channel = conversation_channel(conversation_id) if is_small else f"user:{user_id}"
+        self._bus.publish(channel, envelopes.encode(envelope))
+        frame = _frame(conversation_id, user_id, seq, read_at)
+        local = self._delivery.locals.get(conversation_id)
+        if not is_small:
+            self._hub.tell_user(user_id, frame)
+        elif local is not None:
+            self._hub.tell(local, frame)
+
+    def _tell(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> None:
+        if not self._moved(conversation_id, user_id, seq):
+            return  # our own echo, or older than what was told
+        frame = _frame(conversation_id, user_id, seq, read_at)
+        local = self._delivery.locals.get(conversation_id)
+        conversation = self._conversations.cached(conversation_id)
+        if conversation is not None and len(conversation.members) > self._indicator_members:
+            self._hub.tell_user(user_id, frame)
+        elif local is not None:
+            self._hub.tell(local, frame)
+
+
+def _frame(conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> frames.Receipt:
+    return frames.Receipt(conversation_id=conversation_id, user_id=user_id, message_id=message_id(seq), seq=seq, read_at=read_at)
+
+
+def _answer_all(readers: list[_Reader], error: CommandError) -> None:
+    for reader in readers:
+        reader.answer(error)
