@@ -123,7 +123,7 @@ class RedisLink:
         try:
             async with asyncio.timeout(self.timeout_seconds * _HANDSHAKE_ROUND_TRIPS):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left it without annotations
-                return Wire(connection)
+                wire = Wire(connection)
         except (TimeoutError, RedisPyTimeoutError) as error:
             await connection.disconnect(nowait=True)
             raise RedisTimeout("no connection in time") from error
@@ -133,6 +133,8 @@ class RedisLink:
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
+        self.circuit.succeeded()  # its handshake was answered: nobody else need wait for a pause to end
+        return wire
 
     async def _execute(self, command: tuple[Argument, ...]) -> Any:
         try:

@@ -1,0 +1,211 @@
+"""What comes in: one supervised connection that is subscribed to everything wanted, again after every loss.
+
+Invariants: nothing is awaited and no task is made per message; nothing raised by those who are told ends the loop; after a
+loss it comes back with jitter, and all that is wanted is subscribed again in confirmed chunks.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.subscriptions import CHUNK, Subscriptions
+from holdfast.adapters.redis.wire import Wire, is_error, pack
+from holdfast.errors import RedisUnavailable
+
+_log = logging.getLogger("holdfast.redis")
+
+_RECONNECT_SECONDS: Final = (0.1, 2.0)  # full jitter between these, so that instances do not return in step
+_SUBSCRIBE_SECONDS: Final = 1.0
+
+
+class Ear(Protocol):
+    """Whom the listener tells. Called in the loop; a call that raises is logged and counted."""
+
+    def heard(self, channel: str, payload: bytes) -> None:
+        """A message of a wanted channel."""
+        ...
+
+    def connected(self) -> None:
+        """There is a new connection; nothing is confirmed on it."""
+        ...
+
+    def confirmed(self, channels: list[str]) -> None:
+        """These are subscribed now."""
+        ...
+
+    def completed(self) -> None:
+        """Nothing wanted is unconfirmed; told after each change."""
+        ...
+
+    def disconnected(self, reason: str) -> None:
+        """The connection ended, or could not be made."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    missing: set[str]
+    outcome: asyncio.Future[bool]
+
+
+class Listener:
+    """The receiving half of the bus. Used from one event loop; closed by the bus."""
+
+    def __init__(self, link: RedisLink, control: str, ear: Ear) -> None:
+        """Connects to nothing yet; `control` is always wanted."""
+        self.subscriptions = Subscriptions(control)
+        self.failed_calls = 0
+        self.last_byte = 0.0
+        self._link = link
+        self._ear = ear
+        self._waiting: dict[str, list[_Waiter]] = {}
+        self._wire: Wire | None = None
+        self._is_away = False  # the last attempt to connect failed
+        self._dropped_because = ""
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """There is a connection, as far as anybody knows."""
+        return self._wire is not None
+
+    def start(self) -> None:
+        """Begin supervising."""
+        self._task = asyncio.get_running_loop().create_task(self._supervise(), name="redis-bus")
+
+    async def close(self) -> None:
+        """Disconnect. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self._disconnected("closing")
+
+    def drop(self, reason: str) -> None:
+        """End the connection that is there; the loop makes another one."""
+        if self._wire is not None:
+            self._dropped_because = reason
+            self._wire.abort()
+
+    async def wait_for(self, missing: set[str]) -> bool:
+        """Whether these wanted channels are confirmed within a second; False at once while Redis is known to be away."""
+        self._ask_next()
+        if self._is_away or self._task is None:
+            return False
+        waiter = _Waiter(missing, asyncio.get_running_loop().create_future())
+        for name in missing:
+            self._waiting.setdefault(name, []).append(waiter)
+        try:
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                return await waiter.outcome
+        except TimeoutError:
+            return False
+        finally:
+            self._dismiss(waiter)
+
+    def forget(self, channels: Iterable[str]) -> list[str]:
+        """Want these no more; returns those that were subscribed."""
+        names = list(channels)
+        for waiter in [waiter for name in names for waiter in self._waiting.get(name, ())]:
+            _answer(waiter, is_confirmed=False)
+        leaving = self.subscriptions.forget(names)
+        if self._wire is not None:
+            for at in range(0, len(leaving), CHUNK):
+                self._wire.send(pack(("UNSUBSCRIBE", *leaving[at : at + CHUNK])))
+            self._completed_perhaps()
+        return leaving
+
+    async def _supervise(self) -> None:
+        while True:
+            try:
+                wire = self._wire = await self._link.open_wire("bus")
+                self._connected()
+                await self._listen(wire)
+            except RedisUnavailable as error:
+                _log.warning("redis bus: not connected: %s", self._dropped_because or error)
+                await self._disconnected(str(error))
+            except Exception as error:  # noqa: BLE001 - the loop that keeps the bus alive must outlive any mistake in it
+                _log.exception("redis bus: unexpected")
+                await self._disconnected(repr(error))
+            await asyncio.sleep(random.uniform(*_RECONNECT_SECONDS))
+
+    def _connected(self) -> None:
+        self._is_away = False
+        self.last_byte = time.monotonic()
+        self.subscriptions.restart()
+        self._ear.connected()
+        self._ask_next()
+
+    async def _disconnected(self, reason: str) -> None:
+        wire, self._wire = self._wire, None
+        self._is_away = True
+        self.subscriptions.restart()
+        for waiter in {waiter for waiters in self._waiting.values() for waiter in waiters}:
+            _answer(waiter, is_confirmed=False)
+        reason, self._dropped_because = self._dropped_because or reason, ""
+        if wire is not None:
+            await wire.close()
+        self._ear.disconnected(reason)
+
+    async def _listen(self, wire: Wire) -> None:
+        while True:
+            replies = await wire.receive()
+            self.last_byte = time.monotonic()
+            confirmed: list[str] = []
+            for reply in replies:
+                self._handle(reply, confirmed)
+            if confirmed:
+                self._confirmed(confirmed)
+            self._completed_perhaps()
+
+    def _handle(self, reply: Any, confirmed: list[str]) -> None:
+        if not isinstance(reply, list):
+            if is_error(reply):
+                raise RedisUnavailable(f"Redis refused a subscription: {reply}")
+            return
+        kind, channel, payload = reply
+        if kind != b"message":
+            if (name := self.subscriptions.confirm(channel, is_subscribe=kind == b"subscribe")) is not None:
+                confirmed.append(name)
+            self._ask_next()
+        elif (name := self.subscriptions.name_of(channel)) is not None:
+            try:
+                self._ear.heard(name, payload)
+            except Exception:  # noqa: BLE001 - one envelope that cannot be handled must not cost all the others
+                self.failed_calls += 1
+                _log.exception("redis bus: an envelope could not be handled")
+
+    def _confirmed(self, names: list[str]) -> None:
+        self._ear.confirmed(names)
+        for name in names:
+            for waiter in self._waiting.pop(name, ()):
+                waiter.missing.discard(name)
+                if not waiter.missing:
+                    _answer(waiter, is_confirmed=True)
+
+    def _completed_perhaps(self) -> None:
+        if self.subscriptions.is_complete:
+            self._ear.completed()
+
+    def _ask_next(self) -> None:
+        if self._wire is not None and (chunk := self.subscriptions.next_chunk()):
+            self._wire.send(pack(("SUBSCRIBE", *chunk)))
+
+    def _dismiss(self, waiter: _Waiter) -> None:
+        for name in waiter.missing:
+            if waiters := self._waiting.get(name):
+                with contextlib.suppress(ValueError):
+                    waiters.remove(waiter)
+                if not waiters:
+                    del self._waiting[name]
+
+
+def _answer(waiter: _Waiter, *, is_confirmed: bool) -> None:
+    if not waiter.outcome.done():
+        waiter.outcome.set_result(is_confirmed)

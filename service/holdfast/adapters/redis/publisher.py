@@ -1,0 +1,104 @@
+"""What goes out: envelopes, and with a commit its messages for gap fill and the end of its dirty mark, in one script.
+
+Invariant: nothing here raises for Redis's sake; what cannot be sent is dropped and counted by the pipeline.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from holdfast.adapters.redis import keys, scripts
+from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.pipeline import Pipeline
+from holdfast.domain.ids import ConversationId, Seq
+from holdfast.errors import RedisUnavailable
+
+_log = logging.getLogger("holdfast.redis")
+
+MAX_ENVELOPE_BYTES: Final = 1024 * 1024
+"""Larger ones are neither sent nor delivered: whoever misses them asks the store."""
+
+_DIRTY_SECONDS: Final = 0.1  # on the path of an acknowledgement: worth a moment, not more
+_RECENT_TTL_MS: Final = 120_000  # a reconnecting client is back by then; older replays come from the store
+_RECENT_ENTRIES: Final = 64
+_RECENT_BYTES: Final = 256 * 1024
+
+
+class Publisher:
+    """The sending half of the bus. Owns nothing: pipeline and link belong to the bus."""
+
+    def __init__(self, link: RedisLink, pipeline: Pipeline) -> None:
+        """Writes go through `pipeline`, reads through `link`."""
+        self.too_large = 0
+        self._link = link
+        self._pipeline = pipeline
+
+    def publish(self, channel: str, envelope: bytes) -> None:
+        """See `ClusterBus.publish`."""
+        if self._fits(envelope):
+            self._pipeline.push("PUBLISH", channel, envelope)
+
+    def publish_commit(
+        self,
+        conversation_id: ConversationId,
+        first_seq: Seq,
+        messages: Sequence[bytes],
+        envelope: bytes,
+        dirty_entry: str | None,
+    ) -> None:
+        """See `ClusterBus.publish_commit`. With an envelope that is too large, nothing of it happens: the mark stays."""
+        if not self._fits(envelope):
+            return
+        self._pipeline.push_script(
+            scripts.PUBLISH_COMMIT,
+            (keys.recent(conversation_id), keys.DIRTY),
+            (
+                keys.conversation_channel(conversation_id),
+                envelope,
+                dirty_entry or "",
+                first_seq,
+                _RECENT_TTL_MS,
+                _RECENT_ENTRIES,
+                _RECENT_BYTES,
+                *messages,
+            ),
+        )
+
+    async def mark_dirty(self, entry: str) -> bool:
+        """See `ClusterBus.mark_dirty`. False may also mean that the answer came too late: clear the mark all the same."""
+        try:
+            async with asyncio.timeout(_DIRTY_SECONDS):
+                await self._pipeline.ask_script(scripts.MARK_DIRTY, (keys.DIRTY,), (entry,))
+        except (RedisUnavailable, TimeoutError):
+            return False
+        return True
+
+    def clear_dirty(self, entry: str) -> None:
+        """See `ClusterBus.clear_dirty`."""
+        self._pipeline.push("ZREM", keys.DIRTY, entry)
+
+    async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
+        """See `ClusterBus.claim_dirty`."""
+        arguments = (int(older_than_seconds * 1000), int(hold_seconds * 1000), limit)
+        try:
+            due = await self._link.run(scripts.CLAIM_DIRTY, (keys.DIRTY,), arguments)
+        except RedisUnavailable:
+            return []
+        return [entry.decode() for entry in due]
+
+    async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
+        """See `ClusterBus.recent`."""
+        key = keys.recent(conversation_id)
+        try:
+            found = await self._link.call("ZRANGEBYSCORE", key, f"({after_seq}", "+inf", "WITHSCORES")
+        except RedisUnavailable:
+            return []
+        return [(int(float(score)), message) for message, score in zip(found[::2], found[1::2], strict=True)]
+
+    def _fits(self, envelope: bytes) -> bool:
+        if len(envelope) <= MAX_ENVELOPE_BYTES:
+            return True
+        self.too_large += 1
+        _log.warning("redis bus: an envelope of %d bytes is not sent", len(envelope))
+        return False
