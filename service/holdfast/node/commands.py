@@ -1,11 +1,9 @@
 """What clients can do, whichever way they come: the socket's frames and REST's calls end here.
 
-Each command checks its ids, then hands itself to the part that owns the effect. Sends and reads answer through a callback, so that
-a socket needs no task for them; the rest is awaited.
+Each command checks its ids, then hands itself to the part that owns the effect. Sends and reads answer through a callback, so
+that a socket needs no task for them; the rest is awaited.
 """
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -166,8 +164,3 @@ def checked_metadata(metadata: Raw | UnsetType, max_bytes: int) -> tuple[str | N
     if metadata is UNSET or bytes(metadata) == b"null":
         return None, None
     return check_object(bytes(metadata), field="metadata", max_bytes=max_bytes, max_depth=_METADATA_DEPTH)
-
-
-def members_digest(members: Mapping[UserId, None]) -> str:
-    """Fingerprint of the members given at creation: a repeated creation has the same one, in whatever order."""
-    return hashlib.sha256("|".join(sorted(members)).encode()).hexdigest()

@@ -6,6 +6,7 @@ ends that at once. Misses are never cached. One read of a conversation is under 
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,6 +77,11 @@ class Conversations:
         while len(self._entries) > MAX_CACHED:
             self._entries.popitem(last=False)
 
+    def peek(self, conversation_id: ConversationId) -> Conversation | None:
+        """What is remembered of it, believable or not."""
+        entry = self._entries.get(conversation_id)
+        return entry.conversation if entry is not None else None
+
     def latest(self, conversation: Conversation | None) -> Conversation | None:
         """`conversation`, or what somebody read of it since."""
         entry = self._entries.get(conversation.conversation_id) if conversation is not None else None
@@ -94,10 +100,14 @@ class Conversations:
         """Envelopes may have been missed: read everything again before it is believed."""
         self._entries.clear()
 
-    async def is_member(self, conversation_id: ConversationId, user_id: UserId) -> bool:
-        """Whether the user belongs to it, as far as it may be believed now."""
+    async def strangers(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId]:
+        """Which of these do not belong to it, as far as it may be believed now; all of them when it does not exist.
+
+        Raises:
+            StoreUnavailable: it has to be read and cannot.
+        """
         conversation = await self.get(conversation_id)
-        return conversation is not None and user_id in conversation.members
+        return set(user_ids) - set(conversation.members if conversation is not None else ())
 
     async def _shared_read(self, conversation_id: ConversationId) -> Conversation | None:
         task = self._reads.get(conversation_id)

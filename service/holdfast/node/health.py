@@ -96,6 +96,11 @@ class Health:
         return tuple(names)
 
     @property
+    def redis_is_connected(self) -> bool:
+        """Whether commands to Redis are answered."""
+        return self._redis.is_connected
+
+    @property
     def is_live(self) -> bool:
         """For `/livez`: false only when a restart would help."""
         return self.state != "unhealthy"

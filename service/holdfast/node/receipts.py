@@ -73,6 +73,7 @@ class Receipts:
         clock: Clock,
         *,
         indicator_members: int,
+        on_moved: Callable[[ConversationId, UserId, Seq], None],
     ) -> None:
         self._store = store
         self._bus = bus
@@ -81,6 +82,7 @@ class Receipts:
         self._delivery = delivery
         self._clock = clock
         self._indicator_members = indicator_members
+        self._on_moved = on_moved
         self._lanes: dict[ConversationId, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._known: OrderedDict[tuple[ConversationId, UserId], Seq] = OrderedDict()
@@ -101,6 +103,10 @@ class Receipts:
     def receive(self, envelope: envelopes.ReceiptEnvelope) -> None:
         """A cursor moved at another instance."""
         self._tell(ConversationId(envelope.c), UserId(envelope.user), envelope.seq, envelope.read_at)
+
+    def learn(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
+        """A cursor moved at another instance, as its bulletin says."""
+        self._tell(conversation_id, user_id, seq, rfc3339(self._clock.now_ms()))
 
     def expire(self) -> None:
         """Answer reads whose deadline has passed; a few times a second."""
@@ -207,6 +213,7 @@ class Receipts:
             user=user_id,
             read_at=read_at,
         )
+        self._on_moved(conversation_id, user_id, seq)
         channel = conversation_channel(conversation_id) if is_small else f"user:{user_id}"
         self._bus.publish(channel, envelopes.encode(envelope))
         frame = _frame(conversation_id, user_id, seq, read_at)

@@ -1,0 +1,357 @@
+"""One running instance, put together: what starts, what ticks, what an envelope leads to, how it ends."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.presence import presence_entry
+from holdfast.errors import HoldfastError, StoreDenied, StoreError
+from holdfast.node.activity import Activity
+from holdfast.node.append import Appender, Commit
+from holdfast.node.bulletins import Bulletins
+from holdfast.node.commands import Commands
+from holdfast.node.committer import Committer
+from holdfast.node.connecting import Connecting
+from holdfast.node.conversations import Conversations
+from holdfast.node.delivery import Delivery
+from holdfast.node.dependencies import Dependency
+from holdfast.node.directory import Directory
+from holdfast.node.health import Health
+from holdfast.node.hub import Hub
+from holdfast.node.lease import Lease
+from holdfast.node.membership import Membership
+from holdfast.node.presence import Presence
+from holdfast.node.reaper import Reaper
+from holdfast.node.receipts import Receipts
+from holdfast.node.revocations import POLL_SECONDS, Revocations
+from holdfast.node.tasks import Tasks
+from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
+from holdfast.protocol import envelopes
+from holdfast.settings import Settings
+from holdfast.telemetry import Telemetry
+
+_TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
+_RETRY_SECONDS: Final = 0.5
+_COMMITTERS_GRACE_SECONDS: Final = 3.0
+
+_log = logging.getLogger(__name__)
+
+
+class Node:
+    """Lives in the loop: `start`, then `stop` once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        version: str,
+        store: MessageStore,
+        bus: ClusterBus,
+        registry: ConnectionRegistry,
+        clock: Clock,
+        telemetry: Telemetry,
+        store_dependency: Dependency,
+        redis_dependency: Dependency,
+    ) -> None:
+        limits = settings.limits
+        self.instance_id = instance_id = InstanceId(settings.instance_id)
+        self.settings = settings
+        self.clock = clock
+        self.telemetry = telemetry
+        self.store = store
+        self.bus = bus
+        self.registry = registry
+        self.tasks = Tasks()
+        self.hub = Hub(telemetry)
+        self.conversations = Conversations(store, bus, clock)
+        self.appender = Appender(store, clock, telemetry, self._on_commit)
+        self.delivery = Delivery(
+            store,
+            bus,
+            self.hub,
+            self.conversations,
+            self.appender,
+            clock,
+            telemetry,
+            self.tasks,
+            instance_id=instance_id,
+            max_conversations=limits.subscriptions,
+        )
+        self.lease = Lease(
+            registry,
+            bus,
+            self.hub,
+            clock,
+            self.tasks,
+            instance_id,
+            state=lambda: self.health.state,
+            on_epoch=lambda: self.presence.new_epoch(),
+        )
+        self.presence = Presence(
+            store,
+            bus,
+            self.hub,
+            self.delivery,
+            clock,
+            self.tasks,
+            grace_seconds=settings.presence.grace_seconds,
+            indicator_members=limits.indicator_members,
+            entry=lambda: presence_entry(instance_id, self.lease.epoch),
+        )
+        self.health = Health(
+            instance_id,
+            version,
+            store_dependency,
+            redis_dependency,
+            bus,
+            self.hub,
+            clock,
+            telemetry,
+            max_connections=limits.connections,
+            epoch=lambda: self.lease.epoch,
+        )
+        self.membership = Membership(
+            store,
+            bus,
+            self.hub,
+            self.conversations,
+            self.delivery,
+            clock,
+            indicator_members=limits.indicator_members,
+        )
+        self.delivery.on_stale_membership = self.membership.refresh
+        self.bulletins = Bulletins(
+            store,
+            clock,
+            instance_id,
+            epoch=lambda: self.lease.epoch,
+            mode=self._mode,
+            on_read=self._on_bulletins,
+        )
+        self.receipts = Receipts(
+            store,
+            bus,
+            self.hub,
+            self.conversations,
+            self.delivery,
+            clock,
+            indicator_members=limits.indicator_members,
+            on_moved=self.bulletins.note_receipt,
+        )
+        self.committer = Committer(
+            self.appender,
+            bus,
+            clock,
+            telemetry,
+            strangers=self.conversations.strangers,
+            dirty_prefix=lambda: f"{instance_id}|{self.lease.epoch}",
+        )
+        self.commands = Commands(self.committer, self.receipts, self.conversations, self.delivery, self.hub, bus, limits)
+        self.directory = Directory(
+            store, self.conversations, self.membership, self.delivery, self.bulletins, clock, self.tasks, limits
+        )
+        self.connecting = Connecting(
+            store,
+            bus,
+            self.hub,
+            self.delivery,
+            self.membership,
+            self.presence,
+            self.lease,
+            clock,
+            self.tasks,
+            telemetry,
+            limits,
+        )
+        self.revocations = Revocations(store, bus, self.hub, self.delivery, clock)
+        self.activity = Activity(store, self.tasks)
+        self.reaper = Reaper(registry, store, self.presence, clock, telemetry, instance_id)
+
+    # --- life -----------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Reach for the outside systems and begin to tick; returns at once, whoever answers.
+
+        Raises:
+            StoreDenied: the store refuses us for good.
+        """
+        await self._open_store_once()
+        await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
+        for work in (self.lease.run(), self.reaper.run(), self.bulletins.run(), self._tick(), self._tick_slowly()):
+            self.tasks.start(work)
+
+    async def stop(self) -> None:
+        """Finish what is under way, give everything back, let go. Bounded by `drain.flush_seconds`."""
+        try:
+            async with asyncio.timeout(self.settings.drain.flush_seconds):
+                await self.committer.close(_COMMITTERS_GRACE_SECONDS)
+                await self.receipts.close(_COMMITTERS_GRACE_SECONDS)
+                await self.activity.flush()
+                await self._leave()
+        except (TimeoutError, HoldfastError) as error:
+            _log.warning("not everything could be given back: %s", error)
+        await self.tasks.close()
+        await self.bus.close()
+        await self.store.close()
+
+    async def _leave(self) -> None:
+        await self.presence.leave_all()
+        await self.lease.release()
+        await self.bulletins.withdraw()
+
+    async def _open_store_once(self) -> None:
+        """A store that refuses us ends the start; one that is merely away is waited for in the background."""
+        try:
+            await self.store.open()
+            self.delivery.generation = await self.store.generation()
+        except StoreDenied:
+            raise
+        except StoreError as error:
+            _log.warning("the store does not answer yet: %s", error)
+            self.tasks.start(self._open_store_later())
+
+    async def _open_store_later(self) -> None:
+        while not self.delivery.generation:
+            await asyncio.sleep(_RETRY_SECONDS)
+            try:
+                await self.store.open()
+                self.delivery.generation = await self.store.generation()
+            except StoreError as error:
+                _log.debug("the store does not answer yet: %s", error)
+
+    # --- time -----------------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _TICK_SECONDS
+            await asyncio.sleep(_TICK_SECONDS)
+            self.telemetry.loop_lag.set(loop.time() - due)
+            self.delivery.tick()
+            self.committer.expire()
+            self.receipts.expire()
+
+    async def _tick_slowly(self) -> None:
+        polled_at = -POLL_SECONDS
+        while True:
+            self.health.evaluate()
+            self.presence.tick()
+            self.activity.tick()
+            self.telemetry.connections.set(len(self.hub.connections))
+            if self.clock.monotonic() - polled_at >= POLL_SECONDS:
+                polled_at = self.clock.monotonic()
+                self.tasks.start(self.revocations.poll())
+            self.tasks.start(self._probe_store())
+            await asyncio.sleep(1.0)
+
+    async def _probe_store(self) -> None:
+        """So that an outage is noticed, and its end, when nobody sends."""
+        try:
+            await self.store.probe()
+        except StoreError as error:
+            _log.debug("the store does not answer: %s", error)
+
+    # --- what happens ---------------------------------------------------------------------------------------------------
+
+    def _on_commit(self, commit: Commit) -> None:
+        self.delivery.hand_over(commit)
+        self.bulletins.note_commit(commit.conversation_id, commit.messages[-1].seq)
+        self.activity.note(commit)
+        for message in commit.messages:
+            self.receipts.note_sent(commit.conversation_id, message.sender, message.seq)
+
+    def _on_envelope(self, channel: str, payload: bytes) -> None:
+        envelope = envelopes.decode(payload)
+        if envelope is None:
+            self.telemetry.dropped.labels("malformed_envelope").inc()
+        elif envelope.generation and self.delivery.generation and envelope.generation != self.delivery.generation:
+            self.telemetry.dropped.labels("other_generation").inc()
+        elif isinstance(envelope, envelopes.MessagesEnvelope):
+            self.delivery.receive(envelope)
+        elif isinstance(envelope, envelopes.ReceiptEnvelope):
+            self.receipts.receive(envelope)
+        elif isinstance(envelope, envelopes.TypingEnvelope):
+            if envelope.origin != self.instance_id:
+                self.commands.receive_typing(envelope)
+        elif isinstance(envelope, envelopes.PresenceEnvelope):
+            self.presence.receive(envelope)
+        elif isinstance(envelope, envelopes.ConversationEnvelope):
+            self.tasks.start(self._apply_membership(envelope))
+        elif isinstance(envelope, envelopes.RevokedEnvelope):
+            self.revocations.learn(UserId(envelope.user), envelope.not_before)
+        elif envelope.c:
+            self.delivery.hint(ConversationId(envelope.c), envelope.seq)
+
+    async def _apply_membership(self, envelope: envelopes.ConversationEnvelope) -> None:
+        await self._until_store_answers(lambda: self.membership.apply(envelope))
+
+    async def _until_store_answers(self, ask: Callable[[], Awaitable[None]], tries: int = 20) -> None:
+        for _ in range(tries):
+            try:
+                return await ask()
+            except StoreError:
+                await asyncio.sleep(_RETRY_SECONDS)
+        return None
+
+    def _on_subscribed(self) -> None:
+        """The bus was away for a while: what it carried meanwhile is compared with the store."""
+        self.lease.doubt()
+        self.conversations.doubt()
+        self.bulletins.look_soon()
+        self.tasks.start(self._compare("resubscribed"))
+
+    def _on_liveness(self, is_live: bool, reason: str) -> None:
+        if not is_live:
+            _log.warning("the bus is not live: %s", reason)
+
+    async def _compare(self, reason: str) -> None:
+        async def compare() -> None:
+            await self._refresh_members()
+            await self.delivery.compare(reason)
+
+        await self._until_store_answers(compare)
+
+    async def _refresh_members(self) -> None:
+        """Members first, then heads: who was added meanwhile hears the rest."""
+        for user_id in tuple(self.hub.users):
+            await self._refresh_user(user_id)
+
+    async def _refresh_user(self, user_id: UserId) -> None:
+        """Compare what a user's connections hear with the store's list."""
+        listed = {row.conversation_id: row for row in await self.store.memberships_of(user_id)}
+        for connection in self.hub.connections_of(user_id):
+            if connection.conversations is None:
+                connection.missed.update(listed)
+                continue
+            for conversation_id in listed.keys() ^ connection.conversations:
+                await self.membership.refresh(conversation_id)
+
+    async def _on_bulletins(self, bulletins: list[Bulletin]) -> None:
+        """The slow path: what others committed and we may have missed."""
+        for bulletin in bulletins:
+            self._compare_heads(bulletin.heads)
+            for conversation_id, version in bulletin.members.items():
+                cached = self.conversations.peek(conversation_id)
+                is_known = cached is not None and cached.members_version >= version
+                if conversation_id in self.delivery.locals and not is_known:
+                    await self.membership.refresh(conversation_id)
+            for user_id in bulletin.users:
+                if self.hub.count_of(user_id) and self._mode() != "ok":
+                    await self._refresh_user(user_id)
+            for key, seq in bulletin.receipts.items():
+                conversation, _, user = key.partition("|")
+                self.receipts.learn(ConversationId(conversation), UserId(user), seq)
+        if any(bulletin.overflow for bulletin in bulletins):
+            await self.delivery.compare("overflow")
+
+    def _compare_heads(self, heads: dict[ConversationId, Seq]) -> None:
+        for conversation_id, seq in heads.items():
+            self.delivery.hint(conversation_id, seq)
+
+    def _mode(self) -> str:
+        """Whether our fast path works, as our bulletin says it."""
+        if not self.health.redis_is_connected:
+            return "redis"
+        return "ok" if self.bus.is_live else "bus"

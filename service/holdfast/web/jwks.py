@@ -1,0 +1,70 @@
+"""Public keys of an issuer: fetched in the background, kept through outages, looked up without waiting."""
+
+import asyncio
+import json
+import logging
+import time
+import urllib.request
+from typing import Any, Final
+
+import jwt
+
+_REFRESH_SECONDS: Final = 300.0
+_UNKNOWN_KID_SECONDS: Final = 10.0  # one fetch for an unknown kid at most that often, whoever asks
+_MAX_BYTES: Final = 262_144
+_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
+
+_log = logging.getLogger(__name__)
+
+
+class Jwks:
+    """Keys by `kid`. `run` until cancelled; `key` never waits."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._keys: dict[str, Any] = {}
+        self._wake = asyncio.Event()
+        self._fetched_at = 0.0
+
+    def key(self, kid: object) -> Any | None:
+        """The key, or None; an unknown one causes a fetch, so that a rotated key is known to the next try."""
+        key = self._keys.get(kid) if isinstance(kid, str) else None
+        if key is None and time.monotonic() - self._fetched_at > _UNKNOWN_KID_SECONDS:
+            self._wake.set()
+        return key
+
+    async def run(self) -> None:
+        """Keep the keys fresh. An outage keeps those that are known."""
+        while True:
+            self._wake.clear()
+            self._fetched_at = time.monotonic()
+            try:
+                document = await asyncio.to_thread(self._fetch)
+                self._keys = _usable(document) or self._keys
+            except (OSError, ValueError) as error:
+                _log.warning("keys cannot be fetched; the known ones stay: %s", error)
+            try:
+                async with asyncio.timeout(_REFRESH_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _fetch(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self._url, timeout=5) as answer:  # noqa: S310 - the address is configured, not a client's
+            document = json.loads(answer.read(_MAX_BYTES))
+        if not isinstance(document, dict):
+            raise ValueError("not a JWKS")
+        return document
+
+
+def _usable(document: dict[str, Any]) -> dict[str, Any]:
+    """Signature keys with a `kid` and an algorithm that we allow."""
+    keys = {}
+    for item in document.get("keys", []):
+        try:
+            key = jwt.PyJWK(item)
+        except (jwt.PyJWTError, TypeError, AttributeError):
+            continue
+        if key.key_id and key.algorithm_name in _ALGORITHMS and item.get("use", "sig") == "sig":
+            keys[key.key_id] = key
+    return keys
