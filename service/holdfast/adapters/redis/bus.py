@@ -12,10 +12,10 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast.adapters.redis import keys
+from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.listener import Listener
 from holdfast.adapters.redis.liveness import Liveness
@@ -36,18 +36,6 @@ _SUBSCRIPTIONS_TTL_MS: Final = 3_600_000  # as the registry's keys; renewed with
 _ECHO: Final = b'{"v":1,"kind":"echo"'
 
 
-@dataclass(slots=True)
-class BusCounters:
-    """Since the start; what was dropped while publishing is in `RedisBus.pipeline.counters`."""
-
-    received: int = 0
-    connections: int = 0
-    deaf: int = 0
-    too_large: int = 0
-    failed_calls: int = 0
-    foreign_echoes: int = 0
-
-
 class RedisBus:
     """Implements `ports.ClusterBus`. Used from one event loop; closed by whoever started it, before the link.
 
@@ -57,12 +45,12 @@ class RedisBus:
     def __init__(self, link: RedisLink, instance_id: InstanceId) -> None:
         """Connects to nothing yet."""
         self.pipeline = Pipeline(link, self._publishing_failed)
-        self._counters = BusCounters()
+        self.counters = BusCounters()
         self._link = link
         self._control = keys.control_channel(instance_id)
         self._subscriptions_key = keys.subscriptions(instance_id)
-        self._listener = Listener(link, self._control, self)
-        self._publisher = Publisher(link, self.pipeline)
+        self._listener = Listener(link, self._control, self, self.counters)
+        self._publisher = Publisher(link, self.pipeline, self.counters)
         self._liveness = Liveness()
         self._is_announced = False
         self._must_record = False
@@ -83,12 +71,6 @@ class RedisBus:
     def channels(self) -> frozenset[str]:
         """See `ClusterBus.channels`."""
         return frozenset(self._listener.subscriptions.confirmed)
-
-    @property
-    def counters(self) -> BusCounters:
-        """For metrics."""
-        self._counters.failed_calls = self._listener.failed_calls
-        return self._counters
 
     async def start(
         self,
@@ -189,23 +171,23 @@ class RedisBus:
     def heard(self, channel: str, payload: bytes) -> None:
         """Hand an envelope over; echoes stay here."""
         if len(payload) > MAX_ENVELOPE_BYTES:
-            self._counters.too_large += 1
+            self.counters.too_large += 1
         elif channel == self._control and payload.startswith(_ECHO):
             self._echoed(payload)
         else:
-            self._counters.received += 1
+            self.counters.received += 1
             self._on_envelope(channel, payload)
 
     def _echoed(self, payload: bytes) -> None:
         if not payload.startswith(self._echo_head):
-            self._counters.foreign_echoes += 1
+            self.counters.foreign_echoes += 1
             return
         self._liveness.echoed(int(payload[len(self._echo_head) : -1]), time.monotonic())
         self._tell_liveness()
 
     def connected(self) -> None:
         """Nothing is proven on a new connection."""
-        self._counters.connections += 1
+        self.counters.connections += 1
         self._is_announced = False
         self._liveness.restarted(time.monotonic())
 
@@ -246,7 +228,7 @@ class RedisBus:
                 self._probe(now)
             self._tell_liveness()
             if self._listener.is_connected and now - self._listener.last_byte > _DEAF_SECONDS:
-                self._counters.deaf += 1
+                self.counters.deaf += 1
                 self._listener.drop(f"deaf: not a byte for {_DEAF_SECONDS:.0f} s")
             if self._must_record and self._is_announced and self._liveness.is_live(now):
                 await self._record_all()
@@ -272,5 +254,5 @@ class RedisBus:
         try:
             callback(*arguments)
         except Exception:  # noqa: BLE001 - the loop that keeps the bus alive must outlive any mistake of its owner
-            self._listener.failed_calls += 1
+            self.counters.failed_calls += 1
             _log.exception("redis bus: a callback failed")

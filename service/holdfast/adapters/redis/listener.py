@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.subscriptions import CHUNK, Subscriptions
 from holdfast.adapters.redis.wire import Wire, is_error, pack
@@ -57,13 +58,13 @@ class _Waiter:
 class Listener:
     """The receiving half of the bus. Used from one event loop; closed by the bus."""
 
-    def __init__(self, link: RedisLink, control: str, ear: Ear) -> None:
+    def __init__(self, link: RedisLink, control: str, ear: Ear, counters: BusCounters) -> None:
         """Connects to nothing yet; `control` is always wanted."""
         self.subscriptions = Subscriptions(control)
-        self.failed_calls = 0
         self.last_byte = 0.0
         self._link = link
         self._ear = ear
+        self._counters = counters
         self._waiting: dict[str, list[_Waiter]] = {}
         self._wire: Wire | None = None
         self._is_away = False  # the last attempt to connect failed
@@ -178,7 +179,7 @@ class Listener:
             try:
                 self._ear.heard(name, payload)
             except Exception:  # noqa: BLE001 - one envelope that cannot be handled must not cost all the others
-                self.failed_calls += 1
+                self._counters.failed_calls += 1
                 _log.exception("redis bus: an envelope could not be handled")
 
     def _confirmed(self, names: list[str]) -> None:

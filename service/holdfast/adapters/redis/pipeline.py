@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from holdfast.adapters.redis.counters import PipelineCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire, is_error, pack
@@ -25,17 +26,6 @@ _QUEUE_COMMANDS: Final = 10_000  # a second's worth of publishing at full load; 
 _QUEUE_BYTES: Final = 64 * 1024 * 1024  # what 10,000 envelopes of ordinary size never reach
 _BATCH_COMMANDS: Final = 512  # about 5 ms of Redis's time, so that a batch stays far below the timeout
 _BATCH_BYTES: Final = 4 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class PipelineCounters:
-    """Since the start. `dropped_full`: the queue was full; `dropped_away`: Redis failed or was away."""
-
-    sent: int = 0
-    round_trips: int = 0
-    refused: int = 0
-    dropped_full: int = 0
-    dropped_away: int = 0
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfast.adapters.redis import keys, scripts
+from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.domain.ids import ConversationId, Seq
@@ -28,11 +29,11 @@ _RECENT_BYTES: Final = 256 * 1024
 class Publisher:
     """The sending half of the bus. Owns nothing: pipeline and link belong to the bus."""
 
-    def __init__(self, link: RedisLink, pipeline: Pipeline) -> None:
+    def __init__(self, link: RedisLink, pipeline: Pipeline, counters: BusCounters) -> None:
         """Writes go through `pipeline`, reads through `link`."""
-        self.too_large = 0
         self._link = link
         self._pipeline = pipeline
+        self._counters = counters
 
     def publish(self, channel: str, envelope: bytes) -> None:
         """See `ClusterBus.publish`."""
@@ -99,6 +100,6 @@ class Publisher:
     def _fits(self, envelope: bytes) -> bool:
         if len(envelope) <= MAX_ENVELOPE_BYTES:
             return True
-        self.too_large += 1
+        self._counters.too_large += 1
         _log.warning("redis bus: an envelope of %d bytes is not sent", len(envelope))
         return False

@@ -1,0 +1,386 @@
+"""`ClusterBus` over a real Redis: what is said arrives, deafness is noticed, and every return is announced."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from redis.asyncio import Redis
+
+from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES
+from holdfast.domain.ids import ConversationId
+from holdfast.ports import ClusterBus
+from support.eventually import eventually
+from support.fixtures_redis import NewNode
+from support.redis_server import RedisServer
+
+C = ConversationId("c1")
+CHANNEL = "conversation:c1"
+ENVELOPE = b'{"v":1,"kind":"typing","c":"c1"}'
+MARK = "c1|one|0000|1"
+
+
+async def test_a_confirmed_subscription_hears_what_is_published_afterwards(redis_server: RedisServer, new_node: NewNode) -> None:
+    """`subscribe` returning True is what lets a session read the store next without a hole."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    assert await two.bus.subscribe([CHANNEL]) is True
+    one.bus.publish(CHANNEL, ENVELOPE)
+    await eventually(lambda: two.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+
+
+async def test_the_adapter_is_the_port(redis_down: RedisServer, new_node: NewNode) -> None:
+    """mypy checks this assignment; the node knows the port only."""
+    bus: ClusterBus = new_node().bus
+    assert bus.is_live is False
+
+
+async def test_publishing_keeps_its_order(redis_server: RedisServer, new_node: NewNode) -> None:
+    """One instance's envelopes arrive as they were queued: the sequencer then never waits in the healthy case."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    assert await two.bus.subscribe([CHANNEL])
+    sent = [b'{"seq":%d}' % seq for seq in range(3000)]
+    for envelope in sent:
+        one.bus.publish(CHANNEL, envelope)
+    await eventually(lambda: len(two.ears.envelopes) == len(sent), within=10.0)
+    assert [payload for _, payload in two.ears.envelopes] == sent
+
+
+async def test_a_channel_wanted_no_more_is_silent(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Also when it was wanted, unwanted and wanted again in one breath, as a quick reconnect does."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL, "conversation:c2"])
+    one.bus.unsubscribe([CHANNEL])
+    one.bus.publish(CHANNEL, ENVELOPE)
+    one.bus.publish("conversation:c2", b"end")
+    await eventually(lambda: one.ears.envelopes == [("conversation:c2", b"end")], within=3.0)
+    again = asyncio.ensure_future(one.bus.subscribe([CHANNEL]))
+    await asyncio.sleep(0)
+    one.bus.unsubscribe([CHANNEL])
+    assert await again is False
+    assert await one.bus.subscribe([CHANNEL]) is True
+    one.bus.publish(CHANNEL, ENVELOPE)
+    await eventually(lambda: one.ears.envelopes[1:] == [(CHANNEL, ENVELOPE)], within=3.0)
+
+
+async def test_it_proves_itself_live_by_its_own_echo(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Liveness is heard, not assumed; the echoes themselves never reach the node, other control messages do."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    assert one.ears.liveness[0] == (True, "")
+    two.bus.publish("control:one", b'{"v":1,"kind":"hello"}')
+    await eventually(lambda: one.ears.envelopes, within=3.0)
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 4, within=5.0)
+    assert one.ears.envelopes == [("control:one", b'{"v":1,"kind":"hello"}')]
+    assert len(one.ears.liveness) == 1
+
+
+async def test_ordinary_subscribing_does_not_cost_liveness(redis_server: RedisServer, new_node: NewNode) -> None:
+    """A user who connects must not make the instance call itself degraded for a moment."""
+    one = await new_node("one").start()
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    for number in range(50):
+        assert await one.bus.subscribe([f"conversation:x{number}"])
+    assert one.ears.liveness == [(True, "")]
+
+
+async def test_without_redis_it_starts_and_catches_up_later(redis_down: RedisServer, new_node: NewNode) -> None:
+    """A pod that starts during an outage serves, and is whole when Redis comes."""
+    one = await new_node("one").start()
+    await eventually(lambda: one.bus.counters.connections == 0 and not one.bus.is_live, within=1.0)
+    assert await one.bus.subscribe([CHANNEL, "user:u1"]) is False
+    assert one.bus.channels == frozenset()
+    assert await one.bus.mark_dirty(MARK) is False
+    assert await one.bus.recent(C, 0) == []
+    assert await one.bus.claim_dirty(0, 1, 10) == []
+    await redis_down.start()
+    await eventually(lambda: one.ears.subscribed == 1 and one.bus.is_live, within=8.0)
+    assert one.bus.channels == {CHANNEL, "user:u1", "control:one"}
+    one.bus.publish(CHANNEL, ENVELOPE)
+    await eventually(lambda: (CHANNEL, ENVELOPE) in one.ears.envelopes, within=3.0)
+
+
+async def test_a_restarted_redis_is_subscribed_again_and_announced(redis_server: RedisServer, new_node: NewNode) -> None:
+    """kill -9: what was said meanwhile is lost, so every return must lead to a comparison with the store."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL, "user:u1"])
+    await eventually(lambda: one.bus.is_live and one.ears.subscribed == 1, within=3.0)
+    redis_server.kill()
+    await eventually(lambda: not one.bus.is_live and one.ears.liveness[-1][0] is False, within=3.0)
+    assert one.ears.liveness[-1][1]
+    assert await one.bus.subscribe(["conversation:late"]) is False
+    await redis_server.start()
+    await eventually(lambda: one.ears.subscribed == 2 and one.bus.is_live, within=8.0)
+    assert one.bus.channels == {CHANNEL, "user:u1", "control:one", "conversation:late"}
+    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, None)
+    await eventually(lambda: (CHANNEL, ENVELOPE) in one.ears.envelopes, within=3.0)
+
+
+async def test_a_killed_subscription_connection_is_noticed_though_publishing_works(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """`CLIENT KILL TYPE pubsub`, over and over: each return is announced."""
+    one = await new_node("one").start()
+    for returns in (1, 2, 3):
+        await eventually(lambda returns=returns: one.ears.subscribed == returns and one.bus.is_live, within=8.0)
+        await redis_admin.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await eventually(lambda: one.ears.subscribed == 4, within=8.0)
+
+
+async def test_a_killed_publishing_connection_costs_one_round_trip(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """`CLIENT KILL TYPE normal`: what was in it is dropped and counted, the next connection works."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL])
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    await redis_admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    one.bus.publish(CHANNEL, b"perhaps lost")
+    await eventually(lambda: [is_live for is_live, _ in one.ears.liveness] == [True, False, True], within=8.0)
+    one.bus.publish(CHANNEL, ENVELOPE)
+    await eventually(lambda: (CHANNEL, ENVELOPE) in one.ears.envelopes, within=3.0)
+
+
+async def test_a_hung_redis_is_noticed_by_the_echo(redis_server: RedisServer, new_node: NewNode) -> None:
+    """SIGSTOP leaves the connection open: only silence tells. Afterwards everything is subscribed anew and announced."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL])
+    await eventually(lambda: one.bus.is_live and one.ears.subscribed == 1, within=3.0)
+    redis_server.freeze()
+    await eventually(lambda: one.ears.liveness[-1][0] is False, within=4.0)
+    await eventually(lambda: one.bus.counters.deaf == 1, within=4.0)
+    redis_server.thaw()
+    await eventually(lambda: one.bus.is_live and one.ears.subscribed == 2, within=8.0)
+    one.bus.publish(CHANNEL, ENVELOPE)
+    await eventually(lambda: (CHANNEL, ENVELOPE) in one.ears.envelopes, within=3.0)
+
+
+async def test_marking_dirty_waits_for_nobody(redis_server: RedisServer, new_node: NewNode) -> None:
+    """It stands before every acknowledgement: with a hung Redis it gives up within its bound, and at once later."""
+    one = await new_node("one").start()
+    assert await one.bus.mark_dirty(MARK) is True
+    redis_server.freeze()
+    async with asyncio.timeout(1.0):  # its bound is 0.1 s; the rest is for a slow machine
+        assert await one.bus.mark_dirty("c2|one|0000|1") is False
+    await eventually(lambda: one.link.circuit.is_open(asyncio.get_running_loop().time()), within=3.0)
+    assert await one.bus.mark_dirty("c3|one|0000|1") is False
+    assert any(is_timeout for _, is_timeout in one.watch.failures)
+
+
+async def test_many_marks_share_a_round_trip(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """A thousand conversations that commit at once cost Redis a few reads, not a thousand."""
+    one = await new_node("one").start()
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    before = one.bus.pipeline.counters.round_trips
+    marks = [f"c{number}|one|0000|1" for number in range(200)]
+    assert all(await asyncio.gather(*(one.bus.mark_dirty(mark) for mark in marks)))
+    assert one.bus.pipeline.counters.round_trips - before < 20
+    assert await redis_admin.zcard("dirty") == 200
+
+
+async def test_a_commit_is_published_kept_and_unmarked_in_one_step(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Between these steps there is no moment at which a crash could leave one without the other."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    assert await two.bus.subscribe([CHANNEL])
+    assert await one.bus.mark_dirty(MARK)
+    assert await one.bus.mark_dirty("c1|other|0000|1")
+    one.bus.publish_commit(C, 5, [b'{"seq":5}', b'{"seq":6}'], ENVELOPE, MARK)
+    await eventually(lambda: two.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+    assert await two.bus.recent(C, 0) == [(5, b'{"seq":5}'), (6, b'{"seq":6}')]
+    assert await two.bus.recent(C, 5) == [(6, b'{"seq":6}')]
+    assert await redis_admin.zrange("dirty", 0, -1) == ["c1|other|0000|1"]
+    assert 0 < await redis_admin.pttl("recent:c1") <= 120_000
+
+
+async def test_recent_keeps_the_newest_64_in_order(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Whatever order the instances publish in, and however often."""
+    one = await new_node("one").start()
+    for first in (11, 1, 11, 21, 61):
+        one.bus.publish_commit(C, first, [b"m%d" % seq for seq in range(first, first + 10)], ENVELOPE, None)
+    one.bus.publish_commit(ConversationId("c2"), 1, [b"other"], ENVELOPE, None)
+    one.bus.publish_commit(C, 31, [b"m%d" % seq for seq in range(31, 61)], ENVELOPE, None)
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 7, within=3.0)
+    await eventually(lambda: _recent_seqs(one.bus, list(range(7, 71))), within=3.0)
+    assert (await one.bus.recent(C, 68)) == [(69, b"m69"), (70, b"m70")]
+
+
+async def _recent_seqs(bus: ClusterBus, expected: list[int]) -> bool:
+    return [seq for seq, _ in await bus.recent(C, 0)] == expected
+
+
+async def test_recent_keeps_at_most_256_kilobytes(redis_server: RedisServer, new_node: NewNode) -> None:
+    """The oldest go first; a message that is larger than all of it is not kept."""
+    one = await new_node("one").start()
+    one.bus.publish_commit(C, 1, [b"%d" % seq + b"x" * 100_000 for seq in range(1, 5)], ENVELOPE, None)
+    await eventually(lambda: _recent_seqs(one.bus, [3, 4]), within=3.0)
+    one.bus.publish_commit(C, 5, [b"x" * 300_000], ENVELOPE, None)
+    await eventually(lambda: _recent_seqs(one.bus, []), within=3.0)
+
+
+async def test_a_message_encoded_otherwise_replaces_itself(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Two versions side by side settle the same seq: it must not occur twice in a replay."""
+    one = await new_node("one").start()
+    one.bus.publish_commit(C, 1, [b"old"], ENVELOPE, None)
+    one.bus.publish_commit(C, 1, [b"new"], ENVELOPE, None)
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 2, within=3.0)
+    await eventually(lambda: _recent_is(one.bus, [(1, b"new")]), within=3.0)
+
+
+async def _recent_is(bus: ClusterBus, expected: list[tuple[int, bytes]]) -> bool:
+    return await bus.recent(C, 0) == expected
+
+
+async def test_scripts_forgotten_by_redis_are_taught_again(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """NOSCRIPT means that nothing was done: that one is sent again, and nothing is lost."""
+    one = await new_node("one").start()
+    assert await one.bus.mark_dirty(MARK)
+    await redis_admin.script_flush()
+    assert await one.bus.subscribe([CHANNEL])
+    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, MARK)
+    await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+    assert await one.bus.claim_dirty(0, 1, 10) == []
+    assert one.bus.pipeline.counters.refused == 0
+
+
+async def test_what_nobody_published_is_claimed_by_one_sweeper_at_a_time(redis_server: RedisServer, new_node: NewNode) -> None:
+    """A crash between commit and publish leaves a mark; one instance repeats the work, not all of them."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    assert await one.bus.mark_dirty(MARK)
+    assert await two.bus.claim_dirty(60.0, 1.0, 10) == []
+    claims = await asyncio.gather(one.bus.claim_dirty(0.0, 60.0, 10), two.bus.claim_dirty(0.0, 60.0, 10))
+    assert sorted(claims) == [[], [MARK]]
+    two.bus.clear_dirty(MARK)
+    await eventually(lambda: two.bus.pipeline.counters.sent, within=3.0)
+    assert await one.bus.claim_dirty(-120.0, 60.0, 10) == []
+
+
+async def test_out_of_memory_stops_the_marks_but_not_the_messages(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Redis refuses writes and still takes PUBLISH: the message goes out, and health hears of the refusal."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL])
+    assert await one.bus.mark_dirty(MARK)
+    await redis_admin.config_set("maxmemory", "1")
+    assert await one.bus.mark_dirty("c2|one|0000|1") is False
+    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, MARK)
+    await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+    await eventually(lambda: any("OOM" in reason for reason, _ in one.watch.failures), within=3.0)
+
+
+async def test_a_handler_that_fails_does_not_end_the_bus(
+    redis_server: RedisServer, new_node: NewNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One poisonous envelope must not cost all the others."""
+    caplog.set_level(logging.CRITICAL, logger="holdfast.redis")
+    one = new_node("one")
+    heard: list[bytes] = []
+
+    def on_envelope(_channel: str, payload: bytes) -> None:
+        heard.append(payload)
+        json.loads(payload)
+
+    def on_subscribed() -> None:
+        raise RuntimeError("the owner's mistake")
+
+    await one.bus.start(on_envelope, on_subscribed, one.ears.on_liveness)
+    assert await one.bus.subscribe([CHANNEL])
+    for payload in (b"{", b"{}"):
+        one.bus.publish(CHANNEL, payload)
+    await eventually(lambda: heard == [b"{", b"{}"], within=3.0)
+    assert one.bus.counters.failed_calls == 2
+    assert one.bus.counters.connections == 1
+
+
+async def test_envelopes_beyond_a_mebibyte_are_neither_sent_nor_heard(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """A bound on what one publisher can make all others hold; whoever misses it asks the store."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL])
+    one.bus.publish(CHANNEL, b"x" * (MAX_ENVELOPE_BYTES + 1))
+    assert one.bus.counters.too_large == 1
+    await redis_admin.publish(CHANNEL, "x" * (MAX_ENVELOPE_BYTES + 1))
+    one.bus.publish(CHANNEL, b"x" * MAX_ENVELOPE_BYTES)
+    await eventually(lambda: [len(payload) for _, payload in one.ears.envelopes] == [MAX_ENVELOPE_BYTES], within=5.0)
+    assert one.bus.counters.too_large == 2
+
+
+async def test_what_the_full_queue_refuses_is_counted(redis_server: RedisServer, new_node: NewNode) -> None:
+    """The queue is bounded: publishing faster than Redis takes it drops, and says so."""
+    one = await new_node("one").start()
+    for _ in range(10_500):
+        one.bus.publish(CHANNEL, ENVELOPE)
+    assert one.bus.pipeline.counters.dropped_full == 500
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 10_000, within=10.0)
+
+
+async def test_the_set_of_subscriptions_is_exact(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """`SMEMBERS subscriptions:one` is what an operator is told to look at; users' entries belong to registration."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL, "conversation:c2", "user:u1"])
+    one.bus.unsubscribe(["conversation:c2"])
+
+    async def recorded(*expected: str) -> bool:
+        return bool(await redis_admin.smembers("subscriptions:one") == set(expected))
+
+    await eventually(lambda: recorded("control:one", CHANNEL), within=3.0)
+    assert 0 < await redis_admin.pttl("subscriptions:one") <= 3_600_000
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    await redis_admin.flushall()
+    await redis_admin.sadd("subscriptions:one", "conversation:stale", "user:u9")
+    one.bus.record_channels()
+    await eventually(lambda: recorded("control:one", CHANNEL, "user:u9"), within=3.0)
+    await redis_server.restart()
+    await eventually(lambda: recorded("control:one", CHANNEL), within=8.0)
+
+
+async def test_ten_thousand_channels_are_confirmed_in_chunks_users_first(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """After a restart those who are connected hear their own news before the long tail of conversations is done."""
+    one = new_node("one")
+    await one.start()
+    conversations = [f"conversation:c{number}" for number in range(10_000)]
+    users = [f"user:u{number}" for number in range(100)]
+    await one.bus.subscribe([*conversations, *users])
+    await eventually(lambda: len(one.bus.channels) == 10_101, within=10.0)
+    await redis_server.restart()
+    await eventually(lambda: one.ears.subscribed == 2, within=15.0)
+    assert one.bus.channels == {*conversations, *users, "control:one"}
+    await eventually(lambda: _has_members(redis_admin, 10_001), within=10.0)
+
+
+async def _has_members(redis_admin: Redis, count: int) -> bool:
+    return bool(await redis_admin.scard("subscriptions:one") == count)
+
+
+async def test_closing_sends_what_is_queued(redis_server: RedisServer, new_node: NewNode) -> None:
+    """The last words of a draining instance are heard."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    assert await two.bus.subscribe([CHANNEL])
+    for number in range(1000):
+        one.bus.publish(CHANNEL, b"%d" % number)
+    await one.bus.close()
+    await eventually(lambda: len(two.ears.envelopes) == 1000, within=3.0)
+
+
+async def test_a_second_process_under_the_same_id_is_noticed(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Its echoes come over the same control channel and are not ours: they prove nothing, and are counted."""
+    first, second = await new_node("one").start(), await new_node("one").start()
+    await eventually(lambda: first.bus.counters.foreign_echoes and second.bus.counters.foreign_echoes, within=4.0)
+    assert first.ears.envelopes == []
+
+
+async def test_a_password_is_used_and_a_wrong_one_is_an_absence(redis_down: RedisServer, new_node: NewNode) -> None:
+    """Authentication comes from its own setting, so that the URL can be shown."""
+    redis_down.options = ("--requirepass", "s3cret")
+    await redis_down.start()
+    right, wrong = await new_node("one", password="s3cret").start(), await new_node("two", password="wrong").start()
+    await eventually(lambda: right.bus.is_live, within=3.0)
+    assert await right.bus.mark_dirty(MARK) is True
+    assert await wrong.bus.mark_dirty(MARK) is False
+    assert wrong.bus.is_live is False

@@ -1,0 +1,421 @@
+"""`ConnectionRegistry` over a real Redis: who is connected where, through crashes, flushes and second starts."""
+
+import asyncio
+import json
+
+import pytest
+from redis.asyncio import Redis
+
+from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
+from holdfast.domain.registry import ConnectionRecord
+from holdfast.errors import LeaseLost, RedisTimeout, RedisUnavailable, WorldChanged
+from holdfast.ports import ConnectionRegistry
+from support.eventually import eventually
+from support.fixtures_redis import NewNode, RedisNode
+from support.redis_server import RedisServer
+
+U1, U2 = UserId("u1"), UserId("u2")
+
+
+def record(node: RedisNode, epoch: Epoch, user: str, connection: str) -> ConnectionRecord:
+    return ConnectionRecord(UserId(user), ConnectionId(connection), node.instance_id, epoch, "2026-01-01T00:00:00Z")
+
+
+async def expire_lease(admin: Redis, name: str) -> None:
+    """What 12 s without a renewal do."""
+    await admin.delete(f"instance:{name}")
+
+
+async def test_the_adapter_is_the_port(redis_down: RedisServer, new_node: NewNode) -> None:
+    """mypy checks this assignment; the node knows the port only."""
+    registry: ConnectionRegistry = new_node().registry
+    with pytest.raises(LeaseLost):
+        await registry.renew("healthy", 0)
+
+
+async def test_a_registered_connection_is_what_an_operator_reads(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """The keys and words of the acceptance guide, to the letter."""
+    one = new_node("one")
+    epoch = await one.registry.acquire("healthy")
+    assert await one.registry.register([record(one, epoch, "u1", "k1"), record(one, epoch, "u1", "k2")]) == {U1: 2}
+    fields = await redis_admin.hgetall("connections:u1")
+    assert json.loads(fields["k1"]) == {"instance_id": "one", "epoch": epoch, "connected_at": "2026-01-01T00:00:00Z"}
+    assert await redis_admin.smembers("subscriptions:one") == {"user:u1"}
+    assert await redis_admin.smembers("instances") == {"one"}
+    assert 0 < await redis_admin.pttl("instance:one") <= 12_000
+    assert 0 < await redis_admin.pttl("connections:u1") <= 3_600_000
+    assert 0 < await redis_admin.pttl("subscriptions:one") <= 3_600_000
+
+
+async def test_the_last_connection_takes_the_key_and_the_subscription_with_it(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Nothing is left behind by those who leave in order; leaving twice is leaving once."""
+    one, two = new_node("one"), new_node("two")
+    first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
+    await one.registry.register([record(one, first, "u1", "k1"), record(one, first, "u1", "k2")])
+    assert await two.registry.register([record(two, second, "u1", "k3")]) == {U1: 3}
+    await one.registry.unregister(U1, ConnectionId("k1"))
+    assert await redis_admin.smembers("subscriptions:one") == {"user:u1"}
+    await one.registry.unregister(U1, ConnectionId("k3"))
+    await one.registry.unregister(U1, ConnectionId("k2"))
+    await one.registry.unregister(U1, ConnectionId("k2"))
+    assert await redis_admin.exists("subscriptions:one") == 0
+    assert await redis_admin.hkeys("connections:u1") == ["k3"]
+    await two.registry.unregister(U1, ConnectionId("k3"))
+    assert await redis_admin.exists("connections:u1") == 0
+
+
+async def test_only_connections_under_a_living_lease_count(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """A dead instance's field is there until it is reaped, and is nobody's connection meanwhile."""
+    one, two = new_node("one"), new_node("two")
+    first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
+    dead = record(one, first, "u1", "k1")
+    living = record(two, second, "u1", "k2")
+    await one.registry.register([dead])
+    assert await two.registry.register([living]) == {U1: 2}
+    assert sorted(await two.registry.connections_of(U1), key=lambda each: each.connection_id) == [dead, living]
+    await expire_lease(redis_admin, "one")
+    assert await two.registry.connections_of(U1) == [living]
+    assert await two.registry.register([living]) == {U1: 1}
+    assert await two.registry.connections_of(U2) == []
+    await redis_admin.hset("connections:u1", "odd", "not ours")
+    assert await two.registry.connections_of(U1) == [living]
+
+
+async def test_leases_show_who_is_there(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """Silence about a user is believed only when everybody is registered, so each says whether it is."""
+    one, two = new_node("one"), new_node("two")
+    first, second = await one.registry.acquire("starting"), await two.registry.acquire("healthy")
+    await one.registry.set_registered()
+    await one.registry.renew("degraded", 7)
+    leases = {lease.instance_id: lease for lease in await two.registry.instances()}
+    assert leases[one.instance_id].epoch == first
+    assert (leases[one.instance_id].is_registered, leases[one.instance_id].state) == (True, "degraded")
+    assert leases[one.instance_id].connections == 7
+    assert (leases[two.instance_id].epoch, leases[two.instance_id].is_registered) == (second, False)
+    await expire_lease(redis_admin, "one")
+    assert {lease.instance_id: lease.epoch for lease in await two.registry.instances()} == {"one": None, "two": second}
+
+
+async def test_a_renewal_prolongs_the_lease(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """Also one that the controller shortened because the pod was only deleted: a living owner restores it."""
+    one = new_node("one")
+    await one.registry.acquire("healthy")
+    await redis_admin.pexpire("instance:one", 4000)
+    await redis_admin.srem("instances", "one")
+    await one.registry.renew("healthy", 0)
+    assert await redis_admin.pttl("instance:one") > 4000
+    assert await redis_admin.smembers("instances") == {"one"}
+
+
+async def test_epochs_rise_with_every_start(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """The older of two processes under one name yields: that needs an order, whatever Redis's clock does."""
+    one = new_node("one")
+    epochs = [await one.registry.acquire("healthy") for _ in range(5)]
+    await redis_admin.hset("instance:one", "epoch", "9999999999999990-ffffffff")
+    epochs.append(Epoch("9999999999999990-ffffffff"))
+    epochs.append(await new_node("one").registry.acquire("healthy"))
+    assert epochs == sorted(set(epochs))
+
+
+async def test_a_flush_is_noticed_before_anything_is_written(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """FLUSHALL costs latency only: every call says so, and `acquire` begins the new world."""
+    one = new_node("one")
+    epoch = await one.registry.acquire("healthy")
+    await one.registry.register([record(one, epoch, "u1", "k1")])
+    await redis_admin.flushall()
+    for call in (
+        one.registry.renew("healthy", 1),
+        one.registry.register([record(one, epoch, "u1", "k1")]),
+        one.registry.unregister(U1, ConnectionId("k1")),
+        one.registry.set_registered(),
+        one.registry.refresh([U1]),
+        one.registry.connections_of(U1),
+        one.registry.instances(),
+        one.registry.reap(InstanceId("two")),
+    ):
+        with pytest.raises(WorldChanged):
+            await call
+    assert await redis_admin.keys() == []
+    fresh = await one.registry.acquire("healthy")
+    assert fresh > epoch
+    assert await one.registry.register([record(one, fresh, "u1", "k1")]) == {U1: 1}
+
+
+async def test_a_restarted_redis_is_another_world(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Two instances meet in the same new world, whoever comes first."""
+    one, two = new_node("one"), new_node("two")
+    epoch = await one.registry.acquire("healthy")
+    await two.registry.acquire("healthy")
+    redis_server.kill()
+    with pytest.raises(RedisUnavailable):
+        await one.registry.renew("healthy", 0)
+    await redis_server.start()
+    await eventually(lambda: _raises_world_changed(one), within=5.0)
+    fresh = await one.registry.acquire("healthy")
+    assert fresh > epoch
+    with pytest.raises(WorldChanged):
+        await two.registry.renew("healthy", 0)
+    await two.registry.acquire("healthy")
+    await one.registry.renew("healthy", 0)
+
+
+async def _raises_world_changed(node: RedisNode) -> bool:
+    try:
+        await node.registry.renew("healthy", 0)
+    except WorldChanged:
+        return True
+    except RedisUnavailable:
+        return False  # the circuit's pause
+    return False
+
+
+async def test_a_lost_lease_refuses_every_write(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """An instance that slept through its lease must not write as if nothing had happened."""
+    one = new_node("one")
+    epoch = await one.registry.acquire("healthy")
+    await expire_lease(redis_admin, "one")
+    for call in (
+        one.registry.renew("healthy", 0),
+        one.registry.register([record(one, epoch, "u1", "k1")]),
+        one.registry.unregister(U1, ConnectionId("k1")),
+        one.registry.set_registered(),
+        one.registry.refresh([U1]),
+    ):
+        with pytest.raises(LeaseLost):
+            await call
+    assert await redis_admin.exists("connections:u1", "subscriptions:one", "instance:one") == 0
+
+
+async def test_a_second_start_of_the_name_takes_over(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """The new start removes its predecessor's fields, and the old process finds its lease foreign."""
+    old, new, other = new_node("one"), new_node("one"), new_node("two")
+    old_epoch, other_epoch = await old.registry.acquire("healthy"), await other.registry.acquire("healthy")
+    await old.registry.register([record(old, old_epoch, f"u{number}", f"k{number}") for number in range(250)])
+    await other.registry.register([record(other, other_epoch, "u1", "other")])
+    new_epoch = await new.registry.acquire("healthy")
+    assert new_epoch > old_epoch
+    assert await redis_admin.keys("connections:*") == ["connections:u1"]
+    assert await redis_admin.hkeys("connections:u1") == ["other"]
+    assert await redis_admin.exists("subscriptions:one") == 0
+    with pytest.raises(LeaseLost):
+        await old.registry.register([record(old, old_epoch, "u1", "k1")])
+    with pytest.raises(LeaseLost):
+        await old.registry.renew("healthy", 0)
+
+
+async def test_records_of_another_epoch_are_refused(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """A registration that was prepared under a lost lease belongs to nobody."""
+    one = new_node("one")
+    old = await one.registry.acquire("healthy")
+    await one.registry.acquire("healthy")
+    with pytest.raises(LeaseLost):
+        await one.registry.register([record(one, old, "u1", "k1")])
+    assert await redis_admin.exists("connections:u1") == 0
+
+
+async def test_a_gone_instance_is_reaped_by_another(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """Everything of it goes, nothing of others does; doing it again finds nothing."""
+    one, two = new_node("one"), new_node("two")
+    first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
+    await one.registry.register([record(one, first, f"u{number}", "k1") for number in range(250)])
+    await two.registry.register([record(two, second, "u1", "k2")])
+    await redis_admin.sadd("subscriptions:one", "conversation:c1", "control:one")
+    assert await two.registry.reap(one.instance_id) == (None, [])
+    await expire_lease(redis_admin, "one")
+    epoch, lost = await two.registry.reap(one.instance_id)
+    assert epoch == first
+    assert sorted(lost) == sorted(f"u{number}" for number in range(250))
+    assert await redis_admin.keys("connections:*") == ["connections:u1"]
+    assert await redis_admin.exists("subscriptions:one") == 0
+    assert await redis_admin.smembers("instances") == {"two"}
+    assert await two.registry.reap(one.instance_id) == (None, [])
+
+
+async def test_a_living_instance_is_never_reaped(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """Its lease is looked at inside the script: also a start that happened a moment ago protects what is its own."""
+    one, two = new_node("one"), new_node("two")
+    await two.registry.acquire("healthy")
+    first = await one.registry.acquire("healthy")
+    await one.registry.register([record(one, first, "u1", "k1")])
+    await expire_lease(redis_admin, "one")
+    fresh = await one.registry.acquire("healthy")
+    await one.registry.register([record(one, fresh, "u1", "k1")])
+    assert await two.registry.reap(one.instance_id) == (None, [])
+    assert await two.registry.connections_of(U1) == [record(one, fresh, "u1", "k1")]
+
+
+async def test_reaping_races_with_a_new_start_and_takes_nothing_from_it(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """The fence is the epoch of each field, whatever the interleaving of the scripts."""
+    two = new_node("two")
+    await two.registry.acquire("healthy")
+    users = [f"u{number}" for number in range(300)]
+    for _ in range(5):
+        old, new = new_node("one"), new_node("one")
+        epoch = await old.registry.acquire("healthy")
+        await old.registry.register([record(old, epoch, user, "old") for user in users])
+        await expire_lease(redis_admin, "one")
+
+        async def start_again(node: RedisNode) -> Epoch:
+            fresh = await node.registry.acquire("healthy")
+            await node.registry.register([record(node, fresh, user, "new") for user in users])
+            return fresh
+
+        _, fresh = await asyncio.gather(two.registry.reap(InstanceId("one")), start_again(new))
+        for user in users[::50]:
+            assert await two.registry.connections_of(UserId(user)) == [record(new, fresh, user, "new")]
+            assert await redis_admin.hkeys(f"connections:{user}") == ["new"]
+        assert await redis_admin.scard("subscriptions:one") == 300
+        assert await redis_admin.sismember("instances", "one")
+
+
+async def test_an_interrupted_reaping_is_finished_by_a_later_one(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was done is reported, what was not is still indexed under the instance's name."""
+    one, two = new_node("one"), new_node("two")
+    first = await one.registry.acquire("healthy")
+    await two.registry.acquire("healthy")
+    await one.registry.register([record(one, first, f"u{number}", "k1") for number in range(250)])
+    await expire_lease(redis_admin, "one")
+    run, calls = two.link.run, 0
+
+    async def run_once(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise RedisTimeout("cut")
+        return await run(*arguments)  # type: ignore[arg-type]  # passed through as it came
+
+    monkeypatch.setattr(two.link, "run", run_once)
+    epoch, lost = await two.registry.reap(one.instance_id)
+    assert (epoch, len(lost)) == (first, 100)
+    assert await redis_admin.scard("subscriptions:one") == 150
+    assert await redis_admin.sismember("instances", "one")
+    with pytest.raises(RedisTimeout):
+        await two.registry.reap(one.instance_id)
+    monkeypatch.undo()
+    assert len((await two.registry.reap(one.instance_id))[1]) == 150
+    assert await redis_admin.keys("connections:*") == []
+
+
+async def test_releasing_leaves_nothing(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """A drained instance needs no reaper; releasing twice, or what is no longer ours, does nothing."""
+    one, two = new_node("one"), new_node("one")
+    await one.registry.release()
+    epoch = await one.registry.acquire("healthy")
+    await one.registry.register([record(one, epoch, "u1", "k1")])
+    await redis_admin.sadd("subscriptions:one", "conversation:c1")
+    await one.registry.release()
+    await one.registry.release()
+    assert await redis_admin.keys() == ["registry:world"]
+    await one.registry.acquire("healthy")
+    successor = await two.registry.acquire("healthy")
+    await two.registry.register([record(two, successor, "u1", "k1")])
+    await one.registry.release()
+    assert await two.registry.connections_of(U1) == [record(two, successor, "u1", "k1")]
+
+
+async def test_ten_thousand_registrations_go_in_scripts_of_500(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """After a flush all of them come back without one script that stops Redis for everybody."""
+    one = new_node("one")
+    epoch = await one.registry.acquire("healthy")
+    await redis_admin.config_resetstat()
+    records = [record(one, epoch, f"u{number % 5000}", f"k{number}") for number in range(10_000)]
+    counts = await one.registry.register(records)
+    assert len(counts) == 5000
+    assert set(counts.values()) == {2}
+    stats = await redis_admin.info("commandstats")
+    assert stats["cmdstat_hset"]["calls"] == 10_000
+    assert stats["cmdstat_evalsha"]["calls"] + stats.get("cmdstat_eval", {"calls": 0})["calls"] in (20, 21)
+    await one.registry.refresh([UserId(f"u{number}") for number in range(5000)])
+    assert len(await one.registry.connections_of(U1)) == 2
+
+
+async def test_refreshing_renews_the_hour(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """A connection of many hours stays registered; a key that nobody refreshes does not stay for ever."""
+    one = new_node("one")
+    epoch = await one.registry.acquire("healthy")
+    await one.registry.register([record(one, epoch, "u1", "k1")])
+    for key in ("connections:u1", "subscriptions:one"):
+        await redis_admin.pexpire(key, 60_000)
+    await one.registry.refresh([U1, U2])
+    assert await redis_admin.pttl("connections:u1") > 3_000_000
+    assert await redis_admin.pttl("subscriptions:one") > 3_000_000
+    assert await redis_admin.exists("connections:u2") == 0
+
+
+HOSTILE = "'}); redis.call('FLUSHALL'); --\r\n*1\r\n$8\r\nFLUSHALL\r\n\"]]\\ {1} *:?"
+
+
+async def test_text_from_outside_stays_data(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """Ids are checked long before; should one slip through, it is a strange name and nothing else."""
+    one = new_node("one")
+    epoch = await one.registry.acquire(HOSTILE)
+    hostile = ConnectionRecord(UserId(HOSTILE), ConnectionId(HOSTILE), one.instance_id, epoch, HOSTILE)
+    assert await one.registry.register([hostile]) == {HOSTILE: 1}
+    assert await one.registry.connections_of(hostile.user_id) == [hostile]
+    assert [lease.state for lease in await one.registry.instances()] == [HOSTILE]
+    await one.registry.unregister(hostile.user_id, hostile.connection_id)
+    assert sorted(await redis_admin.keys()) == ["instance:one", "instances", "registry:world"]
+
+
+async def test_a_hung_redis_holds_nobody_longer_than_the_deadline(redis_server: RedisServer, new_node: NewNode) -> None:
+    """The first call ends with a timeout; those after it fail at once, and one probe finds Redis again."""
+    one = new_node("one", timeout_seconds=0.2)
+    await one.registry.acquire("healthy")
+    redis_server.freeze()
+    async with asyncio.timeout(2.0):  # its bound is 0.2 s; the rest is for a slow machine
+        with pytest.raises(RedisTimeout):
+            await one.registry.renew("healthy", 0)
+        with pytest.raises(RedisUnavailable):
+            await asyncio.gather(*(one.registry.renew("healthy", 0) for _ in range(1000)))
+    assert any(is_timeout for _, is_timeout in one.watch.failures)
+    redis_server.thaw()
+    await eventually(lambda: _renews(one), within=5.0)
+
+
+async def _renews(node: RedisNode) -> bool:
+    try:
+        await node.registry.renew("healthy", 0)
+    except RedisUnavailable:
+        return False
+    return True
+
+
+async def test_more_callers_than_connections_wait_their_turn(redis_server: RedisServer, new_node: NewNode) -> None:
+    """A storm of registrations must not end in errors only because the pool is small."""
+    one = new_node("one", pool_connections=2)
+    epoch = await one.registry.acquire("healthy")
+    await asyncio.gather(*(one.registry.register([record(one, epoch, "u1", f"k{number}")]) for number in range(100)))
+    assert len(await one.registry.connections_of(U1)) == 100
+
+
+async def test_after_a_flush_node_and_bus_rebuild_everything(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """What a node does on `WorldChanged`: acquire, register, record the channels."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe(["conversation:c1", "user:u1"])
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    await one.registry.acquire("healthy")
+    await redis_admin.flushall()
+    epoch = await one.registry.acquire("healthy")
+    await one.registry.register([record(one, epoch, "u1", "k1")])
+    one.bus.record_channels()
+
+    async def is_whole() -> bool:
+        return bool(await redis_admin.smembers("subscriptions:one") == {"control:one", "conversation:c1", "user:u1"})
+
+    await eventually(is_whole, within=3.0)

@@ -1,0 +1,112 @@
+"""Fixtures around real Redis servers; everything that takes `redis_server` runs on Redis 7 and on the embedded 6.2."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from holdfast.adapters.redis.bus import RedisBus
+from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.registry import RedisRegistry
+from holdfast.domain.ids import InstanceId
+from holdfast.settings import RedisSettings
+from support.redis_server import EMBEDDED, SYSTEM, RedisServer, require_binary
+
+
+@dataclass
+class Ears:
+    """What a bus told its owner."""
+
+    envelopes: list[tuple[str, bytes]] = field(default_factory=list)
+    subscribed: int = 0
+    liveness: list[tuple[bool, str]] = field(default_factory=list)
+
+    def on_envelope(self, channel: str, payload: bytes) -> None:
+        self.envelopes.append((channel, payload))
+
+    def on_subscribed(self) -> None:
+        self.subscribed += 1
+
+    def on_liveness(self, is_live: bool, reason: str) -> None:
+        self.liveness.append((is_live, reason))
+
+
+class Watch:
+    """A `DependencyWatch` that remembers."""
+
+    def __init__(self) -> None:
+        self.successes = 0
+        self.failures: list[tuple[str, bool]] = []
+
+    def succeeded(self, latency_seconds: float) -> None:
+        assert latency_seconds >= 0
+        self.successes += 1
+
+    def failed(self, reason: str, *, is_timeout: bool) -> None:
+        self.failures.append((reason, is_timeout))
+
+
+@dataclass
+class RedisNode:
+    """One instance's side of Redis."""
+
+    instance_id: InstanceId
+    link: RedisLink
+    bus: RedisBus
+    registry: RedisRegistry
+    ears: Ears
+    watch: Watch
+
+    async def start(self) -> "RedisNode":
+        await self.bus.start(self.ears.on_envelope, self.ears.on_subscribed, self.ears.on_liveness)
+        return self
+
+    async def close(self) -> None:
+        await self.bus.close()
+        await self.link.close()
+
+
+NewNode = Callable[..., RedisNode]
+
+
+@pytest.fixture(params=[SYSTEM, EMBEDDED])
+def redis_down(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A Redis that has not been started yet."""
+    server = RedisServer(require_binary(request.param))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def redis_server(redis_down: RedisServer) -> RedisServer:
+    """A fresh Redis."""
+    await redis_down.start()
+    return redis_down
+
+
+@pytest.fixture
+async def redis_admin(redis_down: RedisServer) -> AsyncIterator["Redis"]:
+    """What an operator with `redis-cli` sees."""
+    client = Redis(port=redis_down.port, decode_responses=True, protocol=2, retry=Retry(NoBackoff(), 3))
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
+    """Makes instances, not started; closes them."""
+    nodes: list[RedisNode] = []
+
+    def make(name: str = "one", url: str | None = None, **settings: object) -> RedisNode:
+        instance_id, watch = InstanceId(name), Watch()
+        link = RedisLink(RedisSettings.model_validate({"url": url or redis_down.url, **settings}), instance_id, watch)
+        node = RedisNode(instance_id, link, RedisBus(link, instance_id), RedisRegistry(link, instance_id), Ears(), watch)
+        nodes.append(node)
+        return node
+
+    yield make
+    for node in nodes:
+        await node.close()

