@@ -1,0 +1,130 @@
+/* The open conversation: its messages with ticks, who types, who is there. */
+
+import { avatar, byId, icon, make, reconcile, setText } from "./dom.js";
+import { dayOf, shortly, timeOf } from "./format.js";
+
+const NEAR_PX = 80;
+const TOGETHER_MS = 5 * 60_000; // messages of one person within five minutes stand together
+const WORDS = { pending: "Waiting to be sent", sent: "Sent", read: "Read", failed: "Not sent" };
+
+let shownId = null;
+let shownFirst = null;
+let wasAtBottom = true;
+
+export function isAtBottom() {
+  const box = byId("scroll");
+  return box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+}
+
+export function toBottom() {
+  const box = byId("scroll");
+  box.scrollTop = box.scrollHeight;
+}
+
+/* What is to be seen: stored messages, then what this tab has sent and not seen yet. */
+function lines(state, one, entries) {
+  const stored = one.messages.map((message) => ({
+    key: message.sender === state.me ? `c:${message.client_message_id}` : `m:${message.seq}`,
+    seq: message.seq,
+    sender: message.sender,
+    body: message.body,
+    at: Date.parse(message.sent_at),
+    state: message.sender === state.me ? (state.isRead(one, message.seq) ? "read" : "sent") : null,
+  }));
+  const own = entries.map((entry) => ({
+    key: `c:${entry.id}`,
+    id: entry.id,
+    seq: entry.seq ?? null,
+    sender: state.me,
+    body: entry.body,
+    at: entry.at,
+    state: entry.state === "acked" ? "sent" : entry.state === "failed" ? "failed" : "pending",
+    detail: entry.detail,
+  }));
+  return [...stored, ...own];
+}
+
+function bubble(line, { isOwn, isFirst, withName }, drop) {
+  const meta = make("span", { class: "meta" }, make("time", { datetime: new Date(line.at).toISOString() }, timeOf(line.at)));
+  if (line.state) {
+    const svg = icon(`tick-${line.state}`, WORDS[line.state]);
+    svg.classList.add("tick");
+    meta.append(svg);
+  }
+  const item = make(
+    "li",
+    { class: `message${isOwn ? " own" : ""}${isFirst ? " first" : ""}`, "data-testid": "message", "data-seq": line.seq, "data-state": line.state },
+    withName && isFirst && !isOwn ? make("span", { class: "sender" }, line.sender) : make("span", { class: "visually-hidden" }, isOwn ? "You: " : `${line.sender}: `),
+    make("div", { class: "bubble" }, make("p", { class: "body", dir: "auto", "data-testid": "body" }, line.body), meta),
+  );
+  if (line.state === "failed") {
+    item.append(make("p", { class: "problem" }, `Not sent: ${line.detail} `, make("button", { type: "button", class: "plain", onclick: () => drop(line.id) }, "Remove")));
+  }
+  return item;
+}
+
+function wanted(state, one, entries, drop) {
+  const result = [];
+  let before = null;
+  for (const line of lines(state, one, entries)) {
+    const day = dayOf(line.at);
+    const isNewDay = !before || dayOf(before.at) !== day;
+    if (isNewDay) result.push([`d:${day}`, day, () => make("li", { class: "day" }, make("span", {}, day))]);
+    const isFirst = isNewDay || before.sender !== line.sender || line.at - before.at > TOGETHER_MS;
+    const place = { isOwn: line.sender === state.me, isFirst, withName: one.memberCount > 2 };
+    result.push([line.key, JSON.stringify([line.seq, line.state, isFirst, line.detail, line.at]), () => bubble(line, place, drop)]);
+    before = line;
+  }
+  return result;
+}
+
+function presence(state, one) {
+  const others = state.others(one);
+  if (others.length !== 1) return `${one.memberCount} members: ${one.members.join(", ")}`;
+  const { online, lastSeenAt } = state.presence.get(others[0]) ?? {};
+  if (online) return "online";
+  return lastSeenAt ? `last seen ${shortly(Date.parse(lastSeenAt))}` : "offline";
+}
+
+function typingWords(users) {
+  if (users.length === 0) return "";
+  return users.length === 1 ? `${users[0]} is typing` : users.length === 2 ? `${users[0]} and ${users[1]} are typing` : "Several people are typing";
+}
+
+export function drawThread(state, one, entries, { drop }) {
+  byId("thread").hidden = !one;
+  byId("nothing").hidden = Boolean(one);
+  document.body.dataset.screen = one ? "thread" : "list";
+  if (!one) {
+    shownId = null;
+    return;
+  }
+  const box = byId("scroll");
+  const isNew = shownId !== one.id;
+  if (isNew) {
+    byId("messages").replaceChildren();
+    byId("thread-avatar").replaceWith(avatar(state.name(one), { id: "thread-avatar" }));
+  }
+  const stick = isNew || wasAtBottom;
+  const fromBottom = box.scrollHeight - box.scrollTop;
+  const first = one.messages[0]?.seq ?? null;
+  setText(byId("thread-name"), state.name(one));
+  setText(byId("thread-presence"), presence(state, one));
+  byId("thread-presence").classList.toggle("online", state.others(one).length === 1 && Boolean(state.presence.get(state.others(one)[0])?.online));
+  const start = byId("start-of");
+  start.hidden = !one.isLoaded && !one.isLoading;
+  setText(start, !one.isLoaded || one.hasOlder ? "Loading…" : `This is the beginning of your conversation${state.others(one).length === 1 ? ` with ${state.others(one)[0]}` : ""}.`);
+  byId("messages").classList.toggle("still", isNew);
+  reconcile(byId("messages"), wanted(state, one, entries, drop));
+  setText(byId("typing"), typingWords(state.typing(one)));
+  if (stick) toBottom();
+  else if (!isNew && shownFirst !== null && first < shownFirst) box.scrollTop = box.scrollHeight - fromBottom; // older ones came in above
+  [shownId, shownFirst] = [one.id, first];
+  noteScroll();
+}
+
+/* Remembered between drawings: what counts is where the reader was before something was added. */
+export function noteScroll() {
+  wasAtBottom = isAtBottom();
+  byId("latest").hidden = wasAtBottom;
+}
