@@ -1,0 +1,64 @@
+"""The chat page's files: complete, typed, and free of what its own policy forbids."""
+
+import re
+
+from holdfast.cli.front import page
+from holdfast.cli.front.head import parse
+
+_ASSETS = page.load()
+
+
+def _text(path: str) -> str:
+    return _ASSETS[path].body.decode()
+
+
+def _get(path: str, *headers: str, method: str = "GET") -> bytes:
+    return _ASSETS[path].answer_to(parse("\r\n".join([f"{method} {path} HTTP/1.1", *headers, "", ""]).encode()))
+
+
+def test_everything_that_the_page_names_is_there() -> None:
+    """A missing module is an empty window."""
+    named = {*re.findall(r'(?:href|src)="(/page/[^"]+)"', _text("/"))}
+    for path in (path for path in _ASSETS if path.endswith(".js")):
+        folder = path.rpartition("/")[0]
+        for module in re.findall(r'from "\./([^"]+)"', _text(path)):
+            named.add(f"{folder}/{module}")
+    assert len(named) > 10
+    assert named <= _ASSETS.keys()
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    """It works on a machine without a network, and nobody else learns that it is open."""
+    for path in _ASSETS:
+        found = set(re.findall(r"https?://[^\s\"')]+", _text(path)))
+        assert found <= {"http://www.w3.org/2000/svg"}, path
+
+
+def test_no_text_is_ever_parsed_as_html() -> None:
+    """T33: stored content enters the page as text only."""
+    for path in _ASSETS:
+        if path.endswith(".js"):
+            assert not re.search(
+                r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|new Function", _text(path)
+            ), path
+
+
+def test_the_page_itself_keeps_its_policy() -> None:
+    """Inline scripts, styles and handlers would be blocked, silently."""
+    assert not re.search(r"<style|style=|\son[a-z]+=|<script>", _text("/"))
+
+
+def test_answers_carry_policy_type_and_etag() -> None:
+    """The policy is the second lock behind the escaping."""
+    answer = _get("/").decode()
+    assert answer.startswith("HTTP/1.1 200 OK\r\n")
+    assert "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:" in answer
+    assert "Content-Type: text/html; charset=utf-8" in answer
+    assert b"Content-Type: text/javascript" in _get("/page/chat.js")
+
+
+def test_an_unchanged_file_is_not_sent_again() -> None:
+    """304 for the same etag; HEAD has no body."""
+    etag = _ASSETS["/page/chat.js"].etag
+    assert _get("/page/chat.js", f"If-None-Match: {etag}").startswith(b"HTTP/1.1 304")
+    assert _get("/page/chat.js", method="HEAD").endswith(b"\r\n\r\n")
