@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from functools import partial
 
 import pytest
 from redis.asyncio import Redis
@@ -11,7 +12,7 @@ from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES
 from holdfast.domain.ids import ConversationId
 from holdfast.ports import ClusterBus
 from support.eventually import eventually
-from support.fixtures_redis import NewNode
+from support.fixtures_redis import NewNode, RedisNode
 from support.redis_server import RedisServer
 
 C = ConversationId("c1")
@@ -120,10 +121,14 @@ async def test_a_killed_subscription_connection_is_noticed_though_publishing_wor
 ) -> None:
     """`CLIENT KILL TYPE pubsub`, over and over: each return is announced."""
     one = await new_node("one").start()
-    for returns in (1, 2, 3):
-        await eventually(lambda returns=returns: one.ears.subscribed == returns and one.bus.is_live, within=8.0)
-        await redis_admin.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-    await eventually(lambda: one.ears.subscribed == 4, within=8.0)
+    for times in (1, 2, 3):
+        await eventually(partial(_is_announced, one, times), within=8.0)
+        await redis_admin.client_kill_filter(_type="pubsub")
+    await eventually(partial(_is_announced, one, 4), within=8.0)
+
+
+def _is_announced(node: RedisNode, times: int) -> bool:
+    return node.ears.subscribed == times and node.bus.is_live
 
 
 async def test_a_killed_publishing_connection_costs_one_round_trip(
@@ -133,7 +138,7 @@ async def test_a_killed_publishing_connection_costs_one_round_trip(
     one = await new_node("one").start()
     assert await one.bus.subscribe([CHANNEL])
     await eventually(lambda: one.bus.is_live, within=3.0)
-    await redis_admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await redis_admin.client_kill_filter(_type="normal", skipme=True)
     one.bus.publish(CHANNEL, b"perhaps lost")
     await eventually(lambda: [is_live for is_live, _ in one.ears.liveness] == [True, False, True], within=8.0)
     one.bus.publish(CHANNEL, ENVELOPE)

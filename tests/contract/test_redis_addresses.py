@@ -1,0 +1,144 @@
+"""Bus and registry where Redis is not a plain address: behind TLS, behind Sentinel, behind a failover."""
+
+import datetime as dt
+import ipaddress
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from holdfast.errors import LeaseLost, RedisUnavailable, WorldChanged
+from support.eventually import eventually
+from support.fixtures_redis import NewNode, RedisNode
+from support.ports import free_port
+from support.redis_server import SYSTEM, RedisServer, SentinelServer, require_binary
+
+CHANNEL = "conversation:c1"
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key; it is its own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = directory / "redis.pem", directory / "redis.key"
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate_file, key_file
+
+
+async def test_both_servers_are_what_they_are_called(
+    redis_server: RedisServer, redis_admin: Redis, request: pytest.FixtureRequest
+) -> None:
+    """The embedded one also lies on the PATH of an environment that has its wheel: a suite that ran twice over it proves half."""
+    version = (await redis_admin.info("server"))["redis_version"]
+    assert version.startswith("6.2.") == ("redis-6.2" in request.node.name)
+
+
+@pytest.mark.parametrize("redis_down", [SYSTEM], indirect=True)  # the embedded one is built without TLS
+async def test_tls_is_verified_against_the_ca_file(redis_down: RedisServer, new_node: NewNode, tmp_path: Path) -> None:
+    """Both clients of an instance speak it; without the authority there is no connection, not an unverified one."""
+    certificate, key = self_signed(tmp_path)
+    tls_port = free_port()
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate))
+    redis_down.options = ("--tls-port", str(tls_port), "--tls-auth-clients", "no", *files)
+    await redis_down.start()
+    url = f"rediss://127.0.0.1:{tls_port}/0"
+    trusting = await new_node("one", url=url, ca_file=certificate).start()
+    doubting = await new_node("two", url=url).start()
+    assert await trusting.bus.subscribe([CHANNEL])
+    await trusting.registry.acquire("healthy")
+    trusting.bus.publish(CHANNEL, b"{}")
+    await eventually(lambda: trusting.ears.envelopes == [(CHANNEL, b"{}")], within=3.0)
+    await eventually(lambda: trusting.bus.is_live, within=3.0)
+    with pytest.raises(RedisUnavailable):
+        await doubting.registry.acquire("healthy")
+    assert not doubting.bus.is_live
+
+
+@pytest.fixture
+async def replica(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
+    """A replica of `redis_server`."""
+    options = ("--replicaof", "127.0.0.1", str(redis_server.port), "--repl-diskless-sync-delay", "0")
+    server = RedisServer(require_binary(SYSTEM), *options)
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+async def sentinel(redis_server: RedisServer, replica: RedisServer) -> AsyncIterator[SentinelServer]:
+    """A Sentinel that knows both."""
+    server = SentinelServer(require_binary(SYSTEM), redis_server)
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.close()
+
+
+async def _can_renew(node: RedisNode) -> bool:
+    try:
+        await node.registry.renew("healthy", 0)
+    except (LeaseLost, WorldChanged):
+        await node.registry.acquire("healthy")
+    except RedisUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("redis_down", [SYSTEM], indirect=True)
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+async def test_after_a_failover_nobody_stays_with_the_old_primary(
+    redis_server: RedisServer, replica: RedisServer, sentinel: SentinelServer, new_node: NewNode, fault: str
+) -> None:
+    """Sentinel promotes; commands and the bus both find the new primary by themselves, and the return is announced."""
+    one = await new_node("one", url=sentinel.url).start()
+    admin = new_node("admin", url=sentinel.url)
+    await eventually(lambda: _knows_replica(admin), within=15.0)
+    await eventually(lambda: one.bus.is_live, within=5.0)
+    assert await one.bus.subscribe([CHANNEL])
+    await one.registry.acquire("healthy")
+    if fault == "killed":
+        redis_server.kill()
+    else:
+        redis_server.freeze()
+    await eventually(lambda: not one.bus.is_live, within=4.0)
+    await eventually(lambda: one.ears.subscribed >= 2 and one.bus.is_live, within=20.0)
+    await eventually(lambda: _can_renew(one), within=10.0)
+    one.bus.publish(CHANNEL, b"{}")
+    await eventually(lambda: one.ears.envelopes == [(CHANNEL, b"{}")], within=3.0)
+    at_replica = new_node("witness", url=replica.url)
+    assert await at_replica.link.call("EXISTS", "instance:one") == 1
+
+
+async def _knows_replica(node: RedisNode) -> bool:
+    sentinel = node.link._address.sentinel
+    assert sentinel is not None
+    try:
+        replicas = await sentinel.sentinels[0].sentinel_slaves(SentinelServer.SERVICE)
+    except RedisError:
+        return False
+    return len(replicas) == 1

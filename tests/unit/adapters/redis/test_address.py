@@ -1,0 +1,70 @@
+"""URLs of Redis, without a connection."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+
+from holdfast.adapters.redis.address import PrimaryConnection, PrimaryTlsConnection, resolve
+from holdfast.errors import ConfigurationError
+from holdfast.settings import RedisSettings
+
+
+def test_a_plain_url_names_host_port_and_database() -> None:
+    """What is not said has Redis's defaults; the password's own setting wins over the URL's."""
+    address = resolve(RedisSettings(url="redis://user:old@example:6380/3", password=SecretStr("new"), timeout_seconds=0.7))
+    assert address.connection_class is Connection
+    expected = {"host": "example", "port": 6380, "db": 3, "username": "user", "password": "new", "socket_timeout": 0.7}
+    assert expected.items() <= address.options.items()
+
+
+def test_the_library_never_retries_by_itself() -> None:
+    """Its retries would publish twice when a reply is lost, and multiply every deadline."""
+    for url in ("redis://a", "rediss://a", "sentinel://a/main"):
+        assert resolve(RedisSettings(url=url)).options["retry"].get_retries() == 0
+
+
+def test_tls_verifies_with_the_ca_file() -> None:
+    """`rediss://` is never opportunistic."""
+    address = resolve(RedisSettings(url="rediss://example", ca_file=Path("/ca.pem")))
+    assert address.connection_class is SSLConnection
+    assert address.options["ssl_ca_certs"] == "/ca.pem"
+
+
+def test_a_unix_socket_has_a_path() -> None:
+    """For a Redis beside the process."""
+    address = resolve(RedisSettings(url="unix:///run/redis.sock"))
+    assert address.connection_class is UnixDomainSocketConnection
+    assert address.options["path"] == "/run/redis.sock"
+
+
+def test_sentinels_are_asked_at_each_connection() -> None:
+    """Their credentials are the URL's; Redis's password is its own setting."""
+    settings = RedisSettings(url="sentinel://watcher:pass@a:26380,b/main/2", password=SecretStr("redis"))
+    address = resolve(settings)
+    assert address.connection_class is PrimaryConnection
+    assert (address.options["db"], address.options["password"]) == (2, "redis")
+    assert "username" not in address.options
+    assert address.sentinel is not None
+    sentinels = [client.connection_pool.connection_kwargs for client in address.sentinel.sentinels]
+    assert [(each["host"], each["port"], each["username"], each["password"]) for each in sentinels] == [
+        ("a", 26380, "watcher", "pass"),
+        ("b", 26379, "watcher", "pass"),
+    ]
+
+
+def test_tls_to_sentinels_is_tls_to_redis() -> None:
+    """One word for both: half of it in clear text would be a surprise."""
+    address = resolve(RedisSettings(url="sentinels://a/main", ca_file=Path("/ca.pem")))
+    assert address.connection_class is PrimaryTlsConnection
+    assert address.options["ssl_ca_certs"] == "/ca.pem"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h:port", "redis://h/?retry_on_timeout=yes", "sentinel://a", "sentinel:///main", "sentinel://a:x/main"]
+)
+def test_a_url_that_says_nothing_sensible_is_one_line(url: str) -> None:
+    """The line names the variable that an operator set."""
+    with pytest.raises(ConfigurationError, match=r"^HOLDFAST_REDIS__URL: .+$"):
+        resolve(RedisSettings(url=url))
