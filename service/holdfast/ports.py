@@ -34,8 +34,12 @@ class Transport(Protocol):
         """Append encoded WebSocket frames. After the end it does nothing."""
         ...
 
+    async def writable(self) -> None:
+        """Wait until the buffer has room again, or the end. For replay only: nobody else ever waits for a client."""
+        ...
+
     def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame once, then end the connection within a second. Idempotent."""
+        """Say why in an `error` frame where the code stands for one, send a close frame, end within a second. Idempotent."""
         ...
 
 

@@ -7,12 +7,13 @@ between fixing the heads and joining, so there is no hole.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final, TypeVar
 
 from holdfast.domain.conversations import Membership as MembershipRow
 from holdfast.domain.ids import ConversationId, Seq
+from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.connection import Connection
 from holdfast.node.delivery import Delivery
@@ -30,6 +31,7 @@ from holdfast.telemetry import Telemetry
 
 _RETRY_SECONDS: Final = 0.5
 _PAGE: Final = 100
+_PIECE_BYTES: Final = 64 * 1024
 
 T = TypeVar("T")
 
@@ -121,15 +123,17 @@ class Connecting:
             await self._replay(connection, cursors, heads, beyond)
         self._telemetry.resumes.labels("yes" if cursors else "no").inc()
         read_seqs = await self._insist(connection, partial(self._store.cursors_of, connection.user_id, list(heads)))
-        if connection.is_ended or connection.is_behind or read_seqs is None:
-            if connection.is_behind:
-                connection.transport.close(CloseCode.SLOW_CONSUMER, "slow_consumer")
+        if read_seqs is None:
             return
         revisions = {str(c): row.revision for c, row in memberships.items()}
         read = {str(c): read_seqs.get(c, 0) for c in heads}
         synced = frames.Synced(heads={str(c): head for c, head in heads.items()}, read_seqs=read, revisions=revisions)
         connection.write(frames.frame(synced))
-        connection.go_live()
+        await connection.transport.writable()
+        if connection.is_behind:
+            connection.transport.close(CloseCode.SLOW_CONSUMER, "slow_consumer")
+        elif not connection.is_ended:
+            connection.go_live()
         await self._catch_up_on_members(connection)
 
     async def _reach(
@@ -197,8 +201,9 @@ class Connecting:
             page = await self._insist(connection, ask)
             if not page:
                 return
-            await connection.transport.writable()
-            connection.write(b"".join(frames.frame(message_frame(message)) for message in page))
+            for piece in _pieces(page):
+                await connection.transport.writable()
+                connection.write(piece)
             cursor = page[-1].seq
 
     async def _catch_up_on_members(self, connection: Connection) -> None:
@@ -215,3 +220,16 @@ class Connecting:
             except StoreError:
                 await asyncio.sleep(_RETRY_SECONDS)
         return None
+
+
+def _pieces(page: list[Message]) -> Iterator[bytes]:
+    """A page encoded, in pieces that fit the socket's buffer."""
+    piece: list[bytes] = []
+    size = 0
+    for message in page:
+        piece.append(data := frames.frame(message_frame(message)))
+        size += len(data)
+        if size > _PIECE_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+    yield b"".join(piece)

@@ -10,7 +10,7 @@ from typing import Final
 from holdfast.domain.ids import ConnectionId, ConversationId, UserId
 from holdfast.ports import Transport
 
-MAX_BACKLOG_BYTES: Final = 512 * 1024  # like the socket's write limit: who replays slower than this reads too slowly
+MAX_BACKLOG_BYTES: Final = 256 * 1024  # half of the socket's write limit, which it joins: who replays slower reads too slowly
 
 
 def _nowhere(data: bytes) -> None:
@@ -28,6 +28,7 @@ class Connection:
     __slots__ = (
         "_backlog",
         "_backlog_bytes",
+        "_is_live",
         "connected_at_ms",
         "connection_id",
         "conversations",
@@ -67,6 +68,7 @@ class Connection:
         self.is_ended = False
         self._backlog: list[bytes] | None = None
         self._backlog_bytes = 0
+        self._is_live = False
 
     def write(self, data: bytes) -> None:
         """Answer this client; the same way out as everything else."""
@@ -78,9 +80,15 @@ class Connection:
         self._backlog_bytes = 0
         self.deliver = self._keep
 
+    def redirect(self, write: Callable[[bytes], None]) -> None:
+        """The socket's way out changed; the live part follows it."""
+        if self._is_live:
+            self.deliver = write
+
     def go_live(self) -> None:
         """Write what waited, and from now on straight to the socket."""
         backlog, self._backlog = self._backlog or [], None
+        self._is_live = True
         self.deliver = self.transport.write
         if backlog:
             self.transport.write(b"".join(backlog))
@@ -88,6 +96,7 @@ class Connection:
     def end(self) -> None:
         """Nothing is delivered any more."""
         self.is_ended = True
+        self._is_live = False
         self.deliver = _nowhere
         self._backlog = None
 

@@ -53,7 +53,7 @@ class Jwks:
         with urllib.request.urlopen(self._url, timeout=5) as answer:  # noqa: S310 - the address is configured, not a client's
             document = json.loads(answer.read(_MAX_BYTES))
         if not isinstance(document, dict):
-            raise ValueError("not a JWKS")
+            raise ValueError("not a JWKS")  # noqa: TRY004 - bad content, whatever its type
         return document
 
 

@@ -1,0 +1,87 @@
+"""Where one instance is put together: the only place that names concrete adapters."""
+
+import re
+import time
+from pathlib import Path
+
+from holdfast import __version__
+from holdfast.adapters.firestore.store import FirestoreStore
+from holdfast.adapters.redis.bus import RedisBus
+from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.registry import RedisRegistry
+from holdfast.adapters.sqlite.store import SqliteStore
+from holdfast.domain.ids import InstanceId
+from holdfast.errors import ConfigurationError
+from holdfast.node.dependencies import Dependency
+from holdfast.node.node import Node
+from holdfast.ports import Clock, DependencyWatch, MessageStore
+from holdfast.settings import Settings, StoreSettings
+from holdfast.telemetry import Telemetry
+from holdfast.web.auth import Authenticator
+from holdfast.web.gate import Gate
+from holdfast.web.jwks import Jwks
+
+_FIRESTORE = re.compile(r"firestore://([^/]+)(?:/(.+))?")
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        """See `ports.Clock`."""
+        return time.monotonic()
+
+    def now_ms(self) -> int:
+        """See `ports.Clock`."""
+        return time.time_ns() // 1_000_000
+
+
+class Instance:
+    """Everything of one process that has to be started and stopped."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects to nothing yet.
+
+        Raises:
+            ConfigurationError: a setting is missing, or contradicts another.
+        """
+        clock: Clock = SystemClock()
+        telemetry = Telemetry(__version__)
+        store_name, redis_name = _store_name(settings.store), "redis"
+        store_dependency = Dependency(store_name, clock, telemetry)
+        redis_dependency = Dependency(redis_name, clock, telemetry)
+        instance_id = InstanceId(settings.instance_id)
+        self.settings = settings
+        self.link = RedisLink(settings.redis, instance_id, redis_dependency)
+        self.node = Node(
+            settings,
+            __version__,
+            message_store(settings.store, store_dependency),
+            RedisBus(self.link, instance_id),
+            RedisRegistry(self.link, instance_id),
+            clock,
+            telemetry,
+            store_dependency,
+            redis_dependency,
+        )
+        self.jwks = Jwks(settings.auth.jwks_url) if settings.auth.jwks_url is not None else None
+        self.gate = Gate(self.node, Authenticator(settings.auth, self.node.revocations.is_revoked, self.jwks))
+
+
+def message_store(settings: StoreSettings, watch: DependencyWatch) -> MessageStore:
+    """The store that the URL names.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if settings.url is None:
+        raise ConfigurationError("HOLDFAST_STORE__URL: not set; sqlite:///path or firestore://project[/database]")
+    if settings.url.startswith("sqlite:"):
+        return SqliteStore(Path(settings.url.removeprefix("sqlite:///")), settings.timeout_seconds, watch)
+    match = _FIRESTORE.fullmatch(settings.url)
+    assert match is not None  # noqa: S101 - the settings have checked it
+    return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, watch)
+
+
+def _store_name(settings: StoreSettings) -> str:
+    return "firestore" if (settings.url or "").startswith("firestore:") else "sqlite"

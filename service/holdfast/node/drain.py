@@ -1,0 +1,63 @@
+"""The ordered end: every client is told when to go, and let go over a window, so that the others are not stormed."""
+
+import asyncio
+import logging
+import random
+from typing import Final
+
+from holdfast.node.connection import Connection
+from holdfast.node.health import Health
+from holdfast.node.hub import Hub
+from holdfast.protocol import frames
+from holdfast.protocol.codes import CloseCode
+
+_HURRY_AT: Final = 0.8  # of the window: what is left then goes at once, so that the flush keeps its time
+_OVERLAP_SECONDS: Final = 1.0  # make before break: a client has that long on both sockets
+
+_log = logging.getLogger(__name__)
+
+
+class Drain:
+    """Lives in the loop. `run` once; `hurry` ends the pacing."""
+
+    def __init__(self, hub: Hub, health: Health, window_seconds: float) -> None:
+        self._hub = hub
+        self._health = health
+        self._window_seconds = window_seconds
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """A second signal: let everybody go now."""
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Tell everybody, then close paced; returns when nobody is left."""
+        self._health.is_draining = True
+        self._health.evaluate()
+        connections = list(self._hub.connections.values())
+        _log.info("draining", extra={"fields": {"connections": len(connections)}})
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        span = self._window_seconds * _HURRY_AT
+        due = [(began + span * (index + 1) / len(connections), c) for index, c in enumerate(connections)]
+        for at, connection in due:
+            _announce(connection, at - began)
+        for at, connection in due:
+            if not self._hurry.is_set() and loop.time() < at:
+                await self._wait(at - loop.time())
+            connection.transport.close(CloseCode.SERVICE_RESTART, "draining")
+        for connection in tuple(self._hub.connections.values()):
+            connection.transport.close(CloseCode.SERVICE_RESTART, "draining")
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+
+
+def _announce(connection: Connection, closes_in_seconds: float) -> None:
+    reconnect_after = max(0.0, closes_in_seconds - _OVERLAP_SECONDS) * random.uniform(0.8, 1.0)
+    draining = frames.Draining(reconnect_after_ms=int(reconnect_after * 1000), closes_in_ms=int(closes_in_seconds * 1000))
+    connection.write(frames.frame(draining))

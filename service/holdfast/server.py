@@ -1,0 +1,122 @@
+"""One `holdfast serve`: uvicorn on two ports, our protocols in it, and the drain before anything closes.
+
+uvicorn would close every socket within 0.1 s of SIGTERM; so the signals are ours, and uvicorn stops when the drain is over.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any, Final
+
+import uvicorn
+
+from holdfast.bootstrap import Instance
+from holdfast.errors import ConfigurationError
+from holdfast.node.drain import Drain
+from holdfast.settings import Settings
+from holdfast.web.app import internal_app, public_app
+from holdfast.web.http import GuardedHttp
+from holdfast.web.socket import ChatSocket, watch
+
+_BACKLOG: Final = 2_048
+_DEAD_PEER_MS: Final = 20_000  # unacknowledged that long: the peer is gone, and its buffer with it
+_GRACEFUL_SECONDS: Final = 5
+
+_log = logging.getLogger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The signals are handled by `serve`."""
+        yield
+
+
+async def serve(settings: Settings) -> None:
+    """Run one instance until a signal ends it.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or a port cannot be had.
+        StoreDenied: the store refuses us for good.
+    """
+    instance = Instance(settings)
+    node, gate = instance.node, instance.gate
+    http = settings.http
+    public_socket = _listen(http.host, http.port, "HOLDFAST_HTTP__PORT")
+    internal_port = http.effective_internal_port
+    internal_socket = _listen(http.host, internal_port, "HOLDFAST_HTTP__INTERNAL_PORT")
+    public = _Server(_config(public_app(gate), ws=ChatSocket.bound_to(gate)))
+    internal = _Server(_config(internal_app(gate), ws="none"))
+    drain = Drain(node.hub, node.health, settings.drain.window_seconds)
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            drain.hurry()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, on_signal)
+    await node.start()
+    node.tasks.start(watch(gate))
+    if instance.jwks is not None:
+        node.tasks.start(instance.jwks.run())
+    serving = [
+        asyncio.create_task(public.serve(sockets=[public_socket])),
+        asyncio.create_task(internal.serve(sockets=[internal_socket])),
+    ]
+    _log.info(
+        "serving",
+        extra={
+            "fields": {
+                "instance_id": node.instance_id,
+                "port": public_socket.getsockname()[1],
+                "internal_port": internal_socket.getsockname()[1],
+            }
+        },
+    )
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
+    await drain.run()
+    public.should_exit = internal.should_exit = True
+    await asyncio.wait([asyncio.gather(*serving, return_exceptions=True)], timeout=_GRACEFUL_SECONDS + 2)
+    await node.stop()
+    await instance.link.close()
+
+
+def _config(app: Any, ws: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=GuardedHttp,
+        ws=ws,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACEFUL_SECONDS,
+    )
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    """A listening socket; dead peers are noticed by the kernel."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"{setting}: cannot listen on {host}:{port}: {error.strerror}") from None
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,64 @@
+"""The two HTTP applications of one instance: the public port, and the internal one with metrics."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.middleware.cors import CORSMiddleware
+
+from holdfast.errors import CommandError
+from holdfast.web import probes, problems, rest, schema
+from holdfast.web.gate import Gate
+
+
+def public_app(gate: Gate) -> FastAPI:
+    """`/api`, the probes, the documents. No cookies anywhere; CORS and the socket's Origin check share one list."""
+    app = FastAPI(title="Holdfast", openapi_url=None, docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.include_router(_documents())
+    app.include_router(probes.router(gate.node.health))
+    app.include_router(rest.router(gate))
+    origins = gate.node.settings.http.allowed_origins
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
+        )
+    return app
+
+
+def internal_app(gate: Gate) -> FastAPI:
+    """Metrics and probes, for the neighbours in the cluster."""
+    app = FastAPI(title="Holdfast internal", openapi_url=None, docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.include_router(probes.router(gate.node.health))
+    app.include_router(probes.metrics_router(gate.node.telemetry))
+    return app
+
+
+def _documents() -> APIRouter:
+    routes = APIRouter()
+    page = files("holdfast.web").joinpath("docs.html").read_bytes()
+
+    @routes.get("/ws", include_in_schema=False)
+    async def plain_ws(_: Request) -> Response:
+        answer = problems.problem(CommandError("upgrade_required", "this address speaks WebSocket, subprotocol holdfast.v1"))
+        answer.headers["Upgrade"] = "websocket"
+        return answer
+
+    @routes.get("/api/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(schema.openapi(), media_type="application/json")
+
+    @routes.get("/api/asyncapi.json", include_in_schema=False)
+    async def asyncapi() -> Response:
+        return Response(schema.asyncapi(), media_type="application/json")
+
+    @routes.get("/api/docs", include_in_schema=False)
+    async def docs() -> Response:
+        policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+        return Response(page, headers={"Content-Security-Policy": policy}, media_type="text/html; charset=utf-8")
+
+    return routes

@@ -1,0 +1,104 @@
+"""What every REST call needs: who calls, what they may, and the body as one of our types."""
+
+from collections import OrderedDict
+from typing import Final, TypeVar
+
+import msgspec
+from fastapi import Request, Response
+
+from holdfast.domain.buckets import TokenBucket
+from holdfast.domain.ids import UserId
+from holdfast.errors import CommandError, InvalidRequest
+from holdfast.node.commands import Caller
+from holdfast.protocol.jsontext import decode
+from holdfast.settings import LimitSettings
+from holdfast.web.auth import Identity
+from holdfast.web.gate import Gate
+
+T = TypeVar("T")
+_MAX_BUCKETS: Final = 20_000
+
+
+class CallLimiter:
+    """How often one user may call, per instance."""
+
+    def __init__(self, limits: LimitSettings) -> None:
+        self._limits = limits
+        self._buckets: OrderedDict[UserId, TokenBucket] = OrderedDict()
+
+    def take(self, user_id: UserId, now: float) -> None:
+        """Count one call.
+
+        Raises:
+            CommandError: `rate_limited`.
+        """
+        bucket = self._buckets.get(user_id)
+        if bucket is None:
+            bucket = self._buckets[user_id] = TokenBucket(self._limits.frames_per_second, self._limits.frames_burst, now)
+            if len(self._buckets) > _MAX_BUCKETS:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(user_id)
+        if debt := bucket.take(now):
+            raise CommandError("rate_limited", "too many calls", retry_after_ms=int(debt * 1000) + 1)
+
+
+def identity(request: Request, gate: Gate) -> Identity:
+    """Who calls.
+
+    Raises:
+        CommandError: `unauthenticated` and its kind.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise CommandError("unauthenticated", "a bearer token is needed")
+    return gate.authenticate(token.strip())
+
+
+def caller(request: Request, gate: Gate, limiter: CallLimiter) -> Caller:
+    """Who calls, counted.
+
+    Raises:
+        CommandError: `unauthenticated` and its kind, `rate_limited`.
+    """
+    who = identity(request, gate)
+    limiter.take(who.user_id, gate.node.clock.monotonic())
+    return Caller(who.user_id, who.is_admin)
+
+
+async def body(request: Request, kind: type[T], max_bytes: int, *, default: T | None = None) -> T:
+    """The body as `kind`; `default` where it may be absent.
+
+    Raises:
+        CommandError: `body_too_large`, `unsupported_media_type`, `invalid_json`, `invalid_request`.
+    """
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > max_bytes:
+            raise CommandError("body_too_large", f"at most {max_bytes} bytes")
+    if not data and default is not None:
+        return default
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise CommandError("unsupported_media_type", "the body is application/json")
+    if not data:
+        raise InvalidRequest("a body is needed")
+    return decode(msgspec.json.Decoder(kind), bytes(data))
+
+
+def number(request: Request, name: str, default: int | None = None) -> int | None:
+    """A query parameter as a whole number, not negative.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= 12):
+        raise InvalidRequest("a whole number, not negative", field=name)
+    return int(text)
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """`value` as JSON."""
+    return Response(msgspec.json.encode(value), status, {"Cache-Control": "no-store"}, "application/json")

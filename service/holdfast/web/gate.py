@@ -1,0 +1,60 @@
+"""Who comes in: what the socket and REST share of tokens, limits and admission."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from holdfast.errors import CommandError
+from holdfast.node.node import Node
+from holdfast.protocol.frames import Limits
+from holdfast.settings import LimitSettings
+from holdfast.web.auth import Authenticator, Identity
+
+if TYPE_CHECKING:
+    from holdfast.web.socket import ChatSocket
+
+
+class Gate:
+    """One instance's door. `sockets`: all that were welcomed and are not gone."""
+
+    def __init__(self, node: Node, authenticator: Authenticator) -> None:
+        self.node = node
+        self.limits = announced(node.settings.limits)
+        self.sockets: set[ChatSocket] = set()
+        self.authenticate: Callable[[str], Identity] = authenticator.verify
+
+    def identify(self, token: str | None) -> Identity:
+        """Whom the token names, if there is room for them.
+
+        Raises:
+            CommandError: `draining`, `overloaded`, `unauthenticated` and its kind, `connection_limit`.
+        """
+        health = self.node.health
+        if health.is_draining:
+            raise CommandError("draining", "this instance is about to stop", retry_after_ms=1000)
+        if not health.may_accept:
+            raise CommandError("overloaded", "this instance has all the connections it can serve", retry_after_ms=1000)
+        if token is None:
+            raise CommandError("unauthenticated", "a bearer token is needed")
+        identity = self.authenticate(token)
+        if self.node.hub.count_of(identity.user_id) >= self.node.settings.limits.connections_per_user:
+            raise CommandError("connection_limit", "this user has too many connections", retry_after_ms=1000)
+        return identity
+
+
+def announced(limits: LimitSettings) -> Limits:
+    """The limits that clients are told."""
+    return Limits(
+        body_bytes=limits.body_bytes,
+        metadata_bytes=limits.metadata_bytes,
+        frame_bytes=limits.frame_bytes,
+        cursors=limits.cursors,
+        replay_messages=limits.replay_messages,
+        page_size=limits.page_size,
+        members=limits.members,
+        conversations_per_user=limits.conversations_per_user,
+        indicator_members=limits.indicator_members,
+        sends_per_second=limits.sends_per_second,
+        inflight_sends=limits.inflight_sends,
+        frames_per_second=limits.frames_per_second,
+        connections_per_user=limits.connections_per_user,
+    )

@@ -1,0 +1,46 @@
+"""What Kubernetes and Prometheus ask: no I/O here, only what the evaluator found."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from holdfast.node.health import Health
+from holdfast.telemetry import Telemetry
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+def router(health: Health) -> APIRouter:
+    """`/livez`, `/readyz`, `/startupz`: plain `ok` or the state; `?verbose` lists the checks."""
+    routes = APIRouter()
+    checks: dict[str, Callable[[], bool]] = {
+        "/livez": lambda: health.is_live,
+        "/readyz": lambda: health.is_ready,
+        "/startupz": lambda: health.has_started,
+    }
+    for path, check in checks.items():
+        routes.add_api_route(path, _probe(health, check), methods=["GET", "HEAD"], include_in_schema=False)
+    return routes
+
+
+def metrics_router(telemetry: Telemetry) -> APIRouter:
+    """`/metrics`, for the internal port."""
+    routes = APIRouter()
+
+    @routes.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(telemetry.registry), headers=_NO_STORE, media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+def _probe(health: Health, check: Callable[[], bool]) -> Callable[[Request], Response]:
+    async def probe(request: Request) -> Response:
+        is_ok = check()
+        lines = ["ok" if is_ok else health.state]
+        if "verbose" in request.query_params:
+            lines += [f"[{'+' if c.status else '-'}] {c.type}: {c.reason}" for c in health.conditions.values()]
+        return Response("\n".join(lines) + "\n", 200 if is_ok else 503, _NO_STORE, "text/plain; charset=utf-8")
+
+    return probe  # type: ignore[return-value]  # FastAPI takes coroutines where it says callables
