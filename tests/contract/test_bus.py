@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES
 from holdfast.domain.ids import ConversationId
+from holdfast.errors import RedisUnavailable
 from holdfast.ports import ClusterBus
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
@@ -131,18 +132,42 @@ def _is_announced(node: RedisNode, times: int) -> bool:
     return node.ears.subscribed == times and node.bus.is_live
 
 
-async def test_a_killed_publishing_connection_costs_one_round_trip(
+async def test_a_publishing_connection_that_ended_while_idle_costs_nothing(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """`CLIENT KILL TYPE normal`: what was in it is dropped and counted, the next connection works."""
+    """`CLIENT KILL TYPE normal`: what is known to be closed is replaced before the next envelope is written to it."""
     one = await new_node("one").start()
     assert await one.bus.subscribe([CHANNEL])
     await eventually(lambda: one.bus.is_live, within=3.0)
+    wire = one.bus.pipeline._wire
+    assert wire is not None
     await redis_admin.client_kill_filter(_type="normal", skipme=True)
-    one.bus.publish(CHANNEL, b"perhaps lost")
-    await eventually(lambda: [is_live for is_live, _ in one.ears.liveness] == [True, False, True], within=8.0)
+    await eventually(lambda: wire.has_ended, within=3.0)
     one.bus.publish(CHANNEL, ENVELOPE)
     await eventually(lambda: (CHANNEL, ENVELOPE) in one.ears.envelopes, within=3.0)
+    assert one.bus.pipeline.counters.dropped_away == 0
+    assert one.ears.liveness == [(True, "")]
+
+
+async def test_a_failed_publish_ends_liveness_at_once_and_is_not_repeated(
+    redis_server: RedisServer, new_node: NewNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it went out is not known: repeating it could say it twice, and waiting for the watchdog would be late."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL])
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    monkeypatch.setattr(one.bus.pipeline._wire, "send", _reset)
+    one.bus.publish(CHANNEL, b"lost")
+    await eventually(lambda: len(one.ears.liveness) > 1, within=1.0)
+    assert one.ears.liveness[1] == (False, "publishing failed: reset")
+    await eventually(lambda: one.bus.is_live, within=8.0)
+    one.bus.publish(CHANNEL, ENVELOPE)
+    await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+    assert one.bus.counters.connections == 1
+
+
+def _reset(_data: bytes) -> None:
+    raise RedisUnavailable("reset")
 
 
 async def test_a_hung_redis_is_noticed_by_the_echo(redis_server: RedisServer, new_node: NewNode) -> None:
@@ -250,7 +275,9 @@ async def test_scripts_forgotten_by_redis_are_taught_again(
     assert one.bus.pipeline.counters.refused == 0
 
 
-async def test_what_nobody_published_is_claimed_by_one_sweeper_at_a_time(redis_server: RedisServer, new_node: NewNode) -> None:
+async def test_what_nobody_published_is_claimed_by_one_sweeper_at_a_time(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
     """A crash between commit and publish leaves a mark; one instance repeats the work, not all of them."""
     one, two = await new_node("one").start(), await new_node("two").start()
     assert await one.bus.mark_dirty(MARK)
@@ -258,8 +285,11 @@ async def test_what_nobody_published_is_claimed_by_one_sweeper_at_a_time(redis_s
     claims = await asyncio.gather(one.bus.claim_dirty(0.0, 60.0, 10), two.bus.claim_dirty(0.0, 60.0, 10))
     assert sorted(claims) == [[], [MARK]]
     two.bus.clear_dirty(MARK)
-    await eventually(lambda: two.bus.pipeline.counters.sent, within=3.0)
-    assert await one.bus.claim_dirty(-120.0, 60.0, 10) == []
+    await eventually(lambda: _is_gone(redis_admin, "dirty"), within=3.0)
+
+
+async def _is_gone(redis_admin: Redis, key: str) -> bool:
+    return not await redis_admin.exists(key)
 
 
 async def test_out_of_memory_stops_the_marks_but_not_the_messages(
@@ -341,6 +371,26 @@ async def test_the_set_of_subscriptions_is_exact(redis_server: RedisServer, new_
     await eventually(lambda: recorded("control:one", CHANNEL, "user:u9"), within=3.0)
     await redis_server.restart()
     await eventually(lambda: recorded("control:one", CHANNEL), within=8.0)
+
+
+async def test_an_entry_lost_with_the_publishing_connection_is_written_again(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is dropped is never sent twice, so the SET is compared afterwards: it must not be wrong until the next restart."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL])
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    await eventually(lambda: not one.bus._must_record, within=3.0)
+    await eventually(lambda: _members_are(redis_admin, {"control:one", CHANNEL}), within=3.0)
+    monkeypatch.setattr(one.bus.pipeline._wire, "send", _reset)
+    one.bus.unsubscribe([CHANNEL])
+    await eventually(lambda: one.bus.pipeline.counters.dropped_away == 1, within=3.0)
+    await eventually(lambda: _members_are(redis_admin, {"control:one"}), within=8.0)
+    assert one.ears.subscribed == 1
+
+
+async def _members_are(redis_admin: Redis, expected: set[str]) -> bool:
+    return bool(await redis_admin.smembers("subscriptions:one") == expected)
 
 
 async def test_ten_thousand_channels_are_confirmed_in_chunks_users_first(

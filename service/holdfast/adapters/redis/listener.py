@@ -139,7 +139,6 @@ class Listener:
     def _connected(self) -> None:
         self._is_away = False
         self.last_byte = time.monotonic()
-        self.subscriptions.restart()
         self._ear.connected()
         self._ask_next()
 

@@ -127,6 +127,8 @@ class Pipeline:
         return batch
 
     async def _round_trip(self, batch: list[_Item]) -> None:
+        if self._wire is not None and self._wire.has_ended:
+            await self._disconnect()  # known before anything was sent on it: nothing is lost
         try:
             # A connection is made inside the attempt: with TLS and Sentinel that takes several round trips.
             async with self._link.attempt(self._link.timeout_seconds if self._wire else 2 * self._link.timeout_seconds):

@@ -48,6 +48,11 @@ class Wire:
         self._parser = hiredis.Reader(notEnoughData=_NOTHING)
         self._unparsed_bytes = 0
 
+    @property
+    def has_ended(self) -> bool:
+        """Redis closed it, as far as we know."""
+        return self._incoming.at_eof()
+
     def send(self, data: bytes) -> None:
         """Write packed commands. The caller bounds what it sends between two answers."""
         self._outgoing.write(data)

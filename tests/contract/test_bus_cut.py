@@ -1,0 +1,103 @@
+"""The bus behind a network that fails in one direction, in part, or late: what kill and SIGSTOP cannot show."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from support.eventually import eventually
+from support.fixtures_redis import NewNode
+from support.ports import free_port
+from support.redis_server import RedisServer
+
+CHANNEL = "conversation:c1"
+
+
+class Valve:
+    """A TCP forwarder whose way back to the client can be shut for subscribers, or slowed for all. Closed by its fixture."""
+
+    def __init__(self, target: int) -> None:
+        self.port = free_port()
+        self.is_deaf = False
+        self.delay_seconds = 0.0
+        self._target = target
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+
+    async def close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        redis, to_redis = await asyncio.open_connection("127.0.0.1", self._target)
+        has_subscribed = asyncio.Event()
+        for pump in (self._up(client, to_redis, has_subscribed), self._down(redis, to_client, has_subscribed)):
+            task = asyncio.ensure_future(pump)
+            self._tasks.add(task)
+
+    async def _up(self, client: asyncio.StreamReader, to_redis: asyncio.StreamWriter, has_subscribed: asyncio.Event) -> None:
+        with contextlib.closing(to_redis), contextlib.suppress(OSError):
+            while data := await client.read(65536):
+                if b"SUBSCRIBE" in data:
+                    has_subscribed.set()
+                to_redis.write(data)
+
+    async def _down(self, redis: asyncio.StreamReader, to_client: asyncio.StreamWriter, has_subscribed: asyncio.Event) -> None:
+        with contextlib.closing(to_client), contextlib.suppress(OSError):
+            while data := await redis.read(65536):
+                await asyncio.sleep(self.delay_seconds)
+                if not (self.is_deaf and has_subscribed.is_set()):
+                    to_client.write(data)
+
+
+@pytest.fixture
+async def valve(redis_server: RedisServer) -> AsyncIterator[Valve]:
+    """Between the instance and its Redis."""
+    valve = Valve(redis_server.port)
+    await valve.start()
+    yield valve
+    await valve.close()
+
+
+async def test_a_half_open_subscription_is_found_though_publishing_works(new_node: NewNode, valve: Valve) -> None:
+    """Every command succeeds and nothing is heard: only the missing echo tells. A new connection heals it."""
+    one = await new_node("one", url=f"redis://127.0.0.1:{valve.port}/0").start()
+    assert await one.bus.subscribe([CHANNEL])
+    await eventually(lambda: one.bus.is_live and one.ears.subscribed == 1, within=3.0)
+    valve.is_deaf = True
+    await eventually(lambda: one.ears.liveness[-1] == (False, "no echo for 1.5 s"), within=4.0)
+    assert await one.bus.mark_dirty("c1|one|0000|1") is True
+    await eventually(lambda: one.bus.counters.deaf == 1, within=4.0)
+    valve.is_deaf = False
+    await eventually(lambda: one.bus.is_live and one.ears.subscribed == 2, within=8.0)
+    one.bus.publish(CHANNEL, b"{}")
+    await eventually(lambda: (CHANNEL, b"{}") in one.ears.envelopes, within=3.0)
+
+
+async def test_traffic_counts_as_life_when_echoes_are_late(new_node: NewNode, valve: Valve) -> None:
+    """A connection that brings anything at all is not dropped: a storm of reconnections would make slow Redis worse."""
+    one = await new_node("one", url=f"redis://127.0.0.1:{valve.port}/0", timeout_seconds=3.0).start()
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    sent = one.bus.pipeline.counters.sent
+    valve.delay_seconds = 1.0
+    await eventually(lambda: one.bus.pipeline.counters.sent >= sent + 8, within=20.0)
+    assert one.bus.counters.connections == 1
+    assert one.bus.counters.deaf == 0
+
+
+async def test_a_redis_slower_than_the_timeout_opens_the_circuit(new_node: NewNode, valve: Valve) -> None:
+    """Callers are answered at once instead of each waiting for its own timeout; when it is fast again, so are we."""
+    one = await new_node("one", url=f"redis://127.0.0.1:{valve.port}/0", timeout_seconds=0.2).start()
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    valve.delay_seconds = 0.5
+    await eventually(lambda: not one.bus.is_live, within=4.0)
+    assert any(is_timeout for _, is_timeout in one.watch.failures)
+    assert await one.bus.mark_dirty("c1|one|0000|1") is False
+    valve.delay_seconds = 0.0
+    await eventually(lambda: one.bus.is_live, within=8.0)
+    assert await one.bus.mark_dirty("c1|one|0000|2") is True
