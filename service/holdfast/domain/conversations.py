@@ -68,6 +68,7 @@ class Membership:
     revision: int
     last_seq: Seq
     last_active_at_ms: int
+    member_count: int
 
 
 @dataclass(frozen=True, slots=True)
