@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 from holdfast import __version__
-from holdfast.adapters.firestore.store import FirestoreStore
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
@@ -80,6 +79,8 @@ def message_store(settings: StoreSettings, watch: DependencyWatch) -> MessageSto
         return SqliteStore(Path(settings.url.removeprefix("sqlite:///")), settings.timeout_seconds, watch)
     match = _FIRESTORE.fullmatch(settings.url)
     assert match is not None  # noqa: S101 - the settings have checked it
+    from holdfast.adapters.firestore.store import FirestoreStore  # here: its libraries cost 65 MB that SQLite need not pay
+
     return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, watch)
 
 

@@ -1,0 +1,118 @@
+"""Conversations and their members in SQLite. Synchronous functions of a connection: for the threads of `lanes`."""
+
+import sqlite3
+
+from holdfast.adapters.sqlite.rows import conversation
+from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.errors import CommandError, StoreConflict
+
+
+def create(connection: sqlite3.Connection, new: NewConversation) -> tuple[Conversation, bool]:
+    """See `ports.MessageStore.create_conversation`."""
+    stored = conversation(connection, new.conversation_id)
+    if stored is not None:
+        return stored, False
+    connection.execute(
+        "INSERT INTO conversations (id, members_version, revision, title, metadata_json, created_by, created_at_ms, digest, "
+        "last_active_at_ms) VALUES (?, 1, 1, ?, ?, ?, ?, ?, ?)",
+        (
+            new.conversation_id,
+            new.title,
+            new.metadata_json,
+            new.created_by,
+            new.created_at_ms,
+            new.digest,
+            new.created_at_ms,
+        ),
+    )
+    connection.executemany(
+        "INSERT INTO members VALUES (?, ?, ?)", [(new.conversation_id, user, at) for at, user in enumerate(new.members)]
+    )
+    return _reread(connection, new.conversation_id), True
+
+
+def update(
+    connection: sqlite3.Connection, conversation_id: ConversationId, title: str | None, metadata_json: str | None
+) -> Conversation | None:
+    """See `ports.MessageStore.update_conversation`."""
+    connection.execute(
+        "UPDATE conversations SET title = ?, metadata_json = ?, revision = revision + 1 WHERE id = ?",
+        (title, metadata_json, conversation_id),
+    )
+    return conversation(connection, conversation_id)
+
+
+def change_member(
+    connection: sqlite3.Connection,
+    conversation_id: ConversationId,
+    user_id: UserId,
+    *,
+    is_member: bool,
+    max_members: int,
+) -> tuple[Conversation, bool] | CommandError | None:
+    """See `ports.MessageStore.change_member`; the refusal is returned, because raising it would end the group's transaction."""
+    stored = conversation(connection, conversation_id)
+    if stored is None or (user_id in stored.members) == is_member:
+        return None if stored is None else (stored, False)
+    if is_member:
+        if len(stored.members) >= max_members:
+            return CommandError("limit_reached", f"at most {max_members} members", field="members")
+        connection.execute(
+            "INSERT INTO members SELECT ?, ?, 1 + max(position) FROM (SELECT position FROM members WHERE conversation_id = ? "
+            "UNION ALL SELECT -1)",
+            (conversation_id, user_id, conversation_id),
+        )
+    else:
+        connection.execute("DELETE FROM members WHERE conversation_id = ? AND user_id = ?", (conversation_id, user_id))
+    connection.execute(
+        "UPDATE conversations SET members_version = members_version + 1, revision = revision + 1 WHERE id = ?",
+        (conversation_id,),
+    )
+    return _reread(connection, conversation_id), True
+
+
+def memberships_of(connection: sqlite3.Connection, user_id: UserId) -> list[Membership]:
+    """See `ports.MessageStore.memberships_of`."""
+    rows = connection.execute(
+        "SELECT c.id, c.members_version, c.revision, c.last_seq, c.last_active_at_ms, "
+        "(SELECT count(*) FROM members n WHERE n.conversation_id = c.id) "
+        "FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? "
+        "ORDER BY c.last_active_at_ms DESC, c.id DESC LIMIT 5000",
+        (user_id,),
+    )
+    return [Membership(*row) for row in rows]
+
+
+def count_memberships(connection: sqlite3.Connection, user_id: UserId) -> int:
+    """See `ports.MessageStore.count_memberships`."""
+    (count,) = connection.execute("SELECT count(*) FROM members WHERE user_id = ?", (user_id,)).fetchone()
+    return int(count)
+
+
+def page(connection: sqlite3.Connection, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
+    """See `ports.MessageStore.page_conversations`."""
+    at, last_id = (after.last_active_at_ms, after.conversation_id) if after is not None else (1 << 62, "")
+    rows = connection.execute(
+        "SELECT c.id FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? "
+        "AND (c.last_active_at_ms < ? OR (c.last_active_at_ms = ? AND c.id < ?)) "
+        "ORDER BY c.last_active_at_ms DESC, c.id DESC LIMIT ?",
+        (user_id, at, at, last_id, limit),
+    ).fetchall()
+    return [_reread(connection, conversation_id) for (conversation_id,) in rows]
+
+
+def note_activity(connection: sqlite3.Connection, conversation_id: ConversationId, last: LastMessage) -> None:
+    """See `ports.MessageStore.note_activity`."""
+    connection.execute(
+        "UPDATE conversations SET last_seq = ?, last_sender = ?, last_body = ?, last_sent_at_ms = ?, "
+        "last_active_at_ms = max(last_active_at_ms, ?) WHERE id = ? AND last_seq < ?",
+        (last.seq, last.sender, last.body, last.sent_at_ms, last.sent_at_ms, conversation_id, last.seq),
+    )
+
+
+def _reread(connection: sqlite3.Connection, conversation_id: ConversationId) -> Conversation:
+    stored = conversation(connection, conversation_id)
+    if stored is None:
+        raise StoreConflict("the conversation was removed meanwhile")
+    return stored

@@ -1,0 +1,154 @@
+"""Two threads in front of one SQLite file: one that writes, one that reads. Neither ever blocks the loop.
+
+Writes are grouped: what is queued while a transaction runs goes into the next one, each under a savepoint of its own, so that one
+refusal undoes nothing of the others; all are answered after the one COMMIT.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from holdfast.adapters.sqlite import schema
+from holdfast.errors import StoreDenied, StoreError, StoreTimeout, StoreUnavailable
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], Any]
+
+_MAX_GROUP: Final = 256
+_MAX_QUEUED: Final = 20_000
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Work
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: Exception | None = None
+
+
+class Lane:
+    """One thread with its own connection. `close` ends it; jobs still queued fail with `StoreUnavailable`."""
+
+    def __init__(self, path: str, timeout_seconds: float, name: str, *, is_writer: bool) -> None:
+        self._path = path
+        self._timeout_seconds = timeout_seconds
+        self._is_writer = is_writer
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._connection: sqlite3.Connection | None = None
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in the thread; after a timeout it may still happen.
+
+        Raises:
+            StoreTimeout: it took longer than the deadline.
+            StoreError: what `work` raised, translated.
+        """
+        if self._jobs.qsize() > _MAX_QUEUED:
+            raise StoreUnavailable("too much is queued for the store")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put(_Job(work, future))
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await future
+        except TimeoutError:
+            raise StoreTimeout("the store did not answer in time") from None
+
+    def close(self) -> None:
+        """End the thread after what it has begun."""
+        self._jobs.put(None)
+        self._thread.join(self._timeout_seconds + 1)
+
+    def _run(self) -> None:
+        try:
+            while (job := self._jobs.get()) is not None:
+                group = [job, *self._more()] if self._is_writer else [job]
+                self._work_off(group)
+                _answer(group)
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+            while not self._jobs.empty():
+                if (left := self._jobs.get()) is not None:
+                    left.error = StoreUnavailable("the store is closed")
+                    _answer([left])
+
+    def _more(self) -> list[_Job]:
+        """What else is queued already, up to a group."""
+        jobs: list[_Job] = []
+        while len(jobs) < _MAX_GROUP and not self._jobs.empty():
+            job = self._jobs.get()
+            if job is None:
+                self._jobs.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _work_off(self, group: list[_Job]) -> None:
+        try:
+            if self._connection is None:
+                self._connection = schema.connect(self._path, self._timeout_seconds)
+            if self._is_writer:
+                self._transact(self._connection, group)
+            else:
+                group[0].result = group[0].work(self._connection)
+        except Exception as error:  # noqa: BLE001 - the thread must not die: whatever it is, somebody waits for an answer
+            for job in group:
+                job.error = job.error or translated(error)
+            self._reset()
+
+    def _transact(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        for job in group:
+            connection.execute("SAVEPOINT job")
+            try:
+                job.result = job.work(connection)
+                connection.execute("RELEASE job")
+            except StoreError as error:
+                job.error = error
+                connection.execute("ROLLBACK TO job")
+                connection.execute("RELEASE job")
+        connection.execute("COMMIT")
+
+    def _reset(self) -> None:
+        """Leave no transaction open: a half-done one would hold the write lock."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def translated(error: Exception) -> StoreError:
+    """SQLite's errors as ours."""
+    if isinstance(error, StoreError):
+        return error
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_CORRUPT")):
+        return StoreDenied(f"SQLite: {error}")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreTimeout(f"SQLite: {error}")
+    return StoreUnavailable(f"SQLite: {error}")
+
+
+def _answer(group: list[_Job]) -> None:
+    for job in group:
+        try:
+            job.future.get_loop().call_soon_threadsafe(_settle, job)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+
+def _settle(job: _Job) -> None:
+    if job.future.done():
+        return
+    if job.error is not None:
+        job.future.set_exception(job.error)
+    else:
+        job.future.set_result(job.result)

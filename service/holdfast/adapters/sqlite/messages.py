@@ -1,0 +1,114 @@
+"""Messages, sends and read cursors in SQLite. Synchronous functions of a connection: for the threads of `lanes`."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, marks, message, tail
+from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.messages import Draft, Message, Settlement, StoredSend
+from holdfast.errors import StoreConflict
+
+SENDS_LIVE_MS: Final = 7 * 24 * 3600 * 1000  # how long a repeated send is recognized
+
+
+def append(
+    connection: sqlite3.Connection, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int
+) -> None:
+    """See `ports.MessageStore.append`."""
+    expires_at_ms = sent_at_ms + SENDS_LIVE_MS
+    try:
+        connection.executemany(
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (conversation_id, seq, d.sender, d.client_message_id, d.body, d.metadata_json, sent_at_ms)
+                for seq, d in enumerate(drafts, first_seq)
+            ],
+        )
+        connection.executemany(
+            "DELETE FROM sends WHERE conversation_id = ? AND key = ? AND expires_at_ms <= ?",
+            [(conversation_id, d.key, sent_at_ms) for d in drafts],
+        )
+        connection.executemany(
+            "INSERT INTO sends VALUES (?, ?, ?, ?, ?)",
+            [(conversation_id, d.key, seq, d.digest, expires_at_ms) for seq, d in enumerate(drafts, first_seq)],
+        )
+    except sqlite3.IntegrityError as error:
+        raise StoreConflict(str(error)) from None
+
+
+def settle(connection: sqlite3.Connection, conversation_id: ConversationId, keys: Sequence[str], now_ms: int) -> Settlement:
+    """See `ports.MessageStore.settle`; one read transaction, so keys and tail are of one moment."""
+    connection.execute("BEGIN")
+    try:
+        columns = ", ".join(f"m.{column.strip()}" for column in MESSAGE_COLUMNS.split(","))
+        rows = connection.execute(
+            f"SELECT s.key, s.digest, {columns} FROM sends s JOIN messages m "  # noqa: S608 - column names and marks of ours
+            "ON m.conversation_id = s.conversation_id AND m.seq = s.seq "
+            f"WHERE s.conversation_id = ? AND s.key IN ({marks(len(keys))}) AND s.expires_at_ms > ?",
+            (conversation_id, *keys, now_ms),
+        ).fetchall()
+        sends = {key: StoredSend(message(tuple(row)), digest) for key, digest, *row in rows}
+        return Settlement(tail(connection, conversation_id), sends)
+    finally:
+        connection.execute("COMMIT")
+
+
+def heads(connection: sqlite3.Connection, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+    """See `ports.MessageStore.heads`."""
+    return {conversation_id: tail(connection, conversation_id) for conversation_id in known}
+
+
+def page(
+    connection: sqlite3.Connection, conversation_id: ConversationId, after_seq: Seq | None, before_seq: Seq | None, limit: int
+) -> list[Message]:
+    """See `ports.MessageStore.read_messages`."""
+    order = "DESC" if after_seq is None else "ASC"
+    rows = connection.execute(
+        f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ? AND seq > ? AND seq < ? "  # noqa: S608 - names of ours
+        f"ORDER BY seq {order} LIMIT ?",
+        (conversation_id, after_seq or 0, before_seq if before_seq is not None else 1 << 62, limit),
+    ).fetchall()
+    found = [message(row) for row in rows]
+    return found if after_seq is not None else found[::-1]
+
+
+def advance_cursors(
+    connection: sqlite3.Connection,
+    conversation_id: ConversationId,
+    cursors: Mapping[UserId, Seq],
+    read_by: Mapping[Seq, Sequence[UserId]],
+) -> dict[UserId, Seq]:
+    """See `ports.MessageStore.advance_cursors`."""
+    committed: dict[UserId, Seq] = {}
+    for user_id, seq in cursors.items():
+        (committed[user_id],) = connection.execute(
+            "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
+            "SET last_read_seq = max(last_read_seq, excluded.last_read_seq) RETURNING last_read_seq",
+            (conversation_id, user_id, seq),
+        ).fetchone()
+    connection.executemany(
+        "INSERT OR IGNORE INTO read_by SELECT conversation_id, seq, ? FROM messages WHERE conversation_id = ? AND seq = ?",
+        [(user_id, conversation_id, seq) for seq, readers in read_by.items() for user_id in readers],
+    )
+    return committed
+
+
+def read_cursors(connection: sqlite3.Connection, conversation_id: ConversationId) -> dict[UserId, Seq]:
+    """See `ports.MessageStore.read_cursors`."""
+    rows = connection.execute("SELECT user_id, last_read_seq FROM cursors WHERE conversation_id = ?", (conversation_id,))
+    return {UserId(user_id): seq for user_id, seq in rows}
+
+
+def cursors_of(
+    connection: sqlite3.Connection, user_id: UserId, conversation_ids: Sequence[ConversationId]
+) -> dict[ConversationId, Seq]:
+    """See `ports.MessageStore.cursors_of`."""
+    cursors = {}
+    for conversation_id in conversation_ids:
+        row = connection.execute(
+            "SELECT last_read_seq FROM cursors WHERE conversation_id = ? AND user_id = ?", (conversation_id, user_id)
+        ).fetchone()
+        if row is not None:
+            cursors[conversation_id] = row[0]
+    return cursors

@@ -1,0 +1,90 @@
+"""Presence, bulletins and revocations in SQLite. Synchronous functions of a connection: for the threads of `lanes`."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import Epoch, InstanceId, UserId
+from holdfast.domain.presence import Presence, PresenceChange
+
+
+def change(
+    connection: sqlite3.Connection, entry: str, user_ids: Sequence[UserId], seen_at_ms: int, *, is_present: bool
+) -> list[PresenceChange]:
+    """See `ports.MessageStore.add_presence` and `remove_presence`; inside one transaction, so no precondition is needed."""
+    changes = []
+    for user_id in user_ids:
+        if is_present:
+            connection.execute("INSERT OR IGNORE INTO present VALUES (?, ?)", (user_id, entry))
+        else:
+            connection.execute("DELETE FROM present WHERE user_id = ? AND entry = ?", (user_id, entry))
+        online = bool(connection.execute("SELECT 1 FROM present WHERE user_id = ? LIMIT 1", (user_id,)).fetchone())
+        row = connection.execute("SELECT is_online FROM users WHERE id = ?", (user_id,)).fetchone()
+        was_online = bool(row and row[0])
+        if row is None and not online:
+            continue
+        version, last_seen = connection.execute(
+            "INSERT INTO users VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET is_online = excluded.is_online, "
+            "last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), excluded.last_seen_at_ms), version = version + 1 "
+            "RETURNING version, last_seen_at_ms",
+            (user_id, online, seen_at_ms),
+        ).fetchone()
+        if was_online != online:
+            changes.append(PresenceChange(user_id, online, version, last_seen))
+    return changes
+
+
+def read(connection: sqlite3.Connection, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+    """See `ports.MessageStore.read_presence`."""
+    found = {}
+    for user_id in user_ids:
+        row = connection.execute("SELECT is_online, last_seen_at_ms FROM users WHERE id = ?", (user_id,)).fetchone()
+        entries = connection.execute("SELECT entry FROM present WHERE user_id = ?", (user_id,)).fetchall()
+        on = tuple(entry for (entry,) in entries)
+        found[user_id] = Presence(user_id, bool(row and row[0]), on, row[1] if row else None)
+    return found
+
+
+def users_on(connection: sqlite3.Connection, entry: str, limit: int) -> list[UserId]:
+    """See `ports.MessageStore.users_on`."""
+    return [UserId(u) for (u,) in connection.execute("SELECT user_id FROM present WHERE entry = ? LIMIT ?", (entry, limit))]
+
+
+def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin) -> None:
+    """See `ports.MessageStore.write_bulletin`."""
+    connection.execute(
+        "INSERT OR REPLACE INTO instances VALUES (?, ?, ?)",
+        (bulletin.instance_id, bulletin.epoch, json.dumps(asdict(bulletin))),
+    )
+
+
+def read_bulletins(connection: sqlite3.Connection) -> list[Bulletin]:
+    """See `ports.MessageStore.read_bulletins`."""
+    rows = connection.execute("SELECT bulletin FROM instances").fetchall()
+    return [_bulletin(text) for (text,) in rows]
+
+
+def remove_bulletin(connection: sqlite3.Connection, instance_id: InstanceId, epoch: Epoch) -> None:
+    """See `ports.MessageStore.remove_bulletin`."""
+    connection.execute("DELETE FROM instances WHERE id = ? AND epoch = ?", (instance_id, epoch))
+
+
+def revoke(connection: sqlite3.Connection, user_id: UserId, not_before: int) -> None:
+    """See `ports.MessageStore.revoke`."""
+    connection.execute(
+        "INSERT INTO revocations VALUES (?, ?) ON CONFLICT DO UPDATE SET not_before = max(not_before, excluded.not_before)",
+        (user_id, not_before),
+    )
+
+
+def read_revocations(connection: sqlite3.Connection, since: int) -> dict[UserId, int]:
+    """See `ports.MessageStore.read_revocations`."""
+    rows = connection.execute("SELECT user_id, not_before FROM revocations WHERE not_before >= ?", (since,))
+    return {UserId(user_id): not_before for user_id, not_before in rows}
+
+
+def _bulletin(text: str) -> Bulletin:
+    fields = json.loads(text)
+    return Bulletin(**{**fields, "users": tuple(fields["users"])})

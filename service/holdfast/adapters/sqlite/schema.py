@@ -1,0 +1,76 @@
+"""Tables of the embedded store. Created by whichever process comes first; `user_version` says which layout a file has."""
+
+import sqlite3
+from typing import Final
+
+VERSION: Final = 1
+
+_STATEMENTS: Final = """
+CREATE TABLE IF NOT EXISTS conversations (
+    id TEXT PRIMARY KEY, members_version INTEGER NOT NULL, revision INTEGER NOT NULL, title TEXT, metadata_json TEXT,
+    created_by TEXT NOT NULL, created_at_ms INTEGER NOT NULL, digest TEXT NOT NULL, last_seq INTEGER NOT NULL DEFAULT 0,
+    last_sender TEXT, last_body TEXT, last_sent_at_ms INTEGER, last_active_at_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS members (
+    conversation_id TEXT NOT NULL, user_id TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (conversation_id, user_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS members_by_user ON members (user_id);
+CREATE TABLE IF NOT EXISTS messages (
+    conversation_id TEXT NOT NULL, seq INTEGER NOT NULL, sender TEXT NOT NULL, client_message_id TEXT NOT NULL,
+    body TEXT NOT NULL, metadata_json TEXT, sent_at_ms INTEGER NOT NULL, PRIMARY KEY (conversation_id, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sends (
+    conversation_id TEXT NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL, PRIMARY KEY (conversation_id, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS read_by (
+    conversation_id TEXT NOT NULL, seq INTEGER NOT NULL, user_id TEXT NOT NULL, PRIMARY KEY (conversation_id, seq, user_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cursors (
+    conversation_id TEXT NOT NULL, user_id TEXT NOT NULL, last_read_seq INTEGER NOT NULL, PRIMARY KEY (conversation_id, user_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS users (
+    id TEXT PRIMARY KEY, is_online INTEGER NOT NULL, last_seen_at_ms INTEGER, version INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS present (
+    user_id TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (user_id, entry)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS present_by_entry ON present (entry);
+CREATE TABLE IF NOT EXISTS instances (id TEXT PRIMARY KEY, epoch TEXT NOT NULL, bulletin TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revocations (user_id TEXT PRIMARY KEY, not_before INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+def connect(path: str, timeout_seconds: float) -> sqlite3.Connection:
+    """A connection for one thread; it waits at most `timeout_seconds` for other processes' locks.
+
+    `synchronous=FULL`: an acknowledged message survives a power failure. Group commit makes the flush one per transaction,
+    not one per message.
+    """
+    connection = sqlite3.connect(path, timeout=timeout_seconds, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA busy_timeout = {int(timeout_seconds * 1000)}")
+    return connection
+
+
+def create(connection: sqlite3.Connection, generation: str) -> None:
+    """Create what is missing, atomically; of several processes one does it.
+
+    Raises:
+        sqlite3.DatabaseError: the file is none of ours, or of a newer layout.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise sqlite3.DatabaseError(f"the file has layout {version}, this service knows {VERSION}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _STATEMENTS.split(";"):
+            connection.execute(statement)
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('generation', ?)", (generation,))
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

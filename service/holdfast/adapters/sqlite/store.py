@@ -1,0 +1,213 @@
+"""The embedded store: one SQLite file, shared by the processes of one machine.
+
+Same port, same contract suite as Firestore. One difference is the machine's: a process frozen while it holds SQLite's write lock
+stops the writers of all others until it continues.
+"""
+
+import asyncio
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from holdfast.adapters.sqlite import conversations, messages, presence, rows, schema
+from holdfast.adapters.sqlite.lanes import Lane, translated
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.domain.messages import Draft, Message, Settlement
+from holdfast.domain.presence import Presence, PresenceChange
+from holdfast.errors import CommandError, StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
+from holdfast.ports import DependencyWatch
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Implements `ports.MessageStore`. Used from one event loop; `close` ends its two threads."""
+
+    name = "sqlite"
+
+    def __init__(self, path: Path, timeout_seconds: float, watch: DependencyWatch) -> None:
+        """Opens nothing yet."""
+        self._path = path
+        self._timeout_seconds = timeout_seconds
+        self._watch = watch
+        self._writer: Lane | None = None
+        self._reader: Lane | None = None
+
+    async def open(self) -> None:
+        """Create the file and what is missing in it."""
+        if self._writer is not None:
+            return
+        try:
+            await asyncio.to_thread(self._create)
+        except (sqlite3.Error, OSError) as error:
+            refusal = StoreDenied(str(error)) if isinstance(error, OSError) else translated(error)
+            self._watch.failed(str(refusal), is_timeout=isinstance(refusal, StoreTimeout))
+            raise refusal from error
+        self._writer = Lane(str(self._path), self._timeout_seconds, "sqlite-writer", is_writer=True)
+        self._reader = Lane(str(self._path), self._timeout_seconds, "sqlite-reader", is_writer=False)
+        self._writer.start()
+        self._reader.start()
+        await self.probe()
+
+    async def close(self) -> None:
+        """End both threads."""
+        lanes = [lane for lane in (self._writer, self._reader) if lane is not None]
+        self._writer = self._reader = None
+        for lane in lanes:
+            await asyncio.to_thread(lane.close)
+
+    async def probe(self) -> None:
+        """See the port."""
+        await self._read(lambda c: c.execute("SELECT 1").fetchone())
+
+    async def generation(self) -> str:
+        """See the port."""
+        (value,) = await self._read(lambda c: c.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone())
+        return str(value)
+
+    async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+        """See the port."""
+        await self._write(lambda c: messages.append(c, conversation_id, first_seq, drafts, sent_at_ms))
+
+    async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
+        """See the port."""
+        return await self._read(lambda c: messages.settle(c, conversation_id, keys, _now_ms()))
+
+    async def heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._read(lambda c: messages.heads(c, known))
+
+    async def read_messages(
+        self, conversation_id: ConversationId, *, after_seq: Seq | None = None, before_seq: Seq | None = None, limit: int
+    ) -> list[Message]:
+        """See the port."""
+        return await self._read(lambda c: messages.page(c, conversation_id, after_seq, before_seq, limit))
+
+    async def create_conversation(self, new: NewConversation) -> tuple[Conversation, bool]:
+        """See the port."""
+        return await self._write(lambda c: conversations.create(c, new))
+
+    async def read_conversation(self, conversation_id: ConversationId) -> Conversation | None:
+        """See the port."""
+        return await self._read(lambda c: rows.conversation(c, conversation_id))
+
+    async def update_conversation(
+        self, conversation_id: ConversationId, *, title: str | None, metadata_json: str | None
+    ) -> Conversation | None:
+        """See the port."""
+        return await self._write(lambda c: conversations.update(c, conversation_id, title, metadata_json))
+
+    async def change_member(
+        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int
+    ) -> tuple[Conversation, bool] | None:
+        """See the port."""
+        result = await self._write(
+            lambda c: conversations.change_member(c, conversation_id, user_id, is_member=is_member, max_members=max_members)
+        )
+        if isinstance(result, CommandError):
+            raise result
+        return result
+
+    async def memberships_of(self, user_id: UserId) -> list[Membership]:
+        """See the port."""
+        return await self._read(lambda c: conversations.memberships_of(c, user_id))
+
+    async def count_memberships(self, user_id: UserId) -> int:
+        """See the port."""
+        return await self._read(lambda c: conversations.count_memberships(c, user_id))
+
+    async def page_conversations(self, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
+        """See the port."""
+        return await self._read(lambda c: conversations.page(c, user_id, limit, after))
+
+    async def note_activity(self, conversation_id: ConversationId, last: LastMessage) -> None:
+        """See the port."""
+        await self._write(lambda c: conversations.note_activity(c, conversation_id, last))
+
+    async def advance_cursors(
+        self, conversation_id: ConversationId, cursors: Mapping[UserId, Seq], read_by: Mapping[Seq, Sequence[UserId]]
+    ) -> dict[UserId, Seq]:
+        """See the port."""
+        return await self._write(lambda c: messages.advance_cursors(c, conversation_id, cursors, read_by))
+
+    async def read_cursors(self, conversation_id: ConversationId) -> dict[UserId, Seq]:
+        """See the port."""
+        return await self._read(lambda c: messages.read_cursors(c, conversation_id))
+
+    async def cursors_of(self, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._read(lambda c: messages.cursors_of(c, user_id, conversation_ids))
+
+    async def add_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+        """See the port."""
+        return await self._write(lambda c: presence.change(c, entry, user_ids, seen_at_ms, is_present=True))
+
+    async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+        """See the port."""
+        return await self._write(lambda c: presence.change(c, entry, user_ids, seen_at_ms, is_present=False))
+
+    async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+        """See the port."""
+        return await self._read(lambda c: presence.read(c, user_ids))
+
+    async def users_on(self, entry: str, limit: int) -> list[UserId]:
+        """See the port."""
+        return await self._read(lambda c: presence.users_on(c, entry, limit))
+
+    async def write_bulletin(self, bulletin: Bulletin) -> None:
+        """See the port."""
+        await self._write(lambda c: presence.write_bulletin(c, bulletin))
+
+    async def read_bulletins(self) -> list[Bulletin]:
+        """See the port."""
+        return await self._read(presence.read_bulletins)
+
+    async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
+        """See the port."""
+        await self._write(lambda c: presence.remove_bulletin(c, instance_id, epoch))
+
+    async def revoke(self, user_id: UserId, not_before: int) -> None:
+        """See the port."""
+        await self._write(lambda c: presence.revoke(c, user_id, not_before))
+
+    async def read_revocations(self, since: int) -> dict[UserId, int]:
+        """See the port."""
+        return await self._read(lambda c: presence.read_revocations(c, since))
+
+    def _create(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = schema.connect(str(self._path), self._timeout_seconds)
+        try:
+            schema.create(connection, secrets.token_hex(8))
+        finally:
+            connection.close()
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._run(self._writer, work)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._run(self._reader, work)
+
+    async def _run(self, lane: Lane | None, work: Callable[[sqlite3.Connection], T]) -> T:
+        if lane is None:
+            raise StoreUnavailable("the store is not open")
+        began = time.monotonic()
+        try:
+            result = await lane.run(work)
+        except (StoreConflict, StoreRejected):
+            self._watch.succeeded(time.monotonic() - began)
+            raise
+        except StoreError as error:
+            self._watch.failed(str(error), is_timeout=isinstance(error, StoreTimeout))
+            raise
+        self._watch.succeeded(time.monotonic() - began)
+        return result
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
