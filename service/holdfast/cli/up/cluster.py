@@ -66,13 +66,13 @@ class Cluster:
             if not self._is_ending.is_set():
                 self._report.summary(plan)
                 await self._attend(plan, backends)
+                self._report.ending()
         finally:
-            self._report.ending()
             await front.close()
             # Instances first: their last writes still find Redis.
             await self._end(plan.instances)
             await self._end(plan.parts)
-            self._report.ended()
+        self._report.ended()
 
     async def _start(self, plan: Plan, front: Front, backends: Backends) -> None:
         if any(name.startswith(_AUTH) for name in os.environ):
