@@ -197,10 +197,12 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]
     """(variable, group, setting, value) of each `HOLDFAST_*`, `_FILE` twins read."""
     known = _known_variables()
     for name, value in sorted(environ.items()):
-        if not name.startswith(_PREFIX) or name in _FOREIGN or _SERVICE_LINK.search(name):
+        if not name.startswith(_PREFIX) or name in _FOREIGN:
             continue
         if name in known:
             yield name, *known[name], value
+        elif _SERVICE_LINK.search(name):
+            continue
         elif name.endswith("_FILE") and name.removesuffix("_FILE") in known:
             yield name, *known[name.removesuffix("_FILE")], _read_secret_file(name, value)
         else:

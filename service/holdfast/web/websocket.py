@@ -21,7 +21,7 @@ MAX_UNSENT_BYTES: Final = 512 * 1024
 _PAUSE_BYTES: Final = 64 * 1024
 _SLICE_BYTES: Final = 2_048  # fed in slices, so that a read full of frames is counted before all of it is parsed
 _CLOSE_SECONDS: Final = 1.0
-_LOGGER: Final = logging.getLogger("holdfast.websocket")
+_SILENT: Final = logging.Logger("holdfast.websocket", logging.WARNING)  # the library would log frames, tokens among them
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class WebSocket(asyncio.Protocol):
             transport.write(refused(Refusal(500, "internal_error", "this handshake failed")))
             transport.close()
             return
-        self._protocol = Protocol(SERVER, state=State.OPEN, max_size=self.max_message_bytes, logger=_LOGGER)
+        self._protocol = Protocol(SERVER, state=State.OPEN, max_size=self.max_message_bytes, logger=_SILENT)
         transport.set_write_buffer_limits(high=_PAUSE_BYTES)
         self.write = transport.write
         self._is_open = True

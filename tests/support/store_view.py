@@ -1,0 +1,99 @@
+"""The store as an operator sees it beside the service: Firestore with its own client, SQLite through its adapter."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import grpc
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.firestore_v1.async_client import AsyncClient
+
+from support.instances import Instances
+
+
+class StoreView(Protocol):
+    """What scenarios look at."""
+
+    async def user(self, user_id: str) -> dict[str, Any]:
+        """`users/{user_id}`."""
+        ...
+
+    async def message(self, conversation_id: str, message_id: str) -> dict[str, Any]:
+        """`conversations/{c}/messages/{message_id}`."""
+        ...
+
+    async def messages(self, conversation_id: str) -> list[dict[str, Any]]:
+        """All of them, by document id."""
+        ...
+
+
+@asynccontextmanager
+async def view_of(instances: Instances) -> AsyncIterator[StoreView]:
+    """The view of the store that these instances use."""
+    url = instances.environ["HOLDFAST_STORE__URL"]
+    if url.startswith("firestore:"):
+        client = AsyncClient(project=url.removeprefix("firestore://"), credentials=AnonymousCredentials())
+        target = instances.environ["FIRESTORE_EMULATOR_HOST"]
+        client._emulator_host = target  # the library reads it from the environment of this process, which must not change
+        channel = grpc.aio.insecure_channel(target)
+        from google.cloud.firestore_v1.services.firestore.async_client import FirestoreAsyncClient
+        from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
+
+        client._firestore_api_internal = FirestoreAsyncClient(
+            transport=FirestoreGrpcAsyncIOTransport(host=target, channel=channel)
+        )
+        yield _FirestoreView(client)
+        await channel.close()
+        return
+    yield _SqliteView(url.removeprefix("sqlite:///"))
+
+
+class _FirestoreView:
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def user(self, user_id: str) -> dict[str, Any]:
+        return (await self._client.document(f"users/{user_id}").get()).to_dict() or {}
+
+    async def message(self, conversation_id: str, message_id: str) -> dict[str, Any]:
+        return (await self._client.document(f"conversations/{conversation_id}/messages/{message_id}").get()).to_dict() or {}
+
+    async def messages(self, conversation_id: str) -> list[dict[str, Any]]:
+        query = self._client.collection(f"conversations/{conversation_id}/messages").order_by("__name__")
+        return [{**(snapshot.to_dict() or {}), "id": snapshot.id} async for snapshot in query.stream()]
+
+
+class _SqliteView:
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def user(self, user_id: str) -> dict[str, Any]:
+        rows = self._rows("SELECT is_online FROM users WHERE id = ?", user_id)
+        return {"online": bool(rows and rows[0][0])}
+
+    async def message(self, conversation_id: str, message_id: str) -> dict[str, Any]:
+        found = [message for message in await self.messages(conversation_id) if message["id"] == message_id]
+        return found[0] if found else {}
+
+    async def messages(self, conversation_id: str) -> list[dict[str, Any]]:
+        rows = self._rows("SELECT seq, sender, client_message_id, body FROM messages WHERE conversation_id = ?", conversation_id)
+        readers = self._rows("SELECT seq, user_id FROM read_by WHERE conversation_id = ?", conversation_id)
+        return [
+            {
+                "id": f"{seq:012d}",
+                "seq": seq,
+                "sender": sender,
+                "clientMessageId": client_message_id,
+                "body": body,
+                "readBy": [user for at, user in readers if at == seq],
+            }
+            for seq, sender, client_message_id, body in sorted(rows)
+        ]
+
+    def _rows(self, query: str, *parameters: str) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)
+        try:
+            return connection.execute(query, parameters).fetchall()
+        finally:
+            connection.close()
