@@ -101,9 +101,11 @@ class Cluster:
 
     async def _attend(self, plan: Plan, backends: Backends) -> None:
         """Tell losses and returns until the end is asked for."""
-        watched = [Watched(part, partial(_answers, backend)) for part, backend in zip(plan.instances, backends.each, strict=True)]
+        watched = [
+            Watched(part, partial(_instance_health, backend)) for part, backend in zip(plan.instances, backends.each, strict=True)
+        ]
         if plan.redis is not None:
-            watched.append(Watched(plan.redis, partial(redis.answers, plan.redis.port)))
+            watched.append(Watched(plan.redis, partial(_redis_health, plan.redis.port)))
         watching = asyncio.create_task(watch(watched, self._report.lost, self._report.back))
         try:
             await self._is_ending.wait()
@@ -143,8 +145,12 @@ async def _is_ready(plan: Plan, backends: Backends) -> bool:
     return plan.redis is None or await redis.answers(plan.redis.port)
 
 
-async def _answers(backend: Backend) -> bool:
-    return backend.health != Health.AWAY
+async def _instance_health(backend: Backend) -> Health:
+    return backend.health
+
+
+async def _redis_health(port: int) -> Health:
+    return Health.READY if await redis.answers(port) else Health.AWAY
 
 
 @contextlib.contextmanager

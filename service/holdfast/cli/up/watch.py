@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from holdfast.cli.front.backends import Health
 from holdfast.cli.up.part import Part
 
 _LOOK_SECONDS = 0.5
@@ -16,22 +17,21 @@ _MISSED_LOOKS = 4  # a running process may be busy for two seconds; an ended one
 
 @dataclass(slots=True)
 class Watched:
-    """A part, how to ask whether it answers, and what was last told about it."""
+    """A part, how to ask for its health, and what was last told about it."""
 
     part: Part
-    answers: Callable[[], Awaitable[bool]]
+    ask: Callable[[], Awaitable[Health]]
     is_up: bool = True
     missed: int = 0
 
     async def look(self) -> bool:
-        """Whether the part works now."""
-        pid = self.part.pid
-        if await self.answers():
-            self.missed = 0
-            # An answer without a process known to us is one started in another way than by its script.
-            return True
-        self.missed += 1
-        return self.is_up and pid is not None and self.missed < _MISSED_LOOKS
+        """Whether the part works now. One that starts, or drains, is what it was: neither lost nor back."""
+        health = await self.ask()
+        if health is Health.AWAY:
+            self.missed += 1
+            return self.is_up and self.part.pid is not None and self.missed < _MISSED_LOOKS
+        self.missed = 0
+        return self.is_up or health is Health.READY
 
 
 async def watch(parts: Sequence[Watched], lost: Callable[[Part], None], back: Callable[[Part], None]) -> None:
