@@ -194,23 +194,6 @@ async def test_a_lost_lease_refuses_every_write(redis_server: RedisServer, new_n
     assert await redis_admin.exists("connections:u1", "subscriptions:one", "instance:one") == 0
 
 
-async def test_a_second_start_of_the_name_takes_over(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """The new start removes its predecessor's fields, and the old process finds its lease foreign."""
-    old, new, other = new_node("one"), new_node("one"), new_node("two")
-    old_epoch, other_epoch = await old.registry.acquire("healthy"), await other.registry.acquire("healthy")
-    await old.registry.register([record(old, old_epoch, f"u{number}", f"k{number}") for number in range(250)])
-    await other.registry.register([record(other, other_epoch, "u1", "other")])
-    new_epoch = await new.registry.acquire("healthy")
-    assert new_epoch > old_epoch
-    assert await redis_admin.keys("connections:*") == ["connections:u1"]
-    assert await redis_admin.hkeys("connections:u1") == ["other"]
-    assert await redis_admin.exists("subscriptions:one") == 0
-    with pytest.raises(LeaseLost):
-        await old.registry.register([record(old, old_epoch, "u1", "k1")])
-    with pytest.raises(LeaseLost):
-        await old.registry.renew("healthy", 0)
-
-
 async def test_records_of_another_epoch_are_refused(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """A registration that was prepared under a lost lease belongs to nobody."""
     one = new_node("one")
@@ -219,110 +202,6 @@ async def test_records_of_another_epoch_are_refused(redis_server: RedisServer, n
     with pytest.raises(LeaseLost):
         await one.registry.register([record(one, old, "u1", "k1")])
     assert await redis_admin.exists("connections:u1") == 0
-
-
-async def test_a_gone_instance_is_reaped_by_another(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """Everything of it goes, nothing of others does; doing it again finds nothing."""
-    one, two = new_node("one"), new_node("two")
-    first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
-    await one.registry.register([record(one, first, f"u{number}", "k1") for number in range(250)])
-    await two.registry.register([record(two, second, "u1", "k2")])
-    await redis_admin.sadd("subscriptions:one", "conversation:c1", "control:one")
-    assert await two.registry.reap(one.instance_id) == (None, [])
-    await expire_lease(redis_admin, "one")
-    epoch, lost = await two.registry.reap(one.instance_id)
-    assert epoch == first
-    assert sorted(lost) == sorted(f"u{number}" for number in range(250))
-    assert await redis_admin.keys("connections:*") == ["connections:u1"]
-    assert await redis_admin.exists("subscriptions:one") == 0
-    assert await redis_admin.smembers("instances") == {"two"}
-    assert await two.registry.reap(one.instance_id) == (None, [])
-
-
-async def test_a_living_instance_is_never_reaped(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """Its lease is looked at inside the script: also a start that happened a moment ago protects what is its own."""
-    one, two = new_node("one"), new_node("two")
-    await two.registry.acquire("healthy")
-    first = await one.registry.acquire("healthy")
-    await one.registry.register([record(one, first, "u1", "k1")])
-    await expire_lease(redis_admin, "one")
-    fresh = await one.registry.acquire("healthy")
-    await one.registry.register([record(one, fresh, "u1", "k1")])
-    assert await two.registry.reap(one.instance_id) == (None, [])
-    assert await two.registry.connections_of(U1) == [record(one, fresh, "u1", "k1")]
-
-
-async def test_reaping_races_with_a_new_start_and_takes_nothing_from_it(
-    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
-) -> None:
-    """The fence is the epoch of each field, whatever the interleaving of the scripts."""
-    two = new_node("two")
-    await two.registry.acquire("healthy")
-    users = [f"u{number}" for number in range(300)]
-    for _ in range(5):
-        old, new = new_node("one"), new_node("one")
-        epoch = await old.registry.acquire("healthy")
-        await old.registry.register([record(old, epoch, user, "old") for user in users])
-        await expire_lease(redis_admin, "one")
-
-        async def start_again(node: RedisNode) -> Epoch:
-            fresh = await node.registry.acquire("healthy")
-            await node.registry.register([record(node, fresh, user, "new") for user in users])
-            return fresh
-
-        _, fresh = await asyncio.gather(two.registry.reap(InstanceId("one")), start_again(new))
-        for user in users[::50]:
-            assert await two.registry.connections_of(UserId(user)) == [record(new, fresh, user, "new")]
-            assert await redis_admin.hkeys(f"connections:{user}") == ["new"]
-        assert await redis_admin.scard("subscriptions:one") == 300
-        assert await redis_admin.sismember("instances", "one")
-
-
-async def test_an_interrupted_reaping_is_finished_by_a_later_one(
-    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was done is reported, what was not is still indexed under the instance's name."""
-    one, two = new_node("one"), new_node("two")
-    first = await one.registry.acquire("healthy")
-    await two.registry.acquire("healthy")
-    await one.registry.register([record(one, first, f"u{number}", "k1") for number in range(250)])
-    await expire_lease(redis_admin, "one")
-    run, calls = two.link.run, 0
-
-    async def run_once(*arguments: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls > 1:
-            raise RedisTimeout("cut")
-        return await run(*arguments)  # type: ignore[arg-type]  # passed through as it came
-
-    monkeypatch.setattr(two.link, "run", run_once)
-    epoch, lost = await two.registry.reap(one.instance_id)
-    assert (epoch, len(lost)) == (first, 100)
-    assert await redis_admin.scard("subscriptions:one") == 150
-    assert await redis_admin.sismember("instances", "one")
-    with pytest.raises(RedisTimeout):
-        await two.registry.reap(one.instance_id)
-    monkeypatch.undo()
-    assert len((await two.registry.reap(one.instance_id))[1]) == 150
-    assert await redis_admin.keys("connections:*") == []
-
-
-async def test_releasing_leaves_nothing(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """A drained instance needs no reaper; releasing twice, or what is no longer ours, does nothing."""
-    one, two = new_node("one"), new_node("one")
-    await one.registry.release()
-    epoch = await one.registry.acquire("healthy")
-    await one.registry.register([record(one, epoch, "u1", "k1")])
-    await redis_admin.sadd("subscriptions:one", "conversation:c1")
-    await one.registry.release()
-    await one.registry.release()
-    assert await redis_admin.keys() == ["registry:world"]
-    await one.registry.acquire("healthy")
-    successor = await two.registry.acquire("healthy")
-    await two.registry.register([record(two, successor, "u1", "k1")])
-    await one.registry.release()
-    assert await two.registry.connections_of(U1) == [record(two, successor, "u1", "k1")]
 
 
 async def test_ten_thousand_registrations_go_in_scripts_of_500(

@@ -1,0 +1,138 @@
+"""`ClusterBus` around a commit: its mark, its publication, and what stays for those who missed it."""
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from holdfast.domain.ids import ConversationId
+from holdfast.ports import ClusterBus
+from support.eventually import eventually
+from support.fixtures_redis import NewNode
+from support.redis_server import RedisServer
+
+C = ConversationId("c1")
+CHANNEL = "conversation:c1"
+ENVELOPE = b'{"v":1,"kind":"typing","c":"c1"}'
+MARK = "c1|one|0000|1"
+
+
+async def test_marking_dirty_waits_for_nobody(redis_server: RedisServer, new_node: NewNode) -> None:
+    """It stands before every acknowledgement: with a hung Redis it gives up within its bound, and at once later."""
+    one = await new_node("one").start()
+    assert await one.bus.mark_dirty(MARK) is True
+    redis_server.freeze()
+    async with asyncio.timeout(1.0):  # its bound is 0.1 s; the rest is for a slow machine
+        assert await one.bus.mark_dirty("c2|one|0000|1") is False
+    await eventually(lambda: one.link.circuit.is_open(asyncio.get_running_loop().time()), within=3.0)
+    assert await one.bus.mark_dirty("c3|one|0000|1") is False
+    assert any(is_timeout for _, is_timeout in one.watch.failures)
+
+
+async def test_many_marks_share_a_round_trip(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """A thousand conversations that commit at once cost Redis a few reads, not a thousand."""
+    one = await new_node("one").start()
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    before = one.bus.pipeline.counters.round_trips
+    marks = [f"c{number}|one|0000|1" for number in range(200)]
+    assert all(await asyncio.gather(*(one.bus.mark_dirty(mark) for mark in marks)))
+    assert one.bus.pipeline.counters.round_trips - before < 20
+    assert await redis_admin.zcard("dirty") == 200
+
+
+async def test_a_commit_is_published_kept_and_unmarked_in_one_step(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Between these steps there is no moment at which a crash could leave one without the other."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    assert await two.bus.subscribe([CHANNEL])
+    assert await one.bus.mark_dirty(MARK)
+    assert await one.bus.mark_dirty("c1|other|0000|1")
+    one.bus.publish_commit(C, 5, [b'{"seq":5}', b'{"seq":6}'], ENVELOPE, MARK)
+    await eventually(lambda: two.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+    assert await two.bus.recent(C, 0) == [(5, b'{"seq":5}'), (6, b'{"seq":6}')]
+    assert await two.bus.recent(C, 5) == [(6, b'{"seq":6}')]
+    assert await redis_admin.zrange("dirty", 0, -1) == ["c1|other|0000|1"]
+    assert 0 < await redis_admin.pttl("recent:c1") <= 120_000
+
+
+async def test_recent_keeps_the_newest_64_in_order(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Whatever order the instances publish in, and however often."""
+    one = await new_node("one").start()
+    for first in (11, 1, 11, 21, 61):
+        one.bus.publish_commit(C, first, [b"m%d" % seq for seq in range(first, first + 10)], ENVELOPE, None)
+    one.bus.publish_commit(ConversationId("c2"), 1, [b"other"], ENVELOPE, None)
+    one.bus.publish_commit(C, 31, [b"m%d" % seq for seq in range(31, 61)], ENVELOPE, None)
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 7, within=3.0)
+    await eventually(lambda: _recent_seqs(one.bus, list(range(7, 71))), within=3.0)
+    assert (await one.bus.recent(C, 68)) == [(69, b"m69"), (70, b"m70")]
+
+
+async def _recent_seqs(bus: ClusterBus, expected: list[int]) -> bool:
+    return [seq for seq, _ in await bus.recent(C, 0)] == expected
+
+
+async def test_recent_keeps_at_most_256_kilobytes(redis_server: RedisServer, new_node: NewNode) -> None:
+    """The oldest go first; a message that is larger than all of it is not kept."""
+    one = await new_node("one").start()
+    one.bus.publish_commit(C, 1, [b"%d" % seq + b"x" * 100_000 for seq in range(1, 5)], ENVELOPE, None)
+    await eventually(lambda: _recent_seqs(one.bus, [3, 4]), within=3.0)
+    one.bus.publish_commit(C, 5, [b"x" * 300_000], ENVELOPE, None)
+    await eventually(lambda: _recent_seqs(one.bus, []), within=3.0)
+
+
+async def test_a_message_encoded_otherwise_replaces_itself(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Two versions side by side settle the same seq: it must not occur twice in a replay."""
+    one = await new_node("one").start()
+    one.bus.publish_commit(C, 1, [b"old"], ENVELOPE, None)
+    one.bus.publish_commit(C, 1, [b"new"], ENVELOPE, None)
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 2, within=3.0)
+    await eventually(lambda: _recent_is(one.bus, [(1, b"new")]), within=3.0)
+
+
+async def _recent_is(bus: ClusterBus, expected: list[tuple[int, bytes]]) -> bool:
+    return await bus.recent(C, 0) == expected
+
+
+async def test_scripts_forgotten_by_redis_are_taught_again(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """NOSCRIPT means that nothing was done: that one is sent again, and nothing is lost."""
+    one = await new_node("one").start()
+    assert await one.bus.mark_dirty(MARK)
+    await redis_admin.script_flush()
+    assert await one.bus.subscribe([CHANNEL])
+    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, MARK)
+    await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+    assert await one.bus.claim_dirty(0, 1, 10) == []
+    assert one.bus.pipeline.counters.refused == 0
+
+
+async def test_what_nobody_published_is_claimed_by_one_sweeper_at_a_time(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """A crash between commit and publish leaves a mark; one instance repeats the work, not all of them."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    assert await one.bus.mark_dirty(MARK)
+    assert await two.bus.claim_dirty(60.0, 1.0, 10) == []
+    claims = await asyncio.gather(one.bus.claim_dirty(0.0, 60.0, 10), two.bus.claim_dirty(0.0, 60.0, 10))
+    assert sorted(claims) == [[], [MARK]]
+    two.bus.clear_dirty(MARK)
+    await eventually(lambda: _is_gone(redis_admin, "dirty"), within=3.0)
+
+
+async def _is_gone(redis_admin: Redis, key: str) -> bool:
+    return not await redis_admin.exists(key)
+
+
+async def test_out_of_memory_stops_the_marks_but_not_the_messages(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Redis refuses writes and still takes PUBLISH: the message goes out, and health hears of the refusal."""
+    one = await new_node("one").start()
+    assert await one.bus.subscribe([CHANNEL])
+    assert await one.bus.mark_dirty(MARK)
+    await redis_admin.config_set("maxmemory", "1")
+    assert await one.bus.mark_dirty("c2|one|0000|1") is False
+    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, MARK)
+    await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+    await eventually(lambda: any("OOM" in reason for reason, _ in one.watch.failures), within=3.0)
