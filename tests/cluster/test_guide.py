@@ -6,7 +6,7 @@ Redis is looked at with the guide's own commands, Firestore with its own client.
 import asyncio
 import json
 import time
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from redis.asyncio import Redis
@@ -27,9 +27,9 @@ class Monitor:
         self._redis = redis
         self.published: list[tuple[str, dict[str, Any]]] = []
 
-    async def __aenter__(self) -> "Monitor":
+    async def __aenter__(self) -> Self:
         self._monitor = self._redis.monitor()
-        await self._monitor.connect()
+        await self._monitor.__aenter__()
         self._task = asyncio.create_task(self._read())
         return self
 

@@ -23,7 +23,7 @@ async def redis7() -> AsyncIterator[RedisServer]:
 @pytest.fixture
 async def operator(redis7: RedisServer) -> AsyncIterator["Redis"]:
     """What an operator with `redis-cli` sees."""
-    client = Redis(port=redis7.port, decode_responses=True)
+    client = Redis(port=redis7.port, decode_responses=True, socket_timeout=None)
     yield client
     await client.aclose()
 

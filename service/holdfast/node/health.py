@@ -52,6 +52,7 @@ class Health:
         self.state = "starting"
         self.is_draining = False
         self.is_unique = True
+        self.bus_error = "not subscribed yet"
         self.has_started = False
         self.conditions: dict[str, Condition] = {}
         self._instance_id = instance_id
@@ -128,7 +129,10 @@ class Health:
             "epoch": self._epoch(),
             "version": self._version,
             "started_at": rfc3339(self._started_at_ms),
-            "services": {"redis": _service(self._redis), self._store.name: _service(self._store)},
+            "services": {
+                "redis": _service(self._redis, None if self._bus.is_live else f"the bus is deaf: {self.bus_error}"),
+                self._store.name: _service(self._store, None),
+            },
             "conditions": [
                 {
                     "type": condition.type,
@@ -181,11 +185,12 @@ class Health:
         self.conditions[kind] = Condition(kind, status, true_reason if status else false_reason, text, since)
 
 
-def _service(dependency: Dependency) -> dict[str, Any]:
+def _service(dependency: Dependency, other_error: str | None) -> dict[str, Any]:
+    error = dependency.error or other_error
     body: dict[str, Any] = {
-        "status": "connected" if dependency.is_connected else "disconnected",
+        "status": "connected" if error is None else "disconnected",
         "latency_ms": round(dependency.latency_seconds * 1000, 2),
     }
-    if dependency.error is not None:
-        body["error"] = dependency.error
+    if error is not None:
+        body["error"] = error
     return body

@@ -304,6 +304,7 @@ class Node:
 
     def _on_liveness(self, is_live: bool, reason: str) -> None:
         if not is_live:
+            self.health.bus_error = reason
             _log.warning("the bus is not live: %s", reason)
 
     async def _compare(self, reason: str) -> None:

@@ -21,7 +21,7 @@ MAX_UNSENT_BYTES: Final = 512 * 1024
 _PAUSE_BYTES: Final = 64 * 1024
 _SLICE_BYTES: Final = 2_048  # fed in slices, so that a read full of frames is counted before all of it is parsed
 _CLOSE_SECONDS: Final = 1.0
-_SILENT: Final = logging.Logger("holdfast.websocket", logging.WARNING)  # the library would log frames, tokens among them
+_SILENT: Final = logging.getLogger("holdfast.websocket")
 
 _log = logging.getLogger(__name__)
 
