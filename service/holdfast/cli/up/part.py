@@ -100,6 +100,8 @@ class Part:
         code = None if self._process is None or self._process.pid != self._last_pid else self._process.returncode
         if code is None:
             return "it was started by hand" if self._last_pid else "it never ran"
+        if code == 0:
+            return "it was stopped in order"
         return f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def tell(self, number: signal.Signals) -> bool:
