@@ -36,7 +36,7 @@ class SystemClock:
 
 
 class Instance:
-    """Everything of one process that has to be started and stopped."""
+    """Everything of one process: the gate is served, `background` runs beside it, `close` is called at the end."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects to nothing yet.
@@ -50,21 +50,25 @@ class Instance:
         store_dependency = Dependency(store_name, clock, telemetry)
         redis_dependency = Dependency(redis_name, clock, telemetry)
         instance_id = InstanceId(settings.instance_id)
-        self.settings = settings
-        self.link = RedisLink(settings.redis, instance_id, redis_dependency)
-        self.node = Node(
+        self._link = RedisLink(settings.redis, instance_id, redis_dependency)
+        node = Node(
             settings,
             __version__,
             message_store(settings.store, store_dependency),
-            RedisBus(self.link, instance_id),
-            RedisRegistry(self.link, instance_id),
+            RedisBus(self._link, instance_id),
+            RedisRegistry(self._link, instance_id),
             clock,
             telemetry,
             store_dependency,
             redis_dependency,
         )
-        self.jwks = Jwks(settings.auth.jwks_url) if settings.auth.jwks_url is not None else None
-        self.gate = Gate(self.node, Authenticator(settings.auth, self.node.revocations.is_revoked, self.jwks))
+        jwks = Jwks(settings.auth.jwks_url) if settings.auth.jwks_url is not None else None
+        self.gate = Gate(node, Authenticator(settings.auth, node.revocations.is_revoked, jwks))
+        self.background = () if jwks is None else (jwks.run(),)
+
+    async def close(self) -> None:
+        """Disconnect from Redis, after the node has stopped."""
+        await self._link.close()
 
 
 def message_store(settings: StoreSettings, watch: DependencyWatch) -> MessageStore:

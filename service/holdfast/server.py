@@ -8,16 +8,15 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final
 
 import uvicorn
 
-from holdfast.bootstrap import Instance
 from holdfast.errors import ConfigurationError
 from holdfast.node.drain import Drain
-from holdfast.settings import Settings
 from holdfast.web.app import internal_app, public_app
+from holdfast.web.gate import Gate
 from holdfast.web.http import GuardedHttp
 from holdfast.web.socket import ChatSocket, watch
 
@@ -37,22 +36,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings) -> None:
-    """Run one instance until a signal ends it.
+async def serve(gate: Gate, background: Sequence[Coroutine[Any, Any, None]] = ()) -> None:
+    """Run one instance until a signal ends it; `background` is run beside it.
 
     Raises:
         ConfigurationError: a setting is wrong, or a port cannot be had.
         StoreDenied: the store refuses us for good.
     """
-    instance = Instance(settings)
-    node, gate = instance.node, instance.gate
-    http = settings.http
+    node = gate.node
+    http = node.settings.http
     public_socket = _listen(http.host, http.port, "HOLDFAST_HTTP__PORT")
     internal_port = http.effective_internal_port
     internal_socket = _listen(http.host, internal_port, "HOLDFAST_HTTP__INTERNAL_PORT")
     public = _Server(_config(public_app(gate), ws=ChatSocket.bound_to(gate)))
     internal = _Server(_config(internal_app(gate), ws="none"))
-    drain = Drain(node.hub, node.health, settings.drain.window_seconds)
+    drain = Drain(node.hub, node.health, node.settings.drain.window_seconds)
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -65,8 +63,8 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(sig, on_signal)
     await node.start()
     node.tasks.start(watch(gate))
-    if instance.jwks is not None:
-        node.tasks.start(instance.jwks.run())
+    for work in background:
+        node.tasks.start(work)
     serving = [
         asyncio.create_task(public.serve(sockets=[public_socket])),
         asyncio.create_task(internal.serve(sockets=[internal_socket])),
@@ -87,7 +85,6 @@ async def serve(settings: Settings) -> None:
     public.should_exit = internal.should_exit = True
     await asyncio.wait([asyncio.gather(*serving, return_exceptions=True)], timeout=_GRACEFUL_SECONDS + 2)
     await node.stop()
-    await instance.link.close()
 
 
 def _config(app: Any, ws: Any) -> uvicorn.Config:

@@ -8,6 +8,7 @@ import sys
 import uvloop
 
 from holdfast import server, settings, telemetry
+from holdfast.bootstrap import Instance
 from holdfast.errors import ConfigurationError, StoreDenied
 
 
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     telemetry.configure_logging(loaded.log.level, loaded.log.format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(server.serve(loaded))
+            runner.run(_serve(loaded))
     except StoreDenied as error:
         print(f"holdfast: the store refuses this instance: {error}", file=sys.stderr)
         return 2
@@ -30,3 +31,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"holdfast: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+async def _serve(loaded: settings.Settings) -> None:
+    instance = Instance(loaded)
+    await server.serve(instance.gate, instance.background)
+    await instance.close()

@@ -25,6 +25,7 @@ from holdfast.protocol.frames import text_frame
 from holdfast.telemetry import PATHS, Telemetry
 
 _PAGE: Final = 500
+_ENVELOPE_BYTES: Final = 512 * 1024  # half of what the bus carries at most, because the last message comes on top
 _LINGER_SECONDS: Final = 10.0  # a conversation without local members stays that long: people come back
 _MAX_HELD: Final = 1_000
 _RETRY_SECONDS: Final = 0.5
@@ -75,7 +76,7 @@ class Delivery:
         """What this instance committed: to its own sockets, then to the other instances."""
         items = [outgoing(message, "local", commit.accepted_at) for message in commit.messages]
         self._offer(commit.conversation_id, items)
-        runs = _contiguous(items)
+        runs = _runs(items)
         for position, run in enumerate(runs):
             self._publish(commit, run, commit.dirty if position == len(runs) - 1 else None)
 
@@ -301,12 +302,15 @@ def _decoded(conversation_id: str, texts: Iterable[bytes | Raw], path: str, acce
             yield Outgoing(frame.seq, UserId(frame.sender), bytes(text), path, accepted_at)
 
 
-def _contiguous(items: list[Outgoing]) -> list[list[Outgoing]]:
-    """Runs without a gap: what a settlement finds may lie apart."""
+def _runs(items: list[Outgoing]) -> list[list[Outgoing]]:
+    """What one envelope each can carry: without a gap (what a settlement finds may lie apart), and not too large."""
     runs: list[list[Outgoing]] = []
+    size = 0
     for item in items:
-        if runs and runs[-1][-1].seq + 1 == item.seq:
+        if runs and runs[-1][-1].seq + 1 == item.seq and size < _ENVELOPE_BYTES:
             runs[-1].append(item)
         else:
             runs.append([item])
+            size = 0
+        size += len(item.text)
     return runs

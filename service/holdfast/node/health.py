@@ -48,10 +48,10 @@ class Health:
         *,
         max_connections: int,
         epoch: Callable[[], Epoch],
+        is_unique: Callable[[], bool],
     ) -> None:
         self.state = "starting"
         self.is_draining = False
-        self.is_unique = True
         self.bus_error = "not subscribed yet"
         self.has_started = False
         self.conditions: dict[str, Condition] = {}
@@ -65,6 +65,7 @@ class Health:
         self._telemetry = telemetry
         self._max_connections = max_connections
         self._epoch = epoch
+        self._is_unique = is_unique
         self._started_at_ms = clock.now_ms()
         self._began = clock.monotonic()
         self._is_saturated = False
@@ -82,7 +83,7 @@ class Health:
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
         self._set("Saturated", self._is_saturated, "HighWater", "Room", None)
-        self._set("InstanceIdUnique", self.is_unique, "Unique", "Taken", "another live process has this INSTANCE_ID")
+        self._set("InstanceIdUnique", self._is_unique(), "Unique", "Taken", "another live process has this INSTANCE_ID")
         self._tell(self.degraded)
         self._enter(self._next_state())
 

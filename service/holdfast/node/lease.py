@@ -44,7 +44,8 @@ class Lease:
         state: Callable[[], str],
         on_epoch: Callable[[], None],
     ) -> None:
-        self.epoch = Epoch(f"{clock.now_ms():013d}-{secrets.token_hex(4)}")
+        self.epoch = Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")  # until Redis gives one, of its own form
+        self.is_unique = True
         self.is_held = False
         self.renewed_at = clock.monotonic()
         self._registry = registry
@@ -70,7 +71,7 @@ class Lease:
             except (LeaseLost, WorldChanged) as error:
                 _log.warning("registering everything again: %s", error)
                 self.is_held = False
-                self._wake.set()
+                await self._yield_to_younger()
             except RedisUnavailable:
                 pass  # the watch of the link has noted it
             pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
@@ -112,7 +113,9 @@ class Lease:
 
     async def _step(self) -> None:
         began = self._clock.monotonic()
-        if not self.is_held:
+        if not self.is_held and not self.is_unique:
+            await self._yield_to_younger()
+        elif not self.is_held:
             await self._acquire()
         else:
             await self._registry.renew(self._state(), len(self._hub.connections))
@@ -120,6 +123,17 @@ class Lease:
             if began - self._refreshed_at > _REFRESH_SECONDS:
                 self._refreshed_at = began
                 await self._registry.refresh(list(self._hub.users))
+
+    async def _yield_to_younger(self) -> None:
+        """Another live process may have our name: the older one leaves it to the younger, or both would steal for ever."""
+        try:
+            leases = {lease.instance_id: lease for lease in await self._registry.instances()}
+        except HoldfastError:
+            return
+        own = leases.get(self._instance_id)
+        self.is_unique = own is None or own.epoch is None or own.epoch <= self.epoch
+        if self.is_unique:
+            self._wake.set()
 
     async def _acquire(self) -> None:
         began = self._clock.monotonic()

@@ -111,6 +111,7 @@ class Node:
             telemetry,
             max_connections=limits.connections,
             epoch=lambda: self.lease.epoch,
+            is_unique=lambda: self.lease.is_unique,
         )
         self.membership = Membership(
             store,
