@@ -10,13 +10,14 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from support import schema_check
 from support.instances import Serving, token
 
 Frame = dict[str, Any]
 
 
 class Chatter:
-    """One connection of one user. `frames`: everything received, in order."""
+    """One connection of one user. `frames`: everything received, in order; each is held against the served schema."""
 
     def __init__(self, instance: Serving, user_id: str, *, bearer: str | None = None) -> None:
         self.instance = instance
@@ -27,6 +28,7 @@ class Chatter:
         self._socket: ClientConnection | None = None
         self._reading: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        self._check: schema_check.Check | None = None
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -37,6 +39,7 @@ class Chatter:
 
     async def connect(self, cursors: dict[str, int] | None = None, *, hello: bool = True, subprotocol: bool = True) -> "Chatter":
         """Connect, say hello, and wait for `synced`."""
+        self._check = await schema_check.frames_of(self.instance.url)
         self._socket = await connect(
             self.instance.ws_url,
             additional_headers={"Authorization": f"Bearer {self.bearer}"},
@@ -136,6 +139,8 @@ class Chatter:
     async def _end(self) -> None:
         if self._reading is not None:
             await asyncio.wait([self._reading], timeout=5)
+            if self._reading.done():
+                self._reading.result()  # raises when a frame was not as its schema says
 
     async def _read(self) -> None:
         assert self._socket is not None
@@ -143,6 +148,8 @@ class Chatter:
             async for text in self._socket:
                 self.frames.append(json.loads(text))
                 self._news.set()
+                if self._check is not None:
+                    self._check(self.frames[-1])
         except ConnectionClosed:
             pass
         finally:
@@ -155,7 +162,8 @@ class Rest:
 
     def __init__(self, instance: Serving, user_id: str | None, *, is_admin: bool = False) -> None:
         headers = {} if user_id is None else {"Authorization": f"Bearer {token(user_id, is_admin=is_admin)}"}
-        self.client = httpx.AsyncClient(base_url=instance.url, headers=headers, timeout=10)
+        hooks = {"response": [schema_check.check_response]}
+        self.client = httpx.AsyncClient(base_url=instance.url, headers=headers, timeout=10, event_hooks=hooks)
 
     async def __aenter__(self) -> httpx.AsyncClient:
         return self.client
