@@ -1,0 +1,121 @@
+"""The connection to Firestore: how it reconnects, how long a call may take, and what its errors mean here.
+
+The library's own retry re-sends commits that are not idempotent, and its deadline does not bound a call: every call of this
+adapter passes `retry=None` and a timeout (`Calls.unretried`), and decides for itself.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
+
+import grpc  # type: ignore[import-untyped]  # ships no types
+from google.api_core import exceptions as api
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.cloud.firestore_v1 import base_client
+from google.cloud.firestore_v1.async_client import AsyncClient
+
+from holdfast.errors import StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
+from holdfast.ports import DependencyWatch
+
+T = TypeVar("T")
+
+# With gRPC's defaults a channel needs 40 s to come back after a long outage; with these about 1.5 s.
+RECONNECT: Final = [
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+def connect(project: str, database: str) -> AsyncClient:
+    """A client; with `FIRESTORE_EMULATOR_HOST` the emulator's.
+
+    Raises:
+        StoreDenied: there are no credentials, or the emulator's address is none.
+    """
+    # The option lists are private: the library's minor version is pinned, and a test looks for them.
+    for options in (base_client._GRPC_MSG_SIZE_OPTIONS, base_client._DEFAULT_CHANNEL_OPTIONS):  # noqa: SLF001 - no public way
+        options.extend(option for option in RECONNECT if option not in options)
+    emulator = os.environ.get("FIRESTORE_EMULATOR_HOST")
+    if emulator is not None and "://" in emulator:
+        raise StoreDenied("FIRESTORE_EMULATOR_HOST: host:port, without http://")
+    credentials = AnonymousCredentials() if emulator else None  # type: ignore[no-untyped-call]  # untyped library
+    try:
+        return AsyncClient(project=project, database=database, credentials=credentials)
+    except DefaultCredentialsError as error:
+        raise StoreDenied(str(error)) from error
+
+
+class Calls:
+    """One client and the rules for calling it. `client` is made by `open`."""
+
+    def __init__(self, project: str, database: str, timeout_seconds: float, watch: DependencyWatch) -> None:
+        self._project = project
+        self._database = database
+        self._timeout_seconds = timeout_seconds
+        self._watch = watch
+        self._client: AsyncClient | None = None
+        self.unretried: dict[str, Any] = {"retry": None, "timeout": timeout_seconds}
+
+    @property
+    def client(self) -> AsyncClient:
+        """The library's client.
+
+        Raises:
+            StoreUnavailable: not opened yet, or closed.
+        """
+        if self._client is None:
+            raise StoreUnavailable("the store is not open")
+        return self._client
+
+    def open(self) -> None:
+        """Make the client; idempotent."""
+        if self._client is None:
+            self._client = connect(self._project, self._database)
+
+    def close(self) -> None:
+        """Let the client go."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()  # type: ignore[no-untyped-call]  # untyped library
+
+    async def run(self, work: Awaitable[T]) -> T:
+        """Await one operation within the deadline, report it, and translate what it raises.
+
+        Raises:
+            StoreError: see `translated`.
+        """
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                result = await work
+        except Exception as error:
+            translation = translated(error)
+            if isinstance(translation, StoreConflict | StoreRejected):
+                self._watch.succeeded(time.monotonic() - began)
+            else:
+                self._watch.failed(str(translation), is_timeout=isinstance(translation, StoreTimeout))
+            raise translation from error
+        self._watch.succeeded(time.monotonic() - began)
+        return result
+
+
+def translated(error: Exception) -> Exception:
+    """What an error of the library means: definite, denied, or unknown. Faults of our own stay what they are."""
+    if isinstance(error, StoreError):
+        return error
+    text = str(error)[:200] or type(error).__name__
+    if isinstance(error, api.AlreadyExists | api.FailedPrecondition | api.NotFound):
+        return StoreConflict(text)
+    if isinstance(error, api.InvalidArgument | api.OutOfRange):
+        return StoreRejected(text)
+    if isinstance(error, api.Unauthenticated | api.PermissionDenied | api.Unauthorized | api.Forbidden | GoogleAuthError):
+        return StoreDenied(text)
+    if isinstance(error, api.DeadlineExceeded | TimeoutError):
+        return StoreTimeout(text)
+    if isinstance(error, api.GoogleAPICallError | api.RetryError | grpc.RpcError | OSError | asyncio.InvalidStateError):
+        return StoreUnavailable(text)
+    return error

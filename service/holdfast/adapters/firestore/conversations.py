@@ -1,0 +1,169 @@
+"""Conversations and their members in Firestore: read, then written on condition that nobody wrote meanwhile."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from google.api_core.exceptions import AlreadyExists, FailedPrecondition, GoogleAPICallError
+from google.cloud.firestore_v1 import SERVER_TIMESTAMP
+from google.cloud.firestore_v1.async_query import AsyncQuery
+from google.cloud.firestore_v1.base_query import FieldFilter
+from google.cloud.firestore_v1.field_path import FieldPath
+
+from holdfast.adapters.firestore import documents
+from holdfast.adapters.firestore.client import Calls
+from holdfast.adapters.firestore.documents import Fields
+from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.errors import CommandError, StoreUnavailable
+
+_TRIES: Final = 8
+_MAX_MEMBERSHIPS: Final = 5_000
+_SAME_MOMENT: Final = 50  # conversations that share a millisecond with a page's end: fetched again, and left out
+
+
+async def create(calls: Calls, new: NewConversation) -> tuple[Conversation, bool]:
+    """See `ports.MessageStore.create_conversation`; an uncertain create is settled by reading."""
+    reference = documents.conversation_ref(calls.client, new.conversation_id)
+    is_new = True
+    try:
+        await reference.create(documents.conversation_fields(new), **calls.unretried)
+    except AlreadyExists:
+        is_new = False
+    except GoogleAPICallError:
+        stored = await read(calls, new.conversation_id)
+        if stored is None or (stored.digest, stored.created_at_ms) != (new.digest, new.created_at_ms):
+            raise
+        return stored, True
+    stored = await read(calls, new.conversation_id)
+    if stored is None:
+        raise StoreUnavailable("the conversation was removed meanwhile")
+    return stored, is_new
+
+
+async def read(calls: Calls, conversation_id: ConversationId) -> Conversation | None:
+    """See `ports.MessageStore.read_conversation`."""
+    snapshot = await documents.conversation_ref(calls.client, conversation_id).get(**calls.unretried)
+    fields = snapshot.to_dict()
+    return documents.conversation(conversation_id, fields) if fields else None
+
+
+async def update(
+    calls: Calls, conversation_id: ConversationId, title: str | None, metadata_json: str | None
+) -> Conversation | None:
+    """See `ports.MessageStore.update_conversation`."""
+
+    def change(fields: Fields) -> Fields | None:
+        if (fields["title"], fields["metadataJson"]) == (title, metadata_json):
+            return None
+        return {"title": title, "metadataJson": metadata_json, "revision": fields["revision"] + 1}
+
+    changed = await _change(calls, conversation_id, change)
+    return None if changed is None else changed[0]
+
+
+async def change_member(
+    calls: Calls, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int
+) -> tuple[Conversation, bool] | CommandError | None:
+    """See `ports.MessageStore.change_member`; the refusal is returned: it is no answer of the store's."""
+    refusal: CommandError | None = None
+
+    def change(fields: Fields) -> Fields | None:
+        nonlocal refusal
+        members = list(fields["members"])
+        if (user_id in members) == is_member:
+            return None
+        if is_member and len(members) >= max_members:
+            refusal = CommandError("limit_reached", f"at most {max_members} members", field="members")
+            return None
+        members = [*members, user_id] if is_member else [member for member in members if member != user_id]
+        return {
+            "members": members,
+            "memberCount": len(members),
+            "membersVersion": fields["membersVersion"] + 1,
+            "revision": fields["revision"] + 1,
+        }
+
+    changed = await _change(calls, conversation_id, change)
+    return refusal or changed
+
+
+async def memberships_of(calls: Calls, user_id: UserId) -> list[Membership]:
+    """See `ports.MessageStore.memberships_of`."""
+    query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
+    snapshots = await query.select(documents.MEMBERSHIP_FIELDS).limit(_MAX_MEMBERSHIPS).get(**calls.unretried)
+    rows = [documents.membership(snapshot.id, snapshot.to_dict() or {}) for snapshot in snapshots]
+    return sorted(rows, key=lambda row: (row.last_active_at_ms, row.conversation_id), reverse=True)
+
+
+async def count_memberships(calls: Calls, user_id: UserId) -> int:
+    """See `ports.MessageStore.count_memberships`."""
+    query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
+    ((result,),) = await query.count().get(**calls.unretried)
+    return int(result.value)
+
+
+async def page(calls: Calls, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
+    """See `ports.MessageStore.page_conversations`. Keys are whole milliseconds, Firestore's order is finer."""
+    query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
+    if after is not None:
+        bound = documents.at(after.last_active_at_ms) + timedelta(milliseconds=1)
+        query = query.where(filter=FieldFilter("lastMessageAt", "<", bound))
+    query = query.order_by("lastMessageAt", direction=AsyncQuery.DESCENDING)
+    query = query.order_by(FieldPath.document_id(), direction=AsyncQuery.DESCENDING)
+    snapshots = await query.limit(limit + _SAME_MOMENT).get(**calls.unretried)
+    found = [documents.conversation(snapshot.id, snapshot.to_dict() or {}) for snapshot in snapshots]
+    found.sort(key=_place, reverse=True)
+    if after is not None:
+        key = (after.last_active_at_ms, after.conversation_id)
+        found = [conversation for conversation in found if _place(conversation) < key]
+    return found[:limit]
+
+
+async def note_activity(calls: Calls, conversation_id: ConversationId, last: LastMessage) -> None:
+    """See `ports.MessageStore.note_activity`."""
+
+    def change(fields: Fields) -> Fields | None:
+        if fields["lastSeq"] >= last.seq:
+            return None
+        return {"lastSeq": last.seq, "lastMessage": documents.last_message_fields(last), "lastMessageAt": SERVER_TIMESTAMP}
+
+    await _change(calls, conversation_id, change)
+
+
+async def _change(
+    calls: Calls, conversation_id: ConversationId, change: Callable[[Fields], Fields | None]
+) -> tuple[Conversation, bool] | None:
+    """Read, decide, write if nobody else did; (what is stored, whether this wrote), None without the conversation.
+
+    An uncertain write is settled by the next reading: a change that is in finds nothing left to do.
+    """
+    client = calls.client
+    reference = documents.conversation_ref(client, conversation_id)
+    was_sent = False
+    for attempt in range(_TRIES):
+        snapshot = await reference.get(**calls.unretried)
+        fields = snapshot.to_dict()
+        if not fields:
+            return None
+        changes = change(fields)
+        if changes is None:
+            return documents.conversation(conversation_id, fields), was_sent
+        try:
+            option = client.write_option(last_update_time=snapshot.update_time)
+            await reference.update(changes, option=option, **calls.unretried)
+        except FailedPrecondition:
+            await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))
+            continue
+        except GoogleAPICallError:
+            was_sent = True
+            await asyncio.sleep(0.05)
+            continue
+        was_sent = True
+    raise StoreUnavailable("too many others write the same conversation")
+
+
+def _place(conversation: Conversation) -> tuple[int, str]:
+    return conversation.last_active_at_ms, conversation.conversation_id

@@ -1,0 +1,150 @@
+"""Documents to domain objects and back. Field names are Firestore's, in camelCase, as the acceptance guide reads them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from google.cloud.firestore_v1.async_client import AsyncClient
+from google.cloud.firestore_v1.async_document import AsyncDocumentReference
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, message_id
+from holdfast.domain.messages import Draft, Message
+
+Fields = dict[str, Any]
+
+MEMBERSHIP_FIELDS = ("membersVersion", "revision", "lastSeq", "lastMessageAt", "memberCount")
+
+
+def at(ms: int) -> datetime:
+    """Unix milliseconds as a timestamp."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def ms(timestamp: datetime) -> int:
+    """A timestamp as Unix milliseconds."""
+    return round(timestamp.timestamp() * 1000)
+
+
+def conversation_ref(client: AsyncClient, conversation_id: ConversationId) -> AsyncDocumentReference:
+    """`conversations/{c}`."""
+    return client.document("conversations", conversation_id)
+
+
+def message_ref(client: AsyncClient, conversation_id: ConversationId, seq: Seq) -> AsyncDocumentReference:
+    """`conversations/{c}/messages/{000000000042}`."""
+    return client.document("conversations", conversation_id, "messages", message_id(seq))
+
+
+def send_ref(client: AsyncClient, conversation_id: ConversationId, key: str) -> AsyncDocumentReference:
+    """`conversations/{c}/sends/{key}`."""
+    return client.document("conversations", conversation_id, "sends", key)
+
+
+def message_fields(draft: Draft, seq: Seq, sent_at_ms: int) -> Fields:
+    """A new message; nobody has read it."""
+    return {
+        "seq": seq,
+        "sender": draft.sender,
+        "clientMessageId": draft.client_message_id,
+        "body": draft.body,
+        "metadataJson": draft.metadata_json,
+        "sentAt": at(sent_at_ms),
+        "readBy": [],
+    }
+
+
+def message(conversation_id: ConversationId, fields: Fields) -> Message:
+    """A stored message."""
+    return Message(
+        conversation_id=conversation_id,
+        seq=fields["seq"],
+        sender=fields["sender"],
+        client_message_id=fields["clientMessageId"],
+        body=fields["body"],
+        metadata_json=fields["metadataJson"],
+        sent_at_ms=ms(fields["sentAt"]),
+    )
+
+
+def conversation_fields(new: NewConversation) -> Fields:
+    """A new conversation; its activity begins with its creation, so that every one has a place in the order."""
+    return {
+        "members": list(new.members),
+        "memberCount": len(new.members),
+        "membersVersion": 1,
+        "revision": 1,
+        "title": new.title,
+        "metadataJson": new.metadata_json,
+        "createdAt": at(new.created_at_ms),
+        "createdBy": new.created_by,
+        "digest": new.digest,
+        "lastSeq": 0,
+        "lastMessage": None,
+        "lastMessageAt": at(new.created_at_ms),
+    }
+
+
+def conversation(conversation_id: str, fields: Fields) -> Conversation:
+    """A stored conversation."""
+    last = fields.get("lastMessage")
+    return Conversation(
+        conversation_id=ConversationId(conversation_id),
+        members=tuple(fields["members"]),
+        members_version=fields["membersVersion"],
+        revision=fields["revision"],
+        title=fields["title"],
+        metadata_json=fields["metadataJson"],
+        created_by=fields["createdBy"],
+        created_at_ms=ms(fields["createdAt"]),
+        digest=fields["digest"],
+        last_seq=fields["lastSeq"],
+        last_message=None if last is None else LastMessage(last["seq"], last["sender"], last["body"], ms(last["sentAt"])),
+        last_active_at_ms=ms(fields["lastMessageAt"]),
+    )
+
+
+def membership(conversation_id: str, fields: Fields) -> Membership:
+    """One row of a user's list, read without the members."""
+    return Membership(
+        conversation_id=ConversationId(conversation_id),
+        members_version=fields["membersVersion"],
+        revision=fields["revision"],
+        last_seq=fields["lastSeq"],
+        last_active_at_ms=ms(fields["lastMessageAt"]),
+        member_count=fields["memberCount"],
+    )
+
+
+def last_message_fields(last: LastMessage) -> Fields:
+    """The preview."""
+    return {"seq": last.seq, "sender": last.sender, "body": last.body, "sentAt": at(last.sent_at_ms)}
+
+
+def bulletin_fields(bulletin: Bulletin) -> Fields:
+    """A bulletin. Maps stay maps: their keys never become paths."""
+    return {
+        "epoch": bulletin.epoch,
+        "beat": bulletin.beat,
+        "mode": bulletin.mode,
+        "heads": dict(bulletin.heads),
+        "members": dict(bulletin.members),
+        "users": list(bulletin.users),
+        "receipts": dict(bulletin.receipts),
+        "overflow": bulletin.overflow,
+    }
+
+
+def bulletin(instance_id: str, fields: Fields) -> Bulletin:
+    """A stored bulletin."""
+    return Bulletin(
+        instance_id=InstanceId(instance_id),
+        epoch=Epoch(fields["epoch"]),
+        beat=fields["beat"],
+        mode=fields["mode"],
+        heads=fields["heads"],
+        members=fields["members"],
+        users=tuple(fields["users"]),
+        receipts=fields["receipts"],
+        overflow=fields["overflow"],
+    )

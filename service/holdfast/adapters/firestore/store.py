@@ -1,0 +1,163 @@
+"""The store of production: Firestore. See `client` for how it is called, `documents` for how it is laid out."""
+
+import contextlib
+import secrets
+from collections.abc import Mapping, Sequence
+
+from google.api_core.exceptions import AlreadyExists
+
+from holdfast.adapters.firestore import conversations, messages, presence
+from holdfast.adapters.firestore.client import Calls
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.domain.messages import Draft, Message, Settlement
+from holdfast.domain.presence import Presence, PresenceChange
+from holdfast.errors import CommandError
+from holdfast.ports import DependencyWatch
+
+
+class FirestoreStore:
+    """Implements `ports.MessageStore`. Used from one event loop; `close` lets the channel go."""
+
+    name = "firestore"
+
+    def __init__(self, project: str, database: str, timeout_seconds: float, watch: DependencyWatch) -> None:
+        """Connects to nothing yet."""
+        self._calls = Calls(project, database, timeout_seconds, watch)
+
+    async def open(self) -> None:
+        """See the port."""
+        self._calls.open()
+        await self.generation()
+
+    async def close(self) -> None:
+        """See the port."""
+        self._calls.close()
+
+    async def probe(self) -> None:
+        """See the port."""
+        reference = self._calls.client.document("meta", "generation")
+        await self._calls.run(reference.get(**self._calls.unretried))
+
+    async def generation(self) -> str:
+        """See the port."""
+        return await self._calls.run(self._generation())
+
+    async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+        """See the port."""
+        await self._calls.run(messages.append(self._calls, conversation_id, first_seq, drafts, sent_at_ms))
+
+    async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
+        """See the port."""
+        return await self._calls.run(messages.settle(self._calls, conversation_id, keys))
+
+    async def heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._calls.run(messages.heads(self._calls, known))
+
+    async def read_messages(
+        self, conversation_id: ConversationId, *, after_seq: Seq | None = None, before_seq: Seq | None = None, limit: int
+    ) -> list[Message]:
+        """See the port."""
+        return await self._calls.run(messages.page(self._calls, conversation_id, after_seq, before_seq, limit))
+
+    async def create_conversation(self, new: NewConversation) -> tuple[Conversation, bool]:
+        """See the port."""
+        return await self._calls.run(conversations.create(self._calls, new))
+
+    async def read_conversation(self, conversation_id: ConversationId) -> Conversation | None:
+        """See the port."""
+        return await self._calls.run(conversations.read(self._calls, conversation_id))
+
+    async def update_conversation(
+        self, conversation_id: ConversationId, *, title: str | None, metadata_json: str | None
+    ) -> Conversation | None:
+        """See the port."""
+        return await self._calls.run(conversations.update(self._calls, conversation_id, title, metadata_json))
+
+    async def change_member(
+        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int
+    ) -> tuple[Conversation, bool] | None:
+        """See the port."""
+        result = await self._calls.run(
+            conversations.change_member(self._calls, conversation_id, user_id, is_member=is_member, max_members=max_members)
+        )
+        if isinstance(result, CommandError):
+            raise result
+        return result
+
+    async def memberships_of(self, user_id: UserId) -> list[Membership]:
+        """See the port."""
+        return await self._calls.run(conversations.memberships_of(self._calls, user_id))
+
+    async def count_memberships(self, user_id: UserId) -> int:
+        """See the port."""
+        return await self._calls.run(conversations.count_memberships(self._calls, user_id))
+
+    async def page_conversations(self, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
+        """See the port."""
+        return await self._calls.run(conversations.page(self._calls, user_id, limit, after))
+
+    async def note_activity(self, conversation_id: ConversationId, last: LastMessage) -> None:
+        """See the port."""
+        await self._calls.run(conversations.note_activity(self._calls, conversation_id, last))
+
+    async def advance_cursors(
+        self, conversation_id: ConversationId, cursors: Mapping[UserId, Seq], read_by: Mapping[Seq, Sequence[UserId]]
+    ) -> dict[UserId, Seq]:
+        """See the port."""
+        return await self._calls.run(messages.advance_cursors(self._calls, conversation_id, cursors, read_by))
+
+    async def read_cursors(self, conversation_id: ConversationId) -> dict[UserId, Seq]:
+        """See the port."""
+        return await self._calls.run(messages.read_cursors(self._calls, conversation_id))
+
+    async def cursors_of(self, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._calls.run(messages.cursors_of(self._calls, user_id, conversation_ids))
+
+    async def add_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+        """See the port."""
+        return await self._calls.run(presence.change(self._calls, entry, user_ids, seen_at_ms, is_present=True))
+
+    async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+        """See the port."""
+        return await self._calls.run(presence.change(self._calls, entry, user_ids, seen_at_ms, is_present=False))
+
+    async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+        """See the port."""
+        return await self._calls.run(presence.read(self._calls, user_ids))
+
+    async def users_on(self, entry: str, limit: int) -> list[UserId]:
+        """See the port."""
+        return await self._calls.run(presence.users_on(self._calls, entry, limit))
+
+    async def write_bulletin(self, bulletin: Bulletin) -> None:
+        """See the port."""
+        await self._calls.run(presence.write_bulletin(self._calls, bulletin))
+
+    async def read_bulletins(self) -> list[Bulletin]:
+        """See the port."""
+        return await self._calls.run(presence.read_bulletins(self._calls))
+
+    async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
+        """See the port."""
+        await self._calls.run(presence.remove_bulletin(self._calls, instance_id, epoch))
+
+    async def revoke(self, user_id: UserId, not_before: int) -> None:
+        """See the port."""
+        await self._calls.run(presence.revoke(self._calls, user_id, not_before))
+
+    async def read_revocations(self, since: int) -> dict[UserId, int]:
+        """See the port."""
+        return await self._calls.run(presence.read_revocations(self._calls, since))
+
+    async def _generation(self) -> str:
+        reference = self._calls.client.document("meta", "generation")
+        snapshot = await reference.get(**self._calls.unretried)
+        if not snapshot.exists:
+            with contextlib.suppress(AlreadyExists):
+                await reference.create({"id": secrets.token_hex(8)}, **self._calls.unretried)
+            snapshot = await reference.get(**self._calls.unretried)
+        return str((snapshot.to_dict() or {})["id"])
