@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import UNSET
 
 from holdfast.domain.buckets import TokenBucket
+from holdfast.domain.ids import check_id
 from holdfast.errors import CommandError, InvalidRequest
 from holdfast.protocol import commands, frames
 from holdfast.protocol.codes import CODES, CloseCode
@@ -129,6 +130,8 @@ class Session:
             raise CommandError("invalid_state", "hello comes once")
         if frame.cursors is not UNSET and len(frame.cursors) > self._limits.cursors:
             raise InvalidRequest(f"at most {self._limits.cursors} cursors", field="cursors")
+        for conversation_id in frame.cursors or ():
+            check_id(conversation_id, "cursors")
         self._has_hello = True
         return frame
 
