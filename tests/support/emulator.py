@@ -53,7 +53,7 @@ class Emulator:
         """Starts nothing yet."""
         self.port = free_port()
         self._script = script
-        self._log = tempfile.NamedTemporaryFile(prefix="holdfast-emulator-", suffix=".log")
+        self._log = tempfile.NamedTemporaryFile(prefix="holdfast-emulator-", suffix=".log")  # noqa: SIM115 - closed by `close`
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

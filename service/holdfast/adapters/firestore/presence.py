@@ -178,4 +178,5 @@ def _presence(user_id: UserId, fields: dict[str, Any]) -> Presence:
 
 def _micros(timestamp: Any) -> int:
     """A protobuf or Python timestamp in microseconds."""
-    return int(round(timestamp.timestamp() * 1_000_000))
+    micros: int = round(timestamp.timestamp() * 1_000_000)
+    return micros
