@@ -12,7 +12,7 @@ from holdfast.web.gate import Gate
 
 def public_app(gate: Gate) -> FastAPI:
     """`/api`, the probes, the documents. No cookies anywhere; CORS and the socket's Origin check share one list."""
-    app = FastAPI(title="Holdfast", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Holdfast", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     problems.install(app)
     app.include_router(_documents())
     app.include_router(probes.router(gate.node.health))
@@ -31,7 +31,7 @@ def public_app(gate: Gate) -> FastAPI:
 
 def internal_app(gate: Gate) -> FastAPI:
     """Metrics and probes, for the neighbours in the cluster."""
-    app = FastAPI(title="Holdfast internal", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Holdfast internal", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     problems.install(app)
     app.include_router(probes.router(gate.node.health))
     app.include_router(probes.metrics_router(gate.node.telemetry))

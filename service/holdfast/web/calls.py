@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
 
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.ids import UserId
@@ -72,10 +73,13 @@ async def body(request: Request, kind: type[T], max_bytes: int, *, default: T | 
         CommandError: `body_too_large`, `unsupported_media_type`, `invalid_json`, `invalid_request`.
     """
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > max_bytes:
-            raise CommandError("body_too_large", f"at most {max_bytes} bytes")
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > max_bytes:
+                raise CommandError("body_too_large", f"at most {max_bytes} bytes")
+    except ClientDisconnect:
+        raise InvalidRequest("the body ended early") from None  # nobody hears it; it is no fault of ours either
     if not data and default is not None:
         return default
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":

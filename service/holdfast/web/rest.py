@@ -25,6 +25,7 @@ from holdfast.web.calls import CallLimiter, answer, body, caller, identity, numb
 from holdfast.web.gate import Gate
 
 _DEFAULT_LIMIT: Final = 50
+_MAX_TIME_DIGITS: Final = 15  # Unix milliseconds until the year 33658: what every store takes as an integer
 T = TypeVar("T")
 
 
@@ -270,7 +271,9 @@ def _page_key(cursor: str | None) -> PageKey | None:
         return None
     try:
         text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode("ascii")
-        at, _, conversation_id = text.partition(":")
-        return PageKey(int(at), ConversationId(ids.check_id(conversation_id, "cursor")))
     except (ValueError, binascii.Error):
-        raise InvalidRequest("not a cursor of ours", field="cursor") from None
+        text = ""
+    at, _, conversation_id = text.partition(":")
+    if not (at.isdecimal() and len(at) <= _MAX_TIME_DIGITS):
+        raise InvalidRequest("not a cursor of ours", field="cursor")
+    return PageKey(int(at), ConversationId(ids.check_id(conversation_id, "cursor")))
