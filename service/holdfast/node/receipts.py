@@ -140,7 +140,8 @@ class Receipts:
                 lane.under_way, lane.readers = lane.readers, []
                 try:
                     await self._write(lane.conversation_id, lane.under_way)
-                except StoreError:
+                except StoreError as failure:
+                    _log.info("cursors could not be written: %s", failure)
                     error = CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
                     _answer_all(lane.under_way, error)
                 except Exception:  # noqa: BLE001 - a lane must not die with reads in it: whatever it is, they are answered

@@ -1,6 +1,5 @@
 """Messages, sends and read cursors in Firestore."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
@@ -13,14 +12,21 @@ from google.cloud.firestore_v1.field_path import FieldPath
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.reads import get_many
+from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend
 
 SENDS_LIVE: Final = timedelta(days=7)  # how long a repeated send is recognized; the TTL policy removes it then
-_CONCURRENT_TAILS: Final = 16
 
 
-async def append(calls: Calls, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+async def append(
+    calls: Calls,
+    tails: Tails,
+    conversation_id: ConversationId,
+    first_seq: Seq,
+    drafts: Sequence[Draft],
+    sent_at_ms: int,
+) -> None:
     """See `ports.MessageStore.append`: one commit of creates, so that nothing of it exists, or all of it."""
     client = calls.client
     batch = client.batch()
@@ -32,17 +38,15 @@ async def append(calls: Calls, conversation_id: ConversationId, first_seq: Seq, 
             {"seq": seq, "digest": draft.digest, "expireAt": expire_at},
         )
     await batch.commit(**calls.unretried)
+    tails.note(conversation_id, first_seq + len(drafts) - 1)
 
 
-async def settle(calls: Calls, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
-    """See `ports.MessageStore.settle`."""
+async def settle(calls: Calls, tails: Tails, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
+    """See `ports.MessageStore.settle`: the keys first, then the tail, which so covers them."""
     client = calls.client
-    references = [documents.send_ref(client, conversation_id, key) for key in keys]
-    found, tail = await asyncio.gather(get_many(calls, references), _tail(calls, conversation_id))
+    found = await get_many(calls, [documents.send_ref(client, conversation_id, key) for key in keys])
     sends = {snapshot.id: snapshot.to_dict() or {} for snapshot in found.values()}
-    if sends:
-        # A send that was found may lie beyond a tail that was read at the same time: the tail is read again after it.
-        tail = max(tail, await _tail(calls, conversation_id))
+    tail = await tails.find_one(conversation_id)
     messages = await get_many(calls, [documents.message_ref(client, conversation_id, fields["seq"]) for fields in sends.values()])
     by_id = {snapshot.id: documents.message(conversation_id, snapshot.to_dict() or {}) for snapshot in messages.values()}
     return Settlement(
@@ -55,48 +59,26 @@ async def settle(calls: Calls, conversation_id: ConversationId, keys: Sequence[s
     )
 
 
-async def heads(calls: Calls, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
-    """See `ports.MessageStore.heads`: where `known` is right, its message exists and the next one does not."""
-    client = calls.client
-    wanted = {c: (documents.message_ref(client, c, seq), documents.message_ref(client, c, seq + 1)) for c, seq in known.items()}
-    references = [ref for c, (this, after) in wanted.items() for ref in ((this, after) if known[c] else (after,))]
-    found = await get_many(calls, references, ["seq"])
-    result: dict[ConversationId, Seq] = {}
-    unknown = []
-    for conversation_id, (this, after) in wanted.items():
-        is_tail = after.path not in found and (not known[conversation_id] or this.path in found)
-        if is_tail:
-            result[conversation_id] = known[conversation_id]
-        else:
-            unknown.append(conversation_id)
-    gate = asyncio.Semaphore(_CONCURRENT_TAILS)
-
-    async def ask(conversation_id: ConversationId) -> None:
-        async with gate:
-            result[conversation_id] = await _tail(calls, conversation_id)
-
-    await asyncio.gather(*(ask(conversation_id) for conversation_id in unknown))
-    return result
-
-
 async def page(
-    calls: Calls, conversation_id: ConversationId, after_seq: Seq | None, before_seq: Seq | None, limit: int
+    calls: Calls,
+    tails: Tails,
+    conversation_id: ConversationId,
+    after_seq: Seq | None,
+    before_seq: Seq | None,
+    limit: int,
 ) -> list[Message]:
     """See `ports.MessageStore.read_messages`; document ids are padded seqs, so their order is the order."""
     client = calls.client
-    query: AsyncQuery = client.collection("conversations", conversation_id, "messages").order_by(
-        FieldPath.document_id(), direction=AsyncQuery.ASCENDING if after_seq is not None else AsyncQuery.DESCENDING
-    )
-    bounds = {}
-    if after_seq is not None:
-        bounds[">"] = after_seq
+    if after_seq is None:
+        tail = await tails.find_one(conversation_id)
+        end = tail if before_seq is None else min(before_seq - 1, tail)
+        after_seq, before_seq = max(0, end - limit), end + 1
+    query: AsyncQuery = client.collection("conversations", conversation_id, "messages").order_by(FieldPath.document_id())
+    query = query.where(FieldPath.document_id(), ">", documents.message_ref(client, conversation_id, after_seq))
     if before_seq is not None:
-        bounds["<"] = before_seq
-    for operator, seq in bounds.items():
-        query = query.where(FieldPath.document_id(), operator, documents.message_ref(client, conversation_id, seq))
+        query = query.where(FieldPath.document_id(), "<", documents.message_ref(client, conversation_id, before_seq))
     snapshots = await query.limit(limit).get(**calls.unretried)
-    found = [documents.message(conversation_id, snapshot.to_dict() or {}) for snapshot in snapshots]
-    return found if after_seq is not None else found[::-1]
+    return [documents.message(conversation_id, snapshot.to_dict() or {}) for snapshot in snapshots]
 
 
 async def advance_cursors(
@@ -152,12 +134,3 @@ async def _advance(
         user_id: max(seq, results[index].transform_results[0].integer_value)
         for index, (user_id, seq) in enumerate(cursors.items())
     }
-
-
-async def _tail(calls: Calls, conversation_id: ConversationId) -> Seq:
-    """The last message by name, never a hint."""
-    query: AsyncQuery = calls.client.collection("conversations", conversation_id, "messages").order_by(
-        FieldPath.document_id(), direction=AsyncQuery.DESCENDING
-    )
-    snapshots = await query.select(["seq"]).limit(1).get(**calls.unretried)
-    return int(snapshots[0].id) if snapshots else 0

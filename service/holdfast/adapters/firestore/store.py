@@ -8,6 +8,7 @@ from google.api_core.exceptions import AlreadyExists
 
 from holdfast.adapters.firestore import conversations, messages, presence
 from holdfast.adapters.firestore.client import Calls
+from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
@@ -25,6 +26,7 @@ class FirestoreStore:
     def __init__(self, project: str, database: str, timeout_seconds: float, watch: DependencyWatch) -> None:
         """Connects to nothing yet."""
         self._calls = Calls(project, database, timeout_seconds, watch)
+        self._tails = Tails(self._calls)
 
     async def open(self) -> None:
         """See the port."""
@@ -46,21 +48,21 @@ class FirestoreStore:
 
     async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
         """See the port."""
-        await self._calls.run(messages.append(self._calls, conversation_id, first_seq, drafts, sent_at_ms))
+        await self._calls.run(messages.append(self._calls, self._tails, conversation_id, first_seq, drafts, sent_at_ms))
 
     async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
         """See the port."""
-        return await self._calls.run(messages.settle(self._calls, conversation_id, keys))
+        return await self._calls.run(messages.settle(self._calls, self._tails, conversation_id, keys))
 
     async def heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
         """See the port."""
-        return await self._calls.run(messages.heads(self._calls, known))
+        return await self._calls.run(self._tails.find(known))
 
     async def read_messages(
         self, conversation_id: ConversationId, *, after_seq: Seq | None = None, before_seq: Seq | None = None, limit: int
     ) -> list[Message]:
         """See the port."""
-        return await self._calls.run(messages.page(self._calls, conversation_id, after_seq, before_seq, limit))
+        return await self._calls.run(messages.page(self._calls, self._tails, conversation_id, after_seq, before_seq, limit))
 
     async def create_conversation(self, new: NewConversation) -> tuple[Conversation, bool]:
         """See the port."""

@@ -1,0 +1,92 @@
+"""How far a conversation is: found by asking for documents by name, because Firestore does not scan keys backwards.
+
+Seqs have no gaps, so a message exists exactly when it is not beyond the tail. From a lower bound that is usually right two
+documents tell; where it is not, the distance is found by doubling, then narrowed 32-fold a round. Many conversations share
+each round.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+from holdfast.adapters.firestore import documents
+from holdfast.adapters.firestore.client import Calls
+from holdfast.adapters.firestore.reads import get_many
+from holdfast.domain.ids import ConversationId, Seq
+
+_MAX_KNOWN: Final = 20_000
+_FANOUT: Final = 32
+_DOUBLINGS: Final = 40  # 12 digits of seq
+
+
+class _Search:
+    """One conversation: the tail is in [low, high)."""
+
+    def __init__(self, known: Seq) -> None:
+        self.known = known
+        self.low: Seq | None = None if known else 0
+        self.high: Seq | None = None
+        self._rounds = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.low is not None and self.high == self.low + 1
+
+    def probes(self) -> list[Seq]:
+        """Which messages to ask for next."""
+        self._rounds += 1
+        if self._rounds == 1:
+            return [self.known, self.known + 1] if self.known else [1]
+        low = self.low or 0
+        if self.high is None:
+            return [low + 2**power for power in range(_DOUBLINGS)]
+        step = max(1, (self.high - low) // (_FANOUT + 1))
+        return list(range(low + step, self.high, step))[: 2 * _FANOUT]
+
+    def learn(self, answers: Mapping[Seq, bool]) -> None:
+        """What was there, and what was not."""
+        there = [seq for seq, exists in answers.items() if exists]
+        missing = [seq for seq, exists in answers.items() if not exists]
+        self.low = max([self.low or 0, *there])
+        above = [seq for seq in missing if seq > self.low]
+        if above:
+            self.high = min([*above, *([self.high] if self.high is not None else [])])
+
+
+class Tails:
+    """Remembers lower bounds; a wrong one costs a few more reads, nothing else."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._known: OrderedDict[ConversationId, Seq] = OrderedDict()
+
+    def note(self, conversation_id: ConversationId, tail: Seq) -> None:
+        """A conversation was seen to reach `tail`."""
+        self._known[conversation_id] = tail
+        self._known.move_to_end(conversation_id)
+        if len(self._known) > _MAX_KNOWN:
+            self._known.popitem(last=False)
+
+    async def find(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        """The tail of each conversation; `known`: where to begin."""
+        searches = {c: _Search(max(seq, self._known.get(c, 0))) for c, seq in known.items()}
+        while open_ones := {c: search for c, search in searches.items() if not search.is_over}:
+            await self._round(open_ones)
+        for conversation_id, search in searches.items():
+            self.note(conversation_id, search.low or 0)
+        return {c: search.low or 0 for c, search in searches.items()}
+
+    async def find_one(self, conversation_id: ConversationId) -> Seq:
+        """The tail of one conversation."""
+        return (await self.find({conversation_id: 0}))[conversation_id]
+
+    async def _round(self, searches: Mapping[ConversationId, _Search]) -> None:
+        client = self._calls.client
+        references = {
+            c: {seq: documents.message_ref(client, c, seq) for seq in search.probes()} for c, search in searches.items()
+        }
+        every = [reference for asked in references.values() for reference in asked.values()]
+        found = await get_many(self._calls, every, ["seq"])
+        for conversation_id, asked in references.items():
+            answers = {seq: reference.path in found for seq, reference in asked.items()}
+            searches[conversation_id].learn(answers)
