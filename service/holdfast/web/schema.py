@@ -10,7 +10,8 @@ from holdfast import __version__
 from holdfast.protocol import frames, rest
 from holdfast.protocol.codes import CODES
 
-_EVERYWHERE: Final = ("unauthenticated", "token_expired", "token_revoked", "rate_limited", "store_unavailable", "internal_error")
+_TOKEN: Final = ("unauthenticated", "token_expired", "token_revoked")
+_EVERYWHERE: Final = (*_TOKEN, "rate_limited", "store_unavailable", "internal_error")
 _CONVERSATION: Final = ("invalid_request", "conversation_not_found")
 _BODY: Final = ("invalid_json", "invalid_request", "body_too_large", "unsupported_media_type")
 
@@ -40,11 +41,14 @@ OPERATIONS: Final[tuple[tuple[str, str, str, str, Any, dict[int, Any], tuple[str
      {200: rest.PresenceView}, ("invalid_request", "user_not_found")),
     ("delete", "/api/users/{user_id}/connections", "closeConnections", "Close a user's sockets, refuse older tokens", None,
      {204: None}, ("invalid_request", "forbidden")),
-    ("get", "/api/connections/stats", "connectionStats", "Counts of this instance", None, {200: rest.ConnectionStats}, ()),
-    ("get", "/api/connections/info", "connectionInfo", "Counts, and your own connections", None, {200: rest.ConnectionInfo}, ()),
-    ("get", "/api/health", "health", "How this instance is", None, {200: dict[str, Any], 503: dict[str, Any]}, ()),
+    ("get", "/api/connections/stats", "connectionStats", "Counts of this instance", None,
+     {200: rest.ConnectionStats}, (*_TOKEN, "internal_error")),
+    ("get", "/api/connections/info", "connectionInfo", "Counts, and your own connections", None,
+     {200: rest.ConnectionInfo}, (*_TOKEN, "internal_error")),
+    ("get", "/api/health", "health", "How this instance is", None,
+     {200: dict[str, Any], 503: dict[str, Any]}, ("internal_error",)),
 )  # fmt: skip
-_OPEN: Final = ("connectionStats", "connectionInfo", "health")  # answer without a token, too
+_OPEN: Final = ("connectionStats", "connectionInfo", "health")  # answer without a token, too; a bad one is refused
 _QUERIES: Final = {
     "listConversations": (("limit", "integer"), ("cursor", "string")),
     "listMessages": (("after_seq", "integer"), ("before_seq", "integer"), ("limit", "integer")),
