@@ -117,6 +117,14 @@ def hostile(hostile_module: Hostile) -> Iterator[Hostile]:
     hostile_module.assert_no_traces()
 
 
+@pytest.fixture(scope="module")
+def origins(hostile_module: Hostile) -> Serving:
+    """A second instance, which has a list of allowed origins."""
+    allowed = {"HOLDFAST_HTTP__ALLOWED_ORIGINS": "https://app.example.com,https://other.example.com"}
+    (serving,) = asyncio.run(hostile_module.instances.start("origins", **allowed))
+    return serving
+
+
 def rss_bytes(pid: int) -> int:
     """Resident memory of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -79,8 +79,8 @@ def examine(request: UpgradeRequest, allowed_origins: tuple[str, ...]) -> Offer:
     key = request.value(b"sec-websocket-key") or b""
     if not _is_key(key):
         raise Refusal(400, "invalid_request", "Sec-WebSocket-Key is 16 bytes in base64")
-    origin = request.value(b"origin")
-    if allowed_origins and origin is not None and origin.decode("latin-1") not in allowed_origins:
+    origins = [value.decode("latin-1") for value in request.values(b"origin")]  # one that stands twice is not none
+    if allowed_origins and not set(origins) <= set(allowed_origins):
         raise Refusal(403, "origin_not_allowed", "this origin may not connect")
     return _offer(request, key)
 
