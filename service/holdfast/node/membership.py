@@ -4,7 +4,7 @@ An envelope about membership is a hint: the conversation is read again, and loca
 The event itself is told once per revision, however many channels it came on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import UNSET
 
@@ -35,6 +35,7 @@ class Membership:
         clock: Clock,
         *,
         indicator_members: int,
+        on_membership: Callable[[UserId, Conversation, bool], None],
     ) -> None:
         self._store = store
         self._bus = bus
@@ -43,6 +44,7 @@ class Membership:
         self._delivery = delivery
         self._clock = clock
         self._indicator_members = indicator_members
+        self._on_membership = on_membership
 
     def publish(
         self, conversation: Conversation, event: ConversationEvent, by: UserId, affected: Iterable[UserId]
@@ -110,6 +112,7 @@ class Membership:
         for connection in self._newcomers(conversation_id, members):
             self._tell(connection, local, conversation, envelope, cursors.get(connection.user_id, 0))
             self._hub.join(local, connection)
+            self._on_membership(connection.user_id, conversation, True)
 
     def _newcomers(self, conversation_id: ConversationId, members: set[UserId]) -> list[Connection]:
         """Members' connections that do not hear it yet; those still being answered their `hello` remember it."""
@@ -131,6 +134,8 @@ class Membership:
     ) -> None:
         for connection in [c for c in local.connections if c.user_id not in members]:
             self._hub.leave(local, connection, self._clock.monotonic())
+            if conversation is not None:
+                self._on_membership(connection.user_id, conversation, False)
             connection.deliver(
                 _frame(
                     ConversationNotice(

@@ -121,6 +121,7 @@ class Node:
             self.delivery,
             clock,
             indicator_members=limits.indicator_members,
+            on_membership=self.presence.note_membership,
         )
         self.delivery.on_stale_membership = self.membership.refresh
         self.bulletins = Bulletins(

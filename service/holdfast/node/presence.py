@@ -11,9 +11,10 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
-from holdfast.domain.conversations import Membership
+from holdfast.domain.conversations import Conversation, Membership
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.errors import StoreError
@@ -91,14 +92,16 @@ class Presence:
         heapq.heappush(self._leaving, (due, user_id, self._clock.now_ms()))
 
     def note_conversations(self, user_id: UserId, memberships: list[Membership]) -> None:
-        """Remember who is to be told about this user: the most recently active conversations."""
-        self._conversations[user_id] = tuple(m.conversation_id for m in memberships[:MAX_TOLD_CONVERSATIONS])
+        """Remember who is to be told about this user: the most recently active conversations that are small enough."""
+        small = (row.conversation_id for row in memberships if row.member_count <= self._indicator_members)
+        self._conversations[user_id] = tuple(islice(small, MAX_TOLD_CONVERSATIONS))
 
-    def note_joined(self, user_id: UserId, conversation_id: ConversationId) -> None:
-        """The user got into one more conversation."""
-        others = self._conversations.get(user_id, ())
-        if conversation_id not in others:
-            self._conversations[user_id] = (conversation_id, *others)[:MAX_TOLD_CONVERSATIONS]
+    def note_membership(self, user_id: UserId, conversation: Conversation, is_member: bool) -> None:
+        """The user got into a conversation, or out of it."""
+        others = [c for c in self._conversations.get(user_id, ()) if c != conversation.conversation_id]
+        if is_member and len(conversation.members) <= self._indicator_members:
+            others.insert(0, conversation.conversation_id)
+        self._conversations[user_id] = tuple(others[:MAX_TOLD_CONVERSATIONS])
 
     def tick(self) -> None:
         """Let go of those whose grace is over; once a second is enough."""
