@@ -134,6 +134,10 @@ class ChatSocket(WebSocket):
         self.gate.node.telemetry.slow_consumers.inc()
         self._put_out(end("slow_consumer", "too much is waiting for this client"))
 
+    def on_endless(self) -> None:
+        """Nobody needs that many pieces."""
+        self._put_out(end("policy_violation", "a message in too many pieces"))
+
     def on_pause(self, write: Any) -> None:
         """Fan-out takes the same way."""
         if self._excuse is None:

@@ -21,6 +21,7 @@ MAX_UNSENT_BYTES: Final = 512 * 1024
 _PAUSE_BYTES: Final = 64 * 1024
 _SLICE_BYTES: Final = 2_048  # fed in slices, so that a read full of frames is counted before all of it is parsed
 _CLOSE_SECONDS: Final = 1.0
+_MAX_PIECES: Final = 1_024  # of one message: who cuts the largest one smaller than 128 bytes means harm
 _SILENT: Final = logging.getLogger("holdfast.websocket")
 
 _log = logging.getLogger(__name__)
@@ -42,9 +43,10 @@ class WebSocket(asyncio.Protocol):
         "_decoder",
         "_is_ending",
         "_is_open",
-        "_parts",
+        "_pieces",
         "_protocol",
         "_transport",
+        "_unfinished",
         "_writable",
         "write",
     )
@@ -53,7 +55,8 @@ class WebSocket(asyncio.Protocol):
     def __init__(self, config: Any = None, server_state: Any = None, app_state: Any = None, _loop: Any = None) -> None:
         self._transport: asyncio.Transport
         self._protocol: Protocol
-        self._parts: list[bytes] | None = None
+        self._unfinished: bytearray | None = None
+        self._pieces = 0
         self._decoder: codecs.IncrementalDecoder | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -88,6 +91,9 @@ class WebSocket(asyncio.Protocol):
 
     def on_slow(self) -> None:
         """More than `MAX_UNSENT_BYTES` wait for the peer. Must `end`."""
+
+    def on_endless(self) -> None:
+        """A message came in more than `_MAX_PIECES` pieces and is not whole yet. Must `end`."""
 
     def on_pause(self, write: Any) -> None:
         """The way out changed; `write` is the current one."""
@@ -133,7 +139,8 @@ class WebSocket(asyncio.Protocol):
         protocol = self._protocol
         protocol.receive_data(data)
         for event in protocol.events_received():
-            if isinstance(event, Frame):
+            if isinstance(event, Frame) and not self._is_ending:
+                self.on_frame()
                 self._take(event)
         error = protocol.parser_exc
         if error is not None and not self._is_ending:
@@ -144,7 +151,6 @@ class WebSocket(asyncio.Protocol):
     def _take(self, frame: Frame) -> None:
         if self._is_ending:
             return
-        self.on_frame()
         opcode = frame.opcode
         if opcode is Opcode.TEXT or opcode is Opcode.BINARY or opcode is Opcode.CONT:
             self._take_data(frame)
@@ -175,22 +181,26 @@ class WebSocket(asyncio.Protocol):
         self._decoder = codecs.getincrementaldecoder("utf-8")() if is_text else None
         if self._decoder is not None:
             self._decoder.decode(data)
-        self._parts = [data]
+        self._unfinished = bytearray(data)
+        self._pieces = 1
 
     def _continue(self, data: bytes, *, is_last: bool) -> None:
         """A fragment; text is checked as it comes, so that what cannot become text is not waited for."""
         if self._decoder is not None:
             self._decoder.decode(data, is_last)
-        if self._parts is None or (not data and not is_last):
-            return  # empty fragments are counted, not kept
-        self._parts.append(data)
+        if self._unfinished is None:
+            return
+        self._unfinished += data
+        self._pieces += 1
         if is_last:
-            message, self._parts = b"".join(self._parts), None
+            message, self._unfinished = bytes(self._unfinished), None
             self._send_answers()
             if self._decoder is not None:
                 self.on_text(message)
             else:
                 self.on_binary(message)
+        elif self._pieces >= _MAX_PIECES:
+            self.on_endless()
 
     # --- bytes out ------------------------------------------------------------------------------------------------------
 
@@ -199,6 +209,8 @@ class WebSocket(asyncio.Protocol):
         for data in self._protocol.data_to_send():
             if data:
                 self._transport.write(data)
+                if not self._is_ending and self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+                    self.on_slow()  # pings that are not read are as much of a burden as messages
             else:
                 self._finish()
 
