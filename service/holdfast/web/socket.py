@@ -64,12 +64,10 @@ class ChatSocket(WebSocket):
             self._excuse = error
         return offer
 
-    def on_open(self) -> None:
-        """Welcome, or say why not."""
+    def first_words(self) -> bytes:
+        """Welcome, or why not."""
         if self._excuse is not None:
-            row = CODES[self._excuse.code]
-            self.end(row.close or CloseCode.POLICY_VIOLATION, self._excuse.code, _last_words(self._excuse))
-            return
+            return _last_words(self._excuse)
         node, identity = self.gate.node, self._identity
         now_ms = node.clock.now_ms()
         self._caller = Caller(identity.user_id, identity.is_admin)
@@ -83,10 +81,17 @@ class ChatSocket(WebSocket):
             expires_at=identity.expires_at,
             connected_at_ms=now_ms,
         )
-        self.write(frames.frame(self._welcome(identity, now_ms)))
-        node.telemetry.connections_opened.inc()
+        return frames.frame(self._welcome(identity, now_ms))
+
+    def on_open(self) -> None:
+        """Take the client in, or let it go again."""
+        if self._excuse is not None:
+            row = CODES[self._excuse.code]
+            self.end(row.close or CloseCode.POLICY_VIOLATION, self._excuse.code)
+            return
+        self.gate.node.telemetry.connections_opened.inc()
         self.gate.sockets.add(self)
-        node.connecting.open(self._connection)
+        self.gate.node.connecting.open(self._connection)
 
     def _welcome(self, identity: Identity, now_ms: int) -> frames.Welcome:
         node = self.gate.node

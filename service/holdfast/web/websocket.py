@@ -74,6 +74,10 @@ class WebSocket(asyncio.Protocol):
         """
         raise NotImplementedError
 
+    def first_words(self) -> bytes:
+        """What follows the 101 at once."""
+        return b""
+
     def on_open(self) -> None:
         """The 101 is written."""
 
@@ -121,7 +125,7 @@ class WebSocket(asyncio.Protocol):
         transport.set_write_buffer_limits(high=_PAUSE_BYTES)
         self.write = transport.write
         self._is_open = True
-        transport.write(acceptance(offer))
+        transport.write(acceptance(offer) + self.first_words())  # together: a write of its own is a system call
         self.on_open()
 
     # --- bytes in -------------------------------------------------------------------------------------------------------
