@@ -131,6 +131,7 @@ class LimitSettings(_Group):
     frames_per_second: int = Field(100, ge=0)
     frames_burst: int = Field(400, ge=1)
     connections_per_user: int = Field(32, ge=1)
+    connections_per_address: int = Field(200, ge=1)  # counts only with trusted proxies: offices share an address
     connections: int = Field(20_000, ge=1)  # per instance; the file limit is the other bound
     subscriptions: int = Field(10_000, ge=1)  # conversations with local members
 

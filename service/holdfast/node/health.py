@@ -33,7 +33,7 @@ class Condition:
 
 
 class Health:
-    """Lives in the loop. `state` is one of `STATES`."""
+    """Lives in the loop. `state` is one of `STATES`; `fleet`: those of all instances that live, this one's among them."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Health:
         self.is_draining = False
         self.bus_error = "not subscribed yet"
         self.has_started = False
+        self.fleet: tuple[str, ...] = ()
         self.conditions: dict[str, Condition] = {}
         self._instance_id = instance_id
         self._version = version
@@ -109,8 +110,14 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """For `/readyz`. A shared dependency's loss never makes it false: all pods would leave the Service at once."""
-        return self.state in ("healthy", "degraded", "saturated")
+        """For `/readyz`. A shared dependency's loss never makes it false: all pods would leave the Service at once.
+
+        A saturated instance leaves the Service only while at least half of the others have room for its share.
+        """
+        if self.state == "saturated":
+            with_room = sum(1 for state in self.fleet if state in ("healthy", "degraded"))
+            return not self.fleet or 2 * with_room < len(self.fleet)
+        return self.state in ("healthy", "degraded")
 
     @property
     def may_accept(self) -> bool:

@@ -169,7 +169,7 @@ class Node:
         )
         self.revocations = Revocations(store, bus, self.hub, self.delivery, clock)
         self.activity = Activity(store, self.tasks)
-        self.reaper = Reaper(registry, store, self.presence, clock, telemetry, instance_id)
+        self.reaper = Reaper(registry, store, self.presence, clock, telemetry, instance_id, self._on_fleet)
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
@@ -263,6 +263,9 @@ class Node:
         self.activity.note(commit)
         for message in commit.messages:
             self.receipts.note_sent(commit.conversation_id, message.sender, message.seq)
+
+    def _on_fleet(self, states: tuple[str, ...]) -> None:
+        self.health.fleet = states
 
     def _on_envelope(self, channel: str, payload: bytes) -> None:
         envelope = envelopes.decode(payload)

@@ -6,6 +6,7 @@ merely cut from Redis still beats; its users are online. The bulletin is removed
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,7 @@ class Reaper:
         clock: Clock,
         telemetry: Telemetry,
         instance_id: InstanceId,
+        on_fleet: Callable[[tuple[str, ...]], None],
     ) -> None:
         self._registry = registry
         self._store = store
@@ -50,6 +52,7 @@ class Reaper:
         self._clock = clock
         self._reaped = telemetry.reaped.labels("lease")
         self._instance_id = instance_id
+        self._on_fleet = on_fleet
         self._suspects: dict[InstanceId, _Suspect] = {}
         self._rounds = 0
 
@@ -70,6 +73,7 @@ class Reaper:
             RedisUnavailable, LeaseLost, WorldChanged, StoreError: a witness cannot be asked.
         """
         leases = await self._registry.instances()
+        self._on_fleet(tuple(lease.state for lease in leases if lease.epoch is not None))
         living = {lease.instance_id for lease in leases if lease.epoch is not None}
         gone = {lease.instance_id for lease in leases if lease.epoch is None} - {self._instance_id}
         self._rounds += 1

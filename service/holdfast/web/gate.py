@@ -7,6 +7,7 @@ from holdfast.errors import CommandError
 from holdfast.node.node import Node
 from holdfast.protocol.frames import Limits
 from holdfast.settings import LimitSettings
+from holdfast.web.addresses import Addresses
 from holdfast.web.auth import Authenticator, Identity
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ class Gate:
         self.node = node
         self.limits = announced(node.settings.limits)
         self.sockets: set[ChatSocket] = set()
+        http, limits = node.settings.http, node.settings.limits
+        self.addresses = Addresses(http.trusted_proxies, limits.connections_per_address)
         self.authenticate: Callable[[str], Identity] = authenticator.verify
 
     def identify(self, token: str | None) -> Identity:

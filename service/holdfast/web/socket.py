@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class ChatSocket(WebSocket):
     """One client. A subclass made by `bound_to` knows its instance."""
 
-    __slots__ = ("_caller", "_connection", "_excuse", "_identity", "_session", "_was_refused")
+    __slots__ = ("_address", "_caller", "_connection", "_excuse", "_identity", "_session", "_was_refused")
     gate: ClassVar[Gate]
 
     @classmethod
@@ -57,6 +57,9 @@ class ChatSocket(WebSocket):
             raise
         try:
             self._identity = self.gate.identify(offer.token)
+            peer = self._transport.get_extra_info("peername") or ("",)
+            self._address = self.gate.addresses.of(peer[0], request.values(b"x-forwarded-for"))
+            self.gate.addresses.enter(self._address)
         except CommandError as error:
             node.telemetry.handshake_failures.labels(error.code).inc()
             if not (offer.may_explain and error.code in _EXPLAINED):
@@ -161,6 +164,7 @@ class ChatSocket(WebSocket):
         if self._excuse is not None:
             return
         self.gate.sockets.discard(self)
+        self.gate.addresses.leave(self._address)
         own, peer = self.own_close_code, self.peer_close_code
         initiator = "none" if own is None and peer is None else "client" if own == peer else "server"
         self.gate.node.telemetry.connections_closed.labels(_label(own, peer), initiator).inc()
