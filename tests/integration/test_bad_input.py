@@ -100,8 +100,11 @@ async def test_strangers_former_members_and_the_unknown_are_told_the_same(hostil
         assert (await rest.delete(f"/api/conversations/{c}/members/{former}")).status_code == 204
         await member.receive("conversation", event="member_removed", user_id=former)
         heard = len(member.frames)
-        told_to_former, told_to_stranger = await _everything(hostile, former, c), await _everything(hostile, stranger, c)
-        told_of_nothing = await _everything(hostile, stranger, "no-such-conversation")
+        told_to_former, told_to_stranger, told_of_nothing = await asyncio.gather(
+            _everything(hostile, former, c),
+            _everything(hostile, stranger, c),
+            _everything(hostile, hostile.user(), "no-such-conversation"),
+        )
         assert told_to_former == told_to_stranger == told_of_nothing
         for name, answer in told_of_nothing.items():
             assert (answer["code"], answer["retryable"]) == ("conversation_not_found", False), name
