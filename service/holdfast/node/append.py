@@ -38,12 +38,12 @@ OnSettled = Callable[[Settled | CommandError], None]
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One send that waits for its answer, which it gets once."""
+    """One send that waits for its answer, which it gets once. `is_guest`: sent by an administrator, a member or not."""
 
     draft: Draft
     accepted_at: float
     on_settled: OnSettled | None
-    may_skip_membership: bool
+    is_guest: bool
 
     def answer(self, result: Settled | CommandError) -> bool:
         """Answer, unless that was done; whether it was done now."""

@@ -120,13 +120,6 @@ class Bulletins:
             if reading is not None:
                 reading.cancel()
 
-    async def withdraw(self) -> None:
-        """This instance stops: nobody needs to look for it."""
-        try:
-            await self._store.remove_bulletin(self._instance_id, self._epoch())
-        except StoreError:
-            _log.info("the bulletin stays until somebody reaps it")
-
     def _is_time_to_write(self) -> bool:
         age = self._clock.monotonic() - self._written_at
         mode = self._mode()

@@ -74,7 +74,7 @@ class Commands:
         conversation = ids.conversation_id(conversation_id)
         ids.check_id(client_message_id, "client_message_id")
         draft = self._draft(caller.user_id, client_message_id, body, metadata)
-        self._committer.submit(conversation, draft, on_settled, may_skip_membership=False)
+        self._committer.submit(conversation, draft, on_settled, is_guest=caller.is_admin)
 
     def read(self, caller: Caller, conversation_id: str, message_id: str, on_done: OnRead) -> None:
         """Mark everything up to a message as read; `on_done` is called once.
@@ -83,7 +83,7 @@ class Commands:
             CommandError: `invalid_request`, before anything is queued.
         """
         conversation = ids.conversation_id(conversation_id)
-        self._receipts.read(conversation, caller.user_id, ids.seq_of(message_id), on_done)
+        self._receipts.read(conversation, caller.user_id, ids.seq_of(message_id), on_done, is_guest=caller.is_admin)
 
     def typing_now(self, caller: Caller, conversation_id: str, *, is_active: bool) -> bool:
         """Tell the others that somebody types; False when the membership has to be read first (`typing`).
@@ -94,7 +94,7 @@ class Commands:
         conversation = self._conversations.cached(ids.conversation_id(conversation_id))
         if conversation is None:
             return False
-        if caller.user_id not in conversation.members:
+        if caller.user_id not in conversation.members and not caller.is_admin:
             raise CommandError("conversation_not_found", "no such conversation")
         if len(conversation.members) <= self._limits.indicator_members:
             self._tell_typing(conversation.conversation_id, caller.user_id, is_active=is_active)

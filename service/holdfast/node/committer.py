@@ -25,8 +25,8 @@ SEND_DEADLINE_SECONDS: Final = 2.6  # every send has its answer within 3 s, the 
 
 _log = logging.getLogger(__name__)
 
-Strangers = Callable[[ConversationId, Iterable[UserId]], Awaitable[set[UserId]]]
-"""Which of these users do not belong to the conversation; raises `StoreError` when that cannot be told."""
+Strangers = Callable[[ConversationId, Iterable[UserId], Iterable[UserId]], Awaitable[set[UserId]]]
+"""Which of these users, and of these guests, may not send to the conversation; raises `StoreError` when that cannot be told."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,9 +62,7 @@ class Committer:
         self._queued = 0
         self._batches = 0
 
-    def submit(
-        self, conversation_id: ConversationId, draft: Draft, on_settled: OnSettled, *, may_skip_membership: bool = False
-    ) -> None:
+    def submit(self, conversation_id: ConversationId, draft: Draft, on_settled: OnSettled, *, is_guest: bool = False) -> None:
         """Queue one send; `on_settled` is called once, in the loop, possibly before this returns."""
         if self._queued >= MAX_QUEUED:
             on_settled(CommandError("overloaded", "too many sends are waiting", outcome="refused", retry_after_ms=1000))
@@ -76,7 +74,7 @@ class Committer:
             task = asyncio.create_task(self._run(lane))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        lane.queue.append(Waiting(draft, self._clock.monotonic(), on_settled, may_skip_membership))
+        lane.queue.append(Waiting(draft, self._clock.monotonic(), on_settled, is_guest))
 
     def expire(self) -> None:
         """Answer every send whose deadline has passed; to be called a few times a second."""
@@ -137,8 +135,10 @@ class Committer:
 
     async def _refuse_strangers(self, batch: Batch) -> None:
         """Membership is checked once per batch, and fresh: the lane waits for it, so that order holds."""
-        senders = {same[0].draft.sender for same in batch.sends.values() if not same[0].may_skip_membership}
-        strangers = await self._strangers(batch.conversation_id, senders) if senders else set()
+        first = [same[0] for same in batch.sends.values()]
+        guests = {waiting.draft.sender for waiting in first if waiting.is_guest}
+        senders = {waiting.draft.sender for waiting in first} - guests
+        strangers = await self._strangers(batch.conversation_id, senders, guests)
         for key in [key for key, same in batch.sends.items() if same[0].draft.sender in strangers]:
             for waiting in batch.sends.pop(key):
                 error = CommandError("conversation_not_found", "no such conversation", outcome="refused")

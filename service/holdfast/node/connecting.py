@@ -94,6 +94,8 @@ class Connecting:
         self._lease.unregister(connection)
 
     async def _open(self, connection: Connection) -> None:
+        if connection.is_ended:
+            return
         registered, _ = await asyncio.gather(
             self._lease.register(connection), self._bus.subscribe([f"user:{connection.user_id}"])
         )
@@ -101,11 +103,15 @@ class Connecting:
             connection.transport.close(CloseCode.CONNECTION_LIMIT, "connection_limit")
             return
         memberships = await self._insist(connection, partial(self._store.memberships_of, connection.user_id))
-        if memberships is None:
-            return
+        if memberships is None or self._is_gone(connection):
+            return  # whoever left meanwhile must not be written present
         self._memberships[connection] = memberships
         self._presence.note_conversations(connection.user_id, memberships)
         await self._presence.arrived(connection.user_id)
+
+    @staticmethod
+    def _is_gone(connection: Connection) -> bool:
+        return connection.is_ended
 
     async def _resume(self, connection: Connection, cursors: Mapping[str, Seq] | None) -> None:
         if (opening := self._opening.pop(connection, None)) is not None:

@@ -100,14 +100,18 @@ class Conversations:
         """Envelopes may have been missed: read everything again before it is believed."""
         self._entries.clear()
 
-    async def strangers(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId]:
-        """Which of these do not belong to it, as far as it may be believed now; all of them when it does not exist.
+    async def strangers(
+        self, conversation_id: ConversationId, user_ids: Iterable[UserId], guests: Iterable[UserId]
+    ) -> set[UserId]:
+        """Which of these may not speak in it, as far as it may be believed now; guests (administrators) may wherever it exists.
 
         Raises:
             StoreUnavailable: it has to be read and cannot.
         """
         conversation = await self.get(conversation_id)
-        return set(user_ids) - set(conversation.members if conversation is not None else ())
+        if conversation is None:
+            return {*user_ids, *guests}
+        return set(user_ids) - set(conversation.members)
 
     async def _shared_read(self, conversation_id: ConversationId) -> Conversation | None:
         task = self._reads.get(conversation_id)

@@ -35,6 +35,7 @@ from holdfast.telemetry import Telemetry
 
 _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
 _RETRY_SECONDS: Final = 0.5
+_FOR_EVER: Final = 1_000_000  # tries, half a second apart
 _COMMITTERS_GRACE_SECONDS: Final = 3.0
 
 _log = logging.getLogger(__name__)
@@ -169,7 +170,9 @@ class Node:
         )
         self.revocations = Revocations(store, bus, self.hub, self.delivery, clock)
         self.activity = Activity(store, self.tasks)
-        self.reaper = Reaper(registry, store, self.presence, clock, telemetry, instance_id, self._on_fleet)
+        self.reaper = Reaper(
+            registry, store, self.presence, clock, telemetry, instance_id, self._on_fleet, settings.presence.grace_seconds
+        )
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
@@ -181,27 +184,44 @@ class Node:
         """
         await self._open_store_once()
         await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
-        for work in (self.lease.run(), self.reaper.run(), self.bulletins.run(), self._tick(), self._tick_slowly()):
+        self.tasks.start(self._reap_predecessor())
+        for work in (self.lease.run(), self.reaper.run(), self._tick(), self._tick_slowly()):
             self.tasks.start(work)
 
     async def stop(self) -> None:
-        """Finish what is under way, give everything back, let go. Bounded by `drain.flush_seconds`."""
+        """Finish what is under way, give the name back, let go. Bounded by `drain.flush_seconds`.
+
+        Presence is left as it is: our users are within their grace. Our bulletin, now without a lease, tells the others (or the
+        next start) to take those offline who do not come back.
+        """
         try:
             async with asyncio.timeout(self.settings.drain.flush_seconds):
                 await self.committer.close(_COMMITTERS_GRACE_SECONDS)
                 await self.receipts.close(_COMMITTERS_GRACE_SECONDS)
                 await self.activity.flush()
-                await self._leave()
+                await self.lease.release()
         except (TimeoutError, HoldfastError) as error:
             _log.warning("not everything could be given back: %s", error)
         await self.tasks.close()
         await self.bus.close()
         await self.store.close()
 
-    async def _leave(self) -> None:
-        await self.presence.leave_all()
-        await self.lease.release()
-        await self.bulletins.withdraw()
+    async def _reap_predecessor(self) -> None:
+        """An earlier start of our name left users present under its epoch; its bulletin, until ours replaces it, says which."""
+        left: list[str] = []
+
+        async def read() -> None:
+            own = [b for b in await self.store.read_bulletins() if b.instance_id == self.instance_id]
+            left.extend(presence_entry(self.instance_id, bulletin.epoch) for bulletin in own)
+
+        async def reap() -> None:
+            for entry in left:
+                await self.presence.reap(entry)
+
+        await self._until_store_answers(read, tries=_FOR_EVER)
+        self.tasks.start(self.bulletins.run())
+        await asyncio.sleep(self.settings.presence.grace_seconds)
+        await self._until_store_answers(reap, tries=_FOR_EVER)
 
     async def _open_store_once(self) -> None:
         """A store that refuses us ends the start; one that is merely away is waited for in the background."""

@@ -138,21 +138,6 @@ class Presence:
             for change in await self._store.remove_presence(entry, user_ids, self._clock.now_ms()):
                 await self._tell_of_absent(change)
 
-    async def leave_all(self) -> None:
-        """This instance stops: its entries go (a drain without grace; the users' next connection is elsewhere).
-
-        Raises:
-            StoreError: the reaper of another instance will do it.
-        """
-        by_entry: dict[str, list[UserId]] = {}
-        for user_id, entry in self._written.items():
-            by_entry.setdefault(entry, []).append(user_id)
-        for entry, user_ids in by_entry.items():
-            for start in range(0, len(user_ids), _BATCH):
-                changes = await self._store.remove_presence(entry, user_ids[start : start + _BATCH], self._clock.now_ms())
-                for change in changes:
-                    self._publish(change)
-
     def receive(self, envelope: envelopes.PresenceEnvelope) -> None:
         """Another instance wrote a change."""
         conversations = tuple(ConversationId(c) for c in envelope.conversations[:MAX_TOLD_CONVERSATIONS])

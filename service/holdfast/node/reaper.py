@@ -20,7 +20,6 @@ from holdfast.telemetry import Telemetry
 
 LOOK_SECONDS: Final = 3.0
 SILENCE_SECONDS: Final = 6.0  # two beats
-_PRESENCE_AFTER_SECONDS: Final = 4.0  # lease 12 s + silence 6 s + this: about 25 s after the last renewal
 _ROUNDS_PER_FULL_LOOK: Final = 5  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
 
 _log = logging.getLogger(__name__)
@@ -44,7 +43,9 @@ class Reaper:
         clock: Clock,
         telemetry: Telemetry,
         instance_id: InstanceId,
+        *,
         on_fleet: Callable[[tuple[str, ...]], None],
+        grace_seconds: float,
     ) -> None:
         self._registry = registry
         self._store = store
@@ -53,6 +54,8 @@ class Reaper:
         self._reaped = telemetry.reaped.labels("lease")
         self._instance_id = instance_id
         self._on_fleet = on_fleet
+        # A drained instance has no lease from its last close on: its users have their grace from there.
+        self._presence_after_seconds = max(SILENCE_SECONDS, grace_seconds)
         self._suspects: dict[InstanceId, _Suspect] = {}
         self._rounds = 0
 
@@ -101,7 +104,7 @@ class Reaper:
         self._reaped.inc(len(user_ids))
         _log.info("reaped", extra={"fields": {"instance_id": instance_id, "epoch": epoch, "users": len(user_ids)}})
         since = self._suspects[instance_id].since
-        if self._clock.monotonic() - since < SILENCE_SECONDS + _PRESENCE_AFTER_SECONDS:
+        if self._clock.monotonic() - since < self._presence_after_seconds:
             return  # the grace of its users is not over; next round
         for dead in {epoch, bulletin.epoch if bulletin is not None else None}:
             if dead is not None:

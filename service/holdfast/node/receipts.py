@@ -46,6 +46,7 @@ class _Reader:
     seq: Seq
     asked_at: float
     on_done: OnRead | None
+    is_guest: bool
 
     def answer(self, result: ReadDone | CommandError) -> None:
         callback, self.on_done = self.on_done, None
@@ -88,17 +89,19 @@ class Receipts:
         self._known: OrderedDict[tuple[ConversationId, UserId], Seq] = OrderedDict()
         self._pending = 0
 
-    def read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, on_done: OnRead) -> None:
+    def read(
+        self, conversation_id: ConversationId, user_id: UserId, seq: Seq, on_done: OnRead, *, is_guest: bool = False
+    ) -> None:
         """Move a cursor; `on_done` is called once, in the loop."""
         if self._pending >= _MAX_PENDING:
             on_done(CommandError("overloaded", "too many receipts are waiting", retry_after_ms=1000))
             return
-        self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), on_done))
+        self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), on_done, is_guest))
 
     def note_sent(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         """Who sends has read what came before. Nobody waits for it; under pressure it is left to the next send."""
         if self._pending < _MAX_PENDING // 2 and seq > self._known.get((conversation_id, user_id), 0):
-            self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), None))
+            self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), None, is_guest=False))
 
     def receive(self, envelope: envelopes.ReceiptEnvelope) -> None:
         """A cursor moved at another instance."""
@@ -180,9 +183,9 @@ class Receipts:
     ) -> list[_Reader]:
         """Refuse strangers, and cursors beyond the end (after reading the tail again)."""
         members = conversation.members if conversation is not None else ()
-        admitted = [reader for reader in readers if reader.user_id in members]
+        admitted = [r for r in readers if r.user_id in members or (r.is_guest and conversation is not None)]
         for reader in readers:
-            if reader.user_id not in members:
+            if reader not in admitted:
                 reader.answer(CommandError("conversation_not_found", "no such conversation"))
         local = self._delivery.locals.get(conversation_id)
         tail = (local.sequencer.head or 0) if local is not None else 0
