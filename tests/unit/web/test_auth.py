@@ -1,0 +1,129 @@
+"""Whose word is believed (T8 to T14): one key, one algorithm; every claim; nothing that a header asks for."""
+
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from pydantic import SecretStr, ValidationError
+
+from holdfast.errors import CommandError, ConfigurationError
+from holdfast.settings import AuthSettings
+from holdfast.web.auth import ADMIN_SCOPE, Authenticator
+from holdfast.web.jwks import Jwks, _usable
+from support.bad_tokens import bad_tokens, claims, signed
+from support.instances import SECRET
+
+HS256 = {"alg": "HS256", "typ": "JWT"}
+TOKENS = bad_tokens()
+RSA = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+
+
+def _jwks() -> Jwks:
+    """Keys as if they had been fetched."""
+    rsa_key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key())) | {"kid": "rsa", "alg": "RS256"}
+    ec_key = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(EC.public_key())) | {"kid": "ec", "alg": "ES256"}
+    jwks = Jwks("http://127.0.0.1:1/keys")
+    jwks._keys = _usable({"keys": [rsa_key, ec_key]})
+    return jwks
+
+
+def _authenticator(jwks: Jwks | None = None, *, revoked_before: int = 0, **settings: Any) -> Authenticator:
+    given = {"secret": SecretStr(SECRET)} | settings
+    return Authenticator(AuthSettings(**given), lambda _, issued_at: issued_at < revoked_before, jwks)
+
+
+def _code(authenticator: Authenticator, text: str) -> str:
+    with pytest.raises(CommandError) as error:
+        authenticator.verify(text)
+    assert text not in error.value.detail
+    return error.value.code
+
+
+@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize("with_keys", [False, True])
+def test_what_is_not_believed(name: str, *, with_keys: bool) -> None:
+    """The same with a JWKS beside the secret: a second way in opens no door in the first."""
+    text, code = TOKENS[name]
+    assert _code(_authenticator(_jwks() if with_keys else None), text) == code
+
+
+def test_who_is_believed_to_be_whom() -> None:
+    """Subject, times and the one scope that counts."""
+    identity = _authenticator().verify(signed(HS256, claims(scope=f"chat {ADMIN_SCOPE}")))
+    assert (identity.user_id, identity.is_admin) == ("alice", True)
+    for scope in (f"{ADMIN_SCOPE}s", "holdfast", [ADMIN_SCOPE], 5):
+        assert not _authenticator().verify(signed(HS256, claims(scope=scope))).is_admin
+
+
+def test_the_leeway_is_that_of_clocks() -> None:
+    """T11: ten seconds; at most thirty can be configured."""
+    now = int(time.time())
+    assert _authenticator().verify(signed(HS256, claims(exp=now - 5)))
+    assert _code(_authenticator(), signed(HS256, claims(exp=now - 15))) == "token_expired"
+    with pytest.raises(ValidationError):
+        AuthSettings(leeway_seconds=31)
+
+
+def test_a_secret_can_be_changed_without_a_break() -> None:
+    """The previous one is believed until it is taken away."""
+    old = "an-older-secret-that-was-long-enough"
+    text = signed(HS256, claims(), old.encode())
+    assert _code(_authenticator(), text) == "unauthenticated"
+    assert _authenticator(previous_secret=SecretStr(old)).verify(text).user_id == "alice"
+
+
+def test_a_weak_or_absent_secret_ends_the_start() -> None:
+    """T15: 31 bytes are too few, and nothing at all is not an open door."""
+    with pytest.raises(ValidationError):
+        AuthSettings(secret=SecretStr("x" * 31))
+    with pytest.raises(ConfigurationError):
+        _authenticator(secret=None)
+
+
+def test_revoked_is_revoked() -> None:
+    """By the time it was issued."""
+    now = int(time.time())
+    assert _code(_authenticator(revoked_before=now + 1), signed(HS256, claims())) == "token_revoked"
+    assert _authenticator(revoked_before=now).verify(signed(HS256, claims(iat=now)))
+
+
+def test_a_key_has_one_algorithm() -> None:
+    """T8: the kid chooses the key, never what may be done with it."""
+    authenticator = _authenticator(_jwks())
+    assert authenticator.verify(jwt.encode(claims(), RSA, algorithm="RS256", headers={"kid": "rsa"})).user_id == "alice"
+    assert authenticator.verify(jwt.encode(claims(), EC, algorithm="ES256", headers={"kid": "ec"})).user_id == "alice"
+    for key, algorithm, kid in ((RSA, "RS256", "ec"), (EC, "ES256", "rsa"), (RSA, "PS256", "rsa"), (RSA, "RS512", "rsa")):
+        text = jwt.encode(claims(), key, algorithm=algorithm, headers={"kid": kid})
+        assert _code(authenticator, text) == "unauthenticated", (algorithm, kid)
+    for kid in ("unknown", "", None):
+        headers = {} if kid is None else {"kid": kid}
+        assert _code(authenticator, jwt.encode(claims(), RSA, algorithm="RS256", headers=headers)) == "unauthenticated"
+
+
+def test_without_a_secret_no_hs256() -> None:
+    """Only the issuer's keys count then, and its public ones are no secrets."""
+    authenticator = Authenticator(AuthSettings(jwks_url="http://127.0.0.1:1/keys"), lambda *_: False, _jwks())
+    assert _code(authenticator, signed(HS256, claims())) == "unauthenticated"
+    assert _code(authenticator, signed(HS256, claims(), b"")) == "unauthenticated"
+
+
+def test_keys_that_are_not_for_signatures_are_not_taken() -> None:
+    """An issuer's document is input, too."""
+    good = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key())) | {"kid": "k", "alg": "RS256"}
+    for bad in (
+        good | {"use": "enc"},
+        good | {"kid": ""},
+        good | {"alg": "PS384"},
+        {"kty": "oct", "k": "AA", "kid": "k"},
+        {},
+        5,
+        None,
+    ):
+        assert _usable({"keys": [bad]}) == {}
+    assert set(_usable({"keys": [5, good]})) == {"k"}
+    for document in ({}, {"keys": []}):
+        assert _usable(document) == {}
