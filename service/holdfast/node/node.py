@@ -171,7 +171,14 @@ class Node:
         self.revocations = Revocations(store, bus, self.hub, self.delivery, clock)
         self.activity = Activity(store, self.tasks)
         self.reaper = Reaper(
-            registry, store, self.presence, clock, telemetry, instance_id, self._on_fleet, settings.presence.grace_seconds
+            registry,
+            store,
+            self.presence,
+            clock,
+            telemetry,
+            instance_id,
+            on_fleet=self._on_fleet,
+            grace_seconds=settings.presence.grace_seconds,
         )
 
     # --- life -----------------------------------------------------------------------------------------------------------
