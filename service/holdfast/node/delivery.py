@@ -12,6 +12,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.append import Appender, Commit
 from holdfast.node.conversations import Conversations
@@ -79,6 +80,14 @@ class Delivery:
         runs = _runs(items)
         for position, run in enumerate(runs):
             self._publish(commit, run, commit.dirty if position == len(runs) - 1 else None)
+
+    def publish_again(self, conversation_id: ConversationId, messages: Sequence[Message]) -> None:
+        """What somebody else may have failed to publish: whoever knows it drops it."""
+        now = self._clock.monotonic()
+        items = [outgoing(message, "poll", now) for message in messages]
+        self._offer(conversation_id, items)
+        for run in _runs(items):
+            self._publish(Commit(conversation_id, list(messages), now, None), run, None)
 
     def receive(self, envelope: envelopes.MessagesEnvelope) -> None:
         """What another instance committed (our own, echoed, is dropped by the sequencer)."""

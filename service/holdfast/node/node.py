@@ -27,6 +27,7 @@ from holdfast.node.presence import Presence
 from holdfast.node.reaper import Reaper
 from holdfast.node.receipts import Receipts
 from holdfast.node.revocations import POLL_SECONDS, Revocations
+from holdfast.node.sweep import Sweep
 from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
 from holdfast.protocol import envelopes
@@ -180,6 +181,7 @@ class Node:
             on_fleet=self._on_fleet,
             grace_seconds=settings.presence.grace_seconds,
         )
+        self.sweep = Sweep(store, bus, registry, self.delivery, clock, instance_id)
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
@@ -192,7 +194,7 @@ class Node:
         await self._open_store_once()
         await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
         self.tasks.start(self._reap_predecessor())
-        for work in (self.lease.run(), self.reaper.run(), self._tick(), self._tick_slowly()):
+        for work in (self.lease.run(), self.reaper.run(), self.sweep.run(), self._tick(), self._tick_slowly()):
             self.tasks.start(work)
 
     async def stop(self) -> None:

@@ -1,0 +1,86 @@
+"""What an instance committed and could not publish: found by its mark in Redis, published by whoever sweeps.
+
+A mark is set before the append and removed with the publication. One that is older than 1.5 s belongs to somebody who died in
+between, or whose append is uncertain: the conversation's tail is published, which is harmless where it was known. The mark goes
+when its owner is dead, or is ourselves, and 15 s have passed: a slow commit may still have landed until then.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, is_id
+from holdfast.errors import HoldfastError, StoreError
+from holdfast.node.delivery import Delivery
+from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
+
+_SWEEP_SECONDS: Final = 0.5
+_OLD_SECONDS: Final = 1.5
+_HOLD_SECONDS: Final = 2.0
+_KEEP_SECONDS: Final = 15.0
+_LIMIT: Final = 100
+_TAIL: Final = 64  # as many as `recent` holds
+_MAX_SEEN: Final = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class Sweep:
+    """Lives in the loop: `run` until cancelled. Every instance runs one; a mark is claimed by one of them at a time."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        registry: ConnectionRegistry,
+        delivery: Delivery,
+        clock: Clock,
+        instance_id: InstanceId,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._registry = registry
+        self._delivery = delivery
+        self._clock = clock
+        self._instance_id = instance_id
+        self._first_seen: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Sweep twice a second; without Redis there is nothing to find."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                entries = await self._bus.claim_dirty(_OLD_SECONDS, _HOLD_SECONDS, _LIMIT)
+                if entries:
+                    await self._sweep(entries)
+            except HoldfastError as error:
+                _log.debug("not swept now: %s", error)
+
+    async def _sweep(self, entries: list[str]) -> None:
+        now = self._clock.monotonic()
+        for entry in entries:
+            if len(self._first_seen) < _MAX_SEEN:
+                self._first_seen.setdefault(entry, now)
+        for conversation_id in {entry.partition("|")[0] for entry in entries}:
+            if is_id(conversation_id):
+                await self._publish_tail(ConversationId(conversation_id))
+        living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances() if lease.epoch is not None}
+        for entry in entries:
+            if now - self._first_seen.get(entry, now) >= _KEEP_SECONDS and self._is_ownerless(entry, living):
+                self._bus.clear_dirty(entry)
+                self._first_seen.pop(entry, None)
+
+    async def _publish_tail(self, conversation_id: ConversationId) -> None:
+        try:
+            tail = await self._store.read_messages(conversation_id, limit=_TAIL)
+        except StoreError:
+            return  # the mark stays, somebody comes back to it
+        if tail:
+            self._delivery.publish_again(conversation_id, tail)
+
+    def _is_ownerless(self, entry: str, living: set[tuple[InstanceId, Epoch]]) -> bool:
+        parts = entry.split("|")
+        if len(parts) != 4:
+            return True
+        owner = InstanceId(parts[1])
+        return owner == self._instance_id or (owner, Epoch(parts[2])) not in living
