@@ -16,9 +16,9 @@ import uvicorn
 from holdfast.errors import ConfigurationError
 from holdfast.node.drain import Drain
 from holdfast.web.app import internal_app, public_app
-from holdfast.web.gate import Gate
+from holdfast.web.gate import Gate, watch
 from holdfast.web.http import GuardedHttp
-from holdfast.web.socket import ChatSocket, watch
+from holdfast.web.socket import ChatSocket
 
 _BACKLOG: Final = 2_048
 _DEAD_PEER_MS: Final = 20_000  # unacknowledged that long: the peer is gone, and its buffer with it

@@ -1,7 +1,8 @@
 """Who comes in: what the socket and REST share of tokens, limits and admission."""
 
+import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from holdfast.errors import CommandError
 from holdfast.node.node import Node
@@ -10,8 +11,13 @@ from holdfast.settings import LimitSettings
 from holdfast.web.addresses import Addresses
 from holdfast.web.auth import Authenticator, Identity
 
-if TYPE_CHECKING:
-    from holdfast.web.socket import ChatSocket
+
+class Ticking(Protocol):
+    """A socket, as its gate sees it."""
+
+    def tick(self, now: float, now_ms: int) -> None:
+        """Time passed: monotonic seconds, and the wall clock in Unix milliseconds."""
+        ...
 
 
 class Gate:
@@ -20,7 +26,7 @@ class Gate:
     def __init__(self, node: Node, authenticator: Authenticator) -> None:
         self.node = node
         self.limits = announced(node.settings.limits)
-        self.sockets: set[ChatSocket] = set()
+        self.sockets: set[Ticking] = set()
         http, limits = node.settings.http, node.settings.limits
         self.addresses = Addresses(http.trusted_proxies, limits.connections_per_address)
         self.authenticate: Callable[[str], Identity] = authenticator.verify
@@ -42,6 +48,17 @@ class Gate:
         if self.node.hub.count_of(identity.user_id) >= self.node.settings.limits.connections_per_user:
             raise CommandError("connection_limit", "this user has too many connections", retry_after_ms=1000)
         return identity
+
+
+async def watch(gate: Gate) -> None:
+    """Give every socket its tick, about once a second, a tenth of them at a time."""
+    parts = 10
+    while True:
+        for part in range(parts):
+            await asyncio.sleep(1 / parts)
+            now, now_ms = gate.node.clock.monotonic(), gate.node.clock.now_ms()
+            for socket in [socket for index, socket in enumerate(gate.sockets) if index % parts == part]:
+                socket.tick(now, now_ms)
 
 
 def announced(limits: LimitSettings) -> Limits:

@@ -4,7 +4,6 @@ The session says what a message means, the commands carry it out; here they meet
 callbacks, so a message costs no task.
 """
 
-import asyncio
 import logging
 import secrets
 from typing import Any, ClassVar
@@ -327,14 +326,3 @@ def _label(own: int | None, peer: int | None) -> str:
 
 
 _KNOWN_CODES = frozenset(int(code) for code in CloseCode) | {1001}
-
-
-async def watch(gate: Gate) -> None:
-    """Give every socket its tick, about once a second, a tenth of them at a time."""
-    parts = 10
-    while True:
-        for part in range(parts):
-            await asyncio.sleep(1 / parts)
-            now, now_ms = gate.node.clock.monotonic(), gate.node.clock.now_ms()
-            for socket in [socket for index, socket in enumerate(gate.sockets) if index % parts == part]:
-                socket.tick(now, now_ms)
