@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from support.chatting import Rest
+from support.chatting import Chatter, Rest
 from support.hostile import BAD_IDS, Hostile, assert_problem, refused_by_rest
 from support.instances import token
 from support.raw_socket import Raw
@@ -253,3 +253,17 @@ async def test_a_client_that_leaves_within_its_body(hostile: Hostile) -> None:
             await client.writer.drain()
             client.writer.write_eof()
     await asyncio.gather(*(hostile.assert_alive() for _ in range(2)))
+
+
+async def test_what_is_told_without_a_token(hostile: Hostile) -> None:
+    """T28: counts, no names and no addresses; with a token the caller's own connections, and nobody else's."""
+    alice, bob = hostile.user(), hostile.user()
+    async with Chatter(hostile.serving, alice) as client, Chatter(hostile.serving, bob), Rest(hostile.serving, None) as anybody:
+        for path in ("/api/connections/stats", "/api/connections/info", "/api/health"):
+            text = (await anybody.get(path)).text
+            for secret in (alice, bob, "127.0.0.1", str(hostile.redis.port), "holdfast.db", "redis://"):
+                assert secret not in text, (path, secret)
+        async with Rest(hostile.serving, alice) as rest:
+            info = (await rest.get("/api/connections/info")).json()
+        own = (await client.receive("welcome"))["connection_id"]
+        assert (info["user_id"], [each["connection_id"] for each in info["connections"]]) == (alice, [own])

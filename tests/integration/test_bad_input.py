@@ -211,11 +211,14 @@ async def test_messages_beyond_the_end(hostile: Hostile) -> None:
         for number in range(3):
             ack = await client.say(long, str(number))
         await client.say(short, "only one")
-        for message_id in (ack["message_id"], "000000000002", "999999999999"):
+
+        async def read(message_id: str) -> None:
             answer = await client.ask(type="read", conversation_id=short, message_id=message_id)
             assert (answer["code"], answer["field"]) == ("message_not_found", "message_id")
             path = f"/api/conversations/{short}/messages/{message_id}/read"
             await refused_by_rest(hostile, alice, "POST", path, "message_not_found", field="message_id")
+
+        await asyncio.gather(*(read(message_id) for message_id in (ack["message_id"], "000000000002", "999999999999")))
         done = await client.ask(type="read", conversation_id=short, message_id="000000000001")
         assert (done["type"], done["seq"]) == ("ok", 1)
 
