@@ -57,8 +57,18 @@ class Sequencer(Generic[T]):
         if self._hole_since is None and self.head is not None and self._known_tail > self.head:
             self._hole_since = now
 
-    def settle_tail(self, tail: Seq) -> None:
-        """The store says that the conversation ends at `tail`: what claimed more was wrong."""
+    @property
+    def known_tail(self) -> Seq:
+        """How far the conversation is said to be, by whomever."""
+        return self._known_tail
+
+    def settle_tail(self, tail: Seq, claimed: Seq) -> None:
+        """The store says that the conversation ends at `tail`; when it was asked, `known_tail` was `claimed`.
+
+        What had claimed more by then was wrong. What has come since may be younger than the answer, and stays.
+        """
+        if self._known_tail > max(tail, claimed):
+            return
         self._waiting = {seq: item for seq, item in self._waiting.items() if seq <= tail}
         self._known_tail = tail
         if self.head is not None and self.head >= tail:

@@ -124,6 +124,7 @@ class Connecting:
             return
         if connection.is_ended:
             return
+        memberships = {c: row for c, row in memberships.items() if not self._membership.has_left(connection.user_id, row)}
         heads = self._join(connection, memberships)
         if cursors is not None:
             await self._replay(connection, cursors, heads, beyond)

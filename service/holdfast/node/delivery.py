@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import Raw
 
+from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, StoreError
@@ -59,6 +60,7 @@ class Delivery:
         self.locals: dict[ConversationId, LocalConversation] = {}
         self.generation = ""
         self.on_stale_membership: Callable[[ConversationId], Coroutine[Any, Any, None]] | None = None
+        self.on_newer_members: Callable[[Conversation], None] = lambda _: None
         self._store = store
         self._bus = bus
         self._hub = hub
@@ -226,12 +228,13 @@ class Delivery:
     async def _fill_page(self, local: LocalConversation, path: str) -> bool:
         """One page from the store; whether there may be more."""
         head = local.sequencer.head or 0
+        claimed = local.sequencer.known_tail
         page = await self._store.read_messages(local.conversation_id, after_seq=head, limit=_PAGE)
         now = self._clock.monotonic()
         self._offer(local.conversation_id, [outgoing(message, path, now) for message in page])
         if len(page) == _PAGE:
             return True
-        local.sequencer.settle_tail(max(local.sequencer.head or 0, page[-1].seq if page else head))
+        local.sequencer.settle_tail(max(local.sequencer.head or 0, page[-1].seq if page else head), claimed)
         return False
 
     # --- out --------------------------------------------------------------------------------------------------------------
@@ -246,11 +249,14 @@ class Delivery:
 
     def _show(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
         """Fan out, unless the membership has to be read first; then everything waits for it, in order."""
-        if not items or not local.connections:
+        if not items or (not local.connections and local.proving is None):
             return
-        if local.proving is not None or self._conversations.cached(local.conversation_id) is None:
+        conversation = self._conversations.cached(local.conversation_id)
+        if local.proving is not None or conversation is None:
             self._hold(local, items)
             return
+        if conversation.members_version > local.members_version:
+            self.on_newer_members(conversation)
         self._fan_out(local, items)
 
     def _fan_out(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:

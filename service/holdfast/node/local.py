@@ -2,7 +2,7 @@
 
 import asyncio
 
-from holdfast.domain.ids import ConversationId
+from holdfast.domain.ids import ConversationId, Seq
 from holdfast.domain.sequencer import Sequencer
 from holdfast.node.connection import Connection
 from holdfast.node.outgoing import Outgoing
@@ -13,6 +13,7 @@ class LocalConversation:
 
     Attributes:
         announced: revisions whose event local connections have heard, the latest few.
+        members_version: the latest members that its connections were held against.
         pending: encoded frames of this tick, in order.
         held: messages that wait until the membership is proven.
         is_filling: a fetch for its hole is under way.
@@ -28,6 +29,7 @@ class LocalConversation:
         "held",
         "idle_since",
         "is_filling",
+        "members_version",
         "pending",
         "proving",
         "sequencer",
@@ -42,9 +44,15 @@ class LocalConversation:
         self.announced: list[int] = []
         self.held: list[Outgoing] = []
         self.is_filling = False
+        self.members_version = 0
         self.proving: asyncio.Task[None] | None = None
         self.starting: asyncio.Task[None] | None = None
         self.idle_since: float | None = now
+
+    @property
+    def shown(self) -> Seq:
+        """How far its connections have been shown it: who joins now hears what follows."""
+        return self.held[0].seq - 1 if self.held else self.sequencer.head or 0
 
     def announce_once(self, revision: int) -> bool:
         """Whether the event of `revision` is new here; remembers it. Every event reaches an instance on several channels."""

@@ -7,8 +7,10 @@ The event itself is told once per revision, however many channels it came on.
 from collections.abc import Callable, Iterable
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from holdfast.domain.conversations import Conversation
+from holdfast.domain.conversations import Membership as MembershipRow
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.connection import Connection
 from holdfast.node.conversations import Conversations
@@ -45,6 +47,7 @@ class Membership:
         self._clock = clock
         self._indicator_members = indicator_members
         self._on_membership = on_membership
+        self._applying: dict[ConversationId, envelopes.ConversationEnvelope] = {}
 
     def publish(
         self, conversation: Conversation, event: ConversationEvent, by: UserId, affected: Iterable[UserId]
@@ -79,7 +82,23 @@ class Membership:
         local = self._delivery.locals.get(conversation_id)
         if local is not None and envelope.revision in local.announced:
             return
-        await self._apply(conversation_id, envelope)
+        self._applying[conversation_id] = envelope
+        try:
+            await self._apply(conversation_id, envelope)
+        finally:
+            if self._applying.get(conversation_id) is envelope:
+                del self._applying[conversation_id]
+
+    def enforce(self, conversation: Conversation) -> None:
+        """Let go who is no member any more, at once: something is about to be shown."""
+        local = self._delivery.locals.get(conversation.conversation_id)
+        if local is not None:
+            self._let_go(local, conversation)
+
+    def has_left(self, user_id: UserId, row: MembershipRow) -> bool:
+        """Whether the user is out of it since `row` was read."""
+        known = self._conversations.peek(row.conversation_id)
+        return known is not None and known.revision > row.revision and user_id not in known.members
 
     async def refresh(self, conversation_id: ConversationId) -> None:
         """Read the membership again, without an event.
@@ -103,7 +122,7 @@ class Membership:
         # changes at once the later reading decides.
         conversation = self._conversations.latest(conversation)
         members = set(conversation.members) if conversation is not None else set()
-        self._let_go(local, members, conversation, envelope)
+        self._let_go(local, conversation)
         if conversation is None:
             return
         if envelope is not None and local.announce_once(envelope.revision):
@@ -125,13 +144,10 @@ class Membership:
                     newcomers.append(connection)
         return newcomers
 
-    def _let_go(
-        self,
-        local: LocalConversation,
-        members: set[UserId],
-        conversation: Conversation | None,
-        envelope: envelopes.ConversationEnvelope | None,
-    ) -> None:
+    def _let_go(self, local: LocalConversation, conversation: Conversation | None) -> None:
+        members = frozenset(conversation.members if conversation is not None else ())
+        local.members_version = conversation.members_version if conversation is not None else 0
+        envelope = self._applying.get(local.conversation_id)
         for connection in [c for c in local.connections if c.user_id not in members]:
             self._hub.leave(local, connection, self._clock.monotonic())
             if conversation is not None:
@@ -162,6 +178,7 @@ class Membership:
             indicator_members=self._indicator_members,
             head=local.sequencer.head or 0,
         )
+        view = replace(view, last_seq=local.shown, unread_count=max(0, local.shown - last_read_seq))
         self._hub.flush()
         connection.deliver(
             _frame(

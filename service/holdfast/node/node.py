@@ -126,6 +126,7 @@ class Node:
             on_membership=self.presence.note_membership,
         )
         self.delivery.on_stale_membership = self.membership.refresh
+        self.delivery.on_newer_members = self.membership.enforce
         self.bulletins = Bulletins(
             store,
             clock,
