@@ -1,6 +1,7 @@
 """Waiting for something to become true, with a deadline instead of a sleep."""
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Awaitable, Callable
 
@@ -17,5 +18,11 @@ async def eventually(predicate: Callable[[], object | Awaitable[object]], within
         if outcome:
             return
         if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"not true within {within} s: {inspect.getsource(predicate).strip()}")
+            raise AssertionError(f"not true within {within} s: {_name(predicate)}")
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _name(predicate: Callable[[], object]) -> str:
+    if isinstance(predicate, functools.partial):
+        return repr(predicate)
+    return inspect.getsource(predicate).strip()

@@ -1,0 +1,212 @@
+"""Exactly once, in order, on whichever instance and connection: retries, contention, a restless client, a frozen one."""
+
+import asyncio
+import os
+import random
+import socket
+import time
+from functools import partial
+from typing import Any
+
+from support.chatting import Chatter, Rest, new_conversation
+from support.devices import Device
+from support.eventually import eventually
+from support.instances import Instances, Serving
+from support.store_view import view_of
+from support.trickle import Sent, Trickle, assert_in_order, assert_stored
+
+UNPACED = {"HOLDFAST_LIMITS__SENDS_PER_SECOND": "0", "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0"}
+
+
+async def test_twenty_retries_at_once_are_one_message(instances: Instances) -> None:
+    """By socket and REST, at two instances, at the same time: one document and twenty equal answers; other content is refused."""
+    a, b = await instances.start("one", "two")
+    c = await new_conversation(a, "alice", "bob")
+    async with (
+        Chatter(a, "alice") as phone,
+        Chatter(b, "alice") as laptop,
+        Rest(a, "alice") as rest_a,
+        Rest(b, "alice") as rest_b,
+        Chatter(b, "bob") as bob,
+    ):
+
+        async def post(rest: Any, body: str) -> dict[str, Any]:
+            answer = await rest.post(f"/api/conversations/{c}/messages", json={"client_message_id": "k1", "body": body})
+            return dict(answer.json()) | {"status": answer.status_code}
+
+        answers = await asyncio.gather(
+            *(phone.say(c, "once", "k1") for _ in range(5)),
+            *(laptop.say(c, "once", "k1") for _ in range(5)),
+            *(post(rest_a, "once") for _ in range(5)),
+            *(post(rest_b, "once") for _ in range(5)),
+        )
+        assert {(each["seq"], each["message_id"], each["sent_at"]) for each in answers} == {
+            (1, "000000000001", answers[0]["sent_at"])
+        }
+        assert {each["status"] for each in answers if "status" in each} <= {200, 201}
+        other = await asyncio.gather(
+            phone.say(c, "other", "k1"), laptop.say(c, "other", "k1"), post(rest_a, "x"), post(rest_b, "x")
+        )
+        assert {each["code"] for each in other} == {"idempotency_conflict"}
+        assert {each["outcome"] for each in other} == {"refused"}
+        assert {each["status"] for each in other if "status" in each} == {409}
+        await bob.say(c, "last", "k1")  # another sender's key is another key
+        for chatter in (phone, laptop, bob):
+            await chatter.receive("message", seq=2)
+            assert chatter.seqs(c) == [1, 2]
+    async with view_of(instances) as view:
+        assert [(m["seq"], m["sender"], m["body"]) for m in await view.messages(c)] == [(1, "alice", "once"), (2, "bob", "last")]
+
+
+async def test_of_two_contents_under_one_key_one_wins_everywhere(instances: Instances) -> None:
+    """Sent at the same time at two instances: whichever is first is the message, the others are told that they are not."""
+    a, b = await instances.start("one", "two")
+    c = await new_conversation(a, "alice", "bob")
+    async with Chatter(a, "alice") as phone, Chatter(b, "alice") as laptop:
+        for key in ("k1", "k2", "k3", "k4", "k5"):
+            sends = [(device, body) for device in (phone, laptop) for body in ("left", "right")]
+            answers = await asyncio.gather(*(device.say(c, body, key) for device, body in sends))
+            won = {body for (_, body), answer in zip(sends, answers, strict=True) if answer["type"] == "ack"}
+            lost = {answer["code"] for answer in answers if answer["type"] == "error"}
+            assert (len(won), lost) == (1, {"idempotency_conflict"})
+    async with view_of(instances) as view:
+        assert [m["clientMessageId"] for m in await view.messages(c)] == ["k1", "k2", "k3", "k4", "k5"]
+
+
+async def test_48_senders_at_three_instances(instances: Instances) -> None:
+    """Gapless; the ack's seq is the message's; order follows real time; all 48 see everything once and in order."""
+    serving = await instances.start("one", "two", "three")
+    users = [f"user-{number}" for number in range(48)]
+    c = await new_conversation(serving[0], users[0], *users[1:])
+    chatters = [Chatter(serving[number % 3], user) for number, user in enumerate(users)]
+    await asyncio.gather(*(chatter.connect() for chatter in chatters))
+    sent: list[Sent] = []
+
+    async def talk(chatter: Chatter, words: int = 5) -> None:
+        for number in range(words):
+            key = f"{chatter.user_id}-{number}"
+            each = Sent(c, key, f"body of {key}", time.monotonic())
+            ack = await chatter.say(c, each.body, key)
+            assert ack["type"] == "ack", ack
+            each.acked_at, each.seq = time.monotonic(), ack["seq"]
+            sent.append(each)
+
+    await asyncio.gather(*(talk(chatter) for chatter in chatters))
+    total = len(sent)
+    for chatter in chatters:
+        await chatter.receive("message", within=15, seq=total)
+        assert chatter.seqs(c) == list(range(1, total + 1)), chatter.user_id
+    assert_in_order(sent)
+    async with view_of(instances) as view:
+        stored = await assert_stored(view, c, sent)
+    assert len(stored) == total
+    for chatter in chatters:
+        assert [m["body"] for m in chatter.messages(c)] == [m["body"] for m in stored]
+    await asyncio.gather(*(chatter.close() for chatter in chatters))
+
+
+async def test_200_rounds_of_coming_and_going(instances: Instances) -> None:
+    """Connect, send, leave (politely, abruptly, in the middle of a replay), resume elsewhere: one unbroken stream."""
+    seed = int(os.environ.get("HOLDFAST_TEST_SEED", random.randrange(1 << 32)))
+    print(f"HOLDFAST_TEST_SEED={seed}")
+    serving = await instances.start("one", "two", "three")
+    users = ["ann", "ben", "cyd", "dan", "eva"]
+    conversations = [await new_conversation(serving[0], "teller", *users) for _ in range(2)]
+    devices = [Device(user) for user in users]
+    sent: list[Sent] = []
+
+    async def wander(device: Device, rounds: int) -> None:
+        dice = random.Random(f"{seed}-{device.user_id}")
+        for number in range(rounds):
+            here = dice.choice(serving)
+            if dice.random() < 0.2:
+                chatter = await device.open(here)
+                await eventually(partial(_has_frames, chatter, dice.randrange(1, 7)), within=15)
+            else:
+                chatter = await device.connect(here)
+                if dice.random() < 0.5:
+                    each = Sent(dice.choice(conversations), f"{device.user_id}-{number}", f"{seed} {number}", time.monotonic())
+                    ack = await chatter.say(each.conversation_id, each.body, each.client_message_id)
+                    each.acked_at, each.seq = time.monotonic(), ack["seq"]
+                    sent.append(each)
+                await eventually(partial(_has_frames, chatter, len(chatter.frames) + dice.randrange(4)), within=15)
+            await device.leave(dice)
+
+    async with Trickle(serving, "teller", *conversations, every_seconds=0.05) as trickle:
+        await asyncio.gather(*(wander(device, 40) for device in devices))
+    await _all_complete(instances, devices, conversations, [*sent, *trickle.sent])
+
+
+def _has_frames(chatter: Chatter, count: int) -> bool:
+    return len(chatter.frames) >= count
+
+
+async def _all_complete(instances: Instances, devices: list[Device], conversations: list[str], sent: list[Sent]) -> None:
+    """The store holds what was sent, and every device has seen exactly that."""
+    async with view_of(instances) as view:
+        for device in devices:
+            await device.connect(instances.all[0])
+        for c in conversations:
+            stored = await assert_stored(view, c, sent)
+            assert_in_order([each for each in sent if each.conversation_id == c])
+            for device in devices:
+                await eventually(partial(device.has, c, len(stored)))
+                assert device.bodies(c) == {message["seq"]: message["body"] for message in stored}
+                assert not device.skipped
+        for device in devices:
+            await device.leave()
+
+
+async def _freeze(device: Device, seconds: float) -> None:
+    """The client's process stands still: nothing is taken from its socket, and its kernel keeps little for it."""
+    chatter = _connection(device)
+    assert chatter._socket is not None
+    transport = chatter._socket.transport
+    kernel = transport.get_extra_info("socket")
+    kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    transport.pause_reading()
+    await asyncio.sleep(seconds)  # the fault itself, not a wait for something
+    kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_388_608)
+    if not transport.is_closing():
+        transport.resume_reading()
+
+
+async def _pour(instance: Serving, user_id: str, c: str, count: int, body: str) -> None:
+    """Many messages as fast as they are acknowledged, 50 at a time."""
+    async with Chatter(instance, user_id) as chatter:
+        for start in range(0, count, 50):
+            keys = [f"{user_id}-{len(body)}-{number}" for number in range(start, min(start + 50, count))]
+            answers = await asyncio.gather(*(chatter.say(c, f"{key} {body}", key) for key in keys))
+            assert {answer["type"] for answer in answers} == {"ack"}, [a for a in answers if a["type"] != "ack"][:1]
+
+
+def _connection(device: Device) -> Chatter:
+    assert device.connection is not None
+    return device.connection
+
+
+def _is_over(device: Device, c: str, seq: int) -> bool:
+    """It has everything, or it was let go."""
+    return _connection(device).close_code is not None or device.has(c, seq)
+
+
+async def test_a_client_frozen_under_load_loses_nothing(instances: Instances) -> None:
+    """1.5 s without reading, under little load and under more than a socket holds: it goes on, or resumes by cursor."""
+    a, b = await instances.start("one", "two", **UNPACED)
+    senders = [f"sender-{number}" for number in range(3)]
+    c = await new_conversation(a, "bob", "carol", *senders)
+    bob, carol = Device("bob"), Device("carol")
+    await asyncio.gather(bob.connect(a), carol.connect(b))
+    for total, size in ((150, 100), (600, 15_000)):
+        count = (total - carol.cursors.get(c, 0)) // 3
+        pours = [_pour(at, user, c, count, f"{total}" + "x" * size) for at, user in zip((a, b, a), senders, strict=True)]
+        await asyncio.gather(_freeze(bob, 1.5), *pours)
+        await eventually(partial(carol.has, c, total), within=15)
+        await eventually(partial(_is_over, bob, c, total), within=15)
+    assert _connection(bob).close_code in (4000, 1006), "6 MB fit into the buffers: this test froze nobody"
+    bob.judge()
+    await bob.connect(b)
+    await eventually(partial(bob.has, c, 600), within=15)
+    assert bob.seqs(c) == carol.seqs(c) == list(range(1, 601))
+    assert bob.bodies(c) == carol.bodies(c)
+    await asyncio.gather(bob.leave(), carol.leave())
