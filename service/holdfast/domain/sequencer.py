@@ -45,7 +45,7 @@ class Sequencer(Generic[T]):
                 if self._known_tail <= seq:
                     self._hole_since = None
                 return [item]
-        if seq in self._waiting or len(self._waiting) >= MAX_WAITING:
+        if seq in self._waiting or (len(self._waiting) >= MAX_WAITING and (head is None or seq > head + 1)):
             self.hint(seq, now)
             return []
         self._waiting[seq] = item

@@ -70,6 +70,11 @@ class Batch:
     is_certain: bool = True
     stamps: set[int] = field(default_factory=set)
 
+    def forget_answered(self) -> None:
+        """Sends whose clients were told that they failed are not started, or not again."""
+        for key in [key for key, same in self.sends.items() if all(waiting.on_settled is None for waiting in same)]:
+            del self.sends[key]
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
@@ -129,7 +134,7 @@ class Appender:
                     break
                 tail = settlement.tail
                 self._accept(batch, settlement)
-                _forget_answered(batch)
+                batch.forget_answered()
                 if batch.sends:
                     await asyncio.sleep(self._pause(batch.conversation_id, error, attempt))
         if batch.sends:
@@ -238,9 +243,3 @@ def conflict() -> CommandError:
 
 def _placed(conversation_id: ConversationId, seq: Seq, draft: Draft, sent_at_ms: int) -> Message:
     return Message(conversation_id, seq, draft.sender, draft.client_message_id, draft.body, draft.metadata_json, sent_at_ms)
-
-
-def _forget_answered(batch: Batch) -> None:
-    """Sends whose clients were told `unknown` are settled, not started again."""
-    for key in [key for key, same in batch.sends.items() if all(waiting.on_settled is None for waiting in same)]:
-        del batch.sends[key]

@@ -39,6 +39,9 @@ class _Recent(Generic[K, V]):
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self.has_overflowed_at = -WINDOW_SECONDS
 
+    def get(self, key: K, default: V) -> V:
+        return self._entries[key][1] if key in self._entries else default
+
     def put(self, key: K, value: V, now: float) -> None:
         self._entries[key] = (now, value)
         self._entries.move_to_end(key)
@@ -84,21 +87,22 @@ class Bulletins:
         self._unwell_until = 0.0
 
     def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
-        """A conversation has reached `seq` by our doing."""
-        self._heads.put(conversation_id, seq, self._clock.monotonic())
+        """A conversation has reached `seq` by our doing. A repeated send of something older is told, too, and lowers nothing."""
+        self._heads.put(conversation_id, max(seq, self._heads.get(conversation_id, 0)), self._clock.monotonic())
         self._has_changed = True
 
     def note_members(self, conversation_id: ConversationId, version: int, user_ids: tuple[UserId, ...]) -> None:
         """A conversation's members changed by our doing, and these users' lists with it."""
         now = self._clock.monotonic()
-        self._members.put(conversation_id, version, now)
+        self._members.put(conversation_id, max(version, self._members.get(conversation_id, 0)), now)
         for user_id in user_ids:
             self._users.put(user_id, None, now)
         self._has_changed = True
 
     def note_receipt(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         """A read cursor moved by our doing."""
-        self._receipts.put(f"{conversation_id}|{user_id}", seq, self._clock.monotonic())
+        key = f"{conversation_id}|{user_id}"
+        self._receipts.put(key, max(seq, self._receipts.get(key, 0)), self._clock.monotonic())
         self._has_changed = True
 
     def look_soon(self) -> None:

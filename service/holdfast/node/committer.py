@@ -108,8 +108,10 @@ class Committer:
     async def _commit(self, batch: Batch) -> None:
         try:
             await self._refuse_strangers(batch)
+            batch.forget_answered()
             if batch.sends:
                 await self._mark(batch)
+                batch.forget_answered()  # `refused` was said of what was overdue by now: it must not be stored after that
                 await self._appender.run(batch)
         except StoreError:
             self._appender.refuse_all(batch, unavailable("refused"))

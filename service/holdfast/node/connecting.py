@@ -72,6 +72,7 @@ class Connecting:
     def open(self, connection: Connection) -> None:
         """Take in an accepted connection; the rest happens in the background."""
         self._hub.add(connection)
+        self._presence.expect(connection.user_id)
         task = self._tasks.start(self._open(connection))
         self._opening[connection] = task
 

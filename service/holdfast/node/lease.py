@@ -142,11 +142,18 @@ class Lease:
         self.is_held = True
         self._on_epoch()
         self._bus.record_channels()
+        try:
+            await self._register_everybody()
+        except HoldfastError:
+            self.is_held = False  # half of them are not in: a renewal would hide that for ever
+            raise
+        self.renewed_at = began
+
+    async def _register_everybody(self) -> None:
         connections = list(self._hub.connections.values())
         for start in range(0, len(connections), _CHUNK):
             await self._registry.register([self._record(c) for c in connections[start : start + _CHUNK] if not c.is_ended])
         await self._registry.set_registered()
-        self.renewed_at = began
 
     def _record(self, connection: Connection) -> ConnectionRecord:
         return ConnectionRecord(

@@ -76,6 +76,10 @@ class Presence:
         self._versions: OrderedDict[UserId, int] = OrderedDict()
         self._is_writing = False
 
+    def expect(self, user_id: UserId) -> None:
+        """A connection of the user is being opened: a grace period that ends meanwhile does not count."""
+        self._due.pop(user_id, None)
+
     async def arrived(self, user_id: UserId) -> None:
         """A connection of the user was accepted; returns once the store knows."""
         self._due.pop(user_id, None)
@@ -155,7 +159,7 @@ class Presence:
         waiter: "asyncio.Future[None] | None" = None,
     ) -> None:
         earlier = self._wanted.get(user_id)
-        waiters = earlier.waiters if earlier is not None else []
+        waiters = list(earlier.waiters) if earlier is not None else []  # those who wait for a write under way have their own list
         if waiter is not None:
             waiters.append(waiter)
         self._wanted[user_id] = _Wanted(is_present, entry, seen_at_ms, waiters)

@@ -59,8 +59,9 @@ class Sweep:
     async def _sweep(self, entries: list[str]) -> None:
         now = self._clock.monotonic()
         for entry in entries:
-            if len(self._first_seen) < _MAX_SEEN:
-                self._first_seen.setdefault(entry, now)
+            self._first_seen.setdefault(entry, now)
+        while len(self._first_seen) > _MAX_SEEN:
+            self._first_seen.pop(next(iter(self._first_seen)))  # the oldest: most marks are removed by their owners
         for conversation_id in {entry.partition("|")[0] for entry in entries}:
             if is_id(conversation_id):
                 await self._publish_tail(ConversationId(conversation_id))
