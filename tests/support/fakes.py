@@ -1,0 +1,351 @@
+"""Fakes of the ports, for units: they keep in memory what the real ones keep outside, and fail when they are told to."""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.conversations import Conversation, Membership
+from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.domain.messages import Draft, Message, Settlement, StoredSend, content_digest, send_key
+from holdfast.domain.presence import Presence, PresenceChange
+from holdfast.domain.registry import ConnectionRecord, InstanceLease
+from holdfast.errors import StoreConflict
+from holdfast.node.connection import Connection
+from holdfast.ports import Clock
+
+
+def draft(sender: str = "alice", key: str = "k1", body: str = "hello") -> Draft:
+    """A send."""
+    user = UserId(sender)
+    return Draft(user, key, body, None, send_key(user, key), content_digest(body, None))
+
+
+def conversation(conversation_id: str, *members: str, version: int = 1, revision: int = 1, last_seq: int = 0) -> Conversation:
+    """A conversation as stored."""
+    users = tuple(UserId(member) for member in members)
+    return Conversation(ConversationId(conversation_id), users, version, revision, None, None, users[0], 0, "", last_seq, None, 0)
+
+
+class FakeTransport:
+    """A socket that takes everything."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    async def writable(self) -> None:
+        await asyncio.sleep(0)
+
+    def close(self, code: int, reason: str = "") -> None:
+        self.closed = (code, reason)
+
+
+def connection(user_id: str, name: str = "") -> Connection:
+    """An accepted socket, live: what it is given is in `transport.written`."""
+    made = Connection(
+        ConnectionId(name or f"{user_id}-1"),
+        UserId(user_id),
+        FakeTransport(),
+        is_admin=False,
+        issued_at=0,
+        expires_at=1 << 40,
+        connected_at_ms=0,
+    )
+    made.go_live()
+    return made
+
+
+class _Faulty:
+    """Calls can be held back, and fail before or after they took effect."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, int] = defaultdict(int)
+        self._before: dict[str, deque[Exception]] = defaultdict(deque)
+        self._after: dict[str, deque[Exception]] = defaultdict(deque)
+        self._gates: dict[str, asyncio.Event] = {}
+
+    def fail(self, call: str, *errors: Exception, after: bool = False) -> None:
+        """The next calls fail, one error each; `after`: what they do is done, only the answer is lost."""
+        (self._after if after else self._before)[call].extend(errors)
+
+    def hold(self, call: str) -> asyncio.Event:
+        """Calls wait before they do anything, until the event is set."""
+        self._gates[call] = asyncio.Event()
+        return self._gates[call]
+
+    async def _enter(self, call: str) -> None:
+        self.calls[call] += 1
+        await asyncio.sleep(0)
+        if call in self._gates:
+            await self._gates[call].wait()
+        if self._before[call]:
+            raise self._before[call].popleft()
+
+    async def _leave(self, call: str) -> None:
+        if self._after[call]:
+            raise self._after[call].popleft()
+        await asyncio.sleep(0)
+
+
+class FakeStore(_Faulty):
+    """The part of `MessageStore` that units use."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: dict[str, list[Message]] = defaultdict(list)
+        self.sends: dict[tuple[str, str], StoredSend] = {}
+        self.conversations: dict[str, Conversation] = {}
+        self.bulletins: dict[str, Bulletin] = {}
+        self.cursors: dict[tuple[str, str], Seq] = {}
+        self.cursor_writes = 0
+        self.on: dict[str, set[str]] = defaultdict(set)
+        self.versions: dict[str, int] = defaultdict(int)
+        self.judge_draft: Callable[[Draft], None] = lambda _: None
+
+    def put(self, conversation_id: str, *bodies: str, sender: str = "bob") -> None:
+        """Messages of somebody else."""
+        for body in bodies:
+            one = draft(sender, f"key-{body}", body)
+            self._insert(ConversationId(conversation_id), len(self.messages[conversation_id]) + 1, one, 5)
+
+    def bodies(self, conversation_id: str) -> list[str]:
+        """What is stored, in order."""
+        return [message.body for message in self.messages[conversation_id]]
+
+    async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+        await self._enter("append")
+        for each in drafts:
+            self.judge_draft(each)
+        if first_seq != len(self.messages[conversation_id]) + 1 or any((conversation_id, d.key) in self.sends for d in drafts):
+            raise StoreConflict("exists")
+        for seq, each in enumerate(drafts, first_seq):
+            self._insert(conversation_id, seq, each, sent_at_ms)
+        await self._leave("append")
+
+    def _insert(self, conversation_id: ConversationId, seq: Seq, each: Draft, sent_at_ms: int) -> None:
+        message = Message(conversation_id, seq, each.sender, each.client_message_id, each.body, each.metadata_json, sent_at_ms)
+        self.messages[conversation_id].append(message)
+        self.sends[conversation_id, each.key] = StoredSend(message, each.digest)
+
+    async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
+        await self._enter("settle")
+        found = {key: self.sends[conversation_id, key] for key in keys if (conversation_id, key) in self.sends}
+        return Settlement(len(self.messages[conversation_id]), found)
+
+    async def heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        await self._enter("heads")
+        return {conversation_id: len(self.messages[conversation_id]) for conversation_id in known}
+
+    async def read_messages(
+        self, conversation_id: ConversationId, *, after_seq: Seq | None = None, before_seq: Seq | None = None, limit: int
+    ) -> list[Message]:
+        await self._enter("read_messages")
+        found = [m for m in self.messages[conversation_id] if m.seq > (after_seq or 0)]
+        page = found[:limit] if after_seq is not None else found[-limit:]
+        await self._leave("read_messages")
+        return page
+
+    async def read_conversation(self, conversation_id: ConversationId) -> Conversation | None:
+        await self._enter("read_conversation")
+        found = self.conversations.get(conversation_id)
+        await self._leave("read_conversation")
+        return found
+
+    async def memberships_of(self, user_id: UserId) -> list[Membership]:
+        await self._enter("memberships_of")
+        return [
+            Membership(c.conversation_id, c.members_version, c.revision, c.last_seq, 0, len(c.members))
+            for c in self.conversations.values()
+            if user_id in c.members
+        ]
+
+    async def advance_cursors(
+        self, conversation_id: ConversationId, cursors: Mapping[UserId, Seq], read_by: Mapping[Seq, Sequence[UserId]]
+    ) -> dict[UserId, Seq]:
+        await self._enter("advance_cursors")
+        self.cursor_writes += 1
+        for user_id, seq in cursors.items():
+            self.cursors[conversation_id, user_id] = max(seq, self.cursors.get((conversation_id, user_id), 0))
+        await self._leave("advance_cursors")
+        return {user_id: self.cursors[conversation_id, user_id] for user_id in cursors}
+
+    async def read_cursors(self, conversation_id: ConversationId) -> dict[UserId, Seq]:
+        await self._enter("read_cursors")
+        return {UserId(user): seq for (c, user), seq in self.cursors.items() if c == conversation_id}
+
+    async def cursors_of(self, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
+        await self._enter("cursors_of")
+        return {c: self.cursors[c, user_id] for c in conversation_ids if (c, user_id) in self.cursors}
+
+    async def add_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+        await self._enter("add_presence")
+        came = [user_id for user_id in user_ids if not self.on[user_id]]
+        for user_id in user_ids:
+            self.on[user_id].add(entry)
+        return [self._change(user_id, online=True) for user_id in came]
+
+    async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+        await self._enter("remove_presence")
+        went = [user_id for user_id in user_ids if self.on[user_id] == {entry}]
+        for user_id in user_ids:
+            self.on[user_id].discard(entry)
+        return [self._change(user_id, online=False) for user_id in went]
+
+    def _change(self, user_id: UserId, *, online: bool) -> PresenceChange:
+        self.versions[user_id] += 1
+        return PresenceChange(user_id, online, self.versions[user_id], 5)
+
+    async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+        return {user: Presence(user, bool(self.on[user]), tuple(sorted(self.on[user])), 5) for user in user_ids}
+
+    async def users_on(self, entry: str, limit: int) -> list[UserId]:
+        await self._enter("users_on")
+        return [UserId(user) for user, on in self.on.items() if entry in on][:limit]
+
+    async def write_bulletin(self, bulletin: Bulletin) -> None:
+        await self._enter("write_bulletin")
+        self.bulletins[bulletin.instance_id] = bulletin
+
+    async def read_bulletins(self) -> list[Bulletin]:
+        await self._enter("read_bulletins")
+        return list(self.bulletins.values())
+
+    async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
+        if (found := self.bulletins.get(instance_id)) is not None and found.epoch == epoch:
+            del self.bulletins[instance_id]
+
+
+class FakeBus:
+    """A bus that remembers; `is_live` is the test's to set."""
+
+    def __init__(self) -> None:
+        self.is_live = True
+        self.wanted: set[str] = set()
+        self.published: list[tuple[str, bytes]] = []
+        self.commits: list[tuple[Seq, list[bytes], bytes, str | None]] = []
+        self.marks: list[str] = []
+        self.cleared: list[str] = []
+        self.kept: list[tuple[Seq, bytes]] = []
+        self.recorded = 0
+
+    @property
+    def channels(self) -> frozenset[str]:
+        return frozenset(self.wanted) if self.is_live else frozenset()
+
+    async def start(self, *_: Any) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def subscribe(self, channels: Iterable[str]) -> bool:
+        self.wanted.update(channels)
+        await asyncio.sleep(0)
+        return self.is_live
+
+    def unsubscribe(self, channels: Iterable[str]) -> None:
+        self.wanted.difference_update(channels)
+
+    def record_channels(self) -> None:
+        self.recorded += 1
+
+    def publish(self, channel: str, envelope: bytes) -> None:
+        self.published.append((channel, envelope))
+
+    async def mark_dirty(self, entry: str) -> bool:
+        self.marks.append(entry)
+        await asyncio.sleep(0)
+        return self.is_live
+
+    def publish_commit(
+        self, conversation_id: str, first_seq: Seq, messages: Sequence[bytes], envelope: bytes, dirty_entry: str | None
+    ) -> None:
+        self.commits.append((first_seq, list(messages), envelope, dirty_entry))
+
+    def clear_dirty(self, entry: str) -> None:
+        self.cleared.append(entry)
+
+    async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
+        await asyncio.sleep(0)
+        return [entry for entry in self.marks if entry not in self.cleared][:limit]
+
+    async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
+        await asyncio.sleep(0)
+        return [(seq, text) for seq, text in self.kept if seq > after_seq]
+
+
+class FakeRegistry(_Faulty):
+    """A registry of one Redis; `leases` are the test's to set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch = 0
+        self.registered: dict[str, ConnectionRecord] = {}
+        self.is_complete = False
+        self.leases: dict[InstanceId, InstanceLease] = {}
+        self.reaped: list[InstanceId] = []
+
+    def lease(self, name: str, epoch: str | None, state: str = "healthy") -> None:
+        """What Redis says of an instance."""
+        self.leases[InstanceId(name)] = InstanceLease(InstanceId(name), None if epoch is None else Epoch(epoch), True, state, 0)
+
+    async def acquire(self, state: str) -> Epoch:
+        await self._enter("acquire")
+        self.epoch += 1
+        self.registered.clear()
+        self.is_complete = False
+        return Epoch(f"{self.epoch:04d}")
+
+    async def renew(self, state: str, connections: int) -> None:
+        await self._enter("renew")
+
+    async def release(self) -> None:
+        await self._enter("release")
+
+    async def register(self, records: Sequence[ConnectionRecord]) -> dict[UserId, int]:
+        await self._enter("register")
+        self.registered.update({record.connection_id: record for record in records})
+        users = [record.user_id for record in self.registered.values()]
+        return {record.user_id: users.count(record.user_id) for record in records}
+
+    async def unregister(self, user_id: UserId, connection_id: ConnectionId) -> None:
+        await self._enter("unregister")
+        self.registered.pop(connection_id, None)
+
+    async def set_registered(self) -> None:
+        await self._enter("set_registered")
+        self.is_complete = True
+
+    async def refresh(self, user_ids: Sequence[UserId]) -> None:
+        await self._enter("refresh")
+
+    async def connections_of(self, user_id: UserId) -> list[ConnectionRecord]:
+        return [record for record in self.registered.values() if record.user_id == user_id]
+
+    async def instances(self) -> list[InstanceLease]:
+        await self._enter("instances")
+        return list(self.leases.values())
+
+    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:
+        self.reaped.append(instance_id)
+        return None, []
+
+
+class ManualClock(Clock):
+    """Time that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def now_ms(self) -> int:
+        return int(self.now * 1000)

@@ -1,0 +1,48 @@
+"""How often something may happen: the average, the burst, and who keeps knocking."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.domain.buckets import TokenBucket
+
+
+@given(st.lists(st.floats(0, 2), max_size=80), st.floats(0.5, 20), st.integers(1, 10))
+def test_never_more_than_the_burst_and_the_rate(gaps: list[float], rate: float, burst: int) -> None:
+    """Over any span: what passed is at most the burst and what the rate gave meanwhile."""
+    now = 0.0
+    bucket = TokenBucket(rate, burst, now)
+    passed = 0
+    for gap in gaps:
+        now += gap
+        passed += bucket.take(now) == 0
+        assert passed <= burst + rate * now + 1e-6
+
+
+def test_the_burst_at_once_and_then_the_rate() -> None:
+    """Who is refused is told when to come back, and is served then."""
+    bucket = TokenBucket(2, 3, 0.0)
+    assert [bucket.take(0.0) for _ in range(3)] == [0, 0, 0]
+    debt = bucket.take(0.0)
+    assert debt == 0.5
+    assert bucket.is_in_debt
+    assert bucket.take(2 * debt) == 0
+    assert not bucket.is_in_debt
+
+
+def test_who_keeps_knocking_stays_refused_but_not_for_ever() -> None:
+    """The debt has a floor of two bursts, so a flood that ended is forgiven in bounded time."""
+    bucket = TokenBucket(1, 5, 0.0)
+    for _ in range(1_000):
+        bucket.take(0.0)
+    assert bucket.is_deep_in_debt
+    assert bucket.take(5.0) > 0
+    assert not TokenBucket(1, 5, 0.0).is_deep_in_debt
+    assert bucket.take(20.0) == 0
+
+
+def test_a_rate_of_zero_limits_nothing() -> None:
+    """Benches and drills switch it off."""
+    bucket = TokenBucket(0, 1, 0.0)
+    assert not any(bucket.take(0.0) for _ in range(100))
+    assert not bucket.is_in_debt
+    assert not bucket.is_deep_in_debt
