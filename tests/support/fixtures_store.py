@@ -1,11 +1,39 @@
-"""Fixtures around real stores."""
+"""Fixtures around real stores: `new_store` makes stores of either kind over the same data."""
 
 import asyncio
-from collections.abc import Iterator
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from holdfast.adapters.firestore.store import FirestoreStore
+from holdfast.adapters.sqlite.store import SqliteStore
+from holdfast.ports import MessageStore
 from support.emulator import Emulator, require_emulator
+
+TIMEOUT_SECONDS = 10.0  # a busy machine is no failure; tests of deadlines pass their own
+
+
+@dataclass
+class StoreWatch:
+    """A `DependencyWatch` that remembers."""
+
+    successes: int = 0
+    failures: list[tuple[str, bool]] = field(default_factory=list)
+
+    def succeeded(self, latency_seconds: float) -> None:
+        """See the port."""
+        assert latency_seconds >= 0
+        self.successes += 1
+
+    def failed(self, reason: str, *, is_timeout: bool) -> None:
+        """See the port."""
+        self.failures.append((reason, is_timeout))
+
+
+NewStore = Callable[..., Awaitable[MessageStore]]
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +43,50 @@ def firestore_emulator() -> Iterator[Emulator]:
     asyncio.run(emulator.start())
     yield emulator
     emulator.close()
+
+
+@pytest.fixture
+async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
+    """Makes open stores, as many instances on one machine have them; closes them."""
+    stores: list[MessageStore] = []
+
+    async def make(*, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None) -> MessageStore:
+        stores.append(store := SqliteStore(tmp_path / "holdfast.db", timeout_seconds, watch or StoreWatch()))
+        await store.open()
+        return store
+
+    yield make
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture
+async def new_firestore(firestore_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NewStore]:
+    """Makes open stores of one project; closes them. `address`: of a proxy, where the way matters."""
+    project = f"test-{secrets.token_hex(4)}"
+    stores: list[MessageStore] = []
+
+    async def make(
+        *, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None, address: str | None = None
+    ) -> MessageStore:
+        monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", address or firestore_emulator.address)
+        stores.append(store := FirestoreStore(project, "(default)", timeout_seconds, watch or StoreWatch()))
+        await store.open()
+        return store
+
+    yield make
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture(params=["sqlite", "firestore"])
+def new_store(request: pytest.FixtureRequest) -> NewStore:
+    """Makes open stores over the same data, of either kind."""
+    make: NewStore = request.getfixturevalue(f"new_{request.param}")
+    return make
+
+
+@pytest.fixture
+async def store(new_store: NewStore) -> MessageStore:
+    """One store, of either kind."""
+    return await new_store()

@@ -71,16 +71,18 @@ class Calls:
             raise StoreUnavailable("the store is not open")
         return self._client
 
-    def open(self) -> None:
-        """Make the client; idempotent."""
+    async def open(self) -> None:
+        """Make the client; idempotent. In a thread, because looking for credentials may ask the network."""
         if self._client is None:
-            self._client = connect(self._project, self._database)
+            self._client = await asyncio.to_thread(connect, self._project, self._database)
 
-    def close(self) -> None:
-        """Let the client go."""
+    async def close(self) -> None:
+        """Let the client go; calls under way end with `StoreUnavailable`."""
         client, self._client = self._client, None
-        if client is not None:
-            client.close()  # type: ignore[no-untyped-call]  # untyped library
+        # The asynchronous client's own `close` leaves the channel open; there is one once a call was made.
+        api_client = client._firestore_api_internal if client is not None else None  # noqa: SLF001 - no public way
+        if api_client is not None:
+            await api_client.transport.close()
 
     async def run(self, work: Awaitable[T]) -> T:
         """Await one operation within the deadline, report it, and translate what it raises.
@@ -92,6 +94,11 @@ class Calls:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 result = await work
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise StoreUnavailable("the store was closed") from error  # a closed channel cancels its calls, not our task
         except Exception as error:
             translation = translated(error)
             if isinstance(translation, StoreConflict | StoreRejected):
@@ -108,14 +115,27 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, StoreError):
         return error
     text = str(error)[:200] or type(error).__name__
-    if isinstance(error, api.AlreadyExists | api.FailedPrecondition | api.NotFound):
+    if isinstance(error, api.AlreadyExists | api.FailedPrecondition | api.Aborted) or is_missing_document(error):
         return StoreConflict(text)
     if isinstance(error, api.InvalidArgument | api.OutOfRange):
         return StoreRejected(text)
-    if isinstance(error, api.Unauthenticated | api.PermissionDenied | api.Unauthorized | api.Forbidden | GoogleAuthError):
+    if isinstance(error, api.NotFound | api.Unauthorized | api.Forbidden | GoogleAuthError):  # not found: project or database
         return StoreDenied(text)
     if isinstance(error, api.DeadlineExceeded | TimeoutError):
         return StoreTimeout(text)
-    if isinstance(error, api.GoogleAPICallError | api.RetryError | grpc.RpcError | OSError | asyncio.InvalidStateError):
+    if isinstance(error, api.GoogleAPICallError | api.RetryError | grpc.RpcError | grpc.aio.UsageError | OSError):
         return StoreUnavailable(text)
     return error
+
+
+def is_missing_document(error: Exception) -> bool:
+    """A write found no document where it needs one. A project or database that is not there has the same status code."""
+    # The words are Firestore's and, the second, its emulator's.
+    return isinstance(error, api.NotFound) and any(
+        words in str(error) for words in ("No document to update", "no entity to update")
+    )
+
+
+def is_definite(error: Exception) -> bool:
+    """Trying the same again gives the same answer: wrong credentials, wrong addresses, refused content."""
+    return isinstance(translated(error), StoreDenied | StoreRejected)

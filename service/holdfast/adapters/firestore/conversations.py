@@ -6,14 +6,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from google.api_core.exceptions import AlreadyExists, FailedPrecondition, GoogleAPICallError
+from google.api_core.exceptions import Aborted, AlreadyExists, FailedPrecondition, GoogleAPICallError
 from google.cloud.firestore_v1 import SERVER_TIMESTAMP
 from google.cloud.firestore_v1.async_query import AsyncQuery
 from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.firestore_v1.field_path import FieldPath
 
 from holdfast.adapters.firestore import documents
-from holdfast.adapters.firestore.client import Calls
+from holdfast.adapters.firestore.client import Calls, is_definite
 from holdfast.adapters.firestore.documents import Fields
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, UserId
@@ -32,7 +32,9 @@ async def create(calls: Calls, new: NewConversation) -> tuple[Conversation, bool
         await reference.create(documents.conversation_fields(new), **calls.unretried)
     except AlreadyExists:
         is_new = False
-    except GoogleAPICallError:
+    except GoogleAPICallError as error:
+        if is_definite(error):
+            raise
         stored = await read(calls, new.conversation_id)
         if stored is None or (stored.digest, stored.created_at_ms) != (new.digest, new.created_at_ms):
             raise
@@ -61,7 +63,7 @@ async def update(
         return {"title": title, "metadataJson": metadata_json, "revision": fields["revision"] + 1}
 
     changed = await _change(calls, conversation_id, change)
-    return None if changed is None else changed[0]
+    return None if changed is None else documents.conversation(conversation_id, changed[0])
 
 
 async def change_member(
@@ -87,7 +89,10 @@ async def change_member(
         }
 
     changed = await _change(calls, conversation_id, change)
-    return refusal or changed
+    if changed is None or refusal is not None:
+        return refusal
+    fields, was_written = changed
+    return documents.conversation(conversation_id, fields), was_written
 
 
 async def memberships_of(calls: Calls, user_id: UserId) -> list[Membership]:
@@ -123,7 +128,7 @@ async def page(calls: Calls, user_id: UserId, limit: int, after: PageKey | None)
 
 
 async def note_activity(calls: Calls, conversation_id: ConversationId, last: LastMessage) -> None:
-    """See `ports.MessageStore.note_activity`."""
+    """See `ports.MessageStore.note_activity`. A plain `Maximum` would keep `lastSeq` right but not the preview beside it."""
 
     def change(fields: Fields) -> Fields | None:
         if fields["lastSeq"] >= last.seq:
@@ -135,34 +140,39 @@ async def note_activity(calls: Calls, conversation_id: ConversationId, last: Las
 
 async def _change(
     calls: Calls, conversation_id: ConversationId, change: Callable[[Fields], Fields | None]
-) -> tuple[Conversation, bool] | None:
-    """Read, decide, write if nobody else did; (what is stored, whether this wrote), None without the conversation.
+) -> tuple[Fields, bool] | None:
+    """Read, decide, write if nobody else did; (the fields after, whether this wrote), None without the conversation.
 
     An uncertain write is settled by the next reading: a change that is in finds nothing left to do.
     """
     client = calls.client
     reference = documents.conversation_ref(client, conversation_id)
-    was_sent = False
+    is_uncertain = False
     for attempt in range(_TRIES):
-        snapshot = await reference.get(**calls.unretried)
-        fields = snapshot.to_dict()
-        if not fields:
-            return None
-        changes = change(fields)
-        if changes is None:
-            return documents.conversation(conversation_id, fields), was_sent
+        if attempt:
+            await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))
+        try:
+            snapshot = await reference.get(**calls.unretried)
+            if not (fields := snapshot.to_dict()):
+                return None
+            if (changes := change(fields)) is None:
+                return fields, is_uncertain
+        except GoogleAPICallError as error:
+            if is_uncertain and not is_definite(error):
+                continue
+            raise
         try:
             option = client.write_option(last_update_time=snapshot.update_time)
             await reference.update(changes, option=option, **calls.unretried)
-        except FailedPrecondition:
-            await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))
+        except (FailedPrecondition, Aborted):
             continue
-        except GoogleAPICallError:
-            was_sent = True
-            await asyncio.sleep(0.05)
-            continue
-        was_sent = True
-    raise StoreUnavailable("too many others write the same conversation")
+        except GoogleAPICallError as error:
+            if is_definite(error):
+                raise
+            is_uncertain = True
+        else:
+            return {**fields, **changes}, True
+    raise StoreUnavailable("the conversation could not be written: others were first, or Firestore did not answer")
 
 
 def _place(conversation: Conversation) -> tuple[int, str]:

@@ -7,10 +7,11 @@ from typing import Final
 from google.api_core.exceptions import NotFound
 from google.cloud.firestore_v1 import ArrayUnion, Maximum
 from google.cloud.firestore_v1.async_query import AsyncQuery
+from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.firestore_v1.field_path import FieldPath
 
 from holdfast.adapters.firestore import documents
-from holdfast.adapters.firestore.client import Calls
+from holdfast.adapters.firestore.client import Calls, is_missing_document
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
@@ -73,10 +74,11 @@ async def page(
         tail = await tails.find_one(conversation_id)
         end = tail if before_seq is None else min(before_seq - 1, tail)
         after_seq, before_seq = max(0, end - limit), end + 1
-    query: AsyncQuery = client.collection("conversations", conversation_id, "messages").order_by(FieldPath.document_id())
-    query = query.where(FieldPath.document_id(), ">", documents.message_ref(client, conversation_id, after_seq))
+    name = FieldPath.document_id()
+    query: AsyncQuery = client.collection("conversations", conversation_id, "messages").order_by(name)
+    query = query.where(filter=FieldFilter(name, ">", documents.message_ref(client, conversation_id, after_seq)))
     if before_seq is not None:
-        query = query.where(FieldPath.document_id(), "<", documents.message_ref(client, conversation_id, before_seq))
+        query = query.where(filter=FieldFilter(name, "<", documents.message_ref(client, conversation_id, before_seq)))
     snapshots = await query.limit(limit).get(**calls.unretried)
     return [documents.message(conversation_id, snapshot.to_dict() or {}) for snapshot in snapshots]
 
@@ -90,7 +92,9 @@ async def advance_cursors(
     """See `ports.MessageStore.advance_cursors`. A message that does not exist is not made: its readers are left out."""
     try:
         return await _advance(calls, conversation_id, cursors, read_by)
-    except NotFound:
+    except NotFound as error:
+        if not is_missing_document(error):
+            raise
         existing = await get_many(calls, [documents.message_ref(calls.client, conversation_id, seq) for seq in read_by], ["seq"])
         seqs = {(snapshot.to_dict() or {})["seq"] for snapshot in existing.values()}
         return await _advance(calls, conversation_id, cursors, {seq: who for seq, who in read_by.items() if seq in seqs})

@@ -1,4 +1,4 @@
-"""Presence, bulletins and revocations in Firestore.
+"""Presence in Firestore.
 
 A user's `on` is read and written on condition that nobody wrote meanwhile: the whole group in one commit first, one by one
 where that failed. `version` is the store's own time of the write, in microseconds: it rises with every change, whoever makes it.
@@ -6,39 +6,40 @@ where that failed. `version` is the store's own time of the write, in microsecon
 
 import asyncio
 import random
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from google.api_core.exceptions import AlreadyExists, FailedPrecondition, GoogleAPICallError, NotFound
-from google.cloud.firestore_v1 import Maximum
+from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.firestore_v1.async_document import AsyncDocumentReference
 from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from holdfast.adapters.firestore import documents
-from holdfast.adapters.firestore.client import Calls
+from holdfast.adapters.firestore.client import Calls, is_definite, translated
 from holdfast.adapters.firestore.reads import get_many
-from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import Epoch, InstanceId, UserId
+from holdfast.domain.ids import UserId
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import StoreUnavailable
 
 _TRIES: Final = 8
+_AT_ONCE: Final = 16  # users written one by one
+_MAX_UNFINISHED: Final = 10_000  # far more than one deadline's worth of presence writes
 _NOBODY: Final[dict[str, Any]] = {"online": False, "on": [], "lastSeen": None}
 
 
 class _Turn:
-    """One user's way from what was first read to what is wanted."""
+    """One user's way from what was first read to what is wanted; `earlier` is one that a failed call left behind."""
 
-    def __init__(self, user_id: UserId, entry: str, seen_at_ms: int, *, is_present: bool) -> None:
+    def __init__(self, user_id: UserId, entry: str, seen_at_ms: int, *, is_present: bool, earlier: "_Turn | None") -> None:
         self.user_id = user_id
         self.entry = entry
         self.is_present = is_present
         self.seen_at_ms = seen_at_ms
-        self.was_sent = False
         self.is_done = False
-        self.change: PresenceChange | None = None
-        self._turned_from: bool | None = None
+        self.is_uncertain = earlier is not None and not earlier.is_done
+        self.change: PresenceChange | None = earlier.change if earlier is not None else None
+        self._turned_from: bool | None = earlier._turned_from if earlier is not None else None  # noqa: SLF001 - of its own kind
 
     def wanted(self, stored: dict[str, Any]) -> dict[str, Any] | None:
         """The fields to write, None when there is nothing to do."""
@@ -61,24 +62,45 @@ class _Turn:
     def found(self, stored: dict[str, Any], version: int) -> None:
         """Nothing is left to do: it was so, or an uncertain write of ours made it so."""
         self.is_done = True
-        if self.was_sent and self._turned_from is not None and self._turned_from != stored["online"]:
+        if self.is_uncertain and self._turned_from is not None and self._turned_from != stored["online"]:
             self.change = PresenceChange(self.user_id, stored["online"], version, documents.ms(stored["lastSeen"]))
 
 
+class Unfinished:
+    """Turns of calls that failed after something was sent: the next call for that user takes them up, so that no change of
+    `online` stays untold because a reply was lost.
+    """
+
+    def __init__(self) -> None:
+        self._turns: OrderedDict[tuple[str, UserId], _Turn] = OrderedDict()
+
+    def take(self, entry: str, user_id: UserId, *, is_present: bool) -> _Turn | None:
+        """What was left behind on the way to the same end; on the way to the other it is of no use any more."""
+        turn = self._turns.pop((entry, user_id), None)
+        return turn if turn is not None and turn.is_present == is_present else None
+
+    def leave(self, turns: Sequence[_Turn]) -> None:
+        """Keep those that somebody has to hear of, or may have to."""
+        for turn in turns:
+            if turn.change is not None or (turn.is_uncertain and not turn.is_done):
+                self._turns[turn.entry, turn.user_id] = turn
+        while len(self._turns) > _MAX_UNFINISHED:
+            self._turns.popitem(last=False)
+
+
 async def change(
-    calls: Calls, entry: str, user_ids: Sequence[UserId], seen_at_ms: int, *, is_present: bool
+    calls: Calls, unfinished: Unfinished, entry: str, user_ids: Sequence[UserId], seen_at_ms: int, *, is_present: bool
 ) -> list[PresenceChange]:
     """See `ports.MessageStore.add_presence` and `remove_presence`."""
-    turns = [_Turn(user_id, entry, seen_at_ms, is_present=is_present) for user_id in user_ids]
-    for attempt in range(_TRIES):
-        left = [turn for turn in turns if not turn.is_done]
-        if not left:
-            break
-        if attempt:
-            await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))
-        await _attempt(calls, left, one_by_one=attempt > 0)
-    if any(not turn.is_done for turn in turns):
-        raise StoreUnavailable("too many others write the same users")
+    turns = []
+    for user_id in user_ids:
+        earlier = unfinished.take(entry, user_id, is_present=is_present)
+        turns.append(_Turn(user_id, entry, seen_at_ms, is_present=is_present, earlier=earlier))
+    try:
+        await _finish(calls, turns)
+    except BaseException:  # the deadline's cancellation too
+        unfinished.leave(turns)
+        raise
     return [turn.change for turn in turns if turn.change is not None]
 
 
@@ -95,40 +117,20 @@ async def users_on(calls: Calls, entry: str, limit: int) -> list[UserId]:
     return [UserId(snapshot.id) for snapshot in await query.select(["online"]).limit(limit).get(**calls.unretried)]
 
 
-async def write_bulletin(calls: Calls, bulletin: Bulletin) -> None:
-    """See `ports.MessageStore.write_bulletin`."""
-    reference = calls.client.document("instances", bulletin.instance_id)
-    await reference.set(documents.bulletin_fields(bulletin), **calls.unretried)
-
-
-async def read_bulletins(calls: Calls) -> list[Bulletin]:
-    """See `ports.MessageStore.read_bulletins`."""
-    snapshots = await calls.client.collection("instances").get(**calls.unretried)
-    return [documents.bulletin(snapshot.id, snapshot.to_dict() or {}) for snapshot in snapshots]
-
-
-async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -> None:
-    """See `ports.MessageStore.remove_bulletin`."""
-    client = calls.client
-    reference = client.document("instances", instance_id)
-    snapshot = await reference.get(**calls.unretried)
-    if snapshot.exists and (snapshot.to_dict() or {})["epoch"] == epoch:
+async def _finish(calls: Calls, turns: list[_Turn]) -> None:
+    for attempt in range(_TRIES):
+        left = [turn for turn in turns if not turn.is_done]
+        if not left:
+            return
+        if attempt:
+            await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))
         try:
-            await reference.delete(option=client.write_option(last_update_time=snapshot.update_time), **calls.unretried)
-        except (FailedPrecondition, NotFound):
-            return  # somebody lives under that name again, or removed it already
-
-
-async def revoke(calls: Calls, user_id: UserId, not_before: int) -> None:
-    """See `ports.MessageStore.revoke`."""
-    reference = calls.client.document("revocations", user_id)
-    await reference.set({"notBefore": Maximum(not_before)}, merge=True, **calls.unretried)
-
-
-async def read_revocations(calls: Calls, since: int) -> dict[UserId, int]:
-    """See `ports.MessageStore.read_revocations`."""
-    query = calls.client.collection("revocations").where(filter=FieldFilter("notBefore", ">=", since))
-    return {UserId(each.id): (each.to_dict() or {})["notBefore"] for each in await query.get(**calls.unretried)}
+            await _attempt(calls, left, one_by_one=attempt > 0)
+        except GoogleAPICallError as error:
+            if is_definite(error) or not any(turn.is_uncertain for turn in left):
+                raise
+    if any(not turn.is_done for turn in turns):
+        raise StoreUnavailable("presence could not be written: others were first, or Firestore did not answer")
 
 
 async def _attempt(calls: Calls, turns: list[_Turn], *, one_by_one: bool) -> None:
@@ -143,11 +145,14 @@ async def _attempt(calls: Calls, turns: list[_Turn], *, one_by_one: bool) -> Non
             turn.found(stored, _micros(snapshot.update_time) if snapshot is not None else 0)
         else:
             pending.append((turn, fields, snapshot))
-    for group in [[each] for each in pending] if one_by_one else [pending] if pending else []:
-        await _commit(calls, group)
+    size = 1 if one_by_one else len(turns)
+    groups = [pending[start : start + size] for start in range(0, len(pending), size)]
+    for start in range(0, len(groups), _AT_ONCE):
+        await asyncio.gather(*(_commit(calls, group) for group in groups[start : start + _AT_ONCE]))
 
 
 async def _commit(calls: Calls, group: list[tuple[_Turn, dict[str, Any], DocumentSnapshot[Any] | None]]) -> None:
+    """One commit. Until the answer is there it is uncertain; a definite refusal leaves things as they were before it."""
     client = calls.client
     batch = client.batch()
     for turn, fields, snapshot in group:
@@ -155,13 +160,18 @@ async def _commit(calls: Calls, group: list[tuple[_Turn, dict[str, Any], Documen
             batch.create(_ref(calls, turn.user_id), fields)
         else:
             batch.update(_ref(calls, turn.user_id), fields, option=client.write_option(last_update_time=snapshot.update_time))
+    before = [turn.is_uncertain for turn, _, _ in group]
+    for turn, _, _ in group:
+        turn.is_uncertain = True
     try:
         results = await batch.commit(**calls.unretried)
-    except (AlreadyExists, FailedPrecondition, NotFound):
-        return
-    except GoogleAPICallError:
-        for turn, _, _ in group:
-            turn.was_sent = True
+    except GoogleAPICallError as error:
+        if isinstance(translated(error), StoreUnavailable):
+            return
+        for (turn, _, _), was_uncertain in zip(group, before, strict=True):
+            turn.is_uncertain = was_uncertain
+        if is_definite(error):
+            raise
         return
     for (turn, fields, _), result in zip(group, results, strict=True):
         turn.wrote(fields, _micros(result.update_time))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from google.api_core.exceptions import AlreadyExists
 
-from holdfast.adapters.firestore import conversations, messages, presence
+from holdfast.adapters.firestore import bulletins, conversations, messages, presence
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.bulletins import Bulletin
@@ -27,15 +27,16 @@ class FirestoreStore:
         """Connects to nothing yet."""
         self._calls = Calls(project, database, timeout_seconds, watch)
         self._tails = Tails(self._calls)
+        self._unfinished = presence.Unfinished()
 
     async def open(self) -> None:
         """See the port."""
-        self._calls.open()
+        await self._calls.open()
         await self.generation()
 
     async def close(self) -> None:
         """See the port."""
-        self._calls.close()
+        await self._calls.close()
 
     async def probe(self) -> None:
         """See the port."""
@@ -121,11 +122,11 @@ class FirestoreStore:
 
     async def add_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
         """See the port."""
-        return await self._calls.run(presence.change(self._calls, entry, user_ids, seen_at_ms, is_present=True))
+        return await self._change_presence(entry, user_ids, seen_at_ms, is_present=True)
 
     async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
         """See the port."""
-        return await self._calls.run(presence.change(self._calls, entry, user_ids, seen_at_ms, is_present=False))
+        return await self._change_presence(entry, user_ids, seen_at_ms, is_present=False)
 
     async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
         """See the port."""
@@ -137,23 +138,29 @@ class FirestoreStore:
 
     async def write_bulletin(self, bulletin: Bulletin) -> None:
         """See the port."""
-        await self._calls.run(presence.write_bulletin(self._calls, bulletin))
+        await self._calls.run(bulletins.write_bulletin(self._calls, bulletin))
 
     async def read_bulletins(self) -> list[Bulletin]:
         """See the port."""
-        return await self._calls.run(presence.read_bulletins(self._calls))
+        return await self._calls.run(bulletins.read_bulletins(self._calls))
 
     async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
         """See the port."""
-        await self._calls.run(presence.remove_bulletin(self._calls, instance_id, epoch))
+        await self._calls.run(bulletins.remove_bulletin(self._calls, instance_id, epoch))
 
     async def revoke(self, user_id: UserId, not_before: int) -> None:
         """See the port."""
-        await self._calls.run(presence.revoke(self._calls, user_id, not_before))
+        await self._calls.run(bulletins.revoke(self._calls, user_id, not_before))
 
     async def read_revocations(self, since: int) -> dict[UserId, int]:
         """See the port."""
-        return await self._calls.run(presence.read_revocations(self._calls, since))
+        return await self._calls.run(bulletins.read_revocations(self._calls, since))
+
+    async def _change_presence(
+        self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int, *, is_present: bool
+    ) -> list[PresenceChange]:
+        work = presence.change(self._calls, self._unfinished, entry, user_ids, seen_at_ms, is_present=is_present)
+        return await self._calls.run(work)
 
     async def _generation(self) -> str:
         reference = self._calls.client.document("meta", "generation")

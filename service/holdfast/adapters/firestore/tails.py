@@ -1,8 +1,8 @@
 """How far a conversation is: found by asking for documents by name, because Firestore does not scan keys backwards.
 
 Seqs have no gaps, so a message exists exactly when it is not beyond the tail. From a lower bound that is usually right two
-documents tell; where it is not, the distance is found by doubling, then narrowed 32-fold a round. Many conversations share
-each round.
+documents tell; where it is not, the distance is found by doubling (first as far as a conversation grows while a client is
+away, then as far as ids reach), then narrowed 32-fold a round. Many conversations share each round.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,8 @@ from holdfast.domain.ids import ConversationId, Seq
 
 _MAX_KNOWN: Final = 20_000
 _FANOUT: Final = 32
-_DOUBLINGS: Final = 40  # 12 digits of seq
+_NEAR_DOUBLINGS: Final = 8  # 128 messages: every read is paid for, those of documents that do not exist too
+_DOUBLINGS: Final = 39  # 12 digits of seq
 
 
 class _Search:
@@ -39,7 +40,8 @@ class _Search:
             return [self.known, self.known + 1] if self.known else [1]
         low = self.low or 0
         if self.high is None:
-            return [low + 2**power for power in range(_DOUBLINGS)]
+            powers = range(_NEAR_DOUBLINGS) if self._rounds == 2 else range(_NEAR_DOUBLINGS, _DOUBLINGS)
+            return [low + 2**power for power in powers]
         step = max(1, (self.high - low) // (_FANOUT + 1))
         return list(range(low + step, self.high, step))[: 2 * _FANOUT]
 

@@ -37,8 +37,9 @@ def update(
 ) -> Conversation | None:
     """See `ports.MessageStore.update_conversation`."""
     connection.execute(
-        "UPDATE conversations SET title = ?, metadata_json = ?, revision = revision + 1 WHERE id = ?",
-        (title, metadata_json, conversation_id),
+        "UPDATE conversations SET title = ?, metadata_json = ?, revision = revision + 1 "
+        "WHERE id = ? AND (title IS NOT ? OR metadata_json IS NOT ?)",
+        (title, metadata_json, conversation_id, title, metadata_json),
     )
     return conversation(connection, conversation_id)
 

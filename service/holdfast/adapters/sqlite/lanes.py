@@ -1,7 +1,8 @@
 """Two threads in front of one SQLite file: one that writes, one that reads. Neither ever blocks the loop.
 
 Writes are grouped: what is queued while a transaction runs goes into the next one, each under a savepoint of its own, so that one
-refusal undoes nothing of the others; all are answered after the one COMMIT.
+refusal undoes nothing of the others; all are answered after the one COMMIT. Work that nobody waits for any more when its turn
+comes is not begun: after another process held the lock for long, the queue is not worked off for callers who have left.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from holdfast.adapters.sqlite import schema
-from holdfast.errors import StoreDenied, StoreError, StoreTimeout, StoreUnavailable
+from holdfast.errors import StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
@@ -26,6 +27,7 @@ _MAX_QUEUED: Final = 20_000
 class _Job:
     work: Work
     future: "asyncio.Future[Any]"
+    on_late: Callable[[Any], None] | None
     result: Any = None
     error: Exception | None = None
 
@@ -45,8 +47,12 @@ class Lane:
         """Begin to work."""
         self._thread.start()
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in the thread; after a timeout it may still happen.
+    async def run(self, work: Callable[[sqlite3.Connection], T], on_late: Callable[[T], None] | None = None) -> T:
+        """Run `work` in the thread; after a timeout it may still happen, once it has begun.
+
+        Args:
+            work: for a writer, inside its group's transaction: it must not begin or end one.
+            on_late: called in the loop with the result of work that succeeded after its caller had left.
 
         Raises:
             StoreTimeout: it took longer than the deadline.
@@ -55,7 +61,7 @@ class Lane:
         if self._jobs.qsize() > _MAX_QUEUED:
             raise StoreUnavailable("too much is queued for the store")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(work, future))
+        self._jobs.put(_Job(work, future, on_late))
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await future
@@ -98,7 +104,7 @@ class Lane:
                 self._connection = schema.connect(self._path, self._timeout_seconds)
             if self._is_writer:
                 self._transact(self._connection, group)
-            else:
+            elif not group[0].future.done():
                 group[0].result = group[0].work(self._connection)
         except Exception as error:  # noqa: BLE001 - the thread must not die: whatever it is, somebody waits for an answer
             for job in group:
@@ -106,16 +112,19 @@ class Lane:
             self._reset()
 
     def _transact(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
+        if not (wanted := [job for job in group if not job.future.done()]):
+            return
         connection.execute("BEGIN IMMEDIATE")
-        for job in group:
+        for job in wanted:
             connection.execute("SAVEPOINT job")
             try:
                 job.result = job.work(connection)
-                connection.execute("RELEASE job")
-            except StoreError as error:
-                job.error = error
+            except Exception as error:  # whatever one job meets, the others of its group must not pay for it
+                job.error = translated(error)
+                if not connection.in_transaction:
+                    raise  # SQLite has undone everything (disk full, I/O error): nobody's work is in
                 connection.execute("ROLLBACK TO job")
-                connection.execute("RELEASE job")
+            connection.execute("RELEASE job")
         connection.execute("COMMIT")
 
     def _reset(self) -> None:
@@ -125,9 +134,11 @@ class Lane:
             connection.close()
 
 
-def translated(error: Exception) -> StoreError:
-    """SQLite's errors as ours."""
-    if isinstance(error, StoreError):
+def translated(error: Exception) -> Exception:
+    """SQLite's errors as ours; faults of our own stay what they are."""
+    if isinstance(error, OverflowError | UnicodeEncodeError | sqlite3.DataError | sqlite3.IntegrityError):
+        return StoreRejected(f"SQLite: {error}")  # a value that no column takes; conflicts are told apart where they arise
+    if not isinstance(error, sqlite3.Error):
         return error
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_CORRUPT")):
@@ -147,6 +158,8 @@ def _answer(group: list[_Job]) -> None:
 
 def _settle(job: _Job) -> None:
     if job.future.done():
+        if job.on_late is not None and job.error is None and job.result is not None:
+            job.on_late(job.result)
         return
     if job.error is not None:
         job.future.set_exception(job.error)

@@ -16,15 +16,14 @@ def change(
     """See `ports.MessageStore.add_presence` and `remove_presence`; inside one transaction, so no precondition is needed."""
     changes = []
     for user_id in user_ids:
-        if is_present:
-            connection.execute("INSERT OR IGNORE INTO present VALUES (?, ?)", (user_id, entry))
-        else:
-            connection.execute("DELETE FROM present WHERE user_id = ? AND entry = ?", (user_id, entry))
+        statement = (
+            "INSERT OR IGNORE INTO present VALUES (?, ?)" if is_present else "DELETE FROM present WHERE user_id = ? AND entry = ?"
+        )
+        if connection.execute(statement, (user_id, entry)).rowcount == 0:
+            continue  # it was so already
         online = bool(connection.execute("SELECT 1 FROM present WHERE user_id = ? LIMIT 1", (user_id,)).fetchone())
         row = connection.execute("SELECT is_online FROM users WHERE id = ?", (user_id,)).fetchone()
         was_online = bool(row and row[0])
-        if row is None and not online:
-            continue
         version, last_seen = connection.execute(
             "INSERT INTO users VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET is_online = excluded.is_online, "
             "last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), excluded.last_seen_at_ms), version = version + 1 "

@@ -3,6 +3,8 @@
 import sqlite3
 from typing import Final
 
+from holdfast.errors import StoreDenied
+
 VERSION: Final = 1
 
 _STATEMENTS: Final = """
@@ -59,11 +61,11 @@ def create(connection: sqlite3.Connection, generation: str) -> None:
     """Create what is missing, atomically; of several processes one does it.
 
     Raises:
-        sqlite3.DatabaseError: the file is none of ours, or of a newer layout.
+        StoreDenied: the file has a newer layout.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
-        raise sqlite3.DatabaseError(f"the file has layout {version}, this service knows {VERSION}")
+        raise StoreDenied(f"the file has layout {version}, this service knows {VERSION}")
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in _STATEMENTS.split(";"):

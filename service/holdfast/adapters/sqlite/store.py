@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from holdfast.adapters.sqlite import conversations, messages, presence, rows, schema
 from holdfast.adapters.sqlite.lanes import Lane, translated
@@ -23,6 +23,8 @@ from holdfast.errors import CommandError, StoreConflict, StoreDenied, StoreError
 from holdfast.ports import DependencyWatch
 
 T = TypeVar("T")
+
+_MAX_UNREPORTED: Final = 10_000  # far more than one deadline's worth of presence writes
 
 
 class SqliteStore:
@@ -37,21 +39,21 @@ class SqliteStore:
         self._watch = watch
         self._writer: Lane | None = None
         self._reader: Lane | None = None
+        self._unreported: dict[UserId, PresenceChange] = {}
 
     async def open(self) -> None:
         """Create the file and what is missing in it."""
-        if self._writer is not None:
-            return
-        try:
-            await asyncio.to_thread(self._create)
-        except (sqlite3.Error, OSError) as error:
-            refusal = StoreDenied(str(error)) if isinstance(error, OSError) else translated(error)
-            self._watch.failed(str(refusal), is_timeout=isinstance(refusal, StoreTimeout))
-            raise refusal from error
-        self._writer = Lane(str(self._path), self._timeout_seconds, "sqlite-writer", is_writer=True)
-        self._reader = Lane(str(self._path), self._timeout_seconds, "sqlite-reader", is_writer=False)
-        self._writer.start()
-        self._reader.start()
+        if self._writer is None:
+            try:
+                await asyncio.to_thread(self._create)
+            except (sqlite3.Error, OSError, StoreDenied) as error:
+                refusal = StoreDenied(str(error)) if isinstance(error, OSError) else translated(error)
+                self._watch.failed(str(refusal), is_timeout=isinstance(refusal, StoreTimeout))
+                raise refusal from error
+            self._writer = Lane(str(self._path), self._timeout_seconds, "sqlite-writer", is_writer=True)
+            self._reader = Lane(str(self._path), self._timeout_seconds, "sqlite-reader", is_writer=False)
+            self._writer.start()
+            self._reader.start()
         await self.probe()
 
     async def close(self) -> None:
@@ -145,11 +147,11 @@ class SqliteStore:
 
     async def add_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
         """See the port."""
-        return await self._write(lambda c: presence.change(c, entry, user_ids, seen_at_ms, is_present=True))
+        return await self._change_presence(entry, user_ids, seen_at_ms, is_present=True)
 
     async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
         """See the port."""
-        return await self._write(lambda c: presence.change(c, entry, user_ids, seen_at_ms, is_present=False))
+        return await self._change_presence(entry, user_ids, seen_at_ms, is_present=False)
 
     async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
         """See the port."""
@@ -179,6 +181,22 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: presence.read_revocations(c, since))
 
+    async def _change_presence(
+        self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int, *, is_present: bool
+    ) -> list[PresenceChange]:
+        """A change that landed after its caller had left is returned by the next call for that user, which finds it done."""
+        changes = await self._write(
+            lambda c: presence.change(c, entry, user_ids, seen_at_ms, is_present=is_present), self._remember_late
+        )
+        late = [change for user_id in user_ids if (change := self._unreported.pop(user_id, None)) is not None]
+        told = {change.user_id for change in changes}
+        return changes + [change for change in late if change.user_id not in told and change.online == is_present]
+
+    def _remember_late(self, changes: list[PresenceChange]) -> None:
+        self._unreported.update((change.user_id, change) for change in changes)
+        while len(self._unreported) > _MAX_UNREPORTED:
+            del self._unreported[next(iter(self._unreported))]
+
     def _create(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = schema.connect(str(self._path), self._timeout_seconds)
@@ -187,18 +205,20 @@ class SqliteStore:
         finally:
             connection.close()
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._run(self._writer, work)
+    async def _write(self, work: Callable[[sqlite3.Connection], T], on_late: Callable[[T], None] | None = None) -> T:
+        return await self._run(self._writer, work, on_late)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._run(self._reader, work)
 
-    async def _run(self, lane: Lane | None, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(
+        self, lane: Lane | None, work: Callable[[sqlite3.Connection], T], on_late: Callable[[T], None] | None = None
+    ) -> T:
         if lane is None:
             raise StoreUnavailable("the store is not open")
         began = time.monotonic()
         try:
-            result = await lane.run(work)
+            result = await lane.run(work, on_late)
         except (StoreConflict, StoreRejected):
             self._watch.succeeded(time.monotonic() - began)
             raise

@@ -1,0 +1,46 @@
+"""Bulletins and revocations in Firestore: small documents that every instance reads."""
+
+from google.api_core.exceptions import FailedPrecondition, NotFound
+from google.cloud.firestore_v1 import Maximum
+from google.cloud.firestore_v1.base_query import FieldFilter
+
+from holdfast.adapters.firestore import documents
+from holdfast.adapters.firestore.client import Calls
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import Epoch, InstanceId, UserId
+
+
+async def write_bulletin(calls: Calls, bulletin: Bulletin) -> None:
+    """See `ports.MessageStore.write_bulletin`."""
+    reference = calls.client.document("instances", bulletin.instance_id)
+    await reference.set(documents.bulletin_fields(bulletin), **calls.unretried)
+
+
+async def read_bulletins(calls: Calls) -> list[Bulletin]:
+    """See `ports.MessageStore.read_bulletins`."""
+    snapshots = await calls.client.collection("instances").get(**calls.unretried)
+    return [documents.bulletin(snapshot.id, snapshot.to_dict() or {}) for snapshot in snapshots]
+
+
+async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -> None:
+    """See `ports.MessageStore.remove_bulletin`."""
+    client = calls.client
+    reference = client.document("instances", instance_id)
+    snapshot = await reference.get(**calls.unretried)
+    if snapshot.exists and (snapshot.to_dict() or {})["epoch"] == epoch:
+        try:
+            await reference.delete(option=client.write_option(last_update_time=snapshot.update_time), **calls.unretried)
+        except (FailedPrecondition, NotFound):
+            return  # somebody lives under that name again, or removed it already
+
+
+async def revoke(calls: Calls, user_id: UserId, not_before: int) -> None:
+    """See `ports.MessageStore.revoke`."""
+    reference = calls.client.document("revocations", user_id)
+    await reference.set({"notBefore": Maximum(not_before)}, merge=True, **calls.unretried)
+
+
+async def read_revocations(calls: Calls, since: int) -> dict[UserId, int]:
+    """See `ports.MessageStore.read_revocations`."""
+    query = calls.client.collection("revocations").where(filter=FieldFilter("notBefore", ">=", since))
+    return {UserId(each.id): (each.to_dict() or {})["notBefore"] for each in await query.get(**calls.unretried)}

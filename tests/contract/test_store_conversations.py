@@ -1,0 +1,202 @@
+"""The store's contract, conversations, members, hints and read cursors. Over SQLite and Firestore."""
+
+import asyncio
+
+import pytest
+
+from holdfast.domain.conversations import LastMessage, PageKey
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.errors import CommandError
+from holdfast.ports import MessageStore
+from support.appending import NOW_MS, drafts, new_conversation
+from support.fixtures_store import NewStore
+
+C = ConversationId("c1")
+ALICE, BOB, CARL = UserId("alice"), UserId("bob"), UserId("carl")
+
+
+def last(seq: int) -> LastMessage:
+    """The preview of message `seq`."""
+    return LastMessage(seq, BOB, f"body {seq}", NOW_MS + seq)
+
+
+async def members_of(store: MessageStore) -> tuple[UserId, ...]:
+    """As stored."""
+    conversation = await store.read_conversation(C)
+    assert conversation is not None
+    return conversation.members
+
+
+async def test_a_conversation_is_stored_as_it_was_created(store: MessageStore) -> None:
+    """Members keep their order; versions begin at 1; its activity begins with its creation."""
+    created, is_new = await store.create_conversation(new_conversation("c1", "carl", "alice", "bob", title=None))
+    assert is_new
+    assert (created.conversation_id, created.members, created.created_by) == (C, (CARL, ALICE, BOB), CARL)
+    assert (created.members_version, created.revision, created.title, created.metadata_json) == (1, 1, None, '{"topic":"tests"}')
+    assert (created.created_at_ms, created.digest, created.last_active_at_ms) == (NOW_MS, "carl,alice,bob", NOW_MS)
+    assert (created.last_seq, created.last_message) == (0, None)
+    assert await store.read_conversation(C) == created
+
+
+async def test_nothing_is_nothing(store: MessageStore) -> None:
+    """Asking never creates."""
+    assert await store.read_conversation(C) is None
+    assert await store.update_conversation(C, title="x", metadata_json=None) is None
+    assert await store.change_member(C, ALICE, is_member=True, max_members=5) is None
+    await store.note_activity(C, last(1))
+    assert await store.read_conversation(C) is None
+    assert (await store.memberships_of(ALICE), await store.count_memberships(ALICE)) == ([], 0)
+    assert (await store.read_cursors(C), await store.cursors_of(ALICE, [C])) == ({}, {})
+
+
+async def test_creating_an_existing_id_answers_what_is_stored(store: MessageStore) -> None:
+    """A repeated creation is told what the first one made, whatever it asks for now."""
+    created, _ = await store.create_conversation(new_conversation("c1", "alice", "bob"))
+    assert await store.create_conversation(new_conversation("c1", "carl", created_at_ms=NOW_MS + 1)) == (created, False)
+
+
+async def test_of_creations_at_the_same_time_one_wins(new_store: NewStore) -> None:
+    """Exactly one caller created it, and all are told the same conversation."""
+    stores = [await new_store() for _ in range(3)]
+    names = ["alice", "bob", "carl"]
+    answers = await asyncio.gather(
+        *(each.create_conversation(new_conversation("c1", name)) for each, name in zip(stores, names, strict=True))
+    )
+    assert sorted(is_new for _, is_new in answers) == [False, False, True]
+    assert len({conversation.created_by for conversation, _ in answers}) == 1
+
+
+async def test_title_and_metadata_are_replaced_and_the_revision_rises(store: MessageStore) -> None:
+    """Clients throw away what carries a lower revision."""
+    await store.create_conversation(new_conversation("c1", "alice"))
+    updated = await store.update_conversation(C, title="New", metadata_json=None)
+    assert updated is not None
+    assert (updated.title, updated.metadata_json, updated.revision, updated.members_version) == ("New", None, 2, 1)
+    assert await store.read_conversation(C) == updated
+    assert await store.update_conversation(C, title="New", metadata_json=None) == updated
+
+
+async def test_members_come_and_go_with_their_version(store: MessageStore) -> None:
+    """Every change raises `membersVersion` and `revision` in the same write; no change raises nothing."""
+    await store.create_conversation(new_conversation("c1", "alice", "bob"))
+    added = await store.change_member(C, CARL, is_member=True, max_members=5)
+    assert added is not None
+    conversation, has_changed = added
+    assert has_changed
+    assert (conversation.members, conversation.members_version, conversation.revision) == ((ALICE, BOB, CARL), 2, 2)
+    assert await store.change_member(C, CARL, is_member=True, max_members=5) == (conversation, False)
+    removed = await store.change_member(C, ALICE, is_member=False, max_members=5)
+    assert removed is not None
+    conversation, has_changed = removed
+    assert has_changed
+    assert (conversation.members, conversation.members_version, conversation.revision) == ((BOB, CARL), 3, 3)
+    assert await store.change_member(C, ALICE, is_member=False, max_members=5) == (conversation, False)
+    assert await store.read_conversation(C) == conversation
+
+
+async def test_a_full_conversation_takes_nobody(store: MessageStore) -> None:
+    """But it lets members stay, and go."""
+    await store.create_conversation(new_conversation("c1", "alice", "bob"))
+    with pytest.raises(CommandError) as refusal:
+        await store.change_member(C, CARL, is_member=True, max_members=2)
+    assert (refusal.value.code, refusal.value.field) == ("limit_reached", "members")
+    assert await members_of(store) == (ALICE, BOB)
+    again = await store.change_member(C, BOB, is_member=True, max_members=2)
+    assert again is not None
+    assert not again[1]
+
+
+async def test_changes_of_members_by_several_instances_are_all_kept(new_store: NewStore) -> None:
+    """No read-modify-write loses another's change."""
+    stores = [await new_store() for _ in range(3)]
+    await stores[0].create_conversation(new_conversation("c1", "alice"))
+    users = [UserId(f"user{n}") for n in range(9)]
+    await asyncio.gather(*(stores[n % 3].change_member(C, user, is_member=True, max_members=100) for n, user in enumerate(users)))
+    conversation = await stores[0].read_conversation(C)
+    assert conversation is not None
+    assert set(conversation.members) == {ALICE, *users}
+    assert (len(conversation.members), conversation.members_version, conversation.revision) == (10, 10, 10)
+
+
+async def test_a_user_s_conversations_are_listed_by_activity(store: MessageStore) -> None:
+    """Most recently active first; only those of which one is a member."""
+    for at, name in enumerate(["old", "middle", "new"]):
+        await store.create_conversation(new_conversation(name, "alice", "bob", created_at_ms=NOW_MS + at * 1000))
+    await store.create_conversation(new_conversation("foreign", "carl"))
+    await store.change_member(ConversationId("middle"), BOB, is_member=False, max_members=5)
+    rows = await store.memberships_of(ALICE)
+    assert [row.conversation_id for row in rows] == ["new", "middle", "old"]
+    assert [row.member_count for row in rows] == [2, 1, 2]
+    assert [row.members_version for row in rows] == [1, 2, 1]
+    assert [row.conversation_id for row in await store.memberships_of(BOB)] == ["new", "old"]
+    assert (await store.count_memberships(ALICE), await store.count_memberships(BOB)) == (3, 2)
+
+
+async def test_pages_of_conversations_hold_each_once(store: MessageStore) -> None:
+    """Equal times are told apart by id; a page begins strictly after the last one's end."""
+    times = [0, 5, 5, 5, 5, 9, 12]
+    for number, at in enumerate(times):
+        await store.create_conversation(new_conversation(f"c{number}", "alice", created_at_ms=NOW_MS + at))
+    found: list[ConversationId] = []
+    after = None
+    while page := await store.page_conversations(ALICE, 2, after):
+        assert len(page) <= 2
+        found += [conversation.conversation_id for conversation in page]
+        after = PageKey(page[-1].last_active_at_ms, page[-1].conversation_id)
+    assert found == ["c6", "c5", "c4", "c3", "c2", "c1", "c0"]
+
+
+async def test_hints_never_go_back(store: MessageStore) -> None:
+    """Instances report activity late and out of order."""
+    await store.create_conversation(new_conversation("c1", "alice", "bob", created_at_ms=1))
+    await store.note_activity(C, last(5))
+    noted = await store.read_conversation(C)
+    assert noted is not None
+    assert (noted.last_seq, noted.last_message, noted.revision) == (5, last(5), 1)
+    assert noted.last_active_at_ms > 1
+    await store.note_activity(C, last(3))
+    assert await store.read_conversation(C) == noted
+    await store.note_activity(C, last(6))
+    newest = await store.read_conversation(C)
+    assert newest is not None
+    assert newest.last_message == last(6)
+
+
+async def test_of_concurrent_hints_the_newest_stays(new_store: NewStore) -> None:
+    """Whatever order they arrive in."""
+    stores = [await new_store() for _ in range(3)]
+    await stores[0].create_conversation(new_conversation("c1", "alice"))
+    await asyncio.gather(*(stores[seq % 3].note_activity(C, last(seq)) for seq in (4, 2, 6, 1, 5, 3)))
+    conversation = await stores[0].read_conversation(C)
+    assert conversation is not None
+    assert (conversation.last_seq, conversation.last_message) == (6, last(6))
+
+
+async def test_read_cursors_only_move_forward(store: MessageStore) -> None:
+    """The answer is what is committed: never below what was asked, possibly above."""
+    await store.append(C, 1, drafts(9), NOW_MS)
+    assert await store.advance_cursors(C, {ALICE: 5, BOB: 2}, {}) == {ALICE: 5, BOB: 2}
+    assert await store.advance_cursors(C, {ALICE: 3, BOB: 4}, {}) == {ALICE: 5, BOB: 4}
+    assert await store.advance_cursors(C, {}, {}) == {}
+    assert await store.read_cursors(C) == {ALICE: 5, BOB: 4}
+    other = ConversationId("c2")
+    await store.advance_cursors(other, {ALICE: 1}, {})
+    assert await store.cursors_of(ALICE, [C, other, ConversationId("never")]) == {C: 5, other: 1}
+
+
+async def test_cursors_of_several_instances_converge(new_store: NewStore) -> None:
+    """Reordered and repeated, the highest stays."""
+    stores = [await new_store() for _ in range(3)]
+    asked = [7, 3, 9, 1, 9, 5]
+    answers = await asyncio.gather(*(stores[n % 3].advance_cursors(C, {ALICE: seq}, {}) for n, seq in enumerate(asked)))
+    assert all(answer[ALICE] >= seq for answer, seq in zip(answers, asked, strict=True))
+    assert await stores[0].read_cursors(C) == {ALICE: 9}
+
+
+async def test_readers_of_a_message_that_does_not_exist_make_no_ghost(store: MessageStore) -> None:
+    """A document without a body would be read as a message, and block its place."""
+    await store.append(C, 1, drafts(2), NOW_MS)
+    assert await store.advance_cursors(C, {ALICE: 3}, {2: [ALICE], 3: [ALICE]}) == {ALICE: 3}
+    assert await store.heads({C: 2}) == {C: 2}
+    assert [message.seq for message in await store.read_messages(C, after_seq=0, limit=10)] == [1, 2]
+    await store.append(C, 3, drafts(1, "third"), NOW_MS)

@@ -1,0 +1,160 @@
+"""The store's contract, presence, bulletins, revocations, generation. Over SQLite and Firestore."""
+
+import asyncio
+from dataclasses import replace
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.domain.presence import Presence
+from holdfast.ports import MessageStore
+from support.appending import NOW_MS
+from support.fixtures_store import NewStore
+
+ALICE, BOB = UserId("alice"), UserId("bob")
+ONE, TWO = "one:e1", "two:e1"
+
+
+async def test_the_first_entry_brings_online_and_the_last_one_s_end_offline(store: MessageStore) -> None:
+    """A user on two instances is online until both are done; each turn is told once."""
+    (came,) = await store.add_presence(ONE, [ALICE], NOW_MS)
+    assert (came.user_id, came.online, came.last_seen_at_ms) == (ALICE, True, NOW_MS)
+    assert await store.add_presence(TWO, [ALICE], NOW_MS) == []
+    assert await store.remove_presence(ONE, [ALICE], NOW_MS + 5) == []
+    (went,) = await store.remove_presence(TWO, [ALICE], NOW_MS + 9)
+    assert (went.user_id, went.online, went.last_seen_at_ms) == (ALICE, False, NOW_MS + 9)
+    assert went.version > came.version
+    assert await store.read_presence([ALICE]) == {ALICE: Presence(ALICE, False, (), NOW_MS + 9)}
+
+
+async def test_repeating_changes_nothing(store: MessageStore) -> None:
+    """Retries and reapers may come again."""
+    await store.add_presence(ONE, [ALICE], NOW_MS)
+    assert await store.add_presence(ONE, [ALICE], NOW_MS + 1) == []
+    await store.remove_presence(ONE, [ALICE], NOW_MS)
+    before = await store.read_presence([ALICE])
+    assert await store.remove_presence(ONE, [ALICE], NOW_MS + 99) == []
+    assert await store.read_presence([ALICE]) == before
+
+
+async def test_removing_somebody_who_never_was_makes_nobody(store: MessageStore) -> None:
+    """A reaper's list may be old."""
+    assert await store.remove_presence(ONE, [BOB], NOW_MS) == []
+    assert await store.read_presence([BOB]) == {BOB: Presence(BOB, False, (), None)}
+
+
+async def test_last_seen_never_goes_back(store: MessageStore) -> None:
+    """An instance with a slow clock, or a late reaper, does not undo what is known."""
+    await store.add_presence(ONE, [ALICE], NOW_MS)
+    (went,) = await store.remove_presence(ONE, [ALICE], NOW_MS - 5_000)
+    assert went.last_seen_at_ms == NOW_MS
+
+
+async def test_a_group_of_new_and_known_users_is_written_at_once(store: MessageStore) -> None:
+    """Those who were online already are not news."""
+    known = [UserId(f"known{n}") for n in range(5)]
+    new = [UserId(f"new{n}") for n in range(5)]
+    await store.add_presence(TWO, known, NOW_MS)
+    changes = await store.add_presence(ONE, [*known, *new], NOW_MS)
+    assert sorted(change.user_id for change in changes) == new
+    assert set(await store.users_on(ONE, 100)) == {*known, *new}
+    assert len(await store.users_on(ONE, 3)) == 3
+    assert await store.users_on("nobody:e1", 100) == []
+    changes = await store.remove_presence(ONE, [*known, *new], NOW_MS)
+    assert sorted(change.user_id for change in changes) == new
+
+
+async def test_two_instances_at_once_lose_nothing_and_tell_each_turn_once(new_store: NewStore) -> None:
+    """Coming and going at both instances in the same moment: `online` and `on` always agree, and turns alternate."""
+    one, two = await new_store(), await new_store()
+    users = [UserId(f"user{n}") for n in range(6)]
+    turns: dict[UserId, list[tuple[int, bool]]] = {user: [] for user in users}
+
+    async def come_and_go(store: MessageStore, entry: str) -> None:
+        for round_number in range(4):
+            for change in await store.add_presence(entry, users, NOW_MS + round_number):
+                turns[change.user_id].append((change.version, change.online))
+            for change in await store.remove_presence(entry, users, NOW_MS + round_number):
+                turns[change.user_id].append((change.version, change.online))
+
+    await asyncio.gather(come_and_go(one, ONE), come_and_go(two, TWO))
+    for user, told in turns.items():
+        in_order = [online for _, online in sorted(told)]
+        assert in_order == [True, False] * (len(in_order) // 2), (user, sorted(told))
+        assert len(in_order) >= 2
+    for presence in (await one.read_presence(users)).values():
+        assert (presence.online, presence.on) == (False, ())
+
+
+async def test_an_instance_that_comes_while_the_other_goes_is_not_lost(new_store: NewStore) -> None:
+    """Roaming from one instance to another never ends as offline."""
+    one, two = await new_store(), await new_store()
+    for number in range(8):
+        user = UserId(f"roamer{number}")
+        await one.add_presence(ONE, [user], NOW_MS)
+        await asyncio.gather(one.remove_presence(ONE, [user], NOW_MS), two.add_presence(TWO, [user], NOW_MS))
+        presence = (await one.read_presence([user]))[user]
+        assert (presence.online, presence.on) == (True, (TWO,))
+
+
+def bulletin(beat: int = 1, epoch: str = "e1") -> Bulletin:
+    """One with something of everything, keys that look like paths included."""
+    return Bulletin(
+        instance_id=InstanceId("one"),
+        epoch=Epoch(epoch),
+        beat=beat,
+        mode="ok",
+        heads={ConversationId("c-1"): 7, ConversationId("1st_conversation"): 2},
+        members={ConversationId("c-1"): 3},
+        users=(ALICE, BOB),
+        receipts={"c-1|alice": 7},
+        overflow=True,
+    )
+
+
+async def test_bulletins_come_back_whole(new_store: NewStore) -> None:
+    """They are the way around a broken fast path: any loss would stay unseen."""
+    one, two = await new_store(), await new_store()
+    other = Bulletin(InstanceId("two"), Epoch("e9"), 4, "redis")
+    await one.write_bulletin(bulletin())
+    await two.write_bulletin(other)
+    assert sorted(await two.read_bulletins(), key=lambda each: each.instance_id) == [bulletin(), other]
+
+
+async def test_a_bulletin_is_replaced_not_merged(store: MessageStore) -> None:
+    """What left the window of 60 s has left the document."""
+    await store.write_bulletin(bulletin())
+    slimmer = replace(bulletin(2), heads={}, members={}, users=(), receipts={}, overflow=False)
+    await store.write_bulletin(slimmer)
+    assert await store.read_bulletins() == [slimmer]
+
+
+async def test_a_bulletin_is_removed_only_for_its_epoch(store: MessageStore) -> None:
+    """Who cleans up after a dead start must not hit its successor."""
+    await store.write_bulletin(bulletin(epoch="e2"))
+    await store.remove_bulletin(InstanceId("one"), Epoch("e1"))
+    assert await store.read_bulletins() == [bulletin(epoch="e2")]
+    await store.remove_bulletin(InstanceId("one"), Epoch("e2"))
+    await store.remove_bulletin(InstanceId("one"), Epoch("e2"))
+    assert await store.read_bulletins() == []
+
+
+async def test_revocations_never_move_back(store: MessageStore) -> None:
+    """An older order that arrives late does not give tokens back."""
+    await store.revoke(ALICE, 1_000)
+    await store.revoke(BOB, 2_000)
+    await store.revoke(ALICE, 500)
+    assert await store.read_revocations(0) == {ALICE: 1_000, BOB: 2_000}
+    await store.revoke(ALICE, 3_000)
+    assert await store.read_revocations(2_000) == {ALICE: 3_000, BOB: 2_000}
+    assert await store.read_revocations(3_001) == {}
+
+
+async def test_all_instances_agree_on_the_generation(new_store: NewStore) -> None:
+    """It is made once, whoever comes first; opening again changes nothing."""
+    stores = await asyncio.gather(*(new_store() for _ in range(3)))
+    generations = {await each.generation() for each in stores}
+    assert len(generations) == 1
+    assert generations != {""}
+    await stores[0].open()
+    await stores[0].probe()
+    assert {await stores[0].generation()} == generations

@@ -1,0 +1,74 @@
+"""Drafts, and a writer that appends as an instance does: create if absent, settle what is uncertain, try again.
+
+Run as a program (`python appending.py FILE CONVERSATION WRITER COUNT`) it is another process on the same SQLite file.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from holdfast.adapters.sqlite.store import SqliteStore
+from holdfast.domain.conversations import NewConversation
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.messages import Draft, content_digest, send_key
+from holdfast.errors import StoreError
+from holdfast.ports import MessageStore
+
+NOW_MS = 4_000_000_000_000  # in the year 2096: nothing of a test expires
+
+
+def draft(name: str, body: str | None = None, *, sender: str = "alice", metadata_json: str | None = None) -> Draft:
+    """A message under the client's id `name`."""
+    body = f"body of {name}" if body is None else body
+    metadata = None if metadata_json is None else metadata_json.encode()
+    key = send_key(UserId(sender), name)
+    return Draft(UserId(sender), name, body, metadata_json, key, content_digest(body, metadata))
+
+
+def drafts(count: int, prefix: str = "m") -> list[Draft]:
+    """`m1`, `m2` …"""
+    return [draft(f"{prefix}{number}") for number in range(1, count + 1)]
+
+
+def new_conversation(name: str, *members: str, created_at_ms: int = NOW_MS, title: str | None = "Title") -> NewConversation:
+    """What creates a conversation of these members; the first made it."""
+    users = tuple(UserId(member) for member in members)
+    metadata_json = '{"topic":"tests"}'
+    return NewConversation(ConversationId(name), users, users[0], created_at_ms, title, metadata_json, digest=",".join(users))
+
+
+async def insist(store: MessageStore, conversation_id: ConversationId, messages: Sequence[Draft]) -> None:
+    """Append each message, whatever others do and whatever is uncertain; returns once all are in."""
+    left = {message.key: message for message in messages}
+    tail = 0
+    while left:
+        key, message = next(iter(left.items()))
+        try:
+            await store.append(conversation_id, tail + 1, [message], NOW_MS)
+        except StoreError:
+            settlement = await store.settle(conversation_id, list(left))
+            tail = settlement.tail
+            left = {key: message for key, message in left.items() if key not in settlement.sends}
+        else:
+            tail += 1
+            del left[key]
+
+
+class _Blind:
+    def succeeded(self, latency_seconds: float) -> None:
+        pass
+
+    def failed(self, reason: str, *, is_timeout: bool) -> None:
+        pass
+
+
+async def _main(path: str, conversation_id: str, writer: str, count: str) -> None:
+    store = SqliteStore(Path(path), 10.0, _Blind())
+    await store.open()
+    await insist(store, ConversationId(conversation_id), drafts(int(count), writer))
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""A TCP proxy whose owner decides what becomes of the bytes: the network's faults, without a network to break."""
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Self
+
+from support.ports import free_port
+
+_CHUNK_BYTES = 65_536
+
+
+class Proxy:
+    """Forwards to one port of this machine. Use it as a context in one event loop; leaving it ends every connection.
+
+    Attributes:
+        delay_seconds: each piece waits that long, both ways.
+        swallowed_bytes: how many bytes of replies were lost so far.
+    """
+
+    def __init__(self, target_port: int) -> None:
+        """Listens nowhere yet."""
+        self.port = free_port()
+        self.delay_seconds = 0.0
+        self.swallowed_bytes = 0
+        self._target_port = target_port
+        self._may_flow = asyncio.Event()
+        self._may_flow.set()
+        self._is_swallowing = False
+        self._server: asyncio.Server | None = None
+        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def address(self) -> str:
+        """`host:port`."""
+        return f"127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        await self.refuse()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def listen(self) -> None:
+        """Accept connections (again)."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+
+    async def refuse(self) -> None:
+        """End what is open and accept nothing, until `listen`."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.cut()
+
+    def cut(self) -> None:
+        """Reset what is open; new connections are welcome."""
+        for pair in self._pairs:
+            for writer in pair:
+                writer.transport.abort()
+
+    def swallow_replies(self) -> None:
+        """Requests arrive, their answers never do."""
+        self._is_swallowing = True
+
+    def stall(self) -> None:
+        """Nothing moves in either direction; nothing is closed."""
+        self._may_flow.clear()
+
+    def flow(self) -> None:
+        """As a network should be. What was stalled goes on; what was swallowed is gone, so cut such connections first."""
+        self._is_swallowing = False
+        self._may_flow.set()
+
+    async def _accept(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        try:
+            from_target, to_target = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:
+            to_client.transport.abort()
+            return
+        pair = (to_client, to_target)
+        self._pairs.add(pair)
+        pumps = [self._pump(from_client, to_target, is_reply=False), self._pump(from_target, to_client, is_reply=True)]
+        for pump in pumps:
+            task = asyncio.ensure_future(pump)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: self._pairs.discard(pair))
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_reply: bool) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(sink):
+            while data := await source.read(_CHUNK_BYTES):
+                if self.delay_seconds:
+                    await asyncio.sleep(self.delay_seconds)
+                await self._may_flow.wait()
+                if is_reply and self._is_swallowing:
+                    self.swallowed_bytes += len(data)
+                    continue
+                sink.write(data)
+                await sink.drain()
