@@ -1,0 +1,330 @@
+"""From commits and envelopes to sockets: holes are filled, memberships proven, and who leaves hears nothing after."""
+
+import json
+from typing import Any
+
+from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.messages import Message
+from holdfast.errors import StoreTimeout
+from holdfast.node.append import Appender, Commit
+from holdfast.node.connection import Connection
+from holdfast.node.conversations import Conversations
+from holdfast.node.delivery import Delivery
+from holdfast.node.hub import Hub
+from holdfast.node.membership import Membership
+from holdfast.node.outgoing import outgoing
+from holdfast.node.tasks import Tasks
+from holdfast.protocol import envelopes
+from holdfast.telemetry import Telemetry
+from support.fakes import FakeBus, FakeStore, FakeTransport, connection, conversation
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+C = ConversationId("c1")
+
+
+class Scene:
+    """Delivery and membership of one instance; alice and bob are in `c1`."""
+
+    def __init__(self) -> None:
+        self.store, self.bus, clock = FakeStore(), FakeBus(), LoopClock()
+        telemetry, self.hub, tasks = Telemetry("test"), Hub(Telemetry("test")), Tasks()
+        self.conversations = Conversations(self.store, self.bus, clock)  # type: ignore[arg-type]  # the part it uses
+        appender = Appender(self.store, clock, telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
+        self.delivery = Delivery(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            self.conversations,
+            appender,
+            clock,
+            telemetry,
+            tasks,
+            instance_id=InstanceId("one"),
+            max_conversations=3,
+        )
+        self.membership = Membership(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            self.conversations,
+            self.delivery,
+            clock,
+            indicator_members=100,
+            on_membership=lambda *_: None,
+        )
+        self.delivery.on_stale_membership = self.membership.refresh
+        self.delivery.on_newer_members = self.membership.enforce
+        self.store.conversations[C] = conversation(C, "alice", "bob")
+
+    async def join(self, *users: str) -> list[Connection]:
+        """These users' sockets hear the conversation."""
+        await self.delivery.activate({C: 0})
+        joined = [connection(user) for user in users]
+        for each in joined:
+            self.hub.add(each)
+            each.conversations = set()
+            self.hub.join(self.delivery.locals[C], each)
+        return joined
+
+    def receive(self, *seqs: Seq) -> None:
+        """An envelope of another instance."""
+        texts = [outgoing(_message(seq), "bus", 0.0).text for seq in seqs]
+        self.delivery.receive(
+            envelopes.MessagesEnvelope(
+                v=1, kind="messages", c=C, seq=seqs[-1], instance="two", age_ms=0, messages=[envelopes.Raw(t) for t in texts]
+            )
+        )
+
+    def change_members(self, *members: str, version: int) -> None:
+        """The store holds another membership; nobody was told."""
+        self.store.conversations[C] = conversation(C, *members, version=version, revision=version)
+
+    async def ticks(self, seconds: float) -> None:
+        """Time passes, and holes are looked for."""
+        for _ in range(int(seconds / 0.05)):
+            await passed(0.05)
+            self.delivery.tick()
+
+
+def _message(seq: Seq, body: str | None = None) -> Message:
+    return Message(C, seq, UserId("bob"), f"key-{seq}", body or f"body {seq}", None, 5)
+
+
+def shown(to: Connection) -> list[dict[str, Any]]:
+    """The frames that a connection was given."""
+    assert isinstance(to.transport, FakeTransport)
+    data, frames = b"".join(to.transport.written), []
+    while data:
+        size, head = data[1], 2
+        if size == 126:
+            size, head = int.from_bytes(data[2:4], "big"), 4
+        elif size == 127:
+            size, head = int.from_bytes(data[2:10], "big"), 10
+        frames.append(json.loads(data[head : head + size]))
+        data = data[head + size :]
+    return frames
+
+
+def seqs(to: Connection) -> list[int]:
+    """The messages among them."""
+    return [frame["seq"] for frame in shown(to) if frame["type"] == "message"]
+
+
+@in_virtual_time
+async def test_every_path_feeds_one_stream() -> None:
+    """Own commits, envelopes, the echo of one's own, repetition and reordering: each message once."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.receive(2, 3)
+    scene.delivery.hand_over(Commit(C, [_message(1)], 0.0, "mark"))
+    scene.receive(1, 2)
+    scene.receive(4)
+    await settled()
+    assert seqs(alice) == [1, 2, 3, 4]
+    assert [(first, mark) for first, _, _, mark in scene.bus.commits] == [(1, "mark")]
+
+
+@in_virtual_time
+async def test_what_a_settlement_found_apart_goes_into_envelopes_of_its_own() -> None:
+    """An envelope has no gap; the mark goes with the last of them."""
+    scene = Scene()
+    scene.delivery.hand_over(Commit(C, [_message(1), _message(2), _message(5)], 0.0, "mark"))
+    assert [(first, len(texts), mark) for first, texts, _, mark in scene.bus.commits] == [(1, 2, None), (5, 1, "mark")]
+
+
+@in_virtual_time
+async def test_a_hole_is_filled_from_what_redis_kept_or_from_the_store() -> None:
+    """Redis only when it has all that is missing."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.store.put(C, *(f"body {seq}" for seq in range(1, 7)))
+    scene.bus.kept = [(seq, outgoing(_message(seq), "bus", 0.0).text) for seq in (1, 2)]
+    scene.receive(3)
+    await scene.ticks(0.5)
+    assert (seqs(alice), scene.store.calls["read_messages"]) == ([1, 2, 3], 0)
+    scene.receive(6)
+    await scene.ticks(0.5)
+    assert (seqs(alice), scene.store.calls["read_messages"]) == ([1, 2, 3, 4, 5, 6], 1)
+
+
+@in_virtual_time
+async def test_a_hole_stays_open_until_the_store_answers() -> None:
+    """Nothing is skipped, whatever fails."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.store.put(C, "body 1", "body 2")
+    scene.store.fail("read_messages", *[StoreTimeout("away")] * 3)
+    scene.receive(2)
+    await scene.ticks(2)
+    assert seqs(alice) == [1, 2]
+
+
+@in_virtual_time
+async def test_more_than_can_wait_does_not_stop_the_stream() -> None:
+    """A hole before thousands of envelopes: all of it arrives, fetched where it was dropped."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    await scene.conversations.get(C)
+    scene.store.put(C, *(f"body {seq}" for seq in range(1, 2_502)))
+    for seq in range(2, 2_502):
+        scene.receive(seq)
+    await scene.ticks(2)
+    assert seqs(alice) == list(range(1, 2_502))
+
+
+@in_virtual_time
+async def test_an_envelope_that_overtakes_the_answer_of_the_store_is_not_lost() -> None:
+    """8 comes while the store, asked before, answers up to 6; then 7."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.store.put(C, *(f"body {seq}" for seq in range(1, 7)))
+    reading = scene.store.hold("read_messages")
+    scene.receive(6)
+    await scene.ticks(0.3)
+    scene.receive(8)
+    reading.set()
+    await settled()
+    assert seqs(alice) == [1, 2, 3, 4, 5, 6]
+    scene.receive(7)
+    await settled()
+    assert seqs(alice) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@in_virtual_time
+async def test_a_membership_that_may_not_be_believed_is_read_before_anything_is_shown() -> None:
+    """The bus is deaf, bob was removed meanwhile: he hears of that, and not what was said after."""
+    scene = Scene()
+    alice, bob = await scene.join("alice", "bob")
+    scene.receive(1)
+    await settled()
+    scene.bus.is_live = False
+    await passed(2.5)
+    scene.change_members("alice", version=2)
+    reading = scene.store.hold("read_conversation")
+    scene.receive(2)
+    scene.receive(3)
+    await settled()
+    assert (seqs(alice), seqs(bob)) == ([1], [1])
+    reading.set()
+    await settled()
+    assert (seqs(alice), seqs(bob)) == ([1, 2, 3], [1])
+    assert shown(bob)[-1]["event"] == "member_removed"
+
+
+@in_virtual_time
+async def test_while_the_store_is_away_a_stale_membership_holds_everything_back() -> None:
+    """It is never guessed."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.bus.is_live = False
+    await passed(2.5)
+    scene.store.fail("read_conversation", *[StoreTimeout("away")] * 6)
+    scene.receive(1)
+    await passed(2)
+    assert seqs(alice) == []
+    await passed(2)
+    assert seqs(alice) == [1]
+
+
+@in_virtual_time
+async def test_more_than_may_be_held_back_ends_the_connections() -> None:
+    """Their clients resume by cursor; nobody is shown a stream with a hole."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.store.hold("read_conversation")
+    scene.store.fail("read_conversation", StoreTimeout("away"))
+    for seq in range(1, 1_100):
+        scene.receive(seq)
+    scene.store._gates["read_conversation"].set()
+    await passed(1)
+    assert isinstance(alice.transport, FakeTransport)
+    assert (seqs(alice), alice.transport.closed) == ([], (1013, "overloaded"))
+
+
+@in_virtual_time
+async def test_what_this_instance_knows_of_a_removal_counts_before_the_next_message() -> None:
+    """The removal is committed here, its announcement still reads the store, and somebody speaks."""
+    scene = Scene()
+    alice, bob = await scene.join("alice", "bob")
+    scene.receive(1)
+    await settled()
+    scene.change_members("alice", version=2)
+    scene.conversations.keep(scene.store.conversations[C])
+    scene.receive(2)
+    await settled()
+    assert (seqs(alice), seqs(bob)) == ([1, 2], [1])
+    assert [frame["event"] for frame in shown(bob) if frame["type"] == "conversation"] == ["member_removed"]
+
+
+@in_virtual_time
+async def test_a_newcomer_is_told_where_live_starts_and_hears_exactly_what_follows() -> None:
+    """Also while earlier messages are held back for a proof."""
+    scene = Scene()
+    await scene.join("alice")
+    scene.receive(1)
+    await settled()
+    scene.bus.is_live = False
+    await passed(2.5)
+    reading = scene.store.hold("read_conversation")
+    scene.receive(2)
+    scene.change_members("alice", "bob", "carol", version=2)
+    carol = connection("carol")
+    carol.conversations = set()
+    scene.hub.add(carol)
+    await settled()
+    reading.set()
+    await settled()
+    (notice,) = [frame for frame in shown(carol) if frame["type"] == "conversation"]
+    assert seqs(carol) == [notice["conversation"]["last_seq"] + 1] == [2]
+
+
+@in_virtual_time
+async def test_an_event_that_comes_on_several_channels_is_told_once() -> None:
+    """The conversation's and every affected user's channel carry the same hint."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.change_members("alice", "bob", "carol", version=2)
+    hint = envelopes.ConversationEnvelope(
+        v=1, kind="conversation", c=C, event="member_added", by="alice", user="carol", members_version=2, revision=2
+    )
+    for _ in range(3):
+        await scene.membership.apply(hint)
+    events = [(f["event"], f["user_id"], f["by"]) for f in shown(alice) if f["type"] == "conversation"]
+    assert events == [("member_added", "carol", "alice")]
+
+
+@in_virtual_time
+async def test_a_row_that_is_older_than_a_removal_lets_nobody_in() -> None:
+    """Between the read of a user's conversations and its `hello` the user was removed."""
+    scene = Scene()
+    await scene.join("alice")
+    (row,) = await scene.store.memberships_of(UserId("bob"))
+    assert not scene.membership.has_left(UserId("bob"), row)
+    scene.change_members("alice", version=2)
+    await scene.membership.refresh(C)
+    assert scene.membership.has_left(UserId("bob"), row)
+    assert not scene.membership.has_left(UserId("alice"), row)
+
+
+@in_virtual_time
+async def test_a_conversation_that_nobody_here_hears_is_let_go_after_a_while() -> None:
+    """People come back within seconds; after that the subscription would be a leak."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.hub.leave(scene.delivery.locals[C], alice, LoopClock().monotonic())
+    await scene.ticks(5)
+    assert C in scene.delivery.locals
+    await scene.ticks(6)
+    assert C not in scene.delivery.locals
+    assert f"conversation:{C}" not in scene.bus.wanted
+
+
+@in_virtual_time
+async def test_a_comparison_finds_what_no_envelope_brought() -> None:
+    """After a resubscription: the store is asked how far each conversation is."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.store.put(C, "body 1", "body 2")
+    await scene.delivery.compare("resubscribed")
+    await settled()
+    assert seqs(alice) == [1, 2]
