@@ -12,6 +12,7 @@ from google.cloud.firestore_v1.field_path import FieldPath
 
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls, is_missing_document
+from holdfast.adapters.firestore.creates import Creates
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
@@ -29,16 +30,13 @@ async def append(
     sent_at_ms: int,
 ) -> None:
     """See `ports.MessageStore.append`: one commit of creates, so that nothing of it exists, or all of it."""
-    client = calls.client
-    batch = client.batch()
+    creates = Creates(calls.client)
+    place = f"conversations/{conversation_id}"
     expire_at = documents.at(sent_at_ms) + SENDS_LIVE
     for seq, draft in enumerate(drafts, first_seq):
-        batch.create(documents.message_ref(client, conversation_id, seq), documents.message_fields(draft, seq, sent_at_ms))
-        batch.create(
-            documents.send_ref(client, conversation_id, draft.key),
-            {"seq": seq, "digest": draft.digest, "expireAt": expire_at},
-        )
-    await batch.commit(**calls.unretried)
+        creates.add(f"{place}/messages/{message_id(seq)}", documents.message_fields(draft, seq, sent_at_ms))
+        creates.add(f"{place}/sends/{draft.key}", {"seq": seq, "digest": draft.digest, "expireAt": expire_at})
+    await creates.commit(calls.unretried)
     tails.note(conversation_id, first_seq + len(drafts) - 1)
 
 
