@@ -1,0 +1,173 @@
+"""Online and offline: the grace, the order of changes, a new epoch, and whoever is gone before we wrote that it came."""
+
+import asyncio
+from typing import Any
+
+from holdfast.domain.ids import UserId
+from holdfast.errors import StoreTimeout
+from holdfast.node.hub import Hub
+from holdfast.node.local import LocalConversation
+from holdfast.node.presence import Presence
+from holdfast.node.tasks import Tasks
+from holdfast.protocol import envelopes
+from holdfast.telemetry import Telemetry
+from support.fakes import FakeBus, FakeStore, connection, conversation
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+ALICE, GRACE = UserId("alice"), 15.0
+
+
+class _Delivery:
+    """What presence uses of it."""
+
+    def __init__(self) -> None:
+        self.locals: dict[str, LocalConversation] = {}
+        self.generation = "g"
+
+
+class Scene:
+    """Presence of one instance; bob's socket shares `c1` with alice."""
+
+    def __init__(self) -> None:
+        self.store, self.bus, self.hub, self.delivery = FakeStore(), FakeBus(), Hub(Telemetry("test")), _Delivery()
+        self.entry = "one:1"
+        self.presence = Presence(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            self.delivery,  # type: ignore[arg-type]  # the part it uses
+            LoopClock(),
+            Tasks(),
+            grace_seconds=GRACE,
+            indicator_members=100,
+            entry=lambda: self.entry,
+        )
+        self.bob = connection("bob")
+        local = LocalConversation("c1", 0.0)  # type: ignore[arg-type]  # an id
+        local.connections.add(self.bob)
+        self.delivery.locals["c1"] = local
+        self.store.conversations["c1"] = conversation("c1", "alice", "bob")
+
+    async def come(self) -> Any:
+        """Alice connects."""
+        made = connection("alice", f"alice-{len(self.hub.connections)}")
+        self.hub.add(made)
+        self.presence.expect(ALICE)
+        self.presence.note_conversations(ALICE, await self.store.memberships_of(ALICE))
+        await self.presence.arrived(ALICE)
+        return made
+
+    def go(self, made: Any) -> None:
+        """Her connection ends."""
+        if self.hub.remove(made):
+            self.presence.left(ALICE)
+
+    async def ticks(self, seconds: float) -> None:
+        """Time passes."""
+        for _ in range(int(seconds)):
+            await passed(1)
+            self.presence.tick()
+        await settled()
+
+    def heard(self) -> list[bool]:
+        """What bob was told."""
+        written = b"".join(self.bob.transport.written)  # type: ignore[attr-defined]  # a FakeTransport
+        return [part.startswith(b"true") for part in written.split(b'"online":')[1:]]
+
+
+@in_virtual_time
+async def test_the_last_connections_end_counts_after_the_grace() -> None:
+    """Not the first's, and not before."""
+    scene = Scene()
+    phone, laptop = await scene.come(), await scene.come()
+    assert scene.store.on[ALICE] == {"one:1"}
+    scene.go(phone)
+    await scene.ticks(20)
+    assert scene.store.on[ALICE]
+    scene.go(laptop)
+    await scene.ticks(14)
+    assert scene.store.on[ALICE]
+    await scene.ticks(3)
+    assert not scene.store.on[ALICE]
+    assert scene.heard() == [True, False]
+
+
+@in_virtual_time
+async def test_who_comes_back_within_the_grace_never_was_away() -> None:
+    """Also when opening takes longer than what was left of it."""
+    scene = Scene()
+    scene.go(await scene.come())
+    await scene.ticks(14)
+    back = connection("alice", "back")
+    scene.hub.add(back)
+    scene.presence.expect(ALICE)  # the handshake; Redis and the store take their time from here
+    await scene.ticks(5)
+    await scene.presence.arrived(ALICE)
+    await scene.ticks(20)
+    assert scene.store.on[ALICE] == {"one:1"}
+    assert scene.heard() == [True]
+
+
+@in_virtual_time
+async def test_who_comes_while_its_going_is_written_is_online_in_the_end() -> None:
+    """And the arrival is not answered by the write that took it away."""
+    scene = Scene()
+    scene.go(await scene.come())
+    removing = scene.store.hold("remove_presence")
+    await scene.ticks(17)
+    arriving = asyncio.create_task(scene.come())
+    await settled()
+    adding = scene.store.hold("add_presence")
+    removing.set()
+    await settled()
+    assert not arriving.done()
+    adding.set()
+    await arriving
+    assert scene.store.on[ALICE] == {"one:1"}
+    assert scene.heard() == [True, False, True]
+
+
+@in_virtual_time
+async def test_a_store_that_is_away_is_asked_again() -> None:
+    """The change is late, not lost."""
+    scene = Scene()
+    scene.store.fail("add_presence", *[StoreTimeout("away")] * 5)
+    await scene.come()
+    assert scene.store.on[ALICE] == {"one:1"}
+
+
+@in_virtual_time
+async def test_a_new_epoch_replaces_the_old_without_a_flicker() -> None:
+    """The new entry is in before the old one goes."""
+    scene = Scene()
+    await scene.come()
+    scene.entry = "one:2"
+    scene.presence.new_epoch()
+    await passed(1)
+    assert scene.store.on[ALICE] == {"one:2"}
+    assert scene.heard() == [True]
+
+
+@in_virtual_time
+async def test_of_two_changes_the_later_version_is_the_truth_in_whatever_order_they_come() -> None:
+    """Envelopes cross and repeat; nobody hears a state twice."""
+    scene = Scene()
+    for version, online in ((2, False), (1, True), (2, False), (4, False), (3, True), (5, True)):
+        scene.presence.receive(
+            envelopes.PresenceEnvelope(
+                v=1, kind="presence", user="alice", online=online, version=version, last_seen_at=None, conversations=["c1"]
+            )
+        )
+    assert scene.heard() == [False, False, True]
+
+
+@in_virtual_time
+async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
+    """Who has reconnected elsewhere stays online; who has not is told of."""
+    scene = Scene()
+    scene.store.on["alice"] = {"dead:9"}
+    scene.store.on["carol"] = {"dead:9", "two:1"}
+    await scene.presence.reap("dead:9")
+    assert (scene.store.on["alice"], scene.store.on["carol"]) == (set(), {"two:1"})
+    assert scene.heard() == [False]
+    assert [channel for channel, _ in scene.bus.published] == ["conversation:c1"]

@@ -1,0 +1,126 @@
+"""Two witnesses: who has no lease and does not beat is gone; who lacks only one of the two is alive."""
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.errors import RedisUnavailable, StoreTimeout
+from holdfast.node.reaper import Reaper
+from holdfast.telemetry import Telemetry
+from support.fakes import FakeRegistry, FakeStore, ManualClock
+from support.virtual_time import in_virtual_time
+
+
+class _Presence:
+    """Notes whose entries are taken away."""
+
+    def __init__(self) -> None:
+        self.reaped: list[str] = []
+
+    async def reap(self, entry: str) -> None:
+        self.reaped.append(entry)
+
+
+class Scene:
+    """Instance `one` looks after `two`."""
+
+    def __init__(self) -> None:
+        self.registry, self.store, self.clock, self.presence = FakeRegistry(), FakeStore(), ManualClock(), _Presence()
+        self.fleet: tuple[str, ...] = ()
+        self.reaper = Reaper(
+            self.registry,
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.presence,  # type: ignore[arg-type]  # the part it uses
+            self.clock,
+            Telemetry("test"),
+            InstanceId("one"),
+            on_fleet=self._on_fleet,
+            grace_seconds=5.0,
+        )
+        self.registry.lease("one", "1")
+        self.registry.lease("two", "7")
+        self.beat(1)
+
+    def _on_fleet(self, states: tuple[str, ...]) -> None:
+        self.fleet = states
+
+    def beat(self, beat: int) -> None:
+        """What `two` has in the store."""
+        self.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("7"), beat, "ok")
+
+    async def rounds(self, count: int, *, is_beating: bool = False) -> None:
+        """Rounds of 3 s."""
+        for number in range(count):
+            if is_beating:
+                self.beat(100 + number)
+            self.clock.now += 3
+            await self.reaper.look()
+
+
+@in_virtual_time
+async def test_an_instance_without_lease_and_beat_is_reaped_with_its_users() -> None:
+    """Connections first, users after the silence and the grace, the bulletin last."""
+    scene = Scene()
+    scene.registry.lease("two", None)
+    await scene.rounds(2)
+    assert scene.registry.reaped == []
+    await scene.rounds(1)
+    assert scene.registry.reaped == ["two"]
+    await scene.rounds(2)
+    assert scene.presence.reaped == ["two:7"]
+    assert scene.store.bulletins == {}
+
+
+@in_virtual_time
+async def test_an_instance_that_is_cut_from_redis_alone_is_alive() -> None:
+    """Its beat rises: its users are online, whatever Redis says."""
+    scene = Scene()
+    scene.registry.lease("two", None)
+    await scene.rounds(20, is_beating=True)
+    assert (scene.registry.reaped, scene.presence.reaped) == ([], [])
+
+
+@in_virtual_time
+async def test_an_instance_whose_beat_stopped_but_whose_lease_lives_is_alive() -> None:
+    """It is the store that does not take its beat."""
+    scene = Scene()
+    await scene.rounds(20)
+    assert (scene.registry.reaped, scene.presence.reaped) == ([], [])
+    assert scene.fleet == ("healthy", "healthy")
+
+
+@in_virtual_time
+async def test_what_a_reaper_left_half_done_is_found_by_its_bulletin() -> None:
+    """Redis was flushed, or the reaper died: nobody lists the dead one any more."""
+    scene = Scene()
+    del scene.registry.leases[InstanceId("two")]
+    await scene.rounds(20)
+    assert scene.presence.reaped == ["two:7"]
+    assert scene.store.bulletins == {}
+
+
+@in_virtual_time
+async def test_a_look_that_failed_proves_nothing() -> None:
+    """A witness that was away begins its testimony anew."""
+    scene = Scene()
+    scene.registry.lease("two", None)
+    scene.registry.fail("instances", *[RedisUnavailable("away")] * 2)
+    scene.store.fail("read_bulletins", StoreTimeout("away"))
+    failures = 0
+    for _ in range(3):
+        try:
+            await scene.rounds(1)
+        except (RedisUnavailable, StoreTimeout):
+            failures += 1
+            scene.reaper._suspects.clear()  # as `run` does
+    assert failures == 3
+    await scene.rounds(2)
+    assert scene.registry.reaped == []
+
+
+@in_virtual_time
+async def test_it_never_reaps_itself() -> None:
+    """Its own lease may be gone for a moment."""
+    scene = Scene()
+    scene.registry.lease("one", None)
+    scene.store.bulletins["one"] = Bulletin(InstanceId("one"), Epoch("1"), 1, "ok")
+    await scene.rounds(20)
+    assert scene.registry.reaped == []
