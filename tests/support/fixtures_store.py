@@ -1,6 +1,7 @@
 """Fixtures around real stores: `new_store` makes stores of either kind over the same data."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ import pytest
 
 from holdfast.adapters.firestore.store import FirestoreStore
 from holdfast.adapters.sqlite.store import SqliteStore
+from holdfast.errors import StoreUnavailable
 from holdfast.ports import MessageStore
 from support.emulator import Emulator, require_emulator
+from support.eventually import eventually
 
 TIMEOUT_SECONDS = 10.0  # a busy machine is no failure; tests of deadlines pass their own
 
@@ -36,6 +39,18 @@ class StoreWatch:
 NewStore = Callable[..., Awaitable[MessageStore]]
 
 
+async def opened(store: MessageStore) -> None:
+    """As a start does it: again and again. A fresh emulator needs a second or two for its first answer."""
+
+    async def opens() -> bool:
+        with contextlib.suppress(StoreUnavailable):
+            await store.open()
+            return True
+        return False
+
+    await eventually(opens, within=30)
+
+
 @pytest.fixture(scope="session")
 def firestore_emulator() -> Iterator[Emulator]:
     """One emulator for the session; tests keep apart by projects of their own."""
@@ -52,7 +67,7 @@ async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
 
     async def make(*, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None) -> MessageStore:
         stores.append(store := SqliteStore(tmp_path / "holdfast.db", timeout_seconds, watch or StoreWatch()))
-        await store.open()
+        await opened(store)
         return store
 
     yield make
@@ -70,8 +85,10 @@ async def new_firestore(firestore_emulator: Emulator, monkeypatch: pytest.Monkey
         *, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None, address: str | None = None
     ) -> MessageStore:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", address or firestore_emulator.address)
-        stores.append(store := FirestoreStore(project, "(default)", timeout_seconds, watch or StoreWatch()))
-        await store.open()
+        watch = watch or StoreWatch()
+        stores.append(store := FirestoreStore(project, "(default)", timeout_seconds, watch))
+        await opened(store)
+        watch.failures.clear()
         return store
 
     yield make

@@ -15,18 +15,17 @@ class Proxy:
 
     Attributes:
         delay_seconds: each piece waits that long, both ways.
-        swallowed_bytes: how many bytes of replies were lost so far.
     """
 
     def __init__(self, target_port: int) -> None:
         """Listens nowhere yet."""
         self.port = free_port()
         self.delay_seconds = 0.0
-        self.swallowed_bytes = 0
         self._target_port = target_port
         self._may_flow = asyncio.Event()
         self._may_flow.set()
         self._is_swallowing = False
+        self._trigger = b""
         self._server: asyncio.Server | None = None
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,9 +62,10 @@ class Proxy:
             for writer in pair:
                 writer.transport.abort()
 
-    def swallow_replies(self) -> None:
-        """Requests arrive, their answers never do."""
-        self._is_swallowing = True
+    def swallow_replies(self, after: bytes = b"") -> None:
+        """Requests arrive, their answers never do; beginning with the first request that contains `after`."""
+        self._is_swallowing = not after
+        self._trigger = after
 
     def stall(self) -> None:
         """Nothing moves in either direction; nothing is closed."""
@@ -74,6 +74,7 @@ class Proxy:
     def flow(self) -> None:
         """As a network should be. What was stalled goes on; what was swallowed is gone, so cut such connections first."""
         self._is_swallowing = False
+        self._trigger = b""
         self._may_flow.set()
 
     async def _accept(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
@@ -98,7 +99,8 @@ class Proxy:
                     await asyncio.sleep(self.delay_seconds)
                 await self._may_flow.wait()
                 if is_reply and self._is_swallowing:
-                    self.swallowed_bytes += len(data)
                     continue
+                if self._trigger and not is_reply and self._trigger in data:
+                    self.swallow_replies()
                 sink.write(data)
                 await sink.drain()

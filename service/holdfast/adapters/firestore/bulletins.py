@@ -16,9 +16,11 @@ async def write_bulletin(calls: Calls, bulletin: Bulletin) -> None:
     await reference.set(documents.bulletin_fields(bulletin), **calls.unretried)
 
 
-async def read_bulletins(calls: Calls) -> list[Bulletin]:
+async def read_bulletins(calls: Calls, *, only_unwell: bool) -> list[Bulletin]:
     """See `ports.MessageStore.read_bulletins`."""
-    snapshots = await calls.client.collection("instances").get(**calls.unretried)
+    collection = calls.client.collection("instances")
+    query = collection.where(filter=FieldFilter("mode", "!=", "ok")) if only_unwell else collection
+    snapshots = await query.get(**calls.unretried)
     return [documents.bulletin(snapshot.id, snapshot.to_dict() or {}) for snapshot in snapshots]
 
 

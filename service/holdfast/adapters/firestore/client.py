@@ -117,12 +117,12 @@ def translated(error: Exception) -> Exception:
     text = str(error)[:200] or type(error).__name__
     if isinstance(error, api.AlreadyExists | api.FailedPrecondition | api.Aborted) or is_missing_document(error):
         return StoreConflict(text)
-    if isinstance(error, api.InvalidArgument | api.OutOfRange):
+    if isinstance(error, api.InvalidArgument | api.OutOfRange | UnicodeEncodeError):
         return StoreRejected(text)
     if isinstance(error, api.NotFound | api.Unauthorized | api.Forbidden | GoogleAuthError):  # not found: project or database
         return StoreDenied(text)
     if isinstance(error, api.DeadlineExceeded | TimeoutError):
-        return StoreTimeout(text)
+        return StoreTimeout("the store did not answer in time")
     if isinstance(error, api.GoogleAPICallError | api.RetryError | grpc.RpcError | grpc.aio.UsageError | OSError):
         return StoreUnavailable(text)
     return error

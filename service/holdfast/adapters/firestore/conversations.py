@@ -26,22 +26,22 @@ _SAME_MOMENT: Final = 50  # conversations that share a millisecond with a page's
 
 async def create(calls: Calls, new: NewConversation) -> tuple[Conversation, bool]:
     """See `ports.MessageStore.create_conversation`; an uncertain create is settled by reading."""
-    reference = documents.conversation_ref(calls.client, new.conversation_id)
-    is_new = True
+    is_new, is_uncertain = True, False
     try:
-        await reference.create(documents.conversation_fields(new), **calls.unretried)
+        await documents.conversation_ref(calls.client, new.conversation_id).create(
+            documents.conversation_fields(new), **calls.unretried
+        )
     except AlreadyExists:
         is_new = False
     except GoogleAPICallError as error:
         if is_definite(error):
             raise
-        stored = await read(calls, new.conversation_id)
-        if stored is None or (stored.digest, stored.created_at_ms) != (new.digest, new.created_at_ms):
-            raise
-        return stored, True
-    stored = await read(calls, new.conversation_id)
+        is_uncertain = True
+    stored = await _settle(calls, new.conversation_id) if is_uncertain else await read(calls, new.conversation_id)
     if stored is None:
-        raise StoreUnavailable("the conversation was removed meanwhile")
+        raise StoreUnavailable("it may be created yet" if is_uncertain else "the conversation was removed meanwhile")
+    if is_uncertain:
+        is_new = (stored.digest, stored.created_by, stored.created_at_ms) == (new.digest, new.created_by, new.created_at_ms)
     return stored, is_new
 
 
@@ -136,6 +136,18 @@ async def note_activity(calls: Calls, conversation_id: ConversationId, last: Las
         return {"lastSeq": last.seq, "lastMessage": documents.last_message_fields(last), "lastMessageAt": SERVER_TIMESTAMP}
 
     await _change(calls, conversation_id, change)
+
+
+async def _settle(calls: Calls, conversation_id: ConversationId) -> Conversation | None:
+    """Read until there is an answer: what broke a write's reply often breaks the next call on the same channel too."""
+    for attempt in range(_TRIES):
+        try:
+            return await read(calls, conversation_id)
+        except GoogleAPICallError as error:
+            if is_definite(error):
+                raise
+            await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))
+    raise StoreUnavailable("it may be created; Firestore does not say")
 
 
 async def _change(

@@ -140,9 +140,9 @@ class FirestoreStore:
         """See the port."""
         await self._calls.run(bulletins.write_bulletin(self._calls, bulletin))
 
-    async def read_bulletins(self) -> list[Bulletin]:
+    async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         """See the port."""
-        return await self._calls.run(bulletins.read_bulletins(self._calls))
+        return await self._calls.run(bulletins.read_bulletins(self._calls, only_unwell=only_unwell))
 
     async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
         """See the port."""

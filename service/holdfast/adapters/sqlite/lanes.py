@@ -112,10 +112,12 @@ class Lane:
             self._reset()
 
     def _transact(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
-        if not (wanted := [job for job in group if not job.future.done()]):
+        if all(job.future.done() for job in group):
             return
-        connection.execute("BEGIN IMMEDIATE")
-        for job in wanted:
+        connection.execute("BEGIN IMMEDIATE")  # waits for other processes: some may have left meanwhile
+        for job in group:
+            if job.future.done():
+                continue
             connection.execute("SAVEPOINT job")
             try:
                 job.result = job.work(connection)

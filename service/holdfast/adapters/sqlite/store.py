@@ -165,9 +165,10 @@ class SqliteStore:
         """See the port."""
         await self._write(lambda c: presence.write_bulletin(c, bulletin))
 
-    async def read_bulletins(self) -> list[Bulletin]:
+    async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         """See the port."""
-        return await self._read(presence.read_bulletins)
+        found = await self._read(presence.read_bulletins)
+        return [bulletin for bulletin in found if bulletin.mode != "ok" or not only_unwell]
 
     async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
         """See the port."""

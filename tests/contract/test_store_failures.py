@@ -1,0 +1,399 @@
+"""The store's contract, failures: deadlines that hold, doubts that say so, and what survives a lost reply."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.adapters.firestore.store import FirestoreStore
+from holdfast.adapters.sqlite import presence
+from holdfast.adapters.sqlite.presence import change
+from holdfast.adapters.sqlite.store import SqliteStore
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.conversations import LastMessage
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.domain.presence import PresenceChange
+from holdfast.errors import StoreConflict, StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
+from holdfast.ports import MessageStore
+from support.appending import NOW_MS, draft, drafts, new_conversation
+from support.emulator import Emulator
+from support.eventually import eventually
+from support.fixtures_store import TIMEOUT_SECONDS, NewStore, StoreWatch
+from support.proxy import Proxy
+
+C = ConversationId("c1")
+ALICE, BOB = UserId("alice"), UserId("bob")
+ENTRY, OTHER_ENTRY = "one:e1", "two:e1"
+SHORT_SECONDS = 1.0
+
+Call = Callable[[MessageStore], Awaitable[object]]
+
+WRITES: dict[str, Call] = {
+    "append": lambda store: store.append(C, 1, drafts(2), NOW_MS),
+    "create_conversation": lambda store: store.create_conversation(new_conversation("new", "alice")),
+    "update_conversation": lambda store: store.update_conversation(C, title="x", metadata_json=None),
+    "change_member": lambda store: store.change_member(C, BOB, is_member=True, max_members=9),
+    "note_activity": lambda store: store.note_activity(C, LastMessage(1, ALICE, "x", NOW_MS)),
+    "advance_cursors": lambda store: store.advance_cursors(C, {ALICE: 1}, {1: [ALICE]}),
+    "add_presence": lambda store: store.add_presence(ENTRY, [ALICE, BOB], NOW_MS),
+    "remove_presence": lambda store: store.remove_presence(ENTRY, [ALICE, BOB], NOW_MS),
+    "write_bulletin": lambda store: store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
+    "remove_bulletin": lambda store: store.remove_bulletin(InstanceId("one"), Epoch("e1")),
+    "revoke": lambda store: store.revoke(ALICE, 1),
+}
+READS: dict[str, Call] = {
+    "probe": lambda store: store.probe(),
+    "generation": lambda store: store.generation(),
+    "settle": lambda store: store.settle(C, [draft("m1").key]),
+    "heads": lambda store: store.heads({C: 0}),
+    "read_messages": lambda store: store.read_messages(C, limit=5),
+    "read_conversation": lambda store: store.read_conversation(C),
+    "memberships_of": lambda store: store.memberships_of(ALICE),
+    "count_memberships": lambda store: store.count_memberships(ALICE),
+    "page_conversations": lambda store: store.page_conversations(ALICE, 5, None),
+    "read_cursors": lambda store: store.read_cursors(C),
+    "cursors_of": lambda store: store.cursors_of(ALICE, [C]),
+    "read_presence": lambda store: store.read_presence([ALICE]),
+    "users_on": lambda store: store.users_on(ENTRY, 5),
+    "read_bulletins": lambda store: store.read_bulletins(),
+    "read_revocations": lambda store: store.read_revocations(0),
+}
+
+
+@contextmanager
+def frozen(emulator: Emulator) -> Iterator[None]:
+    """The emulator answers nobody inside."""
+    emulator.freeze()
+    try:
+        yield
+    finally:
+        emulator.thaw()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process holds SQLite's write lock inside."""
+    hold = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read(); c.execute('ROLLBACK')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            holder.communicate("")
+
+
+async def assert_all_time_out(store: MessageStore, calls: dict[str, Call]) -> None:
+    """Every call ends by its own deadline, and says that it cannot tell."""
+    async with asyncio.timeout(SHORT_SECONDS + TIMEOUT_SECONDS):
+        outcomes = await asyncio.gather(*(call(store) for call in calls.values()), return_exceptions=True)
+    for name, outcome in zip(calls, outcomes, strict=True):
+        assert isinstance(outcome, StoreTimeout), (name, outcome)
+
+
+@pytest.fixture
+async def proxy(firestore_emulator: Emulator) -> AsyncIterator[Proxy]:
+    """Between a store and the emulator."""
+    async with Proxy(firestore_emulator.port) as proxy:
+        yield proxy
+
+
+# --- a store that hangs -------------------------------------------------------------------------------------------------
+
+
+async def test_every_deadline_holds_while_firestore_hangs(new_firestore: NewStore, firestore_emulator: Emulator) -> None:
+    """A frozen server closes nothing: only our own deadline ends the wait. It works again by itself."""
+    watch = StoreWatch()
+    store = await new_firestore(timeout_seconds=SHORT_SECONDS, watch=watch)
+    with frozen(firestore_emulator):
+        await assert_all_time_out(store, WRITES | READS)
+    assert [is_timeout for _, is_timeout in watch.failures] == [True] * len(WRITES | READS)
+    await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
+
+
+async def test_every_deadline_holds_while_another_process_holds_sqlite_s_lock(new_sqlite: NewStore, tmp_path: Path) -> None:
+    """Writes end by the deadline, reads go on; once the lock is free all works again."""
+    watch = StoreWatch()
+    store = await new_sqlite(timeout_seconds=SHORT_SECONDS, watch=watch)
+    with locked(tmp_path / "holdfast.db"):
+        await assert_all_time_out(store, WRITES)
+        await asyncio.gather(*(call(store) for call in READS.values()))
+    assert [is_timeout for _, is_timeout in watch.failures] == [True] * len(WRITES)
+    await eventually(lambda: answers(store, WRITES["revoke"]), within=TIMEOUT_SECONDS)
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun(new_sqlite: NewStore, tmp_path: Path) -> None:
+    """The queue behind a long lock is not worked off for callers who have left: they have sent it again already."""
+    store = await new_sqlite(timeout_seconds=SHORT_SECONDS)
+    with locked(tmp_path / "holdfast.db"):
+        await assert_all_time_out(store, {"append": WRITES["append"], "revoke": WRITES["revoke"]})
+    await eventually(lambda: answers(store, WRITES["write_bulletin"]), within=TIMEOUT_SECONDS)
+    assert (await store.settle(C, [])).tail == 0
+    assert await store.read_revocations(0) == {}
+
+
+async def test_many_waiting_writes_cost_one_deadline_not_one_each(new_sqlite: NewStore, tmp_path: Path) -> None:
+    """A thousand callers behind a lock are all told in time."""
+    store = await new_sqlite(timeout_seconds=SHORT_SECONDS)
+    appends: dict[str, Call] = {f"{n}": WRITES["append"] for n in range(1_000)}
+    with locked(tmp_path / "holdfast.db"):
+        await assert_all_time_out(store, appends)
+
+
+# --- a reply that is lost -----------------------------------------------------------------------------------------------
+
+
+async def test_an_append_whose_reply_is_lost_is_in(new_firestore: NewStore, proxy: Proxy) -> None:
+    """The error says that it cannot tell; settling tells; repeating it would be refused."""
+    direct = await new_firestore()
+    store = await new_firestore(address=proxy.address)
+    proxy.swallow_replies()
+    attempt = asyncio.create_task(store.append(C, 1, drafts(2), NOW_MS))
+    await eventually(lambda: has_tail(direct, 2), within=TIMEOUT_SECONDS)
+    proxy.flow()
+    proxy.cut()
+    with pytest.raises(StoreUnavailable):
+        await attempt
+    await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
+    settlement = await store.settle(C, [each.key for each in drafts(2)])
+    assert settlement.tail == 2
+    assert [settlement.sends[each.key].message.seq for each in drafts(2)] == [1, 2]
+
+
+async def test_an_append_cut_before_it_arrived_is_not_in(new_firestore: NewStore, proxy: Proxy) -> None:
+    """The same error, the other truth: only settling tells them apart."""
+    store = await new_firestore(address=proxy.address, timeout_seconds=SHORT_SECONDS)
+    proxy.stall()
+    with pytest.raises(StoreUnavailable):
+        await store.append(C, 1, drafts(2), NOW_MS)
+    proxy.cut()
+    proxy.flow()
+    await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
+    assert (await store.settle(C, [draft("m1").key])).sends == {}
+
+
+@pytest.mark.parametrize("is_present", [True, False])
+async def test_a_presence_change_whose_reply_is_lost_is_told_by_its_call(
+    new_firestore: NewStore, proxy: Proxy, *, is_present: bool
+) -> None:
+    """Otherwise everybody would see that user as before, until the next change."""
+    direct = await new_firestore()
+    store = await new_firestore(address=proxy.address)
+    if not is_present:
+        await store.add_presence(ENTRY, [ALICE, BOB], NOW_MS)
+    proxy.swallow_replies(after=b"lastSeen")
+    change = store.add_presence if is_present else store.remove_presence
+    attempt = asyncio.create_task(change(ENTRY, [ALICE, BOB], NOW_MS))
+    await eventually(lambda: is_online(direct, ALICE, is_present), within=TIMEOUT_SECONDS)
+    proxy.flow()
+    proxy.cut()
+    changes = await attempt
+    assert {each.user_id: each.online for each in changes} == {ALICE: is_present, BOB: is_present}
+    assert await change(ENTRY, [ALICE, BOB], NOW_MS) == []
+
+
+@pytest.mark.parametrize("is_present", [True, False])
+async def test_a_presence_change_of_a_call_that_failed_is_told_by_the_next(
+    new_firestore: NewStore, proxy: Proxy, *, is_present: bool
+) -> None:
+    """The reply never came within the deadline: whoever tries again is told what the first attempt did."""
+    direct = await new_firestore()
+    store = await new_firestore(address=proxy.address, timeout_seconds=SHORT_SECONDS)
+    if not is_present:
+        await store.add_presence(ENTRY, [ALICE], NOW_MS)
+    change = store.add_presence if is_present else store.remove_presence
+    proxy.swallow_replies(after=b"lastSeen")
+    with pytest.raises(StoreTimeout):
+        await change(ENTRY, [ALICE], NOW_MS)
+    await eventually(lambda: is_online(direct, ALICE, is_present), within=TIMEOUT_SECONDS)
+    proxy.flow()
+    proxy.cut()
+    await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
+    assert [each.online for each in await change(ENTRY, [ALICE], NOW_MS)] == [is_present]
+    assert await change(ENTRY, [ALICE], NOW_MS) == []
+
+
+async def test_a_member_whose_change_lost_its_reply_counts_as_changed(new_firestore: NewStore, proxy: Proxy) -> None:
+    """The caller announces changes: one that is in must not look like one that was not needed."""
+    direct = await new_firestore()
+    store = await new_firestore(address=proxy.address)
+    await store.create_conversation(new_conversation("c1", "alice"))
+    proxy.swallow_replies(after=b"membersVersion")
+    attempt = asyncio.create_task(store.change_member(C, BOB, is_member=True, max_members=9))
+    await eventually(lambda: has_member(direct, BOB), within=TIMEOUT_SECONDS)
+    proxy.flow()
+    proxy.cut()
+    changed = await attempt
+    assert changed is not None
+    assert changed[1]
+    assert (changed[0].members, changed[0].members_version) == ((ALICE, BOB), 2)
+
+
+async def test_a_creation_whose_reply_is_lost_was_this_call_s(new_firestore: NewStore, proxy: Proxy) -> None:
+    """The one who created it is told so."""
+    direct = await new_firestore()
+    store = await new_firestore(address=proxy.address)
+    proxy.swallow_replies()
+    attempt = asyncio.create_task(store.create_conversation(new_conversation("c1", "alice")))
+    await eventually(lambda: direct.read_conversation(C), within=TIMEOUT_SECONDS)
+    proxy.flow()
+    proxy.cut()
+    conversation, is_new = await attempt
+    assert (conversation.members, is_new) == ((ALICE,), True)
+
+
+async def test_a_presence_change_that_landed_late_in_sqlite_is_told_by_the_next(
+    new_sqlite: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller left while its transaction ran; nothing of it may stay untold."""
+    store = await new_sqlite()
+    is_in, may_end = threading.Event(), threading.Event()
+
+    def linger(*args: Any, **kwargs: Any) -> list[PresenceChange]:
+        changes = change(*args, **kwargs)
+        is_in.set()
+        may_end.wait(TIMEOUT_SECONDS)
+        return changes
+
+    monkeypatch.setattr(presence, "change", linger)
+    attempt = asyncio.create_task(store.add_presence(ENTRY, [ALICE], NOW_MS))
+    await eventually(is_in.is_set, within=TIMEOUT_SECONDS)
+    attempt.cancel()
+    await asyncio.gather(attempt, return_exceptions=True)
+    may_end.set()
+    told = await store.add_presence(ENTRY, [ALICE], NOW_MS)
+    assert [each.online for each in told] == [True]
+    assert await store.add_presence(ENTRY, [ALICE], NOW_MS) == []
+
+
+# --- a store that goes away and comes back ------------------------------------------------------------------------------
+
+
+async def test_firestore_away_is_said_and_back_is_noticed(new_firestore: NewStore, proxy: Proxy) -> None:
+    """Refused connections end as `StoreUnavailable`; the channel finds its way back alone, within seconds."""
+    watch = StoreWatch()
+    store = await new_firestore(address=proxy.address, timeout_seconds=2.0, watch=watch)
+    await proxy.refuse()
+    outcomes = await asyncio.gather(*(call(store) for call in (WRITES | READS).values()), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes if not isinstance(outcome, StoreUnavailable)] == []
+    assert len(watch.failures) == len(WRITES | READS)
+    await proxy.listen()
+    await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
+
+
+async def test_calls_under_way_end_when_the_store_is_closed(new_firestore: NewStore, proxy: Proxy) -> None:
+    """The library cancels them; a caller must not take that for its own end."""
+    direct = await new_firestore()
+    store = await new_firestore(address=proxy.address)
+    proxy.swallow_replies()
+    attempt = asyncio.create_task(store.append(C, 1, drafts(1), NOW_MS))
+    await eventually(lambda: has_tail(direct, 1), within=TIMEOUT_SECONDS)
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await attempt
+
+
+async def test_a_closed_store_says_so(store: MessageStore) -> None:
+    """Twice is fine, and nothing hangs."""
+    await store.close()
+    await store.close()
+    for call in (WRITES | READS).values():
+        with pytest.raises(StoreUnavailable):
+            await call(store)
+
+
+async def test_every_answer_is_reported(new_store: NewStore) -> None:
+    """Health is made of it: refusals are answers of a store that is well."""
+    watch = StoreWatch()
+    store = await new_store(watch=watch)
+    before = watch.successes
+    await store.append(C, 1, drafts(1), NOW_MS)
+    with pytest.raises(StoreConflict):
+        await store.append(C, 1, drafts(1), NOW_MS)
+    await store.probe()
+    assert (watch.successes - before, watch.failures) == (3, [])
+
+
+# --- what is definite ---------------------------------------------------------------------------------------------------
+
+
+async def test_content_that_no_store_takes_is_refused_alone(new_store: NewStore) -> None:
+    """Others in the same moment must not pay for it: neither conflict nor outage, and the culprit can be named."""
+    store = await new_store()
+    poison = store.append(C, 1, [replace(draft("m1"), body="half a pair: \ud800")], NOW_MS)
+    healthy = [store.append(ConversationId(f"c{n}"), 1, drafts(1), NOW_MS) for n in range(2, 22)]
+    outcomes = await asyncio.gather(poison, *healthy, return_exceptions=True)
+    assert isinstance(outcomes[0], StoreRejected), outcomes[0]
+    assert outcomes[1:] == [None] * 20
+    assert (await store.settle(C, [])).tail == 0
+
+
+async def test_a_file_that_is_no_database_is_denied(tmp_path: Path) -> None:
+    """Waiting does not help: the start ends with it."""
+    path = tmp_path / "holdfast.db"
+    path.write_bytes(b"this is something else" * 1_000)
+    watch = StoreWatch()
+    with pytest.raises(StoreDenied, match="not a database"):
+        await SqliteStore(path, SHORT_SECONDS, watch).open()
+    assert len(watch.failures) == 1
+
+
+async def test_a_file_of_a_newer_layout_is_denied(tmp_path: Path) -> None:
+    """An older service must not write into what it does not understand."""
+    with sqlite3.connect(tmp_path / "holdfast.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreDenied, match="layout 99"):
+        await SqliteStore(tmp_path / "holdfast.db", SHORT_SECONDS, StoreWatch()).open()
+
+
+async def test_a_directory_that_cannot_be_is_denied(tmp_path: Path) -> None:
+    """A wrong path is named at the start."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreDenied):
+        await SqliteStore(tmp_path / "file" / "holdfast.db", SHORT_SECONDS, StoreWatch()).open()
+
+
+async def test_an_emulator_s_address_with_a_scheme_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library would wait for a host named `http`."""
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", "http://127.0.0.1:1")
+    with pytest.raises(StoreDenied, match="without http://"):
+        await FirestoreStore("project", "(default)", SHORT_SECONDS, StoreWatch()).open()
+
+
+# --- predicates ---------------------------------------------------------------------------------------------------------
+
+
+async def answers(store: MessageStore, call: Call = READS["probe"]) -> bool:
+    """Whether a call works (again)."""
+    try:
+        await call(store)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+async def has_tail(store: MessageStore, tail: int) -> bool:
+    return (await store.settle(C, [])).tail == tail
+
+
+async def has_member(store: MessageStore, user: UserId) -> bool:
+    conversation = await store.read_conversation(C)
+    return conversation is not None and user in conversation.members
+
+
+async def is_online(store: MessageStore, user: UserId, expected: bool) -> bool:
+    return (await store.read_presence([user]))[user].online is expected
