@@ -216,8 +216,8 @@ class MessageStore(Protocol):
         """Replace this instance's bulletin."""
         ...
 
-    async def read_bulletins(self) -> list[Bulletin]:
-        """Everybody's bulletins."""
+    async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
+        """Everybody's bulletins, or only those whose `mode` is not `ok`: a small query, asked every 2 s by everyone."""
         ...
 
     async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:

@@ -19,6 +19,7 @@ from support.devices import Device
 from support.emulator import Emulator
 from support.eventually import eventually
 from support.instances import Instances, Serving
+from support.ports import free_port
 from support.redis_server import RedisServer
 from support.store_view import view_of
 from support.trickle import Trickle, assert_in_order, assert_stored
@@ -135,6 +136,27 @@ async def test_redis_absent_at_the_start_refuses_nobody(
         await asyncio.gather(*(eventually(partial(says, each, "healthy"), within=20) for each in (a, b)))
     await complete(sqlite_instances, c, trickle, ann, ben)
     await asyncio.gather(ann.leave(), ben.leave())
+
+
+async def test_one_instance_cut_from_redis_is_heard_by_the_others(sqlite_instances: Instances) -> None:
+    """Its users send, receive, create conversations and stay online; everybody hears of it within 5 s, both ways."""
+    (well,) = await sqlite_instances.start("well")
+    (cut,) = await sqlite_instances.start("cut", HOLDFAST_REDIS__URL=f"redis://127.0.0.1:{free_port()}/0")
+    assert await says(cut, "degraded")
+    await eventually(partial(says, well, "healthy"), within=15)
+    c = await new_conversation(well, "ann", "ben")
+    async with Chatter(well, "ann") as ann, Chatter(cut, "ben") as ben:
+        for number in (1, 2):
+            await ben.say(c, "from the cut one")
+            await ann.receive("message", within=BULLETIN_SECONDS, conversation_id=c, seq=2 * number - 1)
+            await ann.say(c, "from the others")
+            await ben.receive("message", within=BULLETIN_SECONDS, conversation_id=c, seq=2 * number)
+        new = await new_conversation(cut, "ben", "ann")
+        await ann.receive("conversation", within=BULLETIN_SECONDS, conversation_id=new)
+        await ben.say(new, "in a new conversation")
+        await ann.receive("message", within=BULLETIN_SECONDS, conversation_id=new)
+        assert ann.seqs(c) == ben.seqs(c) == [1, 2, 3, 4]
+        assert not [frame for frame in ann.frames if frame["type"] == "presence" and not frame["online"]]
 
 
 async def _presence(instance: Serving, asker: str, user_id: str) -> bool:

@@ -118,6 +118,7 @@ async def test_bulletins_come_back_whole(new_store: NewStore) -> None:
     await one.write_bulletin(bulletin())
     await two.write_bulletin(other)
     assert sorted(await two.read_bulletins(), key=lambda each: each.instance_id) == [bulletin(), other]
+    assert await one.read_bulletins(only_unwell=True) == [other]
 
 
 async def test_a_bulletin_is_replaced_not_merged(store: MessageStore) -> None:

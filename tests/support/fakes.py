@@ -213,9 +213,9 @@ class FakeStore(_Faulty):
         await self._enter("write_bulletin")
         self.bulletins[bulletin.instance_id] = bulletin
 
-    async def read_bulletins(self) -> list[Bulletin]:
+    async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         await self._enter("read_bulletins")
-        return list(self.bulletins.values())
+        return [bulletin for bulletin in self.bulletins.values() if bulletin.mode != "ok" or not only_unwell]
 
     async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
         if (found := self.bulletins.get(instance_id)) is not None and found.epoch == epoch:

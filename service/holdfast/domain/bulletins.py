@@ -11,7 +11,7 @@ class Bulletin:
 
     Attributes:
         beat: rises every 3 s; alive means that it changed, as seen on the observer's own monotonic clock.
-        mode: `ok`, or why this instance's fast path does not work (`redis`, `bus`, `split`).
+        mode: `ok`, or why this instance's fast path does not work (`redis`, `bus`, `split`) or has not long (`recovering`).
         heads: highest seq committed or published per conversation, of the last 60 s.
         members: members' version per conversation changed in the last 60 s.
         users: users whose list of conversations changed in the last 60 s.

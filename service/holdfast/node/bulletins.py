@@ -2,7 +2,7 @@
 
 Written with the beat, every 3 s; within 250 ms when the mode changes; once a second while it is not ok and something changed.
 Read every second while our own fast path is gone (and 10 s longer), at once and 4 s later after a resubscription, and every 15 s
-anyway: so no hole outlives 20 s, whatever its cause.
+anyway: so no hole outlives 20 s, whatever its cause. Those whose own fast path is gone are looked for every 2 s.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ MAX_ENTRIES: Final = 5_000
 _TICK_SECONDS: Final = 0.25
 _CHANGED_SECONDS: Final = 1.0
 _READ_SECONDS: Final = 1.0
+_UNWELL_SECONDS: Final = 2.0  # who is cut from Redis writes once a second: others hear of its commits within 5 s
 _AFTER_RECOVERY_SECONDS: Final = 10.0
 _ANTI_ENTROPY_SECONDS: Final = 15.0
 _SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first look has its bulletin by then
@@ -83,6 +84,7 @@ class Bulletins:
         self._written_at = -BEAT_SECONDS
         self._has_changed = False
         self._read_at = clock.monotonic()
+        self._unwell_read_at = self._read_at
         self._look_at: list[float] = []
         self._unwell_until = 0.0
 
@@ -117,8 +119,11 @@ class Bulletins:
             while True:
                 if self._is_time_to_write():
                     await self._write()
-                if self._is_time_to_read() and (reading is None or reading.done()):
-                    reading = asyncio.create_task(self._read())
+                if reading is None or reading.done():
+                    if self._is_time_to_read():
+                        reading = asyncio.create_task(self._read(only_unwell=False))
+                    elif self._clock.monotonic() - self._unwell_read_at >= _UNWELL_SECONDS:
+                        reading = asyncio.create_task(self._read(only_unwell=True))
                 await asyncio.sleep(_TICK_SECONDS)
         finally:
             if reading is not None:
@@ -126,15 +131,20 @@ class Bulletins:
 
     def _is_time_to_write(self) -> bool:
         age = self._clock.monotonic() - self._written_at
-        mode = self._mode()
+        mode = self._told_mode()
         return (
             mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and self._has_changed and age >= _CHANGED_SECONDS)
         )
 
+    def _told_mode(self) -> str:
+        """What we committed while our fast path was gone is looked for a little longer than it is gone."""
+        mode, now = self._mode(), self._clock.monotonic()
+        if mode != "ok":
+            self._unwell_until = now + _AFTER_RECOVERY_SECONDS
+        return "recovering" if mode == "ok" and now < self._unwell_until else mode
+
     def _is_time_to_read(self) -> bool:
         now = self._clock.monotonic()
-        if self._mode() != "ok":
-            self._unwell_until = now + _AFTER_RECOVERY_SECONDS
         age = now - self._read_at
         if self._look_at and self._look_at[0] <= now:
             self._look_at.pop(0)
@@ -142,7 +152,7 @@ class Bulletins:
         return age >= _ANTI_ENTROPY_SECONDS or (now < self._unwell_until and age >= _READ_SECONDS)
 
     async def _write(self) -> None:
-        now, mode = self._clock.monotonic(), self._mode()
+        now, mode = self._clock.monotonic(), self._told_mode()
         self._beat += 1
         self._has_changed = False
         recents = (self._heads, self._members, self._users, self._receipts)
@@ -164,10 +174,12 @@ class Bulletins:
         except StoreError:
             self._has_changed = True
 
-    async def _read(self) -> None:
-        self._read_at = self._clock.monotonic()
+    async def _read(self, *, only_unwell: bool) -> None:
+        self._unwell_read_at = now = self._clock.monotonic()
+        if not only_unwell:
+            self._read_at = now
         try:
-            bulletins = await self._store.read_bulletins()
+            bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
             await self._on_read([bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id])
         except StoreError:
             _log.debug("bulletins cannot be read now")

@@ -374,7 +374,7 @@ class Node:
                 if conversation_id in self.delivery.locals and not is_known:
                     await self.membership.refresh(conversation_id)
             for user_id in bulletin.users:
-                if self.hub.count_of(user_id) and self._mode() != "ok":
+                if self.hub.count_of(user_id) and not bulletin.mode == self._mode() == "ok":
                     await self._refresh_user(user_id)
             for key, seq in bulletin.receipts.items():
                 conversation, _, user = key.partition("|")
