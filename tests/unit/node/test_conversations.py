@@ -1,0 +1,137 @@
+"""How long an instance may believe what it knows of a conversation."""
+
+import asyncio
+
+import pytest
+
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.errors import StoreTimeout
+from holdfast.node.conversations import MAX_CACHED, UNPROVEN_SECONDS, Conversations
+from support.fakes import FakeBus, FakeStore, conversation
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+C = ConversationId("c1")
+
+
+class Scene:
+    """A cache; `c1` has alice and bob."""
+
+    def __init__(self) -> None:
+        self.store, self.bus = FakeStore(), FakeBus()
+        self.store.conversations[C] = conversation(C, "alice", "bob")
+        self.cache = Conversations(self.store, self.bus, LoopClock())  # type: ignore[arg-type]  # the part it uses
+
+
+@in_virtual_time
+async def test_it_is_believed_while_somebody_would_tell_us_of_a_change() -> None:
+    """Subscribed on a bus that is live; else for two seconds."""
+    scene = Scene()
+    assert scene.cache.cached(C) is None
+    await scene.cache.get(C)
+    await passed(UNPROVEN_SECONDS - 0.1)
+    assert scene.cache.cached(C) is not None
+    await passed(0.2)
+    assert scene.cache.cached(C) is None
+    scene.bus.wanted.add(f"conversation:{C}")
+    assert scene.cache.cached(C) is not None
+    scene.bus.is_live = False
+    assert scene.cache.cached(C) is None
+
+
+@in_virtual_time
+async def test_a_hint_ends_the_belief_at_once() -> None:
+    """And a read that began before the change is not taken for its answer."""
+    scene = Scene()
+    await scene.cache.get(C)
+    scene.cache.hint(C, 1)
+    assert scene.cache.cached(C) is not None
+    answering = scene.store.hold("read_conversation")
+    reading = asyncio.create_task(scene.cache.read(C))
+    await settled()
+    scene.cache.hint(C, 2)
+    assert scene.cache.cached(C) is None
+    old = scene.store.conversations[C]
+    scene.store.fail("read_conversation", StoreTimeout("old"), after=True)
+    answering.set()
+    with pytest.raises(StoreTimeout):
+        await reading
+    assert old.revision == 1
+    scene.store.conversations[C] = conversation(C, "alice", version=2, revision=2)
+    found = await scene.cache.read(C)
+    assert found is not None
+    assert found.members == ("alice",)
+
+
+@in_virtual_time
+async def test_a_hint_that_nobody_ever_wrote_is_forgotten() -> None:
+    """It must not cost a read for every message for ever."""
+    scene = Scene()
+    scene.cache.hint(C, 99)
+    await scene.cache.get(C)
+    assert scene.cache.cached(C) is not None
+    before = scene.store.calls["read_conversation"]
+    await scene.cache.get(C)
+    assert scene.store.calls["read_conversation"] == before
+
+
+@in_virtual_time
+async def test_an_older_reading_does_not_replace_a_younger() -> None:
+    """Reads overtake each other."""
+    scene = Scene()
+    scene.cache.keep(conversation(C, "alice", version=3, revision=3))
+    scene.cache.keep(conversation(C, "alice", "bob", version=2, revision=2))
+    latest = scene.cache.latest(conversation(C, "alice", "bob"))
+    assert latest is not None
+    assert latest.revision == 3
+
+
+@in_virtual_time
+async def test_many_who_ask_at_once_cost_one_read() -> None:
+    """A hot conversation after a resubscription."""
+    scene = Scene()
+    await asyncio.gather(*(scene.cache.get(C) for _ in range(50)))
+    assert scene.store.calls["read_conversation"] == 1
+
+
+@in_virtual_time
+async def test_a_miss_is_never_remembered() -> None:
+    """It may be created the next moment."""
+    scene = Scene()
+    new = ConversationId("c2")
+    assert await scene.cache.get(new) is None
+    scene.store.conversations[new] = conversation(new, "alice")
+    assert await scene.cache.get(new) is not None
+
+
+@in_virtual_time
+async def test_doubt_reads_everything_again() -> None:
+    """After a gap of the bus nothing that was believed is."""
+    scene = Scene()
+    scene.bus.wanted.add(f"conversation:{C}")
+    await scene.cache.get(C)
+    scene.cache.doubt()
+    assert scene.cache.cached(C) is None
+
+
+@in_virtual_time
+async def test_who_may_speak() -> None:
+    """Members, and guests where there is a conversation at all."""
+    scene = Scene()
+    alice, eve, root = UserId("alice"), UserId("eve"), UserId("root")
+    assert await scene.cache.strangers(C, [alice, eve], [root]) == {eve}
+    assert await scene.cache.strangers(ConversationId("none"), [alice], [root]) == {alice, root}
+    scene.cache.doubt()
+    scene.store.fail("read_conversation", StoreTimeout("away"))
+    with pytest.raises(StoreTimeout):
+        await scene.cache.strangers(C, [alice], [])
+
+
+@in_virtual_time
+async def test_it_is_bounded() -> None:
+    """The least recently kept goes first."""
+    scene = Scene()
+    for number in range(MAX_CACHED + 5):
+        scene.cache.keep(conversation(f"x{number}", "alice"))
+        scene.cache.hint(ConversationId(f"x{number}"), 1)
+    assert scene.cache.peek(ConversationId("x4")) is None
+    assert scene.cache.peek(ConversationId("x5")) is not None

@@ -1,0 +1,149 @@
+"""The claim on a name: found missing, everything is registered again; Redis away refuses nobody."""
+
+import asyncio
+
+from holdfast.domain.ids import InstanceId
+from holdfast.errors import LeaseLost, RedisTimeout, RedisUnavailable, WorldChanged
+from holdfast.node.connection import Connection
+from holdfast.node.hub import Hub
+from holdfast.node.lease import RENEW_SECONDS, Lease
+from holdfast.node.tasks import Tasks
+from holdfast.telemetry import Telemetry
+from support.fakes import FakeBus, FakeRegistry, connection
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+
+class Scene:
+    """The lease of instance `one`."""
+
+    def __init__(self) -> None:
+        self.registry, self.bus, self.hub = FakeRegistry(), FakeBus(), Hub(Telemetry("test"))
+        self.epochs: list[str] = []
+        self.lease = Lease(
+            self.registry,
+            self.bus,
+            self.hub,
+            LoopClock(),
+            Tasks(),
+            InstanceId("one"),
+            state=lambda: "healthy",
+            on_epoch=lambda: self.epochs.append(self.lease.epoch),
+        )
+
+    async def run(self) -> None:
+        """From here on it is held."""
+        self.running = asyncio.create_task(self.lease.run())
+        await settled()
+
+    def add(self, *names: str) -> list[Connection]:
+        """Accepted sockets."""
+        made = [connection("alice", name) for name in names]
+        for each in made:
+            self.hub.add(each)
+        return made
+
+
+@in_virtual_time
+async def test_everything_is_registered_before_it_says_so() -> None:
+    """Others believe our silence about a user from then on."""
+    scene = Scene()
+    scene.add("c1", "c2")
+    await scene.run()
+    assert sorted(scene.registry.registered) == ["c1", "c2"]
+    assert scene.registry.is_complete
+    assert (scene.epochs, scene.bus.recorded) == (["0001"], 1)
+    await passed(3 * RENEW_SECONDS + 0.1)
+    assert scene.registry.calls["renew"] == 3
+
+
+@in_virtual_time
+async def test_a_lost_lease_and_another_world_mean_a_new_epoch_at_once() -> None:
+    """Renewing what is not ours would hide that nobody is registered."""
+    for number, error in enumerate((LeaseLost("expired"), WorldChanged("flushed"))):
+        scene = Scene()
+        scene.add("c1")
+        await scene.run()
+        scene.registry.fail("renew", error)
+        await passed(RENEW_SECONDS + 1)
+        assert scene.epochs == ["0001", "0002"], number
+        assert sorted(scene.registry.registered) == ["c1"]
+
+
+@in_virtual_time
+async def test_half_a_registration_is_done_again() -> None:
+    """Redis failed in the middle: the lease lives, the connections are not all in, and a renewal must not hide that."""
+    for call in ("register", "set_registered"):
+        scene = Scene()
+        scene.add("c1")
+        scene.registry.fail(call, RedisTimeout("slow"))
+        await scene.run()
+        await passed(2)
+        assert scene.registry.is_complete, call
+        assert sorted(scene.registry.registered) == ["c1"]
+        assert scene.epochs == ["0001", "0002"]
+
+
+@in_virtual_time
+async def test_without_redis_nobody_waits_and_all_are_in_when_it_is_back() -> None:
+    """Registering never refuses a user."""
+    scene = Scene()
+    scene.registry.fail("acquire", *[RedisUnavailable("away")] * 5)
+    await scene.run()
+    (one,) = scene.add("c1")
+    assert await scene.lease.register(one) == 0
+    await passed(5)
+    assert sorted(scene.registry.registered) == ["c1"]
+
+
+@in_virtual_time
+async def test_a_registration_that_fails_begins_a_new_epoch() -> None:
+    """What Redis holds is not what we have; the connection was accepted all the same."""
+    scene = Scene()
+    await scene.run()
+    (one,) = scene.add("c1")
+    scene.registry.fail("register", RedisTimeout("slow"))
+    assert await scene.lease.register(one) == 0
+    await passed(1)
+    assert (scene.epochs, sorted(scene.registry.registered)) == (["0001", "0002"], ["c1"])
+
+
+@in_virtual_time
+async def test_registrations_at_one_time_share_scripts_and_say_how_many_a_user_has() -> None:
+    """A thousand clients that come back are two scripts, not a thousand."""
+    scene = Scene()
+    await scene.run()
+    made = scene.add(*(f"c{number}" for number in range(700)))
+    counts = await asyncio.gather(*(scene.lease.register(each) for each in made))
+    assert max(counts) == 700
+    assert scene.registry.calls["register"] == 2
+
+
+@in_virtual_time
+async def test_who_is_gone_before_its_turn_is_not_registered() -> None:
+    """Nobody would take it out again."""
+    scene = Scene()
+    await scene.run()
+    (one,) = scene.add("c1")
+    registering = asyncio.create_task(scene.lease.register(one))
+    await asyncio.sleep(0)
+    one.end()
+    scene.lease.unregister(one)
+    await registering
+    await settled()
+    assert scene.registry.registered == {}
+
+
+@in_virtual_time
+async def test_of_two_processes_with_one_name_the_older_yields() -> None:
+    """Otherwise both would steal the lease for ever; it says so until the younger is gone."""
+    scene = Scene()
+    await scene.run()
+    scene.registry.lease("one", "9999")
+    scene.registry.fail("renew", LeaseLost("foreign"))
+    await passed(10)
+    assert not scene.lease.is_unique
+    assert scene.epochs == ["0001"]
+    scene.registry.lease("one", None)
+    await passed(2)
+    assert scene.lease.is_unique
+    assert scene.epochs == ["0001", "0002"]
