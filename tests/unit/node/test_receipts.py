@@ -1,0 +1,161 @@
+"""Read cursors: coalesced, only forward, never beyond the end, answered once and told once."""
+
+import json
+
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.errors import CommandError, StoreTimeout
+from holdfast.node.conversations import Conversations
+from holdfast.node.hub import Hub
+from holdfast.node.local import LocalConversation
+from holdfast.node.receipts import DEADLINE_SECONDS, ReadDone, Receipts
+from holdfast.telemetry import Telemetry
+from support.fakes import FakeBus, FakeStore, conversation
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
+
+
+class _Delivery:
+    """What receipts use of it."""
+
+    def __init__(self) -> None:
+        self.locals: dict[str, LocalConversation] = {}
+        self.generation = "g"
+
+
+class Scene:
+    """Receipts of one instance; `c1` has ten messages, alice and bob."""
+
+    def __init__(self, *members: str) -> None:
+        self.store, self.bus, self.hub = FakeStore(), FakeBus(), Hub(Telemetry("test"))
+        self.store.conversations[C] = conversation(C, "alice", "bob", *members)
+        self.store.put(C, *(f"body {number}" for number in range(10)))
+        self.answers: list[tuple[str, object]] = []
+        self.moved: list[tuple[str, int]] = []
+        self.receipts = Receipts(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            Conversations(self.store, self.bus, LoopClock()),  # type: ignore[arg-type]  # the part it uses
+            _Delivery(),  # type: ignore[arg-type]  # the part it uses
+            LoopClock(),
+            indicator_members=100,
+            on_moved=lambda _, user, seq: self.moved.append((user, seq)),
+        )
+
+    def read(self, user_id: str, seq: int) -> None:
+        """A read; its answer is noted as seq or code."""
+
+        def note(result: ReadDone | CommandError) -> None:
+            self.answers.append((user_id, result.seq if isinstance(result, ReadDone) else result.code))
+
+        self.receipts.read(C, UserId(user_id), seq, note)
+
+    def published(self) -> list[tuple[str, str, int]]:
+        """What other instances are told."""
+        told = [(channel, json.loads(envelope)) for channel, envelope in self.bus.published]
+        return [(channel, envelope["user"], envelope["seq"]) for channel, envelope in told]
+
+
+@in_virtual_time
+async def test_what_comes_between_two_writes_is_one_write() -> None:
+    """Firestore takes one write a second of a document; everybody is answered with what was committed."""
+    scene = Scene()
+    scene.read("alice", 1)
+    await settled()
+    for seq in (4, 3, 5, 2):
+        scene.read("alice", seq)
+    scene.read("bob", 2)
+    await passed(3)
+    assert scene.store.cursor_writes == 2
+    assert scene.answers == [("alice", 1), *[("alice", 5)] * 4, ("bob", 2)]
+    assert scene.published() == [
+        (f"conversation:{C}", "alice", 1),
+        (f"conversation:{C}", "alice", 5),
+        (f"conversation:{C}", "bob", 2),
+    ]
+
+
+@in_virtual_time
+async def test_a_cursor_never_goes_back_and_what_did_not_move_is_not_told() -> None:
+    """An older read is answered with the younger cursor."""
+    scene = Scene()
+    for seq in (7, 3, 7):
+        scene.read("alice", seq)
+        await passed(2)
+    assert scene.answers == [("alice", 7)] * 3
+    assert scene.published() == [(f"conversation:{C}", "alice", 7)]
+    scene.receipts.learn(C, ALICE, 6)
+    assert scene.moved == [("alice", 7)]
+
+
+@in_virtual_time
+async def test_beyond_the_end_is_refused_after_the_tail_was_read_again() -> None:
+    """The message may be there, and only not here yet."""
+    scene = Scene()
+    scene.read("alice", 11)
+    scene.read("bob", 10)
+    await passed(2)
+    assert sorted(scene.answers) == [("alice", "message_not_found"), ("bob", 10)]
+    assert scene.store.cursors == {(C, "bob"): 10}
+    scene.store.put(C, "eleven")
+    scene.read("alice", 11)
+    await passed(2)
+    assert scene.answers[-1] == ("alice", 11)
+
+
+@in_virtual_time
+async def test_strangers_and_unknown_conversations_are_refused() -> None:
+    """Without a cursor of theirs being written."""
+    scene = Scene()
+    scene.read("eve", 1)
+    await passed(1)
+    assert scene.answers == [("eve", "conversation_not_found")]
+    assert scene.store.cursors == {}
+
+
+@in_virtual_time
+async def test_a_store_that_hangs_is_answered_for_within_the_deadline() -> None:
+    """And once: what it says later is not told to a client that has its error."""
+    scene = Scene()
+    writing = scene.store.hold("advance_cursors")
+    scene.read("alice", 3)
+    for _ in range(60):
+        await passed(0.05)
+        scene.receipts.expire()
+    assert scene.answers == [("alice", "store_unavailable")]
+    assert DEADLINE_SECONDS < 3
+    writing.set()
+    await passed(2)
+    assert scene.answers == [("alice", "store_unavailable")]
+
+
+@in_virtual_time
+async def test_a_store_that_fails_is_told_and_the_next_read_works() -> None:
+    """A lane survives its failures."""
+    scene = Scene()
+    scene.store.fail("advance_cursors", StoreTimeout("away"))
+    scene.read("alice", 3)
+    await passed(2)
+    scene.read("alice", 3)
+    await passed(2)
+    assert scene.answers == [("alice", "store_unavailable"), ("alice", 3)]
+
+
+@in_virtual_time
+async def test_who_sends_has_read_what_came_before_and_nobody_is_told() -> None:
+    """The message itself says so."""
+    scene = Scene()
+    scene.receipts.note_sent(C, BOB, 10)
+    await passed(2)
+    assert scene.store.cursors == {(C, "bob"): 10}
+    assert scene.published() == []
+
+
+@in_virtual_time
+async def test_in_a_large_conversation_only_the_reader_hears_of_it() -> None:
+    """A thousand members times a thousand reads is a storm."""
+    scene = Scene(*(f"user-{number}" for number in range(120)))
+    scene.read("alice", 3)
+    await passed(2)
+    assert scene.published() == [("user:alice", "alice", 3)]
