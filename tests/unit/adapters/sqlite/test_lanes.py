@@ -1,0 +1,145 @@
+"""The threads in front of a SQLite file: groups, and what becomes of those whose work fails."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.adapters.sqlite.lanes import Lane, translated
+from holdfast.errors import StoreConflict, StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
+
+
+@pytest.fixture
+async def lane(tmp_path: Path) -> AsyncIterator[Lane]:
+    """A writer with one table."""
+    lane = Lane(str(tmp_path / "lane.db"), 10.0, "writer", is_writer=True)
+    lane.start()
+    await lane.run(lambda c: c.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, text TEXT)").rowcount)
+    yield lane
+    await asyncio.to_thread(lane.close)
+
+
+def insert(connection: sqlite3.Connection, n: int, text: str = "") -> int:
+    """One row."""
+    return connection.execute("INSERT INTO t VALUES (?, ?)", (n, text)).rowcount
+
+
+async def rows(lane: Lane) -> list[int]:
+    """What is committed."""
+    return [n for (n,) in await lane.run(lambda c: c.execute("SELECT n FROM t ORDER BY n").fetchall())]
+
+
+async def grouped(lane: Lane, *jobs: object) -> list[object]:
+    """Queue jobs while another one runs, so that they share a transaction."""
+    is_busy, may_end = threading.Event(), threading.Event()
+
+    def occupy(_: sqlite3.Connection) -> None:
+        is_busy.set()
+        may_end.wait(10)
+
+    first = asyncio.ensure_future(lane.run(occupy))
+    await asyncio.to_thread(is_busy.wait, 10)
+    others = [asyncio.ensure_future(lane.run(job)) for job in jobs]  # type: ignore[arg-type]  # of any result
+    await asyncio.sleep(0)  # they are in the queue
+    may_end.set()
+    await first
+    return await asyncio.gather(*others, return_exceptions=True)
+
+
+async def test_what_waits_shares_a_transaction(lane: Lane) -> None:
+    """One flush to the disk for all: that is where the throughput comes from."""
+    transactions: list[str] = []
+    await lane.run(lambda c: c.set_trace_callback(lambda sql: transactions.append(sql) if sql == "COMMIT" else None))
+    before = len(transactions)
+    await grouped(lane, *(lambda c, n=n: insert(c, n) for n in range(50)))
+    assert len(transactions) - before <= 3
+    assert await rows(lane) == list(range(50))
+
+
+async def test_whoever_fails_fails_alone(lane: Lane) -> None:
+    """Refusals, values that no column takes and faults of our own undo nothing of the others, and half of nothing stays."""
+
+    def conflict(connection: sqlite3.Connection) -> None:
+        insert(connection, 10)
+        raise StoreConflict("seen later")
+
+    def fault(connection: sqlite3.Connection) -> None:
+        insert(connection, 11)
+        raise KeyError("bug")
+
+    outcomes = await grouped(
+        lane,
+        lambda c: insert(c, 1),
+        conflict,
+        fault,
+        lambda c: insert(c, 12, "\ud800"),
+        lambda c: insert(c, 2**70),
+        lambda c: insert(c, 2),
+    )
+    assert [type(outcome) for outcome in outcomes] == [int, StoreConflict, KeyError, StoreRejected, StoreRejected, int]
+    assert await rows(lane) == [1, 2]
+
+
+async def test_a_group_that_cannot_be_committed_fails_whole_and_the_lane_goes_on(lane: Lane) -> None:
+    """Nobody is told that it is in when it is not."""
+
+    def undone(connection: sqlite3.Connection) -> None:
+        connection.execute("ROLLBACK")  # as SQLite does by itself on a full disk or an I/O error
+        raise sqlite3.OperationalError("disk I/O error")
+
+    outcomes = await grouped(lane, lambda c: insert(c, 1), undone, lambda c: insert(c, 2))
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 3
+    assert await rows(lane) == []
+    await lane.run(lambda c: insert(c, 3))
+    assert await rows(lane) == [3]
+
+
+async def test_an_answer_too_late_is_handed_over(lane: Lane) -> None:
+    """For those who must know what their abandoned work did."""
+    is_in, may_end, late = threading.Event(), threading.Event(), list[int]()
+
+    def slow(connection: sqlite3.Connection) -> int:
+        count = insert(connection, 1)
+        is_in.set()
+        may_end.wait(10)
+        return count
+
+    task = asyncio.ensure_future(lane.run(slow, late.append))
+    await asyncio.to_thread(is_in.wait, 10)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    may_end.set()
+    assert await rows(lane) == [1]
+    assert late == [1]
+
+
+async def test_what_is_queued_at_the_end_is_not_left_waiting(tmp_path: Path) -> None:
+    """Closing answers everybody."""
+    lane = Lane(str(tmp_path / "lane.db"), 10.0, "reader", is_writer=False)
+    lane.start()
+    waiting = [asyncio.ensure_future(lane.run(lambda c: c.execute("SELECT 1").fetchone())) for _ in range(5)]
+    await asyncio.sleep(0)  # they are in the queue
+    await asyncio.to_thread(lane.close)
+    assert await asyncio.gather(*waiting) == [(1,)] * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("SQLITE_BUSY", StoreTimeout),
+        ("SQLITE_BUSY_SNAPSHOT", StoreTimeout),
+        ("SQLITE_CANTOPEN", StoreDenied),
+        ("SQLITE_NOTADB", StoreDenied),
+        ("SQLITE_READONLY_DIRECTORY", StoreDenied),
+        ("SQLITE_FULL", StoreUnavailable),
+        ("SQLITE_IOERR_WRITE", StoreUnavailable),
+    ],
+)
+def test_sqlite_s_errors_have_a_meaning(name: str, meaning: type[Exception]) -> None:
+    """Which of them waiting helps against."""
+    error = sqlite3.OperationalError("x")
+    error.sqlite_errorname = name
+    assert type(translated(error)) is meaning
