@@ -85,9 +85,12 @@ class Authenticator:
     def _header(encoded: str) -> dict[str, Any]:
         """The header by its encoded form: an issuer writes the same one on every token."""
         try:
-            return jwt.get_unverified_header(f"{encoded}.e30.")
-        except jwt.PyJWTError:
+            header = jwt.get_unverified_header(f"{encoded}.e30.")
+        except (jwt.PyJWTError, ValueError, RecursionError):
             raise CommandError("unauthenticated", "not a token") from None
+        if any(isinstance(value, dict | list) for value in header.values()):
+            raise CommandError("unauthenticated", "the token's header carries more than is understood here")
+        return header
 
     def _keys(self, header: dict[str, Any]) -> list[tuple[Any, list[str]]]:
         """Keys to try, each with the only algorithms it may be used with: no confusion of public keys and secrets."""
