@@ -108,7 +108,7 @@ async def read(calls: Calls, user_ids: Sequence[UserId]) -> dict[UserId, Presenc
     """See `ports.MessageStore.read_presence`."""
     found = await get_many(calls, [_ref(calls, user_id) for user_id in user_ids])
     users = {UserId(snapshot.id): snapshot.to_dict() or {} for snapshot in found.values()}
-    return {user_id: _presence(user_id, users.get(user_id, _NOBODY)) for user_id in user_ids}
+    return {user_id: _presence(user_id, _NOBODY | users.get(user_id, {})) for user_id in user_ids}
 
 
 async def users_on(calls: Calls, entry: str, limit: int) -> list[UserId]:
@@ -139,7 +139,7 @@ async def _attempt(calls: Calls, turns: list[_Turn], *, one_by_one: bool) -> Non
     pending: list[tuple[_Turn, dict[str, Any], DocumentSnapshot[Any] | None]] = []
     for turn in turns:
         snapshot = found.get(_ref(calls, turn.user_id).path)
-        stored = {**_NOBODY, **(snapshot.to_dict() or {})} if snapshot is not None else _NOBODY
+        stored = _NOBODY | (snapshot.to_dict() or {}) if snapshot is not None else _NOBODY
         fields = turn.wanted(stored)
         if fields is None:
             turn.found(stored, _micros(snapshot.update_time) if snapshot is not None else 0)
