@@ -302,8 +302,9 @@ async def test_calls_under_way_end_when_the_store_is_closed(new_firestore: NewSt
     attempt = asyncio.create_task(store.append(C, 1, drafts(1), NOW_MS))
     await eventually(lambda: has_tail(direct, 1), within=TIMEOUT_SECONDS)
     await store.close()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as ending:
         await attempt
+    assert not isinstance(ending.value, StoreTimeout)
 
 
 async def test_a_closed_store_says_so(store: MessageStore) -> None:
