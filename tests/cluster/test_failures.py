@@ -146,16 +146,15 @@ async def test_one_instance_cut_from_redis_is_heard_by_the_others(sqlite_instanc
     await eventually(partial(says, well, "healthy"), within=15)
     c = await new_conversation(well, "ann", "ben")
     async with Chatter(well, "ann") as ann, Chatter(cut, "ben") as ben:
-        for number in (1, 2):
-            await ben.say(c, "from the cut one")
-            await ann.receive("message", within=BULLETIN_SECONDS, conversation_id=c, seq=2 * number - 1)
-            await ann.say(c, "from the others")
-            await ben.receive("message", within=BULLETIN_SECONDS, conversation_id=c, seq=2 * number)
+        await ben.say(c, "from the cut one")
+        await ann.receive("message", within=BULLETIN_SECONDS, conversation_id=c, seq=1)
+        await ann.say(c, "from the others")
+        await ben.receive("message", within=BULLETIN_SECONDS, conversation_id=c, seq=2)
         new = await new_conversation(cut, "ben", "ann")
         await ann.receive("conversation", within=BULLETIN_SECONDS, conversation_id=new)
         await ben.say(new, "in a new conversation")
         await ann.receive("message", within=BULLETIN_SECONDS, conversation_id=new)
-        assert ann.seqs(c) == ben.seqs(c) == [1, 2, 3, 4]
+        assert ann.seqs(c) == ben.seqs(c) == [1, 2]
         assert not [frame for frame in ann.frames if frame["type"] == "presence" and not frame["online"]]
 
 

@@ -32,9 +32,9 @@ def _kinds(frames: list[Frame], c: str) -> list[tuple[Any, ...]]:
     ]
 
 
-async def test_too_much_to_replay_is_truncated(instances: Instances) -> None:
+async def test_too_much_to_replay_is_truncated(sqlite_instances: Instances) -> None:
     """500 of one conversation, 2,000 in all, the oldest after the cursor; the rest is named, and live goes on after it."""
-    a, b = await instances.start("one", "two", **UNPACED)
+    a, b = await sqlite_instances.start("one", "two", **UNPACED)
     conversations = [await new_conversation(a, "alice", "bob") for _ in range(5)]
     async with Chatter(a, "alice") as alice:
         for c in conversations:
@@ -61,9 +61,9 @@ async def test_too_much_to_replay_is_truncated(instances: Instances) -> None:
         await bob.leave()
 
 
-async def test_500_missed_messages_are_all_replayed(instances: Instances) -> None:
+async def test_500_missed_messages_are_all_replayed(sqlite_instances: Instances) -> None:
     """Exactly the limit is not too much."""
-    a, b = await instances.start("one", "two", **UNPACED)
+    a, b = await sqlite_instances.start("one", "two", **UNPACED)
     c = await new_conversation(a, "alice", "bob")
     bob = Device("bob")
     async with Chatter(a, "alice") as alice:

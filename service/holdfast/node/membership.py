@@ -110,6 +110,7 @@ class Membership:
 
     async def _apply(self, conversation_id: ConversationId, envelope: envelopes.ConversationEnvelope | None) -> None:
         conversation = await self._conversations.read(conversation_id)
+        envelope = envelope or self._applying.get(conversation_id)  # who is let in for another reason is told of it all the same
         members = set(conversation.members) if conversation is not None else set[UserId]()
         cursors = await self._store.read_cursors(conversation_id) if envelope is not None and conversation else {}
         newcomers = self._newcomers(conversation_id, members)

@@ -1,5 +1,6 @@
 """From commits and envelopes to sockets: holes are filled, memberships proven, and who leaves hears nothing after."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -291,6 +292,34 @@ async def test_an_event_that_comes_on_several_channels_is_told_once() -> None:
         await scene.membership.apply(hint)
     events = [(f["event"], f["user_id"], f["by"]) for f in shown(alice) if f["type"] == "conversation"]
     assert events == [("member_added", "carol", "alice")]
+
+
+@in_virtual_time
+async def test_who_is_let_in_by_a_proof_hears_of_it_once() -> None:
+    """A message comes while the hint of its joining is being looked into: the membership is read for both."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.receive(1)
+    await settled()
+    carol = connection("carol")
+    carol.conversations = set()
+    scene.hub.add(carol)
+    scene.change_members("alice", "bob", "carol", version=2)
+    counting = scene.store.hold("read_cursors")
+    hint = envelopes.ConversationEnvelope(
+        v=1, kind="conversation", c=C, event="member_added", by="bob", user="carol", members_version=2, revision=2
+    )
+    applying = asyncio.create_task(scene.membership.apply(hint))
+    await asyncio.sleep(0)
+    scene.receive(2)
+    await settled()
+    counting.set()
+    await applying
+    await settled()
+    for each in (alice, carol):
+        events = [(f["event"], f["user_id"], f["by"]) for f in shown(each) if f["type"] == "conversation"]
+        assert events == [("member_added", "carol", "bob")]
+    assert seqs(alice) == [1, 2]
 
 
 @in_virtual_time
