@@ -146,6 +146,24 @@ async def test_what_was_refused_while_its_membership_was_read_is_not_stored_afte
 
 
 @in_virtual_time
+async def test_what_became_overdue_while_redis_took_the_mark_is_not_stored_after_that() -> None:
+    """The same promise, at the last moment before the append."""
+    scene = Scene()
+    marking = asyncio.Event()
+
+    async def mark(entry: str) -> bool:
+        return await marking.wait()
+
+    scene.bus.mark_dirty = mark  # type: ignore[method-assign]  # a Redis that takes its time
+    scene.send("k1")
+    await scene.until(SEND_DEADLINE_SECONDS + 0.1)
+    marking.set()
+    await scene.until(1)
+    assert scene.answers == [("k1", ("store_unavailable", "refused"))]
+    assert scene.store.bodies(C) == []
+
+
+@in_virtual_time
 async def test_a_hanging_conversation_does_not_hold_up_another() -> None:
     """A lane is one conversation's."""
     scene = Scene()
