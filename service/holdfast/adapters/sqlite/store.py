@@ -37,6 +37,7 @@ class SqliteStore:
         self._path = path
         self._timeout_seconds = timeout_seconds
         self._watch = watch
+        self._may_write = True
         self._writer: Lane | None = None
         self._reader: Lane | None = None
         self._unreported: dict[UserId, PresenceChange] = {}
@@ -64,8 +65,8 @@ class SqliteStore:
             await asyncio.to_thread(lane.close)
 
     async def probe(self) -> None:
-        """See the port."""
-        await self._read(lambda c: c.execute("SELECT 1").fetchone())
+        """See the port; asked of the writer, because a locked or full file still answers reads."""
+        await self._write(lambda c: c.execute("SELECT 1").fetchone())
 
     async def generation(self) -> str:
         """See the port."""
@@ -224,9 +225,12 @@ class SqliteStore:
             self._watch.succeeded(time.monotonic() - began)
             raise
         except StoreError as error:
+            self._may_write = self._may_write and lane is self._reader
             self._watch.failed(str(error), is_timeout=isinstance(error, StoreTimeout))
             raise
-        self._watch.succeeded(time.monotonic() - began)
+        self._may_write = self._may_write or lane is self._writer
+        if self._may_write:  # reads that succeed beside failing writes are no sign of health
+            self._watch.succeeded(time.monotonic() - began)
         return result
 
 
