@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ _REMEDY = (
     "no Firestore emulator here: `gcloud components install cloud-firestore-emulator` (it needs Java), "
     "or name the script in HOLDFAST_FIRESTORE_EMULATOR"
 )
+_FREEZE_SECONDS = 5.0
 _PLACES = ("/usr/lib/google-cloud-sdk", "/usr/share/google-cloud-sdk", "/opt/google-cloud-sdk")
 
 
@@ -69,8 +71,25 @@ class Emulator:
         return self
 
     def freeze(self) -> None:
-        """It answers nobody until `thaw`."""
+        """It answers nobody until `thaw`; returns when each of its threads stands still."""
         self._tell(signal.SIGSTOP)
+        deadline = time.monotonic() + _FREEZE_SECONDS
+        while not self._stands_still():
+            if time.monotonic() > deadline:
+                raise AssertionError("the emulator does not stand still")
+            time.sleep(0.001)
+
+    def _stands_still(self) -> bool:
+        """Whether every thread of the group is stopped, as the kernel says."""
+        assert self._process is not None
+        for task in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+            try:
+                state, _, group = task.read_text().rpartition(")")[2].split()[:3]
+            except (OSError, ValueError):
+                continue  # it ended while we looked
+            if int(group) == self._process.pid and state not in "TtZX":
+                return False
+        return True
 
     def thaw(self) -> None:
         """It goes on."""
