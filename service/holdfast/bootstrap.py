@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from holdfast import __version__
@@ -51,11 +52,13 @@ class Instance:
         redis_dependency = Dependency(redis_name, clock, telemetry)
         instance_id = InstanceId(settings.instance_id)
         self._link = RedisLink(settings.redis, instance_id, redis_dependency)
+        bus = RedisBus(self._link, instance_id)
+        telemetry.bus_counts = lambda: {**asdict(bus.counters), **asdict(bus.pipeline.counters)}
         node = Node(
             settings,
             __version__,
             message_store(settings.store, store_dependency),
-            RedisBus(self._link, instance_id),
+            bus,
             RedisRegistry(self._link, instance_id),
             clock,
             telemetry,

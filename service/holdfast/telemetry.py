@@ -8,12 +8,12 @@ import json
 import logging
 import sys
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 _LATENCY: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -46,8 +46,22 @@ class WeightedHistogram(Collector):
         yield family
 
 
+class CountersView(Collector):
+    """Numbers that somebody counts anyway, as one counter with a label; `read` gives them when they are scraped."""
+
+    def __init__(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
+        self._name, self._help, self._label, self._read = name, help_text, label, read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """For prometheus_client."""
+        family = CounterMetricFamily(self._name, self._help, labels=[self._label])
+        for value, count in self._read().items():
+            family.add_metric([value], count)
+        yield family
+
+
 class Telemetry:
-    """Every metric of one instance."""
+    """Every metric of one instance. `bus_counts`: what the bus counts, once there is one."""
 
     def __init__(self, version: str) -> None:
         self.registry = registry = CollectorRegistry()
@@ -98,6 +112,9 @@ class Telemetry:
         )
         self.loop_lag = Gauge("holdfast_loop_lag_seconds", "How late the last tick of the loop was", registry=registry)
         self.local_conversations = Gauge("holdfast_local_conversations", "Conversations with local members", registry=registry)
+        self.bus_counts: Callable[[], Mapping[str, int]] = dict
+        events = "What the bus received, sent, dropped and met, by event"
+        registry.register(CountersView("holdfast_bus_events", events, "event", lambda: self.bus_counts()))
         Info("holdfast_build", "What is running", registry=registry).info({"version": version})
 
 

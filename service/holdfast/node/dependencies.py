@@ -20,7 +20,6 @@ class Dependency:
         self._clock = clock
         self._timeouts = 0
         self._clean_since: float | None = None
-        self._last_answer = clock.monotonic()
         self._up = telemetry.dependency_up.labels(name)
         self._latency = telemetry.dependency_latency.labels(name)
         self._timed_out = telemetry.dependency_failures.labels(name, "timeout")
@@ -30,7 +29,7 @@ class Dependency:
         """A call was answered."""
         self._latency.observe(latency_seconds)
         self.latency_seconds += 0.2 * (latency_seconds - self.latency_seconds)
-        self._last_answer = now = self._clock.monotonic()
+        now = self._clock.monotonic()
         self._timeouts = 0
         if self.error is not None and self._clean_since is None:
             self._clean_since = now
@@ -61,8 +60,3 @@ class Dependency:
     def is_connected(self) -> bool:
         """Whether it works, as far as we know."""
         return self.error is None
-
-    @property
-    def silent_seconds(self) -> float:
-        """How long nothing was answered: beyond a second somebody should ask."""
-        return self._clock.monotonic() - self._last_answer

@@ -47,7 +47,6 @@ class Lease:
         self.epoch = Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")  # until Redis gives one, of its own form
         self.is_unique = True
         self.is_held = False
-        self.renewed_at = clock.monotonic()
         self._registry = registry
         self._bus = bus
         self._hub = hub
@@ -119,7 +118,6 @@ class Lease:
             await self._acquire()
         else:
             await self._registry.renew(self._state(), len(self._hub.connections))
-            self.renewed_at = began
             if began - self._refreshed_at > _REFRESH_SECONDS:
                 self._refreshed_at = began
                 await self._registry.refresh(list(self._hub.users))
@@ -136,7 +134,6 @@ class Lease:
             self._wake.set()
 
     async def _acquire(self) -> None:
-        began = self._clock.monotonic()
         self.epoch = await self._registry.acquire(self._state())
         self._unregistering.clear()
         self.is_held = True
@@ -147,7 +144,6 @@ class Lease:
         except HoldfastError:
             self.is_held = False  # half of them are not in: a renewal would hide that for ever
             raise
-        self.renewed_at = began
 
     async def _register_everybody(self) -> None:
         connections = list(self._hub.connections.values())
