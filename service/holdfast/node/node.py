@@ -36,6 +36,7 @@ from holdfast.telemetry import Telemetry
 
 _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
 _RETRY_SECONDS: Final = 0.5
+_THAW_SECONDS: Final = 1.0  # a loop that stood still that long may have been frozen, and missed anything
 _FOR_EVER: Final = 1_000_000  # tries, half a second apart
 _COMMITTERS_GRACE_SECONDS: Final = 3.0
 
@@ -260,10 +261,18 @@ class Node:
         while True:
             due = loop.time() + _TICK_SECONDS
             await asyncio.sleep(_TICK_SECONDS)
-            self.telemetry.loop_lag.set(loop.time() - due)
+            lag = loop.time() - due
+            self.telemetry.loop_lag.set(lag)
+            if lag > _THAW_SECONDS:
+                self._on_thaw()
             self.delivery.tick()
             self.committer.expire()
             self.receipts.expire()
+
+    def _on_thaw(self) -> None:
+        """This process stood still: what it believes of members and of its lease is old, and much may have passed it by."""
+        _log.warning("the loop stood still; everything is read again")
+        self._on_missed("thaw")
 
     async def _tick_slowly(self) -> None:
         polled_at = -POLL_SECONDS
@@ -313,6 +322,8 @@ class Node:
         elif isinstance(envelope, envelopes.PresenceEnvelope):
             self.presence.receive(envelope)
         elif isinstance(envelope, envelopes.ConversationEnvelope):
+            # At once: a message right behind it must not be shown by the members of before.
+            self.conversations.hint(ConversationId(envelope.c), envelope.revision)
             self.tasks.start(self._apply_membership(envelope))
         elif isinstance(envelope, envelopes.RevokedEnvelope):
             self.revocations.learn(UserId(envelope.user), envelope.not_before)
@@ -332,10 +343,13 @@ class Node:
 
     def _on_subscribed(self) -> None:
         """The bus was away for a while: what it carried meanwhile is compared with the store."""
+        self._on_missed("resubscribed")
+
+    def _on_missed(self, reason: str) -> None:
         self.lease.doubt()
         self.conversations.doubt()
         self.bulletins.look_soon()
-        self.tasks.start(self._compare("resubscribed"))
+        self.tasks.start(self._compare(reason))
 
     def _on_liveness(self, is_live: bool, reason: str) -> None:
         if not is_live:
