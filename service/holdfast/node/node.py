@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.ids import ConversationId, InstanceId, UserId
 from holdfast.domain.presence import presence_entry
 from holdfast.errors import HoldfastError, StoreDenied, StoreError
 from holdfast.node.activity import Activity
@@ -14,6 +12,7 @@ from holdfast.node.append import Appender, Commit
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.commands import Commands
 from holdfast.node.committer import Committer
+from holdfast.node.comparison import Comparison
 from holdfast.node.connecting import Connecting
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
@@ -28,7 +27,7 @@ from holdfast.node.reaper import Reaper
 from holdfast.node.receipts import Receipts
 from holdfast.node.revocations import POLL_SECONDS, Revocations
 from holdfast.node.sweep import Sweep
-from holdfast.node.tasks import Tasks
+from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
 from holdfast.protocol import envelopes
 from holdfast.settings import Settings
@@ -134,7 +133,7 @@ class Node:
             instance_id,
             epoch=lambda: self.lease.epoch,
             mode=self._mode,
-            on_read=self._on_bulletins,
+            on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
         )
         self.receipts = Receipts(
             store,
@@ -145,6 +144,9 @@ class Node:
             clock,
             indicator_members=limits.indicator_members,
             on_moved=self.bulletins.note_receipt,
+        )
+        self.comparison = Comparison(
+            store, self.hub, self.conversations, self.delivery, self.membership, self.receipts, mode=self._mode
         )
         self.committer = Committer(
             self.appender,
@@ -229,10 +231,10 @@ class Node:
             for entry in left:
                 await self.presence.reap(entry)
 
-        await self._until_store_answers(read, tries=_FOR_EVER)
+        await until_store_answers(read, tries=_FOR_EVER)
         self.tasks.start(self.bulletins.run())
         await asyncio.sleep(self.settings.presence.grace_seconds)
-        await self._until_store_answers(reap, tries=_FOR_EVER)
+        await until_store_answers(reap, tries=_FOR_EVER)
 
     async def _open_store_once(self) -> None:
         """A store that refuses us ends the start; one that is merely away is waited for in the background."""
@@ -331,15 +333,7 @@ class Node:
             self.delivery.hint(ConversationId(envelope.c), envelope.seq)
 
     async def _apply_membership(self, envelope: envelopes.ConversationEnvelope) -> None:
-        await self._until_store_answers(lambda: self.membership.apply(envelope))
-
-    async def _until_store_answers(self, ask: Callable[[], Awaitable[None]], tries: int = 20) -> None:
-        for _ in range(tries):
-            try:
-                return await ask()
-            except StoreError:
-                await asyncio.sleep(_RETRY_SECONDS)
-        return None
+        await until_store_answers(lambda: self.membership.apply(envelope))
 
     def _on_subscribed(self) -> None:
         """The bus was away for a while: what it carried meanwhile is compared with the store."""
@@ -357,48 +351,7 @@ class Node:
             _log.warning("the bus is not live: %s", reason)
 
     async def _compare(self, reason: str) -> None:
-        async def compare() -> None:
-            await self._refresh_members()
-            await self.delivery.compare(reason)
-
-        await self._until_store_answers(compare)
-
-    async def _refresh_members(self) -> None:
-        """Members first, then heads: who was added meanwhile hears the rest."""
-        for user_id in tuple(self.hub.users):
-            await self._refresh_user(user_id)
-
-    async def _refresh_user(self, user_id: UserId) -> None:
-        """Compare what a user's connections hear with the store's list."""
-        listed = {row.conversation_id: row for row in await self.store.memberships_of(user_id)}
-        for connection in self.hub.connections_of(user_id):
-            if connection.conversations is None:
-                connection.missed.update(listed)
-                continue
-            for conversation_id in listed.keys() ^ connection.conversations:
-                await self.membership.refresh(conversation_id)
-
-    async def _on_bulletins(self, bulletins: list[Bulletin]) -> None:
-        """The slow path: what others committed and we may have missed."""
-        for bulletin in bulletins:
-            self._compare_heads(bulletin.heads)
-            for conversation_id, version in bulletin.members.items():
-                cached = self.conversations.peek(conversation_id)
-                is_known = cached is not None and cached.members_version >= version
-                if conversation_id in self.delivery.locals and not is_known:
-                    await self.membership.refresh(conversation_id)
-            for user_id in bulletin.users:
-                if self.hub.count_of(user_id) and not bulletin.mode == self._mode() == "ok":
-                    await self._refresh_user(user_id)
-            for key, seq in bulletin.receipts.items():
-                conversation, _, user = key.partition("|")
-                self.receipts.learn(ConversationId(conversation), UserId(user), seq)
-        if any(bulletin.overflow for bulletin in bulletins):
-            await self.delivery.compare("overflow")
-
-    def _compare_heads(self, heads: dict[ConversationId, Seq]) -> None:
-        for conversation_id, seq in heads.items():
-            self.delivery.hint(conversation_id, seq)
+        await until_store_answers(lambda: self.comparison.run(reason))
 
     def _mode(self) -> str:
         """Whether our fast path works, as our bulletin says it."""

@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from holdfast.errors import StoreError
+
+_RETRY_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -32,3 +36,13 @@ class Tasks:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a background task failed", exc_info=error)
+
+
+async def until_store_answers(ask: Callable[[], Awaitable[None]], tries: int = 20) -> None:
+    """Ask again, twice a second, until the store answers or `tries` are used up: something later will look again."""
+    for _ in range(tries):
+        try:
+            return await ask()
+        except StoreError:
+            await asyncio.sleep(_RETRY_SECONDS)
+    return None

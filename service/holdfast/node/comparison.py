@@ -1,0 +1,73 @@
+"""What may have been missed: compared with the store, and with what the other instances say in their bulletins."""
+
+from collections.abc import Callable
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.node.conversations import Conversations
+from holdfast.node.delivery import Delivery
+from holdfast.node.hub import Hub
+from holdfast.node.membership import Membership
+from holdfast.node.receipts import Receipts
+from holdfast.ports import MessageStore
+
+
+class Comparison:
+    """Lives in the loop. Every method raises `StoreError` when the store does not answer; doing it again is harmless."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        hub: Hub,
+        conversations: Conversations,
+        delivery: Delivery,
+        membership: Membership,
+        receipts: Receipts,
+        *,
+        mode: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._conversations = conversations
+        self._delivery = delivery
+        self._membership = membership
+        self._receipts = receipts
+        self._mode = mode
+
+    async def run(self, reason: str) -> None:
+        """Everything local, with the store: members first, then heads, so that who was added meanwhile hears the rest."""
+        for user_id in tuple(self._hub.users):
+            await self._refresh_user(user_id)
+        await self._delivery.compare(reason)
+
+    async def with_bulletins(self, bulletins: list[Bulletin]) -> None:
+        """The slow path: what others committed and we may have missed."""
+        for bulletin in bulletins:
+            for conversation_id, seq in bulletin.heads.items():
+                self._delivery.hint(conversation_id, seq)
+            await self._refresh_members(bulletin)
+            for key, seq in bulletin.receipts.items():
+                conversation, _, user = key.partition("|")
+                self._receipts.learn(ConversationId(conversation), UserId(user), seq)
+        if any(bulletin.overflow for bulletin in bulletins):
+            await self._delivery.compare("overflow")
+
+    async def _refresh_members(self, bulletin: Bulletin) -> None:
+        for conversation_id, version in bulletin.members.items():
+            cached = self._conversations.peek(conversation_id)
+            is_known = cached is not None and cached.members_version >= version
+            if conversation_id in self._delivery.locals and not is_known:
+                await self._membership.refresh(conversation_id)
+        for user_id in bulletin.users:
+            if self._hub.count_of(user_id) and not bulletin.mode == self._mode() == "ok":
+                await self._refresh_user(user_id)
+
+    async def _refresh_user(self, user_id: UserId) -> None:
+        """Compare what a user's connections hear with the store's list."""
+        listed = {row.conversation_id for row in await self._store.memberships_of(user_id)}
+        for connection in self._hub.connections_of(user_id):
+            if connection.conversations is None:
+                connection.missed.update(listed)
+                continue
+            for conversation_id in listed ^ connection.conversations:
+                await self._membership.refresh(conversation_id)
