@@ -14,6 +14,7 @@ HoldfastError
 ├── RedisUnavailable        Redis refused, reset or failed the call
 │   └── RedisTimeout        Redis did not answer within the deadline
 ├── LeaseLost               this instance's lease is missing or belongs to another epoch
+├── PushFailed              an offline notification was not taken by whoever delivers it
 ├── WorldChanged            Redis was flushed, restarted empty or replaced since the last look
 └── ConfigurationError      a setting is wrong; its message is one line that names it
 """
@@ -103,6 +104,14 @@ class LeaseLost(HoldfastError):
 
 class WorldChanged(HoldfastError):
     """`registry:world` is gone or another one: Redis was flushed, restarted empty or replaced."""
+
+
+class PushFailed(HoldfastError):
+    """An offline notification was not taken; `is_final` says whether trying again is useless."""
+
+    def __init__(self, detail: str, *, is_final: bool) -> None:
+        super().__init__(detail)
+        self.is_final = is_final
 
 
 class ConfigurationError(HoldfastError):

@@ -11,6 +11,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
 from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement
+from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
 
@@ -198,7 +199,8 @@ class MessageStore(Protocol):
     async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
         """Take `entry` out of `on` of each user (distinct, ≤ 200); return those whose `on` became empty: they are offline now.
 
-        `lastSeen` becomes the larger of what is stored and `seen_at_ms`. Same conditions as `add_presence`.
+        `lastSeen` becomes the larger of what is stored and `seen_at_ms`. The same write sets `catchup` for those who went
+        offline: nobody can die between the two. Same conditions as `add_presence`.
         """
         ...
 
@@ -210,10 +212,43 @@ class MessageStore(Protocol):
         """Users whose `on` holds `entry`: whom a dead epoch left behind."""
         ...
 
+    # --- offline notifications ------------------------------------------------------------------------------------
+
+    async def messages_since(self, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
+        """The last `limit` (≤ 500) messages that were committed at or after `since_ms` by the store's own clock, ascending."""
+        ...
+
+    async def catch_ups(self, limit: int) -> list[CatchUp]:
+        """Up to `limit` users whose `catchup` flag is still set."""
+        ...
+
+    async def finish_catch_up(self, done: CatchUp) -> None:
+        """Clear the flag, unless the user went offline again since (`since_ms` differs). Idempotent."""
+        ...
+
+    async def create_notifications(self, records: Sequence[Notification]) -> list[Notification]:
+        """Create each record unless its id exists (≤ 200, distinct ids); those that this call created. Idempotent."""
+        ...
+
+    async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
+        """Up to `limit` records that are due to be pushed, oldest first; nobody else gets them for `hold_seconds`.
+
+        `attempts` is counted by the claim, so that a process which dies while pushing has used one up.
+        """
+        ...
+
+    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
+        """What became of a claimed record: `sent`, `pending` (again after `retry_in_seconds`) or `dead`. Idempotent."""
+        ...
+
+    async def clear_notification(self, notification_id: str) -> None:
+        """Forget a record, so that a later message makes a new one (large conversations, once the user has read). Idempotent."""
+        ...
+
     # --- bulletins and revocations --------------------------------------------------------------------------------
 
-    async def write_bulletin(self, bulletin: Bulletin) -> None:
-        """Replace this instance's bulletin."""
+    async def write_bulletin(self, bulletin: Bulletin) -> int:
+        """Replace this instance's bulletin; when that was, by the store's own clock (Unix milliseconds)."""
         ...
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
@@ -230,6 +265,22 @@ class MessageStore(Protocol):
 
     async def read_revocations(self, since: int) -> dict[UserId, int]:
         """Every revocation with `not_before >= since` (Unix seconds)."""
+        ...
+
+
+class Notifier(Protocol):
+    """The way out of offline notifications: a push service, or the log."""
+
+    async def push(self, notification: Notification) -> None:
+        """Hand one over, at least once; `notification_id` lets the receiver drop a repetition. Bounded by its own deadline.
+
+        Raises:
+            PushFailed: it was not taken; `is_final` says whether trying again is useless.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what is held."""
         ...
 
 

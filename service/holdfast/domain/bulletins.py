@@ -17,6 +17,7 @@ class Bulletin:
         users: users whose list of conversations changed in the last 60 s.
         receipts: `"conversation_id|user_id"` -> last read seq, of the last 60 s.
         overflow: there was more than fits (5,000 entries): compare with the store instead.
+        written_at_ms: when it was written, by the store's own clock (Unix milliseconds); filled in by reading.
     """
 
     instance_id: InstanceId
@@ -28,3 +29,4 @@ class Bulletin:
     users: tuple[UserId, ...] = ()
     receipts: dict[str, Seq] = field(default_factory=dict)
     overflow: bool = False
+    written_at_ms: int = 0
