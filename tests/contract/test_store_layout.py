@@ -11,6 +11,7 @@ from google.cloud.firestore_v1.async_client import AsyncClient
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.ports import MessageStore
 from support.appending import NOW_MS, draft, drafts, new_conversation
 from support.fixtures_store import NewStore
@@ -123,6 +124,40 @@ async def test_presence_keeps_what_it_does_not_know(store: MessageStore, console
     await store.add_presence("two:e1", [ALICE], NOW_MS + 1)
     expected = {"online": True, "on": ["one:e1", "two:e1"], "lastSeen": NOW + timedelta(milliseconds=1), "catchup": True}
     assert await console.document("users/alice") == expected
+
+
+async def test_who_goes_offline_is_flagged(store: MessageStore, console: Console) -> None:
+    """Since the last proof of life that was passed in, however late somebody was seen; both fields leave together."""
+    await store.add_presence("one:e1", [ALICE], NOW_MS)
+    await store.remove_presence("one:e1", [ALICE], NOW_MS - 2_000)
+    offline = {"online": False, "on": [], "lastSeen": NOW}
+    flagged = {**offline, "catchup": True, "catchupSince": NOW - timedelta(seconds=2)}
+    assert await console.document("users/alice") == flagged
+    await store.finish_catch_up(CatchUp(ALICE, NOW_MS - 2_000))
+    assert await console.document("users/alice") == offline
+
+
+async def test_notifications(store: MessageStore, console: Console) -> None:
+    """Due, by Firestore's own time, as long as there is something to do; gone after 7 days."""
+    await store.create_notifications([Notification("c1:000000000001:alice", ALICE, C, 1, BOB, "hel", NOW_MS)])
+    fields = await console.document("notifications/c1:000000000001:alice")
+    assert abs(fields.pop("dueAt") - datetime.now(UTC)) < timedelta(hours=1)
+    assert fields.pop("token")
+    assert fields == {
+        "userId": "alice",
+        "conversationId": "c1",
+        "seq": 1,
+        "sender": "bob",
+        "preview": "hel",
+        "createdAt": NOW,
+        "state": "pending",
+        "attempts": 0,
+        "expireAt": NOW + timedelta(days=7),
+    }
+    (claimed,) = await store.claim_notifications(5, 30.0)
+    await store.mark_notification(claimed.notification_id, "sent")
+    fields = await console.document("notifications/c1:000000000001:alice")
+    assert (fields["state"], fields["attempts"], "dueAt" in fields) == ("sent", 1, False)
 
 
 async def test_a_user_whom_somebody_else_began_is_taken_up(store: MessageStore, console: Console) -> None:

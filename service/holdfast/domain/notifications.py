@@ -1,9 +1,15 @@
 """Offline notifications: who is told, outside the chat, that there is something to read; and how often telling them is tried."""
 
+from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
+
+T = TypeVar("T")
+
+_MAX_CLAIMS: Final = 10_000  # far more than one instance pushes at once
 
 MAX_RECORD_MEMBERS: Final = 100
 """Up to so many members each message makes a record per user; above, one per conversation and user until they read."""
@@ -48,3 +54,37 @@ class CatchUp:
 
     user_id: UserId
     since_ms: int
+
+
+def flagged_since(stored_ms: int | None, seen_at_ms: int) -> int:
+    """`CatchUp.since_ms` of a user who goes offline; `stored_ms` is that of a flag which is still set.
+
+    The older one counts, and never the same again: who is looking through the earlier absence must not clear the later one.
+    """
+    return seen_at_ms if stored_ms is None else min(stored_ms - 1, seen_at_ms)
+
+
+class Claims(Generic[T]):
+    """The records that this process has claimed, each with what proves it to the store. Bounded: a claim that is forgotten here
+    comes back after its hold, like that of a process that died.
+    """
+
+    def __init__(self) -> None:
+        self._proofs: OrderedDict[str, T] = OrderedDict()
+
+    def hold(self, notification_ids: Iterable[str], proof: T) -> None:
+        """They are ours now."""
+        for notification_id in notification_ids:
+            self._proofs[notification_id] = proof
+            self._proofs.move_to_end(notification_id)
+        while len(self._proofs) > _MAX_CLAIMS:
+            self._proofs.popitem(last=False)
+
+    def of(self, notification_id: str) -> T | None:
+        """The proof, None when it is not ours."""
+        return self._proofs.get(notification_id)
+
+    def end(self, notification_id: str, proof: T) -> None:
+        """The store knows what became of it; a claim that was made since stays."""
+        if self._proofs.get(notification_id) == proof:
+            del self._proofs[notification_id]

@@ -10,10 +10,11 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId, UserId
 
 
-async def write_bulletin(calls: Calls, bulletin: Bulletin) -> None:
+async def write_bulletin(calls: Calls, bulletin: Bulletin) -> int:
     """See `ports.MessageStore.write_bulletin`."""
     reference = calls.client.document("instances", bulletin.instance_id)
-    await reference.set(documents.bulletin_fields(bulletin), **calls.unretried)
+    result = await reference.set(documents.bulletin_fields(bulletin), **calls.unretried)
+    return documents.whole_ms(result.update_time)
 
 
 async def read_bulletins(calls: Calls, *, only_unwell: bool) -> list[Bulletin]:
@@ -21,7 +22,7 @@ async def read_bulletins(calls: Calls, *, only_unwell: bool) -> list[Bulletin]:
     collection = calls.client.collection("instances")
     query = collection.where(filter=FieldFilter("mode", "!=", "ok")) if only_unwell else collection
     snapshots = await query.get(**calls.unretried)
-    return [documents.bulletin(snapshot.id, snapshot.to_dict() or {}) for snapshot in snapshots]
+    return [documents.bulletin(each.id, each.to_dict() or {}, documents.whole_ms(each.update_time)) for each in snapshots]
 
 
 async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -> None:

@@ -1,8 +1,10 @@
 """Documents to domain objects and back. Field names are Firestore's, in camelCase, as the acceptance guide reads them."""
 
-from datetime import UTC, datetime
-from typing import Any
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
+from google.cloud.firestore_v1 import SERVER_TIMESTAMP
 from google.cloud.firestore_v1.async_client import AsyncClient
 from google.cloud.firestore_v1.async_document import AsyncDocumentReference
 
@@ -10,8 +12,11 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, message_id
 from holdfast.domain.messages import Draft, Message
+from holdfast.domain.notifications import Notification
 
 Fields = dict[str, Any]
+
+RECORDS_LIVE: Final = timedelta(days=7)  # of notifications; the TTL policy removes them then
 
 MEMBERSHIP_FIELDS = ("membersVersion", "revision", "lastSeq", "lastMessageAt", "memberCount")
 
@@ -24,6 +29,11 @@ def at(ms: int) -> datetime:
 def ms(timestamp: datetime) -> int:
     """A timestamp as Unix milliseconds."""
     return round(timestamp.timestamp() * 1000)
+
+
+def whole_ms(timestamp: datetime) -> int:
+    """A time of the store's own, whose full milliseconds count: never later than it was."""
+    return math.floor(timestamp.timestamp() * 1000)
 
 
 def conversation_ref(client: AsyncClient, conversation_id: ConversationId) -> AsyncDocumentReference:
@@ -135,7 +145,7 @@ def bulletin_fields(bulletin: Bulletin) -> Fields:
     }
 
 
-def bulletin(instance_id: str, fields: Fields) -> Bulletin:
+def bulletin(instance_id: str, fields: Fields, written_at_ms: int) -> Bulletin:
     """A stored bulletin."""
     return Bulletin(
         instance_id=InstanceId(instance_id),
@@ -147,4 +157,46 @@ def bulletin(instance_id: str, fields: Fields) -> Bulletin:
         users=tuple(fields["users"]),
         receipts=fields["receipts"],
         overflow=fields["overflow"],
+        written_at_ms=written_at_ms,
+    )
+
+
+def flag_ms(user_fields: Fields) -> int:
+    """Since when somebody is to be caught up; 0, everything, where a flag was set by hand without it."""
+    since = user_fields.get("catchupSince")
+    return 0 if since is None else ms(since)
+
+
+def notification_fields(record: Notification, token: str) -> Fields:
+    """A new record; `dueAt`, by which it is found while there is something to do, is Firestore's own time.
+
+    Args:
+        token: of the call that creates it, so that one whose reply was lost knows its own.
+    """
+    return {
+        "userId": record.user_id,
+        "conversationId": record.conversation_id,
+        "seq": record.seq,
+        "sender": record.sender,
+        "preview": record.preview,
+        "createdAt": at(record.created_at_ms),
+        "state": "pending",
+        "dueAt": SERVER_TIMESTAMP,
+        "attempts": record.attempts,
+        "expireAt": at(record.created_at_ms) + RECORDS_LIVE,
+        "token": token,
+    }
+
+
+def notification(notification_id: str, fields: Fields) -> Notification:
+    """A stored record."""
+    return Notification(
+        notification_id=notification_id,
+        user_id=fields["userId"],
+        conversation_id=fields["conversationId"],
+        seq=fields["seq"],
+        sender=fields["sender"],
+        preview=fields["preview"],
+        created_at_ms=ms(fields["createdAt"]),
+        attempts=fields["attempts"],
     )

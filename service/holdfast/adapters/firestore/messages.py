@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from google.api_core.exceptions import NotFound
 from google.cloud.firestore_v1 import ArrayUnion, Maximum
 from google.cloud.firestore_v1.async_query import AsyncQuery
+from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.firestore_v1.field_path import FieldPath
 
@@ -67,18 +68,22 @@ async def page(
     limit: int,
 ) -> list[Message]:
     """See `ports.MessageStore.read_messages`; document ids are padded seqs, so their order is the order."""
-    client = calls.client
     if after_seq is None:
         tail = await tails.find_one(conversation_id)
         end = tail if before_seq is None else min(before_seq - 1, tail)
         after_seq, before_seq = max(0, end - limit), end + 1
-    name = FieldPath.document_id()
-    query: AsyncQuery = client.collection("conversations", conversation_id, "messages").order_by(name)
-    query = query.where(filter=FieldFilter(name, ">", documents.message_ref(client, conversation_id, after_seq)))
-    if before_seq is not None:
-        query = query.where(filter=FieldFilter(name, "<", documents.message_ref(client, conversation_id, before_seq)))
-    snapshots = await query.limit(limit).get(**calls.unretried)
+    snapshots = await _between(calls, conversation_id, after_seq, before_seq, limit)
     return [documents.message(conversation_id, snapshot.to_dict() or {}) for snapshot in snapshots]
+
+
+async def since(calls: Calls, tails: Tails, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
+    """See `ports.MessageStore.messages_since`. Asked for by name, because `seq` and times are not indexed; Firestore keeps when
+    it created each.
+    """
+    tail = await tails.find_one(conversation_id)
+    snapshots = await _between(calls, conversation_id, max(0, tail - limit), tail + 1, limit)
+    committed = [each for each in snapshots if documents.whole_ms(each.create_time) >= since_ms]
+    return [documents.message(conversation_id, snapshot.to_dict() or {}) for snapshot in committed]
 
 
 async def advance_cursors(
@@ -114,6 +119,18 @@ async def cursors_of(calls: Calls, user_id: UserId, conversation_ids: Sequence[C
         for c, reference in references.items()
         if reference.path in found
     }
+
+
+async def _between(
+    calls: Calls, conversation_id: ConversationId, after_seq: Seq, before_seq: Seq | None, limit: int
+) -> list[DocumentSnapshot[Any]]:
+    client = calls.client
+    name = FieldPath.document_id()
+    query: AsyncQuery = client.collection("conversations", conversation_id, "messages").order_by(name)
+    query = query.where(filter=FieldFilter(name, ">", documents.message_ref(client, conversation_id, after_seq)))
+    if before_seq is not None:
+        query = query.where(filter=FieldFilter(name, "<", documents.message_ref(client, conversation_id, before_seq)))
+    return list(await query.limit(limit).get(**calls.unretried))
 
 
 async def _advance(

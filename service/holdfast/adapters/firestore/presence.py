@@ -19,6 +19,7 @@ from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls, is_definite, translated
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.domain.ids import UserId
+from holdfast.domain.notifications import flagged_since
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import StoreUnavailable
 
@@ -50,7 +51,11 @@ class _Turn:
         seen = stored.get("lastSeen")
         seen_at_ms = max(self.seen_at_ms, documents.ms(seen) if seen is not None else 0)
         self._turned_from = stored["online"]
-        return {"on": on, "online": bool(on), "lastSeen": documents.at(seen_at_ms)}
+        fields: dict[str, Any] = {"on": on, "online": bool(on), "lastSeen": documents.at(seen_at_ms)}
+        if stored["online"] and not on:  # with the same write: nobody can die between the two
+            flagged = documents.flag_ms(stored) if stored.get("catchup") else None
+            fields |= {"catchup": True, "catchupSince": documents.at(flagged_since(flagged, self.seen_at_ms))}
+        return fields
 
     def wrote(self, fields: dict[str, Any], version: int) -> None:
         """Our write is in."""

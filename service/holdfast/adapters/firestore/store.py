@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from google.api_core.exceptions import AlreadyExists
 
-from holdfast.adapters.firestore import bulletins, conversations, messages, presence
+from holdfast.adapters.firestore import bulletins, conversations, messages, notifications, presence
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement
+from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import CommandError
 from holdfast.ports import DependencyWatch
@@ -28,6 +29,7 @@ class FirestoreStore:
         self._calls = Calls(project, database, timeout_seconds, watch)
         self._tails = Tails(self._calls)
         self._unfinished = presence.Unfinished()
+        self._claims: Claims[notifications.Claim] = Claims()
 
     async def open(self) -> None:
         """See the port."""
@@ -136,9 +138,37 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(presence.users_on(self._calls, entry, limit))
 
-    async def write_bulletin(self, bulletin: Bulletin) -> None:
+    async def messages_since(self, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
         """See the port."""
-        await self._calls.run(bulletins.write_bulletin(self._calls, bulletin))
+        return await self._calls.run(messages.since(self._calls, self._tails, conversation_id, since_ms, limit))
+
+    async def catch_ups(self, limit: int) -> list[CatchUp]:
+        """See the port."""
+        return await self._calls.run(notifications.catch_ups(self._calls, limit))
+
+    async def finish_catch_up(self, done: CatchUp) -> None:
+        """See the port."""
+        await self._calls.run(notifications.finish_catch_up(self._calls, done))
+
+    async def create_notifications(self, records: Sequence[Notification]) -> list[Notification]:
+        """See the port."""
+        return await self._calls.run(notifications.create(self._calls, records))
+
+    async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
+        """See the port."""
+        return await self._calls.run(notifications.claim(self._calls, self._claims, limit, hold_seconds))
+
+    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
+        """See the port."""
+        await self._calls.run(notifications.mark(self._calls, self._claims, notification_id, state, retry_in_seconds))
+
+    async def clear_notification(self, notification_id: str) -> None:
+        """See the port."""
+        await self._calls.run(notifications.clear(self._calls, notification_id))
+
+    async def write_bulletin(self, bulletin: Bulletin) -> int:
+        """See the port."""
+        return await self._calls.run(bulletins.write_bulletin(self._calls, bulletin))
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         """See the port."""

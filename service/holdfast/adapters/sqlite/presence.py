@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId, UserId
+from holdfast.domain.notifications import flagged_since
 from holdfast.domain.presence import Presence, PresenceChange
 
 
@@ -25,11 +26,14 @@ def change(
         row = connection.execute("SELECT is_online FROM users WHERE id = ?", (user_id,)).fetchone()
         was_online = bool(row and row[0])
         version, last_seen = connection.execute(
-            "INSERT INTO users VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET is_online = excluded.is_online, "
+            "INSERT INTO users (id, is_online, last_seen_at_ms, version) VALUES (?, ?, ?, 1) "
+            "ON CONFLICT DO UPDATE SET is_online = excluded.is_online, "
             "last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), excluded.last_seen_at_ms), version = version + 1 "
             "RETURNING version, last_seen_at_ms",
             (user_id, online, seen_at_ms),
         ).fetchone()
+        if was_online and not online:
+            _flag(connection, user_id, seen_at_ms)
         if was_online != online:
             changes.append(PresenceChange(user_id, online, version, last_seen))
     return changes
@@ -51,12 +55,13 @@ def users_on(connection: sqlite3.Connection, entry: str, limit: int) -> list[Use
     return [UserId(u) for (u,) in connection.execute("SELECT user_id FROM present WHERE entry = ? LIMIT ?", (entry, limit))]
 
 
-def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin) -> None:
+def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin, now_ms: int) -> int:
     """See `ports.MessageStore.write_bulletin`."""
+    stamped = {**asdict(bulletin), "written_at_ms": now_ms}
     connection.execute(
-        "INSERT OR REPLACE INTO instances VALUES (?, ?, ?)",
-        (bulletin.instance_id, bulletin.epoch, json.dumps(asdict(bulletin))),
+        "INSERT OR REPLACE INTO instances VALUES (?, ?, ?)", (bulletin.instance_id, bulletin.epoch, json.dumps(stamped))
     )
+    return now_ms
 
 
 def read_bulletins(connection: sqlite3.Connection) -> list[Bulletin]:
@@ -82,6 +87,12 @@ def read_revocations(connection: sqlite3.Connection, since: int) -> dict[UserId,
     """See `ports.MessageStore.read_revocations`."""
     rows = connection.execute("SELECT user_id, not_before FROM revocations WHERE not_before >= ?", (since,))
     return {UserId(user_id): not_before for user_id, not_before in rows}
+
+
+def _flag(connection: sqlite3.Connection, user_id: UserId, seen_at_ms: int) -> None:
+    """Somebody went offline: what came since is to be looked through (`flagged_since`)."""
+    (stored,) = connection.execute("SELECT catchup_since_ms FROM users WHERE id = ?", (user_id,)).fetchone()
+    connection.execute("UPDATE users SET catchup_since_ms = ? WHERE id = ?", (flagged_since(stored, seen_at_ms), user_id))
 
 
 def _bulletin(text: str) -> Bulletin:

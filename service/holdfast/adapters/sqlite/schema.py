@@ -5,7 +5,10 @@ from typing import Final
 
 from holdfast.errors import StoreDenied
 
-VERSION: Final = 1
+VERSION: Final = 2
+
+_CHANGES: Final = {1: "ALTER TABLE users ADD COLUMN catchup_since_ms INTEGER"}
+"""What makes of each older layout the next one; what is new altogether is created afterwards."""
 
 _STATEMENTS: Final = """
 CREATE TABLE IF NOT EXISTS conversations (
@@ -32,8 +35,16 @@ CREATE TABLE IF NOT EXISTS cursors (
     conversation_id TEXT NOT NULL, user_id TEXT NOT NULL, last_read_seq INTEGER NOT NULL, PRIMARY KEY (conversation_id, user_id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS users (
-    id TEXT PRIMARY KEY, is_online INTEGER NOT NULL, last_seen_at_ms INTEGER, version INTEGER NOT NULL
+    id TEXT PRIMARY KEY, is_online INTEGER NOT NULL, last_seen_at_ms INTEGER, version INTEGER NOT NULL, catchup_since_ms INTEGER
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS users_to_catch_up ON users (catchup_since_ms) WHERE catchup_since_ms IS NOT NULL;
+CREATE TABLE IF NOT EXISTS notifications (
+    id TEXT PRIMARY KEY, user_id TEXT NOT NULL, conversation_id TEXT NOT NULL, seq INTEGER NOT NULL, sender TEXT NOT NULL,
+    preview TEXT NOT NULL, created_at_ms INTEGER NOT NULL, state TEXT NOT NULL, due_at_ms INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, claim TEXT, expires_at_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS notifications_due ON notifications (due_at_ms) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS notifications_expiring ON notifications (expires_at_ms);
 CREATE TABLE IF NOT EXISTS present (
     user_id TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (user_id, entry)
 ) WITHOUT ROWID;
@@ -58,21 +69,29 @@ def connect(path: str, timeout_seconds: float) -> sqlite3.Connection:
 
 
 def create(connection: sqlite3.Connection, generation: str) -> None:
-    """Create what is missing, atomically; of several processes one does it.
+    """Create what is missing and bring an older layout up, atomically; of several processes one does it.
 
     Raises:
         StoreDenied: the file has a newer layout.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise StoreDenied(f"the file has layout {version}, this service knows {VERSION}")
     connection.execute("BEGIN IMMEDIATE")
     try:
+        _bring_up(connection)
         for statement in _STATEMENTS.split(";"):
             connection.execute(statement)
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('generation', ?)", (generation,))
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    """Read inside the transaction: of two processes that start together, the second finds it done."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise StoreDenied(f"the file has layout {version}, this service knows {VERSION}")
+    for older in range(version or VERSION, VERSION):  # 0: a new file
+        connection.execute(_CHANGES[older])

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from holdfast.adapters.sqlite import conversations, messages, presence, rows, schema
+from holdfast.adapters.sqlite import conversations, messages, notifications, presence, rows, schema
 from holdfast.adapters.sqlite.lanes import Lane, translated
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement
+from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import CommandError, StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
 from holdfast.ports import DependencyWatch
@@ -41,6 +42,7 @@ class SqliteStore:
         self._writer: Lane | None = None
         self._reader: Lane | None = None
         self._unreported: dict[UserId, PresenceChange] = {}
+        self._claims: Claims[str] = Claims()
 
     async def open(self) -> None:
         """Create the file and what is missing in it."""
@@ -162,9 +164,43 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: presence.users_on(c, entry, limit))
 
-    async def write_bulletin(self, bulletin: Bulletin) -> None:
+    async def messages_since(self, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
         """See the port."""
-        await self._write(lambda c: presence.write_bulletin(c, bulletin))
+        return await self._read(lambda c: notifications.messages_since(c, conversation_id, since_ms, limit))
+
+    async def catch_ups(self, limit: int) -> list[CatchUp]:
+        """See the port."""
+        return await self._read(lambda c: notifications.catch_ups(c, limit))
+
+    async def finish_catch_up(self, done: CatchUp) -> None:
+        """See the port."""
+        await self._write(lambda c: notifications.finish_catch_up(c, done))
+
+    async def create_notifications(self, records: Sequence[Notification]) -> list[Notification]:
+        """See the port."""
+        return await self._write(lambda c: notifications.create(c, records, _now_ms()))
+
+    async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
+        """See the port."""
+        claim_id, hold_ms = secrets.token_hex(8), round(hold_seconds * 1000)
+        claimed = await self._write(lambda c: notifications.claim(c, claim_id, limit, hold_ms, _now_ms()))
+        self._claims.hold([record.notification_id for record in claimed], claim_id)
+        return claimed
+
+    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
+        """See the port."""
+        if (claim_id := self._claims.of(notification_id)) is not None:
+            due_at_ms = _now_ms() + round(retry_in_seconds * 1000)
+            await self._write(lambda c: notifications.mark(c, notification_id, claim_id, state, due_at_ms))
+            self._claims.end(notification_id, claim_id)
+
+    async def clear_notification(self, notification_id: str) -> None:
+        """See the port."""
+        await self._write(lambda c: notifications.clear(c, notification_id))
+
+    async def write_bulletin(self, bulletin: Bulletin) -> int:
+        """See the port."""
+        return await self._write(lambda c: presence.write_bulletin(c, bulletin, _now_ms()))
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         """See the port."""

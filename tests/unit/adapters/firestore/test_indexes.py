@@ -20,13 +20,14 @@ from google.cloud.firestore_v1.async_client import AsyncClient
 from google.cloud.firestore_v1.async_query import AsyncQuery
 from google.cloud.firestore_v1.types import StructuredQuery
 
-from holdfast.adapters.firestore import bulletins, conversations, documents, messages, presence
+from holdfast.adapters.firestore import bulletins, conversations, documents, messages, notifications, presence
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.messages import Draft
+from holdfast.domain.notifications import Claims, Notification
 
 FOLDER = Path(documents.__file__).parent
 SHIPPED = json.loads(files("holdfast.adapters.firestore").joinpath("firestore.indexes.json").read_text())
@@ -41,6 +42,8 @@ QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: messages.page(calls, Tails(calls), C, 1, 9, 5),
     lambda calls: messages.read_cursors(calls, C),
     lambda calls: presence.users_on(calls, "one:e1", 5),
+    lambda calls: notifications.catch_ups(calls, 5),
+    lambda calls: notifications.claim(calls, Claims(), 5, 1.0),
     lambda calls: bulletins.read_bulletins(calls, only_unwell=False),
     lambda calls: bulletins.read_bulletins(calls, only_unwell=True),
     lambda calls: bulletins.read_revocations(calls, 1),
@@ -53,7 +56,8 @@ WRITTEN = {
     "instances": documents.bulletin_fields(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
     "sends": {"seq", "digest", "expireAt"},
     "cursors": {"lastReadSeq"},
-    "users": {"online", "on", "lastSeen"},
+    "users": {"online", "on", "lastSeen", "catchup", "catchupSince"},
+    "notifications": documents.notification_fields(Notification("n", USER, C, 1, USER, "p", 1), "t"),
     "revocations": {"notBefore"},
 }
 
@@ -150,10 +154,10 @@ async def test_exactly_the_fields_that_are_queried_are_indexed(calls: Calls, cau
     assert shipped_single() == expected
 
 
-def test_only_keys_of_sends_expire() -> None:
-    """They are recognized for 7 days; a TTL anywhere else would delete what people wrote."""
+def test_only_keys_of_sends_and_notifications_expire() -> None:
+    """They count for 7 days; a TTL anywhere else would delete what people wrote."""
     expiring = [(each["collectionGroup"], each["fieldPath"]) for each in SHIPPED["fieldOverrides"] if each.get("ttl")]
-    assert expiring == [("sends", "expireAt")]
+    assert expiring == [("sends", "expireAt"), ("notifications", "expireAt")]
 
 
 async def test_no_query_of_the_adapter_is_forgotten_here(

@@ -1,0 +1,194 @@
+"""Offline notifications in Firestore: `notifications/{id}`, and the flag in `users/{u}` that says who is still to be caught up.
+
+A record has `dueAt` as long as there is something to do, so that one small index finds what is due. Whether it is, Firestore's
+own time decides. A claim is a write on condition that nobody wrote meanwhile, and its time is what an answer must show: one that
+comes after the hold, or for a record that was made anew, changes nothing.
+"""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud.firestore_v1 import DELETE_FIELD
+from google.cloud.firestore_v1.async_document import AsyncDocumentReference
+from google.cloud.firestore_v1.base_document import DocumentSnapshot
+from google.cloud.firestore_v1.base_query import FieldFilter
+
+from holdfast.adapters.firestore import documents
+from holdfast.adapters.firestore.client import Calls, is_definite, translated
+from holdfast.adapters.firestore.reads import get_many
+from holdfast.domain.ids import UserId
+from holdfast.domain.notifications import CatchUp, Claims, Notification
+from holdfast.errors import StoreConflict, StoreUnavailable
+
+_TRIES: Final = 8
+_AT_ONCE: Final = 16  # records claimed one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What proves a claim, and when it was made: by Firestore's time, and on our monotonic clock (seconds)."""
+
+    update_time: datetime
+    read_time: datetime
+    noted_at: float
+
+    def now(self) -> datetime:
+        """Firestore's time, as far as this claim tells."""
+        return self.read_time + timedelta(seconds=time.monotonic() - self.noted_at)
+
+
+async def catch_ups(calls: Calls, limit: int) -> list[CatchUp]:
+    """See `ports.MessageStore.catch_ups`."""
+    query = calls.client.collection("users").where(filter=FieldFilter("catchup", "==", True))
+    snapshots = await query.select(["catchupSince"]).limit(limit).get(**calls.unretried)
+    return [CatchUp(UserId(each.id), documents.flag_ms(each.to_dict() or {})) for each in snapshots]
+
+
+async def finish_catch_up(calls: Calls, done: CatchUp) -> None:
+    """See `ports.MessageStore.finish_catch_up`; presence writes the same document, so it is tried again when that was first."""
+    reference = calls.client.document("users", done.user_id)
+    for attempt in range(_TRIES):
+        await _pause(attempt)
+        snapshot = await reference.get(**calls.unretried)
+        fields = snapshot.to_dict() or {}
+        if not fields.get("catchup") or documents.flag_ms(fields) != done.since_ms:
+            return
+        option = calls.client.write_option(last_update_time=snapshot.update_time)
+        try:
+            await reference.update({"catchup": DELETE_FIELD, "catchupSince": DELETE_FIELD}, option=option, **calls.unretried)
+        except GoogleAPICallError as error:
+            if not _is_conflict(error):
+                raise
+        else:
+            return
+    raise StoreUnavailable("the flag could not be cleared: others were first")
+
+
+async def create(calls: Calls, records: Sequence[Notification]) -> list[Notification]:
+    """See `ports.MessageStore.create_notifications`: all at once; where some exist, or nobody knows, the rest after a look."""
+    token = secrets.token_hex(8)
+    left = {record.notification_id: record for record in records}
+    created: set[str] = set()
+    for attempt in range(_TRIES):
+        await _pause(attempt)
+        try:
+            if attempt:
+                found = await _tokens(calls, list(left))
+                created.update(each for each, stored in found.items() if stored == token)
+                left = {each: record for each, record in left.items() if each not in found}
+            if left:
+                await _commit(calls, list(left.values()), token)
+        except GoogleAPICallError as error:
+            if is_definite(error):
+                raise
+        else:
+            created.update(left)
+            return [record for record in records if record.notification_id in created]
+    raise StoreUnavailable("notifications could not be created: others were first, or Firestore did not answer")
+
+
+async def claim(calls: Calls, claims: Claims[Claim], limit: int, hold_seconds: float) -> list[Notification]:
+    """See `ports.MessageStore.claim_notifications`. A look at one tells whether anything is due: idle polling is cheap."""
+    due = await _due(calls, 1)
+    if due and limit > 1:
+        due = await _due(calls, limit)
+    if not due:
+        return []
+    hold = timedelta(seconds=hold_seconds)
+    try:
+        return await _claim(calls, claims, due, hold)
+    except GoogleAPICallError as error:
+        if not _is_conflict(error):
+            raise
+    claimed: list[Notification] = []
+    for start in range(0, len(due), _AT_ONCE):
+        several = await asyncio.gather(*(_claim_one(calls, claims, each, hold) for each in due[start : start + _AT_ONCE]))
+        claimed += [record for one in several for record in one]
+    return claimed
+
+
+async def mark(calls: Calls, claims: Claims[Claim], notification_id: str, state: str, retry_in_seconds: float) -> None:
+    """See `ports.MessageStore.mark_notification`."""
+    proof = claims.of(notification_id)
+    if proof is None:
+        return
+    due_at = proof.now() + timedelta(seconds=retry_in_seconds) if state == "pending" else DELETE_FIELD
+    option = calls.client.write_option(last_update_time=proof.update_time)
+    try:
+        await _ref(calls, notification_id).update({"state": state, "dueAt": due_at}, option=option, **calls.unretried)
+    except GoogleAPICallError as error:
+        if not _is_conflict(error):
+            raise
+    claims.end(notification_id, proof)
+
+
+async def clear(calls: Calls, notification_id: str) -> None:
+    """See `ports.MessageStore.clear_notification`."""
+    await _ref(calls, notification_id).delete(**calls.unretried)
+
+
+async def _tokens(calls: Calls, notification_ids: Sequence[str]) -> dict[str, str]:
+    """Of the records that exist: by which call each was created."""
+    found = await get_many(calls, [_ref(calls, each) for each in notification_ids], ["token"])
+    return {snapshot.id: (snapshot.to_dict() or {}).get("token", "") for snapshot in found.values()}
+
+
+async def _commit(calls: Calls, records: Sequence[Notification], token: str) -> None:
+    batch = calls.client.batch()
+    for record in records:
+        batch.create(_ref(calls, record.notification_id), documents.notification_fields(record, token))
+    await batch.commit(**calls.unretried)
+
+
+async def _due(calls: Calls, limit: int) -> list[DocumentSnapshot[Any]]:
+    snapshots = await calls.client.collection("notifications").order_by("dueAt").limit(limit).get(**calls.unretried)
+    return [each for each in snapshots if (each.to_dict() or {})["dueAt"] <= each.read_time]
+
+
+async def _claim_one(calls: Calls, claims: Claims[Claim], snapshot: DocumentSnapshot[Any], hold: timedelta) -> list[Notification]:
+    try:
+        return await _claim(calls, claims, [snapshot], hold)
+    except GoogleAPICallError as error:
+        if _is_conflict(error):
+            return []  # somebody else has it, or it is gone
+        raise
+
+
+async def _claim(
+    calls: Calls, claims: Claims[Claim], due: Sequence[DocumentSnapshot[Any]], hold: timedelta
+) -> list[Notification]:
+    """All of them or none; a claim whose answer is lost comes back after its hold."""
+    noted_at = time.monotonic()
+    batch = calls.client.batch()
+    records = []
+    for snapshot in due:
+        fields = snapshot.to_dict() or {}
+        fields |= {"attempts": fields["attempts"] + 1, "dueAt": snapshot.read_time + hold}
+        option = calls.client.write_option(last_update_time=snapshot.update_time)
+        batch.update(snapshot.reference, {name: fields[name] for name in ("attempts", "dueAt")}, option=option)
+        records.append(documents.notification(snapshot.id, fields))
+    results = await batch.commit(**calls.unretried)
+    for snapshot, result in zip(due, results, strict=True):
+        claims.hold([snapshot.id], Claim(result.update_time, snapshot.read_time, noted_at))
+    return records
+
+
+def _ref(calls: Calls, notification_id: str) -> AsyncDocumentReference:
+    return calls.client.document("notifications", notification_id)
+
+
+def _is_conflict(error: GoogleAPICallError) -> bool:
+    """Somebody else wrote it meanwhile, or removed it: nothing of ours is in."""
+    return isinstance(translated(error), StoreConflict)
+
+
+async def _pause(attempt: int) -> None:
+    if attempt:
+        await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))

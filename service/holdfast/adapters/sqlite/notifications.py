@@ -1,0 +1,96 @@
+"""Offline notifications in SQLite. Synchronous functions of a connection: for the threads of `lanes`.
+
+Times are the machine's clock, which all processes on one file share. `claim` names who holds a record: an answer that comes after
+the hold, or for a record that was made anew meanwhile, changes nothing.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, message
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.messages import Message
+from holdfast.domain.notifications import CatchUp, Notification
+
+RECORDS_LIVE_MS: Final = 7 * 24 * 3600 * 1000  # as long as a repeated send is recognized, and as Firestore keeps them
+
+_COLUMNS: Final = "id, user_id, conversation_id, seq, sender, preview, created_at_ms, attempts"
+
+
+def messages_since(connection: sqlite3.Connection, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
+    """See `ports.MessageStore.messages_since`; the instance that commits stamps by the same clock."""
+    rows = connection.execute(
+        f"SELECT * FROM (SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ? ORDER BY seq DESC LIMIT ?) "  # noqa: S608 - column names of ours
+        "WHERE sent_at_ms >= ? ORDER BY seq",
+        (conversation_id, limit, since_ms),
+    )
+    return [message(row) for row in rows]
+
+
+def catch_ups(connection: sqlite3.Connection, limit: int) -> list[CatchUp]:
+    """See `ports.MessageStore.catch_ups`."""
+    rows = connection.execute(
+        "SELECT id, catchup_since_ms FROM users WHERE catchup_since_ms IS NOT NULL ORDER BY catchup_since_ms LIMIT ?", (limit,)
+    )
+    return [CatchUp(UserId(user_id), since_ms) for user_id, since_ms in rows]
+
+
+def finish_catch_up(connection: sqlite3.Connection, done: CatchUp) -> None:
+    """See `ports.MessageStore.finish_catch_up`."""
+    connection.execute(
+        "UPDATE users SET catchup_since_ms = NULL WHERE id = ? AND catchup_since_ms = ?", (done.user_id, done.since_ms)
+    )
+
+
+def create(connection: sqlite3.Connection, records: Sequence[Notification], now_ms: int) -> list[Notification]:
+    """See `ports.MessageStore.create_notifications`; what has expired leaves on the way."""
+    connection.execute("DELETE FROM notifications WHERE expires_at_ms <= ?", (now_ms,))
+    return [record for record in records if _insert(connection, record, now_ms)]
+
+
+def claim(connection: sqlite3.Connection, claim_id: str, limit: int, hold_ms: int, now_ms: int) -> list[Notification]:
+    """See `ports.MessageStore.claim_notifications`."""
+    due = connection.execute(
+        "SELECT id FROM notifications WHERE state = 'pending' AND due_at_ms <= ? ORDER BY due_at_ms, id LIMIT ?", (now_ms, limit)
+    ).fetchall()
+    connection.executemany(
+        "UPDATE notifications SET due_at_ms = ?, attempts = attempts + 1, claim = ? WHERE id = ?",
+        [(now_ms + hold_ms, claim_id, each) for (each,) in due],
+    )
+    query = f"SELECT {_COLUMNS} FROM notifications WHERE id = ?"  # noqa: S608 - column names of ours
+    return [Notification(*connection.execute(query, row).fetchone()) for row in due]
+
+
+def mark(connection: sqlite3.Connection, notification_id: str, claim_id: str, state: str, due_at_ms: int) -> None:
+    """See `ports.MessageStore.mark_notification`."""
+    connection.execute(
+        "UPDATE notifications SET state = ?, due_at_ms = ?, claim = NULL WHERE id = ? AND claim = ?",
+        (state, due_at_ms, notification_id, claim_id),
+    )
+
+
+def clear(connection: sqlite3.Connection, notification_id: str) -> None:
+    """See `ports.MessageStore.clear_notification`."""
+    connection.execute("DELETE FROM notifications WHERE id = ?", (notification_id,))
+
+
+def _insert(connection: sqlite3.Connection, record: Notification, now_ms: int) -> bool:
+    values = (
+        record.notification_id,
+        record.user_id,
+        record.conversation_id,
+        record.seq,
+        record.sender,
+        record.preview,
+        record.created_at_ms,
+        record.attempts,
+    )
+    return (
+        connection.execute(
+            f"INSERT OR IGNORE INTO notifications ({_COLUMNS}, state, due_at_ms, expires_at_ms) "  # noqa: S608 - column names of ours
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
+            (*values, now_ms, now_ms + RECORDS_LIVE_MS),
+        ).rowcount
+        > 0
+    )
