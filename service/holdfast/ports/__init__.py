@@ -1,0 +1,12 @@
+"""The table of contents: what one instance needs from the outside, each method with its promise.
+
+Adapters implement these; `node` knows nothing else of Redis, Firestore or sockets. Every method that waits is bounded by
+its adapter's deadline and raises only what its docstring names (`holdfast.errors`).
+"""
+
+from holdfast.ports.cluster import ClusterBus, ConnectionRegistry
+from holdfast.ports.process import Clock, DependencyWatch, Transport
+from holdfast.ports.push import Notifier
+from holdfast.ports.store import MessageStore
+
+__all__ = ["Clock", "ClusterBus", "ConnectionRegistry", "DependencyWatch", "MessageStore", "Notifier", "Transport"]

@@ -1,0 +1,158 @@
+"""The other instances: what they publish, and who is connected where."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.domain.registry import ConnectionRecord, InstanceLease
+
+
+class ClusterBus(Protocol):
+    """Instance to instance, through Redis: at most once, unordered, possibly repeated. Nobody may rely on it.
+
+    It supervises itself: connects, finds out by an in-band echo when it is deaf, reconnects with jitter, resubscribes. None of
+    its methods raises for Redis's sake.
+    """
+
+    @property
+    def is_live(self) -> bool:
+        """An echo came back within the last 1.5 s, and nothing wanted has been unconfirmed for more than a second."""
+        ...
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """The channels whose subscription is confirmed on the connection as it is."""
+        ...
+
+    async def start(
+        self,
+        on_envelope: Callable[[str, bytes], None],
+        on_subscribed: Callable[[], None],
+        on_liveness: Callable[[bool, str], None],
+    ) -> None:
+        """Begin supervising; returns at once, whether Redis is there or not.
+
+        Args:
+            on_envelope: called in the loop with (channel, payload) for each message of a wanted channel, echoes excluded.
+            on_subscribed: called after every (re)connection once all wanted channels are confirmed: compare with the store now.
+            on_liveness: called on each turn of `is_live`, with the reason when it is lost.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Send what is queued (bounded, 1 s), then disconnect."""
+        ...
+
+    async def subscribe(self, channels: Iterable[str]) -> bool:
+        """Want these channels; True once Redis confirmed all of them, False after 1 s or without Redis (they stay wanted)."""
+        ...
+
+    def unsubscribe(self, channels: Iterable[str]) -> None:
+        """Want them no more."""
+        ...
+
+    def record_channels(self) -> None:
+        """Make `subscriptions:{instance_id}` equal to the channels subscribed now; call it after each `acquire`.
+
+        Between such calls the bus keeps the SET in step by itself, `user:` entries excepted (registration owns those).
+        """
+        ...
+
+    def publish(self, channel: str, envelope: bytes) -> None:
+        """Queue one envelope; sent with everything else of this moment in one round trip.
+
+        Dropped, and counted, when the queue is full (10,000).
+        """
+        ...
+
+    async def mark_dirty(self, entry: str) -> bool:
+        """Record `conversation|instance|epoch|batch` (or `user:{id}|…`) as not yet published; whether Redis took it.
+
+        Waits at most 100 ms, and not at all while Redis is known to be away.
+        """
+        ...
+
+    def publish_commit(
+        self,
+        conversation_id: ConversationId,
+        first_seq: Seq,
+        messages: Sequence[bytes],
+        envelope: bytes,
+        dirty_entry: str | None,
+    ) -> None:
+        """Queue one script: add `messages` (encoded frames) to `recent:{c}`, trim, TTL, PUBLISH on `conversation:{c}`,
+        remove `dirty_entry`. Sent like `publish`.
+        """
+        ...
+
+    def clear_dirty(self, entry: str) -> None:
+        """Remove a mark: one's own, or one whose owner is dead."""
+        ...
+
+    async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
+        """Up to `limit` entries marked longer ago than that, by Redis's clock, oldest first; empty without Redis.
+
+        Atomic: what one instance gets, nobody gets for the next `hold_seconds`. The entries stay until `clear_dirty`.
+        """
+        ...
+
+    async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
+        """Encoded messages after `after_seq` that Redis still has, ascending; holes and nothing at all are possible."""
+        ...
+
+
+class ConnectionRegistry(Protocol):
+    """Who is connected where, in Redis. An index: the instances can rebuild all of it.
+
+    Raises `RedisUnavailable` (or `RedisTimeout`) within the deadline, `LeaseLost` when this instance's lease is missing or
+    foreign, `WorldChanged` when Redis is not the one it was. After either: `acquire` again, then register everything.
+    """
+
+    async def acquire(self, state: str) -> Epoch:
+        """Take the lease under a new epoch, whatever was there, and remember the world (creating it when there is none).
+
+        What an earlier start of the same name left in the registry is removed first.
+        """
+        ...
+
+    async def renew(self, state: str, connections: int) -> None:
+        """Prolong the lease by 12 s and publish state and count."""
+        ...
+
+    async def release(self) -> None:
+        """Remove the lease and what is left under it, if it is still ours. Idempotent."""
+        ...
+
+    async def register(self, records: Sequence[ConnectionRecord]) -> dict[UserId, int]:
+        """Add connections (scripts of 500); how many connections each user has now, everywhere. Idempotent."""
+        ...
+
+    async def unregister(self, user_id: UserId, connection_id: ConnectionId) -> None:
+        """Remove one connection, and `user:{id}` from the subscriptions when it was this instance's last of that user.
+
+        Idempotent.
+        """
+        ...
+
+    async def set_registered(self) -> None:
+        """All local connections are in: others may believe our silence about a user."""
+        ...
+
+    async def refresh(self, user_ids: Sequence[UserId]) -> None:
+        """Renew the hour-long TTL of `connections:` and `subscriptions:`."""
+        ...
+
+    async def connections_of(self, user_id: UserId) -> list[ConnectionRecord]:
+        """The user's connections whose instance's lease lives with that epoch."""
+        ...
+
+    async def instances(self) -> list[InstanceLease]:
+        """Every instance that has, or had, a lease."""
+        ...
+
+    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:
+        """Remove what a gone instance left: only if its lease is still gone, field by field, comparing epochs.
+
+        Returns the epoch it last had, where known, and the users who lost a connection by it.
+        """
+        ...

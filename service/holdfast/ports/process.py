@@ -1,0 +1,43 @@
+"""What an instance asks of its own process: time, the way out of a socket, where an adapter tells how it fares."""
+
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time, so that tests own it."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; for every wait, age and deadline."""
+        ...
+
+    def now_ms(self) -> int:
+        """Wall clock in Unix milliseconds; for what people read, never for decisions between machines."""
+        ...
+
+
+class Transport(Protocol):
+    """The way out of one socket. Never blocks: what the peer does not take waits in a bounded buffer."""
+
+    def write(self, data: bytes) -> None:
+        """Append encoded WebSocket frames. After the end it does nothing."""
+        ...
+
+    async def writable(self) -> None:
+        """Wait until the buffer has room again, or the end. For replay only: nobody else ever waits for a client."""
+        ...
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say why in an `error` frame where the code stands for one, send a close frame, end within a second. Idempotent."""
+        ...
+
+
+class DependencyWatch(Protocol):
+    """Where an adapter reports how its outside system behaves; health is made of it. Never blocks, never raises."""
+
+    def succeeded(self, latency_seconds: float) -> None:
+        """A call was answered."""
+        ...
+
+    def failed(self, reason: str, *, is_timeout: bool) -> None:
+        """A call was refused, reset, or not answered in time."""
+        ...
