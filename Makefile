@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint style types architecture bench lock clean
+.PHONY: help install run test test-long lint style types architecture bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,9 @@ run: install ## a whole cluster on this machine: Redis, a store, two instances, 
 
 test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
 	$(BIN)/python -m pytest $(ARGS)
+
+test-long: install ## the tests that take minutes: every mechanism switched off in turn, and what breaks without it
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 lint: style types architecture ## the three below
 

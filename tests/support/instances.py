@@ -69,8 +69,12 @@ class Serving:
             "HOLDFAST_HTTP__PORT": str(self.port),
             "HOLDFAST_HTTP__INTERNAL_PORT": str(self.internal_port),
         }
+        program = "holdfast"
+        if "ALTERED" in environ:  # see support.altered
+            program = "support.altered"
+            environ["PYTHONPATH"] = str(Path(__file__).parents[1])
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "holdfast", "serve"], env=environ, stdout=log, stderr=log)  # noqa: ASYNC220 - takes a millisecond
+            self.process = subprocess.Popen([sys.executable, "-m", program, "serve"], env=environ, stdout=log, stderr=log)  # noqa: ASYNC220 - takes a millisecond
         if until_ready:
             await eventually(self.is_ready, within=30)
         return self

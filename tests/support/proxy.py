@@ -9,6 +9,8 @@ from support.ports import free_port
 
 _CHUNK_BYTES = 65_536
 
+_Pair = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
+
 
 class Proxy:
     """Forwards to one port of this machine. Use it as a context in one event loop; leaving it ends every connection.
@@ -17,8 +19,8 @@ class Proxy:
         delay_seconds: each piece waits that long, both ways.
     """
 
-    def __init__(self, target_port: int) -> None:
-        """Listens nowhere yet."""
+    def __init__(self, target_port: int, marker: bytes = b"") -> None:
+        """Listens nowhere yet. `marker`: what makes a connection one of those that `deafen` means, when it asks for it."""
         self.port = free_port()
         self.delay_seconds = 0.0
         self._target_port = target_port
@@ -26,8 +28,11 @@ class Proxy:
         self._may_flow.set()
         self._is_swallowing = False
         self._trigger = b""
+        self._marker = marker
+        self._marked: set[asyncio.StreamWriter] = set()
+        self._is_deaf = False
         self._server: asyncio.Server | None = None
-        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -67,13 +72,17 @@ class Proxy:
         self._is_swallowing = not after
         self._trigger = after
 
+    def deafen(self) -> None:
+        """The marked connections get no more answers and are not closed; the others go on."""
+        self._is_deaf = True
+
     def stall(self) -> None:
         """Nothing moves in either direction; nothing is closed."""
         self._may_flow.clear()
 
     def flow(self) -> None:
         """As a network should be. What was stalled goes on; what was swallowed is gone, so cut such connections first."""
-        self._is_swallowing = False
+        self._is_swallowing = self._is_deaf = False
         self._trigger = b""
         self._may_flow.set()
 
@@ -85,22 +94,34 @@ class Proxy:
             return
         pair = (to_client, to_target)
         self._pairs.add(pair)
-        pumps = [self._pump(from_client, to_target, is_reply=False), self._pump(from_target, to_client, is_reply=True)]
+        pumps = [self._pump(from_client, pair, is_reply=False), self._pump(from_target, pair, is_reply=True)]
         for pump in pumps:
             task = asyncio.ensure_future(pump)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(lambda _: self._pairs.discard(pair))
+            task.add_done_callback(lambda _: self._forget(pair))
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_reply: bool) -> None:
+    def _forget(self, pair: _Pair) -> None:
+        self._pairs.discard(pair)
+        self._marked.discard(pair[0])
+
+    async def _pump(self, source: asyncio.StreamReader, pair: _Pair, *, is_reply: bool) -> None:
+        to_client, to_target = pair
+        sink = to_client if is_reply else to_target
         with contextlib.suppress(OSError), contextlib.closing(sink):
             while data := await source.read(_CHUNK_BYTES):
                 if self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
                 await self._may_flow.wait()
-                if is_reply and self._is_swallowing:
+                if is_reply and (self._is_swallowing or (self._is_deaf and to_client in self._marked)):
                     continue
-                if self._trigger and not is_reply and self._trigger in data:
-                    self.swallow_replies()
+                if not is_reply:
+                    self._look_at(data, to_client)
                 sink.write(data)
                 await sink.drain()
+
+    def _look_at(self, request: bytes, to_client: asyncio.StreamWriter) -> None:
+        if self._trigger and self._trigger in request:
+            self.swallow_replies()
+        if self._marker and self._marker in request:
+            self._marked.add(to_client)

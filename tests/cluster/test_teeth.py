@@ -1,0 +1,197 @@
+"""What each mechanism is there for: the same scenario holds over instances as built and breaks without that mechanism alone.
+
+A scenario says whether the promise was kept. Where several mechanisms cover for each other, the others are off in both runs.
+"""
+
+import asyncio
+import time
+from functools import partial
+
+import pytest
+
+from support.altered import LAST_WORDS
+from support.chatting import Chatter, Rest, new_conversation
+from support.eventually import eventually
+from support.instances import Instances, Serving
+from support.proxy import Proxy
+from support.redis_server import RedisServer
+
+pytestmark = pytest.mark.long
+
+SETTLING_SECONDS = 12.0  # an instance that has just found its Redis reads the bulletins each second for 10 s
+HEARD_SECONDS = 6.0  # C4: any single fault costs 5 s at most; anti-entropy would come after 15 s
+
+
+@pytest.fixture(params=["as built", "without it"])
+def is_built(request: pytest.FixtureRequest) -> bool:
+    """Whether this run has the mechanism."""
+    return bool(request.param == "as built")
+
+
+def altered(*names: str) -> dict[str, str]:
+    """The variables of an instance with these alterations; none is the instance as built."""
+    return {"ALTERED": ",".join(names)} if names else {}
+
+
+async def heard(chatter: Chatter, body: str, within: float = HEARD_SECONDS) -> bool:
+    """Whether a message reached the user in time."""
+    try:
+        await chatter.receive("message", within=within, body=body)
+    except AssertionError:
+        return False
+    return True
+
+
+async def passed(seconds: float) -> None:
+    """That much time is part of the scenario."""
+    until = time.monotonic() + seconds
+    await eventually(lambda: time.monotonic() >= until, within=seconds + 5)
+
+
+async def is_online(instance: Serving, user_id: str) -> bool:
+    """What the store says, by REST."""
+    async with Rest(instance, "ann") as rest:
+        return bool((await rest.get(f"/api/users/{user_id}/presence")).json()["online"])
+
+
+async def test_dedupe(sqlite_instances: Instances, *, is_built: bool) -> None:
+    """The instance dies between commit and ack; the client sends again elsewhere, under the same id."""
+    (doomed,) = await sqlite_instances.start("doomed", **altered("die_after_commit"))
+    (well,) = await sqlite_instances.start("well", **altered(*[] if is_built else ["no_dedupe"]))
+    c = await new_conversation(well, "ann", "ben")
+    ann = await Chatter(doomed, "ann").connect()
+    with pytest.raises(AssertionError, match="closed with"):
+        await ann.say(c, LAST_WORDS, "m1")
+    async with Chatter(well, "ann") as again:
+        answer = await again.say(c, LAST_WORDS, "m1")
+    assert answer["type"] == "ack"
+    assert ((answer["seq"], answer["duplicate"]) == (1, True)) == is_built
+
+
+async def test_sweep_of_dirty_marks(sqlite_instances: Instances, *, is_built: bool) -> None:
+    """The instance dies between commit and publication, and the sender never returns."""
+    (doomed,) = await sqlite_instances.start("doomed", **altered("die_after_commit"))
+    (well,) = await sqlite_instances.start("well", **altered(*[] if is_built else ["no_sweep"]))
+    c = await new_conversation(well, "ann", "ben")
+    async with Chatter(well, "ben") as ben:
+        ann = await Chatter(doomed, "ann").connect()
+        with pytest.raises(AssertionError, match="closed with"):
+            await ann.say(c, LAST_WORDS)
+        assert await heard(ben, LAST_WORDS) == is_built
+
+
+async def test_bulletins(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
+    """Redis is gone: what is said at one instance is heard at the other through the store."""
+    names = [] if is_built else ["no_bulletins"]
+    one, two = await sqlite_instances.start("one", "two", **altered(*names))
+    c = await new_conversation(one, "ann", "ben")
+    async with Chatter(one, "ann") as ann, Chatter(two, "ben") as ben:
+        redis7.kill()
+        assert (await ann.say(c, "without Redis"))["type"] == "ack"
+        assert await heard(ben, "without Redis") == is_built
+
+
+async def test_comparison_after_a_resubscription(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
+    """The bus was away while somebody spoke for the last time; bulletins, which would cover for it, are off in both runs."""
+    names = ["no_bulletins"] if is_built else ["no_bulletins", "no_resync"]
+    async with Proxy(redis7.port) as proxy:
+        (one,) = await sqlite_instances.start("one")
+        (two,) = await sqlite_instances.start("two", HOLDFAST_REDIS__URL=f"redis://{proxy.address}/0", **altered(*names))
+        c = await new_conversation(one, "ann", "ben")
+        async with Chatter(one, "ann") as ann, Chatter(two, "ben") as ben:
+            await proxy.refuse()
+            assert (await ann.say(c, "while you were away"))["type"] == "ack"
+            await proxy.listen()
+            assert await heard(ben, "while you were away") == is_built
+
+
+async def test_watchdog_of_the_bus(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
+    """The subscribed connection is open and nothing comes over it any more; every other connection is well."""
+    names = [] if is_built else ["no_watchdog"]
+    async with Proxy(redis7.port, marker=b"SUBSCRIBE") as proxy:
+        (one,) = await sqlite_instances.start("one")
+        (two,) = await sqlite_instances.start("two", HOLDFAST_REDIS__URL=f"redis://{proxy.address}/0", **altered(*names))
+        c = await new_conversation(one, "ann", "ben")
+        async with Chatter(one, "ann") as ann, Chatter(two, "ben") as ben:
+            await ann.say(c, "before")
+            assert await heard(ben, "before")
+            await passed(SETTLING_SECONDS)
+            proxy.deafen()
+            assert (await ann.say(c, "into deaf ears"))["type"] == "ack"
+            assert await heard(ben, "into deaf ears", within=3 + HEARD_SECONDS) == is_built
+
+
+async def test_subscribing_before_reading(sqlite_instances: Instances, *, is_built: bool) -> None:
+    """Somebody speaks, for the first and last time, while another instance begins to follow the conversation."""
+    names = ["slow_activation"] if is_built else ["slow_activation", "read_before_subscribe"]
+    (one,) = await sqlite_instances.start("one")
+    (two,) = await sqlite_instances.start("two", **altered(*names))
+    conversations = [await new_conversation(one, "ann", "ben") for _ in range(12)]
+    await passed(SETTLING_SECONDS)
+    async with Chatter(one, "ann") as ann:
+        connecting = asyncio.create_task(Chatter(two, "ben").connect({}))
+        for number, c in enumerate(conversations):
+            assert (await ann.say(c, f"word {number}"))["type"] == "ack"
+            await asyncio.wait([connecting], timeout=0.1)  # spread over the time that it takes
+        ben = await connecting
+        everything = await asyncio.gather(*(heard(ben, f"word {number}") for number in range(len(conversations))))
+        await ben.close()
+    assert all(everything) == is_built
+
+
+async def test_epochs(sqlite_instances: Instances, *, is_built: bool) -> None:
+    """An instance is killed and starts again under its name: what it clears up after its predecessor is not its own."""
+    names = [] if is_built else ["no_epoch"]
+    grace = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "2"}
+    (one,) = await sqlite_instances.start("one", **grace)
+    (two,) = await sqlite_instances.start("two", **grace, **altered(*names))
+    await new_conversation(one, "ann", "ben")
+    await Chatter(two, "ben").connect()
+    two.kill()
+    await two.start()
+    async with Chatter(two, "ben"):
+        assert await is_online(one, "ben")
+        assert await _stays(partial(is_online, one, "ben"), seconds=6) == is_built
+
+
+async def test_second_witness(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
+    """An instance is cut from Redis for longer than its lease; it lives, and its users are online."""
+    names = [] if is_built else ["no_second_witness"]
+    grace = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "2"}
+    async with Proxy(redis7.port) as proxy:
+        (one,) = await sqlite_instances.start("one", **grace, **altered(*names))
+        (cut,) = await sqlite_instances.start("cut", HOLDFAST_REDIS__URL=f"redis://{proxy.address}/0", **grace)
+        await new_conversation(one, "ann", "ben")
+        async with Chatter(cut, "ben"):
+            await eventually(partial(is_online, one, "ben"))
+            await proxy.refuse()
+            assert await _stays(partial(is_online, one, "ben"), seconds=28) == is_built
+
+
+async def test_versions_of_memberships(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
+    """Somebody is removed by one instance while theirs is cut from Redis: 3 s later they hear nothing any more."""
+    names = [] if is_built else ["no_members_version"]
+    async with Proxy(redis7.port) as proxy:
+        (one,) = await sqlite_instances.start("one")
+        (cut,) = await sqlite_instances.start("cut", HOLDFAST_REDIS__URL=f"redis://{proxy.address}/0", **altered(*names))
+        c = await new_conversation(one, "ann", "ben", "cyd")
+        async with Chatter(one, "ann") as ann, Chatter(cut, "ben") as ben, Chatter(cut, "cyd") as cyd:
+            await ann.say(c, "among the three of us")
+            await asyncio.gather(*(each.receive("message", body="among the three of us") for each in (ben, cyd)))
+            await proxy.refuse()
+            async with Rest(one, "ann") as rest:
+                assert (await rest.delete(f"/api/conversations/{c}/members/ben")).status_code in (200, 204)
+            await passed(3)
+            assert (await ann.say(c, "among us"))["type"] == "ack"
+            assert await heard(cyd, "among us", within=20)
+            assert (not await heard(ben, "among us", within=1)) == is_built
+
+
+async def _stays(condition: partial[object], seconds: float) -> bool:
+    """Whether it holds each time one looks, for that long."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not await condition():
+            return False
+        await asyncio.sleep(0.1)
+    return True

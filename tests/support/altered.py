@@ -1,0 +1,149 @@
+"""An instance with a mechanism switched off, or made to die at a chosen point: `ALTERED=name,… python -m support.altered serve`.
+
+So that a test can show that it would notice: it passes over instances as built, and fails over these.
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from holdfast import cli
+from holdfast.adapters.redis.bus import RedisBus
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.conversations import Conversation
+from holdfast.domain.ids import ConversationId, InstanceId, Seq
+from holdfast.node import commands, conversations, node, sweep
+from holdfast.node.append import Appender, Batch
+from holdfast.node.bulletins import Bulletins
+from holdfast.node.comparison import Comparison
+from holdfast.node.delivery import Delivery, conversation_channel
+from holdfast.node.local import LocalConversation
+from holdfast.node.reaper import Reaper
+
+LAST_WORDS = "last words"  # what an instance says that dies between its commit and everything after
+_WINDOW_SECONDS = 0.3  # makes a race of microseconds one that a test can hit
+
+
+async def _nothing(*_: Any, **__: Any) -> None:
+    """What a mechanism does that is switched off."""
+
+
+def die_after_commit() -> None:
+    """The instance is killed when `LAST_WORDS` are in the store: no ack, no publication."""
+    hand_on = Appender._hand_on
+
+    def _hand_on(self: Appender, batch: Batch, *arguments: Any, **options: Any) -> None:
+        if any(waiting.draft.body == LAST_WORDS for same in batch.sends.values() for waiting in same):
+            os.kill(os.getpid(), signal.SIGKILL)
+        hand_on(self, batch, *arguments, **options)
+
+    Appender._hand_on = _hand_on
+
+
+def slow_activation() -> None:
+    """When a conversation becomes local, time passes before and after it is read how far it is."""
+    read_heads = Delivery._read_heads
+
+    async def _read_heads(self: Delivery, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        await asyncio.sleep(_WINDOW_SECONDS)
+        heads = await read_heads(self, known)
+        await asyncio.sleep(_WINDOW_SECONDS)
+        return heads
+
+    Delivery._read_heads = _read_heads
+
+
+def no_dedupe() -> None:
+    """A send that is repeated is another send."""
+    send_key = commands.send_key
+    commands.send_key = lambda sender, _: send_key(sender, secrets.token_hex(8))
+
+
+def no_sweep() -> None:
+    """Nobody looks for commits that were not published."""
+    sweep.Sweep._sweep = _nothing
+
+
+def no_bulletins() -> None:
+    """What the others say in their bulletins is not heard."""
+    Bulletins._read = _nothing
+
+
+def no_resync() -> None:
+    """After a resubscription nothing is compared."""
+    node.Node._on_missed = lambda _self, _reason: None
+
+
+def no_watchdog() -> None:
+    """A bus that was subscribed once is believed for ever."""
+
+    async def _watch(self: RedisBus) -> None:
+        await asyncio.Event().wait()
+
+    RedisBus._watch = _watch
+    RedisBus.is_live = property(lambda _: True)
+
+
+def no_epoch() -> None:
+    """All starts of an instance are one in what they write of presence."""
+    node.presence_entry = lambda instance_id, _: f"{instance_id}:always"
+
+
+def no_second_witness() -> None:
+    """Whoever has no lease is dead."""
+    is_proven = Reaper._is_proven
+
+    def _is_proven(self: Reaper, instance_id: InstanceId, _: Bulletin | None) -> bool:
+        return is_proven(self, instance_id, None)
+
+    Reaper._is_proven = _is_proven
+
+
+def no_members_version() -> None:
+    """A membership that was read once is believed for ever."""
+
+    def cached(self: conversations.Conversations, conversation_id: ConversationId) -> Conversation | None:
+        return self.peek(conversation_id)
+
+    conversations.Conversations.cached = cached
+    Comparison._refresh_members = _nothing
+
+
+def read_before_subscribe() -> None:
+    """How far a conversation is gets read first, then it is subscribed."""
+
+    async def _start(self: Delivery, fresh: list[LocalConversation], hints: Mapping[ConversationId, Seq]) -> None:
+        heads = await self._read_heads(hints)
+        await self._bus.subscribe([conversation_channel(local.conversation_id) for local in fresh])
+        for local in fresh:
+            local.starting = None
+            self._show(local, local.sequencer.start(heads[local.conversation_id], self._clock.monotonic()))
+
+    Delivery._start = _start
+
+
+ALTERATIONS: dict[str, Callable[[], None]] = {
+    each.__name__: each
+    for each in (
+        die_after_commit,
+        slow_activation,
+        no_dedupe,
+        no_sweep,
+        no_bulletins,
+        no_resync,
+        no_watchdog,
+        no_epoch,
+        no_second_witness,
+        no_members_version,
+        read_before_subscribe,
+    )
+}
+
+
+if __name__ == "__main__":
+    for name in filter(None, os.environ["ALTERED"].split(",")):
+        ALTERATIONS[name]()
+    cli.main()
