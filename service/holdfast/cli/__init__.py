@@ -78,6 +78,13 @@ def _token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
 
 
+def _chat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("conversation", metavar="CONVERSATION", help="its id")
+    parser.add_argument("--user", metavar="USER", help="who chats, with a local secret (else the token in HOLDFAST_TOKEN)")
+    parser.add_argument("--url", nargs="+", default=["http://localhost:8000"], help="addresses (default: http://localhost:8000)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
+
+
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="idle, accepts, burst, acks-1, acks-64 (default: all)")
     parser.add_argument("--store", metavar="URL", help="measure with this store (default: a fresh SQLite file)")
@@ -93,6 +100,7 @@ COMMANDS = (
     _Command("up", "the whole thing on this machine: Redis, instances, a front and the chat page", "holdfast.cli.up", _up),
     _Command("serve", "one instance, configured by HOLDFAST_* variables", "holdfast.cli.serve", _serve),
     _Command("bench", "measure one instance on this machine", "holdfast.cli.bench", _bench),
+    _Command("chat", "a conversation in the terminal, through whatever happens to the instances", "holdfast.cli.chat", _chat),
     _Command("token", "print a token for a user", "holdfast.cli.token", _token),
     _Command("version", "print the version", "holdfast.cli.version", _version),
 )

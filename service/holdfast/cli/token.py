@@ -101,11 +101,20 @@ def _signing(data: Path | None) -> tuple[str, str, str]:
     return read_secret(data or _DEFAULT_DATA), LOCAL_NAME, LOCAL_NAME
 
 
-def run(args: argparse.Namespace) -> None:
-    """Print a token."""
-    secret, issuer, audience = _signing(args.data)
+def local_token(user_id: str, data: Path | None = None, *, ttl_seconds: int = 3_600, is_admin: bool = False) -> str:
+    """A token for `user_id`, signed with the secret that is found here.
+
+    Raises:
+        ConfigurationError: there is none, or `user_id` is not one.
+    """
+    secret, issuer, audience = _signing(data)
     try:
-        token, _ = mint(secret, args.user, ttl_seconds=args.ttl, is_admin=args.admin, issuer=issuer, audience=audience)
+        token, _ = mint(secret, user_id, ttl_seconds=ttl_seconds, is_admin=is_admin, issuer=issuer, audience=audience)
     except InvalidRequest as error:
         raise ConfigurationError(f"USER: {error.detail}") from None
-    print(token)
+    return token
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a token."""
+    print(local_token(args.user, args.data, ttl_seconds=args.ttl, is_admin=args.admin))

@@ -1,0 +1,378 @@
+"""The client: what applications use. The rule of what is shown is in `streams`, what waits for an answer in `outbox`, the way
+to the service in `link`."""
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from holdfast.client import backoff
+from holdfast.client.connection import Connection
+from holdfast.client.errors import ClientStopped, SendFailed
+from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer
+from holdfast.client.link import Link, Token
+from holdfast.client.messages import Message
+from holdfast.client.outbox import Outbox
+from holdfast.client.pages import Pages, PageUnavailable
+from holdfast.client.streams import Streams
+from holdfast.protocol import frames
+
+MAX_UNREAD: Final = 1_000
+MAX_EVENTS: Final = 1_000
+_ANSWER_SECONDS: Final = 10.0
+_EVENTS: Final = (
+    frames.ConversationNotice
+    | frames.Degraded
+    | frames.PresenceNotice
+    | frames.Receipt
+    | frames.Reset
+    | frames.Restored
+    | frames.TypingNotice
+)
+
+
+class Client:
+    """One user's connection to Holdfast, as an asynchronous context manager.
+
+    Args:
+        urls: addresses of the service (`https://chat.example.com`); with several, each attempt takes the next.
+        token: a token, or a coroutine function that returns one: called before every connection and before one expires.
+        cursors: conversation -> seq of the last message that the application has, as `cursors` returned it; `{}` replays
+            everything; None starts with what is new.
+        observer: is told everything, see `Observer`.
+        name: shows in the server's log, up to 64 characters.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        token: Token,
+        *,
+        cursors: Mapping[str, int] | None = None,
+        observer: Observer | None = None,
+        name: str = "holdfast-python",
+    ) -> None:
+        self._link = Link(urls, token, self)
+        self._streams = Streams(None if cursors is None else dict(cursors))
+        self._shown: dict[str, int] = dict(cursors or {})
+        self._user_id = ""
+        self._observer: Observer = observer or Nobody()
+        self._name = name
+        self._outbox = Outbox()
+        self._answers: dict[str, asyncio.Future[frames.Ok]] = {}
+        self._unread: deque[Message] = deque()
+        self._events: deque[Event] | None = None
+        self._news = asyncio.Event()
+        self._work = asyncio.Event()
+        self._holes = asyncio.Event()
+        self._stopped: ClientStopped | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pages = Pages()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._run(work)) for work in (self._link.run(), self._write(), self._fetch())]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        await self.close()
+
+    # --- what applications use ----------------------------------------------------------------------------------------
+
+    @property
+    def cursors(self) -> dict[str, int]:
+        """Where `messages` is in each conversation: to be kept together with the messages, and given to the next client."""
+        known = self._streams.cursors
+        return {c: seq for c, seq in self._shown.items() if known is None or c in known}
+
+    @property
+    def instance_id(self) -> str:
+        """The instance at the other end; empty while there is none."""
+        return "" if self._link.current is None else self._link.current.welcome.instance_id
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Every message of the user's conversations, once and in order, their own included; ends when the client is closed.
+
+        Raises:
+            ClientStopped: the server told this client not to come back.
+        """
+        while await self._something(lambda: self._unread):
+            message = self._unread.popleft()
+            self._holes.set()
+            self._shown[message.conversation_id] = message.seq
+            self._record_message("shown", message)
+            yield message
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Presence, typing, receipts, conversations, connections, from now on; of more than 1,000 untaken the oldest go.
+
+        Raises:
+            ClientStopped: the server told this client not to come back.
+        """
+        events = self._events = self._events if self._events is not None else deque(maxlen=MAX_EVENTS)
+        while await self._something(lambda: events):
+            yield events.popleft()
+
+    async def send(
+        self,
+        conversation_id: str,
+        body: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        client_message_id: str | None = None,
+    ) -> frames.Ack:
+        """Send a message; returns when it is stored, however many connections that takes.
+
+        Raises:
+            SendFailed: it was refused for good, or not stored within a day.
+            ClientStopped: the client has ended.
+        """
+        if self._stopped is not None:
+            raise self._stopped
+        key = client_message_id or uuid.uuid4().hex
+        raw = UNSET if metadata is None else Raw(msgspec.json.encode(metadata))
+        frame = frames.Send(conversation_id=conversation_id, client_message_id=key, body=body, metadata=raw)
+        answered: asyncio.Future[frames.Ack] = asyncio.get_running_loop().create_future()
+        self._outbox.add(frame, answered, _now())
+        self._observer.record("send", conversation=conversation_id, key=key, body=body)
+        self._work.set()
+        return await answered
+
+    async def read(self, conversation_id: str, message_id: str) -> frames.Ok:
+        """Everything up to this message is read; returns the cursor as committed.
+
+        Raises:
+            SendFailed: it was refused, or the connection ended first; reading a later message covers this one.
+        """
+        connection = self._link.current
+        if connection is None:
+            raise SendFailed("unreachable", "there is no connection now")
+        ref = uuid.uuid4().hex
+        self._answers[ref] = asyncio.get_running_loop().create_future()
+        try:
+            await connection.send(frames.Read(ref=ref, conversation_id=conversation_id, message_id=message_id))
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                ok = await self._answers[ref]
+        except TimeoutError:
+            raise SendFailed("unreachable", "no answer", outcome="unknown") from None
+        finally:
+            del self._answers[ref]
+        if ok.seq is not UNSET:
+            self._observer.record("read", conversation=conversation_id, seq=ok.seq)
+        return ok
+
+    async def typing(self, conversation_id: str, *, active: bool = True) -> None:
+        """Show others that the user types; to be repeated every 3 s. Nothing happens without a connection."""
+        if (connection := self._link.current) is not None:
+            await connection.send(frames.Typing(conversation_id=conversation_id, active=active))
+
+    async def close(self) -> None:
+        """Leave; who still waits for an answer gets `SendFailed`. Idempotent."""
+        self._stop(ClientStopped("closed", "the client was closed"))
+        await self._link.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pages.close()
+
+    # --- the link's owner ---------------------------------------------------------------------------------------------
+
+    def hello(self) -> frames.Hello:
+        """See `LinkOwner.hello`."""
+        cursors = UNSET if self._streams.cursors is None else dict(self._streams.cursors)
+        return frames.Hello(cursors=cursors, client=self._name)
+
+    def opened(self, connection: Connection) -> None:
+        """See `LinkOwner.opened`."""
+        welcome = connection.welcome
+        self._user_id = welcome.user_id
+        self._record_connection("opened", connection, instance=welcome.instance_id, resumed=self._streams.cursors is not None)
+
+    def took_over(self, connection: Connection) -> None:
+        """See `LinkOwner.took_over`."""
+        self._work.set()
+
+    def received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:
+        """See `LinkOwner.received`."""
+        match frame:
+            case frames.MessageFrame():
+                self._record_message("received", frame)
+                self._offer(frame)
+            case frames.Ack():
+                if self._outbox.acknowledged(frame):
+                    self._observer.record(
+                        "ack",
+                        conversation=frame.conversation_id,
+                        key=frame.client_message_id,
+                        seq=frame.seq,
+                        duplicate=frame.duplicate,
+                    )
+                    self._work.set()
+            case frames.ErrorFrame():
+                self._failed(frame)
+            case frames.Ok():
+                if (answer := self._answers.get(frame.ref)) is not None and not answer.done():
+                    answer.set_result(frame)
+            case frames.Truncated():
+                self._observer.record("truncated", conversation=frame.conversation_id, first=frame.from_seq, last=frame.to_seq)
+                self._streams.want(frame.conversation_id, frame.to_seq)
+                self._holes.set()
+            case frames.Reset():
+                self._observer.record("reset", conversation=frame.conversation_id, head=frame.last_seq)
+                self._streams.reset(frame.conversation_id, frame.last_seq)
+                self._shown[frame.conversation_id] = frame.last_seq
+            case frames.Synced():
+                self._synced(frame, connection)
+            case frames.ConversationNotice():
+                self._streams.changed(frame, self._user_id)
+                self._begin_where_streams_begin()
+            case frames.PresenceNotice():
+                self._observer.record("presence", about=frame.user_id, online=frame.online)
+            case frames.Receipt():
+                self._observer.record("cursor", about=frame.user_id, conversation=frame.conversation_id, seq=frame.seq)
+        if isinstance(frame, _EVENTS):
+            self._tell(frame)
+
+    def closed(self, connection: Connection) -> None:
+        """See `LinkOwner.closed`."""
+        self._outbox.lost(connection)
+        self._work.set()
+        self._record_connection("closed", connection, code=connection.code, clean=connection.code != 1006)
+        self._tell(Disconnected(connection.code))
+        if self._link.current in (None, connection):
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(SendFailed("unreachable", "the connection ended", outcome="unknown"))
+
+    # --- what frames lead to ------------------------------------------------------------------------------------------
+
+    def _offer(self, frame: frames.MessageFrame) -> None:
+        if self._streams.offer(frame, has_room=len(self._unread) < MAX_UNREAD):
+            self._shown.setdefault(frame.conversation_id, frame.seq - 1)
+            self._unread.append(Message.of(frame))
+            self._news.set()
+        if self._streams.wanted:
+            self._holes.set()
+
+    def _synced(self, frame: frames.Synced, connection: Connection) -> None:
+        resumed = self._streams.cursors is not None
+        self._streams.synced(frame)
+        self._begin_where_streams_begin()
+        self._record_connection("synced", connection)
+        self._tell(Connected(connection.welcome.instance_id, connection.welcome.connection_id, resumed))
+
+    def _begin_where_streams_begin(self) -> None:
+        """Of a conversation that nothing was shown of yet."""
+        for conversation_id, cursor in (self._streams.cursors or {}).items():
+            self._shown.setdefault(conversation_id, cursor)
+
+    def _failed(self, frame: frames.ErrorFrame) -> None:
+        if frame.ref is not UNSET and (answer := self._answers.get(frame.ref)) is not None:
+            if not answer.done():
+                outcome = "refused" if frame.outcome is UNSET else frame.outcome
+                answer.set_exception(SendFailed(frame.code, frame.detail, outcome=outcome))
+            return
+        failure = self._outbox.failed(frame, _now())
+        if failure is not None and failure.outcome == "refused":
+            self._observer.record("refused", conversation=frame.conversation_id, key=frame.client_message_id, code=frame.code)
+        self._work.set()
+
+    def _tell(self, event: Event) -> None:
+        if self._events is not None:
+            self._events.append(event)
+            self._news.set()
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except ClientStopped as stopped:
+            self._stop(stopped)
+
+    async def _write(self) -> None:
+        """Send what is due."""
+        while True:
+            connection = self._link.current
+            if connection is not None and not connection.ended.is_set():
+                for frame in self._outbox.due(connection, _now()):
+                    await connection.send(frame)
+            next_at = self._outbox.next_at()
+            try:
+                async with asyncio.timeout(None if next_at is None else max(0.0, next_at - _now())):
+                    await self._work.wait()
+            except TimeoutError:
+                continue
+            self._work.clear()
+
+    async def _fetch(self) -> None:
+        """Fetch by REST what the socket did not bring, one conversation after the other."""
+        attempt = 0
+        while True:
+            await self._holes.wait()
+            self._holes.clear()
+            for conversation_id in tuple(self._streams.wanted):
+                try:
+                    await self._fill(conversation_id)
+                    attempt = 0
+                except PageUnavailable:
+                    attempt += 1
+                    self._holes.set()
+                    await asyncio.sleep(backoff.pause(attempt))
+
+    async def _fill(self, conversation_id: str) -> None:
+        while conversation_id in self._streams.wanted and len(self._unread) < MAX_UNREAD:
+            after = (self._streams.cursors or {}).get(conversation_id, 0)
+            page = await self._pages.after(self._link.base_url, await self._link.token(), conversation_id, after)
+            if page is None:
+                self._streams.give_up(conversation_id)
+                return
+            for frame in page:
+                self._offer(frame)
+            if not page:
+                self._streams.exhausted(conversation_id)
+
+    # --- endings ------------------------------------------------------------------------------------------------------
+
+    def _stop(self, why: ClientStopped) -> None:
+        if self._stopped is None:
+            self._stopped = why
+            self._outbox.close()
+            self._news.set()
+
+    async def _something(self, queue: Any) -> bool:
+        """Wait until there is something in it; False when there will be nothing any more.
+
+        Raises:
+            ClientStopped: and it was not `close` that ended it.
+        """
+        while not queue():
+            if self._stopped is not None:
+                if self._stopped.code == "closed":
+                    return False
+                raise self._stopped
+            self._news.clear()
+            await self._news.wait()
+        return True
+
+    def _record_message(self, event: str, message: Message | frames.MessageFrame) -> None:
+        self._observer.record(
+            event,
+            conversation=message.conversation_id,
+            seq=message.seq,
+            sender=message.sender,
+            key=message.client_message_id,
+            body=message.body,
+        )
+
+    def _record_connection(self, event: str, connection: Connection, **fields: object) -> None:
+        welcome = connection.welcome
+        self._observer.record(event, user=welcome.user_id, connection=welcome.connection_id, **fields)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,159 @@
+"""One socket of the client: opened, kept alive, read until its end."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
+
+from holdfast.errors import HoldfastError
+from holdfast.protocol import frames
+
+_OPEN_SECONDS: Final = 10.0
+_WELCOME_SECONDS: Final = 10.0
+_CLOSE_SECONDS: Final = 2.0
+_PONG_SECONDS: Final = 10.0
+_MAX_FRAME_BYTES: Final = 8 * 1024 * 1024  # `synced` of 1,000 conversations takes half a megabyte
+
+_decoder: "msgspec.json.Decoder[frames.AnyServerFrame]" = msgspec.json.Decoder(frames.AnyServerFrame)
+
+
+class Refused(HoldfastError):
+    """A connection was not accepted.
+
+    Attributes:
+        status: of HTTP; 0 when nobody answered.
+        code: the problem's, or `unreachable`.
+        retry_after_seconds: what the server asks for, 0 where it says nothing.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def is_final(self) -> bool:
+        """Asking again would be answered in the same way."""
+        return 400 <= self.status < 500 and self.status not in (408, 429)
+
+
+class Connection:
+    """An accepted socket. `code` is 0 while it is open, then why it ended; `ended` is set with it. `synced`: replay is over."""
+
+    def __init__(self, socket: ClientConnection, welcome: frames.Welcome) -> None:
+        self.welcome = welcome
+        self.code = 0
+        self.synced = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._socket = socket
+        self._heard_at = 0.0
+
+    @classmethod
+    async def open(cls, url: str, token: str) -> "Connection":
+        """Connect and wait for `welcome`.
+
+        Raises:
+            Refused: nobody accepts us there now, or ever (`is_final`).
+        """
+        try:
+            socket = await connect(
+                url,
+                additional_headers={"Authorization": f"Bearer {token}"},
+                subprotocols=[Subprotocol(frames.PROTOCOL)],
+                compression=None,
+                max_size=_MAX_FRAME_BYTES,
+                open_timeout=_OPEN_SECONDS,
+                close_timeout=_CLOSE_SECONDS,
+                ping_interval=None,
+                proxy=None,
+            )
+        except InvalidStatus as error:
+            raise _refusal(error) from None
+        except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
+            raise Refused(0, "unreachable", f"{url}: {error or type(error).__name__}") from None
+        try:
+            async with asyncio.timeout(_WELCOME_SECONDS):
+                first = decode(await socket.recv())
+        except (TimeoutError, ConnectionClosed) as error:
+            socket.transport.abort()
+            raise Refused(0, "unreachable", f"{url}: no welcome ({type(error).__name__})") from None
+        if not isinstance(first, frames.Welcome):
+            socket.transport.abort()
+            raise Refused(0, "unreachable", f"{url}: does not begin with a welcome")
+        return cls(socket, first)
+
+    async def send(self, frame: frames.ClientFrame) -> None:
+        """Write one frame; nothing happens when the socket has ended: whoever reads it notices."""
+        try:
+            await self._socket.send(msgspec.json.encode(frame).decode())
+        except ConnectionClosed:
+            return
+
+    async def read(self, on_frame: Callable[[frames.AnyServerFrame], None]) -> None:
+        """Hand every frame over until the end; unknown ones are passed over. Sets `code`."""
+        loop = asyncio.get_running_loop()
+        self._heard_at = loop.time()
+        watch = loop.create_task(self._watch())
+        try:
+            async for text in self._socket:
+                self._heard_at = loop.time()
+                if (frame := decode(text)) is not None:
+                    on_frame(frame)
+        except ConnectionClosed:
+            pass
+        finally:
+            watch.cancel()
+            self._socket.transport.abort()
+            self.code = self._socket.close_code or 1006
+            self.ended.set()
+
+    async def close(self, code: int = 1000) -> None:
+        """End it politely, within 2 s."""
+        await self._socket.close(code)
+
+    def abort(self) -> None:
+        """End it now, without a word."""
+        self._socket.transport.abort()
+
+    async def _watch(self) -> None:
+        """After `keepalive_ms` of silence ask; 10 s later let go."""
+        loop = asyncio.get_running_loop()
+        keepalive = max(1.0, self.welcome.keepalive_ms / 1000)
+        while True:
+            await asyncio.sleep(max(0.0, self._heard_at + keepalive - loop.time()))
+            asked_at = loop.time()
+            if asked_at - self._heard_at < keepalive:
+                continue
+            await self.send(frames.Ping())
+            await asyncio.sleep(_PONG_SECONDS)
+            if self._heard_at < asked_at:
+                self.abort()
+                return
+
+
+def decode(text: str | bytes) -> frames.AnyServerFrame | None:
+    """A frame; None for one of a type or shape that this version does not know."""
+    try:
+        return _decoder.decode(text)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _refusal(error: InvalidStatus) -> Refused:
+    status = error.response.status_code
+    problem: dict[str, Any] = {}
+    try:
+        decoded = msgspec.json.decode(error.response.body or b"{}")
+        problem = decoded if isinstance(decoded, dict) else {}
+    except msgspec.MsgspecError:
+        pass
+    asked = error.response.headers.get("Retry-After", "")
+    retry_after = float(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 6 else 0.0
+    detail = str(problem.get("detail", f"the server answered {status}"))
+    return Refused(status, str(problem.get("code", f"http_{status}")), detail, retry_after)

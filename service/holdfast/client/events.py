@@ -1,0 +1,50 @@
+"""Everything that is not a message: what `Client.events` yields, and what an observer is told."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from holdfast.protocol import frames
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Replay is over on a new connection. `resumed`: it went on where an earlier one had ended."""
+
+    instance_id: str
+    connection_id: str
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection ended and the client tries again by itself. `code`: RFC 6455, 1006 when nothing was said."""
+
+    code: int
+
+
+Event = (
+    Connected
+    | Disconnected
+    | frames.ConversationNotice
+    | frames.Degraded
+    | frames.PresenceNotice
+    | frames.Receipt
+    | frames.Reset
+    | frames.Restored
+    | frames.TypingNotice
+)
+
+
+class Observer(Protocol):
+    """Is told everything that happens, as it happens; drills write their history by it. Must not block or raise."""
+
+    def record(self, event: str, **fields: object) -> None:
+        """`event`: send, ack, refused, received, shown, truncated, reset, opened, synced, closed, presence, read or cursor."""
+        ...
+
+
+class Nobody:
+    """Observes nothing."""
+
+    def record(self, event: str, **fields: object) -> None:
+        """Nothing."""

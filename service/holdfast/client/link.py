@@ -1,0 +1,193 @@
+"""The client's way to the service: one connection, and the next one before it ends where the server says so in time."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from holdfast.client import backoff
+from holdfast.client.connection import Connection, Refused
+from holdfast.client.errors import ClientStopped
+from holdfast.protocol import frames
+
+Token = str | Callable[[], Awaitable[str]]
+"""A token, or how to get one: asked before every connection and when one is about to expire."""
+
+_SYNC_SECONDS: Final = 30.0
+_TOKENS_REFUSED: Final = 3  # of a hook, in a row, before it is believed that no better one comes
+_LONGEST: Final = 10  # the attempt from which on the pauses are the longest
+
+
+class LinkOwner(Protocol):
+    """Who uses the link."""
+
+    def hello(self) -> frames.Hello:
+        """The first frame on a new connection, as it is now."""
+        ...
+
+    def opened(self, connection: Connection) -> None:
+        """A connection was accepted; its frames come from now on."""
+        ...
+
+    def took_over(self, connection: Connection) -> None:
+        """What is to be sent goes out by this one from now on."""
+        ...
+
+    def received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:
+        """A frame came."""
+        ...
+
+    def closed(self, connection: Connection) -> None:
+        """A connection ended; whatever was in flight on it has no answer."""
+        ...
+
+
+class Link:
+    """Lives in the loop: `run` until cancelled.
+
+    Attributes:
+        current: the connection that sends go to; None while there is none.
+        base_url: where the last connection was accepted, for REST.
+    """
+
+    def __init__(self, urls: Sequence[str], token: Token, owner: LinkOwner) -> None:
+        """Connects to nothing yet.
+
+        Raises:
+            ValueError: no URL, or none that is `http(s)://` or `ws(s)://`.
+        """
+        if not urls:
+            raise ValueError("at least one URL is needed")
+        self.current: Connection | None = None
+        self._bases = [_base(url) for url in urls]
+        self.base_url = self._bases[0]
+        self._at = 0
+        self._token = token
+        self._owner = owner
+        self._successor: Connection | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Connect, and connect again, for ever.
+
+        Raises:
+            ClientStopped: the server told us not to come back.
+        """
+        attempt = 0
+        while True:
+            connection = self._take_successor() or await self._establish(attempt)
+            self.current = connection
+            self._owner.took_over(connection)
+            await connection.ended.wait()
+            attempt = 0 if connection.synced.is_set() else attempt + 1
+            if self._has_successor():
+                continue
+            self.current = None
+            if backoff.is_final(connection.code):
+                raise ClientStopped(f"closed_{connection.code}", "the server ended the connection for good")
+            if backoff.is_our_mistake(connection.code):
+                attempt = _LONGEST
+            await asyncio.sleep(backoff.pause(attempt))
+
+    async def close(self) -> None:
+        """Leave politely, within 2 s."""
+        for connection in (self.current, self._successor):
+            if connection is not None and not connection.ended.is_set():
+                await connection.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def token(self) -> str:
+        """A token that should be valid now."""
+        return self._token if isinstance(self._token, str) else await self._token()
+
+    def _has_successor(self) -> bool:
+        return self._successor is not None
+
+    def _take_successor(self) -> Connection | None:
+        successor, self._successor = self._successor, None
+        return successor if successor is not None and not successor.ended.is_set() else None
+
+    async def _establish(self, attempt: int) -> Connection:
+        refused = 0
+        while True:
+            try:
+                return await self._open()
+            except Refused as error:
+                refused += error.is_final
+                may_get_better = not isinstance(self._token, str) and error.status == 401 and refused < _TOKENS_REFUSED
+                if error.is_final and not may_get_better:
+                    raise ClientStopped(error.code, error.detail) from None
+                await asyncio.sleep(backoff.pause(attempt, at_least=error.retry_after_seconds))
+                attempt += 1
+
+    async def _open(self) -> Connection:
+        base = self._bases[self._at % len(self._bases)]
+        self._at += 1
+        connection = await Connection.open(base.replace("http", "ws", 1) + "/ws", await self.token())
+        self.base_url = base
+        self._owner.opened(connection)
+        self._start(self._read(connection))
+        await connection.send(self._owner.hello())
+        return connection
+
+    async def _read(self, connection: Connection) -> None:
+        await connection.read(lambda frame: self._received(frame, connection))
+        self._owner.closed(connection)
+
+    def _received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:
+        self._owner.received(frame, connection)
+        if isinstance(frame, frames.Synced):
+            connection.synced.set()
+        elif isinstance(frame, frames.Draining):
+            self._start(self._hand_over(connection, frame.reconnect_after_ms / 1000))
+        elif isinstance(frame, frames.TokenExpiring):
+            self._start(self._refresh(connection))
+
+    async def _hand_over(self, old: Connection, after_seconds: float) -> None:
+        """Make before break: the next connection is replayed before the old one, which is about to be closed, is let go."""
+        await asyncio.sleep(after_seconds)
+        attempt = 0
+        while not old.ended.is_set() and self._successor is None:
+            try:
+                successor = await self._open()
+            except Refused as error:
+                await asyncio.sleep(backoff.pause(attempt, at_least=error.retry_after_seconds))
+                attempt += 1
+                continue
+            await first(successor.synced.wait(), successor.ended.wait(), within=_SYNC_SECONDS)
+            if old.ended.is_set() and self.current is not old:
+                await successor.close()  # `run` was quicker
+            elif not successor.ended.is_set():
+                self._successor = successor
+                await old.close()
+
+    async def _refresh(self, connection: Connection) -> None:
+        if not isinstance(self._token, str):
+            await connection.send(frames.Refresh(ref=uuid.uuid4().hex, token=await self.token()))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def first(*waits: Coroutine[Any, Any, object], within: float | None = None) -> None:
+    """Return when one of them is over, or after that many seconds; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _base(url: str) -> str:
+    parts = urlsplit(url)
+    scheme = {"http": "http", "https": "https", "ws": "http", "wss": "https"}.get(parts.scheme)
+    if scheme is None or not parts.netloc:
+        raise ValueError(f"{url!r}: expected http(s)://host or ws(s)://host")
+    path = parts.path.rstrip("/").removesuffix("/ws")
+    return f"{scheme}://{parts.netloc}{path}"

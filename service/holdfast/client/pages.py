@@ -1,0 +1,87 @@
+"""What the socket did not replay, from REST."""
+
+from typing import Final
+
+import httpx
+import msgspec
+
+from holdfast.client.errors import ClientStopped
+from holdfast.errors import HoldfastError
+from holdfast.protocol.frames import MessageFrame
+
+PAGE: Final = 200
+_SECONDS: Final = 10.0
+
+
+class PageUnavailable(HoldfastError):
+    """A page could not be had now."""
+
+
+class _Page(msgspec.Struct):
+    messages: list[msgspec.Raw]
+    has_more: bool
+
+
+class _Body(msgspec.Struct):
+    """A message of a page: as in the frame, but for the `type`."""
+
+    conversation_id: str
+    seq: int
+    message_id: str
+    sender: str
+    body: str
+    client_message_id: str
+    sent_at: str
+    metadata: msgspec.Raw | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Pages:
+    """Reads messages by REST; keeps one connection open between pages."""
+
+    def __init__(self) -> None:
+        """Connects to nothing yet."""
+        self._http = httpx.AsyncClient(timeout=_SECONDS, trust_env=False)
+
+    async def close(self) -> None:
+        """Let go."""
+        await self._http.aclose()
+
+    async def after(self, base_url: str, token: str, conversation_id: str, seq: int) -> list[MessageFrame] | None:
+        """Up to 200 messages after `seq`, ascending; None when the conversation is not ours any more.
+
+        Raises:
+            PageUnavailable: not now.
+            ClientStopped: the token is refused.
+        """
+        try:
+            answer = await self._http.get(
+                f"{base_url}/api/conversations/{conversation_id}/messages",
+                params={"after_seq": seq, "limit": PAGE},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+        except httpx.HTTPError as error:
+            raise PageUnavailable(f"{base_url}: {type(error).__name__}") from None
+        if answer.status_code == 404:
+            return None
+        if answer.status_code == 401:
+            raise ClientStopped("unauthenticated", "the token is refused")
+        if answer.status_code != 200:
+            raise PageUnavailable(f"{base_url}: answered {answer.status_code}")
+        try:
+            page = msgspec.json.decode(answer.content, type=_Page)
+            return [_frame(msgspec.json.decode(raw, type=_Body)) for raw in page.messages]
+        except msgspec.MsgspecError as error:
+            raise PageUnavailable(f"{base_url}: not a page: {error}") from None
+
+
+def _frame(body: _Body) -> MessageFrame:
+    return MessageFrame(
+        conversation_id=body.conversation_id,
+        seq=body.seq,
+        message_id=body.message_id,
+        sender=body.sender,
+        body=body.body,
+        client_message_id=body.client_message_id,
+        sent_at=body.sent_at,
+        metadata=msgspec.UNSET if body.metadata is None else body.metadata,
+    )

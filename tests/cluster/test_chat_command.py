@@ -1,0 +1,40 @@
+"""`holdfast chat`, as a person at a terminal uses it."""
+
+import asyncio
+import os
+import sys
+
+from support.chatting import Chatter, new_conversation
+from support.instances import Instances, Serving, token
+
+
+async def chat(instance: Serving, conversation_id: str, bearer: str, typed: bytes) -> tuple[int, str, str]:
+    """Run it until it ends by itself; its status and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "holdfast", "chat", conversation_id, "--url", instance.url),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"HOLDFAST_TOKEN": bearer},
+    )
+    out, err = await asyncio.wait_for(process.communicate(typed), 30)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_what_is_typed_is_sent_and_what_fails_is_said(sqlite_instances: Instances) -> None:
+    """No traceback, whatever happens; the input's end ends it."""
+    (one,) = await sqlite_instances.start("one")
+    c = await new_conversation(one, "ann", "ben")
+    async with Chatter(one, "ben") as ben:
+        status, _, errors = await chat(one, c, token("ann"), b"hello\nthere\n")
+        assert (status, errors) == (0, "")
+        assert [frame["body"] for frame in ben.messages(c)] == ["hello", "there"]
+    status, out, errors = await chat(one, "nowhere", token("ann"), b"hello\n")
+    assert (status, errors) == (0, "")
+    assert "not sent: conversation_not_found" in out
+    status, _, errors = await chat(one, c, "not a token", b"")
+    assert (status, errors) in ((1, "holdfast chat: unauthenticated: not a token\n"), (0, ""))
+    status, _, errors = await chat(one, "not an id", token("ann"), b"")
+    assert status == 2
+    assert errors.startswith("holdfast chat: CONVERSATION: ")

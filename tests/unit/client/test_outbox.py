@@ -1,0 +1,120 @@
+"""What is sent is answered once, in order within its conversation, over as many connections as it takes."""
+
+import pytest
+
+from holdfast.client.errors import SendFailed
+from holdfast.client.outbox import GIVE_UP_SECONDS, MAX_WAITING, Outbox
+from holdfast.protocol.frames import Ack, ErrorFrame, Send
+
+LINE, OTHER = object(), object()
+
+
+class Answer:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: Ack | SendFailed | None = None
+
+    def done(self) -> bool:
+        return self.told is not None
+
+    def set_result(self, ack: Ack, /) -> None:
+        self.told = ack
+
+    def set_exception(self, error: SendFailed, /) -> None:
+        self.told = error
+
+
+def send(key: str, conversation_id: str = "c") -> Send:
+    return Send(conversation_id=conversation_id, client_message_id=key, body=key)
+
+
+def ack(key: str, seq: int = 1, conversation_id: str = "c") -> Ack:
+    return Ack(
+        conversation_id=conversation_id, client_message_id=key, message_id=f"{seq:012d}", seq=seq, sent_at="", duplicate=False
+    )
+
+
+def error(key: str, *, retryable: bool, code: str = "store_unavailable", retry_after_ms: int = 1000) -> ErrorFrame:
+    return ErrorFrame(
+        code=code, detail="", retryable=retryable, conversation_id="c", client_message_id=key, retry_after_ms=retry_after_ms
+    )
+
+
+def keys(frames: list[Send]) -> list[str]:
+    return [frame.client_message_id for frame in frames]
+
+
+def test_one_is_in_flight_per_conversation() -> None:
+    """Later ones must not overtake one that has to be repeated."""
+    outbox = Outbox()
+    for key, conversation_id in (("a", "c"), ("b", "c"), ("x", "d")):
+        outbox.add(send(key, conversation_id), Answer(), 0.0)
+    assert keys(outbox.due(LINE, 0.0)) == ["a", "x"]
+    assert outbox.due(LINE, 0.0) == []
+    assert outbox.acknowledged(ack("a"))
+    assert keys(outbox.due(LINE, 0.0)) == ["b"]
+
+
+def test_what_was_in_flight_on_a_lost_connection_is_sent_again_on_the_next() -> None:
+    outbox, answer = Outbox(), Answer()
+    outbox.add(send("a"), answer, 0.0)
+    outbox.due(LINE, 0.0)
+    outbox.lost(OTHER)
+    assert outbox.due(OTHER, 1.0) == []
+    outbox.lost(LINE)
+    assert keys(outbox.due(OTHER, 1.0)) == ["a"]
+    assert outbox.acknowledged(ack("a", seq=4))
+    assert answer.told == ack("a", seq=4)
+    assert not outbox.acknowledged(ack("a", seq=4)), "answered by the first connection, too"
+
+
+def test_a_refusal_that_may_pass_is_tried_again_when_the_server_says() -> None:
+    outbox, answer = Outbox(), Answer()
+    outbox.add(send("a"), answer, 0.0)
+    outbox.due(LINE, 0.0)
+    assert outbox.failed(error("a", retryable=True), 0.0) is None
+    assert outbox.due(LINE, 0.9) == []
+    at = outbox.next_at()
+    assert at is not None
+    assert at >= 1.0
+    assert keys(outbox.due(LINE, at)) == ["a"]
+    assert not answer.done()
+
+
+def test_a_refusal_for_good_is_told_and_the_next_one_goes_out() -> None:
+    outbox, answer = Outbox(), Answer()
+    outbox.add(send("a"), answer, 0.0)
+    outbox.add(send("b"), Answer(), 0.0)
+    outbox.due(LINE, 0.0)
+    outbox.failed(error("a", retryable=False, code="idempotency_conflict"), 0.0)
+    assert isinstance(answer.told, SendFailed)
+    assert answer.told.code == "idempotency_conflict"
+    assert keys(outbox.due(LINE, 0.0)) == ["b"]
+
+
+def test_after_a_day_it_is_given_up_with_an_unknown_outcome() -> None:
+    outbox, answer = Outbox(), Answer()
+    outbox.add(send("a"), answer, 0.0)
+    outbox.due(LINE, 0.0)
+    outbox.lost(LINE)
+    assert outbox.due(LINE, GIVE_UP_SECONDS) == []
+    assert isinstance(answer.told, SendFailed)
+    assert answer.told.outcome == "unknown"
+
+
+def test_too_many_are_refused_at_once() -> None:
+    outbox = Outbox()
+    for number in range(MAX_WAITING):
+        outbox.add(send(str(number)), Answer(), 0.0)
+    with pytest.raises(SendFailed, match="overloaded"):
+        outbox.add(send("one more"), Answer(), 0.0)
+
+
+def test_closing_tells_everybody_what_is_known() -> None:
+    outbox, tried, waiting = Outbox(), Answer(), Answer()
+    outbox.add(send("a"), tried, 0.0)
+    outbox.add(send("b"), waiting, 0.0)
+    outbox.due(LINE, 0.0)
+    outbox.close()
+    assert [each.told.outcome for each in (tried, waiting) if isinstance(each.told, SendFailed)] == ["unknown", "refused"]

@@ -1,0 +1,94 @@
+"""The client's rule: once, in order, without a hole, whatever arrives."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.client.streams import Streams
+from holdfast.protocol.frames import ConversationNotice, MessageFrame, Synced
+
+
+def message(seq: int, conversation_id: str = "c") -> MessageFrame:
+    return MessageFrame(
+        conversation_id=conversation_id,
+        seq=seq,
+        message_id=f"{seq:012d}",
+        sender="ann",
+        body=str(seq),
+        client_message_id=f"k{seq}",
+        sent_at="2026-01-31T12:00:00.000Z",
+    )
+
+
+def synced(**heads: int) -> Synced:
+    return Synced(heads=heads, read_seqs={}, revisions={})
+
+
+def offer(streams: Streams, seq: int) -> bool:
+    return streams.offer(message(seq), has_room=True)
+
+
+def test_each_message_is_shown_once_and_in_order() -> None:
+    streams = Streams({"c": 2})
+    assert [seq for seq in (1, 2, 3, 3, 4, 2) if offer(streams, seq)] == [3, 4]
+    assert streams.cursors == {"c": 4}
+
+
+def test_a_hole_is_wanted_and_closes_when_it_is_filled() -> None:
+    """What comes behind it is not shown before, and is part of what is wanted: it need not be kept."""
+    streams = Streams({"c": 2})
+    assert not offer(streams, 5)
+    assert streams.wanted == {"c": 5}
+    assert [offer(streams, seq) for seq in (3, 4, 5)] == [True, True, True]
+    assert not streams.wanted
+
+
+def test_what_finds_no_room_is_wanted_again() -> None:
+    streams = Streams({"c": 2})
+    assert not streams.offer(message(3), has_room=False)
+    assert (streams.cursors, streams.wanted) == ({"c": 2}, {"c": 3})
+
+
+def test_who_starts_with_what_is_new_starts_at_the_heads() -> None:
+    streams = Streams(None)
+    streams.synced(synced(c=7))
+    assert streams.cursors == {"c": 7}
+    assert offer(streams, 8)
+
+
+def test_a_conversation_of_which_nothing_could_be_replayed_is_fetched_from_its_beginning() -> None:
+    """The replay's budget was used up by others: its head must not become its cursor."""
+    streams = Streams({})
+    streams.want("c", 40)
+    streams.synced(synced(c=40))
+    assert (streams.cursors, streams.wanted) == ({"c": 0}, {"c": 40})
+
+
+def test_a_store_that_was_restored_takes_the_cursor_back() -> None:
+    streams = Streams({"c": 9})
+    streams.want("c", 12)
+    streams.reset("c", 5)
+    assert not streams.wanted
+    assert offer(streams, 6)
+
+
+def test_what_is_not_listed_is_not_ours_any_more() -> None:
+    streams = Streams({"c": 9, "gone": 3})
+    streams.want("gone", 5)
+    streams.synced(synced(c=9))
+    assert (streams.cursors, streams.wanted) == ({"c": 9}, {})
+
+
+def test_being_removed_ends_a_conversation_for_that_user_only() -> None:
+    streams = Streams({"c": 9})
+    for user_id, left in (("ben", {"c": 9}), ("ann", {})):
+        notice = ConversationNotice(conversation_id="c", event="member_removed", user_id=user_id, by="ann", revision=3)
+        streams.changed(notice, "ann")
+        assert streams.cursors == left
+
+
+@given(st.lists(st.integers(1, 12), max_size=80), st.integers(0, 5))
+def test_whatever_arrives_what_is_shown_has_no_hole_and_no_repetition(arrivals: list[int], start: int) -> None:
+    streams = Streams({"c": start})
+    shown = [seq for seq in arrivals if offer(streams, seq)]
+    assert shown == list(range(start + 1, start + 1 + len(shown)))
+    assert streams.wanted.get("c", 0) in (0, max(arrivals, default=0))
