@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from holdfast import __version__
+from holdfast.adapters.push.log import LogNotifier
+from holdfast.adapters.push.webhook import WebhookNotifier
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
@@ -14,8 +16,8 @@ from holdfast.domain.ids import InstanceId
 from holdfast.errors import ConfigurationError
 from holdfast.node.dependencies import Dependency
 from holdfast.node.node import Node
-from holdfast.ports import Clock, DependencyWatch, MessageStore
-from holdfast.settings import Settings, StoreSettings
+from holdfast.ports import Clock, DependencyWatch, MessageStore, Notifier
+from holdfast.settings import PushSettings, Settings, StoreSettings
 from holdfast.telemetry import Telemetry
 from holdfast.web.auth import Authenticator
 from holdfast.web.gate import Gate
@@ -60,6 +62,7 @@ class Instance:
             message_store(settings.store, store_dependency),
             bus,
             RedisRegistry(self._link, instance_id),
+            notifier(settings.push),
             clock,
             telemetry,
             store_dependency,
@@ -89,6 +92,13 @@ def message_store(settings: StoreSettings, watch: DependencyWatch) -> MessageSto
     from holdfast.adapters.firestore.store import FirestoreStore  # here: its libraries cost 65 MB that SQLite need not pay
 
     return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, watch)
+
+
+def notifier(settings: PushSettings) -> Notifier:
+    """Where offline notifications go."""
+    if settings.webhook_url is None or settings.webhook_secret is None:
+        return LogNotifier()
+    return WebhookNotifier(settings.webhook_url, settings.webhook_secret.get_secret_value(), settings.timeout_seconds)
 
 
 def _store_name(settings: StoreSettings) -> str:

@@ -4,6 +4,7 @@ Each default stands with its unit (in the name) and its reason. A wrong value, o
 setting, raises `ConfigurationError` with one line that names it: a typing error must not become a silent default.
 """
 
+import base64
 import difflib
 import os
 import re
@@ -11,9 +12,9 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from holdfast.errors import ConfigurationError
@@ -44,6 +45,22 @@ def _store_url(url: str) -> str:
 def _secret_bytes(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().encode()) < 32:
         raise ValueError("an HS256 secret has at least 32 bytes (RFC 7518 §3.2)")
+    return secret
+
+
+def _webhook_url(url: str) -> str:
+    if not re.match(r"https?://[^/?#\s]+", url):
+        raise ValueError("expected https://host/path (or http:// inside a cluster)")
+    return url
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    try:
+        key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not 24 <= len(key) <= 64:
+        raise ValueError("expected whsec_ and 24 to 64 bytes in base64 (Standard Webhooks)")
     return secret
 
 
@@ -136,6 +153,20 @@ class LimitSettings(_Group):
     subscriptions: int = Field(10_000, ge=1)  # conversations with local members
 
 
+class PushSettings(_Group):
+    """Where offline notifications go. Without an endpoint: into the log."""
+
+    webhook_url: Annotated[str, AfterValidator(_webhook_url)] | None = None
+    webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] | None = None
+    timeout_seconds: float = Field(5.0, gt=0, le=30)  # an endpoint that takes longer is tried again later
+
+    @model_validator(mode="after")
+    def _is_signed(self) -> Self:
+        if self.webhook_url is not None and self.webhook_secret is None:
+            raise ValueError("a webhook needs HOLDFAST_PUSH__WEBHOOK_SECRET: its receiver must be able to tell who calls")
+        return self
+
+
 class LogSettings(_Group):
     """One line per event on standard error."""
 
@@ -156,6 +187,7 @@ class Settings(BaseSettings):
     presence: PresenceSettings = PresenceSettings()
     drain: DrainSettings = DrainSettings()
     limits: LimitSettings = LimitSettings()
+    push: PushSettings = PushSettings()
     log: LogSettings = LogSettings()
 
     @classmethod
@@ -212,7 +244,7 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]
             raise ConfigurationError(f"{name}: no such setting{hint}")
 
 
-_FOREIGN = frozenset({"HOLDFAST_CLUSTER_DIR"})  # read by tools around us
+_FOREIGN = frozenset({"HOLDFAST_CLUSTER_DIR", "HOLDFAST_TOKEN"})  # read by tools around us
 
 
 def _known_variables() -> dict[str, tuple[str, str]]:

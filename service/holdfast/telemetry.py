@@ -110,6 +110,9 @@ class Telemetry:
         self.reaped = Counter(
             "holdfast_reaped_connections", "Connections of gone instances removed", ["trigger"], registry=registry
         )
+        self.notifications = Counter(
+            "holdfast_notifications", "Offline notifications, by what became of them", ["result"], registry=registry
+        )
         self.loop_lag = Gauge("holdfast_loop_lag_seconds", "How late the last tick of the loop was", registry=registry)
         self.local_conversations = Gauge("holdfast_local_conversations", "Conversations with local members", registry=registry)
         self.bus_counts: Callable[[], Mapping[str, int]] = dict

@@ -121,6 +121,23 @@ async def test_scenario_4_typing(instances: Instances, operator: "Redis") -> Non
         assert not [frame for frame in alice.frames if frame["type"] == "typing"]
 
 
+async def test_scenario_7_offline_notification_filtering(instances: Instances) -> None:
+    """User B, who is disconnected, is notified; user A is not, and the log says why."""
+    a, b = await instances.start("instance-1", "instance-2")
+    c = await new_conversation(b, "user-a", "user-b")
+    async with Chatter(a, "user-a") as user_a, view_of(instances) as store:
+        await user_a.say(c, "are you there?")
+        await eventually(store.notifications)
+        await eventually(lambda: "user='user-b'" in a.log() + b.log(), within=10)
+        records = list((await store.notifications()).values())
+        assert [(record["userId"], record["conversationId"], record["seq"]) for record in records] == [("user-b", c, 1)]
+        filtered = [line for line in a.log().splitlines() if "active connection" in line]
+        assert filtered
+        assert "users='user-a'" in filtered[0]
+        notified = [line for line in (a.log() + b.log()).splitlines() if "holdfast.push: offline notification" in line]
+        assert len(notified) == 1
+
+
 async def test_scenario_8_several_connections_of_one_user(instances: Instances, operator: "Redis") -> None:
     """Both clients hear it; one leaves, the user stays online; both gone, offline after the grace and not before."""
     a, b = await instances.start("instance-1", "instance-2", **GRACE)

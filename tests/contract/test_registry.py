@@ -298,3 +298,21 @@ async def test_after_a_flush_node_and_bus_rebuild_everything(
         return bool(await redis_admin.smembers("subscriptions:one") == {"control:one", "conversation:c1", "user:u1"})
 
     await eventually(is_whole, within=3.0)
+
+
+async def test_who_is_connected_is_asked_for_many_at_once(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """A field counts only while its instance's lease with that epoch lives."""
+    one, two = new_node("one"), new_node("two")
+    first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
+    await one.registry.register([record(one, first, f"u{number}", "k1") for number in range(150)])
+    await two.registry.register([record(two, second, "elsewhere", "k2")])
+    asked = [UserId(f"u{number}") for number in range(140, 160)] + [UserId("elsewhere"), UserId("nobody")]
+    connected = {UserId(f"u{number}") for number in range(140, 150)}
+    assert await one.registry.connected(asked) == connected | {UserId("elsewhere")}
+    await expire_lease(redis_admin, "two")
+    assert await one.registry.connected(asked) == connected
+    await redis_admin.flushall()
+    with pytest.raises(WorldChanged):
+        await one.registry.connected(asked)

@@ -39,8 +39,8 @@ WRITES: dict[str, Call] = {
     "change_member": lambda store: store.change_member(C, BOB, is_member=True, max_members=9),
     "note_activity": lambda store: store.note_activity(C, LastMessage(1, ALICE, "x", NOW_MS)),
     "advance_cursors": lambda store: store.advance_cursors(C, {ALICE: 1}, {1: [ALICE]}),
-    "add_presence": lambda store: store.add_presence(ENTRY, [ALICE, BOB], NOW_MS),
-    "remove_presence": lambda store: store.remove_presence(ENTRY, [ALICE, BOB], NOW_MS),
+    "add_presence": lambda store: store.add_presence(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)),
+    "remove_presence": lambda store: store.remove_presence(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)),
     "write_bulletin": lambda store: store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
     "remove_bulletin": lambda store: store.remove_bulletin(InstanceId("one"), Epoch("e1")),
     "revoke": lambda store: store.revoke(ALICE, 1),
@@ -192,16 +192,16 @@ async def test_a_presence_change_whose_reply_is_lost_is_told_by_its_call(
     direct = await new_firestore()
     store = await new_firestore(address=proxy.address)
     if not is_present:
-        await store.add_presence(ENTRY, [ALICE, BOB], NOW_MS)
+        await store.add_presence(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS))
     proxy.swallow_replies(after=b"lastSeen")
     change = store.add_presence if is_present else store.remove_presence
-    attempt = asyncio.create_task(change(ENTRY, [ALICE, BOB], NOW_MS))
+    attempt = asyncio.create_task(change(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)))
     await eventually(lambda: is_online(direct, ALICE, is_present), within=TIMEOUT_SECONDS)
     proxy.flow()
     proxy.cut()
     changes = await attempt
     assert {each.user_id: each.online for each in changes} == {ALICE: is_present, BOB: is_present}
-    assert await change(ENTRY, [ALICE, BOB], NOW_MS) == []
+    assert await change(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)) == []
 
 
 @pytest.mark.parametrize("is_present", [True, False])
@@ -212,17 +212,17 @@ async def test_a_presence_change_of_a_call_that_failed_is_told_by_the_next(
     direct = await new_firestore()
     store = await new_firestore(address=proxy.address, timeout_seconds=SHORT_SECONDS)
     if not is_present:
-        await store.add_presence(ENTRY, [ALICE], NOW_MS)
+        await store.add_presence(ENTRY, dict.fromkeys([ALICE], NOW_MS))
     change = store.add_presence if is_present else store.remove_presence
     proxy.swallow_replies(after=b"lastSeen")
     with pytest.raises(StoreTimeout):
-        await change(ENTRY, [ALICE], NOW_MS)
+        await change(ENTRY, dict.fromkeys([ALICE], NOW_MS))
     await eventually(lambda: is_online(direct, ALICE, is_present), within=TIMEOUT_SECONDS)
     proxy.flow()
     proxy.cut()
     await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
-    assert [each.online for each in await change(ENTRY, [ALICE], NOW_MS)] == [is_present]
-    assert await change(ENTRY, [ALICE], NOW_MS) == []
+    assert [each.online for each in await change(ENTRY, dict.fromkeys([ALICE], NOW_MS))] == [is_present]
+    assert await change(ENTRY, dict.fromkeys([ALICE], NOW_MS)) == []
 
 
 async def test_a_member_whose_change_lost_its_reply_counts_as_changed(new_firestore: NewStore, proxy: Proxy) -> None:
@@ -268,14 +268,14 @@ async def test_a_presence_change_that_landed_late_in_sqlite_is_told_by_the_next(
         return changes
 
     monkeypatch.setattr(presence, "change", linger)
-    attempt = asyncio.create_task(store.add_presence(ENTRY, [ALICE], NOW_MS))
+    attempt = asyncio.create_task(store.add_presence(ENTRY, dict.fromkeys([ALICE], NOW_MS)))
     await eventually(is_in.is_set, within=TIMEOUT_SECONDS)
     attempt.cancel()
     await asyncio.gather(attempt, return_exceptions=True)
     may_end.set()
-    told = await store.add_presence(ENTRY, [ALICE], NOW_MS)
+    told = await store.add_presence(ENTRY, dict.fromkeys([ALICE], NOW_MS))
     assert [each.online for each in told] == [True]
-    assert await store.add_presence(ENTRY, [ALICE], NOW_MS) == []
+    assert await store.add_presence(ENTRY, dict.fromkeys([ALICE], NOW_MS)) == []
 
 
 # --- a store that goes away and comes back ------------------------------------------------------------------------------

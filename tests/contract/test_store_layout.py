@@ -119,17 +119,17 @@ async def test_conversations(store: MessageStore, console: Console) -> None:
 
 async def test_presence_keeps_what_it_does_not_know(store: MessageStore, console: Console) -> None:
     """`catchup` belongs to the notifier; who writes presence must not lose it."""
-    await store.add_presence("one:e1", [ALICE], NOW_MS)
+    await store.add_presence("one:e1", dict.fromkeys([ALICE], NOW_MS))
     await console.add("users/alice", {"catchup": True})
-    await store.add_presence("two:e1", [ALICE], NOW_MS + 1)
+    await store.add_presence("two:e1", dict.fromkeys([ALICE], NOW_MS + 1))
     expected = {"online": True, "on": ["one:e1", "two:e1"], "lastSeen": NOW + timedelta(milliseconds=1), "catchup": True}
     assert await console.document("users/alice") == expected
 
 
 async def test_who_goes_offline_is_flagged(store: MessageStore, console: Console) -> None:
     """Since the last proof of life that was passed in, however late somebody was seen; both fields leave together."""
-    await store.add_presence("one:e1", [ALICE], NOW_MS)
-    await store.remove_presence("one:e1", [ALICE], NOW_MS - 2_000)
+    await store.add_presence("one:e1", dict.fromkeys([ALICE], NOW_MS))
+    await store.remove_presence("one:e1", dict.fromkeys([ALICE], NOW_MS - 2_000))
     offline = {"online": False, "on": [], "lastSeen": NOW}
     flagged = {**offline, "catchup": True, "catchupSince": NOW - timedelta(seconds=2)}
     assert await console.document("users/alice") == flagged
@@ -163,7 +163,7 @@ async def test_notifications(store: MessageStore, console: Console) -> None:
 async def test_a_user_whom_somebody_else_began_is_taken_up(store: MessageStore, console: Console) -> None:
     """A document with other fields only is no reason to fail."""
     await console.add("users/alice", {"catchup": False})
-    (came,) = await store.add_presence("one:e1", [ALICE], NOW_MS)
+    (came,) = await store.add_presence("one:e1", dict.fromkeys([ALICE], NOW_MS))
     assert came.online
     await console.add("users/bob", {"catchup": False})
     assert not (await store.read_presence([BOB]))[BOB].online
@@ -181,6 +181,7 @@ async def test_bulletins_revocations_and_the_generation(store: MessageStore, con
         "members": {},
         "users": ["alice"],
         "receipts": {},
+        "left": {},
         "overflow": False,
     }
     assert await console.document("revocations/alice") == {"notBefore": 1_700_000_000}

@@ -16,11 +16,11 @@ ONE, TWO = "one:e1", "two:e1"
 
 async def test_the_first_entry_brings_online_and_the_last_one_s_end_offline(store: MessageStore) -> None:
     """A user on two instances is online until both are done; each turn is told once."""
-    (came,) = await store.add_presence(ONE, [ALICE], NOW_MS)
+    (came,) = await store.add_presence(ONE, dict.fromkeys([ALICE], NOW_MS))
     assert (came.user_id, came.online, came.last_seen_at_ms) == (ALICE, True, NOW_MS)
-    assert await store.add_presence(TWO, [ALICE], NOW_MS) == []
-    assert await store.remove_presence(ONE, [ALICE], NOW_MS + 5) == []
-    (went,) = await store.remove_presence(TWO, [ALICE], NOW_MS + 9)
+    assert await store.add_presence(TWO, dict.fromkeys([ALICE], NOW_MS)) == []
+    assert await store.remove_presence(ONE, dict.fromkeys([ALICE], NOW_MS + 5)) == []
+    (went,) = await store.remove_presence(TWO, dict.fromkeys([ALICE], NOW_MS + 9))
     assert (went.user_id, went.online, went.last_seen_at_ms) == (ALICE, False, NOW_MS + 9)
     assert went.version > came.version
     assert await store.read_presence([ALICE]) == {ALICE: Presence(ALICE, False, (), NOW_MS + 9)}
@@ -28,24 +28,24 @@ async def test_the_first_entry_brings_online_and_the_last_one_s_end_offline(stor
 
 async def test_repeating_changes_nothing(store: MessageStore) -> None:
     """Retries and reapers may come again."""
-    await store.add_presence(ONE, [ALICE], NOW_MS)
-    assert await store.add_presence(ONE, [ALICE], NOW_MS + 1) == []
-    await store.remove_presence(ONE, [ALICE], NOW_MS)
+    await store.add_presence(ONE, dict.fromkeys([ALICE], NOW_MS))
+    assert await store.add_presence(ONE, dict.fromkeys([ALICE], NOW_MS + 1)) == []
+    await store.remove_presence(ONE, dict.fromkeys([ALICE], NOW_MS))
     before = await store.read_presence([ALICE])
-    assert await store.remove_presence(ONE, [ALICE], NOW_MS + 99) == []
+    assert await store.remove_presence(ONE, dict.fromkeys([ALICE], NOW_MS + 99)) == []
     assert await store.read_presence([ALICE]) == before
 
 
 async def test_removing_somebody_who_never_was_makes_nobody(store: MessageStore) -> None:
     """A reaper's list may be old."""
-    assert await store.remove_presence(ONE, [BOB], NOW_MS) == []
+    assert await store.remove_presence(ONE, dict.fromkeys([BOB], NOW_MS)) == []
     assert await store.read_presence([BOB]) == {BOB: Presence(BOB, False, (), None)}
 
 
 async def test_last_seen_never_goes_back(store: MessageStore) -> None:
     """An instance with a slow clock, or a late reaper, does not undo what is known."""
-    await store.add_presence(ONE, [ALICE], NOW_MS)
-    (went,) = await store.remove_presence(ONE, [ALICE], NOW_MS - 5_000)
+    await store.add_presence(ONE, dict.fromkeys([ALICE], NOW_MS))
+    (went,) = await store.remove_presence(ONE, dict.fromkeys([ALICE], NOW_MS - 5_000))
     assert went.last_seen_at_ms == NOW_MS
 
 
@@ -53,13 +53,13 @@ async def test_a_group_of_new_and_known_users_is_written_at_once(store: MessageS
     """Those who were online already are not news."""
     known = [UserId(f"known{n}") for n in range(5)]
     new = [UserId(f"new{n}") for n in range(5)]
-    await store.add_presence(TWO, known, NOW_MS)
-    changes = await store.add_presence(ONE, [*known, *new], NOW_MS)
+    await store.add_presence(TWO, dict.fromkeys(known, NOW_MS))
+    changes = await store.add_presence(ONE, dict.fromkeys([*known, *new], NOW_MS))
     assert sorted(change.user_id for change in changes) == new
     assert set(await store.users_on(ONE, 100)) == {*known, *new}
     assert len(await store.users_on(ONE, 3)) == 3
     assert await store.users_on("nobody:e1", 100) == []
-    changes = await store.remove_presence(ONE, [*known, *new], NOW_MS)
+    changes = await store.remove_presence(ONE, dict.fromkeys([*known, *new], NOW_MS))
     assert sorted(change.user_id for change in changes) == new
 
 
@@ -71,9 +71,9 @@ async def test_two_instances_at_once_lose_nothing_and_tell_each_turn_once(new_st
 
     async def come_and_go(store: MessageStore, entry: str) -> None:
         for round_number in range(4):
-            for change in await store.add_presence(entry, users, NOW_MS + round_number):
+            for change in await store.add_presence(entry, dict.fromkeys(users, NOW_MS + round_number)):
                 turns[change.user_id].append((change.version, change.online))
-            for change in await store.remove_presence(entry, users, NOW_MS + round_number):
+            for change in await store.remove_presence(entry, dict.fromkeys(users, NOW_MS + round_number)):
                 turns[change.user_id].append((change.version, change.online))
 
     await asyncio.gather(come_and_go(one, ONE), come_and_go(two, TWO))
@@ -90,8 +90,8 @@ async def test_an_instance_that_comes_while_the_other_goes_is_not_lost(new_store
     one, two = await new_store(), await new_store()
     for number in range(8):
         user = UserId(f"roamer{number}")
-        await one.add_presence(ONE, [user], NOW_MS)
-        await asyncio.gather(one.remove_presence(ONE, [user], NOW_MS), two.add_presence(TWO, [user], NOW_MS))
+        await one.add_presence(ONE, {user: NOW_MS})
+        await asyncio.gather(one.remove_presence(ONE, {user: NOW_MS}), two.add_presence(TWO, {user: NOW_MS}))
         presence = (await one.read_presence([user]))[user]
         assert (presence.online, presence.on) == (True, (TWO,))
 

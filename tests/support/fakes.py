@@ -184,17 +184,17 @@ class FakeStore(_Faulty):
         await self._enter("cursors_of")
         return {c: self.cursors[c, user_id] for c in conversation_ids if (c, user_id) in self.cursors}
 
-    async def add_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+    async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         await self._enter("add_presence")
-        came = [user_id for user_id in user_ids if not self.on[user_id]]
-        for user_id in user_ids:
+        came = [user_id for user_id in seen_at_ms if not self.on[user_id]]
+        for user_id in seen_at_ms:
             self.on[user_id].add(entry)
         return [self._change(user_id, online=True) for user_id in came]
 
-    async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+    async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         await self._enter("remove_presence")
-        went = [user_id for user_id in user_ids if self.on[user_id] == {entry}]
-        for user_id in user_ids:
+        went = [user_id for user_id in seen_at_ms if self.on[user_id] == {entry}]
+        for user_id in seen_at_ms:
             self.on[user_id].discard(entry)
         return [self._change(user_id, online=False) for user_id in went]
 
@@ -209,9 +209,10 @@ class FakeStore(_Faulty):
         await self._enter("users_on")
         return [UserId(user) for user, on in self.on.items() if entry in on][:limit]
 
-    async def write_bulletin(self, bulletin: Bulletin) -> None:
+    async def write_bulletin(self, bulletin: Bulletin) -> int:
         await self._enter("write_bulletin")
         self.bulletins[bulletin.instance_id] = bulletin
+        return 5
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         await self._enter("read_bulletins")
@@ -259,8 +260,8 @@ class FakeBus:
     def publish(self, channel: str, envelope: bytes) -> None:
         self.published.append((channel, envelope))
 
-    async def mark_dirty(self, entry: str) -> bool:
-        self.marks.append(entry)
+    async def mark_dirty(self, *entries: str) -> bool:
+        self.marks += entries
         await asyncio.sleep(0)
         return self.is_live
 
@@ -328,6 +329,10 @@ class FakeRegistry(_Faulty):
 
     async def connections_of(self, user_id: UserId) -> list[ConnectionRecord]:
         return [record for record in self.registered.values() if record.user_id == user_id]
+
+    async def connected(self, user_ids: Sequence[UserId]) -> set[UserId]:
+        await self._enter("connected")
+        return {record.user_id for record in self.registered.values()} & set(user_ids)
 
     async def instances(self) -> list[InstanceLease]:
         await self._enter("instances")

@@ -1,5 +1,6 @@
 """The store as an operator sees it beside the service: Firestore with its own client, SQLite through its adapter."""
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,14 @@ class StoreView(Protocol):
 
     async def messages(self, conversation_id: str) -> list[dict[str, Any]]:
         """All of them, by document id."""
+        ...
+
+    async def beats(self) -> dict[str, int]:
+        """How often each instance has written its bulletin."""
+        ...
+
+    async def notifications(self) -> dict[str, dict[str, Any]]:
+        """All records of offline notifications: `userId`, `conversationId`, `seq`, `state`, by id."""
         ...
 
 
@@ -63,6 +72,14 @@ class _FirestoreView:
         query = self._client.collection(f"conversations/{conversation_id}/messages").order_by("__name__")
         return [{**(snapshot.to_dict() or {}), "id": snapshot.id} async for snapshot in query.stream()]
 
+    async def beats(self) -> dict[str, int]:
+        return {
+            snapshot.id: (snapshot.to_dict() or {})["beat"] async for snapshot in self._client.collection("instances").stream()
+        }
+
+    async def notifications(self) -> dict[str, dict[str, Any]]:
+        return {snapshot.id: snapshot.to_dict() or {} async for snapshot in self._client.collection("notifications").stream()}
+
 
 class _SqliteView:
     def __init__(self, path: str) -> None:
@@ -90,6 +107,13 @@ class _SqliteView:
             }
             for seq, sender, client_message_id, body in sorted(rows)
         ]
+
+    async def beats(self) -> dict[str, int]:
+        return {name: json.loads(bulletin)["beat"] for name, bulletin in self._rows("SELECT id, bulletin FROM instances")}
+
+    async def notifications(self) -> dict[str, dict[str, Any]]:
+        rows = self._rows("SELECT id, user_id, conversation_id, seq, state FROM notifications")
+        return {row[0]: dict(zip(("userId", "conversationId", "seq", "state"), row[1:], strict=True)) for row in rows}
 
     def _rows(self, query: str, *parameters: str) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)

@@ -1,4 +1,5 @@
-"""Hints on conversations for lists (last message, last seq), at most one write a second each. A lost one is a stale preview."""
+"""Hints on conversations for lists (last message, last seq), at most one write a second each. A lost one is a stale preview,
+and what a user missed is looked for only where a hint says that something came: so they are tried again."""
 
 import logging
 from typing import Final
@@ -48,9 +49,11 @@ class Activity:
 
     async def _write(self, waiting: dict[ConversationId, LastMessage]) -> None:
         try:
-            for conversation_id, last in waiting.items():
+            for conversation_id, last in tuple(waiting.items()):
                 await self._store.note_activity(conversation_id, last)
+                del waiting[conversation_id]
         except StoreError as error:
-            _log.debug("hints are lost: %s", error)
+            _log.debug("hints wait: %s", error)
+            self._waiting = waiting | self._waiting
         finally:
             self._is_writing = False

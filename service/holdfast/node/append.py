@@ -82,12 +82,14 @@ class Commit:
 
     Attributes:
         dirty: the mark to remove once this is published, None where it has to stay or there is none.
+        own: those that an attempt of this instance stored: whose recipients it is ours to think of.
     """
 
     conversation_id: ConversationId
     messages: list[Message]
     accepted_at: float
     dirty: str | None
+    own: list[Message] = field(default_factory=list)
 
 
 class Appender:
@@ -201,9 +203,11 @@ class Appender:
     def _hand_on(self, batch: Batch, stored: Iterable[tuple[str, Message, str]], *, is_fresh: bool) -> None:
         """Answer the senders, then hand the messages on: an ack waits for nobody."""
         now = accepted_at = self._clock.monotonic()
-        messages = []
+        messages, own = [], []
         for key, message, digest in stored:
             is_duplicate = not is_fresh and message.sent_at_ms not in batch.stamps
+            if not is_duplicate:
+                own.append(message)
             for position, waiting in enumerate(batch.sends.pop(key)):
                 if waiting.draft.digest != digest:
                     self.refuse(waiting, conflict())
@@ -213,7 +217,7 @@ class Appender:
             messages.append(message)
         self.note_tail(batch.conversation_id, messages[-1].seq)
         may_clear = batch.is_certain and not batch.sends
-        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, batch.dirty if may_clear else None))
+        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, batch.dirty if may_clear else None, own))
 
     def _pause(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> float:
         """Seconds to wait before the next attempt.

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.errors import StoreError
+from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
 
 BEAT_SECONDS: Final = 3.0
@@ -67,6 +68,8 @@ class Bulletins:
         *,
         epoch: Callable[[], Epoch],
         mode: Callable[[], str],
+        left: Callable[[], dict[UserId, int]],
+        store_clock: StoreClock,
         on_read: Callable[[list[Bulletin]], Awaitable[None]],
     ) -> None:
         self._store = store
@@ -74,6 +77,8 @@ class Bulletins:
         self._instance_id = instance_id
         self._epoch = epoch
         self._mode = mode
+        self._left = left
+        self._store_clock = store_clock
         self._on_read = on_read
         self._heads: _Recent[ConversationId, Seq] = _Recent()
         self._members: _Recent[ConversationId, int] = _Recent()
@@ -111,6 +116,10 @@ class Bulletins:
         """Envelopes may have been missed: read all bulletins now and once more a little later."""
         now = self._clock.monotonic()
         self._look_at = [now, now + _SECOND_LOOK_SECONDS]
+
+    async def write_last(self) -> None:
+        """Once more at the end, so that whoever takes our users offline knows when each was last heard."""
+        await self._write()
 
     async def run(self) -> None:
         """Write and read when it is time. Reading must not delay the beat: others take us for dead without it."""
@@ -165,11 +174,13 @@ class Bulletins:
             members=self._members.current(now),
             users=tuple(self._users.current(now)),
             receipts=self._receipts.current(now),
+            left=self._left(),
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
         )
         self._written_at = now
         try:
-            await self._store.write_bulletin(bulletin)
+            stamped_ms = await self._store.write_bulletin(bulletin)
+            self._store_clock.note(stamped_ms, self._clock.monotonic())
             self._written_mode = mode
         except StoreError:
             self._has_changed = True

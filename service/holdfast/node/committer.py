@@ -13,6 +13,7 @@ from typing import Final
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Draft
+from holdfast.domain.notifications import notify_mark
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.append import Appender, Batch, OnSettled, Waiting, conflict, unavailable
 from holdfast.ports import Clock, ClusterBus
@@ -150,5 +151,6 @@ class Committer:
         """From here until it is published, whoever finds the mark knows what this instance might leave undone."""
         self._batches += 1
         batch.dirty = f"{batch.conversation_id}|{self._dirty_prefix()}|{self._batches}"
-        await self._bus.mark_dirty(batch.dirty)  # removed later even if Redis did not say that it took it: it may have
+        # Removed later even if Redis did not say that it took them: it may have.
+        await self._bus.mark_dirty(batch.dirty, notify_mark(batch.dirty))
         self._telemetry.commit_batch.observe(len(batch.sends))

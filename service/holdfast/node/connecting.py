@@ -80,8 +80,11 @@ class Connecting:
         """Answer its `hello`."""
         self._tasks.start(self._resume(connection, cursors))
 
-    def close(self, connection: Connection) -> None:
-        """Let an ended connection go; its user goes offline after the grace, if nothing else is connected."""
+    def close(self, connection: Connection, heard_at: float) -> None:
+        """Let an ended connection go; its user goes offline after the grace, if nothing else is connected.
+
+        `heard_at`: when the last frame came on it (monotonic seconds).
+        """
         connection.end()
         self._opening.pop(connection, None)
         self._memberships.pop(connection, None)
@@ -91,7 +94,7 @@ class Connecting:
                 self._hub.leave(local, connection, now)
         if self._hub.remove(connection):
             self._bus.unsubscribe([f"user:{connection.user_id}"])
-            self._presence.left(connection.user_id)
+            self._presence.left(connection.user_id, heard_at)
         self._lease.unregister(connection)
 
     async def _open(self, connection: Connection) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from typing import Final
 
-from holdfast.domain.ids import ConversationId, InstanceId, UserId
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.presence import presence_entry
 from holdfast.errors import HoldfastError, StoreDenied, StoreError
 from holdfast.node.activity import Activity
 from holdfast.node.append import Appender, Commit
 from holdfast.node.bulletins import Bulletins
+from holdfast.node.catchup import CatchUps
 from holdfast.node.commands import Commands
 from holdfast.node.committer import Committer
 from holdfast.node.comparison import Comparison
@@ -22,13 +24,16 @@ from holdfast.node.health import Health
 from holdfast.node.hub import Hub
 from holdfast.node.lease import Lease
 from holdfast.node.membership import Membership
+from holdfast.node.notifications import Notifications
 from holdfast.node.presence import Presence
+from holdfast.node.pushing import Pushing
 from holdfast.node.reaper import Reaper
 from holdfast.node.receipts import Receipts
 from holdfast.node.revocations import POLL_SECONDS, Revocations
+from holdfast.node.store_clock import StoreClock
 from holdfast.node.sweep import Sweep
 from holdfast.node.tasks import Tasks, until_store_answers
-from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
+from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore, Notifier
 from holdfast.protocol import envelopes
 from holdfast.settings import Settings
 from holdfast.telemetry import Telemetry
@@ -52,6 +57,7 @@ class Node:
         store: MessageStore,
         bus: ClusterBus,
         registry: ConnectionRegistry,
+        notifier: Notifier,
         clock: Clock,
         telemetry: Telemetry,
         store_dependency: Dependency,
@@ -65,6 +71,8 @@ class Node:
         self.store = store
         self.bus = bus
         self.registry = registry
+        self.notifier = notifier
+        self.store_clock = StoreClock(clock)
         self.tasks = Tasks()
         self.hub = Hub(telemetry)
         self.conversations = Conversations(store, bus, clock)
@@ -97,10 +105,12 @@ class Node:
             self.hub,
             self.delivery,
             clock,
+            self.store_clock,
             self.tasks,
             grace_seconds=settings.presence.grace_seconds,
             indicator_members=limits.indicator_members,
             entry=lambda: presence_entry(instance_id, self.lease.epoch),
+            on_offline=lambda: self.catch_ups.look_soon(),
         )
         self.health = Health(
             instance_id,
@@ -133,6 +143,8 @@ class Node:
             instance_id,
             epoch=lambda: self.lease.epoch,
             mode=self._mode,
+            left=self.presence.leaving,
+            store_clock=self.store_clock,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
         )
         self.receipts = Receipts(
@@ -143,8 +155,22 @@ class Node:
             self.delivery,
             clock,
             indicator_members=limits.indicator_members,
-            on_moved=self.bulletins.note_receipt,
+            on_moved=self._on_read,
         )
+        self.notifications = Notifications(
+            store,
+            bus,
+            registry,
+            self.hub,
+            self.conversations,
+            clock,
+            self.store_clock,
+            telemetry,
+            self.tasks,
+            on_created=lambda: self.pushing.look_soon(),
+        )
+        self.catch_ups = CatchUps(store, self.notifications, clock, self.store_clock)
+        self.pushing = Pushing(store, notifier, telemetry)
         self.comparison = Comparison(
             store, self.hub, self.conversations, self.delivery, self.membership, self.receipts, mode=self._mode
         )
@@ -180,12 +206,13 @@ class Node:
             store,
             self.presence,
             clock,
+            self.store_clock,
             telemetry,
             instance_id,
             on_fleet=self._on_fleet,
             grace_seconds=settings.presence.grace_seconds,
         )
-        self.sweep = Sweep(store, bus, registry, self.delivery, clock, instance_id)
+        self.sweep = Sweep(store, bus, registry, self.delivery, self.activity, self.notifications, clock, instance_id)
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
@@ -198,7 +225,8 @@ class Node:
         await self._open_store_once()
         await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
         self.tasks.start(self._reap_predecessor())
-        for work in (self.lease.run(), self.reaper.run(), self.sweep.run(), self._tick(), self._tick_slowly()):
+        parts = (self.lease, self.reaper, self.sweep, self.catch_ups, self.pushing)
+        for work in (*(part.run() for part in parts), self._tick(), self._tick_slowly()):
             self.tasks.start(work)
 
     async def stop(self) -> None:
@@ -212,24 +240,26 @@ class Node:
                 await self.committer.close(_COMMITTERS_GRACE_SECONDS)
                 await self.receipts.close(_COMMITTERS_GRACE_SECONDS)
                 await self.activity.flush()
+                await self.bulletins.write_last()
                 await self.lease.release()
         except (TimeoutError, HoldfastError) as error:
             _log.warning("not everything could be given back: %s", error)
         await self.tasks.close()
         await self.bus.close()
+        await self.notifier.close()
         await self.store.close()
 
     async def _reap_predecessor(self) -> None:
         """An earlier start of our name left users present under its epoch; its bulletin, until ours replaces it, says which."""
-        left: list[str] = []
+        earlier: list[Bulletin] = []
 
         async def read() -> None:
-            own = [b for b in await self.store.read_bulletins() if b.instance_id == self.instance_id]
-            left.extend(presence_entry(self.instance_id, bulletin.epoch) for bulletin in own)
+            earlier.extend(b for b in await self.store.read_bulletins() if b.instance_id == self.instance_id)
 
         async def reap() -> None:
-            for entry in left:
-                await self.presence.reap(entry)
+            for bulletin in earlier:
+                entry = presence_entry(self.instance_id, bulletin.epoch)
+                await self.presence.reap(entry, bulletin.written_at_ms, bulletin.left)
 
         await until_store_answers(read, tries=_FOR_EVER)
         self.tasks.start(self.bulletins.run())
@@ -302,8 +332,13 @@ class Node:
         self.delivery.hand_over(commit)
         self.bulletins.note_commit(commit.conversation_id, commit.messages[-1].seq)
         self.activity.note(commit)
+        self.notifications.note(commit)
         for message in commit.messages:
             self.receipts.note_sent(commit.conversation_id, message.sender, message.seq)
+
+    def _on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
+        self.bulletins.note_receipt(conversation_id, user_id, seq)
+        self.notifications.note_read(conversation_id, user_id)
 
     def _on_fleet(self, states: tuple[str, ...]) -> None:
         self.health.fleet = states

@@ -9,7 +9,7 @@ import asyncio
 import heapq
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -20,6 +20,7 @@ from holdfast.domain.presence import PresenceChange
 from holdfast.errors import StoreError
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.hub import Hub
+from holdfast.node.store_clock import StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, MessageStore
 from holdfast.protocol import envelopes, frames
@@ -27,6 +28,7 @@ from holdfast.protocol.jsontext import rfc3339
 
 MAX_TOLD_CONVERSATIONS: Final = 100  # the most recently active ones; more would make a popular user's coming a storm
 _BATCH: Final = 200
+_MAX_LEAVING: Final = 5_000  # as many entries as a bulletin holds of anything
 _MAX_VERSIONS: Final = 20_000
 _RETRY_SECONDS: Final = 0.5
 
@@ -53,21 +55,25 @@ class Presence:
         hub: Hub,
         delivery: Delivery,
         clock: Clock,
+        store_clock: StoreClock,
         tasks: Tasks,
         *,
         grace_seconds: float,
         indicator_members: int,
         entry: Callable[[], str],
+        on_offline: Callable[[], None],
     ) -> None:
         self._store = store
         self._bus = bus
         self._hub = hub
         self._delivery = delivery
         self._clock = clock
+        self._store_clock = store_clock
         self._tasks = tasks
         self._grace_seconds = grace_seconds
         self._indicator_members = indicator_members
         self._entry = entry
+        self._on_offline = on_offline
         self._wanted: dict[UserId, _Wanted] = {}
         self._written: dict[UserId, str] = {}
         self._leaving: list[tuple[float, UserId, int]] = []
@@ -86,14 +92,22 @@ class Presence:
         if self._written.get(user_id) == self._entry() and user_id not in self._wanted:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=self._clock.now_ms(), waiter=waiter)
+        self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=self._store_clock.now(), waiter=waiter)
         await waiter
 
-    def left(self, user_id: UserId) -> None:
-        """The user's last connection here ended; the store hears of it after the grace period."""
+    def left(self, user_id: UserId, heard_at: float) -> None:
+        """The user's last connection here ended; the store hears of it after the grace period.
+
+        `heard_at`: monotonic seconds of the last frame on it. What was written after that may have been seen by nobody.
+        """
         due = self._clock.monotonic() + self._grace_seconds
         self._due[user_id] = due
-        heapq.heappush(self._leaving, (due, user_id, self._clock.now_ms()))
+        heapq.heappush(self._leaving, (due, user_id, self._store_clock.at(heard_at)))
+
+    def leaving(self) -> dict[UserId, int]:
+        """Those whose grace is not over, and when they were last heard (store's Unix milliseconds); the latest 5,000."""
+        waiting = [(due, user_id, seen) for due, user_id, seen in self._leaving if self._due.get(user_id) == due]
+        return {user_id: seen for _, user_id, seen in heapq.nlargest(_MAX_LEAVING, waiting)}
 
     def note_conversations(self, user_id: UserId, memberships: list[Membership]) -> None:
         """Remember who is to be told about this user: the most recently active conversations that are small enough."""
@@ -124,7 +138,7 @@ class Presence:
         rewritten = []
         for user_id in tuple(self._hub.users):
             rewritten.append(waiter := loop.create_future())
-            self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=self._clock.now_ms(), waiter=waiter)
+            self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=self._store_clock.now(), waiter=waiter)
         by_entry: dict[str, list[UserId]] = {}
         for user_id, entry in old.items():
             if entry != self._entry():
@@ -132,15 +146,21 @@ class Presence:
         for entry, user_ids in by_entry.items():
             self._tasks.start(self._remove_old(entry, user_ids, rewritten))
 
-    async def reap(self, entry: str) -> None:
+    async def reap(self, entry: str, alive_at_ms: int, left: Mapping[UserId, int]) -> None:
         """Remove a dead epoch from everyone it left behind, and tell who is offline by that.
+
+        Args:
+            alive_at_ms: the last proof of its life, by the store's clock.
+            left: when those were last heard who had left it before.
 
         Raises:
             StoreError: it has to be tried again.
         """
         while user_ids := await self._store.users_on(entry, _BATCH):
-            for change in await self._store.remove_presence(entry, user_ids, self._clock.now_ms()):
+            seen = {user_id: min(left.get(user_id, alive_at_ms), alive_at_ms) for user_id in user_ids}
+            for change in await self._store.remove_presence(entry, seen):
                 await self._tell_of_absent(change)
+            self._on_offline()
 
     def receive(self, envelope: envelopes.PresenceEnvelope) -> None:
         """Another instance wrote a change."""
@@ -192,14 +212,16 @@ class Presence:
             going = {u: w for u, w in batch.items() if w.entry == entry and not w.is_present}
             changes: list[PresenceChange] = []
             if coming:
-                changes += await self._store.add_presence(entry, list(coming), max(w.seen_at_ms for w in coming.values()))
+                changes += await self._store.add_presence(entry, {u: w.seen_at_ms for u, w in coming.items()})
                 self._written.update(dict.fromkeys(coming, entry))
             if going:
-                changes += await self._store.remove_presence(entry, list(going), max(w.seen_at_ms for w in going.values()))
+                changes += await self._store.remove_presence(entry, {u: w.seen_at_ms for u, w in going.items()})
                 for user_id in going:
                     self._written.pop(user_id, None)
             for change in changes:
                 self._publish(change)
+            if any(not change.online for change in changes):
+                self._on_offline()
             for user_id in going:
                 if not self._hub.count_of(user_id):
                     self._conversations.pop(user_id, None)
@@ -210,7 +232,8 @@ class Presence:
         for start in range(0, len(user_ids), _BATCH):
             while True:
                 try:
-                    await self._store.remove_presence(entry, user_ids[start : start + _BATCH], self._clock.now_ms())
+                    seen = dict.fromkeys(user_ids[start : start + _BATCH], self._store_clock.now())
+                    await self._store.remove_presence(entry, seen)
                     break
                 except StoreError:
                     await asyncio.sleep(_RETRY_SECONDS)

@@ -15,11 +15,14 @@ from holdfast.domain.ids import InstanceId
 from holdfast.domain.presence import presence_entry
 from holdfast.errors import LeaseLost, RedisUnavailable, StoreError, WorldChanged
 from holdfast.node.presence import Presence
+from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, ConnectionRegistry, MessageStore
 from holdfast.telemetry import Telemetry
 
 LOOK_SECONDS: Final = 3.0
 SILENCE_SECONDS: Final = 6.0  # two beats
+_LEASE_SECONDS: Final = 15.0  # a lease that is found gone was renewed at most so long ago, give or take a look
+_RESTED_SECONDS: Final = 2.0
 _ROUNDS_PER_FULL_LOOK: Final = 5  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
 
 _log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ class Reaper:
         store: MessageStore,
         presence: Presence,
         clock: Clock,
+        store_clock: StoreClock,
         telemetry: Telemetry,
         instance_id: InstanceId,
         *,
@@ -51,6 +55,7 @@ class Reaper:
         self._store = store
         self._presence = presence
         self._clock = clock
+        self._store_clock = store_clock
         self._reaped = telemetry.reaped.labels("lease")
         self._instance_id = instance_id
         self._on_fleet = on_fleet
@@ -75,6 +80,7 @@ class Reaper:
         Raises:
             RedisUnavailable, LeaseLost, WorldChanged, StoreError: a witness cannot be asked.
         """
+        began = self._clock.monotonic()
         leases = await self._registry.instances()
         self._on_fleet(tuple(lease.state for lease in leases if lease.epoch is not None))
         living = {lease.instance_id for lease in leases if lease.epoch is not None}
@@ -86,6 +92,8 @@ class Reaper:
         gone |= bulletins.keys() - living - {self._instance_id}
         self._suspects = {i: suspect for i, suspect in self._suspects.items() if i in gone}
         for instance_id in sorted(gone):
+            if self._clock.monotonic() - began > _RESTED_SECONDS:
+                return  # slow, or thawed: what was read is too old to act on
             if self._is_proven(instance_id, bulletins.get(instance_id)):
                 await self._reap(instance_id, bulletins.get(instance_id))
 
@@ -108,7 +116,9 @@ class Reaper:
             return  # the grace of its users is not over; next round
         for dead in {epoch, bulletin.epoch if bulletin is not None else None}:
             if dead is not None:
-                await self._presence.reap(presence_entry(instance_id, dead))
+                alive_at_ms = bulletin.written_at_ms if bulletin is not None else self._store_clock.at(since - _LEASE_SECONDS)
+                left = bulletin.left if bulletin is not None else {}
+                await self._presence.reap(presence_entry(instance_id, dead), alive_at_ms, left)
         if bulletin is not None:
             await self._store.remove_bulletin(instance_id, bulletin.epoch)
         self._suspects.pop(instance_id, None)

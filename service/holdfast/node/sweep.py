@@ -1,8 +1,9 @@
-"""What an instance committed and could not publish: found by its mark in Redis, published by whoever sweeps.
+"""What an instance committed and could not see through: found by its marks in Redis, finished by whoever sweeps.
 
-A mark is set before the append and removed with the publication. One that is older than 1.5 s belongs to somebody who died in
-between, or whose append is uncertain: the conversation's tail is published, which is harmless where it was known. The mark goes
-when its owner is dead, or is ourselves, and 15 s have passed: a slow commit may still have landed until then.
+A mark is set before the append and removed with the publication, a second one when it is decided who is notified. One that is
+older than 1.5 s belongs to somebody who died in between, or whose append is uncertain: the conversation's tail is published
+and looked through again, which is harmless where it was done. The mark goes when its owner is dead, or is ourselves, and 15 s
+have passed: a slow commit may still have landed until then.
 """
 
 import asyncio
@@ -10,8 +11,12 @@ import logging
 from typing import Final
 
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, is_id
+from holdfast.domain.notifications import is_notify_mark
 from holdfast.errors import HoldfastError, StoreError
+from holdfast.node.activity import Activity
+from holdfast.node.append import Commit
 from holdfast.node.delivery import Delivery
+from holdfast.node.notifications import Notifications
 from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
 
 _SWEEP_SECONDS: Final = 0.5
@@ -34,6 +39,8 @@ class Sweep:
         bus: ClusterBus,
         registry: ConnectionRegistry,
         delivery: Delivery,
+        activity: Activity,
+        notifications: Notifications,
         clock: Clock,
         instance_id: InstanceId,
     ) -> None:
@@ -41,6 +48,8 @@ class Sweep:
         self._bus = bus
         self._registry = registry
         self._delivery = delivery
+        self._activity = activity
+        self._notifications = notifications
         self._clock = clock
         self._instance_id = instance_id
         self._first_seen: dict[str, float] = {}
@@ -62,26 +71,28 @@ class Sweep:
             self._first_seen.setdefault(entry, now)
         while len(self._first_seen) > _MAX_SEEN:
             self._first_seen.pop(next(iter(self._first_seen)))  # the oldest: most marks are removed by their owners
-        for conversation_id in {entry.partition("|")[0] for entry in entries}:
-            if is_id(conversation_id):
-                await self._publish_tail(ConversationId(conversation_id))
+        unpublished = {entry.partition("|")[0] for entry in entries if not is_notify_mark(entry)}
+        undecided = {entry.partition("|")[0] for entry in entries if is_notify_mark(entry)}
+        for conversation_id in filter(is_id, unpublished | undecided):
+            await self._finish(ConversationId(conversation_id), is_published=conversation_id not in unpublished)
         living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances() if lease.epoch is not None}
         for entry in entries:
             if now - self._first_seen.get(entry, now) >= _KEEP_SECONDS and self._is_ownerless(entry, living):
                 self._bus.clear_dirty(entry)
                 self._first_seen.pop(entry, None)
 
-    async def _publish_tail(self, conversation_id: ConversationId) -> None:
+    async def _finish(self, conversation_id: ConversationId, *, is_published: bool) -> None:
         try:
-            tail = await self._store.read_messages(conversation_id, limit=_TAIL)
+            if not is_published and (tail := await self._store.read_messages(conversation_id, limit=_TAIL)):
+                self._delivery.publish_again(conversation_id, tail)
+                self._activity.note(Commit(conversation_id, tail, self._clock.monotonic(), None))
+            await self._notifications.look_again(conversation_id)
         except StoreError:
             return  # the mark stays, somebody comes back to it
-        if tail:
-            self._delivery.publish_again(conversation_id, tail)
 
     def _is_ownerless(self, entry: str, living: set[tuple[InstanceId, Epoch]]) -> bool:
         parts = entry.split("|")
-        if len(parts) != 4:
+        if len(parts) not in (4, 5):
             return True
         owner = InstanceId(parts[1])
         return owner == self._instance_id or (owner, Epoch(parts[2])) not in living

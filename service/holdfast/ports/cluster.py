@@ -65,8 +65,8 @@ class ClusterBus(Protocol):
         """
         ...
 
-    async def mark_dirty(self, entry: str) -> bool:
-        """Record `conversation|instance|epoch|batch` (or `user:{id}|…`) as not yet published; whether Redis took it.
+    async def mark_dirty(self, *entries: str) -> bool:
+        """Record `conversation|instance|epoch|batch` (or `user:{id}|…`) as not yet done with; whether Redis took it.
 
         Waits at most 100 ms, and not at all while Redis is known to be away.
         """
@@ -148,6 +148,10 @@ class ConnectionRegistry(Protocol):
 
     async def instances(self) -> list[InstanceLease]:
         """Every instance that has, or had, a lease."""
+        ...
+
+    async def connected(self, user_ids: Sequence[UserId]) -> set[UserId]:
+        """Which of them (≤ 1,000) have a connection at some instance whose lease lives."""
         ...
 
     async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:

@@ -143,19 +143,21 @@ class MessageStore(Protocol):
 
     # --- presence -------------------------------------------------------------------------------------------------
 
-    async def add_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
-        """Put `entry` into `on` of each user (distinct, ≤ 200) and set `online`; return those who came online by it.
+    async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
+        """Put `entry` into `on` of each user (≤ 200) and set `online`; return those who came online by it.
+
+        `seen_at_ms`: when each was last seen, by the store's clock as far as it is known here (Unix milliseconds).
 
         Under a precondition on what was read, retried inside: a concurrent removal by another instance is never lost.
         Idempotent; a change whose reply was lost is still returned by the call that made it.
         """
         ...
 
-    async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
-        """Take `entry` out of `on` of each user (distinct, ≤ 200); return those whose `on` became empty: they are offline now.
+    async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
+        """Take `entry` out of `on` of each user (≤ 200); return those whose `on` became empty: they are offline now.
 
-        `lastSeen` becomes the larger of what is stored and `seen_at_ms`. The same write sets `catchup` for those who went
-        offline: nobody can die between the two. Same conditions as `add_presence`.
+        `lastSeen` becomes the larger of what is stored and `seen_at_ms`. The same write sets `catchup`, from `seen_at_ms` on, for
+        those who went offline: nobody can die between the two. Same conditions as `add_presence`.
         """
         ...
 

@@ -167,7 +167,9 @@ class ChatSocket(WebSocket):
         own, peer = self.own_close_code, self.peer_close_code
         initiator = "none" if own is None and peer is None else "client" if own == peer else "server"
         self.gate.node.telemetry.connections_closed.labels(_label(own, peer), initiator).inc()
-        self.gate.node.connecting.close(self._connection)
+        # Who closes, or answers our close, has read everything before it. Who is merely gone was last heard of earlier.
+        heard_at = self._session.heard_at if peer is None else self.gate.node.clock.monotonic()
+        self.gate.node.connecting.close(self._connection, heard_at)
 
     # --- out --------------------------------------------------------------------------------------------------------------
 

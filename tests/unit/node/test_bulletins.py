@@ -6,6 +6,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.bulletins import BEAT_SECONDS, MAX_ENTRIES, WINDOW_SECONDS, Bulletins
+from holdfast.node.store_clock import StoreClock
 from support.fakes import FakeStore
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
@@ -17,12 +18,15 @@ class Scene:
 
     def __init__(self) -> None:
         self.store, self.mode, self.read = FakeStore(), "ok", list[list[str]]()
+        self.clock = LoopClock()
         self.bulletins = Bulletins(
             self.store,  # type: ignore[arg-type]  # the part it uses
-            LoopClock(),
+            self.clock,
             InstanceId("one"),
             epoch=lambda: Epoch("7"),
             mode=lambda: self.mode,
+            left=dict,
+            store_clock=StoreClock(self.clock),
             on_read=self._on_read,
         )
 

@@ -68,7 +68,7 @@ async def test_one_append_is_in_flight_and_what_comes_meanwhile_is_the_next_batc
     await passed(1)
     assert scene.answers == [(f"k{number}", number) for number in range(1, 6)]
     assert scene.store.calls["append"] == 2
-    assert scene.bus.marks == ["c1|one|0001|1", "c1|one|0001|2"]
+    assert scene.bus.marks == ["c1|one|0001|1", "c1|one|0001|1|notify", "c1|one|0001|2", "c1|one|0001|2|notify"]
 
 
 @in_virtual_time
@@ -151,7 +151,7 @@ async def test_what_became_overdue_while_redis_took_the_mark_is_not_stored_after
     scene = Scene()
     marking = asyncio.Event()
 
-    async def mark(entry: str) -> bool:
+    async def mark(*_: str) -> bool:
         return await marking.wait()
 
     scene.bus.mark_dirty = mark  # type: ignore[method-assign]  # a Redis that takes its time

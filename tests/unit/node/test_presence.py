@@ -8,6 +8,7 @@ from holdfast.errors import StoreTimeout
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.presence import Presence
+from holdfast.node.store_clock import StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
@@ -31,16 +32,20 @@ class Scene:
     def __init__(self) -> None:
         self.store, self.bus, self.hub, self.delivery = FakeStore(), FakeBus(), Hub(Telemetry("test")), _Delivery()
         self.entry = "one:1"
+        self.clock = LoopClock()
+        self.told_offline = 0
         self.presence = Presence(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
             self.delivery,  # type: ignore[arg-type]  # the part it uses
-            LoopClock(),
+            self.clock,
+            StoreClock(self.clock),
             Tasks(),
             grace_seconds=GRACE,
             indicator_members=100,
             entry=lambda: self.entry,
+            on_offline=self._on_offline,
         )
         self.bob = connection("bob")
         local = LocalConversation("c1", 0.0)  # type: ignore[arg-type]  # an id
@@ -57,10 +62,13 @@ class Scene:
         await self.presence.arrived(ALICE)
         return made
 
+    def _on_offline(self) -> None:
+        self.told_offline += 1
+
     def go(self, made: Any) -> None:
         """Her connection ends."""
         if self.hub.remove(made):
-            self.presence.left(ALICE)
+            self.presence.left(ALICE, self.clock.monotonic())
 
     async def ticks(self, seconds: float) -> None:
         """Time passes."""
@@ -167,7 +175,7 @@ async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
     scene = Scene()
     scene.store.on["alice"] = {"dead:9"}
     scene.store.on["carol"] = {"dead:9", "two:1"}
-    await scene.presence.reap("dead:9")
+    await scene.presence.reap("dead:9", 900, {})
     assert (scene.store.on["alice"], scene.store.on["carol"]) == (set(), {"two:1"})
     assert scene.heard() == [False]
     assert [channel for channel, _ in scene.bus.published] == ["conversation:c1"]

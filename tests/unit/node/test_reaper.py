@@ -1,9 +1,12 @@
 """Two witnesses: who has no lease and does not beat is gone; who lacks only one of the two is alive."""
 
+from collections.abc import Mapping
+
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.domain.ids import Epoch, InstanceId, UserId
 from holdfast.errors import RedisUnavailable, StoreTimeout
 from holdfast.node.reaper import Reaper
+from holdfast.node.store_clock import StoreClock
 from holdfast.telemetry import Telemetry
 from support.fakes import FakeRegistry, FakeStore, ManualClock
 from support.virtual_time import in_virtual_time
@@ -15,7 +18,7 @@ class _Presence:
     def __init__(self) -> None:
         self.reaped: list[str] = []
 
-    async def reap(self, entry: str) -> None:
+    async def reap(self, entry: str, alive_at_ms: int, left: Mapping[UserId, int]) -> None:
         self.reaped.append(entry)
 
 
@@ -30,6 +33,7 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.presence,  # type: ignore[arg-type]  # the part it uses
             self.clock,
+            StoreClock(self.clock),
             Telemetry("test"),
             InstanceId("one"),
             on_fleet=self._on_fleet,

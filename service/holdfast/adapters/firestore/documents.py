@@ -141,6 +141,7 @@ def bulletin_fields(bulletin: Bulletin) -> Fields:
         "members": dict(bulletin.members),
         "users": list(bulletin.users),
         "receipts": dict(bulletin.receipts),
+        "left": dict(bulletin.left),
         "overflow": bulletin.overflow,
     }
 
@@ -156,6 +157,7 @@ def bulletin(instance_id: str, fields: Fields, written_at_ms: int) -> Bulletin:
         members=fields["members"],
         users=tuple(fields["users"]),
         receipts=fields["receipts"],
+        left=fields.get("left", {}),
         overflow=fields["overflow"],
         written_at_ms=written_at_ms,
     )

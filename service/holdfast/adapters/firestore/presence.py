@@ -7,7 +7,7 @@ where that failed. `version` is the store's own time of the write, in microsecon
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from google.api_core.exceptions import GoogleAPICallError
@@ -94,13 +94,13 @@ class Unfinished:
 
 
 async def change(
-    calls: Calls, unfinished: Unfinished, entry: str, user_ids: Sequence[UserId], seen_at_ms: int, *, is_present: bool
+    calls: Calls, unfinished: Unfinished, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool
 ) -> list[PresenceChange]:
     """See `ports.MessageStore.add_presence` and `remove_presence`."""
     turns = []
-    for user_id in user_ids:
+    for user_id, seen_ms in seen_at_ms.items():
         earlier = unfinished.take(entry, user_id, is_present=is_present)
-        turns.append(_Turn(user_id, entry, seen_at_ms, is_present=is_present, earlier=earlier))
+        turns.append(_Turn(user_id, entry, seen_ms, is_present=is_present, earlier=earlier))
     try:
         await _finish(calls, turns)
     except BaseException:  # the deadline's cancellation too

@@ -122,13 +122,13 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(messages.cursors_of(self._calls, user_id, conversation_ids))
 
-    async def add_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+    async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         """See the port."""
-        return await self._change_presence(entry, user_ids, seen_at_ms, is_present=True)
+        return await self._change_presence(entry, seen_at_ms, is_present=True)
 
-    async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+    async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         """See the port."""
-        return await self._change_presence(entry, user_ids, seen_at_ms, is_present=False)
+        return await self._change_presence(entry, seen_at_ms, is_present=False)
 
     async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
         """See the port."""
@@ -186,10 +186,8 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(bulletins.read_revocations(self._calls, since))
 
-    async def _change_presence(
-        self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int, *, is_present: bool
-    ) -> list[PresenceChange]:
-        work = presence.change(self._calls, self._unfinished, entry, user_ids, seen_at_ms, is_present=is_present)
+    async def _change_presence(self, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool) -> list[PresenceChange]:
+        work = presence.change(self._calls, self._unfinished, entry, seen_at_ms, is_present=is_present)
         return await self._calls.run(work)
 
     async def _generation(self) -> str:

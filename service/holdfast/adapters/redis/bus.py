@@ -110,9 +110,9 @@ class RedisBus:
         """See `ClusterBus.publish_commit`."""
         self._publisher.publish_commit(conversation_id, first_seq, messages, envelope, dirty_entry)
 
-    async def mark_dirty(self, entry: str) -> bool:
+    async def mark_dirty(self, *entries: str) -> bool:
         """See `ClusterBus.mark_dirty`."""
-        return await self._publisher.mark_dirty(entry)
+        return await self._publisher.mark_dirty(*entries)
 
     def clear_dirty(self, entry: str) -> None:
         """See `ClusterBus.clear_dirty`."""

@@ -66,11 +66,11 @@ class Publisher:
             ),
         )
 
-    async def mark_dirty(self, entry: str) -> bool:
+    async def mark_dirty(self, *entries: str) -> bool:
         """See `ClusterBus.mark_dirty`. False may also mean that the answer came too late: clear the mark all the same."""
         try:
             async with asyncio.timeout(_DIRTY_SECONDS):
-                await self._pipeline.ask_script(scripts.MARK_DIRTY, (keys.DIRTY,), (entry,))
+                await self._pipeline.ask_script(scripts.MARK_DIRTY, (keys.DIRTY,), entries)
         except (RedisUnavailable, TimeoutError):
             return False
         return True

@@ -111,6 +111,14 @@ class RedisRegistry:
         answer = await self._known(scripts.CONNECTIONS_OF, (keys.connections(user_id),))
         return [_decode(user_id, connection, record) for connection, record in zip(answer[::2], answer[1::2], strict=True)]
 
+    async def connected(self, user_ids: Sequence[UserId]) -> set[UserId]:
+        """See `ConnectionRegistry.connected`."""
+        found: set[UserId] = set()
+        for chunk in _chunks(user_ids, _REAP_CHUNK):
+            answer = await self._known(scripts.CONNECTED, tuple(keys.connections(user_id) for user_id in chunk))
+            found.update(user_id for user_id, is_connected in zip(chunk, answer, strict=True) if is_connected)
+        return found
+
     # --- instances ----------------------------------------------------------------------------------------------------
 
     async def instances(self) -> list[InstanceLease]:

@@ -65,7 +65,7 @@ _NOW_MS = "local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[
 
 MARK_DIRTY: Final = Script(f"""
 {_NOW_MS}
-redis.call('ZADD', KEYS[1], now, ARGV[1])
+for _, entry in ipairs(ARGV) do redis.call('ZADD', KEYS[1], now, entry) end
 return 1
 """)
 
@@ -191,6 +191,21 @@ for i = 1, #fields, 2 do
     answer[#answer + 1] = fields[i]
     answer[#answer + 1] = fields[i + 1]
   end
+end
+return answer
+""")
+
+# KEYS[2…] connections; answers 1 or 0 for each: whether one of its fields lives.
+CONNECTED: Final = Script(f"""
+{_WORLD_CHECK}
+{_RECORDS}
+local answer = {{'OK'}}
+for i = 2, #KEYS do
+  local found = 0
+  for _, text in ipairs(redis.call('HVALS', KEYS[i])) do
+    if lives(decode(text)) then found = 1 break end
+  end
+  answer[#answer + 1] = found
 end
 return answer
 """)

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from holdfast.domain.bulletins import Bulletin
@@ -12,11 +12,11 @@ from holdfast.domain.presence import Presence, PresenceChange
 
 
 def change(
-    connection: sqlite3.Connection, entry: str, user_ids: Sequence[UserId], seen_at_ms: int, *, is_present: bool
+    connection: sqlite3.Connection, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool
 ) -> list[PresenceChange]:
     """See `ports.MessageStore.add_presence` and `remove_presence`; inside one transaction, so no precondition is needed."""
     changes = []
-    for user_id in user_ids:
+    for user_id, seen_ms in seen_at_ms.items():
         statement = (
             "INSERT OR IGNORE INTO present VALUES (?, ?)" if is_present else "DELETE FROM present WHERE user_id = ? AND entry = ?"
         )
@@ -30,10 +30,10 @@ def change(
             "ON CONFLICT DO UPDATE SET is_online = excluded.is_online, "
             "last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), excluded.last_seen_at_ms), version = version + 1 "
             "RETURNING version, last_seen_at_ms",
-            (user_id, online, seen_at_ms),
+            (user_id, online, seen_ms),
         ).fetchone()
         if was_online and not online:
-            _flag(connection, user_id, seen_at_ms)
+            _flag(connection, user_id, seen_ms)
         if was_online != online:
             changes.append(PresenceChange(user_id, online, version, last_seen))
     return changes

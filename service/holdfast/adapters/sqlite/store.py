@@ -148,13 +148,13 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: messages.cursors_of(c, user_id, conversation_ids))
 
-    async def add_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+    async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         """See the port."""
-        return await self._change_presence(entry, user_ids, seen_at_ms, is_present=True)
+        return await self._change_presence(entry, seen_at_ms, is_present=True)
 
-    async def remove_presence(self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int) -> list[PresenceChange]:
+    async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         """See the port."""
-        return await self._change_presence(entry, user_ids, seen_at_ms, is_present=False)
+        return await self._change_presence(entry, seen_at_ms, is_present=False)
 
     async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
         """See the port."""
@@ -219,14 +219,10 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: presence.read_revocations(c, since))
 
-    async def _change_presence(
-        self, entry: str, user_ids: Sequence[UserId], seen_at_ms: int, *, is_present: bool
-    ) -> list[PresenceChange]:
+    async def _change_presence(self, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool) -> list[PresenceChange]:
         """A change that landed after its caller had left is returned by the next call for that user, which finds it done."""
-        changes = await self._write(
-            lambda c: presence.change(c, entry, user_ids, seen_at_ms, is_present=is_present), self._remember_late
-        )
-        late = [change for user_id in user_ids if (change := self._unreported.pop(user_id, None)) is not None]
+        changes = await self._write(lambda c: presence.change(c, entry, seen_at_ms, is_present=is_present), self._remember_late)
+        late = [change for user_id in seen_at_ms if (change := self._unreported.pop(user_id, None)) is not None]
         told = {change.user_id for change in changes}
         return changes + [change for change in late if change.user_id not in told and change.online == is_present]
 

@@ -1,0 +1,1 @@
+"""Where offline notifications go: the log, or a webhook."""

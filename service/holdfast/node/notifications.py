@@ -1,0 +1,289 @@
+"""Who is to be notified of a message because they are away: decided after its commit, recorded in the store.
+
+Whoever is connected, here or (as Redis says) elsewhere, is not; of the others the store decides: offline means a record now.
+Who goes offline later is looked after by `catchup`, so that nobody is forgotten by being filtered here a moment too late.
+A batch keeps its second `dirty` mark until this is done: when we die in between, whoever sweeps the mark does it.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfast.domain.buckets import TokenBucket
+from holdfast.domain.conversations import Conversation
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.messages import Message
+from holdfast.domain.notifications import MAX_RECORD_MEMBERS, Notification, notification_id, notify_mark
+from holdfast.errors import HoldfastError, StoreError
+from holdfast.node.append import Commit
+from holdfast.node.conversations import Conversations
+from holdfast.node.hub import Hub
+from holdfast.node.store_clock import StoreClock
+from holdfast.node.tasks import Tasks
+from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
+from holdfast.telemetry import Telemetry
+
+MAX_WAITING: Final = 10_000  # messages; more are left to the sweep of their marks
+MAX_RECORDS: Final = 200  # per write
+_WORKERS: Final = 8
+_BELIEVED_SECONDS: Final = 2.0  # less than any grace: who is filtered by an older answer may already have been caught up on
+_RESTED_SECONDS: Final = 2.0  # what a record rests on was read less than this ago, also after a thaw
+_KNOWN_SECONDS: Final = 10.0  # less than the grace: within it nobody can read, leave and be notified anew
+_MAX_KNOWN: Final = 20_000
+_SWEPT_SECONDS: Final = 30.0
+_TRIES: Final = 240
+_RETRY_SECONDS: Final = 0.5
+_PREVIEW_CHARACTERS: Final = 200
+_LOG_NAMES: Final = 20
+_LOG_PER_SECOND: Final = 50
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Work:
+    """What waits of one conversation. `is_swept`: somebody else's commit; its recipients may have seen it, and gone since."""
+
+    messages: list[Message] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    is_swept: bool = False
+
+
+class Notifications:
+    """Lives in the loop."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        registry: ConnectionRegistry,
+        hub: Hub,
+        conversations: Conversations,
+        clock: Clock,
+        store_clock: StoreClock,
+        telemetry: Telemetry,
+        tasks: Tasks,
+        *,
+        on_created: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._registry = registry
+        self._hub = hub
+        self._conversations = conversations
+        self._clock = clock
+        self._store_clock = store_clock
+        self._telemetry = telemetry
+        self._tasks = tasks
+        self._on_created = on_created
+        self._waiting: OrderedDict[ConversationId, _Work] = OrderedDict()
+        self._waiting_messages = 0
+        self._busy: set[ConversationId] = set()
+        self._workers = 0
+        self._connected = _Recently(_BELIEVED_SECONDS)
+        self._offline = _Recently(_BELIEVED_SECONDS)
+        self._recorded = _Recently(_KNOWN_SECONDS)
+        self._cleared = _Recently(_KNOWN_SECONDS)
+        self._log_bucket = TokenBucket(_LOG_PER_SECOND, 4 * _LOG_PER_SECOND, clock.monotonic())
+
+    def note(self, commit: Commit) -> None:
+        """Something was committed here; its mark is removed when it is decided who is notified of it."""
+        if self._waiting_messages >= MAX_WAITING:
+            self._telemetry.dropped.labels("notifications").inc(len(commit.own))
+            return
+        work = self._waiting.setdefault(commit.conversation_id, _Work())
+        work.messages += commit.own
+        self._waiting_messages += len(commit.own)
+        if commit.dirty is not None:
+            work.marks.append(commit.dirty)
+        self._work_soon()
+
+    async def look_again(self, conversation_id: ConversationId) -> None:
+        """What came lately may have been left undecided by an instance that died.
+
+        Raises:
+            StoreError: the store does not say what came.
+        """
+        since_ms = self._store_clock.now() - int(_SWEPT_SECONDS * 1000)
+        messages = await self._store.messages_since(conversation_id, since_ms, MAX_RECORDS)
+        await self._decide(conversation_id, _Work(messages, is_swept=True))
+
+    def note_read(self, conversation_id: ConversationId, user_id: UserId) -> None:
+        """A cursor moved: in a large conversation the next message may notify its user again."""
+        conversation = self._conversations.peek(conversation_id)
+        if conversation is None or len(conversation.members) <= MAX_RECORD_MEMBERS:
+            return
+        now, record_id = self._clock.monotonic(), notification_id(conversation_id, user_id, 0, len(conversation.members))
+        self._recorded.forget(record_id)
+        if not self._cleared.holds(record_id, now):
+            self._cleared.add(record_id, now)
+            self._tasks.start(self._clear(record_id))
+
+    def _work_soon(self) -> None:
+        if self._workers < _WORKERS:
+            self._workers += 1
+            self._tasks.start(self._work())
+
+    async def _work(self) -> None:
+        """One of a few workers: none per message. A conversation is one worker's at a time."""
+        try:
+            while (conversation_id := next((c for c in self._waiting if c not in self._busy), None)) is not None:
+                work = self._waiting.pop(conversation_id)
+                self._waiting_messages -= len(work.messages)
+                self._busy.add(conversation_id)
+                try:
+                    await self._insist(conversation_id, work)
+                finally:
+                    self._busy.discard(conversation_id)
+        finally:
+            self._workers -= 1
+
+    async def _insist(self, conversation_id: ConversationId, work: _Work) -> None:
+        for _ in range(_TRIES):
+            try:
+                await self._decide(conversation_id, work)
+            except StoreError:
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            for mark in work.marks:
+                self._bus.clear_dirty(notify_mark(mark))
+            return
+        _log.warning("nobody could be notified: left to the sweep", extra={"fields": {"conversation_id": conversation_id}})
+
+    async def _decide(self, conversation_id: ConversationId, work: _Work) -> None:
+        while work.messages:
+            began = self._clock.monotonic()
+            conversation = await self._conversations.get(conversation_id)
+            if conversation is None:
+                return
+            records = await self._records(conversation, work)
+            if not records:
+                return
+            if self._clock.monotonic() - began < _RESTED_SECONDS:
+                await self.create(records)
+                return
+
+    async def create(self, records: Sequence[Notification]) -> None:
+        """Write records; those that exist stay as they are.
+
+        Raises:
+            StoreError: some may be missing; doing it again is harmless.
+        """
+        for start in range(0, len(records), MAX_RECORDS):
+            created = await self._store.create_notifications(records[start : start + MAX_RECORDS])
+            self._telemetry.notifications.labels("created").inc(len(created))
+            if created:
+                self._on_created()
+        now = self._clock.monotonic()
+        for record in records:
+            self._recorded.add(record.notification_id, now)
+
+    async def _records(self, conversation: Conversation, work: _Work) -> list[Notification]:
+        away = await self._away(conversation)
+        if not away:
+            return []
+        offline = await self._of_the_offline(away, work)
+        now, size = self._clock.monotonic(), len(conversation.members)
+        records: dict[str, Notification] = {}
+        for message in reversed(work.messages):  # of a large conversation's the last one is told
+            for user_id in away:
+                if user_id != message.sender and message.sent_at_ms > offline.get(user_id, message.sent_at_ms):
+                    record = record_of(message, user_id, size)
+                    if not self._recorded.holds(record.notification_id, now):
+                        records.setdefault(record.notification_id, record)
+        return list(records.values())
+
+    async def _away(self, conversation: Conversation) -> list[UserId]:
+        """Members who are connected nowhere, as far as this instance and Redis know."""
+        connected = [user_id for user_id in conversation.members if self._hub.count_of(user_id)]
+        rest = [user_id for user_id in conversation.members if not self._hub.count_of(user_id)]
+        now = self._clock.monotonic()
+        unknown = [user_id for user_id in rest if not self._connected.holds(user_id, now)]
+        try:
+            for user_id in await self._registry.connected(unknown) if unknown else ():
+                self._connected.add(user_id, now)
+        except HoldfastError:
+            self._offline.clear()  # Redis cannot say who has come since: the store is asked about everybody
+        away = [user_id for user_id in rest if not self._connected.holds(user_id, now)]
+        self._tell_filtered(conversation.conversation_id, [*connected, *(set(rest) - set(away))])
+        return away
+
+    async def _of_the_offline(self, away: list[UserId], work: _Work) -> dict[UserId, int]:
+        """Whom the store calls offline, of `away`, which loses the others; from which time on they are to be notified.
+
+        A commit of our own is younger than what the store is asked. A swept one may have been seen before its reader left.
+        """
+        now = self._clock.monotonic()
+        unknown = [user_id for user_id in away if work.is_swept or not self._offline.holds(user_id, now)]
+        since: dict[UserId, int] = {}
+        for start in range(0, len(unknown), MAX_RECORDS):
+            found = await self._store.read_presence(unknown[start : start + MAX_RECORDS])
+            for user_id, presence in found.items():
+                if presence.online:
+                    away.remove(user_id)
+                    continue
+                self._offline.add(user_id, now)
+                since[user_id] = (presence.last_seen_at_ms or 0) if work.is_swept else 0
+        return {user_id: since.get(user_id, 0) for user_id in away}
+
+    def _tell_filtered(self, conversation_id: ConversationId, connected: Sequence[UserId]) -> None:
+        self._telemetry.notifications.labels("filtered").inc(len(connected))
+        if connected and not self._log_bucket.take(self._clock.monotonic()):
+            names = ",".join(sorted(connected)[:_LOG_NAMES]) + (",…" if len(connected) > _LOG_NAMES else "")
+            fields = {"users": names, "count": len(connected), "conversation_id": conversation_id}
+            _log.info("filtered out of offline notifications: active connection", extra={"fields": fields})
+
+    async def _clear(self, record_id: str) -> None:
+        try:
+            await self._store.clear_notification(record_id)
+        except StoreError:
+            self._cleared.forget(record_id)
+
+
+class _Recently:
+    """Keys for some seconds, bounded."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def add(self, key: str, now: float) -> None:
+        self._until[key] = now + self._seconds
+        self._until.move_to_end(key)
+        while len(self._until) > _MAX_KNOWN:
+            self._until.popitem(last=False)
+
+    def holds(self, key: str, now: float) -> bool:
+        return self._until.get(key, 0.0) > now
+
+    def forget(self, key: str) -> None:
+        self._until.pop(key, None)
+
+    def clear(self) -> None:
+        self._until.clear()
+
+
+def record_of(message: Message, user_id: UserId, member_count: int) -> Notification:
+    """What tells `user_id` of a message, in a conversation of that many members."""
+    return Notification(
+        notification_id=notification_id(message.conversation_id, user_id, message.seq, member_count),
+        user_id=user_id,
+        conversation_id=message.conversation_id,
+        seq=message.seq,
+        sender=message.sender,
+        preview=message.body[:_PREVIEW_CHARACTERS],
+        created_at_ms=message.sent_at_ms,
+    )
+
+
+def records_of(messages: Iterable[Message], user_id: UserId, member_count: int) -> list[Notification]:
+    """What tells `user_id` of what others said; of a large conversation the last one."""
+    records: dict[str, Notification] = {}
+    for message in messages:
+        if message.sender != user_id:
+            record = record_of(message, user_id, member_count)
+            records[record.notification_id] = record
+    return list(records.values())

@@ -1,0 +1,81 @@
+"""Recorded notifications on their way out: claimed for a while, pushed, marked. Who dies in between leaves a claim that ends."""
+
+import asyncio
+import logging
+import random
+from typing import Final
+
+from holdfast.domain.notifications import Notification
+from holdfast.errors import PushFailed, StoreError
+from holdfast.ports import MessageStore, Notifier
+from holdfast.telemetry import Telemetry
+
+MAX_ATTEMPTS: Final = 12  # about an hour, with the pauses below
+_AT_ONCE: Final = 8
+_HOLD_SECONDS: Final = 60.0  # longer than any push may take
+_LOOK_SECONDS: Final = 2.0
+_MAX_LOOK_SECONDS: Final = 15.0  # when nothing came for a while: a look is a read
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_MAX_PAUSE_SECONDS: Final = 600.0
+
+_log = logging.getLogger(__name__)
+
+
+class Pushing:
+    """Lives in the loop: `run` until cancelled. Every instance runs one; a record is claimed by one of them at a time."""
+
+    def __init__(self, store: MessageStore, notifier: Notifier, telemetry: Telemetry) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._results = {each: telemetry.notifications.labels(each) for each in ("sent", "retried", "dead")}
+        self._wake = asyncio.Event()
+
+    def look_soon(self) -> None:
+        """A record was made here."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """At once when a record was made here, and every few seconds for what others left."""
+        pause = _LOOK_SECONDS
+        while True:
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                claimed = await self._store.claim_notifications(_AT_ONCE, _HOLD_SECONDS)
+                await asyncio.gather(*(self._push(record) for record in claimed))
+            except StoreError as error:
+                claimed = []
+                _log.debug("nothing can be pushed now: %s", error)
+            if claimed:
+                self._wake.set()
+                pause = _LOOK_SECONDS
+            else:
+                pause = min(_MAX_LOOK_SECONDS, pause * 1.5)
+
+    async def _push(self, record: Notification) -> None:
+        try:
+            await self._notifier.push(record)
+        except PushFailed as error:
+            await self._failed(record, error)
+        else:
+            self._results["sent"].inc()
+            await self._store.mark_notification(record.notification_id, "sent")
+
+    async def _failed(self, record: Notification, error: PushFailed) -> None:
+        if error.is_final or record.attempts >= MAX_ATTEMPTS:
+            self._results["dead"].inc()
+            fields = {"notification_id": record.notification_id, "attempts": record.attempts, "error": str(error)}
+            _log.warning("a notification is given up", extra={"fields": fields})
+            await self._store.mark_notification(record.notification_id, "dead")
+            return
+        self._results["retried"].inc()
+        await self._store.mark_notification(record.notification_id, "pending", back_off(record.attempts))
+
+
+def back_off(attempts: int) -> float:
+    """Seconds until the next one, after that many: 1 s, doubling, 10 minutes at most, give or take a quarter."""
+    return min(_MAX_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (attempts - 1)) * random.uniform(0.75, 1.25)

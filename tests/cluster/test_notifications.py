@@ -1,0 +1,154 @@
+"""Offline notifications: one for each message and each user who is away, none for anybody else, whatever happens to instances."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from support.chatting import Chatter, Rest, new_conversation
+from support.eventually import eventually
+from support.instances import Instances
+from support.redis_server import RedisServer
+from support.store_view import StoreView, view_of
+
+GRACE = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "3"}
+
+
+async def told(store: StoreView, c: str) -> list[tuple[str, int]]:
+    """Who is notified of which message."""
+    return sorted((r["userId"], r["seq"]) for r in (await store.notifications()).values() if r["conversationId"] == c)
+
+
+def are_told(store: StoreView, c: str, *expected: tuple[str, int]) -> Callable[[], Coroutine[Any, Any, bool]]:
+    """Whether exactly these are."""
+
+    async def check() -> bool:
+        return await told(store, c) == sorted(expected)
+
+    return check
+
+
+async def a_moment() -> None:
+    """Longer than the store's round trip: what came just before somebody was last heard may be told once more."""
+    until = time.monotonic() + 1
+    await eventually(lambda: time.monotonic() > until)
+
+
+async def is_offline(store: StoreView, user_id: str) -> bool:
+    """What the store says."""
+    return not (await store.user(user_id)).get("online")
+
+
+async def test_each_message_notifies_each_who_is_away_once(instances: Instances) -> None:
+    """Not the sender, not who is connected at another instance; repeated sends and two instances make no second record."""
+    a, b = await instances.start("one", "two")
+    c = await new_conversation(a, "ann", "ben", "cyd", "dan")
+    async with Chatter(a, "ann") as ann, Chatter(b, "ben") as ben, view_of(instances) as store:
+        await asyncio.gather(*(ann.say(c, f"from ann {n}", f"m{n}") for n in range(3)), ben.say(c, "from ben"))
+        async with Rest(b, "ann") as rest:
+            body = {"client_message_id": "m1", "body": "from ann 1"}
+            assert (await rest.post(f"/api/conversations/{c}/messages", json=body)).status_code == 200
+        await eventually(are_told(store, c, *((user, seq) for user in ("cyd", "dan") for seq in (1, 2, 3, 4))), within=15)
+        async with Rest(a, "cyd") as rest:
+            assert (
+                await rest.post(f"/api/conversations/{c}/messages", json={"client_message_id": "x", "body": "by REST"})
+            ).status_code == 201
+        await eventually(lambda: ben.seqs(c) == [1, 2, 3, 4, 5])
+        await eventually(are_told(store, c, *((u, s) for u in ("cyd", "dan") for s in (1, 2, 3, 4)), ("dan", 5)), within=10)
+
+
+async def test_who_comes_back_within_the_grace_is_not_notified_and_who_does_not_is(instances: Instances) -> None:
+    """What came in the grace is not known to be missed until it is over; then it is, and only that."""
+    (a,) = await instances.start("one", **GRACE)
+    c = await new_conversation(a, "ann", "ben", "cyd")
+    async with Chatter(a, "ann") as ann, view_of(instances) as store:
+        ben, cyd = await Chatter(a, "ben").connect(), await Chatter(a, "cyd").connect()
+        await ann.say(c, "seen by all")
+        await asyncio.gather(*(each.receive("message", seq=1) for each in (ben, cyd)))
+        await a_moment()
+        await asyncio.gather(ben.close(), cyd.close())
+        await ann.say(c, "seen by nobody")
+        async with Chatter(a, "ben") as back:
+            await back.ask(type="ping")
+            await eventually(are_told(store, c, ("cyd", 2)), within=20)
+            assert await is_offline(store, "cyd")
+            await ann.say(c, "after")
+            await eventually(are_told(store, c, ("cyd", 2), ("cyd", 3)), within=10)
+
+
+async def test_users_of_a_killed_instance_are_notified_of_what_came_since(sqlite_instances: Instances) -> None:
+    """The store calls them online until it is reaped; who went elsewhere is not notified at all."""
+    doomed, well = await sqlite_instances.start("doomed", "well", **GRACE)
+    c = await new_conversation(well, "ann", "ben", "cyd")
+    async with Chatter(well, "ann") as ann, view_of(sqlite_instances) as store:
+        ben, cyd = await Chatter(doomed, "ben").connect(), await Chatter(doomed, "cyd").connect()
+        await ann.say(c, "long before")
+        await asyncio.gather(*(each.receive("message", seq=1) for each in (ben, cyd)))
+        before = await store.beats()
+        await eventually(partial(_has_beaten_since, store, before), within=10)  # the last proof of life is younger than seq 1
+        doomed.kill()
+        await ann.say(c, "into the void")
+        async with Chatter(well, "ben"):
+            await eventually(are_told(store, c, ("cyd", 2)), within=45)
+            assert await is_offline(store, "cyd")
+
+
+async def _has_beaten_since(store: StoreView, before: dict[str, int]) -> bool:
+    now = await store.beats()
+    return all(now[name] >= beat + 2 for name, beat in before.items())
+
+
+async def test_a_drain_notifies_only_who_does_not_come_back(sqlite_instances: Instances) -> None:
+    """Who left at its beginning missed what came during the rest of it."""
+    leaving, well = await sqlite_instances.start("leaving", "well", **(GRACE | {"HOLDFAST_DRAIN__WINDOW_SECONDS": "2"}))
+    c = await new_conversation(well, "ann", "ben", "cyd")
+    async with Chatter(well, "ann") as ann, view_of(sqlite_instances) as store:
+        ben, cyd = await Chatter(leaving, "ben").connect(), await Chatter(leaving, "cyd").connect()
+        await ann.say(c, "before")
+        await asyncio.gather(*(each.receive("message", seq=1) for each in (ben, cyd)))
+        await a_moment()
+        leaving.signal(signal.SIGTERM)
+        await asyncio.gather(ben.closed(within=10), cyd.closed(within=10))
+        async with Chatter(well, "ben"):
+            await ann.say(c, "after their close")
+            await eventually(lambda: leaving.process is not None and leaving.process.poll() is not None, within=15)
+            await eventually(are_told(store, c, ("cyd", 2)), within=45)
+
+
+async def test_without_redis_the_store_decides(sqlite_instances: Instances, redis7: RedisServer) -> None:
+    """Who is connected at another instance is online there; who is nowhere is notified."""
+    a, b = await sqlite_instances.start("one", "two")
+    c = await new_conversation(a, "ann", "ben", "cyd")
+    async with Chatter(a, "ann") as ann, Chatter(b, "ben") as ben, view_of(sqlite_instances) as store:
+        redis7.kill()
+        await ann.say(c, "without Redis")
+        await eventually(are_told(store, c, ("cyd", 1)), within=15)
+        await ben.receive("message", seq=1, within=10)
+        assert await told(store, c) == [("cyd", 1)]
+
+
+async def test_a_large_conversation_notifies_once_until_it_is_read(sqlite_instances: Instances) -> None:
+    """101 members: the first message makes a record; later ones none, until the user has read."""
+    (a,) = await sqlite_instances.start("one", **(GRACE | {"HOLDFAST_LIMITS__MEMBERS": "200"}))
+    others = [f"user-{n}" for n in range(100)]
+    c = await new_conversation(a, "ann", *others)
+    async with Chatter(a, "ann") as ann, view_of(sqlite_instances) as store:
+        for n in (1, 2, 3):
+            await ann.say(c, f"message {n}")
+        await eventually(lambda: _count_is(store, c, 100), within=20)
+        async with Chatter(a, "user-7") as reader:
+            await reader.ask(type="read", conversation_id=c, message_id=f"{3:012d}")
+            await eventually(lambda: _count_is(store, c, 99), within=10)
+            await ann.say(c, "seen by user-7")
+            await reader.receive("message", seq=4)
+            await a_moment()
+        await eventually(partial(is_offline, store, "user-7"), within=15)
+        await ann.say(c, "not seen by user-7")
+        await eventually(lambda: _count_is(store, c, 100), within=20)
+        assert ("user-7", 5) in await told(store, c)
+
+
+async def _count_is(store: StoreView, c: str, count: int) -> bool:
+    return len(await told(store, c)) == count

@@ -1,0 +1,119 @@
+"""What was recorded is pushed until it is taken, given up after a bound, and never by waiting for one slow receiver alone."""
+
+import asyncio
+
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.notifications import Notification
+from holdfast.errors import PushFailed, StoreUnavailable
+from holdfast.node.pushing import MAX_ATTEMPTS, Pushing, back_off
+from holdfast.telemetry import Telemetry
+from support.virtual_time import in_virtual_time, passed
+
+
+class Records:
+    """The part of a store that is used: records that are due at a time."""
+
+    def __init__(self, count: int) -> None:
+        self.due = {f"n{number}": 0.0 for number in range(count)}
+        self.attempts = dict.fromkeys(self.due, 0)
+        self.states: dict[str, str] = {}
+        self.is_away = False
+
+    async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
+        if self.is_away:
+            raise StoreUnavailable("away")
+        now = asyncio.get_running_loop().time()
+        claimed = [name for name, at in self.due.items() if at <= now][:limit]
+        for name in claimed:
+            self.due[name] = now + hold_seconds
+            self.attempts[name] += 1
+        return [
+            Notification(name, UserId("bob"), ConversationId("c"), 1, UserId("ann"), "", 0, self.attempts[name])
+            for name in claimed
+        ]
+
+    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
+        self.states[notification_id] = state
+        if state == "pending":
+            self.due[notification_id] = asyncio.get_running_loop().time() + retry_in_seconds
+        else:
+            del self.due[notification_id]
+
+
+class Receiver:
+    """Takes notifications, or fails as told."""
+
+    def __init__(self, *failures: PushFailed | None) -> None:
+        self.failures = list(failures)
+        self.pushed: list[str] = []
+        self.at_once = self.most_at_once = 0
+
+    async def push(self, notification: Notification) -> None:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await passed(0.1)
+        self.at_once -= 1
+        self.pushed.append(notification.notification_id)
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
+
+    async def close(self) -> None:
+        return
+
+
+async def run(records: Records, receiver: Receiver, seconds: float) -> None:
+    """Let it push for a while."""
+    pushing = asyncio.create_task(Pushing(records, receiver, Telemetry("test")).run())  # type: ignore[arg-type]  # the part it uses
+    await passed(seconds)
+    pushing.cancel()
+
+
+@in_virtual_time
+async def test_everything_due_is_pushed_eight_at_once() -> None:
+    records, receiver = Records(30), Receiver()
+    await run(records, receiver, 10)
+    assert sorted(receiver.pushed) == sorted(f"n{number}" for number in range(30))
+    assert receiver.most_at_once == 8
+    assert set(records.states.values()) == {"sent"}
+
+
+@in_virtual_time
+async def test_who_refuses_for_now_is_asked_again_later() -> None:
+    records, receiver = Records(1), Receiver(PushFailed("busy", is_final=False), PushFailed("busy", is_final=False))
+    await run(records, receiver, 30)
+    assert receiver.pushed == ["n0"] * 3
+    assert records.states == {"n0": "sent"}
+
+
+@in_virtual_time
+async def test_who_refuses_for_good_is_not_asked_again() -> None:
+    records, receiver = Records(1), Receiver(PushFailed("gone", is_final=True))
+    await run(records, receiver, 60)
+    assert receiver.pushed == ["n0"]
+    assert records.states == {"n0": "dead"}
+
+
+@in_virtual_time
+async def test_nobody_is_asked_for_ever() -> None:
+    records, receiver = Records(1), Receiver(*[PushFailed("busy", is_final=False)] * 100)
+    await run(records, receiver, 24 * 3600)
+    assert len(receiver.pushed) == MAX_ATTEMPTS
+    assert records.states == {"n0": "dead"}
+
+
+@in_virtual_time
+async def test_a_store_that_is_away_is_asked_again() -> None:
+    records, receiver = Records(1), Receiver()
+    records.is_away = True
+    running = asyncio.create_task(run(records, receiver, 60))
+    await passed(20)
+    records.is_away = False
+    await running
+    assert records.states == {"n0": "sent"}
+
+
+def test_pauses_double_up_to_ten_minutes() -> None:
+    pauses = [back_off(attempts) for attempts in range(1, 20)]
+    assert 0.75 <= pauses[0] <= 1.25
+    assert all(0.6 * 2**n <= pause <= 1.3 * 2**n for n, pause in enumerate(pauses[:9]))
+    assert max(pauses) <= 750
