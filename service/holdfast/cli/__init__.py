@@ -85,6 +85,13 @@ def _chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
 
 
+def _drill(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="judge a history that was written earlier")
+    check.add_argument("file", type=Path, metavar="FILE", help="the history")
+    check.add_argument("--json", action="store_true", help="for machines")
+
+
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="idle, accepts, burst, acks-1, acks-64 (default: all)")
     parser.add_argument("--store", metavar="URL", help="measure with this store (default: a fresh SQLite file)")
@@ -99,6 +106,7 @@ def _version(_parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     _Command("up", "the whole thing on this machine: Redis, instances, a front and the chat page", "holdfast.cli.up", _up),
     _Command("serve", "one instance, configured by HOLDFAST_* variables", "holdfast.cli.serve", _serve),
+    _Command("drill", "rehearse a failure, and judge what clients saw", "holdfast.cli.drill", _drill),
     _Command("bench", "measure one instance on this machine", "holdfast.cli.bench", _bench),
     _Command("chat", "a conversation in the terminal, through whatever happens to the instances", "holdfast.cli.chat", _chat),
     _Command("token", "print a token for a user", "holdfast.cli.token", _token),

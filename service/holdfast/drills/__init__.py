@@ -1,0 +1,1 @@
+"""Rehearsed failures with a verdict: what clients saw is written down, and judged."""

@@ -1,0 +1,220 @@
+"""A history as the checks need it: what was sent, stored and shown, who was connected, what was broken, each in its order."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from holdfast.drills.history import Bounds, Event, Header
+
+SendId = tuple[str, str, str]
+"""(user, conversation, key)."""
+
+_SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
+_KNOWN = _SAID | {"opened", "synced", "closed", "presence", "member", "fault", "settled", "end"}
+_FINAL = {"stored", "stored_notification", "stored_presence", "stored_cursor"}
+
+
+@dataclass(slots=True)
+class Sent:
+    """One send, from its first attempt. `acked_at`: infinite while it was not."""
+
+    invoked_at: float
+    digest: str
+    acked_at: float = math.inf
+    seq: int = 0
+    is_refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message in the store at the end."""
+
+    sender: str
+    key: str
+    digest: str
+
+
+@dataclass(slots=True)
+class Line:
+    """One connection of a device. `synced_at` and `closed_at`: infinite when it never came to that."""
+
+    user: str
+    opened_at: float
+    synced_at: float = math.inf
+    closed_at: float = math.inf
+    clean: bool = True
+    code: str | int = ""
+
+
+@dataclass(slots=True)
+class Device:
+    """What one client saw: `shown`, `received` and the excuses, in order."""
+
+    user: str
+    lines: dict[str, Line] = field(default_factory=dict)
+    stream: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    received: list[Event] = field(default_factory=list)
+
+
+class Spans:
+    """Stretches of time, in order; overlapping ones are one."""
+
+    def __init__(self, spans: Iterable[tuple[float, float]]) -> None:
+        self.all: list[tuple[float, float]] = []
+        for begin, end in sorted(spans):
+            if self.all and begin <= self.all[-1][1]:
+                self.all[-1] = (self.all[-1][0], max(end, self.all[-1][1]))
+            else:
+                self.all.append((begin, end))
+
+    def around(self, t: float) -> tuple[float, float] | None:
+        """The stretch that holds `t`."""
+        return next((span for span in self.all if span[0] <= t <= span[1]), None)
+
+    def touches(self, begin: float, end: float) -> bool:
+        """Whether any part of a stretch lies there."""
+        return any(span[0] <= end and begin <= span[1] for span in self.all)
+
+    def covers(self, begin: float, end: float) -> bool:
+        """Whether all of it lies in one stretch."""
+        return any(span[0] <= begin and end <= span[1] for span in self.all)
+
+    def gaps(self, begin: float, end: float) -> Iterator[tuple[float, float]]:
+        """What lies between, within those limits."""
+        at = begin
+        for first, last in self.all:
+            if first > at:
+                yield at, min(first, end)
+            at = max(at, last)
+            if at >= end:
+                return
+        if at < end:
+            yield at, end
+
+
+class Run:
+    """The whole history, indexed. `end`: when it was over; what the store held is from then."""
+
+    def __init__(self, header: Header, events: Iterable[Event]) -> None:
+        self.bounds: Bounds = header.bounds
+        self.sends: dict[SendId, Sent] = {}
+        self.acks: list[tuple[SendId, int, float]] = []
+        self.stored: dict[str, dict[int, Stored]] = defaultdict(dict)
+        self.stored_twice: list[Event] = []
+        self.devices: dict[str, Device] = {}
+        self.members: dict[tuple[str, str], list[tuple[float, bool]]] = defaultdict(list)
+        self.presences: list[Event] = []
+        self.reads: list[Event] = []
+        self.cursors: list[Event] = []
+        self.final_presence: dict[str, bool] = {}
+        self.final_cursors: dict[tuple[str, str], int] = {}
+        self.notifications: list[Event] = []
+        self.has_store = self.has_notifications = False
+        self.end = 0.0
+        self.unknown = 0
+        self._faults: list[tuple[float, float]] = []
+        open_faults: dict[tuple[str, str], float] = {}
+        for event in events:
+            self.end = max(self.end, event.t)
+            if event.event not in _KNOWN and event.event not in _FINAL:
+                self.unknown += 1
+            elif event.event == "fault":
+                if event.on:
+                    open_faults.setdefault((event.name, event.target), event.t)
+                else:
+                    self._faults.append((open_faults.pop((event.name, event.target), event.t), event.t))
+            else:
+                self._take(event)
+        self._faults += [(began, self.end) for began in open_faults.values()]
+        self.faults = Spans(self._faults)
+        self.connected = self._connected()
+        self.acked_at = {
+            (send_id[1], sent.seq): sent.acked_at for send_id, sent in self.sends.items() if sent.seq and sent.acked_at < math.inf
+        }
+
+    def device(self, event: Event) -> Device:
+        """The device of an event."""
+        return self.devices.setdefault(event.device, Device(event.user))
+
+    def is_member(self, conversation: str, user: str, begin: float, end: float) -> bool:
+        """Whether the user was one all that time, as far as changes were acknowledged."""
+        changes = self.members.get((conversation, user), [])
+        state = False
+        for t, present in changes:
+            if t > begin:
+                if t <= end and not present:
+                    return False
+                break
+            state = present
+        return state
+
+    def after_faults(self, t: float, bound: float) -> float:
+        """The deadline of what began at `t`: `bound` seconds without any fault."""
+        for began, ended in self.faults.all:
+            if began <= t + bound and t < ended:
+                t = ended
+        return t + bound
+
+    def _take(self, event: Event) -> None:
+        match event.event:
+            case "send":
+                self.sends.setdefault((event.user, event.conversation, event.key), Sent(event.t, event.digest))
+            case "ack":
+                send_id = (event.user, event.conversation, event.key)
+                self.acks.append((send_id, event.seq, event.t))
+                if (sent := self.sends.get(send_id)) is not None and sent.acked_at == math.inf:
+                    sent.acked_at, sent.seq = event.t, event.seq
+            case "refused":
+                if (sent := self.sends.get((event.user, event.conversation, event.key))) is not None:
+                    sent.is_refused = True
+            case "shown" | "start" | "skipped" | "reset":
+                self.device(event).stream[event.conversation].append(event)
+            case "received":
+                self.device(event).received.append(event)
+            case "opened" | "synced" | "closed":
+                self._take_line(event)
+            case "member":
+                self.members[event.conversation, event.user].append((event.t, event.present))
+            case "presence":
+                self.presences.append(event)
+            case "read":
+                self.reads.append(event)
+            case "cursor":
+                self.cursors.append(event)
+            case _:
+                self._take_final(event)
+
+    def _take_line(self, event: Event) -> None:
+        device = self.device(event)
+        if event.event == "opened":
+            device.lines[event.connection] = Line(event.user, event.t)
+        elif (line := device.lines.get(event.connection)) is not None:
+            if event.event == "synced":
+                line.synced_at = event.t
+            else:
+                line.closed_at, line.clean, line.code = event.t, event.clean, event.code
+
+    def _take_final(self, event: Event) -> None:
+        match event.event:
+            case "stored":
+                self.has_store = True
+                if event.seq in self.stored[event.conversation]:
+                    self.stored_twice.append(event)
+                self.stored[event.conversation][event.seq] = Stored(event.sender, event.key, event.digest)
+            case "stored_notification":
+                self.notifications.append(event)
+            case "stored_presence":
+                self.final_presence[event.user] = event.online
+            case "stored_cursor":
+                self.final_cursors[event.user, event.conversation] = event.seq
+            case "end":
+                self.has_notifications = True
+
+    def _connected(self) -> dict[str, Spans]:
+        """Per user, when at least one connection was open."""
+        spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for device in self.devices.values():
+            for line in device.lines.values():
+                spans[line.user].append((line.opened_at, line.closed_at))
+        return {user: Spans(found) for user, found in spans.items()}

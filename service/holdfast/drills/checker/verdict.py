@@ -1,0 +1,72 @@
+"""What a checker says."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+INVARIANTS: Final = {
+    "I1": "every acknowledged message is in the store, under the acknowledged seq, unchanged",
+    "I2": "nothing is in the store that nobody sent, or that was definitely refused",
+    "I3": "no send is stored twice, or answered with two seqs",
+    "I4": "each conversation's seqs are 1 to n without a gap",
+    "I5": "what was acknowledged before the other was sent has the smaller seq",
+    "I6": "each device shows each message once, in order, without a gap, as stored",
+    "I7": "a device that has been connected for the delivery bound shows the tail",
+    "I8": "nothing said after a removal is delivered to who was removed",
+    "I9": "read cursors never go back",
+    "I10": "presence agrees with reality within its bound, and does not flicker inside the grace period",
+    "I11": "one notification per message and user who was away, none for who was there",
+    "I12": "once the fault is gone, sends succeed as ever",
+}
+
+_MAX_TOLD: Final = 20  # violations kept per invariant; all are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One place where an invariant does not hold. `t`: seconds into the run."""
+
+    invariant: str
+    t: float
+    message: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The outcome of a judgement.
+
+    Attributes:
+        checked: how often each invariant was put to the test; one that never was says nothing.
+        counts: how often each was violated.
+        violations: the first 20 of each.
+        unknown: events that this version does not know.
+    """
+
+    checked: dict[str, int] = field(default_factory=lambda: dict.fromkeys(INVARIANTS, 0))
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(INVARIANTS, 0))
+    violations: list[Violation] = field(default_factory=list)
+    unknown: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Nothing was violated."""
+        return not any(self.counts.values())
+
+    def check(self, invariant: str, is_kept: bool, t: float, message: str) -> None:
+        """Count one test of an invariant."""
+        self.checked[invariant] += 1
+        if not is_kept:
+            self.counts[invariant] += 1
+            if self.counts[invariant] <= _MAX_TOLD:
+                self.violations.append(Violation(invariant, t, message))
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "holds": self.holds,
+            "invariants": {
+                name: {"text": text, "checked": self.checked[name], "violated": self.counts[name]}
+                for name, text in INVARIANTS.items()
+            },
+            "violations": [{"invariant": v.invariant, "t": v.t, "message": v.message} for v in self.violations],
+            "unknown_events": self.unknown,
+        }

@@ -1,0 +1,249 @@
+"""The checker: a good history holds, and each mutation that an invariant forbids is caught by that invariant."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.cli import main
+from holdfast.drills.checker import INVARIANTS, Verdict, judge
+from holdfast.drills.checker.run import Run
+from holdfast.drills.history import Bounds, Header, History, HistoryUnreadable, digest, read_history
+from holdfast.drills.measure import measure
+
+Line = dict[str, Any]
+C, ANN, BEN, CYD, DAN = "c1", "ann", "ben", "cyd", "dan"
+END = 200.0
+
+
+def good() -> list[Line]:
+    """Ann, ben and cyd talk for 100 s; ben changes instances at 30 s without a word and cyd in order, dan is away from 40 s on,
+    and eve is removed at 50 s. One fault from 30 s to 33 s. The store as it is at 200 s.
+    """
+    lines: list[Line] = []
+    users = (ANN, BEN, CYD, DAN, "eve")
+
+    def add(t: float, event: str, **fields: Any) -> None:
+        lines.append({"event": event, "t": t, **fields})
+
+    for user in users:
+        device = f"{user}-1"
+        add(0.0, "member", conversation=C, user=user, present=True)
+        add(0.0, "start", device=device, user=user, conversation=C, seq=0)
+        add(0.1, "opened", device=device, user=user, connection=f"{user}-a", instance="one")
+        add(0.2, "synced", device=device, user=user, connection=f"{user}-a")
+    add(30.0, "fault", name="kill", target="one", on=True)
+    add(30.0, "closed", device="ben-1", user=BEN, connection="ben-a", code=1006, clean=False)
+    add(30.5, "opened", device="ben-1", user=BEN, connection="ben-b", instance="two", resumed=True)
+    add(31.0, "synced", device="ben-1", user=BEN, connection="ben-b")
+    add(31.0, "opened", device="cyd-1", user=CYD, connection="cyd-b", instance="two", resumed=True)
+    add(31.1, "synced", device="cyd-1", user=CYD, connection="cyd-b")
+    add(31.2, "closed", device="cyd-1", user=CYD, connection="cyd-a", code=1012, clean=True)
+    add(33.0, "fault", name="kill", target="one", on=False)
+    add(40.0, "closed", device="dan-1", user=DAN, connection="dan-a", code=1000, clean=True)
+    add(50.0, "member", conversation=C, user="eve", present=False)
+    add(56.0, "presence", device="ann-1", user=ANN, about=DAN, online=False)
+    for seq in range(1, 101):
+        t, sender = float(seq), (ANN, BEN, CYD)[seq % 3]
+        what = {"conversation": C, "key": f"k{seq}", "digest": digest(f"text {seq}")}
+        add(t, "send", device=f"{sender}-1", user=sender, **what)
+        add(t + 0.05, "ack", device=f"{sender}-1", user=sender, conversation=C, key=f"k{seq}", seq=seq, duplicate=False)
+        for user in users:
+            if (user == DAN and seq >= 40) or (user == "eve" and seq >= 50):
+                continue
+            shown_at = 31.05 if user == BEN and 30 <= t < 31.05 else t + 0.06
+            for event in ("received", "shown"):
+                add(shown_at, event, device=f"{user}-1", user=user, seq=seq, sender=sender, **what)
+        add(END, "stored", seq=seq, sender=sender, **what)
+        if seq >= 40:
+            add(END, "stored_notification", conversation=C, seq=seq, user=DAN)
+    add(60.0, "read", device="ben-1", user=BEN, conversation=C, seq=50)
+    add(60.1, "cursor", device="ann-1", user=ANN, about=BEN, conversation=C, seq=50)
+    add(70.1, "cursor", device="ann-1", user=ANN, about=BEN, conversation=C, seq=60)
+    add(END, "stored_cursor", user=BEN, conversation=C, seq=60)
+    for user in users:
+        add(END, "stored_presence", user=user, online=user != DAN)
+    add(END, "end")
+    return sorted(lines, key=lambda line: line["t"])
+
+
+def verdict_of(path: Path, lines: list[Line]) -> Verdict:
+    """Written and read as a file is."""
+    header = Header(name="test", bounds=Bounds(delivery_s=5.0, offline_s=40.0, grace_s=15.0, removal_s=2.0, healthy_s=15.0))
+    with History(path / "history.jsonl", header):
+        pass
+    with (path / "history.jsonl").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    return judge(*read_history(path / "history.jsonl"))
+
+
+def only(lines: list[Line], event: str, **fields: Any) -> list[Line]:
+    """The lines that are so."""
+    return [line for line in lines if line["event"] == event and all(line.get(name) == value for name, value in fields.items())]
+
+
+def drop(lines: list[Line], event: str, **fields: Any) -> list[Line]:
+    """Without them."""
+    gone = {id(line) for line in only(lines, event, **fields)}
+    assert gone
+    return [line for line in lines if id(line) not in gone]
+
+
+def change(lines: list[Line], event: str, where: dict[str, Any], **fields: Any) -> list[Line]:
+    """With other values in them."""
+    found = only(lines, event, **where)
+    assert found
+    for line in found:
+        line.update(fields)
+    return sorted(lines, key=lambda line: line["t"])
+
+
+def more(lines: list[Line], t: float, event: str, **fields: Any) -> list[Line]:
+    """With one more."""
+    return sorted([*lines, {"event": event, "t": t, **fields}], key=lambda line: line["t"])
+
+
+def swap_shown(lines: list[Line]) -> list[Line]:
+    """Ben's device shows 41 before 40."""
+    (first,), (second,) = (only(lines, "shown", device="ben-1", seq=seq) for seq in (40, 41))
+    first["t"], second["t"] = second["t"], first["t"]
+    return sorted(lines, key=lambda line: line["t"])
+
+
+def swap_stored(lines: list[Line]) -> list[Line]:
+    """Everybody agrees that what was said later comes first."""
+    for line in lines:
+        if line.get("seq") in (70, 71) and line["event"] in ("ack", "stored", "received", "shown"):
+            line["seq"] = 141 - line["seq"]
+    return sorted(lines, key=lambda line: (line["t"], line.get("seq", 0)))
+
+
+K40 = {"key": "k40", "digest": digest("text 40")}
+MUTATIONS: dict[str, tuple[str, Callable[[list[Line]], list[Line]]]] = {
+    "an acknowledged message is not in the store": ("I1", lambda x: drop(x, "stored", seq=100)),
+    "an acknowledged message is stored under another seq": ("I1", lambda x: change(x, "ack", {"key": "k100"}, seq=101)),
+    "an acknowledged message is stored with another body": ("I1", lambda x: change(x, "stored", {"seq": 9}, digest="other")),
+    "the store has what nobody sent": (
+        "I2",
+        lambda x: more(x, END, "stored", conversation=C, seq=101, sender=ANN, key="ghost", digest="x"),
+    ),
+    "what was refused for good is stored": (
+        "I2",
+        lambda x: more(drop(x, "ack", key="k99"), 99.1, "refused", device="ann-1", user=ANN, conversation=C, key="k99", code="x"),
+    ),
+    "a send is stored twice": ("I3", lambda x: more(x, END, "stored", conversation=C, seq=101, sender=BEN, **K40)),
+    "a send is answered with two seqs": (
+        "I3",
+        lambda x: more(x, 90, "ack", device="ben-1", user=BEN, conversation=C, key="k40", seq=41),
+    ),
+    "the store has a gap": ("I4", lambda x: change(x, "stored", {"seq": 100}, seq=102)),
+    "a seq is there twice": ("I4", lambda x: more(x, END, "stored", conversation=C, seq=40, sender=BEN, **K40)),
+    "what was said later comes first": ("I5", swap_stored),
+    "a device shows a message twice": (
+        "I6",
+        lambda x: more(x, 80.0, "shown", device="ben-1", user=BEN, conversation=C, seq=40, sender=BEN, **K40),
+    ),
+    "a device skips a message": ("I6", lambda x: drop(x, "shown", device="ben-1", seq=40)),
+    "a device shows two messages in the wrong order": ("I6", swap_shown),
+    "a device shows another body": ("I6", lambda x: change(x, "shown", {"device": "ben-1", "seq": 40}, digest="other")),
+    "a device never shows the tail": ("I7", lambda x: drop(x, "shown", device="ben-1", seq=100)),
+    "a device shows the tail too late": ("I7", lambda x: change(x, "shown", {"device": "ben-1", "seq": 100}, t=110.0)),
+    "a device is not told what came while it was away": (
+        "I7",
+        lambda x: change(x, "shown", {"device": "ben-1", "seq": 31}, t=39.9) if only(x, "shown", device="ben-1", seq=31) else x,
+    ),
+    "somebody who was removed hears more": (
+        "I8",
+        lambda x: more(
+            x,
+            60.1,
+            "received",
+            device="eve-1",
+            user="eve",
+            conversation=C,
+            seq=60,
+            sender=ANN,
+            key="k60",
+            digest=digest("text 60"),
+        ),
+    ),
+    "a read cursor goes back": (
+        "I9",
+        lambda x: more(x, 71.0, "cursor", device="ann-1", user=ANN, about=BEN, conversation=C, seq=40),
+    ),
+    "an acknowledged read is not in the store": ("I9", lambda x: change(x, "stored_cursor", {"user": BEN}, seq=49)),
+    "somebody flickers": ("I10", lambda x: more(x, 32.0, "presence", device="ann-1", user=ANN, about=BEN, online=False)),
+    "somebody is said to be here who was long gone": (
+        "I10",
+        lambda x: more(x, 150.0, "presence", device="ann-1", user=ANN, about=DAN, online=True),
+    ),
+    "who is connected is offline in the end": ("I10", lambda x: change(x, "stored_presence", {"user": BEN}, online=False)),
+    "who is gone is online in the end": ("I10", lambda x: change(x, "stored_presence", {"user": DAN}, online=True)),
+    "who was away is not notified": ("I11", lambda x: drop(x, "stored_notification", seq=70)),
+    "who was there is notified": ("I11", lambda x: more(x, END, "stored_notification", conversation=C, seq=70, user=BEN)),
+    "somebody is notified twice": ("I11", lambda x: more(x, END, "stored_notification", conversation=C, seq=70, user=DAN)),
+    "after the fault sends are not acknowledged": (
+        "I12",
+        lambda x: more(x, 90.0, "send", device="ann-1", user=ANN, conversation=C, key="lost", digest="x"),
+    ),
+    "after the fault sends take long": ("I12", lambda x: change(x, "ack", {"key": "k95"}, t=101.5)),
+}
+
+
+def test_a_good_history_holds_and_exercises_everything(tmp_path: Path) -> None:
+    """Otherwise the mutations below would prove nothing."""
+    verdict = verdict_of(tmp_path, good())
+    assert verdict.violations == []
+    assert verdict.holds
+    assert all(verdict.checked.values()), verdict.checked
+
+
+@pytest.mark.parametrize("what", MUTATIONS)
+def test_each_mutation_is_caught(tmp_path: Path, what: str) -> None:
+    """By the invariant that forbids it (others may notice, too)."""
+    invariant, mutate = MUTATIONS[what]
+    verdict = verdict_of(tmp_path, mutate(good()))
+    assert verdict.counts[invariant] > 0, verdict.violations
+    assert not verdict.holds
+    assert invariant in {violation.invariant for violation in verdict.violations}
+
+
+def test_every_invariant_has_a_mutation() -> None:
+    assert {invariant for invariant, _ in MUTATIONS.values()} == set(INVARIANTS)
+
+
+def test_figures(tmp_path: Path) -> None:
+    """Of the good history: what was late, who was without a connection, how sockets ended."""
+    verdict_of(tmp_path, good())
+    figures = measure(Run(*read_history(tmp_path / "history.jsonl")))
+    assert (figures.sends, figures.acknowledged, figures.lost, figures.doubled, figures.disordered) == (100, 100, 0, 0, 0)
+    assert (figures.reconnect.count, figures.reconnect.max, figures.longest_gap) == (1, 1.0, 1.0)
+    assert figures.closes == {"1000": 1, "1006": 1, "1012": 1}
+    assert figures.ack.p99 == pytest.approx(0.05)
+
+
+def test_the_command_judges_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0 it holds, 1 it does not, 2 it is none."""
+    verdict_of(tmp_path, good())
+    assert main(["drill", "check", str(tmp_path / "history.jsonl")]) == 0
+    assert "test: holds" in capsys.readouterr().out
+    verdict_of(tmp_path, drop(good(), "stored", seq=100))
+    assert main(["drill", "check", str(tmp_path / "history.jsonl"), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["invariants"]["I1"]["violated"] == 1
+    assert told["figures"]["lost"] == 1
+    (tmp_path / "history.jsonl").write_text("no history\n")
+    assert main(["drill", "check", str(tmp_path / "history.jsonl")]) == 2
+    assert main(["drill", "check", str(tmp_path / "none")]) == 2
+
+
+def test_a_broken_line_is_named_and_an_unknown_event_is_counted(tmp_path: Path) -> None:
+    verdict = verdict_of(tmp_path, more(good(), 1.0, "invented-later", colour="blue"))
+    assert verdict.holds
+    assert verdict.unknown == 1
+    with (tmp_path / "history.jsonl").open("a") as file:
+        file.write("{\n")
+    with pytest.raises(HistoryUnreadable, match=r"line \d+"):
+        judge(*read_history(tmp_path / "history.jsonl"))
