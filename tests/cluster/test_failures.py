@@ -14,12 +14,12 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from holdfast.drills.local.waiting import free_port
 from support.chatting import Chatter, Rest, new_conversation
 from support.devices import Device
 from support.emulator import Emulator
 from support.eventually import eventually
 from support.instances import Instances, Serving
-from support.ports import free_port
 from support.redis_server import RedisServer
 from support.store_view import view_of
 from support.trickle import Trickle, assert_in_order, assert_stored

@@ -9,11 +9,11 @@ from functools import partial
 
 import pytest
 
+from holdfast.drills.local.proxy import Proxy
 from support.altered import LAST_WORDS
 from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
 from support.instances import Instances, Serving
-from support.proxy import Proxy
 from support.redis_server import RedisServer
 
 pytestmark = pytest.mark.long

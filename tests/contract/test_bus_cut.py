@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from holdfast.drills.local.waiting import free_port
 from support.eventually import eventually
 from support.fixtures_redis import NewNode
-from support.ports import free_port
 from support.redis_server import RedisServer
 
 CHANNEL = "conversation:c1"

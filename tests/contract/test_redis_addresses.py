@@ -13,10 +13,10 @@ from cryptography.x509.oid import NameOID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from holdfast.drills.local.waiting import free_port
 from holdfast.errors import LeaseLost, RedisUnavailable, WorldChanged
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
-from support.ports import free_port
 from support.redis_server import SYSTEM, RedisServer, SentinelServer, require_binary
 
 CHANNEL = "conversation:c1"

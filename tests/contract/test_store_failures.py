@@ -17,13 +17,13 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.presence import PresenceChange
+from holdfast.drills.local.proxy import Proxy
 from holdfast.errors import StoreConflict, StoreTimeout, StoreUnavailable
 from holdfast.ports import MessageStore
 from support.appending import NOW_MS, draft, drafts, new_conversation
 from support.emulator import Emulator
 from support.eventually import eventually
 from support.fixtures_store import TIMEOUT_SECONDS, NewStore, StoreWatch
-from support.proxy import Proxy
 
 C = ConversationId("c1")
 ALICE, BOB = UserId("alice"), UserId("bob")

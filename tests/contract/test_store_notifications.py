@@ -27,6 +27,8 @@ async def test_a_record_is_made_once_however_many_ask_for_it(new_store: NewStore
     made = sorted(each.notification_id for created in asked for each in created)
     assert made == [record(1).notification_id, record(2).notification_id]
     assert [each.seq for each in await two.create_notifications([record(2), record(3)])] == [3]
+    ids = [record(seq).notification_id for seq in (1, 3, 4)]
+    assert await one.recorded(ids) == set(ids[:2])
     claimed = await one.claim_notifications(10, 60)
     assert sorted(each.seq for each in claimed) == [1, 2, 3]
 

@@ -13,8 +13,8 @@ import pytest
 from holdfast.adapters.push.webhook import WebhookNotifier
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import Notification
+from holdfast.drills.local.waiting import free_port
 from holdfast.errors import PushFailed
-from support.ports import free_port
 
 KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

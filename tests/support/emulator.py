@@ -1,41 +1,13 @@
-"""The real Firestore emulator for tests: one process on a free loopback port.
-
-It loses everything when it restarts, so an outage is made by freezing it or by a proxy in front of it. Where it is missing, its
-tests are skipped with the way to get it; with `CI=true` that is a failure.
-"""
+"""The Firestore emulator of tests: skipped with the way to get it where it is missing; with `CI=true` that is a failure."""
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
-from support.eventually import eventually
-from support.ports import free_port
+from holdfast.drills.local.emulator import REMEDY, Emulator, find_emulator
 
-_REMEDY = (
-    "no Firestore emulator here: `gcloud components install cloud-firestore-emulator` (it needs Java), "
-    "or name the script in HOLDFAST_FIRESTORE_EMULATOR"
-)
-_FREEZE_SECONDS = 5.0
-_PLACES = ("/usr/lib/google-cloud-sdk", "/usr/share/google-cloud-sdk", "/opt/google-cloud-sdk")
-
-
-def find_emulator() -> Path | None:
-    """The emulator's script, where there is one and Java to run it."""
-    named = os.environ.get("HOLDFAST_FIRESTORE_EMULATOR")
-    gcloud = shutil.which("gcloud")
-    roots = [*_PLACES, *([str(Path(gcloud).resolve().parent.parent)] if gcloud else [])]
-    places = [Path(root) / "platform" / "cloud-firestore-emulator" / "cloud_firestore_emulator" for root in roots]
-    for place in [Path(named)] if named else places:
-        if place.exists() and shutil.which("java"):
-            return place
-    return None
+__all__ = ["Emulator", "require_emulator"]
 
 
 def require_emulator() -> Path:
@@ -43,73 +15,6 @@ def require_emulator() -> Path:
     script = find_emulator()
     if script is None:
         if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(_REMEDY)
-        pytest.skip(_REMEDY)
+            pytest.fail(REMEDY)
+        pytest.skip(REMEDY)
     return script
-
-
-class Emulator:
-    """One emulator. Closed by the fixture that made it."""
-
-    def __init__(self, script: Path) -> None:
-        """Starts nothing yet."""
-        self.port = free_port()
-        self._script = script
-        self._log = tempfile.NamedTemporaryFile(prefix="holdfast-emulator-", suffix=".log")  # noqa: SIM115 - closed by `close`
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def address(self) -> str:
-        """For `FIRESTORE_EMULATOR_HOST`."""
-        return f"127.0.0.1:{self.port}"
-
-    async def start(self) -> "Emulator":
-        """Run it in a process group of its own (it is a script that starts Java); returns when it accepts connections."""
-        command = [str(self._script), "start", "--host", "127.0.0.1", "--port", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, start_new_session=True)  # noqa: ASYNC220 - takes a millisecond
-        await eventually(self._accepts, within=60)
-        return self
-
-    def freeze(self) -> None:
-        """It answers nobody until `thaw`; returns when each of its threads stands still."""
-        self._tell(signal.SIGSTOP)
-        deadline = time.monotonic() + _FREEZE_SECONDS
-        while not self._stands_still():
-            if time.monotonic() > deadline:
-                raise AssertionError("the emulator does not stand still")
-            time.sleep(0.001)
-
-    def _stands_still(self) -> bool:
-        """Whether every thread of the group is stopped, as the kernel says."""
-        assert self._process is not None
-        for task in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
-            try:
-                state, _, group = task.read_text().rpartition(")")[2].split()[:3]
-            except (OSError, ValueError):
-                continue  # it ended while we looked
-            if int(group) == self._process.pid and state not in "TtZX":
-                return False
-        return True
-
-    def thaw(self) -> None:
-        """It goes on."""
-        self._tell(signal.SIGCONT)
-
-    def close(self) -> None:
-        """End it, with all it started."""
-        if self._process is not None:
-            self._tell(signal.SIGCONT)
-            self._tell(signal.SIGKILL)
-            self._process.wait(10)
-        self._log.close()
-
-    def _tell(self, number: int) -> None:
-        assert self._process is not None
-        os.killpg(self._process.pid, number)
-
-    def _accepts(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=0.5):
-                return True
-        except OSError:
-            return False

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 
+from holdfast.drills.local.waiting import free_port
 from holdfast.web.auth import issue
 from support.eventually import eventually
-from support.ports import free_port
 
 SECRET = "a-secret-of-tests-that-is-long-enough"
 

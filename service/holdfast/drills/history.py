@@ -112,7 +112,9 @@ class History:
         return self._clock() - self._began
 
     def record(self, event: str, **fields: object) -> None:
-        """Write one line, with the time."""
+        """Write one line, with the time; after the end nothing."""
+        if self._file.closed:
+            return
         self._write({"event": event, "t": round(self.now, 4), **fields})
 
     def device(self, device: str, user: str) -> "DeviceHistory":

@@ -187,6 +187,10 @@ class MessageStore(Protocol):
         """Create each record unless its id exists (≤ 200, distinct ids); those that this call created. Idempotent."""
         ...
 
+    async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
+        """Which of these records exist, whatever became of them."""
+        ...
+
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
         """Up to `limit` records that are due to be pushed, oldest first; nobody else gets them for `hold_seconds`.
 

@@ -94,6 +94,12 @@ async def create(calls: Calls, records: Sequence[Notification]) -> list[Notifica
     raise StoreUnavailable("notifications could not be created: others were first, or Firestore did not answer")
 
 
+async def recorded(calls: Calls, notification_ids: Sequence[str]) -> set[str]:
+    """See `ports.MessageStore.recorded`."""
+    found = await get_many(calls, [_ref(calls, each) for each in notification_ids], ["state"])
+    return {snapshot.id for snapshot in found.values()}
+
+
 async def claim(calls: Calls, claims: Claims[Claim], limit: int, hold_seconds: float) -> list[Notification]:
     """See `ports.MessageStore.claim_notifications`. A look at one tells whether anything is due: idle polling is cheap."""
     due = await _due(calls, 1)

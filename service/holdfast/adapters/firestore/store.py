@@ -154,6 +154,10 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(notifications.create(self._calls, records))
 
+    async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
+        """See the port."""
+        return await self._calls.run(notifications.recorded(self._calls, notification_ids))
+
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
         """See the port."""
         return await self._calls.run(notifications.claim(self._calls, self._claims, limit, hold_seconds))

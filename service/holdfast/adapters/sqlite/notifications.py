@@ -49,6 +49,12 @@ def create(connection: sqlite3.Connection, records: Sequence[Notification], now_
     return [record for record in records if _insert(connection, record, now_ms)]
 
 
+def recorded(connection: sqlite3.Connection, notification_ids: Sequence[str]) -> set[str]:
+    """See `ports.MessageStore.recorded`."""
+    query = "SELECT 1 FROM notifications WHERE id = ?"
+    return {each for each in notification_ids if connection.execute(query, (each,)).fetchone() is not None}
+
+
 def claim(connection: sqlite3.Connection, claim_id: str, limit: int, hold_ms: int, now_ms: int) -> list[Notification]:
     """See `ports.MessageStore.claim_notifications`."""
     due = connection.execute(

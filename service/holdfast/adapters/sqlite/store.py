@@ -180,6 +180,10 @@ class SqliteStore:
         """See the port."""
         return await self._write(lambda c: notifications.create(c, records, _now_ms()))
 
+    async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
+        """See the port."""
+        return await self._read(lambda c: notifications.recorded(c, notification_ids))
+
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
         """See the port."""
         claim_id, hold_ms = secrets.token_hex(8), round(hold_seconds * 1000)

@@ -3,10 +3,9 @@
 import argparse
 import importlib
 
-_MODULES = {"check": "holdfast.cli.drill.check"}
-
 
 def run(args: argparse.Namespace) -> int:
-    """Run one of its subcommands."""
-    status: int = importlib.import_module(_MODULES[args.action]).run(args)
+    """Run one of its actions: each is a module of this package."""
+    module = {"list": "catalogue", "run": "play"}.get(args.action, args.action)
+    status: int = importlib.import_module(f"holdfast.cli.drill.{module}").run(args)
     return status

@@ -32,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
 
 def show(console: Console, header: Header, verdict: Verdict, figures: Figures) -> None:
     """The verdict as a table, the figures below."""
-    table = Table(title=f"{header.name}: {'holds' if verdict.holds else 'does not hold'}", title_justify="left")
+    table = Table(
+        box=None, pad_edge=False, title=f"{header.name}: {'holds' if verdict.holds else 'does not hold'}", title_justify="left"
+    )
     for column in ("", "invariant", "checked", "violated"):
         table.add_column(column, justify="right" if column in ("checked", "violated") else "left")
     for name, text in INVARIANTS.items():

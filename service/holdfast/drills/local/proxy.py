@@ -5,7 +5,7 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
-from support.ports import free_port
+from holdfast.drills.local.waiting import free_port
 
 _CHUNK_BYTES = 65_536
 
@@ -45,6 +45,10 @@ class Proxy:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End every connection, and what carried it."""
         await self.refuse()
         for task in self._tasks:
             task.cancel()

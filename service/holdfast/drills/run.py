@@ -1,0 +1,227 @@
+"""One run of a drill: steady state, failure, observation, judgement; and everything taken down again, whatever happened."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from holdfast import __version__
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.notifications import notification_id
+from holdfast.drills.checker import Verdict
+from holdfast.drills.checker.judge import judge_run
+from holdfast.drills.checker.run import Run
+from holdfast.drills.crowd import Crowd, Size
+from holdfast.drills.drill import Drill
+from holdfast.drills.history import Header, History, digest, read_history
+from holdfast.drills.local.target import LocalTarget, environment
+from holdfast.drills.local.waiting import TargetFailed, until
+from holdfast.drills.measure import Figures, measure
+from holdfast.drills.stage import Expectation, Stage
+from holdfast.errors import HoldfastError, StoreError
+from holdfast.ports import MessageStore
+
+_STEADY_SECONDS: Final = 3.0
+_PAGE: Final = 500
+_STORE_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says. `seconds`: how long the fault lasts; None is the drill's own."""
+
+    instances: int = 3
+    store: str = "sqlite"
+    seed: int = 1
+    seconds: float | None = None
+    clients: int = 30
+    rate: float = 60.0
+    directory: Path = Path("reports")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a run. `memory_mb`: of each instance at the beginning, at the end, and at most. `problem`: why it could not be run, or was aborted; then there is no verdict."""
+
+    drill: Drill
+    options: Options
+    history: Path
+    expectations: list[Expectation] = field(default_factory=list)
+    memory_mb: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    figures: Figures | None = None
+    run: Run | None = None
+    problem: str = ""
+    is_aborted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 failed, 2 could not be run, 3 aborted and taken down."""
+        if self.problem:
+            return 3 if self.is_aborted else 2
+        return 0 if self.passed else 1
+
+    @property
+    def passed(self) -> bool:
+        """The invariants hold, and every expectation is met."""
+        return self.verdict is not None and self.verdict.holds and all(each.is_met for each in self.expectations)
+
+
+Progress = Callable[[str], None]
+
+
+async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outcome:
+    """Run it once. Never raises for what the cluster does; cancelled, it takes everything down first."""
+    options.directory.mkdir(parents=True, exist_ok=True)
+    path = options.directory / f"{drill.name}-{options.store}.jsonl"
+    outcome = Outcome(drill, options, path)
+    if options.store not in drill.stores:
+        outcome.problem = f"not on {options.store}: {drill.why}"
+        return outcome
+    size = Size(drill.clients or options.clients, drill.rate or options.rate)
+    header = Header(
+        name=drill.name,
+        seed=options.seed,
+        instances=options.instances,
+        clients=size.clients,
+        store=options.store,
+        version=__version__,
+        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        bounds=drill.bounds,
+    )
+    try:
+        target = LocalTarget(options.instances, options.store, drill.settings)
+    except HoldfastError as error:
+        outcome.problem = str(error)
+        return outcome
+    try:
+        with History(path, header) as history:
+            await _play(drill, options, size, target, history, outcome, progress)
+    except (HoldfastError, OSError) as error:
+        outcome.problem = f"{type(error).__name__}: {error}"
+    except asyncio.CancelledError:
+        outcome.problem, outcome.is_aborted = "interrupted", True
+    finally:
+        await target.close()
+    if not outcome.problem:
+        progress("judging")
+        run = Run(*read_history(path))
+        outcome.run, outcome.verdict, outcome.figures = run, judge_run(run), measure(run)
+        if drill.reconnect_p99 is not None and outcome.figures.reconnect.count:
+            outcome.expectations.append(Expectation("reconnect p99", drill.reconnect_p99, outcome.figures.reconnect.p99))
+    return outcome
+
+
+async def _play(
+    drill: Drill, options: Options, size: Size, target: LocalTarget, history: History, outcome: Outcome, progress: Progress
+) -> None:
+    progress("starting Redis, the store and the instances")
+    await target.start()
+    crowd = Crowd(lambda: [instance.url for instance in target.living()], target.token, history, size, options.seed)
+    stage = Stage(target, crowd, history, options.seed, options.seconds or drill.seconds)
+    stage.say = progress
+    outcome.expectations = stage.expectations
+    try:
+        progress(f"{size.clients} clients connect")
+        await crowd.start()
+        await until(partial(stage.every, stage.instances, "healthy"), 20, "all instances are healthy before anything is broken")
+        await stage.pause(_STEADY_SECONDS)
+        memory = _Memory(target)
+        watching = asyncio.create_task(memory.watch())
+        progress(drill.fault)
+        removed = asyncio.create_task(_remove_somebody(crowd))
+        await drill.play(stage)
+        progress("watching the aftermath")
+        await removed
+        await stage.pause(drill.bounds.healthy_s + 2 * drill.bounds.delivery_s)
+        await crowd.stop()
+        await stage.pause(drill.bounds.delivery_s + drill.linger_seconds)
+        watching.cancel()
+        outcome.memory_mb = memory.seen
+        progress("reading the store")
+        await _read_store(target, crowd, history)
+        history.record("end")
+        history.close()
+    finally:
+        await crowd.close()
+
+
+async def _remove_somebody(crowd: Crowd) -> None:
+    """While things fail, somebody is taken out of a conversation: what is said there afterwards is not theirs."""
+    conversation = next(reversed(crowd.conversations))
+    await crowd.remove(crowd.conversations[conversation][1], conversation)
+
+
+async def _read_store(target: LocalTarget, crowd: Crowd, history: History) -> None:
+    """What is durable, into the history."""
+    with environment(target.store_environ):
+        store = target.store()
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await _opened(store)
+                for conversation in crowd.conversations:
+                    await _read_conversation(store, conversation, crowd, history)
+                users = [UserId(user) for user in crowd.users]
+                for start in range(0, len(users), 100):
+                    for user, presence in (await store.read_presence(users[start : start + 100])).items():
+                        history.record("stored_presence", user=user, online=presence.online)
+        except TimeoutError:
+            raise TargetFailed("the store cannot be read") from None
+        finally:
+            await store.close()
+
+
+async def _read_conversation(store: MessageStore, conversation: str, crowd: Crowd, history: History) -> None:
+    conversation_id, after = ConversationId(conversation), 0
+    members = [UserId(member) for member in crowd.conversations[conversation]]
+    while page := await store.read_messages(conversation_id, after_seq=after, limit=_PAGE):
+        after = page[-1].seq
+        for message in page:
+            history.record(
+                "stored",
+                conversation=conversation,
+                seq=message.seq,
+                sender=message.sender,
+                key=message.client_message_id,
+                digest=digest(message.body),
+            )
+        wanted = {
+            notification_id(conversation_id, member, message.seq, len(members)): (message.seq, member)
+            for message in page
+            for member in members
+        }
+        ids = list(wanted)
+        for start in range(0, len(ids), 300):
+            for record in await store.recorded(ids[start : start + 300]):
+                seq, member = wanted[record]
+                history.record("stored_notification", conversation=conversation, seq=seq, user=member)
+    for user, seq in (await store.read_cursors(conversation_id)).items():
+        history.record("stored_cursor", user=user, conversation=conversation, seq=seq)
+
+
+async def _opened(store: MessageStore) -> None:
+    while True:
+        try:
+            return await store.open()
+        except StoreError:
+            await asyncio.sleep(0.2)
+
+
+class _Memory:
+    """Looks once a second at the resident megabytes of each instance: first, last and most."""
+
+    def __init__(self, target: LocalTarget) -> None:
+        self.seen: dict[str, tuple[float, float, float]] = {}
+        self._target = target
+
+    async def watch(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            for instance in self._target.living():
+                now = round(instance.memory_mb, 1)
+                first, _, most = self.seen.get(instance.name, (now, now, now))
+                self.seen[instance.name] = (first, now, max(most, now))
+            await asyncio.sleep(1.0)

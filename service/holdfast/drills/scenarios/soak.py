@@ -1,0 +1,29 @@
+"""Failures drawn at random, one after the other, on one cluster; what chance drew is said, and its seed repeats it."""
+
+from typing import Final
+
+from holdfast.drills.drill import Drill
+from holdfast.drills.scenarios import CATALOGUE
+from holdfast.drills.stage import Stage
+
+_LEFT_OUT: Final = frozenset(
+    ("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three")
+)  # no faults, or made of others
+_FAULT_SECONDS: Final = (1.0, 8.0)
+_REST_SECONDS: Final = (1.0, 6.0)
+
+
+def soak(store: str, minutes: float, settings: dict[str, str] | None = None) -> Drill:
+    """A drill that goes on for that long."""
+    drawn = [drill for name, drill in sorted(CATALOGUE.items()) if store in drill.stores and name not in _LEFT_OUT]
+
+    async def play(stage: Stage) -> None:
+        until = stage.history.now + minutes * 60
+        while stage.history.now < until:
+            drill = stage.random.choice(drawn)
+            stage.seconds = stage.random.uniform(*_FAULT_SECONDS)
+            stage.say(f"{drill.name} for {stage.seconds:.1f} s")
+            await drill.play(stage)
+            await stage.pause(stage.random.uniform(*_REST_SECONDS))
+
+    return Drill(f"soak-{minutes:g}m", "failures drawn at random", play, linger_seconds=10.0, settings=settings or {})

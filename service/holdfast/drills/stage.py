@@ -1,0 +1,121 @@
+"""Where a drill is played: what it may break, what it expects, and what was measured."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from holdfast.adapters.redis.link import RedisLink
+from holdfast.domain.ids import InstanceId
+from holdfast.drills.crowd import Crowd
+from holdfast.drills.history import History
+from holdfast.drills.local.instance import LocalInstance
+from holdfast.drills.local.target import LocalTarget
+from holdfast.drills.local.waiting import TargetFailed, until
+from holdfast.errors import RedisUnavailable
+from holdfast.settings import RedisSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Something that had to be so: `measured` against `threshold`, both in `unit`."""
+
+    name: str
+    threshold: float
+    measured: float
+    unit: str = "s"
+
+    @property
+    def is_met(self) -> bool:
+        """At most the threshold."""
+        return self.measured <= self.threshold
+
+
+class _Watch:
+    def succeeded(self, latency_seconds: float) -> None:
+        """See `ports.DependencyWatch`."""
+
+    def failed(self, reason: str, *, is_timeout: bool) -> None:
+        """See `ports.DependencyWatch`."""
+
+
+class Stage:
+    """Handed to each drill.
+
+    Attributes:
+        seconds: how long the fault should last, where the drill has no figure of its own.
+        say: tells whoever watches what is going on.
+        expectations: filled by `expect` and `require`.
+    """
+
+    def __init__(self, target: LocalTarget, crowd: Crowd, history: History, seed: int, seconds: float) -> None:
+        self.target = target
+        self.crowd = crowd
+        self.history = history
+        self.random = random.Random(seed)
+        self.seconds = seconds
+        self.expectations: list[Expectation] = []
+        self.say: Callable[[str], None] = lambda _: None
+
+    @property
+    def instances(self) -> list[LocalInstance]:
+        """All, in the order of their start."""
+        return list(self.target.instances.values())
+
+    @asynccontextmanager
+    async def fault(self, name: str, target: str = "") -> AsyncIterator[None]:
+        """While it is entered something is broken; the history says so."""
+        self.history.record("fault", name=name, target=target, on=True)
+        try:
+            yield
+        finally:
+            self.history.record("fault", name=name, target=target, on=False)
+
+    async def pause(self, seconds: float) -> None:
+        """Let it work for a while."""
+        await asyncio.sleep(seconds)
+
+    async def expect(self, name: str, within: float, predicate: Callable[[], object | Awaitable[object]]) -> None:
+        """Measure how long it takes to become true; going on costs at most three times the threshold."""
+        try:
+            measured = await until(predicate, 3 * within, name)
+        except TargetFailed:
+            measured = 3 * within
+        self.expectations.append(Expectation(name, within, round(measured, 2)))
+
+    def require(self, name: str, measured: float, threshold: float, unit: str = "") -> None:
+        """A figure that may not be larger than that."""
+        self.expectations.append(Expectation(name, threshold, round(measured, 3), unit))
+
+    async def every(self, instances: Iterable[LocalInstance], status: str) -> bool:
+        """Whether each of them calls itself that."""
+        answers = await asyncio.gather(*(instance.health() for instance in instances))
+        return all(answer.get("status") == status for answer in answers)
+
+    async def all_ready(self) -> bool:
+        """Whether every running instance would get traffic."""
+        return all(await asyncio.gather(*(instance.is_ready() for instance in self.target.living())))
+
+    async def is_reaped(self, name: str) -> bool:
+        """Whether nothing of a gone instance is left in Redis."""
+        return await self._redis("EXISTS", f"subscriptions:{name}", f"instance:{name}") == 0
+
+    async def all_registered(self) -> bool:
+        """Whether Redis knows where every connected user is."""
+        counts = [await self._redis("HLEN", f"connections:{user}") for user in self.crowd.clients]
+        return all(isinstance(count, int) and count > 0 for count in counts)
+
+    async def redis(self, *command: str | bytes | int) -> object:
+        """A command of an operator; None while Redis does not answer."""
+        return await self._redis(*command)
+
+    async def _redis(self, *command: str | bytes | int) -> object:
+        link = RedisLink(RedisSettings(url=self.target.redis.url), InstanceId("drill"), _Watch())
+        try:
+            answer: object = await link.call(*command)
+        except RedisUnavailable:
+            return None
+        finally:
+            await link.close()
+        return answer
