@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-long lint style types architecture bench lock clean
+.PHONY: help install run test test-long drills lint style types architecture bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,10 @@ test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
 
 test-long: install ## the tests that take minutes: every mechanism switched off in turn, and what breaks without it
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+drills: install ## every drill on both stores, with reports in reports/: about half an hour
+	$(BIN)/holdfast drill run all --store sqlite --directory reports/sqlite --markdown reports/sqlite.md $(ARGS)
+	$(BIN)/holdfast drill run all --store firestore --directory reports/firestore --markdown reports/firestore.md $(ARGS)
 
 lint: style types architecture ## the three below
 

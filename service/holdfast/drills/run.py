@@ -44,7 +44,12 @@ class Options:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a run. `memory_mb`: of each instance at the beginning, at the end, and at most. `problem`: why it could not be run, or was aborted; then there is no verdict."""
+    """What became of a run.
+
+    Attributes:
+        memory_mb: of each instance at the beginning, at the end, and at most.
+        problem: why it could not be run, or was aborted; then there is no verdict.
+    """
 
     drill: Drill
     options: Options
