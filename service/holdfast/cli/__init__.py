@@ -85,6 +85,11 @@ def _chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
 
 
+def _smoke(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="of the service")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
+
+
 def _drill(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="what can be rehearsed")
@@ -136,6 +141,7 @@ def _version(_parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     _Command("up", "the whole thing on this machine: Redis, instances, a front and the chat page", "holdfast.cli.up", _up),
     _Command("serve", "one instance, configured by HOLDFAST_* variables", "holdfast.cli.serve", _serve),
+    _Command("smoke", "a short conversation with a deployment: does it work?", "holdfast.cli.smoke", _smoke),
     _Command("drill", "rehearse a failure, and judge what clients saw", "holdfast.cli.drill", _drill),
     _Command("bench", "measure one instance on this machine", "holdfast.cli.bench", _bench),
     _Command("chat", "a conversation in the terminal, through whatever happens to the instances", "holdfast.cli.chat", _chat),

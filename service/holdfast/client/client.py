@@ -68,6 +68,7 @@ class Client:
         self._unread: deque[Message] = deque()
         self._events: deque[Event] | None = None
         self._news = asyncio.Event()
+        self._replayed = asyncio.Event()
         self._work = asyncio.Event()
         self._holes = asyncio.Event()
         self._stopped: ClientStopped | None = None
@@ -93,6 +94,16 @@ class Client:
     def instance_id(self) -> str:
         """The instance at the other end; empty while there is none."""
         return "" if self._link.current is None else self._link.current.welcome.instance_id
+
+    async def connected(self) -> None:
+        """Wait until there is a connection and what was missed is replayed.
+
+        Raises:
+            ClientStopped: there will be none.
+        """
+        await self._replayed.wait()
+        if self._stopped is not None:
+            raise self._stopped
 
     async def messages(self) -> AsyncIterator[Message]:
         """Every message of the user's conversations, once and in order, their own included; ends when the client is closed.
@@ -244,6 +255,7 @@ class Client:
         self._record_connection("closed", connection, code=connection.code, clean=connection.code != 1006)
         self._tell(Disconnected(connection.code))
         if self._link.current in (None, connection):
+            self._replayed.clear()
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_exception(SendFailed("unreachable", "the connection ended", outcome="unknown"))
@@ -263,6 +275,7 @@ class Client:
         self._streams.synced(frame)
         self._begin_where_streams_begin()
         self._record_connection("synced", connection)
+        self._replayed.set()
         self._tell(Connected(connection.welcome.instance_id, connection.welcome.connection_id, resumed))
 
     def _begin_where_streams_begin(self) -> None:
@@ -343,6 +356,7 @@ class Client:
             self._stopped = why
             self._outbox.close()
             self._news.set()
+            self._replayed.set()
 
     async def _something(self, queue: Any) -> bool:
         """Wait until there is something in it; False when there will be nothing any more.
