@@ -92,8 +92,14 @@ def _smoke(parser: argparse.ArgumentParser) -> None:
 
 def _drill(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="what can be rehearsed")
-    play = actions.add_parser("run", help="play drills on this machine")
+    listing = actions.add_parser("list", help="what can be rehearsed")
+    listing.add_argument("--target", choices=("local", "k8s"), default="local", help="where (default: local)")
+    play = actions.add_parser("run", help="play drills on this machine, or on a cluster")
+    play.add_argument("--target", choices=("local", "k8s"), default="local", help="where (default: local)")
+    play.add_argument("--context", metavar="C", help="k8s: of kubectl")
+    play.add_argument("--namespace", metavar="NS", help="k8s: where the release is; it must carry holdfast.dev/drills=allowed")
+    play.add_argument("--release", default="holdfast", metavar="R", help="k8s: of Helm (default: holdfast)")
+    play.add_argument("--url", metavar="URL", help="k8s: how clients reach the service")
     play.add_argument("names", nargs="+", metavar="NAME", help="from `holdfast drill list`, or all")
     _drill_options(play)
     play.add_argument("--seconds", type=_seconds, metavar="S", help="how long the fault lasts (default: the drill's own)")

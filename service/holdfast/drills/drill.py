@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from holdfast.drills.history import Bounds
-from holdfast.drills.stage import Stage
 
 BOUNDS: Final = Bounds(grace_s=5.0, offline_s=35.0, healthy_s=2.0)
 STORES: Final = ("sqlite", "firestore")
@@ -18,7 +17,7 @@ class Drill:
     Attributes:
         name: as on the command line.
         fault: one line: what breaks.
-        play: breaks it, waits, and takes it back.
+        play: breaks it, waits, and takes it back; gets the stage of what it is played on.
         stores: on which it can be played; where that is one, `why` says so.
         seconds: how long the fault lasts unless the command line says otherwise.
         linger_seconds: how long people stay after the last word, for what takes its time (who is offline, who is notified).
@@ -29,7 +28,7 @@ class Drill:
 
     name: str
     fault: str
-    play: Callable[[Stage], Awaitable[None]]
+    play: Callable[[Any], Awaitable[None]]
     stores: tuple[str, ...] = STORES
     why: str = ""
     seconds: float = 6.0

@@ -20,7 +20,7 @@ from holdfast.drills.history import Header, History, digest, read_history
 from holdfast.drills.local.target import LocalTarget, environment
 from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.drills.measure import Figures, measure
-from holdfast.drills.stage import Expectation, Stage
+from holdfast.drills.stage import Expectation, LocalStage
 from holdfast.errors import HoldfastError, StoreError
 from holdfast.ports import MessageStore
 
@@ -126,7 +126,7 @@ async def _play(
     progress("starting Redis, the store and the instances")
     await target.start()
     crowd = Crowd(lambda: [instance.url for instance in target.living()], target.token, history, size, options.seed)
-    stage = Stage(target, crowd, history, options.seed, options.seconds or drill.seconds)
+    stage = LocalStage(target, crowd, history, options.seed, options.seconds or drill.seconds)
     stage.say = progress
     outcome.expectations = stage.expectations
     try:

@@ -41,7 +41,7 @@ class _Watch:
 
 
 class Stage:
-    """Handed to each drill.
+    """Handed to each drill, whatever it is played on.
 
     Attributes:
         seconds: how long the fault should last, where the drill has no figure of its own.
@@ -49,19 +49,13 @@ class Stage:
         expectations: filled by `expect` and `require`.
     """
 
-    def __init__(self, target: LocalTarget, crowd: Crowd, history: History, seed: int, seconds: float) -> None:
-        self.target = target
+    def __init__(self, crowd: Crowd, history: History, seed: int, seconds: float) -> None:
         self.crowd = crowd
         self.history = history
         self.random = random.Random(seed)
         self.seconds = seconds
         self.expectations: list[Expectation] = []
         self.say: Callable[[str], None] = lambda _: None
-
-    @property
-    def instances(self) -> list[LocalInstance]:
-        """All, in the order of their start."""
-        return list(self.target.instances.values())
 
     @asynccontextmanager
     async def fault(self, name: str, target: str = "") -> AsyncIterator[None]:
@@ -87,6 +81,19 @@ class Stage:
     def require(self, name: str, measured: float, threshold: float, unit: str = "") -> None:
         """A figure that may not be larger than that."""
         self.expectations.append(Expectation(name, threshold, round(measured, 3), unit))
+
+
+class LocalStage(Stage):
+    """On this machine. `target`: what can be broken."""
+
+    def __init__(self, target: LocalTarget, crowd: Crowd, history: History, seed: int, seconds: float) -> None:
+        super().__init__(crowd, history, seed, seconds)
+        self.target = target
+
+    @property
+    def instances(self) -> list[LocalInstance]:
+        """All, in the order of their start."""
+        return list(self.target.instances.values())
 
     async def every(self, instances: Iterable[LocalInstance], status: str) -> bool:
         """Whether each of them calls itself that."""

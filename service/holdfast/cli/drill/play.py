@@ -12,6 +12,8 @@ from rich.console import Console
 from holdfast.cli.drill.check import show
 from holdfast.drills.drill import Drill
 from holdfast.drills.history import read_history
+from holdfast.drills.kubernetes import scenarios
+from holdfast.drills.kubernetes.run import Place, run_on_kubernetes
 from holdfast.drills.report import files, plot
 from holdfast.drills.run import Options, Outcome, run_drill
 from holdfast.drills.scenarios import CATALOGUE
@@ -20,13 +22,16 @@ from holdfast.errors import ConfigurationError
 
 def run(args: argparse.Namespace) -> int:
     """Play them one after the other; the worst exit code."""
-    names = list(CATALOGUE) if args.names == ["all"] else args.names
-    unknown = [name for name in names if name not in CATALOGUE]
+    catalogue = scenarios.CATALOGUE if args.target == "k8s" else CATALOGUE
+    names = list(catalogue) if args.names == ["all"] else args.names
+    unknown = [name for name in names if name not in catalogue]
     if unknown:
         raise ConfigurationError(f"no such drill: {unknown[0]}; `holdfast drill list` names them")
     logging.getLogger("holdfast").setLevel(logging.ERROR)
-    drills = [CATALOGUE[name] for name in names]
-    if args.names == ["all"]:
+    drills = [catalogue[name] for name in names]
+    if args.target == "k8s" and not (args.context and args.namespace and args.url):
+        raise ConfigurationError("--target k8s needs --context, --namespace and --url: nothing is broken by default")
+    if args.names == ["all"] and args.target == "local":
         drills = [drill for drill in drills if args.store in drill.stores]
     return play(args, drills)
 
@@ -42,7 +47,10 @@ def play(args: argparse.Namespace, drills: list[Drill]) -> int:
         rate=args.rate,
         directory=args.directory,
     )
-    outcomes = asyncio.run(_play(drills, options, Console(stderr=args.json)))
+    place = None
+    if getattr(args, "target", "local") == "k8s":
+        place = Place(args.context, args.namespace, args.release, args.url.rstrip("/"))
+    outcomes = asyncio.run(_play(drills, options, place, Console(stderr=args.json)))
     write(args, outcomes)
     if args.json:
         print(json.dumps([files.as_json(outcome) for outcome in outcomes], indent=2))
@@ -63,10 +71,10 @@ def write(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
             writer(path, outcomes)
 
 
-async def _play(drills: list[Drill], options: Options, console: Console) -> list[Outcome]:
+async def _play(drills: list[Drill], options: Options, place: Place | None, console: Console) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for drill in drills:
-        task = asyncio.create_task(play_one(drill, options, console))
+        task = asyncio.create_task(play_one(drill, options, place, console))
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
         outcomes.append(await task)
         if outcomes[-1].is_aborted:
@@ -74,9 +82,10 @@ async def _play(drills: list[Drill], options: Options, console: Console) -> list
     return outcomes
 
 
-async def play_one(drill: Drill, options: Options, console: Console) -> Outcome:
+async def play_one(drill: Drill, options: Options, place: Place | None, console: Console) -> Outcome:
     """One drill, with what it is doing shown while it does it and its report after."""
-    console.rule(f"{drill.name} ({options.store}, seed {options.seed})", align="left")
+    where = options.store if place is None else f"{place.context}/{place.namespace}"
+    console.rule(f"{drill.name} ({where}, seed {options.seed})", align="left")
     with console.status("") as status:
 
         def progress(step: str) -> None:
@@ -84,7 +93,10 @@ async def play_one(drill: Drill, options: Options, console: Console) -> Outcome:
             if not console.is_terminal:
                 console.print(f"  {step}", highlight=False)
 
-        outcome = await run_drill(drill, options, progress)
+        if place is None:
+            outcome = await run_drill(drill, options, progress)
+        else:
+            outcome = await run_on_kubernetes(drill, options, place, progress)
     tell(console, outcome)
     if outcome.run is not None:
         plot.write_svg(outcome.history.with_suffix(".svg"), f"{drill.name}: {drill.fault}", outcome.run)

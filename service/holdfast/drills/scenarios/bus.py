@@ -6,12 +6,12 @@ import json
 import random
 
 from holdfast.drills.drill import Drill
-from holdfast.drills.stage import Stage
+from holdfast.drills.stage import LocalStage
 
 _KEPT = 500
 
 
-async def _duplicates(stage: Stage) -> None:
+async def _duplicates(stage: LocalStage) -> None:
     """Whatever was published is published again: shuffled, and old frames after new ones."""
     async with stage.fault("duplicates"):
         until = stage.history.now + stage.seconds
@@ -22,7 +22,7 @@ async def _duplicates(stage: Stage) -> None:
             await stage.pause(0.3)
 
 
-async def _recent(stage: Stage, conversation: str) -> list[bytes]:
+async def _recent(stage: LocalStage, conversation: str) -> list[bytes]:
     """Envelopes made of what Redis holds for gap fill, in no order, some of them twice."""
     found = await stage.redis("ZRANGE", f"recent:{conversation}", 0, -1)
     if not isinstance(found, list) or not found:
@@ -49,12 +49,12 @@ async def _recent(stage: Stage, conversation: str) -> list[bytes]:
     return chosen
 
 
-async def _generation(stage: Stage) -> str:
+async def _generation(stage: LocalStage) -> str:
     """The store's, without which nothing on the bus is believed: as an envelope of the instances says it."""
     return await stage.target.generation()
 
 
-async def _versions(stage: Stage) -> None:
+async def _versions(stage: LocalStage) -> None:
     """A newer version is running beside: unknown fields, unknown kinds, an unknown version of the envelope."""
     async with stage.fault("versions"):
         generation = await _generation(stage)
@@ -67,7 +67,7 @@ async def _versions(stage: Stage) -> None:
             await stage.pause(0.5)
 
 
-async def _race(stage: Stage) -> None:
+async def _race(stage: LocalStage) -> None:
     """Clients reconnect while others speak: subscribe first, then read, or there is a hole."""
     until = stage.history.now + stage.seconds
     async with stage.fault("race"):

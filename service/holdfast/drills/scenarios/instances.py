@@ -4,13 +4,13 @@ import asyncio
 from functools import partial
 
 from holdfast.drills.drill import Drill
-from holdfast.drills.stage import Stage
+from holdfast.drills.stage import LocalStage
 
 _REAPED_SECONDS = 20.0
 _FREEZE_WHY = "a process frozen while it holds SQLite's write lock stops the others"
 
 
-async def _pod_kill(stage: Stage) -> None:
+async def _pod_kill(stage: LocalStage) -> None:
     """Without a word; somebody leaves at the same moment and does not come back."""
     victim = stage.instances[0]
     async with stage.fault("pod-kill", victim.name):
@@ -21,7 +21,7 @@ async def _pod_kill(stage: Stage) -> None:
     await victim.start()
 
 
-async def _three_in_a_row(stage: Stage) -> None:
+async def _three_in_a_row(stage: LocalStage) -> None:
     for victim in stage.instances[:3]:
         async with stage.fault("pod-kill", victim.name):
             victim.kill()
@@ -29,7 +29,7 @@ async def _three_in_a_row(stage: Stage) -> None:
         await victim.start()
 
 
-async def _container_restart(stage: Stage) -> None:
+async def _container_restart(stage: LocalStage) -> None:
     """Under the same name, at once: its predecessor's connections are nobody's."""
     victim = stage.instances[0]
     async with stage.fault("container-restart", victim.name):
@@ -39,7 +39,7 @@ async def _container_restart(stage: Stage) -> None:
     await stage.expect("everybody registered", 10.0, stage.all_registered)
 
 
-async def _pod_delete(stage: Stage) -> None:
+async def _pod_delete(stage: LocalStage) -> None:
     victim = stage.instances[0]
     async with stage.fault("pod-delete", victim.name):
         took = await victim.terminate()
@@ -49,7 +49,7 @@ async def _pod_delete(stage: Stage) -> None:
     await victim.start()
 
 
-async def _rolling_restart(stage: Stage) -> None:
+async def _rolling_restart(stage: LocalStage) -> None:
     for instance in stage.instances:
         async with stage.fault("rolling-restart", instance.name):
             await instance.terminate()
@@ -59,7 +59,7 @@ async def _rolling_restart(stage: Stage) -> None:
     await stage.expect("everybody registered", 10.0, stage.all_registered)
 
 
-async def _freeze(stage: Stage) -> None:
+async def _freeze(stage: LocalStage) -> None:
     """Long enough to be taken for dead; when it wakes it must notice before it says anything."""
     victim = stage.instances[0]
     async with stage.fault("freeze", victim.name):

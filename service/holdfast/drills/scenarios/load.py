@@ -1,14 +1,14 @@
 """No fault but people: one hot conversation, many connections."""
 
 from holdfast.drills.drill import Drill
-from holdfast.drills.stage import Stage
+from holdfast.drills.stage import LocalStage
 
 
-async def _hot(stage: Stage) -> None:
+async def _hot(stage: LocalStage) -> None:
     await stage.pause(stage.seconds)
 
 
-async def _load(stage: Stage) -> None:
+async def _load(stage: LocalStage) -> None:
     """Many connections and a high rate; what Redis and the instances cost is reported."""
     before = await stage.redis("INFO", "memory")
     await stage.pause(stage.seconds)
@@ -18,7 +18,7 @@ async def _load(stage: Stage) -> None:
         stage.require(f"Redis's memory {name}", int(used) / 1_048_576, 512.0, "MB")
 
 
-async def _drain(stage: Stage) -> None:
+async def _drain(stage: LocalStage) -> None:
     """Everybody of one instance goes elsewhere, over the window, and nobody notices."""
     victim = stage.instances[0]
     async with stage.fault("drain", victim.name):

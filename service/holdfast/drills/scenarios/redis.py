@@ -3,14 +3,14 @@
 from functools import partial
 
 from holdfast.drills.drill import Drill
-from holdfast.drills.stage import Stage
+from holdfast.drills.stage import LocalStage
 
 _DEGRADED_SECONDS = 5.0
 _HEALTHY_SECONDS = 15.0
 _REGISTERED_SECONDS = 5.0
 
 
-async def _redis_delete(stage: Stage) -> None:
+async def _redis_delete(stage: LocalStage) -> None:
     async with stage.fault("redis-delete"):
         stage.target.redis.kill()
         await stage.expect("degraded", _DEGRADED_SECONDS, partial(stage.every, stage.instances, "degraded"))
@@ -21,7 +21,7 @@ async def _redis_delete(stage: Stage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
 
 
-async def _redis_hang(stage: Stage) -> None:
+async def _redis_hang(stage: LocalStage) -> None:
     async with stage.fault("redis-hang"):
         stage.target.redis.freeze()
         await stage.expect("degraded", _DEGRADED_SECONDS, partial(stage.every, stage.instances, "degraded"))
@@ -31,7 +31,7 @@ async def _redis_hang(stage: Stage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
 
 
-async def _redis_slow(stage: Stage) -> None:
+async def _redis_slow(stage: LocalStage) -> None:
     """Half a second each way: longer than a command may take."""
     async with stage.fault("redis-slow"):
         for proxy in stage.target.to_redis.values():
@@ -42,7 +42,7 @@ async def _redis_slow(stage: Stage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
 
 
-async def _flushall(stage: Stage) -> None:
+async def _flushall(stage: LocalStage) -> None:
     """Costs latency and nothing else."""
     for _ in range(2):
         async with stage.fault("flushall"):
@@ -51,7 +51,7 @@ async def _flushall(stage: Stage) -> None:
         await stage.pause(stage.seconds / 3)
 
 
-async def _client_kill(stage: Stage) -> None:
+async def _client_kill(stage: LocalStage) -> None:
     """Every connection to Redis is dropped, again and again."""
     async with stage.fault("client-kill"):
         for number in range(max(2, int(stage.seconds / 1.5))):
@@ -60,7 +60,7 @@ async def _client_kill(stage: Stage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
 
 
-async def _redis_cut(stage: Stage) -> None:
+async def _redis_cut(stage: LocalStage) -> None:
     """One instance alone: its users send and receive, and stay online."""
     victim = stage.instances[0]
     proxy = stage.target.to_redis[victim.name]
@@ -73,7 +73,7 @@ async def _redis_cut(stage: Stage) -> None:
     await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
 
 
-async def _redis_half_open(stage: Stage) -> None:
+async def _redis_half_open(stage: LocalStage) -> None:
     """What one instance is told by Redis never arrives; nothing is closed."""
     victim = stage.instances[0]
     proxy = stage.target.to_redis[victim.name]

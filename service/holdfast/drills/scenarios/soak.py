@@ -4,7 +4,7 @@ from typing import Final
 
 from holdfast.drills.drill import Drill
 from holdfast.drills.scenarios import CATALOGUE
-from holdfast.drills.stage import Stage
+from holdfast.drills.stage import LocalStage
 
 _LEFT_OUT: Final = frozenset(
     ("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three")
@@ -17,7 +17,7 @@ def soak(store: str, minutes: float, settings: dict[str, str] | None = None) -> 
     """A drill that goes on for that long."""
     drawn = [drill for name, drill in sorted(CATALOGUE.items()) if store in drill.stores and name not in _LEFT_OUT]
 
-    async def play(stage: Stage) -> None:
+    async def play(stage: LocalStage) -> None:
         until = stage.history.now + minutes * 60
         while stage.history.now < until:
             drill = stage.random.choice(drawn)

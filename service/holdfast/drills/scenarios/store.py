@@ -3,13 +3,13 @@
 from functools import partial
 
 from holdfast.drills.drill import Drill
-from holdfast.drills.stage import Stage
+from holdfast.drills.stage import LocalStage
 
 _WHY = "SQLite is a file: there is no network to break"
 _HEALTHY_SECONDS = 15.0
 
 
-async def _firestore_down(stage: Stage) -> None:
+async def _firestore_down(stage: LocalStage) -> None:
     """Honest errors, no acks, sockets stay."""
     async with stage.fault("firestore-down"):
         for proxy in stage.target.to_store.values():
@@ -22,7 +22,7 @@ async def _firestore_down(stage: Stage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
 
 
-async def _firestore_slow(stage: Stage) -> None:
+async def _firestore_slow(stage: LocalStage) -> None:
     """Slower, with connections reset now and then: the same key gets the same seq."""
     async with stage.fault("firestore-slow"):
         for proxy in stage.target.to_store.values():
@@ -35,7 +35,7 @@ async def _firestore_slow(stage: Stage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
 
 
-async def _replies_lost(stage: Stage) -> None:
+async def _replies_lost(stage: LocalStage) -> None:
     """Requests arrive, their answers do not: was it stored?"""
     victim = stage.instances[0].name
     proxy = stage.target.to_store[victim]
@@ -49,7 +49,7 @@ async def _replies_lost(stage: Stage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
 
 
-async def _both_gone(stage: Stage) -> None:
+async def _both_gone(stage: LocalStage) -> None:
     """Sockets stay, errors are honest, it recovers by itself."""
     async with stage.fault("both-gone"):
         stage.target.redis.kill()

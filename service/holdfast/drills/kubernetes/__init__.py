@@ -1,0 +1,1 @@
+"""Drills on a real cluster, with kubectl and through the front door."""

@@ -1,0 +1,138 @@
+"""A release of the chart in a namespace, as kubectl sees and breaks it.
+
+Safety: the context and the namespace are named on the command line and must be the current ones, the namespace carries the label
+`holdfast.dev/drills=allowed`, and a Lease lets one drill in at a time.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from typing import Any, Final
+
+from holdfast.drills.local.waiting import TargetFailed
+from holdfast.web.auth import issue
+
+_LEASE: Final = "holdfast-drill"
+_LABEL: Final = "holdfast.dev/drills"
+_COMMAND_SECONDS: Final = 120.0
+_TOKEN_SECONDS: Final = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A chat pod. `is_ending`: it was told to go."""
+
+    name: str
+    node: str
+    is_ready: bool
+    is_ending: bool
+
+
+class Cluster:
+    """`enter` before anything is broken, `leave` at the end."""
+
+    def __init__(self, context: str, namespace: str, release: str) -> None:
+        """Looks for kubectl.
+
+        Raises:
+            TargetFailed: there is none.
+        """
+        if shutil.which("kubectl") is None:
+            raise TargetFailed("no kubectl here")
+        self.context = context
+        self.namespace = namespace
+        self.release = release
+        self._secret = ""
+
+    async def enter(self) -> None:
+        """Check that a drill may be played here, and take the turn.
+
+        Raises:
+            TargetFailed: it may not, or another one is being played.
+        """
+        labels = (await self.get("namespace", self.namespace))["metadata"].get("labels", {})
+        if labels.get(_LABEL) != "allowed":
+            label = f"kubectl label namespace {self.namespace} {_LABEL}=allowed"
+            raise TargetFailed(f"namespace {self.namespace} does not allow drills: {label}")
+        secret = (await self.get("secret", f"{self.deployment}-auth"))["data"]["secret"]
+        self._secret = base64.b64decode(secret).decode()
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": _LEASE, "namespace": self.namespace},
+            "spec": {"holderIdentity": f"pid-{os.getpid()}"},
+        }
+        await self.kubectl("create", "-f", "-", given=json.dumps(lease))
+
+    async def leave(self) -> None:
+        """Give the turn back."""
+        await self.kubectl("delete", "lease", _LEASE, "--ignore-not-found")
+
+    @property
+    def deployment(self) -> str:
+        """The chart's name for what belongs to the release."""
+        return self.release if "holdfast" in self.release else f"{self.release}-holdfast"
+
+    def token(self, user_id: str) -> str:
+        """A token that the release believes."""
+        return issue(self._secret, user_id, _TOKEN_SECONDS, issuer="holdfast", audience="holdfast")
+
+    async def pods(self) -> list[Pod]:
+        """The chat pods, whatever state they are in."""
+        selector = f"app.kubernetes.io/instance={self.release},app.kubernetes.io/component=chat"
+        found = json.loads(await self.kubectl("get", "pods", "-l", selector, "-o", "json"))["items"]
+        return [_pod(each) for each in found]
+
+    async def ready(self) -> list[Pod]:
+        """Those that get traffic."""
+        return [pod for pod in await self.pods() if pod.is_ready and not pod.is_ending]
+
+    async def replicas(self) -> int:
+        """As many as there should be."""
+        return int((await self.get("deployment", self.deployment))["spec"]["replicas"])
+
+    async def all_ready(self) -> bool:
+        """All that should be there are, and nobody else."""
+        pods = await self.pods()
+        return len(pods) == await self.replicas() and all(pod.is_ready and not pod.is_ending for pod in pods)
+
+    async def redis(self, *command: str) -> str:
+        """`redis-cli` in the release's own Redis; empty while it does not answer."""
+        try:
+            return (await self.kubectl("exec", f"{self.deployment}-redis-0", "--", "redis-cli", *command)).strip()
+        except TargetFailed:
+            return ""
+
+    async def get(self, kind: str, name: str) -> dict[str, Any]:
+        """One object."""
+        found: dict[str, Any] = json.loads(await self.kubectl("get", kind, name, "-o", "json"))
+        return found
+
+    async def kubectl(self, *arguments: str, given: str = "") -> str:
+        """Run it; what it printed.
+
+        Raises:
+            TargetFailed: it said no, or took too long.
+        """
+        command = ("kubectl", "--context", self.context, "--namespace", self.namespace, *arguments)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+        try:
+            async with asyncio.timeout(_COMMAND_SECONDS):
+                out, err = await process.communicate(given.encode())
+        except TimeoutError:
+            process.kill()
+            raise TargetFailed(f"kubectl {arguments[0]}: no answer") from None
+        if process.returncode:
+            raise TargetFailed(f"kubectl {' '.join(arguments[:3])}: {err.decode().strip()[:300]}")
+        return out.decode()
+
+
+def _pod(found: dict[str, Any]) -> Pod:
+    conditions = {each["type"]: each["status"] for each in found["status"].get("conditions", ())}
+    metadata, spec = found["metadata"], found["spec"]
+    is_ready = conditions.get("Ready") == "True"
+    return Pod(metadata["name"], spec.get("nodeName", ""), is_ready, "deletionTimestamp" in metadata)

@@ -1,0 +1,137 @@
+"""One run on a cluster: what is durable is read through REST, as any member could."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx
+
+from holdfast import __version__
+from holdfast.drills.checker.judge import judge_run
+from holdfast.drills.checker.run import Run
+from holdfast.drills.crowd import Crowd, Size
+from holdfast.drills.drill import Drill
+from holdfast.drills.history import Header, History, digest, read_history
+from holdfast.drills.kubernetes.cluster import Cluster
+from holdfast.drills.kubernetes.scenarios import KubernetesStage
+from holdfast.drills.local.waiting import TargetFailed, until
+from holdfast.drills.measure import measure
+from holdfast.drills.run import Options, Outcome, Progress
+from holdfast.drills.stage import Expectation
+from holdfast.errors import HoldfastError
+
+_STEADY_SECONDS: Final = 3.0
+_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which release, and how clients reach it. `url`: the Service, an ingress, a port-forward."""
+
+    context: str
+    namespace: str
+    release: str
+    url: str
+
+
+async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progress: Progress) -> Outcome:
+    """Run it once; the turn is given back, whatever happened."""
+    options.directory.mkdir(parents=True, exist_ok=True)
+    path = options.directory / f"{drill.name}-kubernetes.jsonl"
+    outcome = Outcome(drill, options, path)
+    size = Size(drill.clients or options.clients, drill.rate or options.rate)
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    header = Header(
+        name=drill.name,
+        seed=options.seed,
+        clients=size.clients,
+        store=options.store,
+        version=__version__,
+        started_at=started_at,
+        bounds=drill.bounds,
+    )
+    try:
+        cluster = Cluster(place.context, place.namespace, place.release)
+        await cluster.enter()
+        try:
+            with History(path, header) as history:
+                await _play(drill, options, size, place, cluster, history, outcome, progress)
+        finally:
+            await cluster.leave()
+    except (HoldfastError, OSError, httpx.HTTPError) as error:
+        outcome.problem = f"{type(error).__name__}: {error}"
+    except asyncio.CancelledError:
+        outcome.problem, outcome.is_aborted = "interrupted", True
+    if not outcome.problem:
+        run = Run(*read_history(path))
+        outcome.run, outcome.verdict, outcome.figures = run, judge_run(run), measure(run)
+        if drill.reconnect_p99 is not None and outcome.figures.reconnect.count:
+            outcome.expectations.append(Expectation("reconnect p99", drill.reconnect_p99, outcome.figures.reconnect.p99))
+    return outcome
+
+
+async def _play(
+    drill: Drill,
+    options: Options,
+    size: Size,
+    place: Place,
+    cluster: Cluster,
+    history: History,
+    outcome: Outcome,
+    progress: Progress,
+) -> None:
+    await until(cluster.all_ready, 60, "all pods are ready before anything is broken")
+    crowd = Crowd(lambda: [place.url], cluster.token, history, size, options.seed)
+    stage = KubernetesStage(cluster, crowd, history, options.seed, options.seconds or drill.seconds)
+    stage.say = progress
+    outcome.expectations = stage.expectations
+    try:
+        progress(f"{size.clients} clients connect")
+        await crowd.start()
+        await stage.pause(_STEADY_SECONDS)
+        progress(drill.fault)
+        await drill.play(stage)
+        progress("watching the aftermath")
+        await stage.pause(drill.bounds.healthy_s + 2 * drill.bounds.delivery_s)
+        await crowd.stop()
+        await stage.pause(drill.bounds.delivery_s + drill.linger_seconds)
+        progress("reading what is stored")
+        await _read(place.url, cluster, crowd, history)
+        history.close()
+    finally:
+        await crowd.close()
+
+
+async def _read(url: str, cluster: Cluster, crowd: Crowd, history: History) -> None:
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        for conversation, members in crowd.conversations.items():
+            headers = {"Authorization": f"Bearer {cluster.token(members[0])}"}
+            after, has_more = 0, True
+            while has_more:
+                path = f"{url}/api/conversations/{conversation}/messages"
+                page = await _page(http, path, {"after_seq": after, "limit": _PAGE}, headers)
+                has_more = page["has_more"]
+                for message in page["messages"]:
+                    after = message["seq"]
+                    history.record(
+                        "stored",
+                        conversation=conversation,
+                        seq=message["seq"],
+                        sender=message["sender"],
+                        key=message["client_message_id"],
+                        digest=digest(message["body"]),
+                    )
+
+
+async def _page(http: httpx.AsyncClient, path: str, params: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+    for _ in range(10):
+        try:
+            answer = await http.get(path, params=params, headers=headers)
+        except httpx.HTTPError:
+            await asyncio.sleep(1.0)
+            continue
+        if answer.status_code == 200:
+            return dict(answer.json())
+        await asyncio.sleep(1.0)
+    raise TargetFailed(f"{path} cannot be read")

@@ -1,0 +1,140 @@
+"""What is broken on a cluster; the same people, the same judgement as on one machine."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Final
+
+from holdfast.drills.crowd import Crowd
+from holdfast.drills.drill import Drill
+from holdfast.drills.history import Bounds, History
+from holdfast.drills.kubernetes.cluster import Cluster
+from holdfast.drills.stage import Stage
+
+_REAPED_SECONDS: Final = 20.0
+_BACK_SECONDS: Final = 120.0
+_BOUNDS: Final = Bounds(grace_s=5.0, offline_s=35.0, healthy_s=2.0)
+
+
+class KubernetesStage(Stage):
+    """On a cluster. `cluster`: what can be broken."""
+
+    def __init__(self, cluster: Cluster, crowd: Crowd, history: History, seed: int, seconds: float) -> None:
+        super().__init__(crowd, history, seed, seconds)
+        self.cluster = cluster
+
+    async def is_reaped(self, pod: str) -> bool:
+        """Whether nothing of a gone pod is left in Redis."""
+        return await self.cluster.redis("EXISTS", f"subscriptions:{pod}", f"instance:{pod}") == "0"
+
+    @asynccontextmanager
+    async def at_least_ready(self, least: int) -> AsyncIterator[None]:
+        """While it is entered, so many pods must be ready whenever one looks."""
+        fewest = least
+
+        async def look() -> None:
+            nonlocal fewest
+            while True:
+                fewest = min(fewest, len(await self.cluster.ready()))
+                await asyncio.sleep(0.5)
+
+        looking = asyncio.create_task(look())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await looking
+            self.require("pods fewer than allowed", least - fewest, 0, "pods")
+
+
+async def _pod_delete(stage: KubernetesStage) -> None:
+    victim = (await stage.cluster.ready())[0].name
+    async with stage.fault("pod-delete", victim):
+        await stage.cluster.kubectl("delete", "pod", victim)
+    await stage.expect("reaped", _REAPED_SECONDS, partial(stage.is_reaped, victim))
+    await stage.expect("all pods ready", _BACK_SECONDS, stage.cluster.all_ready)
+
+
+async def _pod_kill(stage: KubernetesStage) -> None:
+    victim = (await stage.cluster.ready())[0].name
+    async with stage.fault("pod-kill", victim):
+        await stage.cluster.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
+        await stage.pause(2.0)
+    await stage.expect("reaped", _REAPED_SECONDS, partial(stage.is_reaped, victim))
+    await stage.expect("all pods ready", _BACK_SECONDS, stage.cluster.all_ready)
+
+
+async def _redis_delete(stage: KubernetesStage) -> None:
+    replicas = await stage.cluster.replicas()
+    async with stage.at_least_ready(replicas), stage.fault("redis-delete"):
+        await stage.cluster.kubectl("delete", "pod", f"{stage.cluster.deployment}-redis-0", "--grace-period=0", "--force")
+        await stage.expect("Redis is back", _BACK_SECONDS, partial(_answers, stage))
+    await stage.expect("everybody registered", 15.0, partial(_all_registered, stage))
+
+
+async def _redis_hang(stage: KubernetesStage) -> None:
+    replicas = await stage.cluster.replicas()
+    async with stage.at_least_ready(replicas), stage.fault("redis-hang"):
+        await stage.cluster.redis("CLIENT", "PAUSE", str(int(stage.seconds * 1000)), "ALL")
+        await stage.pause(stage.seconds)
+        await stage.expect("Redis is back", 10.0, partial(_answers, stage))
+    await stage.expect("everybody registered", 15.0, partial(_all_registered, stage))
+
+
+async def _rolling_restart(stage: KubernetesStage) -> None:
+    replicas = await stage.cluster.replicas()
+    async with stage.at_least_ready(replicas), stage.fault("rolling-restart"):
+        await stage.cluster.kubectl("rollout", "restart", f"deployment/{stage.cluster.deployment}")
+        await stage.cluster.kubectl("rollout", "status", f"deployment/{stage.cluster.deployment}", "--timeout=110s")
+        await stage.expect("the old pods are gone", _BACK_SECONDS, stage.cluster.all_ready)
+
+
+async def _scale_in(stage: KubernetesStage) -> None:
+    replicas = await stage.cluster.replicas()
+    async with stage.fault("scale-in"):
+        await stage.cluster.kubectl("scale", f"deployment/{stage.cluster.deployment}", f"--replicas={replicas - 1}")
+        await stage.expect("one pod fewer", _BACK_SECONDS, stage.cluster.all_ready)
+    await stage.cluster.kubectl("scale", f"deployment/{stage.cluster.deployment}", f"--replicas={replicas}")
+    await stage.expect("all pods ready", _BACK_SECONDS, stage.cluster.all_ready)
+
+
+async def _node_drain(stage: KubernetesStage) -> None:
+    """The node with most of the pods, Redis left where it is; the disruption budget lets one go at a time."""
+    replicas = await stage.cluster.replicas()
+    node = Counter(pod.node for pod in await stage.cluster.ready()).most_common(1)[0][0]
+    selector = f"app.kubernetes.io/instance={stage.cluster.release},app.kubernetes.io/component=chat"
+    try:
+        async with stage.at_least_ready(replicas - 1), stage.fault("node-drain", node):
+            drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--pod-selector", selector)
+            await stage.cluster.kubectl(*drain, "--timeout=110s")
+    finally:
+        await stage.cluster.kubectl("uncordon", node)
+    await stage.expect("all pods ready", _BACK_SECONDS, stage.cluster.all_ready)
+
+
+async def _answers(stage: KubernetesStage) -> bool:
+    return await stage.cluster.redis("PING") == "PONG"
+
+
+async def _all_registered(stage: KubernetesStage) -> bool:
+    counts = await asyncio.gather(
+        *(stage.cluster.redis("HLEN", f"connections:{user}") for user in list(stage.crowd.clients)[:10])
+    )
+    return all(count not in ("", "0") for count in counts)
+
+
+CATALOGUE: Final[dict[str, Drill]] = {
+    drill.name: drill
+    for drill in (
+        Drill("pod-delete", "a pod is deleted", _pod_delete, bounds=_BOUNDS, reconnect_p99=2.0),
+        Drill("pod-kill", "a pod is deleted by force", _pod_kill, bounds=_BOUNDS, reconnect_p99=2.0),
+        Drill("redis-delete", "the Redis pod is deleted by force", _redis_delete, bounds=_BOUNDS),
+        Drill("redis-hang", "Redis answers nobody", _redis_hang, bounds=_BOUNDS, seconds=8.0),
+        Drill("rolling-restart", "kubectl rollout restart", _rolling_restart, bounds=_BOUNDS, reconnect_p99=2.0),
+        Drill("scale-in", "one replica fewer, and back", _scale_in, bounds=_BOUNDS, reconnect_p99=2.0),
+        Drill("node-drain", "a node is drained", _node_drain, bounds=_BOUNDS, reconnect_p99=2.0),
+    )
+}
