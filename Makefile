@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-long drills lint style types architecture bench lock clean
+.PHONY: help install run test test-long test-kubernetes drills manifests lint style types architecture bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -71,6 +71,12 @@ architecture: install ## import-linter: which way imports may point
 
 bench: install ## measure this machine; ARGS are the bench's own
 	@exec $(BIN)/holdfast bench $(ARGS)
+
+HELM ?= helm
+
+manifests: ## write k8s/base/holdfast.yaml again after a change of the chart (HELM=/path/to/helm)
+	@{ echo "# Rendered from charts/holdfast with values.yaml beside this file: make manifests"; \
+	  $(HELM) template holdfast charts/holdfast --kube-version 1.34.0 --skip-tests -f k8s/base/values.yaml; } > k8s/base/holdfast.yaml
 
 # One resolution for all of CPython 3.11 to 3.13: versions and hashes, no address of any registry. ARGS=--upgrade renews all.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
