@@ -53,6 +53,9 @@ test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
 test-long: install ## the tests that take minutes: every mechanism switched off in turn, and what breaks without it
 	$(BIN)/python -m pytest -m long $(ARGS)
 
+test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about 10 minutes, as root
+	$(BIN)/python -m pytest tests/kubernetes -m kubernetes $(ARGS)
+
 drills: install ## every drill on both stores, with reports in reports/: about half an hour
 	$(BIN)/holdfast drill run all --store sqlite --directory reports/sqlite --markdown reports/sqlite.md $(ARGS)
 	$(BIN)/holdfast drill run all --store firestore --directory reports/firestore --markdown reports/firestore.md $(ARGS)

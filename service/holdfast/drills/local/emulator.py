@@ -36,8 +36,9 @@ def find_emulator() -> Path | None:
 class Emulator:
     """One emulator. Closed by whoever made it."""
 
-    def __init__(self, script: Path) -> None:
+    def __init__(self, script: Path, host: str = "127.0.0.1") -> None:
         """Starts nothing yet."""
+        self.host = host
         self.port = free_port()
         self._script = script
         self._log = tempfile.NamedTemporaryFile(prefix="holdfast-emulator-", suffix=".log")  # noqa: SIM115 - closed by `close`
@@ -46,13 +47,13 @@ class Emulator:
     @property
     def address(self) -> str:
         """For `FIRESTORE_EMULATOR_HOST`."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     async def start(self) -> "Emulator":
         """Run it in a process group of its own (it is a script that starts Java); returns when it accepts connections."""
-        command = [str(self._script), "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [str(self._script), "start", "--host", self.host, "--port", str(self.port)]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, start_new_session=True)  # noqa: ASYNC220 - takes a millisecond
-        await until(lambda: accepts(self.port), 60, "the Firestore emulator accepts connections")
+        await until(lambda: accepts(self.port, self.host), 60, "the Firestore emulator accepts connections")
         return self
 
     def freeze(self) -> None:
