@@ -104,6 +104,9 @@ class Telemetry:
         )
         self.bus_up = Gauge("holdfast_bus_up", "1 while the echo comes back", registry=registry)
         self.resyncs = Counter("holdfast_resyncs", "Comparisons with the store", ["reason"], registry=registry)
+        self.reads_delayed = Counter(
+            "holdfast_reads_delayed", "Reads of comparisons that waited for their budget", registry=registry
+        )
         self.gap_fills = Counter("holdfast_gap_fills", "Holes closed", ["source"], registry=registry)
         self.health_state = Gauge("holdfast_health_state", "1 for the state it is in", ["state"], registry=registry)
         self.health_transitions = Counter("holdfast_health_transitions", "Changes of state", ["state"], registry=registry)

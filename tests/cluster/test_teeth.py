@@ -15,6 +15,7 @@ from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
 from support.instances import Instances, Serving
 from support.redis_server import RedisServer
+from support.store_view import view_of
 
 pytestmark = pytest.mark.long
 
@@ -185,6 +186,27 @@ async def test_versions_of_memberships(sqlite_instances: Instances, redis7: Redi
             assert (await ann.say(c, "among us"))["type"] == "ack"
             assert await heard(cyd, "among us", within=20)
             assert (not await heard(ben, "among us", within=1)) == is_built
+
+
+async def test_catching_up(sqlite_instances: Instances, *, is_built: bool) -> None:
+    """Somebody leaves; what is said in their grace is not known to be missed until it is over."""
+    names = [] if is_built else ["no_catch_up"]
+    (one,) = await sqlite_instances.start("one", HOLDFAST_PRESENCE__GRACE_SECONDS="2", **altered(*names))
+    c = await new_conversation(one, "ann", "ben")
+    async with Chatter(one, "ann") as ann, view_of(sqlite_instances) as store:
+        ben = await Chatter(one, "ben").connect()
+        await ben.close()
+        assert (await ann.say(c, "are you still there?"))["type"] == "ack"
+
+        async def is_recorded() -> bool:
+            return bool(await store.notifications())
+
+        try:
+            await eventually(is_recorded, within=2 + 2 * HEARD_SECONDS)
+        except AssertionError:
+            assert not is_built
+        else:
+            assert is_built
 
 
 async def _stays(condition: partial[object], seconds: float) -> bool:

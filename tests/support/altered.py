@@ -18,6 +18,7 @@ from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.node import commands, conversations, node, sweep
 from holdfast.node.append import Appender, Batch
 from holdfast.node.bulletins import Bulletins
+from holdfast.node.catchup import CatchUps
 from holdfast.node.comparison import Comparison
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.local import LocalConversation
@@ -112,6 +113,11 @@ def no_members_version() -> None:
     Comparison._refresh_members = _nothing
 
 
+def no_catch_up() -> None:
+    """What came between somebody's last sign of life and their being offline is nobody's business."""
+    CatchUps._catch_up = _nothing
+
+
 def read_before_subscribe() -> None:
     """How far a conversation is gets read first, then it is subscribed."""
 
@@ -138,6 +144,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_epoch,
         no_second_witness,
         no_members_version,
+        no_catch_up,
         read_before_subscribe,
     )
 }

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import Raw
 
+from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.messages import Message
@@ -27,6 +28,7 @@ from holdfast.protocol.frames import text_frame
 from holdfast.telemetry import PATHS, Telemetry
 
 _PAGE: Final = 500
+_READS_PER_SECOND: Final = 300  # of comparisons: 10,000 conversations take half a minute, the latest first
 _HEADS_AT_ONCE: Final = 500  # two documents each: about 0.1 s, where 10,000 at once would not keep the 2 s deadline
 _ENVELOPE_BYTES: Final = 512 * 1024  # half of what the bus carries at most, because the last message comes on top
 _LINGER_SECONDS: Final = 10.0  # a conversation without local members stays that long: people come back
@@ -72,6 +74,7 @@ class Delivery:
         self._tasks = tasks
         self.instance_id = instance_id
         self._max_conversations = max_conversations
+        self._budget = TokenBucket(_READS_PER_SECOND, _HEADS_AT_ONCE, clock.monotonic())
         self._delivered = {path: telemetry.delivered.labels(path) for path in PATHS}
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -207,11 +210,22 @@ class Delivery:
             StoreError: it cannot tell.
         """
         self._telemetry.resyncs.labels(reason).inc()
-        known = {c: local.sequencer.head for c, local in self.locals.items() if local.sequencer.head is not None}
+        latest_first = sorted(self.locals.values(), key=lambda local: local.active_at, reverse=True)
+        known = {local.conversation_id: local.sequencer.head for local in latest_first if local.sequencer.head is not None}
         for chunk in _chunks(known):
+            await self._afford(len(chunk))
             for conversation_id, tail in (await self._store.heads(chunk)).items():
                 if (local := self.locals.get(conversation_id)) is not None and tail > (local.sequencer.head or 0):
                     await self.catch_up(conversation_id, tail)
+
+    async def _afford(self, reads: int) -> None:
+        """Wait until that many reads are within the budget: what was missed by all at once must not cost all at once."""
+        wait = 0.0
+        for _ in range(reads):
+            wait = self._budget.take(self._clock.monotonic())
+        if wait:
+            self._telemetry.reads_delayed.inc(reads)
+            await asyncio.sleep(wait)
 
     async def _fill(self, local: LocalConversation, after: Seq, upto: Seq, path: str = "gap_fill") -> None:
         """Fetch what lies between, from `recent` if it has all of it, else from the store."""
@@ -248,7 +262,7 @@ class Delivery:
         local = self.locals.get(conversation_id)
         if local is None:
             return
-        now = self._clock.monotonic()
+        local.active_at = now = self._clock.monotonic()
         for item in items:
             self._show(local, local.sequencer.offer(item.seq, item, now))
 

@@ -12,6 +12,7 @@ class LocalConversation:
     """Its stream, its local connections, and what this tick will write to them. Owned by `delivery`.
 
     Attributes:
+        active_at: when a message last came, by any way, on the monotonic clock.
         announced: revisions whose event local connections have heard, the latest few.
         members_version: the latest members that its connections were held against.
         pending: encoded frames of this tick, in order.
@@ -23,6 +24,7 @@ class LocalConversation:
     """
 
     __slots__ = (
+        "active_at",
         "announced",
         "connections",
         "conversation_id",
@@ -43,6 +45,7 @@ class LocalConversation:
         self.pending: list[bytes] = []
         self.announced: list[int] = []
         self.held: list[Outgoing] = []
+        self.active_at = now
         self.is_filling = False
         self.members_version = 0
         self.proving: asyncio.Task[None] | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
@@ -26,7 +27,7 @@ C = ConversationId("c1")
 class Scene:
     """Delivery and membership of one instance; alice and bob are in `c1`."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_conversations: int = 3) -> None:
         self.store, self.bus, clock = FakeStore(), FakeBus(), LoopClock()
         telemetry, self.hub, tasks = Telemetry("test"), Hub(Telemetry("test")), Tasks()
         self.conversations = Conversations(self.store, self.bus, clock)  # type: ignore[arg-type]  # the part it uses
@@ -41,7 +42,7 @@ class Scene:
             telemetry,
             tasks,
             instance_id=InstanceId("one"),
-            max_conversations=3,
+            max_conversations=max_conversations,
         )
         self.membership = Membership(
             self.store,  # type: ignore[arg-type]  # the part it uses
@@ -357,3 +358,26 @@ async def test_a_comparison_finds_what_no_envelope_brought() -> None:
     await scene.delivery.compare("resubscribed")
     await settled()
     assert seqs(alice) == [1, 2]
+
+
+@in_virtual_time
+async def test_a_comparison_of_everything_keeps_its_budget_and_begins_with_what_was_active_last() -> None:
+    """10,000 conversations after a rolling restart must not be 10,000 reads at once; who talks now is looked after first."""
+    scene = Scene(max_conversations=2_000)
+    ids = [ConversationId(f"c{number:04d}") for number in range(1_200)]
+    await scene.delivery.activate(dict.fromkeys(ids, 0))
+    await passed(60)
+    asked: list[tuple[float, list[ConversationId]]] = []
+    heads = scene.store.heads
+
+    async def spy(known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        asked.append((asyncio.get_running_loop().time(), list(known)))
+        return await heads(known)
+
+    scene.store.heads = spy  # type: ignore[method-assign]  # as it is, but watched
+    scene.delivery.locals[ids[777]].active_at = asyncio.get_running_loop().time() + 1
+    began = asyncio.get_running_loop().time()
+    await scene.delivery.compare("test")
+    assert asked[0][1][0] == ids[777]
+    assert sum(len(chunk) for _, chunk in asked) == 1_200
+    assert asked[-1][0] - began >= (1_200 - 500) / 300 - 0.1
