@@ -210,6 +210,18 @@ def test_each_mutation_is_caught(tmp_path: Path, what: str) -> None:
     assert invariant in {violation.invariant for violation in verdict.violations}
 
 
+def test_who_is_connected_to_an_instance_that_stands_still_may_be_called_away(tmp_path: Path) -> None:
+    """Nobody is at the other end; but only of users of that instance, and only for that long."""
+    frozen = more(
+        more(good(), 60.0, "fault", name="freeze", target="one", on=True), 80.0, "fault", name="freeze", target="one", on=False
+    )
+    called_away = more(frozen, 78.0, "presence", device="ben-1", user=BEN, about=ANN, online=False)
+    notified = more(called_away, END, "stored_notification", conversation=C, seq=70, user=ANN)
+    assert verdict_of(tmp_path, notified).holds
+    other = more(notified, 78.0, "presence", device="ann-1", user=ANN, about=BEN, online=False)
+    assert verdict_of(tmp_path, other).counts["I10"] == 1
+
+
 def test_every_invariant_has_a_mutation() -> None:
     assert {invariant for invariant, _ in MUTATIONS.values()} == set(INVARIANTS)
 

@@ -23,6 +23,8 @@ def _check_changes(run: Run, verdict: Verdict) -> None:
     least = run.bounds.grace_s * _EARLY
     for event in run.presences:
         there = run.connected.get(event.about, _NOBODY)
+        if run.unproven.get(event.about, _NOBODY).around(event.t) is not None:
+            continue
         if event.online:
             is_true = there.touches(event.t - _LATE_S - run.bounds.offline_s, event.t)
             verdict.check("I10", is_true, event.t, f"{event.device} heard that {event.about} is online, who was nowhere")
@@ -74,6 +76,8 @@ def _check_notifications(run: Run, verdict: Verdict) -> None:
 def _was_there(run: Run, user: str, t: float, silent: dict[str, list[float]]) -> bool:
     """Connected a little before and, but for less than the grace, until well after; and not shortly before a silent end."""
     there = run.connected.get(user, _NOBODY)
+    if run.unproven.get(user, _NOBODY).around(t) is not None:
+        return False
     span = there.around(t)
     if span is None or span[0] > t - 1.0:
         return False

@@ -10,6 +10,8 @@ from holdfast.drills.history import Bounds, Event, Header
 SendId = tuple[str, str, str]
 """(user, conversation, key)."""
 
+_BEFORE_A_FREEZE_S = 4.0  # an instance that is taken for dead was last proven alive up to a beat before
+
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
 _KNOWN = _SAID | {"opened", "synced", "closed", "presence", "member", "fault", "settled", "end"}
 _FINAL = {"stored", "stored_notification", "stored_presence", "stored_cursor"}
@@ -45,6 +47,7 @@ class Line:
     closed_at: float = math.inf
     clean: bool = True
     code: str | int = ""
+    instance: str = ""
 
 
 @dataclass(slots=True)
@@ -114,6 +117,7 @@ class Run:
         self.end = 0.0
         self.unknown = 0
         self._faults: list[tuple[float, float]] = []
+        self._frozen: list[tuple[str, float, float]] = []
         open_faults: dict[tuple[str, str], float] = {}
         for event in events:
             self.end = max(self.end, event.t)
@@ -123,12 +127,16 @@ class Run:
                 if event.on:
                     open_faults.setdefault((event.name, event.target), event.t)
                 else:
-                    self._faults.append((open_faults.pop((event.name, event.target), event.t), event.t))
+                    began = open_faults.pop((event.name, event.target), event.t)
+                    self._faults.append((began, event.t))
+                    if event.name == "freeze":
+                        self._frozen.append((event.target, began, event.t))
             else:
                 self._take(event)
         self._faults += [(began, self.end) for began in open_faults.values()]
         self.faults = Spans(self._faults)
         self.connected = self._connected()
+        self.unproven = self._unproven()
         self.acked_at = {
             (send_id[1], sent.seq): sent.acked_at for send_id, sent in self.sends.items() if sent.seq and sent.acked_at < math.inf
         }
@@ -188,7 +196,7 @@ class Run:
     def _take_line(self, event: Event) -> None:
         device = self.device(event)
         if event.event == "opened":
-            device.lines[event.connection] = Line(event.user, event.t)
+            device.lines[event.connection] = Line(event.user, event.t, instance=event.instance)
         elif (line := device.lines.get(event.connection)) is not None:
             if event.event == "synced":
                 line.synced_at = event.t
@@ -210,6 +218,16 @@ class Run:
                 self.final_cursors[event.user, event.conversation] = event.seq
             case "end":
                 self.has_notifications = True
+
+    def _unproven(self) -> dict[str, Spans]:
+        """Per user, when their connection was to an instance that stood still: open, and yet nobody was at the other end."""
+        spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for device in self.devices.values():
+            for line in device.lines.values():
+                for instance, began, ended in self._frozen:
+                    if line.instance == instance and line.opened_at <= ended and began <= line.closed_at:
+                        spans[line.user].append((began - _BEFORE_A_FREEZE_S, ended + self.bounds.offline_s))
+        return {user: Spans(found) for user, found in spans.items()}
 
     def _connected(self) -> dict[str, Spans]:
         """Per user, when at least one connection was open."""
