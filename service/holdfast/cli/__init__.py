@@ -85,6 +85,11 @@ def _chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
 
 
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--watch", action="store_true", help="again every second, until interrupted")
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
 def _smoke(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="of the service")
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
@@ -147,6 +152,7 @@ def _version(_parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     _Command("up", "the whole thing on this machine: Redis, instances, a front and the chat page", "holdfast.cli.up", _up),
     _Command("serve", "one instance, configured by HOLDFAST_* variables", "holdfast.cli.serve", _serve),
+    _Command("status", "the fleet as Redis knows it", "holdfast.cli.status", _status),
     _Command("smoke", "a short conversation with a deployment: does it work?", "holdfast.cli.smoke", _smoke),
     _Command("drill", "rehearse a failure, and judge what clients saw", "holdfast.cli.drill", _drill),
     _Command("bench", "measure one instance on this machine", "holdfast.cli.bench", _bench),

@@ -1,0 +1,143 @@
+"""`holdfast status`: the fleet as Redis knows it: who holds a lease, in which state, with how many connections.
+
+Reads `HOLDFAST_REDIS__URL` and its like, as instances do. Exit code 2 when Redis does not answer: what an instance knows of
+itself is then at its own `/api/health`.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from holdfast import settings
+from holdfast.adapters.redis.link import RedisLink
+from holdfast.domain.ids import InstanceId
+from holdfast.errors import RedisUnavailable
+
+_LEASE_MS: Final = 12_000
+_PAUSE_SECONDS: Final = 1.0
+_MICROS: Final = 16  # digits of an epoch's beginning, Redis's clock
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """One instance. `state`: as its health; `gone` when its lease is. `renewed_ms`: how long ago, None without a lease."""
+
+    instance_id: str
+    state: str
+    connections: int
+    is_registered: bool
+    renewed_ms: int | None
+    up_seconds: int | None
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatus:
+    """All of them. `unpublished`: marks of commits that are not published, or whose notifications are not decided yet."""
+
+    instances: list[InstanceStatus]
+    connections: int
+    unpublished: int
+    oldest_unpublished_ms: int
+
+
+class _Watch:
+    def succeeded(self, latency_seconds: float) -> None:
+        """See `ports.DependencyWatch`."""
+
+    def failed(self, reason: str, *, is_timeout: bool) -> None:
+        """See `ports.DependencyWatch`."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it, once or until interrupted."""
+    redis = settings.load().redis
+    try:
+        asyncio.run(_watch(redis) if args.watch else _once(redis, as_json=args.json))
+    except RedisUnavailable as error:
+        print(f"holdfast status: {error}; ask an instance itself: curl …/api/health", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _once(redis: settings.RedisSettings, *, as_json: bool) -> None:
+    fleet = await read(redis)
+    if as_json:
+        print(json.dumps(asdict(fleet), indent=2))
+    else:
+        Console().print(table(fleet))
+
+
+async def _watch(redis: settings.RedisSettings) -> None:
+    with Live(table(await read(redis)), auto_refresh=False) as live:
+        while True:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            live.update(table(await read(redis)), refresh=True)
+
+
+async def read(redis: settings.RedisSettings) -> FleetStatus:
+    """What Redis says now.
+
+    Raises:
+        RedisUnavailable: nothing.
+    """
+    link = RedisLink(redis, InstanceId("holdfast-status"), _Watch())
+    try:
+        names = sorted(name.decode() for name in await link.call("SMEMBERS", "instances"))
+        instances = [await _instance(link, name) for name in names]
+        oldest = await link.call("ZRANGE", "dirty", 0, 0, "WITHSCORES")
+        age = int(time.time() * 1000 - float(oldest[1])) if oldest else 0
+        count = int(await link.call("ZCARD", "dirty"))
+        return FleetStatus(instances, sum(each.connections for each in instances), count, max(0, age))
+    finally:
+        await link.close()
+
+
+async def _instance(link: RedisLink, name: str) -> InstanceStatus:
+    found: dict[bytes, bytes] = await link.call("HGETALL", f"instance:{name}")
+    lease = {field.decode(): value.decode() for field, value in found.items()}
+    if not lease:
+        return InstanceStatus(name, "gone", 0, False, None, None, "")
+    left_ms = int(await link.call("PTTL", f"instance:{name}"))
+    epoch = lease.get("epoch", "")
+    began = int(epoch[:_MICROS]) / 1_000_000 if epoch[:_MICROS].isdecimal() else time.time()
+    return InstanceStatus(
+        instance_id=name,
+        state=lease.get("state", ""),
+        connections=int(lease.get("connections", 0)),
+        is_registered=lease.get("registered") == "1",
+        renewed_ms=max(0, _LEASE_MS - left_ms),
+        up_seconds=max(0, int(time.time() - began)),
+        epoch=epoch,
+    )
+
+
+def table(fleet: FleetStatus) -> Table:
+    """For people."""
+    told = f"{len(fleet.instances)} instances, {fleet.connections} connections"
+    if fleet.unpublished:
+        told += f", {fleet.unpublished} marks of unfinished commits (the oldest {fleet.oldest_unpublished_ms / 1000:.1f} s)"
+    shown = Table(title=told, title_justify="left", box=None, pad_edge=False)
+    for column in ("instance", "state", "connections", "registered", "lease renewed", "since", "epoch"):
+        shown.add_column(column, justify="right" if column in ("connections", "lease renewed", "since") else "left")
+    for each in fleet.instances:
+        is_well = each.state == "healthy" and each.is_registered
+        shown.add_row(
+            each.instance_id,
+            each.state,
+            str(each.connections),
+            "yes" if each.is_registered else "no",
+            "" if each.renewed_ms is None else f"{each.renewed_ms / 1000:.1f} s ago",
+            "" if each.up_seconds is None else f"{each.up_seconds} s",
+            each.epoch,
+            style="" if is_well else "yellow",
+        )
+    return shown
