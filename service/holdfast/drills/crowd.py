@@ -20,7 +20,7 @@ from holdfast.drills.local.waiting import TargetFailed, until
 AWAY: Final = "away"
 _MEMBERS: Final = 6
 _HOT_MEMBERS: Final = 30
-_MAX_PENDING: Final = 20  # sends of one user without an answer; more would only queue
+_MAX_PENDING: Final = 5  # of one user without an answer; more would only wait in a queue of the client's
 _READ_SHARE: Final = 0.05
 _ANSWER_SECONDS: Final = 60.0
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from holdfast.drills.history import Bounds
 
-BOUNDS: Final = Bounds(grace_s=5.0, offline_s=35.0, healthy_s=2.0)
+BOUNDS: Final = Bounds(grace_s=5.0, offline_s=35.0, healthy_s=5.0)
 STORES: Final = ("sqlite", "firestore")
 
 

@@ -1,8 +1,10 @@
 """Conversations as things to make, look up and change: what REST offers beside the commands it shares with the socket."""
 
+import asyncio
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from holdfast.domain import ids
@@ -10,19 +12,20 @@ from holdfast.domain.conversations import Conversation, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
-from holdfast.errors import CommandError, InvalidRequest
+from holdfast.errors import CommandError, InvalidRequest, StoreUnavailable
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.commands import Caller
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
 from holdfast.node.membership import Membership
-from holdfast.node.tasks import Tasks
+from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.node.views import summary
 from holdfast.ports import Clock, MessageStore
 from holdfast.protocol.frames import ConversationEvent, Summary
 from holdfast.settings import LimitSettings
 
 MAX_TITLE_CHARACTERS: Final = 200
+_LOOKS_SECONDS: Final = (0.2, 2.0, 8.0)  # after a change whose answer was lost
 
 
 class Directory:
@@ -77,7 +80,8 @@ class Directory:
             metadata_json=metadata_json,
             digest=hashlib.sha256("|".join((caller.user_id, *sorted(everyone))).encode()).hexdigest(),
         )
-        conversation, is_new = await self._store.create_conversation(new)
+        async with self._told(new.conversation_id, 0, "created", caller.user_id, everyone):
+            conversation, is_new = await self._store.create_conversation(new)
         if not is_new and conversation.digest != new.digest:
             raise CommandError("conversation_exists", "this id stands for another conversation", field="conversation_id")
         if is_new:
@@ -92,11 +96,12 @@ class Directory:
         if not caller.is_admin and caller.user_id != conversation.created_by:
             raise CommandError("forbidden", "only the creator or an administrator changes a conversation")
         _check_title(title)
-        updated = await self._store.update_conversation(
-            conversation.conversation_id,
-            title=conversation.title if "title" in keeps else title,
-            metadata_json=conversation.metadata_json if "metadata" in keeps else metadata_json,
-        )
+        async with self._told(conversation.conversation_id, conversation.revision, "updated", caller.user_id, ()):
+            updated = await self._store.update_conversation(
+                conversation.conversation_id,
+                title=conversation.title if "title" in keeps else title,
+                metadata_json=conversation.metadata_json if "metadata" in keeps else metadata_json,
+            )
         if updated is None:
             raise _unknown()
         await self._announce(updated, "updated", caller.user_id, ())
@@ -111,9 +116,10 @@ class Directory:
                 raise CommandError("limit_reached", "too many conversations", field="conversations_per_user")
             head = await self._head(conversation)
             await self._store.advance_cursors(conversation.conversation_id, {newcomer: head}, {})
-        changed = await self._store.change_member(
-            conversation.conversation_id, newcomer, is_member=True, max_members=self._limits.members
-        )
+        async with self._told(conversation.conversation_id, conversation.revision, "member_added", caller.user_id, (newcomer,)):
+            changed = await self._store.change_member(
+                conversation.conversation_id, newcomer, is_member=True, max_members=self._limits.members
+            )
         if changed is None:
             raise _unknown()
         conversation, is_new = changed
@@ -127,9 +133,10 @@ class Directory:
         conversation = await self.get(caller, conversation_id)
         if leaver != caller.user_id and not caller.is_admin and caller.user_id != conversation.created_by:
             raise CommandError("forbidden", "only the creator or an administrator removes others")
-        changed = await self._store.change_member(
-            conversation.conversation_id, leaver, is_member=False, max_members=self._limits.members
-        )
+        async with self._told(conversation.conversation_id, conversation.revision, "member_removed", caller.user_id, (leaver,)):
+            changed = await self._store.change_member(
+                conversation.conversation_id, leaver, is_member=False, max_members=self._limits.members
+            )
         if changed is None:
             raise _unknown()
         conversation, is_news = changed
@@ -211,6 +218,33 @@ class Directory:
             self._bulletins.note_members(conversation.conversation_id, conversation.members_version, affected)
         envelope = self._membership.publish(conversation, event, by, affected)
         self._tasks.start(self._membership.apply(envelope))
+
+    @asynccontextmanager
+    async def _told(
+        self, conversation_id: ConversationId, revision: int, event: ConversationEvent, by: UserId, affected: tuple[UserId, ...]
+    ) -> AsyncIterator[None]:
+        """A change whose answer is lost may be in the store all the same: who repeats it finds it done, and tells nobody."""
+        try:
+            yield
+        except StoreUnavailable:
+            self._tasks.start(self._find_out(conversation_id, revision, event, by, affected))
+            raise
+
+    async def _find_out(
+        self, conversation_id: ConversationId, revision: int, event: ConversationEvent, by: UserId, affected: tuple[UserId, ...]
+    ) -> None:
+        """Tell of it if it is in; a slow write may land a little later than the store answers again."""
+
+        async def look() -> None:
+            nonlocal revision
+            found = await self._store.read_conversation(conversation_id)
+            if found is not None and found.revision > revision:
+                revision = found.revision
+                await self._announce(found, event, by, affected)
+
+        for pause in _LOOKS_SECONDS:
+            await asyncio.sleep(pause)
+            await until_store_answers(look)
 
     async def _summary(self, conversation: Conversation, user_id: UserId) -> Summary:
         cursors = await self._store.cursors_of(user_id, [conversation.conversation_id])
