@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import time
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
@@ -157,15 +158,17 @@ async def _all_complete(instances: Instances, devices: list[Device], conversatio
             await device.leave()
 
 
-async def _freeze(device: Device, seconds: float) -> None:
-    """The client's process stands still: nothing is taken from its socket, and its kernel keeps little for it."""
+async def _freeze(device: Device, seconds: float, *meanwhile: Coroutine[Any, Any, None]) -> None:
+    """The client's process stands still, at least that long and until all of that is done: nothing is taken from its socket,
+    and its kernel keeps little for it.
+    """
     chatter = _connection(device)
     assert chatter._socket is not None
     transport = chatter._socket.transport
     kernel = transport.get_extra_info("socket")
     kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
     transport.pause_reading()
-    await asyncio.sleep(seconds)  # the fault itself, not a wait for something
+    await asyncio.gather(asyncio.sleep(seconds), *meanwhile)  # the fault itself, not a wait for something
     kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_388_608)
     if not transport.is_closing():
         transport.resume_reading()
@@ -200,7 +203,7 @@ async def test_a_client_frozen_under_load_loses_nothing(instances: Instances) ->
     for total, size in ((150, 100), (600, 15_000)):
         count = (total - carol.cursors.get(c, 0)) // 3
         pours = [_pour(at, user, c, count, f"{total}" + "x" * size) for at, user in zip((a, b, a), senders, strict=True)]
-        await asyncio.gather(_freeze(bob, 1.5), *pours)
+        await _freeze(bob, 1.5, *pours)
         await eventually(partial(carol.has, c, total), within=15)
         await eventually(partial(_is_over, bob, c, total), within=15)
     assert _connection(bob).close_code in (4000, 1006), "6 MB fit into the buffers: this test froze nobody"
