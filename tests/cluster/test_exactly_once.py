@@ -175,12 +175,15 @@ async def _freeze(device: Device, seconds: float, *meanwhile: Coroutine[Any, Any
 
 
 async def _pour(instance: Serving, user_id: str, c: str, count: int, body: str) -> None:
-    """Many messages as fast as they are acknowledged, 50 at a time."""
+    """Many messages as fast as they are acknowledged, 50 at a time; a slow store may ask for some of them again."""
     async with Chatter(instance, user_id) as chatter:
         for start in range(0, count, 50):
             keys = [f"{user_id}-{len(body)}-{number}" for number in range(start, min(start + 50, count))]
-            answers = await asyncio.gather(*(chatter.say(c, f"{key} {body}", key) for key in keys))
-            assert {answer["type"] for answer in answers} == {"ack"}, [a for a in answers if a["type"] != "ack"][:1]
+            while keys:
+                answers = await asyncio.gather(*(chatter.say(c, f"{key} {body}", key) for key in keys))
+                refused = [answer for answer in answers if answer["type"] != "ack"]
+                assert all(answer["retryable"] for answer in refused), refused[:1]
+                keys = [key for key, answer in zip(keys, answers, strict=True) if answer["type"] != "ack"]
 
 
 def _connection(device: Device) -> Chatter:
