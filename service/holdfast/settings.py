@@ -64,6 +64,13 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _peers(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+:[0-9]{1,5}", name):
+            raise ValueError(f"{name!r}: expected host:port")
+    return names
+
+
 HmacSecret = Annotated[SecretStr, AfterValidator(_secret_bytes)]
 
 
@@ -120,6 +127,19 @@ class PresenceSettings(_Group):
     """When a user counts as gone."""
 
     grace_seconds: float = Field(15.0, ge=0, le=300)  # a reconnect through a rolling restart takes less
+
+
+class ReadinessSettings(_Group):
+    """Whether an instance that lost Redis still gets new connections."""
+
+    on_redis_loss: Literal["ready", "isolate", "unready"] = "ready"  # Redis is shared: unready, all would leave at once
+    peers: Annotated[CommaSeparated, AfterValidator(_peers)] = ()  # host:port of internal ports, for isolate
+
+    @model_validator(mode="after")
+    def _knows_whom_to_ask(self) -> Self:
+        if self.on_redis_loss == "isolate" and not self.peers:
+            raise ValueError("isolate needs HOLDFAST_READINESS__PEERS: whom to ask whether they see Redis")
+        return self
 
 
 class DrainSettings(_Group):
@@ -185,6 +205,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     http: HttpSettings = HttpSettings()
     presence: PresenceSettings = PresenceSettings()
+    readiness: ReadinessSettings = ReadinessSettings()
     drain: DrainSettings = DrainSettings()
     limits: LimitSettings = LimitSettings()
     push: PushSettings = PushSettings()

@@ -33,7 +33,10 @@ class Condition:
 
 
 class Health:
-    """Lives in the loop. `state` is one of `STATES`; `fleet`: those of all instances that live, this one's among them."""
+    """Lives in the loop. `state` is one of `STATES`; `fleet`: those of all instances that live, this one's among them.
+
+    `must_leave`: whether a lost Redis makes this instance unready; by default it never does.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Health:
         self.bus_error = "not subscribed yet"
         self.has_started = False
         self.fleet: tuple[str, ...] = ()
+        self.must_leave: Callable[[], bool] = lambda: False
         self.conditions: dict[str, Condition] = {}
         self._instance_id = instance_id
         self._version = version
@@ -110,10 +114,12 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """For `/readyz`. A shared dependency's loss never makes it false: all pods would leave the Service at once.
+        """For `/readyz`. A shared dependency's loss leaves it true, unless `must_leave`: all pods would leave the Service at once.
 
         A saturated instance leaves the Service only while at least half of the others have room for its share.
         """
+        if self.must_leave():
+            return False
         if self.state == "saturated":
             with_room = sum(1 for state in self.fleet if state in ("healthy", "degraded"))
             return not self.fleet or 2 * with_room < len(self.fleet)

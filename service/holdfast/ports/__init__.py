@@ -5,8 +5,19 @@ its adapter's deadline and raises only what its docstring names (`holdfast.error
 """
 
 from holdfast.ports.cluster import ClusterBus, ConnectionRegistry
+from holdfast.ports.peers import Peer, Peers
 from holdfast.ports.process import Clock, DependencyWatch, Transport
 from holdfast.ports.push import Notifier
 from holdfast.ports.store import MessageStore
 
-__all__ = ["Clock", "ClusterBus", "ConnectionRegistry", "DependencyWatch", "MessageStore", "Notifier", "Transport"]
+__all__ = [
+    "Clock",
+    "ClusterBus",
+    "ConnectionRegistry",
+    "DependencyWatch",
+    "MessageStore",
+    "Notifier",
+    "Peer",
+    "Peers",
+    "Transport",
+]

@@ -30,10 +30,11 @@ def public_app(gate: Gate) -> FastAPI:
 
 
 def internal_app(gate: Gate) -> FastAPI:
-    """Metrics and probes, for the neighbours in the cluster."""
+    """Metrics, probes and health, for the neighbours in the cluster."""
     app = FastAPI(title="Holdfast internal", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     problems.install(app)
     app.include_router(probes.router(gate.node.health))
+    app.include_router(probes.health_router(gate.node.health))
     app.include_router(probes.metrics_router(gate.node.telemetry))
     return app
 

@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from holdfast.node.health import Health
 from holdfast.telemetry import Telemetry
+from holdfast.web.calls import answer
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -21,6 +22,17 @@ def router(health: Health) -> APIRouter:
     }
     for path, check in checks.items():
         routes.add_api_route(path, _probe(health, check), methods=["GET", "HEAD"], include_in_schema=False)
+    return routes
+
+
+def health_router(health: Health) -> APIRouter:
+    """`/api/health` as on the public port, for the neighbours."""
+    routes = APIRouter()
+
+    @routes.get("/api/health", include_in_schema=False)
+    async def body() -> Response:
+        return answer(health.body(), 200 if health.is_ok else 503)
+
     return routes
 
 
