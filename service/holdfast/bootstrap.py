@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from holdfast import __version__
+from holdfast.adapters.peers.http import HttpPeers
 from holdfast.adapters.push.log import LogNotifier
 from holdfast.adapters.push.webhook import WebhookNotifier
 from holdfast.adapters.redis.bus import RedisBus
@@ -15,6 +16,7 @@ from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import ConfigurationError
 from holdfast.node.dependencies import Dependency
+from holdfast.node.isolation import Isolation
 from holdfast.node.node import Node
 from holdfast.ports import Clock, DependencyWatch, MessageStore, Notifier
 from holdfast.settings import PushSettings, Settings, StoreSettings
@@ -70,11 +72,23 @@ class Instance:
         )
         jwks = Jwks(settings.auth.jwks_url) if settings.auth.jwks_url is not None else None
         self.gate = Gate(node, Authenticator(settings.auth, node.revocations.is_revoked, jwks))
-        self.background = () if jwks is None else (jwks.run(),)
+        self._peers = HttpPeers(settings.readiness.peers) if settings.readiness.on_redis_loss == "isolate" else None
+        self.background = tuple(part.run() for part in (jwks, self._isolation(node)) if part is not None)
+        if settings.readiness.on_redis_loss == "unready":
+            node.health.must_leave = lambda: "redis" in node.health.degraded
+
+    def _isolation(self, node: Node) -> Isolation | None:
+        if self._peers is None:
+            return None
+        isolation = Isolation(node.instance_id, node.health, self._peers, node.clock)
+        node.health.must_leave = lambda: isolation.is_isolated
+        return isolation
 
     async def close(self) -> None:
-        """Disconnect from Redis, after the node has stopped."""
+        """Disconnect from Redis and the others, after the node has stopped."""
         await self._link.close()
+        if self._peers is not None:
+            await self._peers.close()
 
 
 def message_store(settings: StoreSettings, watch: DependencyWatch) -> MessageStore:

@@ -132,7 +132,7 @@ async def _play(
     try:
         progress(f"{size.clients} clients connect")
         await crowd.start()
-        await until(partial(stage.every, stage.instances, "healthy"), 60, "all instances are healthy before anything is broken")
+        await until(partial(stage.every, stage.instances, "healthy"), 60, "all instances are healthy before the failure")
         await stage.pause(_STEADY_SECONDS)
         memory = _Memory(target)
         watching = asyncio.create_task(memory.watch())
