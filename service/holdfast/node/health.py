@@ -114,7 +114,7 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """For `/readyz`. A shared dependency's loss leaves it true, unless `must_leave`: all pods would leave the Service at once.
+        """For `/readyz`. A shared dependency's loss leaves it true (all pods would leave at once), unless `must_leave`.
 
         A saturated instance leaves the Service only while at least half of the others have room for its share.
         """
