@@ -1,0 +1,96 @@
+"""Readiness when Redis is lost, between real processes: one that is cut off leaves, its sockets stay; all together stay."""
+
+import asyncio
+import signal
+from functools import partial
+
+import httpx
+
+from holdfast.adapters.peers.http import HttpPeers
+from holdfast.drills.local.proxy import Proxy
+from holdfast.drills.local.waiting import free_port
+from support.chatting import Chatter, new_conversation
+from support.eventually import eventually
+from support.instances import Instances, Serving
+from support.redis_server import RedisServer
+
+LEAVES_WITHIN = 45.0  # patience and pauses are 20 s at most; the rest is for a busy machine
+
+
+async def is_ready(instance: Serving) -> bool:
+    """As the kubelet asks."""
+    async with httpx.AsyncClient() as client:
+        return (await client.get(f"{instance.internal_url}/readyz", timeout=5)).status_code == 200
+
+
+async def has_left(instance: Serving) -> bool:
+    """The other way round."""
+    return not await is_ready(instance)
+
+
+async def start(instances: Instances, redis_urls: dict[str, str], policy: str) -> list[Serving]:
+    """Instances that know each other's internal ports."""
+    serving = [
+        Serving(name, instances.environ | {"HOLDFAST_REDIS__URL": url}, instances.directory) for name, url in redis_urls.items()
+    ]
+    for each in serving:
+        each.environ["HOLDFAST_READINESS__ON_REDIS_LOSS"] = policy
+        each.environ["HOLDFAST_READINESS__PEERS"] = ",".join(f"localhost:{other.internal_port}" for other in serving)
+    instances.all += serving
+    await asyncio.gather(*(each.start() for each in serving))
+    return serving
+
+
+async def test_one_that_is_cut_from_redis_leaves_the_service_and_keeps_its_sockets(
+    sqlite_instances: Instances, redis7: RedisServer
+) -> None:
+    """Who is connected stays and is served slowly; who comes is better served elsewhere."""
+    async with Proxy(redis7.port) as way:
+        urls = {"one": redis7.url, "two": redis7.url, "cut": f"redis://{way.address}/0"}
+        one, two, cut = await start(sqlite_instances, urls, "isolate")
+        c = await new_conversation(one, "ann", "ben")
+        async with Chatter(one, "ann") as ann, Chatter(cut, "ben") as ben:
+            await way.refuse()
+            await eventually(partial(has_left, cut), LEAVES_WITHIN)
+            assert await is_ready(one)
+            assert await is_ready(two)
+            await ann.say(c, "are you there?")
+            await ben.receive("message", within=10)
+            await way.listen()
+            await eventually(partial(is_ready, cut), 30)
+
+
+async def test_all_of_them_stay_when_redis_itself_is_gone(sqlite_instances: Instances, redis7: RedisServer) -> None:
+    """They ask each other, and stay: unready, nobody would be served at all."""
+    one, two = await start(sqlite_instances, dict.fromkeys(("one", "two"), redis7.url), "isolate")
+    redis7.close()
+    with_patience = 25.0  # seconds in which each has decided at least once
+    deadline = asyncio.get_running_loop().time() + with_patience
+
+    async def is_over() -> bool:
+        assert await is_ready(one)
+        assert await is_ready(two)
+        return asyncio.get_running_loop().time() > deadline
+
+    await eventually(is_over, with_patience + 10)
+
+
+async def test_unready_follows_redis(sqlite_instances: Instances, redis7: RedisServer) -> None:
+    """For those who have something else to fall back on."""
+    (one,) = await start(sqlite_instances, {"one": redis7.url}, "unready")
+    redis7.close()
+    await eventually(partial(has_left, one), 15)
+
+
+async def test_what_others_say_of_themselves(sqlite_instances: Instances) -> None:
+    """An instance's word is taken, silence and strangers are nobody's."""
+    one, frozen = await sqlite_instances.start("one", "frozen")
+    frozen.signal(signal.SIGSTOP)
+    peers = HttpPeers([f"localhost:{one.internal_port}", f"127.0.0.1:{one.internal_port}", "no-such-host.invalid:1"])
+    assert f"127.0.0.1:{one.internal_port}" in await peers.addresses()
+    peer = await peers.ask(f"127.0.0.1:{one.internal_port}")
+    assert peer is not None
+    assert (peer.instance_id, peer.is_ready, peer.is_draining) == ("one", True, False)
+    assert await peers.ask(f"127.0.0.1:{frozen.internal_port}") is None
+    assert await peers.ask(f"127.0.0.1:{free_port()}") is None
+    await peers.close()
