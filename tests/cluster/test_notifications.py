@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+import pytest
+
 from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
 from support.instances import Instances
@@ -100,6 +102,7 @@ async def _has_beaten_since(store: StoreView, before: dict[str, int]) -> bool:
     return all(now[name] >= beat + 2 for name, beat in before.items())
 
 
+@pytest.mark.long
 async def test_a_drain_notifies_only_who_does_not_come_back(sqlite_instances: Instances) -> None:
     """Who left at its beginning missed what came during the rest of it."""
     leaving, well = await sqlite_instances.start("leaving", "well", **(GRACE | {"HOLDFAST_DRAIN__WINDOW_SECONDS": "2"}))
@@ -129,6 +132,7 @@ async def test_without_redis_the_store_decides(sqlite_instances: Instances, redi
         assert await told(store, c) == [("cyd", 1)]
 
 
+@pytest.mark.long
 async def test_a_large_conversation_notifies_once_until_it_is_read(sqlite_instances: Instances) -> None:
     """101 members: the first message makes a record; later ones none, until the user has read."""
     (a,) = await sqlite_instances.start("one", **(GRACE | {"HOLDFAST_LIMITS__MEMBERS": "200"}))
