@@ -75,11 +75,11 @@ architecture: install ## import-linter: which way imports may point
 bench: install ## measure this machine; ARGS are the bench's own
 	@exec $(BIN)/holdfast bench $(ARGS)
 
-HELM ?= helm
-
-manifests: ## write k8s/base/holdfast.yaml again after a change of the chart (HELM=/path/to/helm)
+HELM ?= $(or $(shell command -v helm),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast-cluster/bin/helm)
+manifests: install ## write what is made of the chart again after a change of it: k8s/base, its page of values
 	@{ echo "# Rendered from charts/holdfast with values.yaml beside this file: make manifests"; \
 	  $(HELM) template holdfast charts/holdfast --kube-version 1.34.0 --skip-tests -f k8s/base/values.yaml; } > k8s/base/holdfast.yaml
+	@PYTHONPATH=tests $(BIN)/python -m support.values_page
 
 # One resolution for all of CPython 3.11 to 3.13: versions and hashes, no address of any registry. ARGS=--upgrade renews all.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -265,7 +265,7 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]
             raise ConfigurationError(f"{name}: no such setting{hint}")
 
 
-_FOREIGN = frozenset({"HOLDFAST_CLUSTER_DIR", "HOLDFAST_TOKEN"})  # read by tools around us
+_FOREIGN = frozenset({"HOLDFAST_CLUSTER_DIR", "HOLDFAST_CLUSTER_KIT", "HOLDFAST_TOKEN"})  # read by tools around us
 
 
 def _known_variables() -> dict[str, tuple[str, str]]:

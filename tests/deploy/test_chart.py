@@ -1,98 +1,83 @@
-"""The chart: what every combination of values renders to, what is refused, and that it fits what the code serves."""
+"""The chart: what every shipped set of values renders to, and that it fits Kubernetes and what the code serves."""
 
 import json
-import os
-import re
-from pathlib import Path
 from typing import Any
 
 import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 
 from holdfast import settings
+from support.chart import MINIMAL, VALUES, Object, arguments, chat, containers, environ, of_kind, only, pods, rendered
+from support.custom_resources import CUSTOM_RESOURCES
 from support.helm import CHART, ROOT, helm, render
 
-SECRET = "0123456789012345678901234567890123"
-VALUES = sorted(path.name for path in (CHART / "ci").glob("*-values.yaml"))
-MINIMAL = ("--set", "firestore.project=p", "--set", "auth.existingSecret=s")
-
-
-def arguments(name: str) -> tuple[str, ...]:
-    """One of the shipped sets of values; what a user has to add to it is added."""
-    more = ("--set", f"firestore.emulatorHost=10.88.0.1:8080,auth.secret={SECRET}") if name.startswith("cluster") else ()
-    return ("-f", str(CHART / "ci" / name), *more)
+KUBERNETES = "1.34"
 
 
 @pytest.fixture(params=VALUES)
-def objects(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+def objects(request: pytest.FixtureRequest) -> list[Object]:
     """Everything that a set of values renders to."""
-    return render(*arguments(request.param))
-
-
-def only(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
-    """The one object of a kind."""
-    (found,) = [each for each in objects if each["kind"] == kind and (not name or each["metadata"]["name"] == name)]
-    return found
-
-
-def pods(objects: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """(labels, spec) of every pod that would run."""
-    found = []
-    for each in objects:
-        if each["kind"] == "Pod":
-            found.append((each["metadata"].get("labels", {}), each["spec"]))
-        elif each["kind"] in ("Deployment", "StatefulSet"):
-            template = each["spec"]["template"]
-            found.append((template["metadata"]["labels"], template["spec"]))
-    return found
+    return rendered(request.param)
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_it_lints(name: str) -> None:
     """Strictly."""
-    done = helm("lint", "--strict", "--kube-version", "1.34.0", str(CHART), *arguments(name))
+    done = helm("lint", "--strict", "--kube-version", f"{KUBERNETES}.0", str(CHART), *arguments(name))
     assert done.returncode == 0, done.stdout
 
 
-def test_every_object_is_named_labelled_and_there_once(objects: list[dict[str, Any]]) -> None:
+def test_every_object_is_what_kubernetes_takes(objects: list[Object]) -> None:
+    """Unknown fields included: the API server would drop them in silence. Custom resources against what their operators say."""
+    for each in objects:
+        if each["apiVersion"] in CUSTOM_RESOURCES:
+            jsonschema.validate(each, CUSTOM_RESOURCES[each["apiVersion"]][each["kind"]])
+        else:
+            kubernetes_validate.validate(each, KUBERNETES, strict=True)
+
+
+def test_a_misspelt_field_would_be_noticed(objects: list[Object]) -> None:
+    """The test above can fail."""
+    deployment = only(objects, "Deployment")
+    deployment["spec"]["template"]["spec"]["terminationGracePeriod"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, KUBERNETES, strict=True)
+
+
+def test_every_template_renders_something_somewhere() -> None:
+    """A template that no set of values reaches is one that nobody has seen."""
+    templates = {str(path.relative_to(CHART)) for path in (CHART / "templates").rglob("*.yaml")}
+    seen = set()
+    for name in VALUES:
+        done = helm("template", "holdfast", str(CHART), "--kube-version", f"{KUBERNETES}.0", *arguments(name))
+        seen |= {line.removeprefix("# Source: holdfast/") for line in done.stdout.splitlines() if line.startswith("# Source: ")}
+    assert templates == seen
+
+
+def test_every_object_is_named_labelled_and_there_once(objects: list[Object]) -> None:
     """Two objects of one name would overwrite each other."""
     names = [(each["apiVersion"], each["kind"], each["metadata"]["name"]) for each in objects]
     assert len(set(names)) == len(names)
+    assert all(name.startswith("holdfast") for _, _, name in names)
     assert all(each["metadata"]["labels"]["app.kubernetes.io/instance"] == "holdfast" for each in objects)
 
 
-def test_pods_keep_the_restricted_standard(objects: list[dict[str, Any]]) -> None:
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards/, evaluated; a read-only root and no token besides."""
-    for _, spec in pods(objects):
-        context = spec["securityContext"]
-        assert context["runAsNonRoot"] is True
-        assert context["runAsUser"] == 10001
-        assert context["seccompProfile"]["type"] == "RuntimeDefault"
-        assert spec["automountServiceAccountToken"] is False
-        assert spec["enableServiceLinks"] is False
-        assert not any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
-        assert {next(kind for kind in volume if kind != "name") for volume in spec.get("volumes", ())} <= {"emptyDir", "secret"}
-        for container in spec["containers"]:
-            own = container["securityContext"]
-            assert own["allowPrivilegeEscalation"] is False
-            assert own["readOnlyRootFilesystem"] is True
-            assert own["capabilities"] == {"drop": ["ALL"]}
-            assert "hostPort" not in json.dumps(container.get("ports", []))
-            assert container["resources"]["limits"]["memory"]
+def test_two_releases_in_one_namespace_do_not_meet() -> None:
+    """Neither names nor selectors."""
+    one, other = render(*MINIMAL, release="one"), render(*MINIMAL, release="other")
+    assert not {(each["kind"], each["metadata"]["name"]) for each in one} & {(e["kind"], e["metadata"]["name"]) for e in other}
+    wanted = only(one, "Service", "one-holdfast")["spec"]["selector"]
+    assert not any(wanted.items() <= labels.items() for labels, _ in pods(other))
 
 
-def test_nothing_gets_rights_in_the_cluster(objects: list[dict[str, Any]]) -> None:
-    """Chat pods talk to Redis and the store only."""
-    assert not [each for each in objects if each["apiVersion"].startswith("rbac")]
-
-
-def test_selectors_select_pods_of_the_release(objects: list[dict[str, Any]]) -> None:
+def test_selectors_select_pods_of_the_release(objects: list[Object]) -> None:
     """A selector that matches nothing fails silently."""
     labels = [each for each, _ in pods(objects)]
     for each in objects:
         spec = each.get("spec", {})
-        selectors = {
+        selectors: dict[str, Any] = {
             "Service": spec.get("selector"),
             "Deployment": spec.get("selector", {}).get("matchLabels"),
             "StatefulSet": spec.get("selector", {}).get("matchLabels"),
@@ -103,178 +88,126 @@ def test_selectors_select_pods_of_the_release(objects: list[dict[str, Any]]) -> 
         if each["kind"] in selectors:
             wanted = selectors[each["kind"]]
             assert wanted
-            assert any(wanted.items() <= have.items() for have in labels), each["metadata"]
+            assert len([have for have in labels if wanted.items() <= have.items()]) == 1, each["metadata"]
         if each["kind"] == "ServiceMonitor":
-            services = [other["metadata"]["labels"] for other in objects if other["kind"] == "Service"]
-            assert any(spec["selector"]["matchLabels"].items() <= have.items() for have in services)
+            services = of_kind(objects, "Service")
+            (one,) = [o for o in services if spec["selector"]["matchLabels"].items() <= o["metadata"]["labels"].items()]
+            assert spec["endpoints"][0]["port"] in {port["name"] for port in one["spec"]["ports"]}
 
 
-def test_probes_ports_and_services_are_what_the_code_serves(objects: list[dict[str, Any]]) -> None:
+def test_probes_ports_and_services_are_what_the_code_serves(objects: list[Object]) -> None:
     """The paths exist, on the ports that the settings name."""
-    (container,) = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    _, container = chat(objects)
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    environ = {each["name"]: each.get("value") for each in container["env"]}
-    assert str(ports["http"]) == environ["HOLDFAST_HTTP__PORT"]
-    assert str(ports["internal"]) == environ["HOLDFAST_HTTP__INTERNAL_PORT"]
+    told = settings.load(environ(container)).http
+    assert ports == {"http": told.port, "internal": told.effective_internal_port}
     served = (ROOT / "service" / "holdfast" / "web" / "probes.py").read_text()
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         call = container[probe]["httpGet"]
         assert call["port"] == "internal"
-        assert call["path"] in served
-    for service in (each for each in objects if each["kind"] == "Service" and "redis" not in each["metadata"]["name"]):
-        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports.keys()
+        assert f'"{call["path"]}"' in served
+    for service in of_kind(objects, "Service"):
+        if "redis" not in service["metadata"]["name"]:
+            assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports.keys()
 
 
-def test_the_environment_is_one_that_an_instance_starts_with(objects: list[dict[str, Any]]) -> None:
+def test_probes_wait_as_long_as_they_should() -> None:
+    """Liveness forgives a minute of a busy loop; readiness does not."""
+    _, container = chat(render(*MINIMAL))
+    values = {
+        name: {key: value for key, value in container[name].items() if key != "httpGet"}
+        for name in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+    assert values == {
+        "startupProbe": {"periodSeconds": 1, "failureThreshold": 60},
+        "livenessProbe": {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
+        "readinessProbe": {"periodSeconds": 3, "timeoutSeconds": 2, "failureThreshold": 2},
+    }
+
+
+def test_the_environment_is_one_that_an_instance_starts_with(objects: list[Object]) -> None:
     """An unknown or wrong variable ends the start with one line: here it ends the test."""
-    (container,) = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
-    secret = "whsec_" + "QUFB" * 12
-    environ = {each["name"]: each.get("value", secret if "WEBHOOK" in each["name"] else SECRET) for each in container["env"]}
-    loaded = settings.load(environ)
+    _, container = chat(objects)
+    loaded = settings.load(environ(container))
     assert loaded.instance_id
     assert loaded.store.url
-    assert loaded.http.effective_internal_port == 9000
+    names = [each["name"] for each in container["env"]]
+    assert len(set(names)) == len(names)
+    (instance_id,) = [each for each in container["env"] if each["name"] == "INSTANCE_ID"]
+    assert instance_id["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
 
 
-def test_the_grace_period_covers_the_drain(objects: list[dict[str, Any]]) -> None:
-    """Or the kubelet would kill a pod in the middle of it."""
-    spec = only(objects, "Deployment")["spec"]["template"]["spec"]
-    (container,) = spec["containers"]
-    environ = {each["name"]: each.get("value") for each in container["env"]}
-    before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    window, flush = (float(environ[f"HOLDFAST_DRAIN__{name}_SECONDS"]) for name in ("WINDOW", "FLUSH"))
-    assert spec["terminationGracePeriodSeconds"] >= before + window + flush + 15
+def test_every_value_arrives() -> None:
+    """What is set in the values is what the process is told."""
+    told = {
+        "presence.graceSeconds=7": ("presence", "grace_seconds", 7.0),
+        "drain.windowSeconds=33": ("drain", "window_seconds", 33.0),
+        "drain.flushSeconds=4": ("drain", "flush_seconds", 4.0),
+        "limits.connections=123456": ("limits", "connections", 123456),
+        "log.level=debug": ("log", "level", "debug"),
+        "log.format=text": ("log", "format", "text"),
+        "allowedOrigins={https://a.example,https://b.example}": (
+            "http",
+            "allowed_origins",
+            ("https://a.example", "https://b.example"),
+        ),
+        "trustedProxies={10.0.0.0/8}": ("http", "trusted_proxies", ("10.0.0.0/8",)),
+        "readiness.onRedisLoss=isolate": ("readiness", "peers", ("holdfast-internal:9000",)),
+        "readiness.onRedisLoss=unready": ("readiness", "on_redis_loss", "unready"),
+        "firestore.database=chat": ("store", "url", "firestore://p/chat"),
+    }
+    for value, (group, name, wanted) in told.items():
+        _, container = chat(render(*MINIMAL, "--set", value))
+        assert getattr(getattr(settings.load(environ(container)), group), name) == wanted, value
 
 
-def test_a_rollout_takes_nobody_away_before_somebody_is_there() -> None:
-    """And spreads the pods of one version over zones and hosts."""
-    spec = only(render(*MINIMAL), "Deployment")["spec"]
-    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": "25%"}
-    spread = spec["template"]["spec"]["topologySpreadConstraints"]
-    assert {each["topologyKey"] for each in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
-    assert all(
-        each["whenUnsatisfiable"] == "ScheduleAnyway" and each["matchLabelKeys"] == ["pod-template-hash"] for each in spread
-    )
-    budget = only(render(*MINIMAL), "PodDisruptionBudget")["spec"]
-    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
-    assert not [each for each in render(*MINIMAL, "--set", "replicaCount=1") if each["kind"] == "PodDisruptionBudget"]
+@pytest.mark.parametrize(
+    ("values", "url"),
+    [
+        ("redis.inCluster.enabled=true", "redis://holdfast-redis:6379/0"),
+        ("redis.inCluster.enabled=false,redis.url=rediss://h:6380/1", "rediss://h:6380/1"),
+        ("redis.inCluster.enabled=false,redis.host=h", "redis://h:6379/0"),
+        ("redis.inCluster.enabled=false,redis.host=h,redis.tls=true,redis.port=6380,redis.username=u", "rediss://u@h:6380/0"),
+        (
+            r"redis.inCluster.enabled=false,redis.sentinel.nodes={a:26379,b:26379},redis.sentinel.service=m,redis.database=2",
+            "sentinel://a:26379,b:26379/m/2",
+        ),
+    ],
+)
+def test_redis_by_its_url_or_its_parts(values: str, url: str) -> None:
+    """However it is named."""
+    _, container = chat(render(*MINIMAL, "--set", values))
+    assert settings.load(environ(container)).redis.url == url
 
 
-def test_scaling_leaves_the_number_of_pods_to_the_scaler() -> None:
-    """A `replicas` beside it would undo its work with every upgrade."""
-    for name in ("hpa", "keda"):
-        objects = render(*arguments(f"{name}-values.yaml"))
-        assert "replicas" not in only(objects, "Deployment")["spec"]
-    behavior = only(render(*arguments("hpa-values.yaml")), "HorizontalPodAutoscaler")["spec"]["behavior"]["scaleDown"]
-    assert behavior == {"stabilizationWindowSeconds": 900, "policies": [{"type": "Pods", "value": 1, "periodSeconds": 300}]}
-    trigger = only(render(*arguments("keda-values.yaml")), "ScaledObject")["spec"]["triggers"][0]["metadata"]
-    assert trigger["ignoreNullValues"] == "false"
+def test_secrets_are_never_in_the_deployment(objects: list[Object]) -> None:
+    """Whoever may read Deployments may not read Secrets."""
+    text = json.dumps([each for each in objects if each["kind"] != "Secret"])
+    for values in (CHART / "ci").glob("*-values.yaml"):
+        secret = yaml.safe_load(values.read_text()).get("auth", {}).get("secret")
+        assert not secret or secret not in text
+    for _, spec in pods(objects):
+        for container in containers(spec):
+            for each in container.get("env", ()):
+                if each["name"].endswith(("SECRET", "PASSWORD")):
+                    assert "secretKeyRef" in each["valueFrom"]
 
 
-def test_a_demo_is_one_pod_and_says_so() -> None:
-    """Several pods cannot share its file."""
-    deployment = only(render(*arguments("local-values.yaml")), "Deployment")
-    assert deployment["spec"]["replicas"] == 1
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
-    assert deployment["metadata"]["labels"]["holdfast.dev/demo"] == "true"
+def test_the_redis_of_the_release_wants_the_password_that_instances_are_told() -> None:
+    """A password on one side only is an outage."""
+    objects = render(*MINIMAL, "--set", "redis.existingSecret=pw")
+    (redis,) = only(objects, "StatefulSet", "holdfast-redis")["spec"]["template"]["spec"]["containers"]
+    reference = {"secretKeyRef": {"name": "pw", "key": "password"}}
+    assert redis["env"] == [{"name": "REDISCLI_AUTH", "valueFrom": reference}]
+    assert redis["args"][-2:] == ["--requirepass", "$(REDISCLI_AUTH)"]
+    _, container = chat(objects)
+    assert {"name": "HOLDFAST_REDIS__PASSWORD", "valueFrom": reference} in container["env"]
+    (without,) = only(render(*MINIMAL), "StatefulSet", "holdfast-redis")["spec"]["template"]["spec"]["containers"]
+    assert "--requirepass" not in without["args"]
 
 
-def test_the_network_policy_lets_in_and_out_what_is_needed_and_nothing_else() -> None:
-    """By evaluation: no CNI need enforce it for this to be seen."""
-    objects = render(*MINIMAL, "--set", "networkPolicy.enabled=true,networkPolicy.ingressNamespace=edge")
-    spec = only(objects, "NetworkPolicy")["spec"]
-
-    def is_let_in(port: str, namespace: str, labels: dict[str, str]) -> bool:
-        peers = [peer for rule in spec["ingress"] if port in [each["port"] for each in rule["ports"]] for peer in rule["from"]]
-        of_namespaces = [peer["namespaceSelector"]["matchLabels"] for peer in peers if "namespaceSelector" in peer]
-        of_pods = [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]
-        if {"kubernetes.io/metadata.name": namespace} in of_namespaces:
-            return True
-        return namespace == "own" and any(wanted.items() <= labels.items() for wanted in of_pods)
-
-    own = pods(objects)[0][0]
-    assert is_let_in("http", "edge", {})
-    assert is_let_in("internal", "own", own)
-    assert not is_let_in("internal", "edge", {})
-    assert not is_let_in("http", "elsewhere", {})
-    assert {port["port"] for rule in spec["egress"] for port in rule["ports"]} == {53, 6379, 443}
-
-
-REFUSALS = {
-    "firestore.project: name the project": ("--set", "auth.existingSecret=s"),
-    "auth: set auth.secret": ("--set", "firestore.project=p"),
-    "auth.secret: at least 32 bytes": ("--set", "firestore.project=p,auth.secret=short"),
-    "redis.url: name the Redis": (*MINIMAL, "--set", "redis.inCluster.enabled=false"),
-    "redis.url: a Redis outside and one in the cluster": (*MINIMAL, "--set", "redis.url=redis://x:6379"),
-    "terminationGracePeriodSeconds: 30 is less": (*MINIMAL, "--set", "terminationGracePeriodSeconds=30"),
-    "the emulator keeps nothing": (*MINIMAL, "--set", "environment=production,firestore.emulatorHost=h:1"),
-    "demo.enabled: a store that ends": (*MINIMAL, "--set", "environment=production,demo.enabled=true"),
-    "HPA or KEDA, not both": (
-        *MINIMAL,
-        *("--set", "autoscaling.hpa.enabled=true,autoscaling.keda.enabled=true,autoscaling.keda.prometheusAddress=http://p"),
-    ),
-    "push.existingSecret: a webhook needs": (*MINIMAL, "--set", "push.webhookUrl=https://x"),
-    "replicaCont": (*MINIMAL, "--set", "replicaCont=5"),
-    "replicaCount": (*MINIMAL, "--set", "replicaCount=none"),
-    "hosts": (*MINIMAL, "--set", "ingress.enabled=true"),
-}
-
-
-@pytest.mark.parametrize("told", REFUSALS)
-def test_values_that_cannot_work_are_refused_with_a_reason(told: str) -> None:
-    """At `helm install`, not at three in the morning."""
-    done = helm("template", "holdfast", str(CHART), "--kube-version", "1.34.0", *REFUSALS[told])
-    assert done.returncode != 0
-    assert told in done.stderr
-
-
-def test_the_schema_knows_every_value_and_no_other() -> None:
-    """`additionalProperties: false` all the way down, so that a typing error is an error."""
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    values = yaml.safe_load((CHART / "values.yaml").read_text())
-    jsonschema.Draft7Validator.check_schema(schema)
-
-    def compare(part: dict[str, Any], where: dict[str, Any], path: str) -> None:
-        known = set(where.get("properties", {})) - {"global"}
-        if not known:
-            return
-        assert where["additionalProperties"] is False, path
-        assert set(part) == known, path
-        for name, value in part.items():
-            if isinstance(value, dict) and "requests" not in value:
-                compare(value, where["properties"][name], f"{path}.{name}")
-
-    compare(values, schema, "values")
-
-
-def test_the_plain_manifests_are_the_charts() -> None:
-    """`make manifests` writes them again."""
-    rendered = render("-f", str(ROOT / "k8s" / "base" / "values.yaml"), "--skip-tests")
-    kept = [each for each in yaml.safe_load_all((ROOT / "k8s" / "base" / "holdfast.yaml").read_text()) if each]
-    assert kept == rendered
-
-
-def test_skaffold_names_what_is_there() -> None:
-    """Its files exist, its profiles are the two ways to run it."""
-    config = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
-    assert config["apiVersion"].startswith("skaffold/v")
-    assert [profile["name"] for profile in config["profiles"]] == ["emulator", "elasticache"]
-    text = (ROOT / "skaffold.yaml").read_text()
-    for path in re.findall(r"charts/[\w/.-]+", text):
-        assert (ROOT / path).exists(), path
-    assert Path(ROOT / config["build"]["artifacts"][0]["docker"]["dockerfile"]).exists()
-
-
-def test_the_image_is_built_from_the_locks_and_runs_as_nobody() -> None:
-    """What the last stage holds, by its text; the build itself is part of the test on a cluster."""
-    text = (ROOT / "Dockerfile").read_text()
-    last = text.rsplit("\nFROM ", 1)[1]
-    assert "USER 10001:10001" in last
-    assert "STOPSIGNAL SIGTERM" in last
-    assert "RUN" not in last
-    assert 'ENTRYPOINT ["holdfast"]' in last
-    assert text.index("locks/runtime.txt") < text.index("COPY service/")
-    assert "--require-hashes" in text
-    kept = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert all((ROOT / each).exists() for each in kept)
-    assert os.sep not in "".join(kept - {"locks/runtime.txt", "locks/build.txt"})
+def test_an_image_can_be_pinned_by_its_digest() -> None:
+    """A tag can be moved."""
+    digest = f"sha256:{'a' * 64}"
+    _, container = chat(render(*MINIMAL, "--set", f"image.digest={digest},image.tag=1.2"))
+    assert container["image"] == f"holdfast:1.2@{digest}"

@@ -21,16 +21,26 @@ _UNPACKED = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ho
 @cache
 def helm_binary() -> str:
     """Its path, or the end of the test that needs it: loudly, and with `CI=true` as a failure."""
-    for found in (shutil.which("helm"), str(_UNPACKED / "helm")):
+    return _found("helm", "helm")
+
+
+@cache
+def kubectl_binary() -> str:
+    """The same for kubectl."""
+    return _found("kubectl", "kube")  # the kit's is one program under many names
+
+
+def _found(name: str, packed_as: str) -> str:
+    for found in (_UNPACKED / name, shutil.which(name)):
         if found and Path(found).exists():
-            return found
-    packed = KIT / "bin" / "helm.xz"
+            return str(found)
+    packed = KIT / "bin" / f"{packed_as}.xz"
     if packed.exists():
-        path = Path(tempfile.mkdtemp(prefix="holdfast-helm-")) / "helm"
+        path = Path(tempfile.mkdtemp(prefix="holdfast-tools-")) / name
         path.write_bytes(lzma.decompress(packed.read_bytes()))
         path.chmod(0o755)
         return str(path)
-    missing("no helm here: https://helm.sh/docs/intro/install/, or a test cluster's kit in HOLDFAST_CLUSTER_KIT")
+    missing(f"no {name} here: install it, or name a test cluster's kit in HOLDFAST_CLUSTER_KIT")
     raise AssertionError
 
 

@@ -6,22 +6,36 @@
 {{- end -}}
 {{- end -}}
 
-{{- define "holdfast.selector" -}}
+{{- /* What all pods of the release carry, and nobody else's. */ -}}
+{{- define "holdfast.release" -}}
 app.kubernetes.io/name: holdfast
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "holdfast.selector" -}}
+{{ include "holdfast.release" . }}
 app.kubernetes.io/component: chat
 {{- end -}}
 
+{{- define "holdfast.redisSelector" -}}
+{{ include "holdfast.release" . }}
+app.kubernetes.io/component: redis
+{{- end -}}
+
+{{- define "holdfast.controllerSelector" -}}
+{{ include "holdfast.release" . }}
+app.kubernetes.io/component: controller
+{{- end -}}
+
 {{- define "holdfast.labels" -}}
-app.kubernetes.io/name: holdfast
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "holdfast.release" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
 {{- define "holdfast.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end -}}
 
 {{- define "holdfast.authSecret" -}}
@@ -29,10 +43,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
 {{- define "holdfast.redisUrl" -}}
-{{- if .Values.redis.inCluster.enabled -}}
+{{- $redis := .Values.redis -}}
+{{- if $redis.inCluster.enabled -}}
 redis://{{ include "holdfast.fullname" . }}-redis:6379/0
+{{- else if $redis.url -}}
+{{ $redis.url }}
+{{- else if $redis.sentinel.nodes -}}
+{{ $redis.tls | ternary "sentinels" "sentinel" }}://{{ join "," $redis.sentinel.nodes }}/{{ $redis.sentinel.service }}/{{ int $redis.database }}
 {{- else -}}
-{{ .Values.redis.url }}
+{{ $redis.tls | ternary "rediss" "redis" }}://{{ with $redis.username }}{{ . }}@{{ end }}{{ $redis.host }}:{{ int $redis.port }}/{{ int $redis.database }}
 {{- end -}}
 {{- end -}}
 
@@ -52,6 +71,19 @@ firestore://{{ .Values.firestore.project }}{{ with .Values.firestore.database }}
 {{- .Values.terminationGracePeriodSeconds | default (include "holdfast.needed" . | int) -}}
 {{- end -}}
 
+{{- define "holdfast.isScaled" -}}
+{{- if and (not .Values.demo.enabled) (or .Values.autoscaling.hpa.enabled .Values.autoscaling.keda.enabled) -}}true{{- end -}}
+{{- end -}}
+
+{{- /* How many pods there are at the least. */ -}}
+{{- define "holdfast.fewest" -}}
+{{- if .Values.demo.enabled -}}1
+{{- else if .Values.autoscaling.hpa.enabled -}}{{ .Values.autoscaling.hpa.minReplicas }}
+{{- else if .Values.autoscaling.keda.enabled -}}{{ .Values.autoscaling.keda.minReplicas }}
+{{- else -}}{{ .Values.replicaCount }}
+{{- end -}}
+{{- end -}}
+
 {{- define "holdfast.securityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -66,35 +98,66 @@ fsGroup: 10001
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
-{{- define "holdfast.check" -}}
-{{- if and (eq .Values.environment "production") .Values.firestore.emulatorHost -}}
-{{- fail "firestore.emulatorHost: the emulator keeps nothing; it is not for environment: production" -}}
+{{- /* What chat pods and the controller are told alike: who they are, Redis, the store, the log. */ -}}
+{{- define "holdfast.environment" -}}
+- name: INSTANCE_ID
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- if .Values.redis.urlSecret }}
+- name: HOLDFAST_REDIS__URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.redis.urlSecret }}, key: url}}
+{{- else }}
+- {name: HOLDFAST_REDIS__URL, value: {{ include "holdfast.redisUrl" . | quote }}}
+{{- end }}
+{{- with .Values.redis.existingSecret }}
+- name: HOLDFAST_REDIS__PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: password}}
+{{- end }}
+{{- if .Values.redis.caSecret }}
+- {name: HOLDFAST_REDIS__CA_FILE, value: /etc/holdfast/redis/ca.crt}
+{{- end }}
+- {name: HOLDFAST_STORE__URL, value: {{ include "holdfast.storeUrl" . | quote }}}
+{{- with .Values.firestore.emulatorHost }}
+- {name: FIRESTORE_EMULATOR_HOST, value: {{ . | quote }}}
+{{- end }}
+{{- if .Values.firestore.credentialsSecret }}
+- {name: GOOGLE_APPLICATION_CREDENTIALS, value: /etc/holdfast/firestore/credentials.json}
+{{- end }}
+- {name: HOLDFAST_LOG__LEVEL, value: {{ .Values.log.level | quote }}}
+- {name: HOLDFAST_LOG__FORMAT, value: {{ .Values.log.format | quote }}}
 {{- end -}}
-{{- if and (eq .Values.environment "production") .Values.demo.enabled -}}
-{{- fail "demo.enabled: a store that ends with its pod is not for environment: production" -}}
+
+{{- /* The files that this environment names, and a place for temporary ones. */ -}}
+{{- define "holdfast.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if .Values.redis.caSecret }}
+- {name: redis-ca, mountPath: /etc/holdfast/redis, readOnly: true}
+{{- end }}
+{{- if .Values.firestore.credentialsSecret }}
+- {name: firestore-credentials, mountPath: /etc/holdfast/firestore, readOnly: true}
+{{- end }}
 {{- end -}}
-{{- if not (or .Values.demo.enabled .Values.firestore.project) -}}
-{{- fail "firestore.project: name the project (or demo.enabled=true for a first look without Firestore)" -}}
+
+{{- define "holdfast.volumes" -}}
+- name: tmp
+  emptyDir: {medium: Memory, sizeLimit: 16Mi}
+{{- with .Values.redis.caSecret }}
+- name: redis-ca
+  secret: {secretName: {{ . }}}
+{{- end }}
+{{- with .Values.firestore.credentialsSecret }}
+- name: firestore-credentials
+  secret: {secretName: {{ . }}}
+{{- end }}
 {{- end -}}
-{{- if not (or .Values.auth.secret .Values.auth.existingSecret .Values.auth.jwksUrl) -}}
-{{- fail "auth: set auth.secret, auth.existingSecret or auth.jwksUrl: whose tokens are believed?" -}}
-{{- end -}}
-{{- if and .Values.auth.secret (lt (len .Values.auth.secret) 32) -}}
-{{- fail "auth.secret: at least 32 bytes (RFC 7518)" -}}
-{{- end -}}
-{{- if not (or .Values.redis.inCluster.enabled .Values.redis.url) -}}
-{{- fail "redis.url: name the Redis, or switch redis.inCluster.enabled on" -}}
-{{- end -}}
-{{- if and .Values.redis.inCluster.enabled .Values.redis.url -}}
-{{- fail "redis.url: a Redis outside and one in the cluster; switch redis.inCluster.enabled off" -}}
-{{- end -}}
-{{- if lt (include "holdfast.grace" . | int) (include "holdfast.needed" . | int) -}}
-{{- fail (printf "terminationGracePeriodSeconds: %s is less than preStop + window + flush + 15 = %s: the kubelet would kill a pod that drains" (include "holdfast.grace" .) (include "holdfast.needed" .)) -}}
-{{- end -}}
-{{- if and .Values.autoscaling.hpa.enabled .Values.autoscaling.keda.enabled -}}
-{{- fail "autoscaling: HPA or KEDA, not both" -}}
-{{- end -}}
-{{- if and .Values.push.webhookUrl (not .Values.push.existingSecret) -}}
-{{- fail "push.existingSecret: a webhook needs the secret that signs it" -}}
-{{- end -}}
+
+{{- /* By whom the tokens of `helm test` are signed. */ -}}
+{{- define "holdfast.tokens" -}}
+- {name: HOLDFAST_AUTH__ISSUER, value: {{ .Values.auth.issuer | quote }}}
+- {name: HOLDFAST_AUTH__AUDIENCE, value: {{ .Values.auth.audience | quote }}}
+{{- if .Values.auth.jwksUrl }}
+- {name: HOLDFAST_AUTH__JWKS_URL, value: {{ .Values.auth.jwksUrl | quote }}}
+{{- else }}
+- name: HOLDFAST_AUTH__SECRET
+  valueFrom: {secretKeyRef: {name: {{ include "holdfast.authSecret" . }}, key: secret}}
+{{- end }}
 {{- end -}}

@@ -92,6 +92,8 @@ def _status(parser: argparse.ArgumentParser) -> None:
 
 def _smoke(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="of the service")
+    parser.add_argument("--across", action="store_true", help="fail unless the two are at different instances")
+    parser.add_argument("--health-only", action="store_true", help="no conversation: for where no secret is known")
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
 
 

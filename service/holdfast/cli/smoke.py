@@ -9,7 +9,8 @@ import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import httpx
 
@@ -27,27 +28,35 @@ class _Failed(Exception):
 def run(args: argparse.Namespace) -> int:
     """Have the conversation."""
     try:
-        asyncio.run(_smoke(args.url.rstrip("/"), args.data))
+        asyncio.run(_smoke(args))
     except (_Failed, ClientStopped, SendFailed, httpx.HTTPError, TimeoutError) as error:
         print(f"holdfast smoke: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _smoke(url: str, data: Any) -> None:
+async def _smoke(args: argparse.Namespace) -> None:
+    url = args.url.rstrip("/")
+    if not args.health_only:
+        await _converse(url, args.data, must_be_apart=args.across)
+    async with httpx.AsyncClient(trust_env=False, timeout=_SECONDS) as http:
+        health = (await http.get(f"{url}/api/health")).json()
+    if health["status"] != "healthy":
+        raise _Failed(f"health says {health['status']}: {health['services']}")
+    print(f"healthy: {', '.join(health['services'])}")
+
+
+async def _converse(url: str, data: Path | None, *, must_be_apart: bool) -> None:
     run_id = secrets.token_hex(4)
     ann, ben, conversation = f"smoke-ann-{run_id}", f"smoke-ben-{run_id}", f"smoke-{run_id}"
     tokens = {user: local_token(user, data) for user in (ann, ben)}
     await _create(url, tokens[ann], conversation, ann, ben)
     async with _connected(url, tokens[ann]) as one, _elsewhere(url, tokens[ben], one.instance_id) as other:
         print(f"connected to {one.instance_id} and {other.instance_id}")
+        if must_be_apart and one.instance_id == other.instance_id:
+            raise _Failed(f"{_TRIES} connections in a row led to {one.instance_id}")
         await _exchange(one, other, conversation, "there")
         await _exchange(other, one, conversation, "and back")
-    async with httpx.AsyncClient(trust_env=False, timeout=_SECONDS) as http:
-        health = (await http.get(f"{url}/api/health")).json()
-    if health["status"] != "healthy":
-        raise _Failed(f"health says {health['status']}: {health['services']}")
-    print(f"healthy: {', '.join(health['services'])}")
 
 
 async def _create(url: str, token: str, conversation: str, *members: str) -> None:

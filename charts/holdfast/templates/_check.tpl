@@ -1,0 +1,96 @@
+{{- /* Values that are right one by one and cannot work together, each with the reason. Included once, by the Deployment. */ -}}
+{{- define "holdfast.check" -}}
+{{- $values := .Values -}}
+{{- if eq $values.environment "production" -}}
+{{- if $values.firestore.emulatorHost -}}
+{{- fail "firestore.emulatorHost: the emulator keeps nothing; it is not for environment: production" -}}
+{{- end -}}
+{{- if $values.demo.enabled -}}
+{{- fail "demo.enabled: a store that ends with its pod is not for environment: production" -}}
+{{- end -}}
+{{- if $values.development.sync -}}
+{{- fail "development.sync: code that can be written to is not for environment: production" -}}
+{{- end -}}
+{{- end -}}
+
+{{- if not (or $values.demo.enabled $values.firestore.project) -}}
+{{- fail "firestore.project: name the project (or demo.enabled=true for a first look without Firestore)" -}}
+{{- end -}}
+{{- if and $values.demo.enabled $values.firestore.project -}}
+{{- fail "demo.enabled: a demo keeps nothing in Firestore; leave firestore.project empty" -}}
+{{- end -}}
+
+{{- if not (or $values.auth.secret $values.auth.existingSecret $values.auth.jwksUrl) -}}
+{{- fail "auth: set auth.secret, auth.existingSecret or auth.jwksUrl: whose tokens are believed?" -}}
+{{- end -}}
+{{- if and $values.auth.jwksUrl (or $values.auth.secret $values.auth.existingSecret) -}}
+{{- fail "auth: a secret or auth.jwksUrl, not both: whose tokens are believed?" -}}
+{{- end -}}
+{{- if and $values.auth.secret $values.auth.existingSecret -}}
+{{- fail "auth: auth.secret or auth.existingSecret, not both" -}}
+{{- end -}}
+{{- if and $values.auth.secret (lt (len $values.auth.secret) 32) -}}
+{{- fail "auth.secret: at least 32 bytes (RFC 7518)" -}}
+{{- end -}}
+
+{{- $redis := $values.redis -}}
+{{- $outside := list $redis.url $redis.urlSecret $redis.host $redis.sentinel.nodes | compact -}}
+{{- if and $redis.inCluster.enabled $outside -}}
+{{- fail "redis: a Redis outside and one in the cluster; switch redis.inCluster.enabled off" -}}
+{{- end -}}
+{{- if and (not $redis.inCluster.enabled) (ne (len $outside) 1) -}}
+{{- fail "redis: name one Redis: redis.url, redis.urlSecret, redis.host or redis.sentinel.nodes (or switch redis.inCluster.enabled on)" -}}
+{{- end -}}
+{{- if and $redis.sentinel.nodes (not $redis.sentinel.service) -}}
+{{- fail "redis.sentinel.service: the name that the Sentinels give to the primary" -}}
+{{- end -}}
+{{- if and $redis.caSecret (not (or $redis.tls $redis.urlSecret (hasPrefix "rediss:" $redis.url) (hasPrefix "sentinels:" $redis.url))) -}}
+{{- fail "redis.caSecret: there is nothing to trust without TLS (redis.tls, or a rediss:// URL)" -}}
+{{- end -}}
+{{- if contains "@" ($redis.url | replace (regexFind "//[^:@/]*@" $redis.url) "") -}}
+{{- fail "redis.url: no password in it, everybody who may read the Deployment would read it; use redis.existingSecret or redis.urlSecret" -}}
+{{- end -}}
+
+{{- if lt (include "holdfast.grace" . | int) (include "holdfast.needed" . | int) -}}
+{{- fail (printf "terminationGracePeriodSeconds: %s is less than preStop + window + flush + 15 = %s: the kubelet would kill a pod that drains" (include "holdfast.grace" .) (include "holdfast.needed" .)) -}}
+{{- end -}}
+
+{{- if and $values.autoscaling.hpa.enabled $values.autoscaling.keda.enabled -}}
+{{- fail "autoscaling: HPA or KEDA, not both" -}}
+{{- end -}}
+{{- if and $values.autoscaling.keda.enabled (not $values.autoscaling.keda.prometheusAddress) -}}
+{{- fail "autoscaling.keda.prometheusAddress: where KEDA asks for the connections" -}}
+{{- end -}}
+{{- range $name, $scaler := $values.autoscaling -}}
+{{- if $scaler.enabled -}}
+{{- if $values.demo.enabled -}}
+{{- fail (printf "autoscaling.%s: a demo is one pod" $name) -}}
+{{- end -}}
+{{- if gt (int $scaler.minReplicas) (int $scaler.maxReplicas) -}}
+{{- fail (printf "autoscaling.%s: minReplicas %d is more than maxReplicas %d" $name (int $scaler.minReplicas) (int $scaler.maxReplicas)) -}}
+{{- end -}}
+{{- if gt (mul 10 (int $scaler.connectionsPerPod)) (mul 7 (int $values.limits.connections)) -}}
+{{- fail (printf "autoscaling.%s.connectionsPerPod: %d is more than 70 %% of limits.connections = %d: pods would be full before others are there" $name (int $scaler.connectionsPerPod) (int $values.limits.connections)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- if and $values.push.webhookUrl (not $values.push.existingSecret) -}}
+{{- fail "push.existingSecret: a webhook needs the secret that signs it" -}}
+{{- end -}}
+{{- if and $values.ingress.enabled (not $values.ingress.hosts) -}}
+{{- fail "ingress.hosts: name one host at least" -}}
+{{- end -}}
+{{- if and $values.gateway.enabled (not $values.gateway.parentRefs) -}}
+{{- fail "gateway.parentRefs: name one Gateway at least" -}}
+{{- end -}}
+{{- if and $values.service.nodePort (eq $values.service.type "ClusterIP") -}}
+{{- fail "service.nodePort: needs service.type: NodePort" -}}
+{{- end -}}
+
+{{- range $values.extraEnv -}}
+{{- if regexMatch "^(INSTANCE_ID|HOLDFAST_(STORE|REDIS)__URL|HOLDFAST_HTTP__(HOST|PORT|INTERNAL_PORT)|HOLDFAST_DRAIN__.*|HOLDFAST_READINESS__.*|HOLDFAST_LIMITS__CONNECTIONS|HOLDFAST_AUTH__(SECRET|JWKS_URL)(_FILE)?)$" .name -}}
+{{- fail (printf "extraEnv: %s has a value of its own in this chart" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

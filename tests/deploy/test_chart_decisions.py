@@ -1,0 +1,203 @@
+"""What the chart decides about the life of pods: rollouts, stopping, disruption, scaling, and the two ways to try it out."""
+
+import json
+from fnmatch import fnmatch
+
+import pytest
+import yaml
+
+from support.chart import MINIMAL, VALUES, Object, chat, containers, environ, of_kind, only, rendered
+from support.helm import CHART, ROOT, render
+
+SLACK_SECONDS = 15
+
+
+@pytest.fixture(params=VALUES)
+def objects(request: pytest.FixtureRequest) -> list[Object]:
+    """Everything that a set of values renders to."""
+    return rendered(request.param)
+
+
+def test_a_rollout_takes_nobody_away_before_somebody_is_there() -> None:
+    """New pods first, ready for a while; how many at once is the operator's choice between speed and reconnects."""
+    spec = only(render(*MINIMAL), "Deployment")["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": "25%"}
+    assert spec["minReadySeconds"] == 10
+    all_at_once = only(rendered("gateway-values.yaml"), "Deployment")["spec"]
+    assert all_at_once["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": "100%"}
+
+
+def test_pods_of_one_version_are_spread_over_zones_and_hosts() -> None:
+    """By their own version only, or a rollout would count the pods that go; never so strictly that a pod cannot run."""
+    spec = only(render(*MINIMAL), "Deployment")["spec"]
+    spread = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    for each in spread:
+        assert (each["whenUnsatisfiable"], each["matchLabelKeys"]) == ("ScheduleAnyway", ["pod-template-hash"])
+        assert each["labelSelector"] == spec["selector"]
+
+
+def test_the_grace_period_covers_the_drain(objects: list[Object]) -> None:
+    """Or the kubelet would kill a pod in the middle of it."""
+    spec, container = chat(objects)
+    before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    window, flush = (float(environ(container)[f"HOLDFAST_DRAIN__{name}_SECONDS"]) for name in ("WINDOW", "FLUSH"))
+    assert spec["terminationGracePeriodSeconds"] >= before + window + flush + SLACK_SECONDS
+
+
+def test_the_grace_period_follows_the_drain_unless_it_is_longer() -> None:
+    """Computed, so that one value is changed and not two."""
+    assert chat(render(*MINIMAL))[0]["terminationGracePeriodSeconds"] == 90
+    window = ("--set", "drain.windowSeconds=300")
+    assert chat(render(*MINIMAL, *window))[0]["terminationGracePeriodSeconds"] == 330
+    longer = ("--set", "terminationGracePeriodSeconds=400")
+    assert chat(render(*MINIMAL, *window, *longer))[0]["terminationGracePeriodSeconds"] == 400
+
+
+@pytest.mark.parametrize(
+    ("values", "is_there"),
+    [
+        ("replicaCount=3", True),
+        ("replicaCount=1", False),
+        ("autoscaling.hpa.enabled=true,replicaCount=1", True),
+        ("autoscaling.hpa.enabled=true,autoscaling.hpa.minReplicas=1", False),
+        ("podDisruptionBudget.enabled=false", False),
+    ],
+)
+def test_one_pod_at_a_time_may_be_evicted_where_there_are_several(values: str, is_there: bool) -> None:
+    """With a single pod a budget would only block the drain of its node."""
+    budgets = of_kind(render(*MINIMAL, "--set", values), "PodDisruptionBudget")
+    assert bool(budgets) is is_there
+    for each in budgets:
+        assert (each["spec"]["maxUnavailable"], each["spec"]["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+@pytest.mark.parametrize("name", ["hpa", "keda"])
+def test_scaling_leaves_the_number_of_pods_to_the_scaler(name: str) -> None:
+    """A `replicas` beside it would undo its work with every upgrade."""
+    objects = rendered(f"{name}-values.yaml")
+    assert "replicas" not in only(objects, "Deployment")["spec"]
+    kind = {"hpa": "HorizontalPodAutoscaler", "keda": "ScaledObject"}[name]
+    target = only(objects, kind)["spec"]["scaleTargetRef"]["name"]
+    assert target == only(objects, "Deployment")["metadata"]["name"]
+
+
+def test_pods_leave_one_at_a_time_and_never_because_nobody_counts() -> None:
+    """Each pod that goes makes its clients reconnect; no data is no reason to send everybody away."""
+    slowly = {"stabilizationWindowSeconds": 900, "policies": [{"type": "Pods", "value": 1, "periodSeconds": 300}]}
+    assert only(rendered("hpa-values.yaml"), "HorizontalPodAutoscaler")["spec"]["behavior"]["scaleDown"] == slowly
+    spec = only(rendered("keda-values.yaml"), "ScaledObject")["spec"]
+    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"] == slowly
+    assert spec["triggers"][0]["metadata"]["ignoreNullValues"] == "false"
+    assert spec["fallback"]["behavior"] == "currentReplicasIfHigher"
+
+
+def test_scalers_count_a_metric_that_is_exposed() -> None:
+    """Under a name that nobody exposes they would never scale."""
+    page = (ROOT / "docs" / "operating.md").read_text()
+    assert "| `holdfast_connections` |" in page
+    hpa = only(rendered("hpa-values.yaml"), "HorizontalPodAutoscaler")["spec"]["metrics"][0]["pods"]
+    assert hpa["metric"]["name"] == "holdfast_connections"
+    assert (
+        "sum(holdfast_connections{"
+        in only(rendered("keda-values.yaml"), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
+    )
+
+
+def test_the_defaults_scale_between_60_and_70_percent_of_what_a_pod_takes() -> None:
+    """Below that money is wasted, above it pods are full before the next ones are there."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    for scaler in values["autoscaling"].values():
+        assert 0.6 <= scaler["connectionsPerPod"] / values["limits"]["connections"] <= 0.7
+
+
+def test_the_edge_leads_to_the_public_service() -> None:
+    """Ingress of any class, or the Gateway API; the route has no timeouts: GKE rejects it with any."""
+    with_ingress = rendered("elasticache-values.yaml")
+    backend = only(with_ingress, "Ingress")["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    public = only(with_ingress, "Service")
+    assert backend["name"] == public["metadata"]["name"]
+    assert backend["port"]["name"] in {port["name"] for port in public["spec"]["ports"]}
+    assert only(with_ingress, "Ingress")["spec"]["ingressClassName"] == "alb"
+    with_route = rendered("gateway-values.yaml")
+    (rule,) = only(with_route, "HTTPRoute")["spec"]["rules"]
+    assert rule["backendRefs"] == [{"name": "holdfast", "port": only(with_route, "Service")["spec"]["ports"][0]["port"]}]
+    assert "timeouts" not in rule
+
+
+def test_clients_reach_ready_pods_and_prometheus_all_of_them(objects: list[Object]) -> None:
+    """A draining pod's metrics are the ones wanted most; pods that ask each other must see those that left."""
+    headless, internal = (only(objects, "Service", f"holdfast-{name}")["spec"] for name in ("headless", "internal"))
+    assert (headless["clusterIP"], internal["clusterIP"]) == ("None", "None")
+    assert not headless.get("publishNotReadyAddresses")
+    assert internal["publishNotReadyAddresses"] is True
+    assert [port["name"] for port in only(objects, "Service")["spec"]["ports"]] == ["http"]
+
+
+def test_pods_that_ask_each_other_know_where() -> None:
+    """`isolate` needs the address of the others' internal ports."""
+    objects = rendered("elasticache-values.yaml")
+    _, container = chat(objects)
+    host, port = environ(container)["HOLDFAST_READINESS__PEERS"].split(":")
+    service = only(objects, "Service", host)["spec"]
+    assert int(port) in {each["port"] for each in service["ports"]}
+
+
+def test_redis_keeps_nothing(objects: list[Object]) -> None:
+    """Everything in it can be rebuilt: no volume that outlives the pod, no snapshot, no log."""
+    for redis in of_kind(objects, "StatefulSet"):
+        spec = redis["spec"]
+        assert "volumeClaimTemplates" not in spec
+        assert spec["template"]["spec"]["volumes"] == [{"name": "tmp", "emptyDir": {}}]
+        args = spec["template"]["spec"]["containers"][0]["args"]
+        assert dict(zip(args[::2], args[1::2], strict=True)).items() >= {"--save": "", "--appendonly": "no"}.items()
+
+
+def test_a_demo_is_one_pod_and_says_so() -> None:
+    """Several pods cannot share its file, nor the old and the new one of a rollout."""
+    deployment = only(rendered("local-values.yaml"), "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert deployment["metadata"]["labels"]["holdfast.dev/demo"] == "true"
+
+
+def test_code_can_be_written_to_where_it_is_developed_and_nowhere_else() -> None:
+    """`skaffold dev` copies files into a running pod; its process imports them first."""
+    spec, container = chat(rendered("sentinel-values.yaml"))
+    (code,) = spec["initContainers"]
+    mount = {"name": "code", "mountPath": environ(container)["PYTHONPATH"]}
+    assert mount in container["volumeMounts"]
+    assert mount in code["volumeMounts"]
+    spec, container = chat(render(*MINIMAL))
+    assert containers(spec) == [container]
+    assert "PYTHONPATH" not in environ(container)
+
+
+def test_helm_test_has_the_conversation_that_can_be_had() -> None:
+    """Across two pods where there are two; health only where nobody here may sign tokens."""
+    arguments = {
+        name: only(rendered(f"{name}-values.yaml"), "Pod", "holdfast-test")["spec"]["containers"][0]["args"]
+        for name in ("cluster", "local", "elasticache")
+    }
+    address = "http://holdfast:80"
+    assert arguments == {
+        "cluster": ["smoke", address, "--across"],
+        "local": ["smoke", address],
+        "elasticache": ["smoke", address, "--health-only"],
+    }
+
+
+def test_the_monitors_scrape_the_internal_port() -> None:
+    """Where metrics are, and no handshake."""
+    pod = only(rendered("elasticache-values.yaml"), "PodMonitor")
+    assert [each["port"] for each in pod["spec"]["podMetricsEndpoints"]] == ["internal"]
+    assert pod["metadata"]["labels"]["release"] == "prometheus"
+    service = only(rendered("hpa-values.yaml"), "ServiceMonitor")
+    assert [each["port"] for each in service["spec"]["endpoints"]] == ["internal"]
+
+
+def test_what_is_not_asked_for_is_not_there() -> None:
+    """No custom resource without its operator, no rights without the controller."""
+    kinds = sorted(each["kind"] for each in render(*MINIMAL) if each["kind"] != "Service")
+    assert kinds == ["Deployment", "Pod", "PodDisruptionBudget", "ServiceAccount", "StatefulSet"]
+    assert not any(fnmatch(json.dumps(each), "*Role*") for each in render(*MINIMAL))

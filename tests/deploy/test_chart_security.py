@@ -1,0 +1,220 @@
+"""What pods may do, what the controller may ask of Kubernetes, and who may talk to whom: by evaluation."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from support.chart import MINIMAL, VALUES, Object, containers, of_kind, only, pods, rendered
+from support.helm import render
+
+
+@pytest.fixture(params=VALUES)
+def objects(request: pytest.FixtureRequest) -> list[Object]:
+    """Everything that a set of values renders to."""
+    return rendered(request.param)
+
+
+def test_pods_keep_the_restricted_standard(objects: list[Object]) -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/, evaluated; a read-only root besides."""
+    for _, spec in pods(objects):
+        context = spec["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] == 10001
+        assert context["seccompProfile"]["type"] == "RuntimeDefault"
+        assert spec["enableServiceLinks"] is False
+        assert not any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
+        assert {next(kind for kind in volume if kind != "name") for volume in spec.get("volumes", ())} <= {"emptyDir", "secret"}
+        for container in containers(spec):
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False
+            assert own["readOnlyRootFilesystem"] is True
+            assert own["capabilities"] == {"drop": ["ALL"]}
+            assert not any("hostPort" in port for port in container.get("ports", ()))
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_only_the_controller_has_a_token_of_kubernetes(objects: list[Object]) -> None:
+    """Chat pods talk to Redis and the store; whoever breaks into one learns nothing about the cluster."""
+    for labels, spec in pods(objects):
+        assert spec["automountServiceAccountToken"] is (labels["app.kubernetes.io/component"] == "controller")
+    accounts = {each["metadata"]["name"]: each for each in of_kind(objects, "ServiceAccount")}
+    assert not any(each["automountServiceAccountToken"] for each in accounts.values())
+    for binding in of_kind(objects, "RoleBinding"):
+        assert [subject["name"] for subject in binding["subjects"]] == ["holdfast-controller"]
+
+
+def test_no_right_reaches_beyond_the_namespace(objects: list[Object]) -> None:
+    """Nothing of the cluster's."""
+    assert not of_kind(objects, "ClusterRole")
+    assert not of_kind(objects, "ClusterRoleBinding")
+
+
+def test_the_controllers_rights_are_these() -> None:
+    """Each verb has its use; a new one is written down here on purpose."""
+    objects = render(*MINIMAL, "--set", "controller.enabled=true")
+    granted = {
+        (group, resource, verb, name)
+        for rule in only(objects, "Role", "holdfast-controller")["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
+    }
+    leases, events = "coordination.k8s.io", [("", "events"), ("events.k8s.io", "events")]
+    assert granted == {
+        *(("", "pods", verb, "") for verb in ("get", "list", "watch", "patch")),
+        ("", "pods/status", "patch", ""),
+        *((*event, verb, "") for event in events for verb in ("create", "patch")),
+        (leases, "leases", "create", ""),
+        *((leases, "leases", verb, "holdfast-controller") for verb in ("get", "update")),
+        ("apps", "deployments", "get", "holdfast"),
+        *(("discovery.k8s.io", "endpointslices", verb, "") for verb in ("get", "list")),
+    }
+
+
+def test_the_controller_looks_at_the_pods_of_its_release() -> None:
+    """Its selector is theirs."""
+    objects = render(*MINIMAL, "--set", "controller.enabled=true")
+    (container,) = only(objects, "Deployment", "holdfast-controller")["spec"]["template"]["spec"]["containers"]
+    told = {each["name"]: each.get("value") for each in container["env"]}
+    selector = dict(part.split("=") for part in told["HOLDFAST_KUBERNETES__SELECTOR"].split(","))
+    assert selector == only(objects, "Deployment")["spec"]["selector"]["matchLabels"]
+    assert told["HOLDFAST_KUBERNETES__DEPLOYMENT"] == only(objects, "Deployment")["metadata"]["name"]
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a connection. `namespace` is `chat` for the release's own."""
+
+    namespace: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+class Network:
+    """The release's NetworkPolicies, as a network that enforces them would judge (IP blocks aside)."""
+
+    def __init__(self, *values: str) -> None:
+        self.objects = render(*MINIMAL, "--set", ",".join(("networkPolicy.enabled=true", *values)))
+        self.policies = [each["spec"] for each in of_kind(self.objects, "NetworkPolicy")]
+
+    def pod(self, component: str) -> End:
+        """A pod of the release."""
+        return End("chat", next(labels for labels, _ in pods(self.objects) if labels["app.kubernetes.io/component"] == component))
+
+    def may(self, source: End, target: End, port: int) -> bool:
+        """Whether a connection comes about: what leaves must be let out, what comes must be let in."""
+        return self._is_let("Egress", source, target, port) and self._is_let("Ingress", target, source, port)
+
+    def _is_let(self, direction: str, subject: End, peer: End, port: int) -> bool:
+        policies = [
+            policy
+            for policy in self.policies
+            if subject.namespace == "chat"
+            and policy["podSelector"]["matchLabels"].items() <= subject.labels.items()
+            and direction in policy["policyTypes"]
+        ]
+        if not policies:
+            return True
+        side = {"Ingress": "from", "Egress": "to"}[direction]
+        rules = [rule for policy in policies for rule in policy.get(direction.lower(), ())]
+        return any(self._has_port(rule, port) and self._has_peer(rule.get(side), peer) for rule in rules)
+
+    def _has_port(self, rule: dict[str, Any], port: int) -> bool:
+        named = {"http": 8000, "internal": 9000, "redis": 6379}
+        return any(named.get(each["port"], each["port"]) == port for each in rule["ports"])
+
+    def _has_peer(self, peers: list[dict[str, Any]] | None, end: End) -> bool:
+        if peers is None:
+            return True
+        for peer in peers:
+            namespace = peer.get("namespaceSelector", {}).get("matchLabels", {"kubernetes.io/metadata.name": "chat"})
+            labels = peer.get("podSelector", {}).get("matchLabels", {})
+            is_of_pods = "namespaceSelector" in peer or "podSelector" in peer
+            if (
+                is_of_pods
+                and namespace == {"kubernetes.io/metadata.name": end.namespace}
+                and labels.items() <= end.labels.items()
+            ):
+                return True
+        return False
+
+
+OUTSIDE = End("elsewhere")
+EDGE = End("edge")
+PROMETHEUS = End("monitoring")
+
+
+def test_the_network_lets_through_what_is_needed() -> None:
+    """Clients by the edge, Prometheus, the pods among themselves, Redis, DNS, Firestore."""
+    network = Network(
+        "networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring", "controller.enabled=true"
+    )
+    chat, redis, controller, test = (network.pod(name) for name in ("chat", "redis", "controller", "test"))
+    assert network.may(EDGE, chat, 8000)
+    assert network.may(test, chat, 8000)
+    assert network.may(PROMETHEUS, chat, 9000)
+    assert network.may(chat, chat, 9000), "isolate asks the others"
+    assert network.may(controller, chat, 9000)
+    for pod in (chat, controller):
+        assert network.may(pod, redis, 6379)
+        assert network.may(pod, OUTSIDE, 53)
+        assert network.may(pod, OUTSIDE, 443)
+    assert network.may(controller, OUTSIDE, 6443)
+
+
+def test_the_network_lets_through_nothing_else() -> None:
+    """Redis has no password by default: whoever reaches it reads everything that is said."""
+    network = Network(
+        "networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring", "controller.enabled=true"
+    )
+    chat, redis, controller = (network.pod(name) for name in ("chat", "redis", "controller"))
+    stranger = End("chat", {"app.kubernetes.io/name": "other"})
+    for source in (OUTSIDE, stranger, PROMETHEUS):
+        assert not network.may(source, chat, 8000)
+    for source in (OUTSIDE, stranger, EDGE):
+        assert not network.may(source, chat, 9000)
+    for source in (OUTSIDE, stranger, EDGE, PROMETHEUS):
+        assert not network.may(source, redis, 6379)
+        assert not network.may(source, controller, 9000)
+    for port in (22, 80, 6379, 8000):
+        assert not network.may(chat, OUTSIDE, port)
+    for port in (53, 443, 6379, 8000):
+        assert not network.may(redis, OUTSIDE, port), "it has nobody to call"
+
+
+def test_without_a_namespace_of_the_edge_everybody_reaches_the_public_port_and_no_other() -> None:
+    """A load balancer outside has no namespace."""
+    network = Network()
+    assert network.may(OUTSIDE, network.pod("chat"), 8000)
+    assert not network.may(OUTSIDE, network.pod("chat"), 9000)
+
+
+@pytest.mark.parametrize(
+    ("values", "ports"),
+    [
+        ("redis.url=rediss://h:6390/0", {6390}),
+        ("redis.url=redis://h", {6379}),
+        ("redis.host=h,redis.port=6391", {6391}),
+        ("redis.sentinel.nodes={s:26379},redis.sentinel.service=m", {26379, 6379, 6380}),
+    ],
+)
+def test_a_redis_outside_is_reached_on_its_port(values: str, ports: set[int]) -> None:
+    """Behind Sentinel, the Sentinels and whoever they name."""
+    network = Network("redis.inCluster.enabled=false", values)
+    chat = network.pod("chat")
+    assert {port for port in (6379, 6380, 6390, 6391, 26379) if network.may(chat, OUTSIDE, port)} == ports
+
+
+def test_the_emulator_is_reached_where_it_is() -> None:
+    """Outside the cluster, on a port of its own."""
+    network = Network("firestore.emulatorHost=10.88.0.1:8088")
+    assert network.may(network.pod("chat"), OUTSIDE, 8088)
+
+
+def test_workload_identity_gets_its_tokens() -> None:
+    """From the metadata server of the node, and from nowhere else on that port."""
+    objects = render(*MINIMAL, "--set", "networkPolicy.enabled=true,serviceAccount.annotations.a=b")
+    rules = only(objects, "NetworkPolicy")["spec"]["egress"]
+    (metadata,) = [rule for rule in rules if {"port": 988} in rule["ports"]]
+    assert metadata["to"] == [{"ipBlock": {"cidr": "169.254.169.252/30"}}]

@@ -1,0 +1,125 @@
+"""What the chart refuses, with which words; that its schema, its values and its page say the same."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from support.chart import MINIMAL, VALUES
+from support.helm import CHART, helm
+from support.values_page import page
+
+OUTSIDE = (*MINIMAL, "--set", "redis.inCluster.enabled=false")
+KEDA = "autoscaling.keda.enabled=true,autoscaling.keda.prometheusAddress=http://p"
+
+REFUSALS = {
+    "firestore.project: name the project": ("--set", "auth.existingSecret=s"),
+    "demo.enabled: a demo keeps nothing in Firestore": (*MINIMAL, "--set", "demo.enabled=true"),
+    "auth: set auth.secret": ("--set", "firestore.project=p"),
+    "auth: a secret or auth.jwksUrl, not both": (*MINIMAL, "--set", "auth.jwksUrl=https://x"),
+    "auth: auth.secret or auth.existingSecret, not both": (*MINIMAL, "--set", f"auth.secret={'x' * 32}"),
+    "auth.secret: at least 32 bytes": ("--set", "firestore.project=p,auth.secret=short"),
+    "redis: name one Redis": OUTSIDE,
+    "redis: name one Redis: redis.url": (*OUTSIDE, "--set", "redis.url=redis://x,redis.host=y"),
+    "redis: a Redis outside and one in the cluster": (*MINIMAL, "--set", "redis.url=redis://x:6379"),
+    "redis.sentinel.service: the name": (*OUTSIDE, "--set", "redis.sentinel.nodes={a:1}"),
+    "redis.caSecret: there is nothing to trust without TLS": (*OUTSIDE, "--set", "redis.host=h,redis.caSecret=ca"),
+    "redis.url: no password in it": (*OUTSIDE, "--set", "redis.url=redis://:secret@h"),
+    "terminationGracePeriodSeconds: 30 is less than preStop + window + flush + 15 = 90": (
+        *(*MINIMAL, "--set"),
+        "terminationGracePeriodSeconds=30",
+    ),
+    "firestore.emulatorHost: the emulator keeps nothing": (
+        *(*MINIMAL, "--set"),
+        "environment=production,firestore.emulatorHost=h:1",
+    ),
+    "demo.enabled: a store that ends with its pod": (
+        "--set",
+        f"environment=production,demo.enabled=true,auth.secret={'x' * 32}",
+    ),
+    "development.sync: code that can be written to": (*MINIMAL, "--set", "environment=production,development.sync=true"),
+    "autoscaling: HPA or KEDA, not both": (*MINIMAL, "--set", f"autoscaling.hpa.enabled=true,{KEDA}"),
+    "autoscaling.keda.prometheusAddress: where KEDA asks": (*MINIMAL, "--set", "autoscaling.keda.enabled=true"),
+    "autoscaling.hpa: minReplicas 30 is more than maxReplicas 10": (
+        *(*MINIMAL, "--set"),
+        "autoscaling.hpa.enabled=true,autoscaling.hpa.minReplicas=30",
+    ),
+    "autoscaling.keda.connectionsPerPod: 12000 is more than 70 % of limits.connections = 15000": (
+        *(*MINIMAL, "--set"),
+        f"{KEDA},limits.connections=15000",
+    ),
+    "autoscaling.hpa: a demo is one pod": (
+        "--set",
+        f"demo.enabled=true,auth.secret={'x' * 32},autoscaling.hpa.enabled=true",
+    ),
+    "push.existingSecret: a webhook needs the secret": (*MINIMAL, "--set", "push.webhookUrl=https://x"),
+    "ingress.hosts: name one host at least": (*MINIMAL, "--set", "ingress.enabled=true"),
+    "gateway.parentRefs: name one Gateway at least": (*MINIMAL, "--set", "gateway.enabled=true"),
+    "service.nodePort: needs service.type: NodePort": (*MINIMAL, "--set", "service.nodePort=30080"),
+    "extraEnv: HOLDFAST_DRAIN__WINDOW_SECONDS has a value of its own": (
+        *(*MINIMAL, "--set"),
+        "extraEnv[0].name=HOLDFAST_DRAIN__WINDOW_SECONDS,extraEnv[0].value=x",
+    ),
+    # Of the schema, in Helm's words: the value and what is wrong with it.
+    "additional properties 'replicaCont' not allowed": (*MINIMAL, "--set", "replicaCont=5"),
+    "additional properties 'encrypt' not allowed": (*MINIMAL, "--set", "redis.encrypt=true"),
+    "/replicaCount": (*MINIMAL, "--set", "replicaCount=none"),
+    "/maxSurge": (*MINIMAL, "--set", "maxSurge=quarter"),
+    "/redis/url": (*MINIMAL, "--set", "redis.url=http://x"),
+    "/readiness/onRedisLoss": (*MINIMAL, "--set", "readiness.onRedisLoss=never"),
+    "missing property 'limits'": (*MINIMAL, "--set", "resources.limits=null"),
+}
+
+
+@pytest.mark.parametrize("told", REFUSALS)
+def test_values_that_cannot_work_are_refused_with_a_reason(told: str) -> None:
+    """At `helm install`, not at three in the morning."""
+    done = helm("template", "holdfast", str(CHART), "--kube-version", "1.34.0", *REFUSALS[told])
+    assert done.returncode != 0
+    assert told in done.stderr
+
+
+def test_every_reason_that_the_chart_knows_is_shown_here() -> None:
+    """A check that nobody has seen refuse is none."""
+    reasons = (CHART / "templates" / "_check.tpl").read_text().count("fail ")
+    assert reasons == len([told for told in REFUSALS if ": " in told]) - 1, "one of them is shown twice"
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    """`preStop.sleep` is native from 1.30 on; before, the pods would not wait for their edges."""
+    done = helm("template", "holdfast", str(CHART), "--kube-version", "1.29.0", *MINIMAL)
+    assert done.returncode != 0
+    assert "incompatible with Kubernetes" in done.stderr
+
+
+def test_the_schema_knows_every_value_and_no_other() -> None:
+    """`additionalProperties: false` all the way down, so that a typing error is an error."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+
+    def compare(part: dict[str, Any], where: dict[str, Any], path: str) -> None:
+        known = set(where.get("properties", {})) - {"global"}
+        if not known:
+            return
+        assert where["additionalProperties"] is False, path
+        assert set(part) == known, path
+        for name, value in part.items():
+            if isinstance(value, dict):
+                compare(value, where["properties"][name], f"{path}.{name}")
+
+    compare(values, schema, "values")
+
+
+def test_every_value_is_described_on_the_charts_page() -> None:
+    """`make manifests` writes it again."""
+    assert (CHART / "README.md").read_text() == page()
+
+
+def test_the_examples_are_the_ones_that_people_look_for() -> None:
+    """Each of them is linted, rendered and judged by the tests beside this one."""
+    assert {name.removesuffix("-values.yaml") for name in VALUES} == {
+        *("minimal", "redis", "elasticache", "sentinel", "gateway", "hpa", "keda", "local", "cluster"),
+    }

@@ -1,0 +1,64 @@
+"""What the chart renders to, looked at: every shipped set of values, the objects by kind, the pods that would run."""
+
+from typing import Any
+
+from support.helm import CHART, render
+
+SECRET = "0123456789012345678901234567890123"
+VALUES = sorted(path.name for path in (CHART / "ci").glob("*-values.yaml"))
+MINIMAL = ("--set", "firestore.project=p", "--set", "auth.existingSecret=s")
+
+Object = dict[str, Any]
+
+
+def arguments(name: str) -> tuple[str, ...]:
+    """One of the shipped sets of values; what a user has to add to it is added."""
+    more = ("--set", f"firestore.emulatorHost=10.88.0.1:8080,auth.secret={SECRET}") if name.startswith("cluster") else ()
+    return ("-f", str(CHART / "ci" / name), *more)
+
+
+def rendered(name: str) -> list[Object]:
+    """What one of them renders to."""
+    return render(*arguments(name))
+
+
+def only(objects: list[Object], kind: str, name: str = "holdfast") -> Object:
+    """The one object of a kind under that name."""
+    (found,) = [each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
+    """All of a kind."""
+    return [each for each in objects if each["kind"] == kind]
+
+
+def pods(objects: list[Object]) -> list[tuple[dict[str, str], Object]]:
+    """(labels, spec) of every pod that would run."""
+    found = []
+    for each in objects:
+        if each["kind"] == "Pod":
+            found.append((each["metadata"].get("labels", {}), each["spec"]))
+        elif each["kind"] in ("Deployment", "StatefulSet"):
+            template = each["spec"]["template"]
+            found.append((template["metadata"]["labels"], template["spec"]))
+    return found
+
+
+def containers(spec: Object) -> list[Object]:
+    """All of a pod, those that only run at its start among them."""
+    return [*spec.get("initContainers", ()), *spec["containers"]]
+
+
+def chat(objects: list[Object]) -> tuple[Object, Object]:
+    """(pod, container) of a chat pod."""
+    spec = only(objects, "Deployment")["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    return spec, container
+
+
+def environ(container: Object) -> dict[str, str]:
+    """The variables of a container as its process finds them; what comes from Secrets and fields is made up."""
+    webhook = "whsec_" + "QUFB" * 12
+    made_up = {"HOLDFAST_PUSH__WEBHOOK_SECRET": webhook, "HOLDFAST_REDIS__URL": "rediss://:password@host:6379/0"}
+    return {each["name"]: each.get("value", made_up.get(each["name"], SECRET)) for each in container["env"]}
