@@ -14,7 +14,7 @@ async def _load(stage: LocalStage) -> None:
     await stage.pause(stage.seconds)
     after = await stage.redis("INFO", "memory")
     for name, info in (("before", before), ("after", after)):
-        used = next((line for line in str(info).split("\\r\\n") if "used_memory:" in line), "used_memory:0").split(":")[1]
+        used = info.get("used_memory", 0) if isinstance(info, dict) else 0
         stage.require(f"Redis's memory {name}", int(used) / 1_048_576, 512.0, "MB")
 
 
