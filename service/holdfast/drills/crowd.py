@@ -37,15 +37,22 @@ class Crowd:
     """`start`, `stop`, `close`. `conversations`: id -> members."""
 
     def __init__(
-        self, urls: Callable[[], Sequence[str]], token: Callable[[str], str], history: History, size: Size, seed: int
+        self,
+        urls: Callable[[], Sequence[str]],
+        token: Callable[[str], str],
+        history: History,
+        size: Size,
+        seed: int,
+        tag: str = "",
     ) -> None:
-        """`urls`: of the instances, in any order; asked once per client."""
+        """`urls`: of the instances, in any order; asked once per client. `tag`: in all names, where earlier crowds have been."""
         self._urls = urls
         self._token = token
+        self._tag = tag
         self._history = history
         self._size = size
         self._random = random.Random(seed)
-        self.users = [f"user-{number}" for number in range(1, size.clients + 1)]
+        self.users = [f"user-{tag}{number}" for number in range(1, size.clients + 1)]
         self.conversations: dict[str, list[str]] = {}
         self.clients: dict[str, Client] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
@@ -140,7 +147,7 @@ class Crowd:
         limit = asyncio.Semaphore(16)
 
         async def make(number: int, members: list[str]) -> None:
-            conversation = f"drill-{number}"
+            conversation = f"drill-{self._tag}{number}"
             body = {"conversation_id": conversation, "members": [*members, AWAY], "title": f"Drill {number}"}
             async with limit:
                 await self._call(members[0], "POST", "/api/conversations", body)

@@ -1,6 +1,7 @@
 """One run on a cluster: what is durable is read through REST, as any member could."""
 
 import asyncio
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -82,7 +83,7 @@ async def _play(
     progress: Progress,
 ) -> None:
     await until(cluster.all_ready, 60, "all pods are ready before anything is broken")
-    crowd = Crowd(lambda: [place.url], cluster.token, history, size, options.seed)
+    crowd = Crowd(lambda: [place.url], cluster.token, history, size, options.seed, tag=f"{secrets.token_hex(3)}-")
     stage = KubernetesStage(cluster, crowd, history, options.seed, options.seconds or drill.seconds)
     stage.say = progress
     outcome.expectations = stage.expectations
