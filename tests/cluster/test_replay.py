@@ -20,7 +20,7 @@ async def _fill(chatter: Chatter, c: str, count: int) -> None:
     for start in range(0, count, 60):
         numbers = range(start, min(start + 60, count))
         answers = await asyncio.gather(*(chatter.say(c, f"body {number}") for number in numbers))
-        assert {answer["type"] for answer in answers} == {"ack"}, answers[0]
+        assert [answer for answer in answers if answer["type"] != "ack"] == []
 
 
 def _kinds(frames: list[Frame], c: str) -> list[tuple[Any, ...]]:
@@ -118,7 +118,7 @@ async def test_where_a_client_begins(instances: Instances) -> None:
 
 async def test_members_who_join_and_leave_while_connected(instances: Instances) -> None:
     """The event comes before the first message; live starts after the `last_seq` it names; who is out hears nothing more."""
-    a, b = await instances.start("one", "two")
+    a, b = await instances.start("one", "two", **UNPACED)
     c = await new_conversation(a, "alice", "carol")
     async with Chatter(a, "alice") as alice, Chatter(b, "carol") as carol, Rest(a, "alice") as rest:
         bobs = [Device("bob"), Device("bob")]
