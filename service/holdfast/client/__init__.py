@@ -8,7 +8,7 @@ async with Client(["https://chat.example.com"], token=fetch_token) as client:
 
 from holdfast.client.client import Client
 from holdfast.client.errors import ClientStopped, SendFailed
-from holdfast.client.events import Connected, Disconnected, Event, Observer
+from holdfast.client.events import Connected, Disconnected, Event, Observer, Unreachable
 from holdfast.client.messages import Message
 
-__all__ = ["Client", "ClientStopped", "Connected", "Disconnected", "Event", "Message", "Observer", "SendFailed"]
+__all__ = ["Client", "ClientStopped", "Connected", "Disconnected", "Event", "Message", "Observer", "SendFailed", "Unreachable"]

@@ -17,7 +17,7 @@ def pause(attempt: int, *, at_least: float = 0.0) -> float:
 
 def is_final(code: int) -> bool:
     """Whether a close code says: stop, and tell the application."""
-    return code == 1008 or 4500 <= code <= 4999
+    return code in (1000, 1008) or 4500 <= code <= 4999
 
 
 def is_our_mistake(code: int) -> bool:

@@ -1,28 +1,28 @@
-"""The client: what applications use. The rule of what is shown is in `streams`, what waits for an answer in `outbox`, the way
-to the service in `link`."""
+"""The client: what applications use. The rule of what is shown is in `streams`, what waits for the application in `inbox`, what
+waits for an answer in `outbox`, the way to the service in `link`, and what the socket did not bring in `holes`."""
 
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.client import backoff
 from holdfast.client.connection import Connection
 from holdfast.client.errors import ClientStopped, SendFailed
-from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer
-from holdfast.client.link import Link, Token
+from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Unreachable
+from holdfast.client.holes import Holes
+from holdfast.client.inbox import Inbox
+from holdfast.client.link import Link
 from holdfast.client.messages import Message
 from holdfast.client.outbox import Outbox
-from holdfast.client.pages import Pages, PageUnavailable
-from holdfast.client.streams import Streams
+from holdfast.client.pages import Pages
+from holdfast.client.tokens import Token, Tokens
 from holdfast.protocol import frames
 
-MAX_UNREAD: Final = 1_000
 MAX_EVENTS: Final = 1_000
 _ANSWER_SECONDS: Final = 10.0
 _EVENTS: Final = (
@@ -57,26 +57,25 @@ class Client:
         observer: Observer | None = None,
         name: str = "holdfast-python",
     ) -> None:
-        self._link = Link(urls, token, self)
-        self._streams = Streams(None if cursors is None else dict(cursors))
-        self._shown: dict[str, int] = dict(cursors or {})
+        self._tokens = Tokens(token)
+        self._link = Link(urls, self._tokens, self)
+        self._inbox = Inbox(cursors)
         self._user_id = ""
         self._observer: Observer = observer or Nobody()
         self._name = name
         self._outbox = Outbox()
-        self._answers: dict[str, asyncio.Future[frames.Ok]] = {}
-        self._unread: deque[Message] = deque()
+        self._answers: dict[str, tuple[Connection, asyncio.Future[frames.Ok]]] = {}
         self._events: deque[Event] | None = None
         self._news = asyncio.Event()
         self._replayed = asyncio.Event()
         self._work = asyncio.Event()
-        self._holes = asyncio.Event()
         self._stopped: ClientStopped | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._pages = Pages()
+        self._holes = Holes(self._inbox, self._pages, self._tokens, self._offer, lambda: self._link.base_url)
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._run(work)) for work in (self._link.run(), self._write(), self._fetch())]
+        self._tasks = [asyncio.create_task(self._run(work)) for work in (self._link.run(), self._write(), self._holes.run())]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -87,8 +86,7 @@ class Client:
     @property
     def cursors(self) -> dict[str, int]:
         """Where `messages` is in each conversation: to be kept together with the messages, and given to the next client."""
-        known = self._streams.cursors
-        return {c: seq for c, seq in self._shown.items() if known is None or c in known}
+        return self._inbox.cursors
 
     @property
     def instance_id(self) -> str:
@@ -111,10 +109,9 @@ class Client:
         Raises:
             ClientStopped: the server told this client not to come back.
         """
-        while await self._something(lambda: self._unread):
-            message = self._unread.popleft()
-            self._holes.set()
-            self._shown[message.conversation_id] = message.seq
+        while await self._something(lambda: len(self._inbox)):
+            message = self._inbox.take()
+            self._holes.look()
             self._record_message("shown", message)
             yield message
 
@@ -125,7 +122,7 @@ class Client:
             ClientStopped: the server told this client not to come back.
         """
         events = self._events = self._events if self._events is not None else deque(maxlen=MAX_EVENTS)
-        while await self._something(lambda: events):
+        while await self._something(lambda: len(events)):
             yield events.popleft()
 
     async def send(
@@ -137,6 +134,8 @@ class Client:
         client_message_id: str | None = None,
     ) -> frames.Ack:
         """Send a message; returns when it is stored, however many connections that takes.
+
+        To stop waiting does not take the message back: it is sent on until it is answered or the client is closed.
 
         Raises:
             SendFailed: it was refused for good, or not stored within a day.
@@ -163,11 +162,12 @@ class Client:
         if connection is None:
             raise SendFailed("unreachable", "there is no connection now")
         ref = uuid.uuid4().hex
-        self._answers[ref] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[frames.Ok] = asyncio.get_running_loop().create_future()
+        self._answers[ref] = (connection, answer)
         try:
             await connection.send(frames.Read(ref=ref, conversation_id=conversation_id, message_id=message_id))
             async with asyncio.timeout(_ANSWER_SECONDS):
-                ok = await self._answers[ref]
+                ok = await answer
         except TimeoutError:
             raise SendFailed("unreachable", "no answer", outcome="unknown") from None
         finally:
@@ -194,14 +194,18 @@ class Client:
 
     def hello(self) -> frames.Hello:
         """See `LinkOwner.hello`."""
-        cursors = UNSET if self._streams.cursors is None else dict(self._streams.cursors)
-        return frames.Hello(cursors=cursors, client=self._name)
+        cursors = self._inbox.streams.cursors
+        return frames.Hello(cursors=UNSET if cursors is None else dict(cursors), client=self._name)
 
     def opened(self, connection: Connection) -> None:
         """See `LinkOwner.opened`."""
         welcome = connection.welcome
         self._user_id = welcome.user_id
-        self._record_connection("opened", connection, instance=welcome.instance_id, resumed=self._streams.cursors is not None)
+        self._record_connection("opened", connection, instance=welcome.instance_id, resumed=self._is_resuming)
+
+    def refused(self, code: str, detail: str) -> None:
+        """See `LinkOwner.refused`."""
+        self._tell(Unreachable(code, detail))
 
     def took_over(self, connection: Connection) -> None:
         """See `LinkOwner.took_over`."""
@@ -226,21 +230,19 @@ class Client:
             case frames.ErrorFrame():
                 self._failed(frame)
             case frames.Ok():
-                if (answer := self._answers.get(frame.ref)) is not None and not answer.done():
+                if (answer := self._answer(frame.ref)) is not None:
                     answer.set_result(frame)
             case frames.Truncated():
                 self._observer.record("truncated", conversation=frame.conversation_id, first=frame.from_seq, last=frame.to_seq)
-                self._streams.want(frame.conversation_id, frame.to_seq)
-                self._holes.set()
+                self._inbox.streams.want(frame.conversation_id, frame.to_seq)
+                self._holes.look()
             case frames.Reset():
                 self._observer.record("reset", conversation=frame.conversation_id, head=frame.last_seq)
-                self._streams.reset(frame.conversation_id, frame.last_seq)
-                self._shown[frame.conversation_id] = frame.last_seq
+                self._inbox.reset(frame.conversation_id, frame.last_seq)
             case frames.Synced():
                 self._synced(frame, connection)
             case frames.ConversationNotice():
-                self._streams.changed(frame, self._user_id)
-                self._begin_where_streams_begin()
+                self._inbox.changed(frame, self._user_id)
             case frames.PresenceNotice():
                 self._observer.record("presence", about=frame.user_id, online=frame.online)
             case frames.Receipt():
@@ -253,41 +255,40 @@ class Client:
         self._outbox.lost(connection)
         self._work.set()
         self._record_connection("closed", connection, code=connection.code, clean=connection.code != 1006)
-        self._tell(Disconnected(connection.code))
         if self._link.current in (None, connection):
             self._replayed.clear()
-            for answer in self._answers.values():
-                if not answer.done():
-                    answer.set_exception(SendFailed("unreachable", "the connection ended", outcome="unknown"))
+            self._tell(Disconnected(connection.code))
+        for asked, answer in self._answers.values():
+            if asked is connection and not answer.done():
+                answer.set_exception(SendFailed("unreachable", "the connection ended", outcome="unknown"))
 
     # --- what frames lead to ------------------------------------------------------------------------------------------
 
+    @property
+    def _is_resuming(self) -> bool:
+        return self._inbox.streams.cursors is not None
+
     def _offer(self, frame: frames.MessageFrame) -> None:
-        if self._streams.offer(frame, has_room=len(self._unread) < MAX_UNREAD):
-            self._shown.setdefault(frame.conversation_id, frame.seq - 1)
-            self._unread.append(Message.of(frame))
+        if self._inbox.offer(frame):
             self._news.set()
-        if self._streams.wanted:
-            self._holes.set()
+        self._holes.look()
 
     def _synced(self, frame: frames.Synced, connection: Connection) -> None:
-        resumed = self._streams.cursors is not None
-        self._streams.synced(frame)
-        self._begin_where_streams_begin()
+        resumed = self._is_resuming
+        self._inbox.synced(frame)
         self._record_connection("synced", connection)
         self._replayed.set()
         self._tell(Connected(connection.welcome.instance_id, connection.welcome.connection_id, resumed))
 
-    def _begin_where_streams_begin(self) -> None:
-        """Of a conversation that nothing was shown of yet."""
-        for conversation_id, cursor in (self._streams.cursors or {}).items():
-            self._shown.setdefault(conversation_id, cursor)
+    def _answer(self, ref: str | UnsetType) -> "asyncio.Future[frames.Ok] | None":
+        """Of a command that still waits for it."""
+        _, answer = self._answers.get(ref, (None, None)) if ref is not UNSET else (None, None)
+        return None if answer is None or answer.done() else answer
 
     def _failed(self, frame: frames.ErrorFrame) -> None:
-        if frame.ref is not UNSET and (answer := self._answers.get(frame.ref)) is not None:
-            if not answer.done():
-                outcome = "refused" if frame.outcome is UNSET else frame.outcome
-                answer.set_exception(SendFailed(frame.code, frame.detail, outcome=outcome))
+        if (answer := self._answer(frame.ref)) is not None:
+            outcome = "refused" if frame.outcome is UNSET else frame.outcome
+            answer.set_exception(SendFailed(frame.code, frame.detail, outcome=outcome, retryable=frame.retryable))
             return
         failure = self._outbox.failed(frame, _now())
         if failure is not None and failure.outcome == "refused":
@@ -306,6 +307,10 @@ class Client:
             await work
         except ClientStopped as stopped:
             self._stop(stopped)
+        except Exception as error:  # noqa: BLE001 - a defect, or an observer that raises: whoever waits has to hear of it
+            defect = ClientStopped("internal_error", repr(error))
+            defect.__cause__ = error
+            self._stop(defect)
 
     async def _write(self) -> None:
         """Send what is due."""
@@ -322,49 +327,22 @@ class Client:
                 continue
             self._work.clear()
 
-    async def _fetch(self) -> None:
-        """Fetch by REST what the socket did not bring, one conversation after the other."""
-        attempt = 0
-        while True:
-            await self._holes.wait()
-            self._holes.clear()
-            for conversation_id in tuple(self._streams.wanted):
-                try:
-                    await self._fill(conversation_id)
-                    attempt = 0
-                except PageUnavailable:
-                    attempt += 1
-                    self._holes.set()
-                    await asyncio.sleep(backoff.pause(attempt))
-
-    async def _fill(self, conversation_id: str) -> None:
-        while conversation_id in self._streams.wanted and len(self._unread) < MAX_UNREAD:
-            after = (self._streams.cursors or {}).get(conversation_id, 0)
-            page = await self._pages.after(self._link.base_url, await self._link.token(), conversation_id, after)
-            if page is None:
-                self._streams.give_up(conversation_id)
-                return
-            for frame in page:
-                self._offer(frame)
-            if not page:
-                self._streams.exhausted(conversation_id)
-
     # --- endings ------------------------------------------------------------------------------------------------------
 
     def _stop(self, why: ClientStopped) -> None:
         if self._stopped is None:
             self._stopped = why
-            self._outbox.close()
+            self._outbox.close(why.code, why.detail)
             self._news.set()
             self._replayed.set()
 
-    async def _something(self, queue: Any) -> bool:
-        """Wait until there is something in it; False when there will be nothing any more.
+    async def _something(self, count: Callable[[], int]) -> bool:
+        """Wait until there is something to take; False when there will be nothing any more.
 
         Raises:
             ClientStopped: and it was not `close` that ended it.
         """
-        while not queue():
+        while not count():
             if self._stopped is not None:
                 if self._stopped.code == "closed":
                     return False

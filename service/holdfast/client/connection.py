@@ -28,27 +28,33 @@ class Refused(HoldfastError):
         status: of HTTP; 0 when nobody answered.
         code: the problem's, or `unreachable`.
         retry_after_seconds: what the server asks for, 0 where it says nothing.
+        is_final: asking again would be answered in the same way.
     """
 
-    def __init__(self, status: int, code: str, detail: str, retry_after_seconds: float = 0.0) -> None:
+    def __init__(self, status: int, code: str, detail: str, *, is_final: bool = False, retry_after_seconds: float = 0.0) -> None:
         super().__init__(f"{code}: {detail}")
         self.status = status
         self.code = code
         self.detail = detail
+        self.is_final = is_final
         self.retry_after_seconds = retry_after_seconds
-
-    @property
-    def is_final(self) -> bool:
-        """Asking again would be answered in the same way."""
-        return 400 <= self.status < 500 and self.status not in (408, 429)
 
 
 class Connection:
-    """An accepted socket. `code` is 0 while it is open, then why it ended; `ended` is set with it. `synced`: replay is over."""
+    """An accepted socket. It belongs to whoever opened it, and ends with `close`, `abort` or by itself.
+
+    Attributes:
+        welcome: how the instance greeted.
+        code: 0 while it is open, then why it ended.
+        reason: the last error that the server named without a command of ours: it comes before it closes.
+        synced: replay is over.
+        ended: set with `code`.
+    """
 
     def __init__(self, socket: ClientConnection, welcome: frames.Welcome) -> None:
         self.welcome = welcome
         self.code = 0
+        self.reason: frames.ErrorFrame | None = None
         self.synced = asyncio.Event()
         self.ended = asyncio.Event()
         self._socket = socket
@@ -78,15 +84,10 @@ class Connection:
         except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
             raise Refused(0, "unreachable", f"{url}: {error or type(error).__name__}") from None
         try:
-            async with asyncio.timeout(_WELCOME_SECONDS):
-                first = decode(await socket.recv())
-        except (TimeoutError, ConnectionClosed) as error:
+            return cls(socket, await _greeting(socket, url))
+        except BaseException:
             socket.transport.abort()
-            raise Refused(0, "unreachable", f"{url}: no welcome ({type(error).__name__})") from None
-        if not isinstance(first, frames.Welcome):
-            socket.transport.abort()
-            raise Refused(0, "unreachable", f"{url}: does not begin with a welcome")
-        return cls(socket, first)
+            raise
 
     async def send(self, frame: frames.ClientFrame) -> None:
         """Write one frame; nothing happens when the socket has ended: whoever reads it notices."""
@@ -145,6 +146,17 @@ def decode(text: str | bytes) -> frames.AnyServerFrame | None:
         return None
 
 
+async def _greeting(socket: ClientConnection, url: str) -> frames.Welcome:
+    try:
+        async with asyncio.timeout(_WELCOME_SECONDS):
+            first = decode(await socket.recv())
+    except (TimeoutError, ConnectionClosed) as error:
+        raise Refused(0, "unreachable", f"{url}: no welcome ({type(error).__name__})") from None
+    if not isinstance(first, frames.Welcome):
+        raise Refused(0, "unreachable", f"{url}: does not begin with a welcome")
+    return first
+
+
 def _refusal(error: InvalidStatus) -> Refused:
     status = error.response.status_code
     problem: dict[str, Any] = {}
@@ -156,4 +168,8 @@ def _refusal(error: InvalidStatus) -> Refused:
     asked = error.response.headers.get("Retry-After", "")
     retry_after = float(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 6 else 0.0
     detail = str(problem.get("detail", f"the server answered {status}"))
-    return Refused(status, str(problem.get("code", f"http_{status}")), detail, retry_after)
+    code = str(problem.get("code", f"http_{status}"))
+    retryable = problem.get(
+        "retryable", not 400 <= status < 500 or status in (408, 429)
+    )  # a proxy's answer is no problem of ours
+    return Refused(status, code, detail, is_final=retryable is False, retry_after_seconds=retry_after)

@@ -7,20 +7,22 @@ class SendFailed(HoldfastError):
     """A command will not succeed, or was pursued for as long as it may be.
 
     Attributes:
-        code: of `protocol.codes.CODES`, or a newer one that this client does not know.
+        code: of `protocol.codes.CODES`, or a newer one that this client does not know; `closed` and `unreachable` are its own.
         detail: one sentence for a log.
         outcome: `refused`: it is not stored and will not be; `unknown`: it may be.
+        retryable: the same command under the same id, unchanged, may succeed later.
     """
 
-    def __init__(self, code: str, detail: str, *, outcome: str = "refused") -> None:
+    def __init__(self, code: str, detail: str, *, outcome: str = "refused", retryable: bool = True) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
         self.outcome = outcome
+        self.retryable = retryable
 
 
 class ClientStopped(HoldfastError):
-    """The client has ended: it was closed, or the server told it not to come back.
+    """The client has ended: it was closed, or the server told it not to come back. A token hook may raise it, too.
 
     Attributes:
         code: `closed`, or an error code such as `unauthenticated`.

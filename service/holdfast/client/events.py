@@ -17,14 +17,23 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection ended and the client tries again by itself. `code`: RFC 6455, 1006 when nothing was said."""
+    """There is no connection now and the client tries again by itself. `code`: RFC 6455, 1006 when nothing was said."""
 
     code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No connection is accepted now, or there is no token; the client tries again by itself. `code`: as of a `ClientStopped`."""
+
+    code: str
+    detail: str
 
 
 Event = (
     Connected
     | Disconnected
+    | Unreachable
     | frames.ConversationNotice
     | frames.Degraded
     | frames.PresenceNotice

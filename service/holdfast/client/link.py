@@ -1,18 +1,22 @@
 """The client's way to the service: one connection, and the next one before it ends where the server says so in time."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from msgspec import UNSET
+
 from holdfast.client import backoff
 from holdfast.client.connection import Connection, Refused
 from holdfast.client.errors import ClientStopped
+from holdfast.client.tokens import Tokens, TokenUnavailable
 from holdfast.protocol import frames
 
-Token = str | Callable[[], Awaitable[str]]
-"""A token, or how to get one: asked before every connection and when one is about to expire."""
+Opener = Callable[[str, str], Awaitable[Connection]]
+"""URL and token in, an accepted connection out; raises `Refused`."""
 
 _SYNC_SECONDS: Final = 30.0
 _TOKENS_REFUSED: Final = 3  # of a hook, in a row, before it is believed that no better one comes
@@ -30,8 +34,12 @@ class LinkOwner(Protocol):
         """A connection was accepted; its frames come from now on."""
         ...
 
+    def refused(self, code: str, detail: str) -> None:
+        """Nobody accepts us now; it is tried again."""
+        ...
+
     def took_over(self, connection: Connection) -> None:
-        """What is to be sent goes out by this one from now on."""
+        """What is to be sent goes out by this one from now on; may be told twice."""
         ...
 
     def received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:
@@ -51,7 +59,7 @@ class Link:
         base_url: where the last connection was accepted, for REST.
     """
 
-    def __init__(self, urls: Sequence[str], token: Token, owner: LinkOwner) -> None:
+    def __init__(self, urls: Sequence[str], tokens: Tokens, owner: LinkOwner, open_connection: Opener = Connection.open) -> None:
         """Connects to nothing yet.
 
         Raises:
@@ -63,8 +71,9 @@ class Link:
         self._bases = [_base(url) for url in urls]
         self.base_url = self._bases[0]
         self._at = 0
-        self._token = token
+        self._tokens = tokens
         self._owner = owner
+        self._open_connection = open_connection
         self._successor: Connection | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -77,15 +86,14 @@ class Link:
         attempt = 0
         while True:
             connection = self._take_successor() or await self._establish(attempt)
-            self.current = connection
-            self._owner.took_over(connection)
+            self._take_over(connection)
             await connection.ended.wait()
             attempt = 0 if connection.synced.is_set() else attempt + 1
             if self._has_successor():
                 continue
             self.current = None
             if backoff.is_final(connection.code):
-                raise ClientStopped(f"closed_{connection.code}", "the server ended the connection for good")
+                raise _told_to_stop(connection)
             if backoff.is_our_mistake(connection.code):
                 attempt = _LONGEST
             await asyncio.sleep(backoff.pause(attempt))
@@ -99,9 +107,9 @@ class Link:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def token(self) -> str:
-        """A token that should be valid now."""
-        return self._token if isinstance(self._token, str) else await self._token()
+    def _take_over(self, connection: Connection) -> None:
+        self.current = connection
+        self._owner.took_over(connection)
 
     def _has_successor(self) -> bool:
         return self._successor is not None
@@ -111,22 +119,32 @@ class Link:
         return successor if successor is not None and not successor.ended.is_set() else None
 
     async def _establish(self, attempt: int) -> Connection:
-        refused = 0
+        tokens_refused = 0
         while True:
             try:
                 return await self._open()
             except Refused as error:
-                refused += error.is_final
-                may_get_better = not isinstance(self._token, str) and error.status == 401 and refused < _TOKENS_REFUSED
+                tokens_refused += error.status == 401
+                may_get_better = error.status == 401 and not self._tokens.is_static and tokens_refused < _TOKENS_REFUSED
                 if error.is_final and not may_get_better:
                     raise ClientStopped(error.code, error.detail) from None
-                await asyncio.sleep(backoff.pause(attempt, at_least=error.retry_after_seconds))
-                attempt += 1
+                await self._pause_after(error, attempt)
+            except TokenUnavailable as error:
+                await self._pause_after(error, attempt)
+            attempt += 1
+
+    async def _pause_after(self, error: Refused | TokenUnavailable, attempt: int) -> None:
+        if isinstance(error, Refused):
+            self._owner.refused(error.code, error.detail)
+            await asyncio.sleep(backoff.pause(attempt, at_least=error.retry_after_seconds))
+        else:
+            self._owner.refused("token_unavailable", str(error))
+            await asyncio.sleep(backoff.pause(attempt))
 
     async def _open(self) -> Connection:
         base = self._bases[self._at % len(self._bases)]
         self._at += 1
-        connection = await Connection.open(base.replace("http", "ws", 1) + "/ws", await self.token())
+        connection = await self._open_connection(base.replace("http", "ws", 1) + "/ws", await self._tokens.fresh())
         self.base_url = base
         self._owner.opened(connection)
         self._start(self._read(connection))
@@ -134,8 +152,10 @@ class Link:
         return connection
 
     async def _read(self, connection: Connection) -> None:
-        await connection.read(lambda frame: self._received(frame, connection))
-        self._owner.closed(connection)
+        try:
+            await connection.read(lambda frame: self._received(frame, connection))
+        finally:
+            self._owner.closed(connection)
 
     def _received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:
         self._owner.received(frame, connection)
@@ -145,6 +165,8 @@ class Link:
             self._start(self._hand_over(connection, frame.reconnect_after_ms / 1000))
         elif isinstance(frame, frames.TokenExpiring):
             self._start(self._refresh(connection))
+        elif isinstance(frame, frames.ErrorFrame) and frame.ref is UNSET and frame.conversation_id is UNSET:
+            connection.reason = frame
 
     async def _hand_over(self, old: Connection, after_seconds: float) -> None:
         """Make before break: the next connection is replayed before the old one, which is about to be closed, is let go."""
@@ -153,8 +175,8 @@ class Link:
         while not old.ended.is_set() and self._successor is None:
             try:
                 successor = await self._open()
-            except Refused as error:
-                await asyncio.sleep(backoff.pause(attempt, at_least=error.retry_after_seconds))
+            except (Refused, TokenUnavailable) as error:
+                await self._pause_after(error, attempt)
                 attempt += 1
                 continue
             await first(successor.synced.wait(), successor.ended.wait(), within=_SYNC_SECONDS)
@@ -162,14 +184,24 @@ class Link:
                 await successor.close()  # `run` was quicker
             elif not successor.ended.is_set():
                 self._successor = successor
+                self._take_over(successor)
                 await old.close()
 
     async def _refresh(self, connection: Connection) -> None:
-        if not isinstance(self._token, str):
-            await connection.send(frames.Refresh(ref=uuid.uuid4().hex, token=await self.token()))
+        """Before the token expires; after that the connection is closed, and the next one asks for a token anyway."""
+        attempt = 0
+        while not self._tokens.is_static and not connection.ended.is_set():
+            try:
+                token = await self._tokens.fresh()
+            except TokenUnavailable:
+                await asyncio.sleep(backoff.pause(attempt))
+                attempt += 1
+                continue
+            await connection.send(frames.Refresh(ref=uuid.uuid4().hex, token=token))
+            return
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(_until_told_to_stop(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -182,6 +214,17 @@ async def first(*waits: Coroutine[Any, Any, object], within: float | None = None
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def _until_told_to_stop(work: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(ClientStopped):  # the hook says so again when `run` asks for the next connection
+        await work
+
+
+def _told_to_stop(connection: Connection) -> ClientStopped:
+    if connection.reason is not None:
+        return ClientStopped(connection.reason.code, connection.reason.detail)
+    return ClientStopped(f"closed_{connection.code}", "the server ended the connection for good")
 
 
 def _base(url: str) -> str:

@@ -110,7 +110,8 @@ class Outbox:
             self._try_later(lane, error, now)
             return None
         pending = self._take(error.conversation_id, error.client_message_id)
-        failure = SendFailed(error.code, error.detail, outcome="refused" if error.outcome is UNSET else error.outcome)
+        outcome = "refused" if error.outcome is UNSET else error.outcome
+        failure = SendFailed(error.code, error.detail, outcome=outcome, retryable=False)
         if pending is not None and not pending.answered.done():
             pending.answered.set_exception(failure)
         return failure
@@ -121,13 +122,13 @@ class Outbox:
             if lane.connection is connection:
                 lane.connection = None
 
-    def close(self) -> None:
-        """Tell everybody who waits that nobody will answer."""
+    def close(self, code: str, detail: str) -> None:
+        """Tell everybody who waits that nobody will answer, and why."""
         for lane in self._lanes.values():
             for pending in lane.queue:
                 if not pending.answered.done():
                     outcome = "unknown" if pending.tries else "refused"
-                    pending.answered.set_exception(SendFailed("closed", "the client was closed", outcome=outcome))
+                    pending.answered.set_exception(SendFailed(code, detail, outcome=outcome))
         self._lanes.clear()
         self._waiting = 0
 

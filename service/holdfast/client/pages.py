@@ -5,7 +5,6 @@ from typing import Final
 import httpx
 import msgspec
 
-from holdfast.client.errors import ClientStopped
 from holdfast.errors import HoldfastError
 from holdfast.protocol.frames import MessageFrame
 
@@ -15,6 +14,10 @@ _SECONDS: Final = 10.0
 
 class PageUnavailable(HoldfastError):
     """A page could not be had now."""
+
+
+class TokenRefused(PageUnavailable):
+    """With this token; whether another one comes is for the socket to find out."""
 
 
 class _Page(msgspec.Struct):
@@ -51,7 +54,7 @@ class Pages:
 
         Raises:
             PageUnavailable: not now.
-            ClientStopped: the token is refused.
+            TokenRefused: not with this token.
         """
         try:
             answer = await self._http.get(
@@ -64,7 +67,7 @@ class Pages:
         if answer.status_code == 404:
             return None
         if answer.status_code == 401:
-            raise ClientStopped("unauthenticated", "the token is refused")
+            raise TokenRefused(f"{base_url}: answered 401")
         if answer.status_code != 200:
             raise PageUnavailable(f"{base_url}: answered {answer.status_code}")
         try:

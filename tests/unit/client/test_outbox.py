@@ -89,7 +89,7 @@ def test_a_refusal_for_good_is_told_and_the_next_one_goes_out() -> None:
     outbox.due(LINE, 0.0)
     outbox.failed(error("a", retryable=False, code="idempotency_conflict"), 0.0)
     assert isinstance(answer.told, SendFailed)
-    assert answer.told.code == "idempotency_conflict"
+    assert (answer.told.code, answer.told.retryable) == ("idempotency_conflict", False)
     assert keys(outbox.due(LINE, 0.0)) == ["b"]
 
 
@@ -100,7 +100,7 @@ def test_after_a_day_it_is_given_up_with_an_unknown_outcome() -> None:
     outbox.lost(LINE)
     assert outbox.due(LINE, GIVE_UP_SECONDS) == []
     assert isinstance(answer.told, SendFailed)
-    assert answer.told.outcome == "unknown"
+    assert (answer.told.outcome, answer.told.retryable) == ("unknown", True)
 
 
 def test_too_many_are_refused_at_once() -> None:
@@ -116,5 +116,5 @@ def test_closing_tells_everybody_what_is_known() -> None:
     outbox.add(send("a"), tried, 0.0)
     outbox.add(send("b"), waiting, 0.0)
     outbox.due(LINE, 0.0)
-    outbox.close()
+    outbox.close("closed", "")
     assert [each.told.outcome for each in (tried, waiting) if isinstance(each.told, SendFailed)] == ["unknown", "refused"]

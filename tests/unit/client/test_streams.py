@@ -4,23 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.client.streams import Streams
-from holdfast.protocol.frames import ConversationNotice, MessageFrame, Synced
-
-
-def message(seq: int, conversation_id: str = "c") -> MessageFrame:
-    return MessageFrame(
-        conversation_id=conversation_id,
-        seq=seq,
-        message_id=f"{seq:012d}",
-        sender="ann",
-        body=str(seq),
-        client_message_id=f"k{seq}",
-        sent_at="2026-01-31T12:00:00.000Z",
-    )
-
-
-def synced(**heads: int) -> Synced:
-    return Synced(heads=heads, read_seqs={}, revisions={})
+from holdfast.protocol.frames import ConversationNotice
+from support.server_frames import message, synced
 
 
 def offer(streams: Streams, seq: int) -> bool:

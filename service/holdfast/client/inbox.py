@@ -1,0 +1,89 @@
+"""Messages on their way to the application: what came and is not taken yet, and where the application is.
+
+Pure. `streams` decides what is to be shown; here it waits until somebody takes it, and never more than `MAX_UNREAD` of it:
+what does not fit is a hole like any other, and fetched again.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+from holdfast.client.messages import Message
+from holdfast.client.streams import Streams
+from holdfast.protocol.frames import ConversationNotice, MessageFrame, Synced
+
+MAX_UNREAD: Final = 1_000
+
+
+class Inbox:
+    """Of one client. `streams` is its own; ask it for what is wanted, and tell changes here."""
+
+    def __init__(self, cursors: Mapping[str, int] | None) -> None:
+        """`cursors`: see `Client`."""
+        self.streams = Streams(None if cursors is None else dict(cursors))
+        self._unread: deque[Message] = deque()
+        self._taken: dict[str, int] = dict(cursors or {})
+
+    def __len__(self) -> int:
+        """How many may be taken."""
+        return len(self._unread)
+
+    @property
+    def cursors(self) -> dict[str, int]:
+        """Conversation -> seq of the last message that was taken."""
+        return dict(self._taken)
+
+    def has_room(self, messages: int = 1) -> bool:
+        """Whether so many more fit."""
+        return len(self._unread) + messages <= MAX_UNREAD
+
+    def offer(self, frame: MessageFrame) -> bool:
+        """Whether it can be taken now; if not it is known, or will be fetched."""
+        if not self.streams.offer(frame, has_room=self.has_room()):
+            return False
+        self._taken.setdefault(frame.conversation_id, frame.seq - 1)
+        self._unread.append(Message.of(frame))
+        return True
+
+    def take(self) -> Message:
+        """The next one; the application has it from now on.
+
+        Raises:
+            IndexError: there is none.
+        """
+        message = self._unread.popleft()
+        if message.conversation_id in self._taken:
+            self._taken[message.conversation_id] = message.seq
+        return message
+
+    def synced(self, frame: Synced) -> None:
+        """Replay is over."""
+        self.streams.synced(frame)
+        self._follow()
+
+    def changed(self, frame: ConversationNotice, user_id: str) -> None:
+        """A conversation begins, or ends, for this user."""
+        self.streams.changed(frame, user_id)
+        self._follow()
+
+    def give_up(self, conversation_id: str) -> None:
+        """It is not ours any more."""
+        self.streams.give_up(conversation_id)
+        self._follow()
+
+    def reset(self, conversation_id: str, last_seq: int) -> None:
+        """The store was restored and ends at `last_seq`: what lay behind it will be something else."""
+        self.streams.reset(conversation_id, last_seq)
+        self._unread = deque(each for each in self._unread if each.conversation_id != conversation_id or each.seq <= last_seq)
+        waiting = [each.seq for each in self._unread if each.conversation_id == conversation_id]
+        self._taken[conversation_id] = min([last_seq, *(seq - 1 for seq in waiting)])
+
+    def _follow(self) -> None:
+        """Conversations begin where their streams begin, and end with them."""
+        known = self.streams.cursors
+        if known is None:
+            return
+        for conversation_id in self._taken.keys() - known.keys():
+            del self._taken[conversation_id]
+        for conversation_id, cursor in known.items():
+            self._taken.setdefault(conversation_id, cursor)

@@ -1,0 +1,173 @@
+"""The way to the service: who is believed when a connection is refused, and what ends for good."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from holdfast.client import backoff
+from holdfast.client.connection import Connection, Refused
+from holdfast.client.errors import ClientStopped
+from holdfast.client.link import Link
+from holdfast.client.tokens import Tokens
+from holdfast.protocol import frames
+
+
+class Socket:
+    """A connection that ends when told to."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        self.reason: frames.ErrorFrame | None = None
+        self.synced = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.is_read = asyncio.Event()
+        self.on_frame: Callable[[Any], None] = lambda frame: None
+
+    async def read(self, on_frame: Callable[[Any], None]) -> None:
+        self.on_frame = on_frame
+        self.is_read.set()
+        await self.ended.wait()
+
+    async def send(self, frame: object) -> None:
+        """Nobody hears it."""
+
+    async def close(self, code: int = 1000) -> None:
+        self.end(code)
+
+    def end(self, code: int) -> None:
+        self.code = self.code or code
+        self.ended.set()
+
+
+class Service:
+    """Answers attempts with sockets or refusals, in turn; `tried` are URL and token of each."""
+
+    def __init__(self, *answers: Socket | Refused) -> None:
+        self.answers = list(answers)
+        self.tried: list[tuple[str, str]] = []
+
+    async def open(self, url: str, token: str) -> Connection:
+        self.tried.append((url, token))
+        await asyncio.sleep(0)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Refused):
+            raise answer
+        return cast("Connection", answer)
+
+
+class Owner:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def hello(self) -> frames.Hello:
+        return frames.Hello()
+
+    def opened(self, connection: Connection) -> None:
+        self.told.append("opened")
+
+    def refused(self, code: str, detail: str) -> None:
+        self.told.append(code)
+
+    def took_over(self, connection: Connection) -> None:
+        self.told.append("took over")
+
+    def received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:
+        """Not looked at."""
+
+    def closed(self, connection: Connection) -> None:
+        self.told.append("closed")
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "pause", lambda _attempt, *, at_least=0.0: 0.0)
+
+
+async def _ends(service: Service, tokens: Tokens, owner: Owner | None = None) -> ClientStopped:
+    link = Link(["ws://one", "ws://two"], tokens, owner or Owner(), service.open)
+    try:
+        with pytest.raises(ClientStopped) as stopped:
+            async with asyncio.timeout(10):
+                await link.run()
+        return stopped.value
+    finally:
+        await link.close()
+
+
+async def _login() -> str:
+    return "fresh"
+
+
+def _refusal(status: int, code: str) -> Refused:
+    return Refused(status, code, "no", is_final=status in (401, 403))
+
+
+async def test_one_address_after_the_other_is_tried_and_the_application_is_told() -> None:
+    owner = Owner()
+    service = Service(_refusal(0, "unreachable"), _refusal(503, "draining"), _refusal(403, "forbidden"))
+    stopped = await _ends(service, Tokens("t"), owner)
+    assert [url for url, _ in service.tried] == ["ws://one/ws", "ws://two/ws", "ws://one/ws"]
+    assert (owner.told, stopped.code) == (["unreachable", "draining"], "forbidden")
+
+
+async def test_a_static_token_that_is_refused_ends_it() -> None:
+    service = Service(_refusal(401, "unauthenticated"))
+    assert (await _ends(service, Tokens("t"))).code == "unauthenticated"
+
+
+async def test_a_hook_is_asked_for_better_tokens_three_times() -> None:
+    service = Service(*(_refusal(401, "unauthenticated") for _ in range(3)))
+    assert (await _ends(service, Tokens(_login))).code == "unauthenticated"
+    assert len(service.tried) == 3
+
+
+async def test_a_hook_that_fails_ends_nothing() -> None:
+    asked = 0
+
+    async def login() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("the login service is down")
+        return "fresh"
+
+    owner, service = Owner(), Service(_refusal(403, "forbidden"))
+    assert (await _ends(service, Tokens(login), owner)).code == "forbidden"
+    assert owner.told == ["token_unavailable"]
+
+
+@pytest.mark.parametrize("code", [1000, 1008, 4500])
+async def test_a_close_code_that_says_stop_is_obeyed_with_the_servers_own_reason(code: int) -> None:
+    socket = Socket()
+    service = Service(socket)
+    link = Link(["ws://one"], Tokens("t"), Owner(), service.open)
+    running = asyncio.create_task(link.run())
+    await socket.is_read.wait()
+    socket.on_frame(frames.ErrorFrame(code="policy_violation", detail="a flood", retryable=False))
+    socket.end(code)
+    with pytest.raises(ClientStopped, match="policy_violation"):
+        await running
+    await link.close()
+
+
+async def test_the_next_connection_is_there_before_the_old_one_is_let_go() -> None:
+    """Nothing is sent into a connection that is about to end: sends go by the successor as soon as it is replayed."""
+    old, new = Socket(), Socket()
+    owner, service = Owner(), Service(old, new)
+    link = Link(["ws://one"], Tokens("t"), owner, service.open)
+    running = asyncio.create_task(link.run())
+    await old.is_read.wait()
+    old.on_frame(frames.Draining(reconnect_after_ms=0, closes_in_ms=1_000))
+    await new.is_read.wait()
+    assert not old.ended.is_set()
+    new.synced.set()
+    await old.ended.wait()
+    assert link.current is cast("Connection", new)
+    assert owner.told.count("opened") == 2
+    assert old.code == 1000
+    running.cancel()
+    await link.close()
