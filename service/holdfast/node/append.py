@@ -15,12 +15,12 @@ from typing import Final
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.errors import CommandError, StoreConflict, StoreError, StoreRejected
+from holdfast.node.turns import Turns
 from holdfast.ports import Clock, MessageStore
 from holdfast.telemetry import Telemetry
 
 SETTLE_SECONDS: Final = 60.0  # how long an uncertain append is pursued; its dirty mark outlives even that
 _MAX_TAILS: Final = 10_000
-_RIVAL_SECONDS: Final = 5.0  # who committed that lately is likely to commit again
 
 _log = logging.getLogger(__name__)
 
@@ -95,13 +95,22 @@ class Commit:
 class Appender:
     """Appends batches. Lives in the loop; one batch per conversation at a time is its caller's duty."""
 
-    def __init__(self, store: MessageStore, clock: Clock, telemetry: Telemetry, on_commit: Callable[[Commit], None]) -> None:
+    def __init__(
+        self,
+        instance_id: InstanceId,
+        store: MessageStore,
+        clock: Clock,
+        telemetry: Telemetry,
+        on_commit: Callable[[Commit], None],
+    ) -> None:
+        self._instance_id = instance_id
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
         self._on_commit = on_commit
         self._tails: OrderedDict[ConversationId, Seq] = OrderedDict()
-        self._rivals: OrderedDict[ConversationId, dict[InstanceId, float]] = OrderedDict()
+        self._turns = Turns(instance_id)
+        self._awaited: dict[ConversationId, asyncio.Future[None]] = {}
         self._round_trip = 0.005
 
     def note_tail(self, conversation_id: ConversationId, tail: Seq) -> None:
@@ -111,34 +120,38 @@ class Appender:
         if len(self._tails) > _MAX_TAILS:
             self._tails.popitem(last=False)
 
-    def note_rival(self, conversation_id: ConversationId, instance_id: InstanceId) -> None:
-        """Another instance commits to the same conversation."""
-        self._rivals.setdefault(conversation_id, {})[instance_id] = self._clock.monotonic()
-        self._rivals.move_to_end(conversation_id)
-        if len(self._rivals) > _MAX_TAILS:
-            self._rivals.popitem(last=False)
+    def note_foreign(self, conversation_id: ConversationId, instance_id: InstanceId, tail: Seq) -> None:
+        """Another instance committed up to `tail`."""
+        self.note_tail(conversation_id, tail)
+        self._turns.won(conversation_id, instance_id, self._clock.monotonic())
+        waiter = self._awaited.pop(conversation_id, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def turn(self, conversation_id: ConversationId) -> None:
+        """Return when it is our turn to append: at once where nobody else does."""
+        while wait := self._turns.wait(conversation_id, self._round_trip, self._clock.monotonic()):
+            waiter = self._awaited[conversation_id] = asyncio.get_running_loop().create_future()
+            await asyncio.wait((waiter,), timeout=wait)
+            self._awaited.pop(conversation_id, None)
 
     async def run(self, batch: Batch) -> None:
         """Append the batch; returns when each of its sends is answered, or given up after `SETTLE_SECONDS`."""
-        tail = self._tails.get(batch.conversation_id, 0)
         give_up_at = self._clock.monotonic() + SETTLE_SECONDS
         attempt, limit = 0, len(batch.sends)
         while batch.sends:
-            error = await self._try(batch, tail, limit)
+            error = await self._try(batch, self._tails.get(batch.conversation_id, 0), limit)
             if isinstance(error, StoreRejected):
                 limit = self._isolate(batch, limit, error)
-            elif error is None:
-                tail = self._tails[batch.conversation_id]
-            else:
+            elif error is not None:
                 attempt += 1
                 settlement = await self._settle(batch, give_up_at)
                 if settlement is None:
                     break
-                tail = settlement.tail
                 self._accept(batch, settlement)
                 batch.forget_answered()
                 if batch.sends:
-                    await asyncio.sleep(self._pause(batch.conversation_id, error, attempt))
+                    await self._before_retry(batch.conversation_id, error, attempt)
         if batch.sends:
             _log.error("gave up on an uncertain append", extra={"fields": {"conversation_id": batch.conversation_id}})
             self.refuse_all(batch, unavailable("unknown"))
@@ -165,12 +178,18 @@ class Appender:
         began = self._clock.monotonic()
         try:
             await self._store.append(batch.conversation_id, tail + 1, drafts, sent_at_ms)
-        except (StoreConflict, StoreRejected) as error:
+        except StoreConflict as error:
+            self._telemetry.commit_conflicts.inc()
+            self._turns.lost(batch.conversation_id, self._clock.monotonic())
+            return error
+        except StoreRejected as error:
             return error
         except StoreError as error:
             batch.is_certain = False
             return error
-        self._round_trip += 0.2 * (self._clock.monotonic() - began - self._round_trip)
+        now = self._clock.monotonic()
+        self._round_trip += 0.2 * (now - began - self._round_trip)
+        self._turns.won(batch.conversation_id, self._instance_id, now)
         messages = (_placed(batch.conversation_id, seq, draft, sent_at_ms) for seq, draft in enumerate(drafts, tail + 1))
         self._hand_on(batch, zip(keys, messages, (draft.digest for draft in drafts), strict=True), is_fresh=True)
         return None
@@ -219,18 +238,10 @@ class Appender:
         may_clear = batch.is_certain and not batch.sends
         self._on_commit(Commit(batch.conversation_id, messages, accepted_at, batch.dirty if may_clear else None, own))
 
-    def _pause(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> float:
-        """Seconds to wait before the next attempt.
-
-        After a foreign win about as many round trips as there are others: without that the p99 of a hot conversation
-        is three times as long.
-        """
+    async def _before_retry(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> None:
         if not isinstance(error, StoreConflict):
-            return min(1.0, 0.05 * 2.0**attempt) * random.uniform(0.5, 1.5)
-        self._telemetry.commit_conflicts.inc()
-        since = self._clock.monotonic() - _RIVAL_SECONDS
-        rivals = sum(1 for at in self._rivals.get(conversation_id, {}).values() if at > since)
-        return min(0.5, self._round_trip * max(1, rivals)) * random.uniform(0.25, 1.25)
+            await asyncio.sleep(min(1.0, 0.05 * 2.0**attempt) * random.uniform(0.5, 1.5))
+        await self.turn(conversation_id)
 
 
 def unavailable(outcome: str) -> CommandError:

@@ -100,6 +100,7 @@ class Committer:
     async def _run(self, lane: _Lane) -> None:
         try:
             while lane.queue:
+                await self._appender.turn(lane.conversation_id)
                 lane.batch = self._take(lane)
                 await self._commit(lane.batch)
         finally:

@@ -99,8 +99,7 @@ class Delivery:
         """What another instance committed (our own, echoed, is dropped by the sequencer)."""
         conversation_id = ConversationId(envelope.c)
         if envelope.instance != self.instance_id:
-            self._appender.note_rival(conversation_id, InstanceId(envelope.instance))
-            self._appender.note_tail(conversation_id, envelope.seq)
+            self._appender.note_foreign(conversation_id, InstanceId(envelope.instance), envelope.seq)
         local = self.locals.get(conversation_id)
         if local is None or (local.sequencer.head or 0) >= envelope.seq:
             return

@@ -76,7 +76,7 @@ class Node:
         self.tasks = Tasks()
         self.hub = Hub(telemetry)
         self.conversations = Conversations(store, bus, clock)
-        self.appender = Appender(store, clock, telemetry, self._on_commit)
+        self.appender = Appender(instance_id, store, clock, telemetry, self._on_commit)
         self.delivery = Delivery(
             store,
             bus,

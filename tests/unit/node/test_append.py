@@ -2,7 +2,7 @@
 
 import asyncio
 
-from holdfast.domain.ids import ConversationId
+from holdfast.domain.ids import ConversationId, InstanceId
 from holdfast.domain.messages import Draft
 from holdfast.errors import CommandError, StoreConflict, StoreRejected, StoreTimeout, StoreUnavailable
 from holdfast.node.append import SETTLE_SECONDS, Appender, Batch, Commit, Settled, Waiting
@@ -20,7 +20,7 @@ class Scene:
         self.store = FakeStore()
         self.commits: list[Commit] = []
         self.answers: dict[str, list[Settled | CommandError]] = {}
-        self.appender = Appender(self.store, LoopClock(), Telemetry("test"), self.commits.append)  # type: ignore[arg-type]  # the part it uses
+        self.appender = Appender(InstanceId("one"), self.store, LoopClock(), Telemetry("test"), self.commits.append)  # type: ignore[arg-type]  # the part it uses
 
     def batch(self, *drafts: Draft) -> Batch:
         """One that waits for each of these; equal keys together."""

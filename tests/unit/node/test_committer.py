@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
-from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.ids import ConversationId, InstanceId, UserId
 from holdfast.errors import CommandError, StoreTimeout
 from holdfast.node.append import Appender, Commit, Settled
 from holdfast.node.committer import MAX_BATCH, MAX_QUEUED, SEND_DEADLINE_SECONDS, Committer
@@ -25,7 +25,7 @@ class Scene:
         self.asking: asyncio.Event | None = None
         self.failure: Exception | None = None
         telemetry = Telemetry("test")
-        appender = Appender(self.store, LoopClock(), telemetry, self.commits.append)  # type: ignore[arg-type]  # the part it uses
+        appender = Appender(InstanceId("one"), self.store, LoopClock(), telemetry, self.commits.append)  # type: ignore[arg-type]  # the part it uses
         self.committer = Committer(
             appender, self.bus, LoopClock(), telemetry, strangers=self._strangers, dirty_prefix=lambda: "one|0001"
         )

@@ -31,7 +31,7 @@ class Scene:
         self.store, self.bus, clock = FakeStore(), FakeBus(), LoopClock()
         telemetry, self.hub, tasks = Telemetry("test"), Hub(Telemetry("test")), Tasks()
         self.conversations = Conversations(self.store, self.bus, clock)  # type: ignore[arg-type]  # the part it uses
-        appender = Appender(self.store, clock, telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
+        appender = Appender(InstanceId("one"), self.store, clock, telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
         self.delivery = Delivery(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,

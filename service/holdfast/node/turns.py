@@ -1,0 +1,73 @@
+"""Who commits next to a conversation that several instances write to at once.
+
+Whoever won the last seq knows the tail at once and would win again and again, while the others read the tail first: they would
+starve. So instances take turns: after a win the next one in the order of their ids goes first, the one after it a round trip
+later, and the winner last. Everybody works that out alone, from the wins that the bus tells of; being wrong costs one conflict.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfast.domain.ids import ConversationId, InstanceId
+
+SOMEBODY: Final = InstanceId("")  # who beat us without our hearing of it
+MAX_WAIT_SECONDS: Final = 0.5
+_RIVAL_SECONDS: Final = 2.0  # who committed that lately is likely to commit again
+_SLOT: Final = 2.5  # round trips that one turn may take: a commit that is slow, and the word of it
+_MAX_CONVERSATIONS: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Contest:
+    """The wins in one conversation: instance -> when its last one was."""
+
+    wins: dict[InstanceId, float] = field(default_factory=dict)
+    last: InstanceId = SOMEBODY
+
+
+class Turns:
+    """Of one instance. Pure: time comes in."""
+
+    def __init__(self, me: InstanceId) -> None:
+        """No conversation is contested yet."""
+        self._me = me
+        self._contests: OrderedDict[ConversationId, _Contest] = OrderedDict()
+
+    def won(self, conversation_id: ConversationId, instance_id: InstanceId, now: float) -> None:
+        """Some instance committed; wins of our own count only where somebody else has won before."""
+        contest = self._contests.get(conversation_id)
+        if contest is None:
+            if instance_id == self._me:
+                return
+            contest = self._contests[conversation_id] = _Contest()
+            if len(self._contests) > _MAX_CONVERSATIONS:
+                self._contests.popitem(last=False)
+        contest.wins[instance_id] = now
+        contest.last = instance_id
+        if instance_id != self._me:
+            self._contests.move_to_end(conversation_id)
+
+    def lost(self, conversation_id: ConversationId, now: float) -> None:
+        """Somebody beat us. Where the bus tells of others it tells of this win, too, sooner or later; else it was `SOMEBODY`."""
+        contest = self._contests.get(conversation_id)
+        if contest is None or self._active(contest, now) <= {self._me, SOMEBODY}:
+            self.won(conversation_id, SOMEBODY, now)
+
+    def wait(self, conversation_id: ConversationId, round_trip: float, now: float) -> float:
+        """Seconds until it is our turn; 0 where nobody else writes."""
+        contest = self._contests.get(conversation_id)
+        if contest is None:
+            return 0.0
+        active = sorted(self._active(contest, now))
+        if len(active) == 1:
+            del self._contests[conversation_id]
+            return 0.0
+        if contest.last not in active:
+            return 0.0
+        before_us = (active.index(self._me) - active.index(contest.last) - 1) % len(active)
+        wait = min(MAX_WAIT_SECONDS, before_us * _SLOT * round_trip)
+        return max(0.0, contest.wins[contest.last] + wait - now)
+
+    def _active(self, contest: _Contest, now: float) -> set[InstanceId]:
+        return {self._me} | {each for each, at in contest.wins.items() if at > now - _RIVAL_SECONDS}
