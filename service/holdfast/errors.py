@@ -10,7 +10,8 @@ HoldfastError
 │   ├── StoreRejected       definite: the content was refused; nothing was written and never will be
 │   ├── StoreDenied         definite: credentials, permissions or addresses are wrong; waiting does not help
 │   └── StoreUnavailable    ambiguous: it may or may not have been written
-│       └── StoreTimeout    the same, and the deadline ended the wait
+│       ├── StoreTimeout    the same, and the deadline ended the wait
+│       └── StoreBusy       definite: the attempt was never made, too many others are under way
 ├── RedisUnavailable        Redis refused, reset or failed the call
 │   └── RedisTimeout        Redis did not answer within the deadline
 ├── LeaseLost               this instance's lease is missing or belongs to another epoch
@@ -88,6 +89,10 @@ class StoreUnavailable(StoreError):
 
 class StoreTimeout(StoreUnavailable):
     """Ambiguous, because the deadline ended the wait."""
+
+
+class StoreBusy(StoreUnavailable):
+    """Definite: the attempt was never made, because too many others were under way. Nothing was written."""
 
 
 class RedisUnavailable(HoldfastError):

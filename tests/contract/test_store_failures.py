@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.adapters.firestore.client import MAX_UNDER_WAY
 from holdfast.adapters.sqlite import presence
 from holdfast.adapters.sqlite.presence import change
 from holdfast.domain.bulletins import Bulletin
@@ -18,7 +19,7 @@ from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.drills.local.proxy import Proxy
-from holdfast.errors import StoreConflict, StoreTimeout, StoreUnavailable
+from holdfast.errors import StoreBusy, StoreConflict, StoreTimeout, StoreUnavailable
 from holdfast.ports import MessageStore
 from support.appending import NOW_MS, draft, drafts, new_conversation
 from support.emulator import Emulator
@@ -118,6 +119,26 @@ async def test_every_deadline_holds_while_firestore_hangs(new_firestore: NewStor
         await assert_all_time_out(store, WRITES | READS)
     assert [is_timeout for _, is_timeout in watch.failures] == [True] * len(WRITES | READS)
     await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
+
+
+async def test_more_than_the_store_can_take_waits_here_and_was_never_sent(
+    new_firestore: NewStore, firestore_emulator: Emulator
+) -> None:
+    """Then giving up is certain: nobody has to ask what became of it. An instance's proof of life waits for nobody."""
+    watch = StoreWatch()
+    store = await new_firestore(timeout_seconds=SHORT_SECONDS, watch=watch)
+    with frozen(firestore_emulator):
+        calls = (store.append(ConversationId(f"c{n}"), 1, drafts(1), NOW_MS) for n in range(MAX_UNDER_WAY + 20))
+        outcomes, beat = await asyncio.gather(
+            asyncio.gather(*calls, return_exceptions=True),
+            asyncio.gather(WRITES["write_bulletin"](store), return_exceptions=True),
+        )
+    assert [type(outcome) for outcome in outcomes] == [StoreTimeout] * MAX_UNDER_WAY + [StoreBusy] * 20
+    assert [type(outcome) for outcome in beat] == [StoreTimeout]
+    assert (watch.postponements, len(watch.failures)) == (20, MAX_UNDER_WAY + 1)
+    await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
+    never = [ConversationId(f"c{n}") for n in range(MAX_UNDER_WAY, MAX_UNDER_WAY + 20)]
+    assert await store.heads(dict.fromkeys(never, 0)) == dict.fromkeys(never, 0)
 
 
 async def test_every_deadline_holds_while_another_process_holds_sqlite_s_lock(new_sqlite: NewStore, tmp_path: Path) -> None:

@@ -62,6 +62,9 @@ class _Blind:
     def failed(self, reason: str, *, is_timeout: bool) -> None:
         pass
 
+    def postponed(self) -> None:
+        pass
+
 
 async def _main(path: str, conversation_id: str, writer: str, count: str) -> None:
     store = SqliteStore(Path(path), 10.0, _Blind())

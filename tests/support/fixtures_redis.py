@@ -48,6 +48,9 @@ class Watch:
     def failed(self, reason: str, *, is_timeout: bool) -> None:
         self.failures.append((reason, is_timeout))
 
+    def postponed(self) -> None:
+        pass
+
 
 @dataclass
 class RedisNode:

@@ -25,6 +25,7 @@ class StoreWatch:
 
     successes: int = 0
     failures: list[tuple[str, bool]] = field(default_factory=list)
+    postponements: int = 0
 
     def succeeded(self, latency_seconds: float) -> None:
         """See the port."""
@@ -34,6 +35,10 @@ class StoreWatch:
     def failed(self, reason: str, *, is_timeout: bool) -> None:
         """See the port."""
         self.failures.append((reason, is_timeout))
+
+    def postponed(self) -> None:
+        """See the port."""
+        self.postponements += 1
 
 
 NewStore = Callable[..., Awaitable[MessageStore]]

@@ -56,6 +56,9 @@ class _Watch:
     def failed(self, reason: str, *, is_timeout: bool) -> None:
         """See `ports.DependencyWatch`."""
 
+    def postponed(self) -> None:
+        """See `ports.DependencyWatch`."""
+
 
 def run(args: argparse.Namespace) -> int:
     """Print it, once or until interrupted."""

@@ -39,6 +39,9 @@ class _Watch:
     def failed(self, reason: str, *, is_timeout: bool) -> None:
         """See `ports.DependencyWatch`."""
 
+    def postponed(self) -> None:
+        """See `ports.DependencyWatch`."""
+
 
 class Stage:
     """Handed to each drill, whatever it is played on.

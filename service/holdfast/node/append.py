@@ -14,13 +14,14 @@ from typing import Final
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Draft, Message, Settlement
-from holdfast.errors import CommandError, StoreConflict, StoreError, StoreRejected
+from holdfast.errors import CommandError, StoreBusy, StoreConflict, StoreError, StoreRejected
 from holdfast.node.turns import Turns
 from holdfast.ports import Clock, MessageStore
 from holdfast.telemetry import Telemetry
 
 SETTLE_SECONDS: Final = 60.0  # how long an uncertain append is pursued; its dirty mark outlives even that
 _MAX_TAILS: Final = 10_000
+_BUSY_SECONDS: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -143,6 +144,11 @@ class Appender:
             error = await self._try(batch, self._tails.get(batch.conversation_id, 0), limit)
             if isinstance(error, StoreRejected):
                 limit = self._isolate(batch, limit, error)
+            elif isinstance(error, StoreBusy):
+                batch.forget_answered()
+                if self._clock.monotonic() > give_up_at:
+                    break
+                await asyncio.sleep(_BUSY_SECONDS * random.uniform(0.5, 1.5))
             elif error is not None:
                 attempt += 1
                 settlement = await self._settle(batch, give_up_at)
@@ -174,7 +180,7 @@ class Appender:
         drafts = [batch.sends[key][0].draft for key in keys]
         sent_at_ms = self._clock.now_ms()
         batch.stamps.add(sent_at_ms)
-        batch.was_sent = True
+        was_sent, batch.was_sent = batch.was_sent, True
         began = self._clock.monotonic()
         try:
             await self._store.append(batch.conversation_id, tail + 1, drafts, sent_at_ms)
@@ -183,6 +189,9 @@ class Appender:
             self._turns.lost(batch.conversation_id, self._clock.monotonic())
             return error
         except StoreRejected as error:
+            return error
+        except StoreBusy as error:
+            batch.was_sent = was_sent
             return error
         except StoreError as error:
             batch.is_certain = False

@@ -24,6 +24,7 @@ class Dependency:
         self._latency = telemetry.dependency_latency.labels(name)
         self._timed_out = telemetry.dependency_failures.labels(name, "timeout")
         self._refused = telemetry.dependency_failures.labels(name, "refused")
+        self._postponed = telemetry.dependency_failures.labels(name, "busy")
 
     def succeeded(self, latency_seconds: float) -> None:
         """A call was answered."""
@@ -47,6 +48,10 @@ class Dependency:
             return
         self.error = reason[:200]
         self._up.set(0)
+
+    def postponed(self) -> None:
+        """A call was not made: too many were under way. How those fare decides."""
+        self._postponed.inc()
 
     def evaluate(self) -> None:
         """Believe a recovery that has lasted; to be called once a second."""

@@ -41,3 +41,7 @@ class DependencyWatch(Protocol):
     def failed(self, reason: str, *, is_timeout: bool) -> None:
         """A call was refused, reset, or not answered in time."""
         ...
+
+    def postponed(self) -> None:
+        """A call was not made: too many were under way. It says nothing about the other side."""
+        ...

@@ -4,11 +4,11 @@ import asyncio
 
 from holdfast.domain.ids import ConversationId, InstanceId
 from holdfast.domain.messages import Draft
-from holdfast.errors import CommandError, StoreConflict, StoreRejected, StoreTimeout, StoreUnavailable
+from holdfast.errors import CommandError, StoreBusy, StoreConflict, StoreRejected, StoreTimeout, StoreUnavailable
 from holdfast.node.append import SETTLE_SECONDS, Appender, Batch, Commit, Settled, Waiting
 from holdfast.telemetry import Telemetry
 from support.fakes import FakeStore, draft
-from support.virtual_time import LoopClock, in_virtual_time, passed
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C = ConversationId("c1")
 
@@ -69,6 +69,20 @@ async def test_an_answer_that_was_lost_is_found_not_repeated() -> None:
         assert scene.store.bodies(C) == ["hello", "hello"]
         assert [m.seq for commit in scene.commits for m in commit.messages] == [1, 2]
         assert not any(answer.is_duplicate for said in scene.answers.values() for answer in said if isinstance(answer, Settled))
+
+
+@in_virtual_time
+async def test_what_was_never_sent_is_not_asked_about() -> None:
+    """The store had no place for it: that is certain, and asking would cost another place."""
+    scene = Scene()
+    scene.store.fail("append", StoreBusy("64 are under way"), StoreBusy("64 are under way"))
+    batch = scene.batch(draft(key="k1"))
+    running = asyncio.create_task(scene.appender.run(batch))
+    await settled()
+    assert not batch.was_sent
+    await running
+    assert (scene.seqs(), scene.store.calls["settle"]) == ({"k1": [1]}, 0)
+    assert [commit.dirty for commit in scene.commits] == ["mark"]
 
 
 @in_virtual_time

@@ -7,7 +7,7 @@ adapter passes `retry=None` and a timeout (`Calls.unretried`), and decides for i
 import asyncio
 import os
 import time
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 import grpc  # type: ignore[import-untyped]  # ships no types
@@ -17,7 +17,7 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud.firestore_v1 import base_client
 from google.cloud.firestore_v1.async_client import AsyncClient
 
-from holdfast.errors import StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
+from holdfast.errors import StoreBusy, StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
 from holdfast.ports import DependencyWatch
 
 T = TypeVar("T")
@@ -28,6 +28,10 @@ RECONNECT: Final = [
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
+
+# What is more than the other side can do waits here, where waiting costs nothing and giving up is certain. Sent all at once it
+# would time out over there, be uncertain, and be asked about: ten calls for each that failed. Firestore takes 100 on a channel.
+MAX_UNDER_WAY: Final = 64
 
 
 def connect(project: str, database: str) -> AsyncClient:
@@ -58,6 +62,7 @@ class Calls:
         self._timeout_seconds = timeout_seconds
         self._watch = watch
         self._client: AsyncClient | None = None
+        self._places = asyncio.Semaphore(MAX_UNDER_WAY)
         self.unretried: dict[str, Any] = {"retry": None, "timeout": timeout_seconds}
 
     @property
@@ -84,7 +89,30 @@ class Calls:
         if api_client is not None:
             await api_client.transport.close()
 
-    async def run(self, work: Awaitable[T]) -> T:
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await one operation, when there is a place for it, within the deadline.
+
+        Raises:
+            StoreBusy: there was no place within half of the deadline.
+            StoreError: see `translated`.
+        """
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout_seconds / 2):
+                await self._places.acquire()
+        except TimeoutError:
+            work.close()
+            self._watch.postponed()
+            raise StoreBusy(f"{MAX_UNDER_WAY} calls to the store are under way") from None
+        except BaseException:
+            work.close()
+            raise
+        try:
+            return await self.run_now(work, self._timeout_seconds - (time.monotonic() - began))
+        finally:
+            self._places.release()
+
+    async def run_now(self, work: Coroutine[Any, Any, T], timeout_seconds: float | None = None) -> T:
         """Await one operation within the deadline, report it, and translate what it raises.
 
         Raises:
@@ -92,7 +120,7 @@ class Calls:
         """
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(self._timeout_seconds if timeout_seconds is None else timeout_seconds):
                 result = await work
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

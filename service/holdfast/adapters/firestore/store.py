@@ -172,15 +172,15 @@ class FirestoreStore:
 
     async def write_bulletin(self, bulletin: Bulletin) -> int:
         """See the port."""
-        return await self._calls.run(bulletins.write_bulletin(self._calls, bulletin))
+        return await self._calls.run_now(bulletins.write_bulletin(self._calls, bulletin))
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         """See the port."""
-        return await self._calls.run(bulletins.read_bulletins(self._calls, only_unwell=only_unwell))
+        return await self._calls.run_now(bulletins.read_bulletins(self._calls, only_unwell=only_unwell))
 
     async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
         """See the port."""
-        await self._calls.run(bulletins.remove_bulletin(self._calls, instance_id, epoch))
+        await self._calls.run_now(bulletins.remove_bulletin(self._calls, instance_id, epoch))
 
     async def revoke(self, user_id: UserId, not_before: int) -> None:
         """See the port."""

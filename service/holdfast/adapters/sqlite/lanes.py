@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from holdfast.adapters.sqlite import schema
-from holdfast.errors import StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
+from holdfast.errors import StoreBusy, StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
@@ -62,7 +62,7 @@ class Lane:
             StoreError: what `work` raised, translated.
         """
         if self._jobs.qsize() > _MAX_QUEUED:
-            raise StoreUnavailable("too much is queued for the store")
+            raise StoreBusy("too much is queued for the store")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put(_Job(work, future, on_late))
         try:

@@ -58,6 +58,9 @@ class _Watch:
     def failed(self, reason: str, *, is_timeout: bool) -> None:
         """See `ports.DependencyWatch`."""
 
+    def postponed(self) -> None:
+        """See `ports.DependencyWatch`."""
+
 
 class LocalTarget:
     """`start`, then `close`, whatever happened in between.
