@@ -72,8 +72,11 @@ class Crowd:
         connected = lambda: all(self.clients[user].instance_id for user in self.users)  # noqa: E731 - said in one place
         await until(connected, 30 + len(self.users) / 50, "every client is connected")
 
-    async def leave(self, user: str) -> None:
-        """Its client is closed and does not come back."""
+    async def lose_one(self) -> None:
+        """A client is closed and does not come back; half of them stay, however often this is asked."""
+        if 2 * len(self.clients) <= len(self.users):
+            return
+        user = next(iter(self.clients))
         client = self.clients.pop(user)
         for task in self._tasks.pop(user):
             task.cancel()

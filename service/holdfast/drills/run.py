@@ -1,12 +1,12 @@
 """One run of a drill: steady state, failure, observation, judgement; and everything taken down again, whatever happened."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from holdfast import __version__
 from holdfast.domain.ids import ConversationId, UserId
@@ -26,7 +26,11 @@ from holdfast.ports import MessageStore
 
 _STEADY_SECONDS: Final = 3.0
 _PAGE: Final = 500
-_STORE_SECONDS: Final = 30.0
+_STORE_SECONDS: Final = 60.0
+_AT_ONCE: Final = 16
+_RETRY_SECONDS: Final = 0.2
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +170,13 @@ async def _read_store(target: LocalTarget, crowd: Crowd, history: History) -> No
         store = target.store()
         try:
             async with asyncio.timeout(_STORE_SECONDS):
-                await _opened(store)
-                for conversation in crowd.conversations:
-                    await _read_conversation(store, conversation, crowd, history)
+                await _insist(store.open)
+                unread = iter(tuple(crowd.conversations))
+                await asyncio.gather(*(_read_conversations(store, unread, crowd, history) for _ in range(_AT_ONCE)))
                 users = [UserId(user) for user in crowd.users]
                 for start in range(0, len(users), 100):
-                    for user, presence in (await store.read_presence(users[start : start + 100])).items():
+                    some = users[start : start + 100]
+                    for user, presence in (await _insist(partial(store.read_presence, some))).items():
                         history.record("stored_presence", user=user, online=presence.online)
         except TimeoutError:
             raise TargetFailed("the store cannot be read") from None
@@ -179,10 +184,15 @@ async def _read_store(target: LocalTarget, crowd: Crowd, history: History) -> No
             await store.close()
 
 
+async def _read_conversations(store: MessageStore, unread: Iterator[str], crowd: Crowd, history: History) -> None:
+    for conversation in unread:
+        await _read_conversation(store, conversation, crowd, history)
+
+
 async def _read_conversation(store: MessageStore, conversation: str, crowd: Crowd, history: History) -> None:
     conversation_id, after = ConversationId(conversation), 0
     members = [UserId(member) for member in crowd.conversations[conversation]]
-    while page := await store.read_messages(conversation_id, after_seq=after, limit=_PAGE):
+    while page := await _insist(partial(store.read_messages, conversation_id, after_seq=after, limit=_PAGE)):
         after = page[-1].seq
         for message in page:
             history.record(
@@ -200,19 +210,20 @@ async def _read_conversation(store: MessageStore, conversation: str, crowd: Crow
         }
         ids = list(wanted)
         for start in range(0, len(ids), 300):
-            for record in await store.recorded(ids[start : start + 300]):
+            for record in await _insist(partial(store.recorded, ids[start : start + 300])):
                 seq, member = wanted[record]
                 history.record("stored_notification", conversation=conversation, seq=seq, user=member)
-    for user, seq in (await store.read_cursors(conversation_id)).items():
+    for user, seq in (await _insist(partial(store.read_cursors, conversation_id))).items():
         history.record("stored_cursor", user=user, conversation=conversation, seq=seq)
 
 
-async def _opened(store: MessageStore) -> None:
+async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Until the store answers; its caller has a deadline."""
     while True:
         try:
-            return await store.open()
+            return await ask()
         except StoreError:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 class _Memory:

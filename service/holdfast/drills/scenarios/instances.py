@@ -15,7 +15,7 @@ async def _pod_kill(stage: LocalStage) -> None:
     victim = stage.instances[0]
     async with stage.fault("pod-kill", victim.name):
         victim.kill()
-        await stage.crowd.leave(stage.crowd.users[0])
+        await stage.crowd.lose_one()
         await stage.pause(stage.seconds)
     await stage.expect("reaped", _REAPED_SECONDS, partial(stage.is_reaped, victim.name))
     await victim.start()
