@@ -120,8 +120,8 @@ def _drill(parser: argparse.ArgumentParser) -> None:
 
 def _drill_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instances", type=_between(1, 20), default=3, metavar="N", help="how many (default: 3)")
-    parser.add_argument("--clients", type=_between(2, 20_000), default=30, metavar="N", help="how many (default: 30)")
-    parser.add_argument("--rate", type=_seconds, default=60.0, metavar="R", help="messages a second (default: 60)")
+    parser.add_argument("--clients", type=_between(2, 20_000), metavar="N", help="how many (default: the drill's own, or 30)")
+    parser.add_argument("--rate", type=_seconds, metavar="R", help="messages a second (default: the drill's own, or 60)")
     parser.add_argument(
         "--store", choices=("sqlite", "firestore"), default="sqlite", help="firestore: its emulator, on this machine"
     )

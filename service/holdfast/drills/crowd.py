@@ -9,13 +9,13 @@ import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 
 from holdfast.client import Client, ClientStopped, SendFailed
 from holdfast.drills.history import History
-from holdfast.drills.local.waiting import TargetFailed, until
+from holdfast.drills.local.waiting import TargetFailed
 
 AWAY: Final = "away"
 _MEMBERS: Final = 6
@@ -23,14 +23,22 @@ _HOT_MEMBERS: Final = 30
 _MAX_PENDING: Final = 5  # of one user without an answer; more would only wait in a queue of the client's
 _READ_SHARE: Final = 0.05
 _ANSWER_SECONDS: Final = 60.0
+_CLIENTS: Final = 30
+_RATE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """How many, and how busy. `rate`: messages a second, all users together."""
 
-    clients: int = 30
-    rate: float = 60.0
+    clients: int
+    rate: float
+
+    @classmethod
+    def of(cls, *wishes: "tuple[int | None, float | None]") -> Self:
+        """The first wish that says how many, the first that says how busy."""
+        clients = next((clients for clients, _ in wishes if clients), _CLIENTS)
+        return cls(clients, next((rate for _, rate in wishes if rate), _RATE))
 
 
 class Crowd:
@@ -57,6 +65,7 @@ class Crowd:
         self.clients: dict[str, Client] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._pending: dict[str, set[asyncio.Task[Any]]] = {user: set() for user in self.users}
+        self._may_talk = asyncio.Event()
         self._is_stopping = asyncio.Event()
         self._numbers = itertools.count(1)
 
@@ -69,8 +78,12 @@ class Crowd:
         await self._make_conversations()
         for number, user in enumerate(self.users):
             self._connect(user, number)
-        connected = lambda: all(self.clients[user].instance_id for user in self.users)  # noqa: E731 - said in one place
-        await until(connected, 30 + len(self.users) / 50, "every client is connected")
+        try:
+            async with asyncio.timeout(30 + len(self.users) / 20):
+                await asyncio.gather(*(client.connected() for client in self.clients.values()))
+        except TimeoutError:
+            raise TargetFailed("not every client is connected in time") from None
+        self._may_talk.set()
 
     async def lose_one(self) -> None:
         """A client is closed and does not come back; half of them stay, however often this is asked."""
@@ -127,6 +140,7 @@ class Crowd:
     async def _talk(self, user: str, client: Client) -> None:
         mine = [conversation for conversation, members in self.conversations.items() if user in members]
         pause = len(self.users) / self._size.rate
+        await self._may_talk.wait()
         while mine and not self._is_stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_stopping.wait(), self._random.uniform(0.3, 1.7) * pause)

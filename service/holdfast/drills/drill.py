@@ -22,7 +22,7 @@ class Drill:
         seconds: how long the fault lasts unless the command line says otherwise.
         linger_seconds: how long people stay after the last word, for what takes its time (who is offline, who is notified).
         settings: variables that its instances run with.
-        clients, rate: how many, and how busy; None is the command line's.
+        clients, rate: how many, and how busy; None is the usual; the command line has the last word.
         reconnect_p99: no more than that many seconds, where the clients' reconnects are what is rehearsed.
     """
 

@@ -35,14 +35,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says. `seconds`: how long the fault lasts; None is the drill's own."""
+    """What the command line says. None is the drill's own: how long the fault lasts, how many clients, how busy they are."""
 
     instances: int = 3
     store: str = "sqlite"
     seed: int = 1
     seconds: float | None = None
-    clients: int = 30
-    rate: float = 60.0
+    clients: int | None = None
+    rate: float | None = None
     directory: Path = Path("reports")
 
 
@@ -90,7 +90,7 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
     if options.store not in drill.stores:
         outcome.problem = f"not on {options.store}: {drill.why}"
         return outcome
-    size = Size(drill.clients or options.clients, drill.rate or options.rate)
+    size = Size.of((options.clients, options.rate), (drill.clients, drill.rate))
     header = Header(
         name=drill.name,
         seed=options.seed,

@@ -41,7 +41,7 @@ async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progre
     options.directory.mkdir(parents=True, exist_ok=True)
     path = options.directory / f"{drill.name}-kubernetes.jsonl"
     outcome = Outcome(drill, options, path)
-    size = Size(drill.clients or options.clients, drill.rate or options.rate)
+    size = Size.of((options.clients, options.rate), (drill.clients, drill.rate))
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     header = Header(
         name=drill.name,
