@@ -9,7 +9,7 @@ import httpx
 from support.chatting import Chatter, Frame, Rest, new_conversation
 from support.devices import Device
 from support.eventually import eventually
-from support.instances import Instances
+from support.instances import Instances, Serving
 
 UNPACED = {"HOLDFAST_LIMITS__SENDS_PER_SECOND": "0", "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0"}
 BEYOND = 510  # a little more than one conversation's replay
@@ -59,6 +59,37 @@ async def test_too_much_to_replay_is_truncated(sqlite_instances: Instances) -> N
             assert bob.seqs(c)[-1] == BEYOND + 1
         assert len(bob.skipped) == 5
         await bob.leave()
+
+
+async def test_a_short_absence_costs_the_store_no_message(instances: Instances) -> None:
+    """After a drain everybody misses the same few messages; Redis still has them. Without Redis the store gives the same."""
+    a, b = await instances.start("one", "two", **UNPACED)
+    c = await new_conversation(a, "alice", "bob")
+    bob = Device("bob")
+    async with Chatter(a, "alice") as alice:
+        await _fill(alice, c, 5)
+        await bob.connect(b)
+        assert bob.judge().seqs(c) == [1, 2, 3, 4, 5]
+        await bob.leave()
+        assert await _replays(b) == {"recent": 1.0}
+        await _fill(alice, c, 60)
+        await bob.connect(a)
+        assert bob.judge().seqs(c) == list(range(1, 66))
+        await bob.leave()
+        assert await _replays(a) == {"recent": 1.0}
+        await _fill(alice, c, 65)
+        await bob.connect(a)
+        assert bob.judge().seqs(c) == list(range(1, 131))
+        await bob.leave()
+        assert await _replays(a) == {"recent": 1.0, "store": 1.0}
+
+
+async def _replays(instance: Serving) -> dict[str, float]:
+    async with httpx.AsyncClient() as client:
+        lines = (await client.get(f"{instance.internal_url}/metrics")).text.splitlines()
+    prefix = 'holdfast_replays_total{source="'
+    found = [line.removeprefix(prefix).split('"} ') for line in lines if line.startswith(prefix)]
+    return {source: float(value) for source, value in found}
 
 
 async def test_500_missed_messages_are_all_replayed(sqlite_instances: Instances) -> None:

@@ -20,6 +20,7 @@ from holdfast.client.link import Link
 from holdfast.client.messages import Message
 from holdfast.client.outbox import Outbox
 from holdfast.client.pages import Pages
+from holdfast.client.read_cursors import ReadCursors
 from holdfast.client.tokens import Token, Tokens
 from holdfast.protocol import frames
 
@@ -61,6 +62,7 @@ class Client:
         self._link = Link(urls, self._tokens, self)
         self._inbox = Inbox(cursors)
         self._user_id = ""
+        self._read_cursors = ReadCursors()
         self._observer: Observer = observer or Nobody()
         self._name = name
         self._outbox = Outbox()
@@ -239,6 +241,7 @@ class Client:
             case frames.Reset():
                 self._observer.record("reset", conversation=frame.conversation_id, head=frame.last_seq)
                 self._inbox.reset(frame.conversation_id, frame.last_seq)
+                self._read_cursors.forget(frame.conversation_id)
             case frames.Synced():
                 self._synced(frame, connection)
             case frames.ConversationNotice():
@@ -246,6 +249,8 @@ class Client:
             case frames.PresenceNotice():
                 self._observer.record("presence", about=frame.user_id, online=frame.online)
             case frames.Receipt():
+                if not self._read_cursors.moved(frame):
+                    return
                 self._observer.record("cursor", about=frame.user_id, conversation=frame.conversation_id, seq=frame.seq)
         if isinstance(frame, _EVENTS):
             self._tell(frame)

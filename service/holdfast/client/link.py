@@ -75,6 +75,7 @@ class Link:
         self._owner = owner
         self._open_connection = open_connection
         self._successor: Connection | None = None
+        self._opening: asyncio.Task[Connection] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -89,9 +90,9 @@ class Link:
             self._take_over(connection)
             await connection.ended.wait()
             attempt = 0 if connection.synced.is_set() else attempt + 1
-            if self._has_successor():
-                continue
             self.current = None
+            if await self._has_successor():
+                continue
             if backoff.is_final(connection.code):
                 raise _told_to_stop(connection)
             if backoff.is_our_mistake(connection.code):
@@ -103,15 +104,19 @@ class Link:
         for connection in (self.current, self._successor):
             if connection is not None and not connection.ended.is_set():
                 await connection.close()
-        for task in tuple(self._tasks):
+        tasks = (*self._tasks, *((self._opening,) if self._opening is not None else ()))
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _take_over(self, connection: Connection) -> None:
         self.current = connection
         self._owner.took_over(connection)
 
-    def _has_successor(self) -> bool:
+    async def _has_successor(self) -> bool:
+        """Whether there is one, once it is known: another attempt beside one that is under way would load who is left twice."""
+        if self._opening is not None:
+            await asyncio.wait((self._opening,))
         return self._successor is not None
 
     def _take_successor(self) -> Connection | None:
@@ -169,23 +174,36 @@ class Link:
             connection.reason = frame
 
     async def _hand_over(self, old: Connection, after_seconds: float) -> None:
-        """Make before break: the next connection is replayed before the old one, which is about to be closed, is let go."""
+        """Make before break: the next connection is replayed before the old one, which is about to be closed, is let go.
+
+        If the old one ends before that, `run` goes on with the next one, as far as it is.
+        """
         await asyncio.sleep(after_seconds)
         attempt = 0
-        while not old.ended.is_set() and self._successor is None:
+        while not old.ended.is_set() and self._successor is None and self._opening is None:
+            self._opening = asyncio.create_task(self._open_successor())
             try:
-                successor = await self._open()
+                successor = await self._opening
             except (Refused, TokenUnavailable) as error:
                 await self._pause_after(error, attempt)
                 attempt += 1
                 continue
-            await first(successor.synced.wait(), successor.ended.wait(), within=_SYNC_SECONDS)
-            if old.ended.is_set() and self.current is not old:
-                await successor.close()  # `run` was quicker
-            elif not successor.ended.is_set():
-                self._successor = successor
+            await first(successor.synced.wait(), successor.ended.wait(), old.ended.wait(), within=_SYNC_SECONDS)
+            if old.ended.is_set():
+                return
+            if successor.synced.is_set() and not successor.ended.is_set():
                 self._take_over(successor)
                 await old.close()
+                return
+            self._successor = None
+            await successor.close()
+
+    async def _open_successor(self) -> Connection:
+        try:
+            self._successor = await self._open()
+            return self._successor
+        finally:
+            self._opening = None
 
     async def _refresh(self, connection: Connection) -> None:
         """Before the token expires; after that the connection is closed, and the next one asks for a token anyway."""

@@ -22,7 +22,7 @@ from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.outgoing import Outgoing, outgoing
 from holdfast.node.tasks import Tasks
-from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, MessageStore
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import text_frame
 from holdfast.telemetry import PATHS, Telemetry
@@ -217,6 +217,14 @@ class Delivery:
                 if (local := self.locals.get(conversation_id)) is not None and tail > (local.sequencer.head or 0):
                     await self.catch_up(conversation_id, tail)
 
+    async def recent(self, conversation_id: ConversationId, after: Seq, upto: Seq) -> list[bytes]:
+        """The messages (after, upto] as Redis keeps them, encoded; nothing unless it has all of them."""
+        if upto - after > RECENT_MESSAGES:
+            return []
+        found = await self._bus.recent(conversation_id, after)
+        piece = [text for seq, text in found if after < seq <= upto]
+        return piece if len(piece) == upto - after else []
+
     async def _afford(self, reads: int) -> None:
         """Wait until that many reads are within the budget: what was missed by all at once must not cost all at once."""
         wait = 0.0
@@ -229,9 +237,7 @@ class Delivery:
     async def _fill(self, local: LocalConversation, after: Seq, upto: Seq, path: str = "gap_fill") -> None:
         """Fetch what lies between, from `recent` if it has all of it, else from the store."""
         try:
-            recent = await self._bus.recent(local.conversation_id, after)
-            piece = [text for seq, text in recent if after < seq <= upto]
-            if len(piece) == upto - after:
+            if piece := await self.recent(local.conversation_id, after, upto):
                 self._telemetry.gap_fills.labels("recent").inc()
                 self._offer(local.conversation_id, _decoded(local.conversation_id, piece, path, self._clock.monotonic()))
             while (local.sequencer.head or 0) < upto:

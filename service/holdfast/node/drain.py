@@ -12,7 +12,7 @@ from holdfast.protocol import frames
 from holdfast.protocol.codes import CloseCode
 
 _HURRY_AT: Final = 0.8  # of the window: what is left then goes at once, so that the flush keeps its time
-_OVERLAP_SECONDS: Final = 1.0  # make before break: a client has that long on both sockets
+_OVERLAP_SECONDS: Final = 3.0  # make before break: a client has that long on both sockets, or half of the window
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +39,11 @@ class Drain:
         loop = asyncio.get_running_loop()
         began = loop.time()
         span = self._window_seconds * _HURRY_AT
-        due = [(began + span * (index + 1) / len(connections), c) for index, c in enumerate(connections)]
+        overlap = min(_OVERLAP_SECONDS, span / 2)
+        pace = (span - overlap) / max(1, len(connections))
+        due = [(began + overlap + pace * (index + 1), connection) for index, connection in enumerate(connections)]
         for at, connection in due:
-            _announce(connection, at - began)
+            _announce(connection, at - began, overlap)
         for at, connection in due:
             if not self._hurry.is_set() and loop.time() < at:
                 await self._wait(at - loop.time())
@@ -57,7 +59,7 @@ class Drain:
             pass
 
 
-def _announce(connection: Connection, closes_in_seconds: float) -> None:
-    reconnect_after = max(0.0, closes_in_seconds - _OVERLAP_SECONDS) * random.uniform(0.8, 1.0)
+def _announce(connection: Connection, closes_in_seconds: float, overlap_seconds: float) -> None:
+    reconnect_after = max(0.0, closes_in_seconds - overlap_seconds) * random.uniform(0.8, 1.0)
     draining = frames.Draining(reconnect_after_ms=int(reconnect_after * 1000), closes_in_ms=int(closes_in_seconds * 1000))
     connection.write(frames.frame(draining))

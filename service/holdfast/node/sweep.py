@@ -17,14 +17,13 @@ from holdfast.node.activity import Activity
 from holdfast.node.append import Commit
 from holdfast.node.delivery import Delivery
 from holdfast.node.notifications import Notifications
-from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
+from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, ConnectionRegistry, MessageStore
 
 _SWEEP_SECONDS: Final = 0.5
 _OLD_SECONDS: Final = 1.5
 _HOLD_SECONDS: Final = 2.0
 _KEEP_SECONDS: Final = 15.0
 _LIMIT: Final = 100
-_TAIL: Final = 64  # as many as `recent` holds
 _MAX_SEEN: Final = 10_000
 
 _log = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ class Sweep:
 
     async def _finish(self, conversation_id: ConversationId, *, is_published: bool) -> None:
         try:
-            if not is_published and (tail := await self._store.read_messages(conversation_id, limit=_TAIL)):
+            if not is_published and (tail := await self._store.read_messages(conversation_id, limit=RECENT_MESSAGES)):
                 self._delivery.publish_again(conversation_id, tail)
                 self._activity.note(Commit(conversation_id, tail, self._clock.monotonic(), None))
             await self._notifications.look_again(conversation_id)

@@ -4,13 +4,14 @@ Adapters implement these; `node` knows nothing else of Redis, Firestore or socke
 its adapter's deadline and raises only what its docstring names (`holdfast.errors`).
 """
 
-from holdfast.ports.cluster import ClusterBus, ConnectionRegistry
+from holdfast.ports.cluster import RECENT_MESSAGES, ClusterBus, ConnectionRegistry
 from holdfast.ports.peers import Peer, Peers
 from holdfast.ports.process import Clock, DependencyWatch, Transport
 from holdfast.ports.push import Notifier
 from holdfast.ports.store import MessageStore
 
 __all__ = [
+    "RECENT_MESSAGES",
     "Clock",
     "ClusterBus",
     "ConnectionRegistry",

@@ -1,10 +1,13 @@
 """The other instances: what they publish, and who is connected where."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
+
+RECENT_MESSAGES: Final = 64
+"""How many of each conversation Redis keeps, for two minutes."""
 
 
 class ClusterBus(Protocol):
@@ -97,7 +100,9 @@ class ClusterBus(Protocol):
         ...
 
     async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
-        """Encoded messages after `after_seq` that Redis still has, ascending; holes and nothing at all are possible."""
+        """Encoded messages after `after_seq` that Redis still has (of the last `RECENT_MESSAGES`), ascending; holes and nothing
+        at all are possible.
+        """
         ...
 
 

@@ -12,6 +12,7 @@ from holdfast.client.errors import ClientStopped
 from holdfast.client.link import Link
 from holdfast.client.tokens import Tokens
 from holdfast.protocol import frames
+from support.virtual_time import settled
 
 
 class Socket:
@@ -47,9 +48,15 @@ class Service:
     def __init__(self, *answers: Socket | Refused) -> None:
         self.answers = list(answers)
         self.tried: list[tuple[str, str]] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.is_asked = asyncio.Event()
 
     async def open(self, url: str, token: str) -> Connection:
         self.tried.append((url, token))
+        if not self.may_answer.is_set():
+            self.is_asked.set()
+        await self.may_answer.wait()
         await asyncio.sleep(0)
         answer = self.answers.pop(0)
         if isinstance(answer, Refused):
@@ -62,6 +69,7 @@ class Owner:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.took_over_twice = asyncio.Event()
 
     def hello(self) -> frames.Hello:
         return frames.Hello()
@@ -74,6 +82,8 @@ class Owner:
 
     def took_over(self, connection: Connection) -> None:
         self.told.append("took over")
+        if self.told.count("took over") > 1:
+            self.took_over_twice.set()
 
     def received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:
         """Not looked at."""
@@ -169,5 +179,40 @@ async def test_the_next_connection_is_there_before_the_old_one_is_let_go() -> No
     assert link.current is cast("Connection", new)
     assert owner.told.count("opened") == 2
     assert old.code == 1000
+    running.cancel()
+    await link.close()
+
+
+async def test_what_ends_before_its_successor_is_replayed_is_followed_by_it_all_the_same() -> None:
+    """A third connection would load those who are left twice, just when they take everybody over."""
+    old, new = Socket(), Socket()
+    owner, service = Owner(), Service(old, new)
+    link = Link(["ws://one"], Tokens("t"), owner, service.open)
+    running = asyncio.create_task(link.run())
+    await old.is_read.wait()
+    old.on_frame(frames.Draining(reconnect_after_ms=0, closes_in_ms=1_000))
+    await new.is_read.wait()
+    old.end(1012)
+    await owner.took_over_twice.wait()
+    assert link.current is cast("Connection", new)
+    assert len(service.tried) == 2
+    running.cancel()
+    await link.close()
+
+
+async def test_what_ends_while_its_successor_is_being_opened_waits_for_it() -> None:
+    old, new = Socket(), Socket()
+    owner, service = Owner(), Service(old, new)
+    link = Link(["ws://one"], Tokens("t"), owner, service.open)
+    running = asyncio.create_task(link.run())
+    await old.is_read.wait()
+    service.may_answer.clear()
+    old.on_frame(frames.Draining(reconnect_after_ms=0, closes_in_ms=1_000))
+    await service.is_asked.wait()
+    old.end(1012)
+    await settled()
+    service.may_answer.set()
+    await owner.took_over_twice.wait()
+    assert len(service.tried) == 2
     running.cancel()
     await link.close()

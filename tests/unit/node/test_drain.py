@@ -51,9 +51,12 @@ async def test_everybody_is_told_at_once_and_let_go_one_after_the_other() -> Non
     assert {frame["type"] for frame in frames} == {"draining"}
     assert all(0 <= frame["reconnect_after_ms"] <= frame["closes_in_ms"] <= 8_000 for frame in frames)
     assert scene.closed() == 0
-    await passed(4)
+    assert all(frame["closes_in_ms"] - frame["reconnect_after_ms"] >= 3_000 for frame in frames)
+    await passed(2.9)
+    assert scene.closed() == 0
+    await passed(2.6)
     assert scene.closed() == 5
-    await passed(4)
+    await passed(2.5)
     assert scene.closed() == 10
     await running
 

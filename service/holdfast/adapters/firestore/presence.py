@@ -1,7 +1,8 @@
 """Presence in Firestore.
 
-A user's `on` is read and written on condition that nobody wrote meanwhile: the whole group in one commit first, one by one
-where that failed. `version` is the store's own time of the write, in microseconds: it rises with every change, whoever makes it.
+A user's `on` is read and written on condition that nobody wrote meanwhile: many in one commit first, fewer where that failed,
+then one by one (while users move from one instance to another both write them). `version` is the store's own time of the
+write, in microseconds: it rises with every change, whoever makes it.
 """
 
 import asyncio
@@ -24,7 +25,8 @@ from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import StoreUnavailable
 
 _TRIES: Final = 8
-_AT_ONCE: Final = 16  # users written one by one
+_GROUPS: Final = (50, 10, 1)  # users in one commit, by attempt
+_AT_ONCE: Final = 16  # commits
 _MAX_UNFINISHED: Final = 10_000  # far more than one deadline's worth of presence writes
 _NOBODY: Final[dict[str, Any]] = {"online": False, "on": [], "lastSeen": None}
 
@@ -130,7 +132,7 @@ async def _finish(calls: Calls, turns: list[_Turn]) -> None:
         if attempt:
             await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))
         try:
-            await _attempt(calls, left, one_by_one=attempt > 0)
+            await _attempt(calls, left, _GROUPS[min(attempt, len(_GROUPS) - 1)])
         except GoogleAPICallError as error:
             if is_definite(error) or not any(turn.is_uncertain for turn in left):
                 raise
@@ -138,8 +140,8 @@ async def _finish(calls: Calls, turns: list[_Turn]) -> None:
         raise StoreUnavailable("presence could not be written: others were first, or Firestore did not answer")
 
 
-async def _attempt(calls: Calls, turns: list[_Turn], *, one_by_one: bool) -> None:
-    """Read everybody, write whom it concerns; those whose write failed or is uncertain are left for the next attempt."""
+async def _attempt(calls: Calls, turns: list[_Turn], size: int) -> None:
+    """Read everybody, write whom it concerns, `size` at once; those whose write failed or is uncertain are left for the next."""
     found = await get_many(calls, [_ref(calls, turn.user_id) for turn in turns])
     pending: list[tuple[_Turn, dict[str, Any], DocumentSnapshot[Any] | None]] = []
     for turn in turns:
@@ -150,7 +152,6 @@ async def _attempt(calls: Calls, turns: list[_Turn], *, one_by_one: bool) -> Non
             turn.found(stored, _micros(snapshot.update_time) if snapshot is not None else 0)
         else:
             pending.append((turn, fields, snapshot))
-    size = 1 if one_by_one else len(turns)
     groups = [pending[start : start + size] for start in range(0, len(pending), size)]
     for start in range(0, len(groups), _AT_ONCE):
         await asyncio.gather(*(_commit(calls, group) for group in groups[start : start + _AT_ONCE]))

@@ -14,6 +14,7 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import RedisUnavailable
+from holdfast.ports import RECENT_MESSAGES
 
 _log = logging.getLogger("holdfast.redis")
 
@@ -22,7 +23,6 @@ MAX_ENVELOPE_BYTES: Final = 1024 * 1024
 
 _DIRTY_SECONDS: Final = 0.1  # on the path of an acknowledgement: worth a moment, not more
 _RECENT_TTL_MS: Final = 120_000  # a reconnecting client is back by then; older replays come from the store
-_RECENT_ENTRIES: Final = 64
 _RECENT_BYTES: Final = 256 * 1024
 
 
@@ -60,7 +60,7 @@ class Publisher:
                 dirty_entry or "",
                 first_seq,
                 _RECENT_TTL_MS,
-                _RECENT_ENTRIES,
+                RECENT_MESSAGES,
                 _RECENT_BYTES,
                 *messages,
             ),
