@@ -10,9 +10,11 @@ from holdfast.adapters.peers.http import HttpPeers
 from holdfast.adapters.push.log import LogNotifier
 from holdfast.adapters.push.webhook import WebhookNotifier
 from holdfast.adapters.redis.bus import RedisBus
+from holdfast.adapters.redis.fates import RedisFates
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
 from holdfast.adapters.sqlite.store import SqliteStore
+from holdfast.controller.controller import Controller
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import ConfigurationError
 from holdfast.node.dependencies import Dependency
@@ -89,6 +91,33 @@ class Instance:
         await self._link.close()
         if self._peers is not None:
             await self._peers.close()
+
+
+class ControllerProcess:
+    """Everything of `holdfast controller`: run `controller`, then `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects to nothing yet.
+
+        Raises:
+            ConfigurationError: it is not told where it is, or has no access to Kubernetes.
+        """
+        if not settings.kubernetes.namespace or not settings.kubernetes.selector:
+            raise ConfigurationError(
+                "HOLDFAST_KUBERNETES__NAMESPACE, HOLDFAST_KUBERNETES__SELECTOR: needed to know the chat pods"
+            )
+        from holdfast.adapters.kubernetes.orchestrator import KubernetesOrchestrator  # here: 40 MB that instances need not pay
+
+        clock: Clock = SystemClock()
+        instance_id = InstanceId(settings.instance_id)
+        self._link = RedisLink(settings.redis, instance_id, Dependency("redis", clock, Telemetry(__version__)))
+        self._orchestrator = KubernetesOrchestrator(settings.kubernetes)
+        self.controller = Controller(self._orchestrator, RedisFates(self._link), clock, settings.instance_id)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._orchestrator.close()
+        await self._link.close()
 
 
 def message_store(settings: StoreSettings, watch: DependencyWatch) -> MessageStore:

@@ -14,6 +14,7 @@ HoldfastError
 │       └── StoreBusy       definite: the attempt was never made, too many others are under way
 ├── RedisUnavailable        Redis refused, reset or failed the call
 │   └── RedisTimeout        Redis did not answer within the deadline
+├── OrchestratorUnavailable the API server of Kubernetes refused or failed the call
 ├── LeaseLost               this instance's lease is missing or belongs to another epoch
 ├── PushFailed              an offline notification was not taken by whoever delivers it
 ├── WorldChanged            Redis was flushed, restarted empty or replaced since the last look
@@ -101,6 +102,10 @@ class RedisUnavailable(HoldfastError):
 
 class RedisTimeout(RedisUnavailable):
     """Redis did not answer within the deadline."""
+
+
+class OrchestratorUnavailable(HoldfastError):
+    """The API server of Kubernetes did not answer, or refused. Nothing that matters depends on it."""
 
 
 class LeaseLost(HoldfastError):

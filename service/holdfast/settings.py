@@ -187,6 +187,21 @@ class PushSettings(_Group):
         return self
 
 
+class KubernetesSettings(_Group):
+    """For `holdfast controller` alone: which pods are ours. The chart sets it."""
+
+    namespace: str = ""
+    selector: str = ""  # of the chat pods, `key=value,key=value`
+    deployment: str = "holdfast"  # on it are the Events that concern all
+    container: str = "holdfast"  # in each pod
+    internal_port: int = Field(9000, ge=1, le=65_535)
+
+    @property
+    def lease(self) -> str:
+        """Whose holder leads."""
+        return f"{self.deployment}-controller"
+
+
 class LogSettings(_Group):
     """One line per event on standard error."""
 
@@ -209,6 +224,7 @@ class Settings(BaseSettings):
     drain: DrainSettings = DrainSettings()
     limits: LimitSettings = LimitSettings()
     push: PushSettings = PushSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

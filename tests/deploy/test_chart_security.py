@@ -52,7 +52,7 @@ def test_no_right_reaches_beyond_the_namespace(objects: list[Object]) -> None:
 
 def test_the_controllers_rights_are_these() -> None:
     """Each verb has its use; a new one is written down here on purpose."""
-    objects = render(*MINIMAL, "--set", "controller.enabled=true")
+    objects = render(*MINIMAL)
     granted = {
         (group, resource, verb, name)
         for rule in only(objects, "Role", "holdfast-controller")["rules"]
@@ -61,21 +61,20 @@ def test_the_controllers_rights_are_these() -> None:
         for verb in rule["verbs"]
         for name in rule.get("resourceNames", [""])
     }
-    leases, events = "coordination.k8s.io", [("", "events"), ("events.k8s.io", "events")]
+    leases = "coordination.k8s.io"
     assert granted == {
-        *(("", "pods", verb, "") for verb in ("get", "list", "watch", "patch")),
+        *(("", "pods", verb, "") for verb in ("list", "watch", "patch")),
         ("", "pods/status", "patch", ""),
-        *((*event, verb, "") for event in events for verb in ("create", "patch")),
+        ("", "events", "create", ""),
         (leases, "leases", "create", ""),
         *((leases, "leases", verb, "holdfast-controller") for verb in ("get", "update")),
         ("apps", "deployments", "get", "holdfast"),
-        *(("discovery.k8s.io", "endpointslices", verb, "") for verb in ("get", "list")),
     }
 
 
 def test_the_controller_looks_at_the_pods_of_its_release() -> None:
     """Its selector is theirs."""
-    objects = render(*MINIMAL, "--set", "controller.enabled=true")
+    objects = render(*MINIMAL)
     (container,) = only(objects, "Deployment", "holdfast-controller")["spec"]["template"]["spec"]["containers"]
     told = {each["name"]: each.get("value") for each in container["env"]}
     selector = dict(part.split("=") for part in told["HOLDFAST_KUBERNETES__SELECTOR"].split(","))
@@ -148,7 +147,7 @@ PROMETHEUS = End("monitoring")
 def test_the_network_lets_through_what_is_needed() -> None:
     """Clients by the edge, Prometheus, the pods among themselves, Redis, DNS, Firestore."""
     network = Network(
-        "networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring", "controller.enabled=true"
+        "networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring"
     )
     chat, redis, controller, test = (network.pod(name) for name in ("chat", "redis", "controller", "test"))
     assert network.may(EDGE, chat, 8000)
@@ -166,7 +165,7 @@ def test_the_network_lets_through_what_is_needed() -> None:
 def test_the_network_lets_through_nothing_else() -> None:
     """Redis has no password by default: whoever reaches it reads everything that is said."""
     network = Network(
-        "networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring", "controller.enabled=true"
+        "networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring"
     )
     chat, redis, controller = (network.pod(name) for name in ("chat", "redis", "controller"))
     stranger = End("chat", {"app.kubernetes.io/name": "other"})

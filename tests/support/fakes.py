@@ -293,9 +293,13 @@ class FakeRegistry(_Faulty):
         self.leases: dict[InstanceId, InstanceLease] = {}
         self.reaped: list[InstanceId] = []
 
-    def lease(self, name: str, epoch: str | None, state: str = "healthy") -> None:
-        """What Redis says of an instance."""
-        self.leases[InstanceId(name)] = InstanceLease(InstanceId(name), None if epoch is None else Epoch(epoch), True, state, 0)
+    def lease(
+        self, name: str, epoch: str | None, state: str = "healthy", *, ended: str | None = None, removed: str | None = None
+    ) -> None:
+        """What Redis says of an instance; `ended`, `removed`: the epochs that Kubernetes said so of."""
+        ended_epoch, removed_epoch = (None if each is None else Epoch(each) for each in (ended, removed))
+        own = None if epoch is None else Epoch(epoch)
+        self.leases[InstanceId(name)] = InstanceLease(InstanceId(name), own, True, state, 0, ended_epoch, removed_epoch)
 
     async def acquire(self, state: str) -> Epoch:
         await self._enter("acquire")

@@ -147,7 +147,7 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
-def _version(_parser: argparse.ArgumentParser) -> None:
+def _nothing_more(_parser: argparse.ArgumentParser) -> None:
     """Takes nothing."""
 
 
@@ -155,12 +155,13 @@ COMMANDS = (
     _Command("up", "the whole thing on this machine: Redis, instances, a front and the chat page", "holdfast.cli.up", _up),
     _Command("serve", "one instance, configured by HOLDFAST_* variables", "holdfast.cli.serve", _serve),
     _Command("status", "the fleet as Redis knows it", "holdfast.cli.status", _status),
+    _Command("controller", "tell Kubernetes what pods say, and pods what it knows", "holdfast.cli.controller", _nothing_more),
     _Command("smoke", "a short conversation with a deployment: does it work?", "holdfast.cli.smoke", _smoke),
     _Command("drill", "rehearse a failure, and judge what clients saw", "holdfast.cli.drill", _drill),
     _Command("bench", "measure one instance on this machine", "holdfast.cli.bench", _bench),
     _Command("chat", "a conversation in the terminal, through whatever happens to the instances", "holdfast.cli.chat", _chat),
     _Command("token", "print a token for a user", "holdfast.cli.token", _token),
-    _Command("version", "print the version", "holdfast.cli.version", _version),
+    _Command("version", "print the version", "holdfast.cli.version", _nothing_more),
 )
 
 

@@ -25,6 +25,8 @@ class InstanceLease:
         is_registered: all its local connections are in the registry.
         state: its health state (`healthy`, `degraded`, `draining` …).
         connections: how many it said it had at its last renewal.
+        ended_epoch: Kubernetes saw the container of this epoch end; None when it said nothing of the kind.
+        removed_epoch: its pod was removed while it had this epoch; whether the process still runs is not known.
     """
 
     instance_id: InstanceId
@@ -32,3 +34,5 @@ class InstanceLease:
     is_registered: bool
     state: str
     connections: int
+    ended_epoch: Epoch | None = None
+    removed_epoch: Epoch | None = None

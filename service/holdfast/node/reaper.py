@@ -1,7 +1,9 @@
 """The end of instances that are gone: their connections leave the registry, their users go offline.
 
-Two witnesses: the lease in Redis is gone, and the beat in the store has not changed for 6 s on our own clock. An instance that is
-merely cut from Redis still beats; its users are online. The bulletin is removed last, so that whoever finds it finishes the work.
+Two witnesses: the lease in Redis is gone, and the beat in the store has not changed for 6 s on our own clock. An instance
+that is merely cut from Redis still beats; its users are online. Where Kubernetes saw the container end, its word stands for
+the second witness; where it only removed the pod, the silence counts from then on, and not from the end of the lease. The
+bulletin is removed last, so that whoever finds it finishes the work.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import InstanceId
+from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.domain.presence import presence_entry
 from holdfast.errors import LeaseLost, RedisUnavailable, StoreError, WorldChanged
 from holdfast.node.presence import Presence
@@ -19,11 +21,11 @@ from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, ConnectionRegistry, MessageStore
 from holdfast.telemetry import Telemetry
 
-LOOK_SECONDS: Final = 3.0
+LOOK_SECONDS: Final = 1.5
 SILENCE_SECONDS: Final = 6.0  # two beats
 _LEASE_SECONDS: Final = 15.0  # a lease that is found gone was renewed at most so long ago, give or take a look
 _RESTED_SECONDS: Final = 2.0
-_ROUNDS_PER_FULL_LOOK: Final = 5  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
+_ROUNDS_PER_FULL_LOOK: Final = 10  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class Reaper:
         self._presence = presence
         self._clock = clock
         self._store_clock = store_clock
-        self._reaped = telemetry.reaped.labels("lease")
+        self._reaped = {trigger: telemetry.reaped.labels(trigger) for trigger in ("lease", "kubelet")}
         self._instance_id = instance_id
         self._on_fleet = on_fleet
         # A drained instance has no lease from its last close on: its users have their grace from there.
@@ -65,7 +67,7 @@ class Reaper:
         self._rounds = 0
 
     async def run(self) -> None:
-        """Look every 3 s."""
+        """Look every 1.5 s."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
@@ -85,19 +87,24 @@ class Reaper:
         self._on_fleet(tuple(lease.state for lease in leases if lease.epoch is not None))
         living = {lease.instance_id for lease in leases if lease.epoch is not None}
         gone = {lease.instance_id for lease in leases if lease.epoch is None} - {self._instance_id}
+        removed = {lease.instance_id for lease in leases if lease.epoch is not None and lease.epoch == lease.removed_epoch}
+        ended = {lease.instance_id: lease.ended_epoch for lease in leases if lease.epoch is None and lease.ended_epoch}
         self._rounds += 1
-        if not gone and self._rounds % _ROUNDS_PER_FULL_LOOK:
+        if not gone and not removed and self._rounds % _ROUNDS_PER_FULL_LOOK:
             return
         bulletins = {bulletin.instance_id: bulletin for bulletin in await self._store.read_bulletins()}
         gone |= bulletins.keys() - living - {self._instance_id}
-        self._suspects = {i: suspect for i, suspect in self._suspects.items() if i in gone}
-        for instance_id in sorted(gone):
+        self._suspects = {i: suspect for i, suspect in self._suspects.items() if i in gone or i in removed}
+        for instance_id in sorted(gone | (removed - {self._instance_id})):
             if self._clock.monotonic() - began > _RESTED_SECONDS:
                 return  # slow, or thawed: what was read is too old to act on
-            if self._is_proven(instance_id, bulletins.get(instance_id)):
-                await self._reap(instance_id, bulletins.get(instance_id))
+            bulletin = bulletins.get(instance_id)
+            is_silent = self._is_silent(instance_id, bulletin)
+            has_ended = _is_about(ended.get(instance_id), bulletin)
+            if instance_id in gone and (is_silent or has_ended):
+                await self._reap(instance_id, bulletin, "lease" if is_silent else "kubelet")
 
-    def _is_proven(self, instance_id: InstanceId, bulletin: Bulletin | None) -> bool:
+    def _is_silent(self, instance_id: InstanceId, bulletin: Bulletin | None) -> bool:
         now = self._clock.monotonic()
         beat = bulletin.beat if bulletin is not None else None
         epoch = bulletin.epoch if bulletin is not None else None
@@ -107,9 +114,9 @@ class Reaper:
             return False
         return now - suspect.since >= SILENCE_SECONDS
 
-    async def _reap(self, instance_id: InstanceId, bulletin: Bulletin | None) -> None:
+    async def _reap(self, instance_id: InstanceId, bulletin: Bulletin | None, trigger: str) -> None:
         epoch, user_ids = await self._registry.reap(instance_id)
-        self._reaped.inc(len(user_ids))
+        self._reaped[trigger].inc(len(user_ids))
         _log.info("reaped", extra={"fields": {"instance_id": instance_id, "epoch": epoch, "users": len(user_ids)}})
         since = self._suspects[instance_id].since
         if self._clock.monotonic() - since < self._presence_after_seconds:
@@ -122,3 +129,8 @@ class Reaper:
         if bulletin is not None:
             await self._store.remove_bulletin(instance_id, bulletin.epoch)
         self._suspects.pop(instance_id, None)
+
+
+def _is_about(ended_epoch: Epoch | None, bulletin: Bulletin | None) -> bool:
+    """Whether what Kubernetes saw end is the latest start that we know of: a successor under the same name may only beat yet."""
+    return ended_epoch is not None and (bulletin is None or bulletin.epoch <= ended_epoch)

@@ -4,7 +4,8 @@ Adapters implement these; `node` knows nothing else of Redis, Firestore or socke
 its adapter's deadline and raises only what its docstring names (`holdfast.errors`).
 """
 
-from holdfast.ports.cluster import RECENT_MESSAGES, ClusterBus, ConnectionRegistry
+from holdfast.ports.cluster import RECENT_MESSAGES, ClusterBus, ConnectionRegistry, Fates
+from holdfast.ports.orchestrator import Orchestrator, Pod, PodCondition, PodHealth
 from holdfast.ports.peers import Peer, Peers
 from holdfast.ports.process import Clock, DependencyWatch, Transport
 from holdfast.ports.push import Notifier
@@ -16,9 +17,14 @@ __all__ = [
     "ClusterBus",
     "ConnectionRegistry",
     "DependencyWatch",
+    "Fates",
     "MessageStore",
     "Notifier",
+    "Orchestrator",
     "Peer",
     "Peers",
+    "Pod",
+    "PodCondition",
+    "PodHealth",
     "Transport",
 ]

@@ -106,6 +106,28 @@ class ClusterBus(Protocol):
         ...
 
 
+class Fates(Protocol):
+    """What Kubernetes knows of instances, told to those that reap. Raises `RedisUnavailable` within the deadline.
+
+    An instance that is said to be gone and lives renews its lease, and then nothing was said.
+    """
+
+    async def ended(self, instance_id: InstanceId) -> bool:
+        """The kubelet saw its container end, and nobody follows under its name: its lease goes at once.
+
+        Returns whether there was anything to end.
+        """
+        ...
+
+    async def removed(self, instance_id: InstanceId) -> None:
+        """Its pod is gone from the API, which proves nothing of the process: the lease is shortened to 4 s."""
+        ...
+
+    async def connections(self) -> dict[InstanceId, int]:
+        """How many connections each instance with a lease has."""
+        ...
+
+
 class ConnectionRegistry(Protocol):
     """Who is connected where, in Redis. An index: the instances can rebuild all of it.
 

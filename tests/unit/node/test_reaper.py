@@ -128,3 +128,38 @@ async def test_it_never_reaps_itself() -> None:
     scene.store.bulletins["one"] = Bulletin(InstanceId("one"), Epoch("1"), 1, "ok")
     await scene.rounds(20)
     assert scene.registry.reaped == []
+
+
+@in_virtual_time
+async def test_the_word_of_the_kubelet_stands_for_the_second_witness() -> None:
+    """Connections go at once; users when their grace is over."""
+    scene = Scene()
+    scene.registry.lease("two", None, ended="7")
+    await scene.rounds(1)
+    assert (scene.registry.reaped, scene.presence.reaped) == (["two"], [])
+    await scene.rounds(2)
+    assert scene.presence.reaped == ["two:7"]
+
+
+@in_virtual_time
+async def test_that_word_is_not_about_a_successor_that_has_no_lease_yet() -> None:
+    """It beats already: Redis may have been away when it started."""
+    scene = Scene()
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("8"), 1, "ok")
+    scene.registry.lease("two", None, ended="7")
+    await scene.rounds(1)
+    assert scene.registry.reaped == []
+
+
+@in_virtual_time
+async def test_of_a_removed_pod_the_silence_counts_from_the_removal() -> None:
+    """Not from the end of its lease; and while it beats it lives."""
+    scene = Scene()
+    scene.registry.lease("two", "7", removed="7")
+    await scene.rounds(3, is_beating=True)
+    scene.registry.lease("two", "7", removed="7")
+    await scene.rounds(3)
+    assert scene.registry.reaped == []
+    scene.registry.lease("two", None, removed="7")
+    await scene.rounds(1)
+    assert scene.registry.reaped == ["two"]

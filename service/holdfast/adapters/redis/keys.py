@@ -17,6 +17,7 @@ DIRTY: Final = "dirty"
 """ZSET of what was committed and is not yet published, by Redis's time in milliseconds."""
 
 LEASE_PREFIX: Final = "instance:"
+FATE_PREFIX: Final = "fate:"
 USER_PREFIX: Final = "user:"
 
 
@@ -33,6 +34,11 @@ def subscriptions(instance_id: InstanceId) -> str:
 def lease(instance_id: InstanceId) -> str:
     """HASH with a TTL: `epoch`, `registered`, `state`, `connections`."""
     return f"{LEASE_PREFIX}{instance_id}"
+
+
+def fate(instance_id: InstanceId) -> str:
+    """STRING with a TTL, `ended|EPOCH` or `removed|EPOCH`: what Kubernetes said of that start of the instance."""
+    return f"{FATE_PREFIX}{instance_id}"
 
 
 def recent(conversation_id: ConversationId) -> str:

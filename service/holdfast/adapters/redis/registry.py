@@ -124,7 +124,7 @@ class RedisRegistry:
     async def instances(self) -> list[InstanceLease]:
         """See `ConnectionRegistry.instances`."""
         answer = await self._known(scripts.INSTANCES, (keys.INSTANCES,))
-        return [_decode_lease(*answer[at : at + 5]) for at in range(0, len(answer), 5)]
+        return [_decode_lease(*answer[at : at + 6]) for at in range(0, len(answer), 6)]
 
     async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:
         """See `ConnectionRegistry.reap`. When Redis fails in between it returns what was done; the rest stays indexed."""
@@ -213,13 +213,18 @@ def _decode(user_id: UserId, connection: bytes, text: bytes) -> ConnectionRecord
     )
 
 
-def _decode_lease(instance: bytes, epoch: bytes, registered: bytes, state: bytes, connections: bytes) -> InstanceLease:
+def _decode_lease(
+    instance: bytes, epoch: bytes, registered: bytes, state: bytes, connections: bytes, fate: bytes
+) -> InstanceLease:
+    kind, _, of_epoch = fate.decode().partition("|")
     return InstanceLease(
         instance_id=InstanceId(instance.decode()),
         epoch=Epoch(epoch.decode()) if epoch else None,
         is_registered=registered == b"1",
         state=state.decode(),
         connections=int(connections or 0),
+        ended_epoch=Epoch(of_epoch) if kind == "ended" else None,
+        removed_epoch=Epoch(of_epoch) if kind == "removed" else None,
     )
 
 

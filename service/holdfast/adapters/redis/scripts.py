@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.adapters.redis.keys import LEASE_PREFIX
+from holdfast.adapters.redis.keys import FATE_PREFIX, LEASE_PREFIX
 
 Argument = str | bytes | int | float
 
@@ -210,7 +210,7 @@ end
 return answer
 """)
 
-# KEYS[2] instances; answers (instance, epoch or '', registered, state, connections) of each.
+# KEYS[2] instances; answers (instance, epoch or '', registered, state, connections, fate or '') of each.
 INSTANCES: Final = Script(f"""
 {_WORLD_CHECK}
 local answer = {{'OK'}}
@@ -218,8 +218,31 @@ for _, instance in ipairs(redis.call('SMEMBERS', KEYS[2])) do
   local lease = redis.call('HMGET', '{LEASE_PREFIX}' .. instance, 'epoch', 'registered', 'state', 'connections')
   answer[#answer + 1] = instance
   for i = 1, 4 do answer[#answer + 1] = lease[i] or '' end
+  answer[#answer + 1] = redis.call('GET', '{FATE_PREFIX}' .. instance) or ''
 end
 return answer
+""")
+
+# What Kubernetes says of an instance. KEYS[1] its lease, KEYS[2] its fate; ARGV[1] the fate's TTL, ARGV[2] what a shortened
+# lease has left. A fate names the epoch that it is about: a successor under the same name is not meant.
+ENDED: Final = Script("""
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch then
+  local told = redis.call('GET', KEYS[2])
+  epoch = told and string.match(told, '^[a-z]+|(.+)$')
+end
+if not epoch then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], 'ended|' .. epoch, 'PX', ARGV[1])
+return 1
+""")
+
+REMOVED: Final = Script("""
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch then return 0 end
+if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+redis.call('SET', KEYS[2], 'removed|' .. epoch, 'PX', ARGV[1])
+return 1
 """)
 
 # What a gone start of an instance left with some users. ARGV[2] is the epoch that the lease must have as it is now: '' for

@@ -1,0 +1,1 @@
+"""The API server of Kubernetes, by its own client library."""

@@ -1,0 +1,37 @@
+"""What Kubernetes knows of instances, left in Redis for those that reap."""
+
+from typing import Final
+
+from holdfast.adapters.redis import keys, scripts
+from holdfast.adapters.redis.link import RedisLink
+from holdfast.domain.ids import InstanceId
+
+_FATE_MS: Final = 120_000  # reaping takes seconds; whoever comes later has two witnesses by then
+_SHORT_LEASE_MS: Final = 4_000  # one renewal and a little: a living owner restores it
+
+
+class RedisFates:
+    """Implements `ports.Fates`. Owns no connection: the link's owner closes it."""
+
+    def __init__(self, link: RedisLink) -> None:
+        """Reaches Redis with the first call."""
+        self._link = link
+
+    async def ended(self, instance_id: InstanceId) -> bool:
+        """See `Fates.ended`."""
+        return bool(await self._link.run(scripts.ENDED, (keys.lease(instance_id), keys.fate(instance_id)), (_FATE_MS,)))
+
+    async def removed(self, instance_id: InstanceId) -> None:
+        """See `Fates.removed`."""
+        both = (keys.lease(instance_id), keys.fate(instance_id))
+        await self._link.run(scripts.REMOVED, both, (_FATE_MS, _SHORT_LEASE_MS))
+
+    async def connections(self) -> dict[InstanceId, int]:
+        """See `Fates.connections`."""
+        found = {}
+        for name in await self._link.call("SMEMBERS", keys.INSTANCES):
+            instance_id = InstanceId(name.decode())
+            count = await self._link.call("HGET", keys.lease(instance_id), "connections")
+            if count is not None:
+                found[instance_id] = int(count)
+        return found

@@ -1,0 +1,186 @@
+"""The loop of the controller: follow the pods, and while leading pass on what one side knows and the other does not."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from holdfast.controller.costs import Costs
+from holdfast.controller.transitions import Transition, Transitions
+from holdfast.domain.ids import InstanceId
+from holdfast.errors import OrchestratorUnavailable, RedisUnavailable
+from holdfast.ports import Clock, Fates, Orchestrator, Pod, PodCondition, PodHealth
+
+LEASE_SECONDS: Final = 15
+RENEW_SECONDS: Final = 2.0
+_RENEW_WITHIN_SECONDS: Final = 10.0  # who could not renew for so long stops acting before another one starts
+_LOOK_SECONDS: Final = 2.0
+_COST_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = 1.0
+_MAX_UNSAID: Final = 1_000
+_TOLD: Final = ("RedisConnected", "BusLive", "StoreReachable", "Draining")
+PREFIX: Final = "holdfast.dev/"
+
+_log = logging.getLogger(__name__)
+
+
+class Controller:
+    """Lives in the loop: `run` until cancelled."""
+
+    def __init__(self, orchestrator: Orchestrator, fates: Fates, clock: Clock, identity: str) -> None:
+        """`identity`: who holds the Lease; the controller's own pod."""
+        self._orchestrator = orchestrator
+        self._fates = fates
+        self._clock = clock
+        self._identity = identity
+        self._pods: dict[InstanceId, Pod] = {}
+        self._told_ended: set[str] = set()
+        self._unsaid: dict[InstanceId, bool] = {}
+        self._transitions = Transitions()
+        self._costs = Costs()
+        self._led_at: float | None = None
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether the Lease was ours lately enough to act."""
+        return self._led_at is not None and self._clock.monotonic() - self._led_at < _RENEW_WITHIN_SECONDS
+
+    async def run(self) -> None:
+        """Until cancelled; then the Lease is given back, so that a successor need not wait for its end."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for job in (self._lead, self._watch, self._look, self._weigh):
+                    tasks.create_task(job())
+        finally:
+            if self.is_leading:
+                try:
+                    await self._orchestrator.resign(self._identity)
+                except OrchestratorUnavailable:
+                    _log.info("the lease is not given back: it ends by itself")
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    async def _lead(self) -> None:
+        was_leading = False
+        while True:
+            try:
+                began = self._clock.monotonic()
+                self._led_at = began if await self._orchestrator.lead(self._identity, LEASE_SECONDS) else None
+            except OrchestratorUnavailable as error:
+                _log.warning("the lease cannot be renewed: %s", error)
+            if was_leading != self.is_leading:
+                was_leading = self.is_leading
+                _log.info("leading" if was_leading else "not leading")
+            await asyncio.sleep(RENEW_SECONDS)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._orchestrator.watch(self._pod_is, self._pod_is_gone)
+            except OrchestratorUnavailable as error:
+                _log.warning("the pods cannot be watched: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _look(self) -> None:
+        """What pods say of themselves becomes conditions and Events."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if not self.is_leading:
+                continue
+            try:
+                await self._say_what_was_not()
+                pods = [pod for pod in self._pods.values() if pod.address and not pod.has_ended]
+                healths = await asyncio.gather(*(self._orchestrator.health(pod) for pod in pods))
+                known = {pod.name: health for pod, health in zip(pods, healths, strict=True) if health is not None}
+                await self._write_conditions(known)
+                await self._tell({name: health.state for name, health in known.items()})
+            except OrchestratorUnavailable as error:
+                _log.warning("nothing can be told to Kubernetes: %s", error)
+
+    async def _weigh(self) -> None:
+        while True:
+            await asyncio.sleep(_COST_SECONDS)
+            if not self.is_leading:
+                continue
+            try:
+                connections = await self._fates.connections()
+                current = {name: pod.deletion_cost for name, pod in self._pods.items() if not pod.has_ended}
+                for name, cost in self._costs.due(connections, current, self._clock.monotonic()).items():
+                    await self._orchestrator.set_deletion_cost(self._pods[name], cost)
+            except (OrchestratorUnavailable, RedisUnavailable) as error:
+                _log.info("deletion costs stay as they are: %s", error)
+
+    # --- pods ---------------------------------------------------------------------------------------------------------
+
+    async def _pod_is(self, pod: Pod) -> None:
+        self._pods[pod.name] = pod
+        if pod.has_ended and pod.uid not in self._told_ended:
+            self._told_ended.add(pod.uid)
+            await self._say(pod.name, has_ended=True)
+
+    async def _pod_is_gone(self, pod: Pod) -> None:
+        self._pods.pop(pod.name, None)
+        if pod.uid not in self._told_ended:
+            await self._say(pod.name, has_ended=pod.has_ended)
+        self._told_ended.discard(pod.uid)
+
+    async def _say(self, instance_id: InstanceId, *, has_ended: bool) -> None:
+        """Every controller sees it, the leader says it; what cannot be said now is said later."""
+        self._unsaid[instance_id] = has_ended or self._unsaid.get(instance_id, False)
+        if len(self._unsaid) > _MAX_UNSAID:
+            self._unsaid.pop(next(iter(self._unsaid)))  # leases and beats have found it out by now
+        if self.is_leading:
+            await self._say_what_was_not()
+
+    async def _say_what_was_not(self) -> None:
+        for instance_id, has_ended in tuple(self._unsaid.items()):
+            try:
+                if not has_ended:
+                    await self._fates.removed(instance_id)
+                elif await self._fates.ended(instance_id):
+                    _log.info("ended", extra={"fields": {"instance_id": instance_id}})
+            except RedisUnavailable as error:
+                _log.info("the end of %s is not told: %s", instance_id, error)
+                return
+            self._unsaid.pop(instance_id, None)
+
+    # --- telling Kubernetes -------------------------------------------------------------------------------------------
+
+    async def _write_conditions(self, healths: Mapping[InstanceId, PodHealth]) -> None:
+        for name, health in healths.items():
+            pod = self._pods.get(name)
+            if pod is None:
+                continue
+            wanted = [
+                PodCondition(f"{PREFIX}{each}", condition.status, condition.reason, condition.message)
+                for each in _TOLD
+                if (condition := health.conditions.get(each)) is not None
+            ]
+            changed = [each for each in wanted if _differs(pod.conditions.get(each.type), each)]
+            if changed:
+                await self._orchestrator.set_conditions(pod, changed)
+
+    async def _tell(self, states: Mapping[InstanceId, str]) -> None:
+        for transition in self._transitions.look(states, self._clock.monotonic()):
+            pod = self._pods.get(transition.instance_id) if transition.instance_id is not None else None
+            if transition.instance_id is None or pod is not None:
+                message = _MESSAGES.get(transition.state, transition.state)
+                await self._orchestrator.tell(pod, _reason(transition), message, is_warning=transition.is_warning)
+
+
+_MESSAGES: Final = {
+    "healthy": "everything it needs is reachable",
+    "degraded": "it works without Redis or the store as far as that goes: see its /api/health",
+    "saturated": "it has as many connections as it takes",
+    "draining": "it lets its clients go to other instances",
+}
+
+
+def _reason(transition: Transition) -> str:
+    reason = transition.state.capitalize()
+    return f"Fleet{reason}" if transition.instance_id is None else reason
+
+
+def _differs(known: PodCondition | None, wanted: PodCondition) -> bool:
+    """A message alone (a latency, an error's text) is not worth a write."""
+    return known is None or (known.status, known.reason) != (wanted.status, wanted.reason)
