@@ -146,9 +146,7 @@ PROMETHEUS = End("monitoring")
 
 def test_the_network_lets_through_what_is_needed() -> None:
     """Clients by the edge, Prometheus, the pods among themselves, Redis, DNS, Firestore."""
-    network = Network(
-        "networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring"
-    )
+    network = Network("networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring")
     chat, redis, controller, test = (network.pod(name) for name in ("chat", "redis", "controller", "test"))
     assert network.may(EDGE, chat, 8000)
     assert network.may(test, chat, 8000)
@@ -164,9 +162,7 @@ def test_the_network_lets_through_what_is_needed() -> None:
 
 def test_the_network_lets_through_nothing_else() -> None:
     """Redis has no password by default: whoever reaches it reads everything that is said."""
-    network = Network(
-        "networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring"
-    )
+    network = Network("networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring")
     chat, redis, controller = (network.pod(name) for name in ("chat", "redis", "controller"))
     stranger = End("chat", {"app.kubernetes.io/name": "other"})
     for source in (OUTSIDE, stranger, PROMETHEUS):
