@@ -17,6 +17,9 @@ CANDIDATES := python3.13 python3.12 python3.11 python3
 USABLE := import sys, ensurepip, sqlite3, ssl, venv; sys.exit(sys.version_info < (3, 11))
 ARGS ?=
 
+# Tests over real processes mostly wait: several at a time, on however few cores. WORKERS= runs them in one process.
+WORKERS ?= -n 3 --dist worksteal
+
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
@@ -48,10 +51,10 @@ run: install ## a whole cluster on this machine: Redis, a store, two instances, 
 	@exec $(BIN)/holdfast up $(ARGS)
 
 test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-long: install ## the tests that take minutes: every mechanism switched off in turn, and what breaks without it
-	$(BIN)/python -m pytest -m long $(ARGS)
+	$(BIN)/python -m pytest -m long $(WORKERS) $(ARGS)
 
 test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about 10 minutes, as root
 	$(BIN)/python -m pytest tests/kubernetes -m kubernetes $(ARGS)
