@@ -28,6 +28,16 @@ LAST_WORDS = "last words"  # what an instance says that dies between its commit 
 _WINDOW_SECONDS = 0.3  # makes a race of microseconds one that a test can hit
 
 
+def replace(owner: object, name: str, by: object) -> None:
+    """Put something else in its place.
+
+    Raises:
+        AttributeError: there is nothing of that name any more; the mechanism would be on, and its test show nothing.
+    """
+    getattr(owner, name)
+    setattr(owner, name, by)
+
+
 async def _nothing(*_: Any, **__: Any) -> None:
     """What a mechanism does that is switched off."""
 
@@ -41,7 +51,7 @@ def die_after_commit() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         hand_on(self, batch, *arguments, **options)
 
-    Appender._hand_on = _hand_on
+    replace(Appender, "_hand_on", _hand_on)
 
 
 def slow_activation() -> None:
@@ -54,28 +64,28 @@ def slow_activation() -> None:
         await asyncio.sleep(_WINDOW_SECONDS)
         return heads
 
-    Delivery._read_heads = _read_heads
+    replace(Delivery, "_read_heads", _read_heads)
 
 
 def no_dedupe() -> None:
     """A send that is repeated is another send."""
     send_key = commands.send_key
-    commands.send_key = lambda sender, _: send_key(sender, secrets.token_hex(8))
+    replace(commands, "send_key", lambda sender, _: send_key(sender, secrets.token_hex(8)))
 
 
 def no_sweep() -> None:
     """Nobody looks for commits that were not published."""
-    sweep.Sweep._sweep = _nothing
+    replace(sweep.Sweep, "_sweep", _nothing)
 
 
 def no_bulletins() -> None:
     """What the others say in their bulletins is not heard."""
-    Bulletins._read = _nothing
+    replace(Bulletins, "_read", _nothing)
 
 
 def no_resync() -> None:
     """After a resubscription nothing is compared."""
-    node.Node._on_missed = lambda _self, _reason: None
+    replace(node.Node, "_on_missed", lambda _self, _reason: None)
 
 
 def no_watchdog() -> None:
@@ -84,23 +94,23 @@ def no_watchdog() -> None:
     async def _watch(self: RedisBus) -> None:
         await asyncio.Event().wait()
 
-    RedisBus._watch = _watch
-    RedisBus.is_live = property(lambda _: True)
+    replace(RedisBus, "_watch", _watch)
+    replace(RedisBus, "is_live", property(lambda _: True))
 
 
 def no_epoch() -> None:
     """All starts of an instance are one in what they write of presence."""
-    node.presence_entry = lambda instance_id, _: f"{instance_id}:always"
+    replace(node, "presence_entry", lambda instance_id, _: f"{instance_id}:always")
 
 
 def no_second_witness() -> None:
-    """Whoever has no lease is dead."""
-    is_proven = Reaper._is_proven
+    """Whoever has no lease is dead: nobody's beat is looked at."""
+    look = Reaper._is_silent
 
-    def _is_proven(self: Reaper, instance_id: InstanceId, _: Bulletin | None) -> bool:
-        return is_proven(self, instance_id, None)
+    def _is_silent(self: Reaper, instance_id: InstanceId, _: Bulletin | None) -> bool:
+        return look(self, instance_id, None)
 
-    Reaper._is_proven = _is_proven
+    replace(Reaper, "_is_silent", _is_silent)
 
 
 def no_members_version() -> None:
@@ -109,13 +119,13 @@ def no_members_version() -> None:
     def cached(self: conversations.Conversations, conversation_id: ConversationId) -> Conversation | None:
         return self.peek(conversation_id)
 
-    conversations.Conversations.cached = cached
-    Comparison._refresh_members = _nothing
+    replace(conversations.Conversations, "cached", cached)
+    replace(Comparison, "_refresh_members", _nothing)
 
 
 def no_catch_up() -> None:
     """What came between somebody's last sign of life and their being offline is nobody's business."""
-    CatchUps._catch_up = _nothing
+    replace(CatchUps, "_catch_up", _nothing)
 
 
 def read_before_subscribe() -> None:
@@ -128,7 +138,7 @@ def read_before_subscribe() -> None:
             local.starting = None
             self._show(local, local.sequencer.start(heads[local.conversation_id], self._clock.monotonic()))
 
-    Delivery._start = _start
+    replace(Delivery, "_start", _start)
 
 
 ALTERATIONS: dict[str, Callable[[], None]] = {
