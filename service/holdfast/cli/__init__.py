@@ -108,22 +108,32 @@ def _drill(parser: argparse.ArgumentParser) -> None:
     play.add_argument("--release", default="holdfast", metavar="R", help="k8s: of Helm (default: holdfast)")
     play.add_argument("--url", metavar="URL", help="k8s: how clients reach the service")
     play.add_argument("names", nargs="+", metavar="NAME", help="from `holdfast drill list`, or all")
-    _drill_options(play)
+    _drill_options(play, "sqlite", "firestore", "each")
     play.add_argument("--seconds", type=_seconds, metavar="S", help="how long the fault lasts (default: the drill's own)")
     soak = actions.add_parser("soak", help="failures at random")
-    _drill_options(soak)
+    _drill_options(soak, "sqlite", "firestore")
     soak.add_argument("--minutes", type=_seconds, default=10.0, metavar="M", help="how long (default: 10)")
     check = actions.add_parser("check", help="judge a history that was written earlier")
     check.add_argument("file", type=Path, metavar="FILE", help="the history")
     check.add_argument("--json", action="store_true", help="for machines")
 
 
-def _drill_options(parser: argparse.ArgumentParser) -> None:
+def _drill_options(parser: argparse.ArgumentParser, *stores: str) -> None:
     parser.add_argument("--instances", type=_between(1, 20), default=3, metavar="N", help="how many (default: 3)")
     parser.add_argument("--clients", type=_between(2, 20_000), metavar="N", help="how many (default: the drill's own, or 30)")
     parser.add_argument("--rate", type=_seconds, metavar="R", help="messages a second (default: the drill's own, or 60)")
     parser.add_argument(
-        "--store", choices=("sqlite", "firestore"), default="sqlite", help="firestore: its emulator, on this machine"
+        "--store",
+        choices=stores,
+        default="sqlite",
+        help="firestore: its emulator, on this machine; each: the first that a drill can be played on (default: sqlite)",
+    )
+    parser.add_argument(
+        "--attempts",
+        type=_between(1, 5),
+        default=1,
+        metavar="N",
+        help="play a drill that failed by its figures alone (nothing lost, doubled or false) again, N times in all (default: 1)",
     )
     parser.add_argument(
         "--seed", type=_between(0, 999_999_999), default=1, metavar="S", help="what chance begins with (default: 1)"

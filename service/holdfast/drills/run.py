@@ -78,6 +78,11 @@ class Outcome:
         """The invariants hold, and every expectation is met."""
         return self.verdict is not None and self.verdict.holds and all(each.is_met for each in self.expectations)
 
+    @property
+    def is_only_late(self) -> bool:
+        """It failed, and only by how long something took."""
+        return self.exit_code == 1 and self.verdict is not None and self.verdict.is_only_late
+
 
 Progress = Callable[[str], None]
 

@@ -1,0 +1,69 @@
+"""Which drills are played again, and on which store."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from holdfast.cli.drill import play
+from holdfast.drills.checker import Verdict
+from holdfast.drills.drill import Drill
+from holdfast.drills.run import Options, Outcome
+from holdfast.drills.stage import Expectation
+
+
+async def _nothing(_: object) -> None: ...
+
+
+DRILL = Drill("a-drill", "something breaks", _nothing, stores=("firestore",), why="there is no network to break")
+
+
+def outcome(*violated: str, took: float = 0.0) -> Outcome:
+    """Of a run in which these invariants did not hold, and something took so long where 1 s is allowed."""
+    verdict = Verdict()
+    for name in violated:
+        verdict.check(name, False, 0.0, "so it was")
+    return Outcome(DRILL, Options(), Path("history"), [Expectation("soon", 1.0, took)], verdict=verdict)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Plays the drill, with what becomes of each run; tells what the last was, how many there were, and on which stores."""
+
+    async def run(attempts: int, *outcomes: Outcome) -> tuple[Outcome, int, list[str]]:
+        stores: list[str] = []
+        left: Iterator[Outcome] = iter(outcomes)
+
+        async def play_one(_: Drill, options: Options, *__: object) -> Outcome:
+            stores.append(options.store)
+            return next(left)
+
+        monkeypatch.setattr(play, "play_one", play_one)
+        (last,) = await play._play([DRILL], Options(store="each"), attempts, None, Console(file=io.StringIO()))
+        return last, len(stores), stores
+
+    return run
+
+
+async def test_what_was_only_late_is_measured_again(run: Any) -> None:
+    """A machine that is busy with something else is no fault of the service."""
+    late, well = outcome("I7", "I10", "I12", took=2.0), outcome()
+    assert await run(2, late, well) == (well, 2, ["firestore", "firestore"])
+    assert await run(2, late, late, well) == (late, 2, ["firestore", "firestore"])
+    assert (await run(1, late, well))[:2] == (late, 1)
+
+
+@pytest.mark.parametrize("name", ["I1", "I2", "I3", "I4", "I5", "I6", "I8", "I9", "I11"])
+async def test_what_was_wrong_is_not_tried_again(run: Any, name: str) -> None:
+    """One message lost is one too many, however often it goes well."""
+    wrong = outcome(name, "I7")
+    assert (await run(5, wrong, outcome()))[:2] == (wrong, 1)
+
+
+async def test_what_passed_is_played_once(run: Any) -> None:
+    """Each costs half a minute."""
+    well = outcome()
+    assert (await run(5, well, outcome()))[:2] == (well, 1)
