@@ -3,4 +3,10 @@ from hypothesis import settings
 settings.register_profile("holdfast", deadline=None)  # a busy machine is no failure
 settings.load_profile("holdfast")
 
-pytest_plugins = ["support.fixtures_store", "support.fixtures_redis", "support.fixtures_cluster", "support.hostile"]
+pytest_plugins = [
+    "support.fixtures_store",
+    "support.fixtures_redis",
+    "support.fixtures_cluster",
+    "support.fixtures_kubernetes",
+    "support.hostile",
+]

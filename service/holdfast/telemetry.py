@@ -165,5 +165,5 @@ def configure_logging(level: str, log_format: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("holdfast.websocket").setLevel(logging.WARNING)  # the library would log frames, tokens among them
-    for noisy in ("uvicorn.access", "asyncio", "google", "grpc", "urllib3"):
+    for noisy in ("uvicorn.access", "asyncio", "google", "grpc", "httpx", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -3,10 +3,9 @@
 Redis is looked at with the guide's own commands, Firestore with its own client.
 """
 
-import asyncio
 import json
 import time
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from redis.asyncio import Redis
@@ -14,39 +13,11 @@ from redis.asyncio import Redis
 from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
 from support.instances import Instances
+from support.monitor import Monitor
 from support.redis_server import RedisServer
 from support.store_view import view_of
 
 GRACE = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "2"}
-
-
-class Monitor:
-    """`redis-cli MONITOR`: the PUBLISH commands seen, those inside scripts included."""
-
-    def __init__(self, redis: "Redis") -> None:
-        self._redis = redis
-        self.published: list[tuple[str, dict[str, Any]]] = []
-
-    async def __aenter__(self) -> Self:
-        self._monitor = self._redis.monitor()
-        await self._monitor.__aenter__()
-        self._task = asyncio.create_task(self._read())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self._monitor.__aexit__()
-
-    async def _read(self) -> None:
-        async for command in self._monitor.listen():
-            line = command["command"]
-            if line.upper().startswith("PUBLISH "):
-                _, channel, payload = line.split(" ", 2)
-                self.published.append((channel, json.loads(payload)))
-
-    def kinds(self, channel: str) -> list[str]:
-        return [envelope["kind"] for name, envelope in self.published if name == channel]
 
 
 async def online(instances: Instances, user_id: str) -> bool:

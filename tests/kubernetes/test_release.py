@@ -1,128 +1,94 @@
-"""The chart and the image on a real cluster: installed from empty, talked to, broken, upgraded, and gone without a trace.
+"""The chart and the image on a real cluster: installed from empty, looked at, broken, upgraded, and gone without a trace."""
 
-The cluster is the test kit's (`up` beside this checkout), started here unless one is up already; root, and Debian's packages.
-"""
-
-import asyncio
-import os
-import subprocess
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from holdfast.cli.drill.play import tell
-from holdfast.drills.kubernetes.run import Place, run_on_kubernetes
+from holdfast.drills.history import read_history
+from holdfast.drills.kubernetes.run import run_on_kubernetes
 from holdfast.drills.kubernetes.scenarios import CATALOGUE
-from holdfast.drills.local.emulator import Emulator
-from holdfast.drills.run import Options
-from support.emulator import require_emulator
-from support.helm import CHART, KIT, ROOT, helm, missing
+from holdfast.drills.run import Options, Outcome
+from support.eventually import eventually
+from support.fixtures_kubernetes import Release
+from support.helm import helm
+from support.kit import NAMESPACE, in_namespace
+from support.kit_drills import DRILLS
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
-HOST = "10.88.0.1"  # of the machine, as pods see it
-NODE = "10.88.0.11"
-NAMESPACE = "chat-test"
-SECRET = "a-secret-of-tests-that-is-long-enough"
-STATE = Path(os.environ.get("HOLDFAST_CLUSTER_DIR", "/tmp/holdfast-cluster"))
-
-
-def kit(*command: str) -> None:
-    """One of the kit's commands."""
-    done = subprocess.run([str(KIT / command[0]), *command[1:]], capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, f"{command}: {done.stdout[-1000:]}{done.stderr[-2000:]}"
-
-
-def kubectl(*arguments: str) -> str:
-    """As an operator."""
-    return subprocess.run(["kubectl", *arguments], capture_output=True, text=True, check=True, timeout=120).stdout
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cluster with the images loaded, and `kubectl` for it on the path."""
-    if not (KIT / "up").exists():
-        missing("no test cluster's kit beside this checkout, nor in HOLDFAST_CLUSTER_KIT")
-    if os.geteuid():
-        missing("a test cluster needs root")
-    is_ours = not (STATE / "kubeconfig").exists()
-    if is_ours:
-        kit("up")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "holdfast-cluster"
-    before = {name: os.environ.get(name) for name in ("PATH", "KUBECONFIG")}
-    os.environ |= {"PATH": f"{cache / 'bin'}{os.pathsep}{os.environ['PATH']}", "KUBECONFIG": str(STATE / "kubeconfig")}
-    try:
-        images = tmp_path_factory.mktemp("images")
-        kit("build-image", str(ROOT), "docker.io/library/holdfast:dev", str(images / "holdfast.tar"))
-        kit("build-image", str(KIT / "images" / "redis"), "docker.io/library/redis:7", str(images / "redis.tar"))
-        kit("load-image", str(images / "holdfast.tar"), str(images / "redis.tar"))
-        yield
-    finally:
-        for name, value in before.items():
-            if value is not None:
-                os.environ[name] = value
-        if is_ours:
-            kit("down")
-
-
-@dataclass(frozen=True)
-class Release:
-    """What was installed. `took`: seconds from `helm install` to ready."""
-
-    url: str
-    took: float
-
-
-@pytest.fixture(scope="session")
-def release(cluster: None) -> Iterator[Release]:
-    """The chart on an empty namespace that enforces the restricted standard; Firestore's emulator outside the cluster."""
-    emulator = Emulator(require_emulator(), HOST)
-    asyncio.run(emulator.start())
-    labels = "pod-security.kubernetes.io/enforce=restricted", "holdfast.dev/drills=allowed"
-    kubectl("create", "namespace", NAMESPACE)
-    try:
-        kubectl("label", "namespace", NAMESPACE, *labels)
-        began = time.monotonic()
-        values = f"firestore.emulatorHost={emulator.address},auth.secret={SECRET}"
-        chart = (str(CHART), "-n", NAMESPACE, "-f", str(CHART / "ci" / "cluster-values.yaml"), "--set", values)
-        done = helm("install", "holdfast", *chart, "--wait", "--timeout", "60s")
-        assert done.returncode == 0, done.stderr + kubectl("-n", NAMESPACE, "get", "pods", "-o", "wide")
-        port = kubectl("-n", NAMESPACE, "get", "service", "holdfast", "-o", "jsonpath={.spec.ports[0].nodePort}")
-        yield Release(f"http://{NODE}:{port}", time.monotonic() - began)
-        assert helm("uninstall", "holdfast", "-n", NAMESPACE, "--wait", "--timeout", "120s").returncode == 0
-        kinds = "deployments,statefulsets,services,secrets,serviceaccounts,poddisruptionbudgets,leases"
-        left = kubectl("-n", NAMESPACE, "get", kinds, "-o", "name").split()
-        assert [each for each in left if "holdfast" in each] == [], "helm uninstall leaves nothing"
-    finally:
-        kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-        emulator.close()
+CHAT = "app.kubernetes.io/instance=holdfast,app.kubernetes.io/component=chat"
 
 
 def test_it_is_ready_within_a_minute_and_helm_test_passes(release: Release) -> None:
     """Two people, through the Service, at two pods."""
     assert release.took < 60
-    done = helm("test", "holdfast", "-n", NAMESPACE)
+    done = helm("test", "holdfast", "-n", NAMESPACE, seconds=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Succeeded" in done.stdout
 
 
 def test_pods_have_no_rights_and_write_nowhere(release: Release) -> None:
     """As the kernel says it."""
-    inside = ("-n", NAMESPACE, "exec", "deploy/holdfast", "--", "sh", "-c")
-    assert "CapEff:\t0000000000000000" in kubectl(*inside, "cat /proc/1/status")
-    assert "uid=10001" in kubectl(*inside, "id")
-    assert kubectl(*inside, "touch /x 2>/dev/null || echo refused").strip() == "refused"
-    assert kubectl(*inside, "ls /var/run/secrets/kubernetes.io 2>/dev/null || echo none").strip() == "none"
+    inside = ("exec", "deploy/holdfast", "--", "sh", "-c")
+    assert "CapEff:\t0000000000000000" in in_namespace(*inside, "cat /proc/1/status")
+    assert "uid=10001" in in_namespace(*inside, "id")
+    assert in_namespace(*inside, "touch /x 2>/dev/null || echo refused").strip() == "refused"
+    assert in_namespace(*inside, "ls /var/run/secrets/kubernetes.io 2>/dev/null || echo none").strip() == "none"
 
 
-@pytest.mark.parametrize("name", ["pod-delete", "pod-kill", "redis-delete", "rolling-restart", "scale-in", "node-drain"])
-async def test_a_drill_on_the_cluster(release: Release, tmp_path: Path, name: str) -> None:
+async def test_the_controller_tells_kubernetes_what_pods_say(release: Release) -> None:
+    """Conditions that `kubectl wait` can wait for, ranks for a scale-in, and a Lease of whoever leads."""
+    in_namespace("wait", "pod", "-l", CHAT, "--for=condition=holdfast.dev/BusLive", "--timeout=30s")
+    in_namespace("wait", "pod", "-l", CHAT, "--for=condition=holdfast.dev/StoreReachable", "--timeout=30s")
+    holder = in_namespace("get", "lease", "holdfast-controller", "-o", "jsonpath={.spec.holderIdentity}")
+    assert holder.startswith("holdfast-controller-")
+
+    def is_ranked() -> bool:
+        pods = json.loads(in_namespace("get", "pods", "-l", CHAT, "-o", "json"))["items"]
+        cost = "controller.kubernetes.io/pod-deletion-cost"
+        return all(cost in (pod["metadata"].get("annotations") or {}) for pod in pods)
+
+    await eventually(is_ranked, within=90)
+
+
+async def play(release: Release, name: str, directory: Path) -> Outcome:
+    """A drill's outcome; what is only late may be measured again, what is wrong may not."""
+    drill = DRILLS.get(name) or CATALOGUE[name]
+    for _ in range(2):
+        outcome = await run_on_kubernetes(drill, Options(rate=30.0, directory=directory), release.place, print)
+        tell(Console(width=130), outcome)
+        if not outcome.is_only_late:
+            break
+    return outcome
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("pod-delete", "pod-kill", "container-restart", "redis-delete", "redis-hang", "rolling-restart"),
+        *("node-drain", "scale-in", "api-loss", "node-loss"),
+    ],
+)
+async def test_a_drill_on_the_cluster(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Nothing lost, nothing doubled; the drill's own expectations are met."""
-    place = Place("holdfast", NAMESPACE, "holdfast", release.url)
-    outcome = await run_on_kubernetes(CATALOGUE[name], Options(rate=30.0, directory=tmp_path), place, print)
-    tell(Console(), outcome)
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", release.environ["FIRESTORE_EMULATOR_HOST"])
+    outcome = await play(release, name, tmp_path)
     assert outcome.exit_code == 0, outcome.problem
+
+
+async def test_an_upgrade_under_load_moves_everybody_once(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `maxSurge: 100%` all new pods are there before the first old one goes."""
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", release.environ["FIRESTORE_EMULATOR_HOST"])
+    outcome = await play(release, "upgrade", tmp_path)
+    assert outcome.exit_code == 0, outcome.problem
+    _, events = read_history(outcome.history)
+    opened = Counter(each.device for each in events if each.event == "opened")
+    assert set(opened.values()) == {2}, opened
+    images = in_namespace("get", "pods", "-l", CHAT, "-o", "jsonpath={.items[*].spec.containers[0].image}")
+    assert set(images.split()) == {"docker.io/library/holdfast:next"}

@@ -51,9 +51,9 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+def helm(*arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     """Run it."""
-    return subprocess.run([helm_binary(), *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([helm_binary(), *arguments], capture_output=True, text=True, check=False, timeout=seconds)
 
 
 def render(*arguments: str, release: str = "holdfast") -> list[dict[str, Any]]:

@@ -107,6 +107,7 @@ def _drill(parser: argparse.ArgumentParser) -> None:
     play.add_argument("--namespace", metavar="NS", help="k8s: where the release is; it must carry holdfast.dev/drills=allowed")
     play.add_argument("--release", default="holdfast", metavar="R", help="k8s: of Helm (default: holdfast)")
     play.add_argument("--url", metavar="URL", help="k8s: how clients reach the service")
+    play.add_argument("--store-url", default="", metavar="URL", help="k8s: of its store, if it can be reached from here")
     play.add_argument("names", nargs="+", metavar="NAME", help="from `holdfast drill list`, or all")
     _drill_options(play, "sqlite", "firestore", "each")
     play.add_argument("--seconds", type=_seconds, metavar="S", help="how long the fault lasts (default: the drill's own)")

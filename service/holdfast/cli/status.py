@@ -20,6 +20,7 @@ from holdfast import settings
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import RedisUnavailable
+from holdfast.ports import Unwatched
 
 _LEASE_MS: Final = 12_000
 _PAUSE_SECONDS: Final = 1.0
@@ -47,17 +48,6 @@ class FleetStatus:
     connections: int
     unpublished: int
     oldest_unpublished_ms: int
-
-
-class _Watch:
-    def succeeded(self, latency_seconds: float) -> None:
-        """See `ports.DependencyWatch`."""
-
-    def failed(self, reason: str, *, is_timeout: bool) -> None:
-        """See `ports.DependencyWatch`."""
-
-    def postponed(self) -> None:
-        """See `ports.DependencyWatch`."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,7 +82,7 @@ async def read(redis: settings.RedisSettings) -> FleetStatus:
     Raises:
         RedisUnavailable: nothing.
     """
-    link = RedisLink(redis, InstanceId("holdfast-status"), _Watch())
+    link = RedisLink(redis, InstanceId("holdfast-status"), Unwatched())
     try:
         names = sorted(name.decode() for name in await link.call("SMEMBERS", "instances"))
         instances = [await _instance(link, name) for name in names]

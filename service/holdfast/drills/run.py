@@ -1,36 +1,28 @@
 """One run of a drill: steady state, failure, observation, judgement; and everything taken down again, whatever happened."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from holdfast import __version__
-from holdfast.domain.ids import ConversationId, UserId
-from holdfast.domain.notifications import notification_id
 from holdfast.drills.checker import Verdict
 from holdfast.drills.checker.judge import judge_run
 from holdfast.drills.checker.run import Run
 from holdfast.drills.crowd import Crowd, Size
 from holdfast.drills.drill import Drill
-from holdfast.drills.history import Header, History, digest, read_history
+from holdfast.drills.history import Header, History, read_history
 from holdfast.drills.local.target import LocalTarget, environment
-from holdfast.drills.local.waiting import TargetFailed, until
+from holdfast.drills.local.waiting import until
 from holdfast.drills.measure import Figures, measure
 from holdfast.drills.stage import Expectation, LocalStage
-from holdfast.errors import HoldfastError, StoreError
-from holdfast.ports import MessageStore
+from holdfast.drills.stored import read_store
+from holdfast.errors import HoldfastError
 
 _STEADY_SECONDS: Final = 3.0
-_PAGE: Final = 500
-_STORE_SECONDS: Final = 60.0
-_AT_ONCE: Final = 16
-_RETRY_SECONDS: Final = 0.2
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +148,8 @@ async def _play(
         watching.cancel()
         outcome.memory_mb = memory.seen
         progress("reading the store")
-        await _read_store(target, crowd, history)
+        with environment(target.store_environ):
+            await read_store(target.store(), crowd, history)
         history.record("end")
         history.close()
     finally:
@@ -167,68 +160,6 @@ async def _remove_somebody(crowd: Crowd) -> None:
     """While things fail, somebody is taken out of a conversation: what is said there afterwards is not theirs."""
     conversation = next(reversed(crowd.conversations))
     await crowd.remove(crowd.conversations[conversation][1], conversation)
-
-
-async def _read_store(target: LocalTarget, crowd: Crowd, history: History) -> None:
-    """What is durable, into the history."""
-    with environment(target.store_environ):
-        store = target.store()
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                await _insist(store.open)
-                unread = iter(tuple(crowd.conversations))
-                await asyncio.gather(*(_read_conversations(store, unread, crowd, history) for _ in range(_AT_ONCE)))
-                users = [UserId(user) for user in crowd.users]
-                for start in range(0, len(users), 100):
-                    some = users[start : start + 100]
-                    for user, presence in (await _insist(partial(store.read_presence, some))).items():
-                        history.record("stored_presence", user=user, online=presence.online)
-        except TimeoutError:
-            raise TargetFailed("the store cannot be read") from None
-        finally:
-            await store.close()
-
-
-async def _read_conversations(store: MessageStore, unread: Iterator[str], crowd: Crowd, history: History) -> None:
-    for conversation in unread:
-        await _read_conversation(store, conversation, crowd, history)
-
-
-async def _read_conversation(store: MessageStore, conversation: str, crowd: Crowd, history: History) -> None:
-    conversation_id, after = ConversationId(conversation), 0
-    members = [UserId(member) for member in crowd.conversations[conversation]]
-    while page := await _insist(partial(store.read_messages, conversation_id, after_seq=after, limit=_PAGE)):
-        after = page[-1].seq
-        for message in page:
-            history.record(
-                "stored",
-                conversation=conversation,
-                seq=message.seq,
-                sender=message.sender,
-                key=message.client_message_id,
-                digest=digest(message.body),
-            )
-        wanted = {
-            notification_id(conversation_id, member, message.seq, len(members)): (message.seq, member)
-            for message in page
-            for member in members
-        }
-        ids = list(wanted)
-        for start in range(0, len(ids), 300):
-            for record in await _insist(partial(store.recorded, ids[start : start + 300])):
-                seq, member = wanted[record]
-                history.record("stored_notification", conversation=conversation, seq=seq, user=member)
-    for user, seq in (await _insist(partial(store.read_cursors, conversation_id))).items():
-        history.record("stored_cursor", user=user, conversation=conversation, seq=seq)
-
-
-async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
-    """Until the store answers; its caller has a deadline."""
-    while True:
-        try:
-            return await ask()
-        except StoreError:
-            await asyncio.sleep(_RETRY_SECONDS)
 
 
 class _Memory:

@@ -14,6 +14,7 @@ from holdfast.drills.local.instance import LocalInstance
 from holdfast.drills.local.target import LocalTarget
 from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.errors import RedisUnavailable
+from holdfast.ports import Unwatched
 from holdfast.settings import RedisSettings
 
 
@@ -30,17 +31,6 @@ class Expectation:
     def is_met(self) -> bool:
         """At most the threshold."""
         return self.measured <= self.threshold
-
-
-class _Watch:
-    def succeeded(self, latency_seconds: float) -> None:
-        """See `ports.DependencyWatch`."""
-
-    def failed(self, reason: str, *, is_timeout: bool) -> None:
-        """See `ports.DependencyWatch`."""
-
-    def postponed(self) -> None:
-        """See `ports.DependencyWatch`."""
 
 
 class Stage:
@@ -121,7 +111,7 @@ class LocalStage(Stage):
         return await self._redis(*command)
 
     async def _redis(self, *command: str | bytes | int) -> object:
-        link = RedisLink(RedisSettings(url=self.target.redis.url), InstanceId("drill"), _Watch())
+        link = RedisLink(RedisSettings(url=self.target.redis.url), InstanceId("drill"), Unwatched())
         try:
             answer: object = await link.call(*command)
         except RedisUnavailable:

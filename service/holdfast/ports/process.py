@@ -45,3 +45,16 @@ class DependencyWatch(Protocol):
     def postponed(self) -> None:
         """A call was not made: too many were under way. It says nothing about the other side."""
         ...
+
+
+class Unwatched:
+    """A `DependencyWatch` for who only looks (a command, a drill): nobody asks how its outside system fares."""
+
+    def succeeded(self, latency_seconds: float) -> None:
+        """See `DependencyWatch`."""
+
+    def failed(self, reason: str, *, is_timeout: bool) -> None:
+        """See `DependencyWatch`."""
+
+    def postponed(self) -> None:
+        """See `DependencyWatch`."""

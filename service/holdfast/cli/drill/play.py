@@ -50,7 +50,7 @@ def play(args: argparse.Namespace, drills: list[Drill]) -> int:
     )
     place = None
     if getattr(args, "target", "local") == "k8s":
-        place = Place(args.context, args.namespace, args.release, args.url.rstrip("/"))
+        place = Place(args.context, args.namespace, args.release, args.url.rstrip("/"), args.store_url)
     outcomes = asyncio.run(_play(drills, options, args.attempts, place, Console(stderr=args.json)))
     write(args, outcomes)
     if args.json:

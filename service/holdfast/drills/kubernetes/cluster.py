@@ -99,6 +99,11 @@ class Cluster:
         pods = await self.pods()
         return len(pods) == await self.replicas() and all(pod.is_ready and not pod.is_ending for pod in pods)
 
+    async def has_controller(self) -> bool:
+        """Whether the release has one, and it runs."""
+        names = await self.kubectl("get", "deployment", f"{self.deployment}-controller", "--ignore-not-found", "-o", "json")
+        return bool(names) and bool(json.loads(names)["status"].get("readyReplicas"))
+
     async def redis(self, *command: str) -> str:
         """`redis-cli` in the release's own Redis; empty while it does not answer."""
         try:

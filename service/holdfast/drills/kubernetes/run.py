@@ -1,4 +1,4 @@
-"""One run on a cluster: what is durable is read through REST, as any member could."""
+"""One run on a cluster: what is durable is read from the store where it can be reached, else through REST as any member could."""
 
 import asyncio
 import secrets
@@ -20,6 +20,7 @@ from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.drills.measure import measure
 from holdfast.drills.run import Options, Outcome, Progress
 from holdfast.drills.stage import Expectation
+from holdfast.drills.stored import read_store, store_at
 from holdfast.errors import HoldfastError
 
 _STEADY_SECONDS: Final = 3.0
@@ -28,12 +29,19 @@ _PAGE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which release, and how clients reach it. `url`: the Service, an ingress, a port-forward."""
+    """Which release, and how clients reach it.
+
+    Attributes:
+        url: the Service, an ingress, a port-forward.
+        store_url: of the release's store, where it can be reached from here; else messages and presence are read through REST,
+            and notifications are not judged.
+    """
 
     context: str
     namespace: str
     release: str
     url: str
+    store_url: str = ""
 
 
 async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progress: Progress) -> Outcome:
@@ -98,7 +106,11 @@ async def _play(
         await crowd.stop()
         await stage.pause(drill.bounds.delivery_s + drill.linger_seconds)
         progress("reading what is stored")
-        await _read(place.url, cluster, crowd, history)
+        if place.store_url:
+            await read_store(store_at(place.store_url), crowd, history)
+        else:
+            await _read(place.url, cluster, crowd, history)
+        history.record("end")
         history.close()
     finally:
         await crowd.close()
@@ -106,6 +118,10 @@ async def _play(
 
 async def _read(url: str, cluster: Cluster, crowd: Crowd, history: History) -> None:
     async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        for user in crowd.users:
+            headers = {"Authorization": f"Bearer {cluster.token(user)}"}
+            presence = await _page(http, f"{url}/api/users/{user}/presence", {}, headers)
+            history.record("stored_presence", user=user, online=presence["online"])
         for conversation, members in crowd.conversations.items():
             headers = {"Authorization": f"Bearer {cluster.token(members[0])}"}
             after, has_more = 0, True

@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from holdfast.bootstrap import message_store
 from holdfast.drills.local.emulator import REMEDY, Emulator, find_emulator
 from holdfast.drills.local.instance import LocalInstance
 from holdfast.drills.local.proxy import Proxy
 from holdfast.drills.local.redis import EMBEDDED, SYSTEM, RedisServer, find_binary
 from holdfast.drills.local.waiting import TargetFailed
+from holdfast.drills.stored import store_at
 from holdfast.ports import MessageStore
-from holdfast.settings import StoreSettings
 from holdfast.web.auth import issue
 
 _SETTINGS: Final = {
@@ -47,19 +46,6 @@ def environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-class _Watch:
-    """Nobody watches how the drill's own view of the store fares."""
-
-    def succeeded(self, latency_seconds: float) -> None:
-        """See `ports.DependencyWatch`."""
-
-    def failed(self, reason: str, *, is_timeout: bool) -> None:
-        """See `ports.DependencyWatch`."""
-
-    def postponed(self) -> None:
-        """See `ports.DependencyWatch`."""
 
 
 class LocalTarget:
@@ -133,7 +119,7 @@ class LocalTarget:
 
     def store(self) -> MessageStore:
         """The store as the instances see it, past the proxies; for `FIRESTORE_EMULATOR_HOST` see `store_environ`."""
-        return message_store(StoreSettings(url=self._store_url, timeout_seconds=20.0), _Watch())
+        return store_at(self._store_url)
 
     async def generation(self) -> str:
         """What names this store's contents; envelopes of another are not believed."""

@@ -1,0 +1,97 @@
+"""What the store holds when a drill is over, into its history."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Final, TypeVar
+
+from holdfast.bootstrap import message_store
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.notifications import notification_id
+from holdfast.drills.crowd import Crowd
+from holdfast.drills.history import History, digest
+from holdfast.drills.local.waiting import TargetFailed
+from holdfast.errors import StoreError
+from holdfast.ports import MessageStore, Unwatched
+from holdfast.settings import StoreSettings
+
+_PAGE: Final = 500
+_CALL_SECONDS: Final = 20.0
+_STORE_SECONDS: Final = 60.0
+_AT_ONCE: Final = 16
+_RETRY_SECONDS: Final = 0.2
+
+T = TypeVar("T")
+
+
+def store_at(url: str) -> MessageStore:
+    """The store as instances see it, for who looks at it when all is over: it may take its time.
+
+    Raises:
+        ConfigurationError: the URL names none.
+    """
+    return message_store(StoreSettings(url=url, timeout_seconds=_CALL_SECONDS), Unwatched())
+
+
+async def read_store(store: MessageStore, crowd: Crowd, history: History) -> None:
+    """Everything the crowd left there; the store is closed.
+
+    Raises:
+        TargetFailed: it does not answer.
+    """
+    try:
+        async with asyncio.timeout(_STORE_SECONDS):
+            await _insist(store.open)
+            unread = iter(tuple(crowd.conversations))
+            await asyncio.gather(*(_read_conversations(store, unread, crowd, history) for _ in range(_AT_ONCE)))
+            users = [UserId(user) for user in crowd.users]
+            for start in range(0, len(users), 100):
+                some = users[start : start + 100]
+                for user, presence in (await _insist(partial(store.read_presence, some))).items():
+                    history.record("stored_presence", user=user, online=presence.online)
+    except TimeoutError:
+        raise TargetFailed("the store cannot be read") from None
+    finally:
+        await store.close()
+
+
+async def _read_conversations(store: MessageStore, unread: Iterator[str], crowd: Crowd, history: History) -> None:
+    for conversation in unread:
+        await _read_conversation(store, conversation, crowd, history)
+
+
+async def _read_conversation(store: MessageStore, conversation: str, crowd: Crowd, history: History) -> None:
+    conversation_id, after = ConversationId(conversation), 0
+    members = [UserId(member) for member in crowd.conversations[conversation]]
+    while page := await _insist(partial(store.read_messages, conversation_id, after_seq=after, limit=_PAGE)):
+        after = page[-1].seq
+        for message in page:
+            history.record(
+                "stored",
+                conversation=conversation,
+                seq=message.seq,
+                sender=message.sender,
+                key=message.client_message_id,
+                digest=digest(message.body),
+            )
+        wanted = {
+            notification_id(conversation_id, member, message.seq, len(members)): (message.seq, member)
+            for message in page
+            for member in members
+        }
+        ids = list(wanted)
+        for start in range(0, len(ids), 300):
+            for record in await _insist(partial(store.recorded, ids[start : start + 300])):
+                seq, member = wanted[record]
+                history.record("stored_notification", conversation=conversation, seq=seq, user=member)
+    for user, seq in (await _insist(partial(store.read_cursors, conversation_id))).items():
+        history.record("stored_cursor", user=user, conversation=conversation, seq=seq)
+
+
+async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Until the store answers; its caller has a deadline."""
+    while True:
+        try:
+            return await ask()
+        except StoreError:
+            await asyncio.sleep(_RETRY_SECONDS)
