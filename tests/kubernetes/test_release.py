@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from holdfast.cli import main
 from holdfast.cli.drill.play import tell
 from holdfast.drills.history import read_history
 from holdfast.drills.kubernetes.run import run_on_kubernetes
@@ -53,6 +54,15 @@ async def test_the_controller_tells_kubernetes_what_pods_say(release: Release) -
         return all(cost in (pod["metadata"].get("annotations") or {}) for pod in pods)
 
     await eventually(is_ranked, within=90)
+
+
+def test_the_fleet_is_told_through_the_api_server(release: Release, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each pod's own word, from where no pod can be reached directly."""
+    assert main(["status", "--namespace", NAMESPACE, "--json"]) == 0
+    fleet = json.loads(capsys.readouterr().out)
+    pods = in_namespace("get", "pods", "-l", CHAT, "-o", "jsonpath={.items[*].metadata.name}").split()
+    assert sorted(pod["name"] for pod in fleet["pods"]) == sorted(pods)
+    assert {(pod["state"], pod["is_ready"], pod["conditions"]["BusLive"]) for pod in fleet["pods"]} == {("healthy", True, True)}
 
 
 async def play(release: Release, name: str, directory: Path) -> Outcome:

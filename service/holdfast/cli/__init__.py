@@ -86,6 +86,9 @@ def _chat(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--namespace", metavar="NS", help="ask Kubernetes and the pods of the release there, not Redis alone")
+    parser.add_argument("--context", metavar="C", help="of the kubeconfig (default: the pod's own account, or the current one)")
+    parser.add_argument("--release", default="holdfast", metavar="R", help="of Helm (default: holdfast)")
     parser.add_argument("--watch", action="store_true", help="again every second, until interrupted")
     parser.add_argument("--json", action="store_true", help="for machines")
 

@@ -1,29 +1,17 @@
-"""`holdfast status`: the fleet as Redis knows it: who holds a lease, in which state, with how many connections.
+"""The fleet as Redis knows it: who holds a lease, in which state, with how many connections."""
 
-Reads `HOLDFAST_REDIS__URL` and its like, as instances do. Exit code 2 when Redis does not answer: what an instance knows of
-itself is then at its own `/api/health`.
-"""
-
-import argparse
-import asyncio
-import json
-import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 
 from holdfast import settings
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.domain.ids import InstanceId
-from holdfast.errors import RedisUnavailable
 from holdfast.ports import Unwatched
 
 _LEASE_MS: Final = 12_000
-_PAUSE_SECONDS: Final = 1.0
 _MICROS: Final = 16  # digits of an epoch's beginning, Redis's clock
 
 
@@ -48,32 +36,6 @@ class FleetStatus:
     connections: int
     unpublished: int
     oldest_unpublished_ms: int
-
-
-def run(args: argparse.Namespace) -> int:
-    """Print it, once or until interrupted."""
-    redis = settings.load().redis
-    try:
-        asyncio.run(_watch(redis) if args.watch else _once(redis, as_json=args.json))
-    except RedisUnavailable as error:
-        print(f"holdfast status: {error}; ask an instance itself: curl …/api/health", file=sys.stderr)
-        return 2
-    return 0
-
-
-async def _once(redis: settings.RedisSettings, *, as_json: bool) -> None:
-    fleet = await read(redis)
-    if as_json:
-        print(json.dumps(asdict(fleet), indent=2))
-    else:
-        Console().print(table(fleet))
-
-
-async def _watch(redis: settings.RedisSettings) -> None:
-    with Live(table(await read(redis)), auto_refresh=False) as live:
-        while True:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            live.update(table(await read(redis)), refresh=True)
 
 
 async def read(redis: settings.RedisSettings) -> FleetStatus:
