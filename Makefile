@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-long test-kubernetes drills manifests lint style types architecture bench lock clean
+.PHONY: help install run test test-long test-kubernetes drills drills-once manifests lint style types architecture bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -62,6 +62,9 @@ test-kubernetes: install ## the chart and the image on a real cluster, installed
 drills: install ## every drill on both stores, with reports in reports/: about half an hour
 	$(BIN)/holdfast drill run all --store sqlite --directory reports/sqlite --markdown reports/sqlite.md $(ARGS)
 	$(BIN)/holdfast drill run all --store firestore --directory reports/firestore --markdown reports/firestore.md $(ARGS)
+
+drills-once: install ## every drill once and short, each on the first store that it can be played on: about a quarter of an hour
+	$(BIN)/holdfast drill run all --store each --attempts 2 --seconds 4 --rate 30 --directory reports --markdown reports/once.md $(ARGS)
 
 lint: style types architecture ## the three below
 
