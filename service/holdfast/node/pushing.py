@@ -14,6 +14,7 @@ MAX_ATTEMPTS: Final = 12  # about an hour, with the pauses below
 _AT_ONCE: Final = 8
 _HOLD_SECONDS: Final = 60.0  # longer than any push may take
 _LOOK_SECONDS: Final = 2.0
+_LEAST_SECONDS: Final = 0.5  # between two looks, while records come one by one: each look is a query
 _MAX_LOOK_SECONDS: Final = 15.0  # when nothing came for a while: a look is a read
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _MAX_PAUSE_SECONDS: Final = 600.0
@@ -50,11 +51,11 @@ class Pushing:
             except StoreError as error:
                 claimed = []
                 _log.debug("nothing can be pushed now: %s", error)
-            if claimed:
-                self._wake.set()
-                pause = _LOOK_SECONDS
+            if len(claimed) == _AT_ONCE:
+                self._wake.set()  # there are more
             else:
-                pause = min(_MAX_LOOK_SECONDS, pause * 1.5)
+                await asyncio.sleep(_LEAST_SECONDS)
+            pause = _LOOK_SECONDS if claimed else min(_MAX_LOOK_SECONDS, pause * 1.5)
 
     async def _push(self, record: Notification) -> None:
         try:

@@ -117,3 +117,28 @@ def test_pauses_double_up_to_ten_minutes() -> None:
     assert 0.75 <= pauses[0] <= 1.25
     assert all(0.6 * 2**n <= pause <= 1.3 * 2**n for n, pause in enumerate(pauses[:9]))
     assert max(pauses) <= 750
+
+
+@in_virtual_time
+async def test_records_that_come_one_by_one_share_a_look() -> None:
+    """Each look is a query: thirty messages a second to somebody who is away must not be thirty queries a second."""
+    records, receiver = Records(0), Receiver()
+    looks = 0
+    claim = records.claim_notifications
+
+    async def counted(limit: int, hold_seconds: float) -> list[Notification]:
+        nonlocal looks
+        looks += 1
+        return await claim(limit, hold_seconds)
+
+    records.claim_notifications = counted  # type: ignore[method-assign]  # counts
+    pushing = Pushing(records, receiver, Telemetry("test"))  # type: ignore[arg-type]  # the part it uses
+    running = asyncio.create_task(pushing.run())
+    for number in range(100):
+        records.due[f"n{number}"], records.attempts[f"n{number}"] = 0.0, 0
+        pushing.look_soon()
+        await passed(0.1)
+    await passed(5)
+    running.cancel()
+    assert sorted(receiver.pushed) == sorted(f"n{number}" for number in range(100))
+    assert looks <= 25
