@@ -82,7 +82,7 @@ class Instance:
     def _isolation(self, node: Node) -> Isolation | None:
         if self._peers is None:
             return None
-        isolation = Isolation(node.instance_id, node.health, self._peers, node.clock)
+        isolation = Isolation(lambda: node.instance_id, node.health, self._peers, node.clock)
         node.health.must_leave = lambda: isolation.is_isolated
         return isolation
 

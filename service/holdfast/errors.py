@@ -16,6 +16,7 @@ HoldfastError
 │   └── RedisTimeout        Redis did not answer within the deadline
 ├── OrchestratorUnavailable the API server of Kubernetes refused or failed the call
 ├── LeaseLost               this instance's lease is missing or belongs to another epoch
+├── NameTaken               a process that started later holds this instance's name
 ├── PushFailed              an offline notification was not taken by whoever delivers it
 ├── WorldChanged            Redis was flushed, restarted empty or replaced since the last look
 └── ConfigurationError      a setting is wrong; its message is one line that names it
@@ -110,6 +111,10 @@ class OrchestratorUnavailable(HoldfastError):
 
 class LeaseLost(HoldfastError):
     """This instance's lease is missing or carries another epoch: everything must be registered again under a new one."""
+
+
+class NameTaken(HoldfastError):
+    """Another live process, started later, holds the lease on this instance's name: the older one yields."""
 
 
 class WorldChanged(HoldfastError):

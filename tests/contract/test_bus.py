@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES
-from holdfast.domain.ids import ConversationId
+from holdfast.domain.ids import ConversationId, InstanceId
 from holdfast.errors import RedisUnavailable
 from holdfast.ports import ClusterBus
 from support.eventually import eventually
@@ -306,6 +306,32 @@ async def test_a_second_process_under_the_same_id_is_noticed(redis_server: Redis
     first, second = await new_node("one").start(), await new_node("one").start()
     await eventually(lambda: first.bus.counters.foreign_echoes and second.bus.counters.foreign_echoes, within=4.0)
     assert first.ears.envelopes == []
+
+
+async def test_a_renamed_bus_leaves_the_set_of_its_old_name_to_the_other_process(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Both wrote into one SET until the older yielded; then each has exactly its own channels in its own."""
+    older, younger = await new_node("one").start(), await new_node("one").start()
+    assert await younger.bus.subscribe(["conversation:c2"])
+    assert await older.bus.subscribe(["conversation:c1", "conversation:c2"])
+    await eventually(lambda: older.bus.is_live and younger.bus.is_live, within=4.0)
+    older.bus.unsubscribe(["conversation:c2"])  # takes away what the younger one put there
+    older.bus.rename(InstanceId("one.1"))
+    older.bus.record_channels()
+    expected = {
+        "subscriptions:one": {"control:one", "conversation:c2"},
+        "subscriptions:one.1": {"control:one.1", "conversation:c1"},
+    }
+    for key, channels in expected.items():
+        await eventually(partial(_holds, redis_admin, key, channels), within=4.0)
+    counted = older.bus.counters.foreign_echoes
+    await asyncio.sleep(1.5)
+    assert (older.bus.counters.foreign_echoes, older.bus.is_live) == (counted, True)
+
+
+async def _holds(redis_admin: Redis, key: str, channels: set[str]) -> bool:
+    return bool(await redis_admin.smembers(key) == channels)
 
 
 async def test_a_password_is_used_and_a_wrong_one_is_an_absence(redis_down: RedisServer, new_node: NewNode) -> None:

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from holdfast.adapters.redis.fates import RedisFates
 from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord
-from holdfast.errors import LeaseLost, RedisTimeout
+from holdfast.errors import LeaseLost, NameTaken, RedisTimeout
 from support.fixtures_redis import NewNode, RedisNode
 from support.redis_server import RedisServer
 
@@ -39,6 +39,39 @@ async def test_a_second_start_of_the_name_takes_over(redis_server: RedisServer, 
         await old.registry.register([record(old, old_epoch, "u1", "k1")])
     with pytest.raises(LeaseLost):
         await old.registry.renew("healthy", 0)
+
+
+async def test_the_older_of_two_processes_does_not_take_the_name_back(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """It is told so in the same script that would take the lease, and changes nothing; under another name it may register."""
+    old, new = new_node("one"), new_node("one")
+    old_epoch = await old.registry.acquire("healthy")
+    new_epoch = await new.registry.acquire("healthy")
+    await new.registry.register([record(new, new_epoch, "u1", "k1")])
+    for _ in range(2):
+        with pytest.raises(NameTaken):
+            await old.registry.acquire("healthy")
+    await new.registry.renew("healthy", 1)
+    name = InstanceId(f"one.{old_epoch}")
+    old.registry.rename(name)
+    later = await old.registry.acquire("healthy")
+    assert later > old_epoch
+    moved = ConnectionRecord(UserId("u2"), ConnectionId("k2"), name, later, "2026-01-01T00:00:00Z")
+    await old.registry.register([moved])
+    assert await new.registry.connections_of(UserId("u2")) == [moved]
+    assert await redis_admin.smembers(f"subscriptions:{name}") == {"user:u2"}
+    assert await redis_admin.smembers("subscriptions:one") == {"user:u1"}
+    assert {lease.instance_id: lease.epoch for lease in await new.registry.instances()} == {"one": new_epoch, name: later}
+
+
+async def test_a_lease_whose_answer_was_lost_is_our_own(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """The script ran, we never heard the epoch: that must not look like a younger process, or we would flee from ourselves."""
+    one = new_node("one")
+    first = await one.registry.acquire("healthy")
+    unheard = f"{int(first[:16]) + 5:016d}{first[16:]}"
+    await redis_admin.hset("instance:one", "epoch", unheard)
+    assert await one.registry.acquire("healthy") > unheard
 
 
 async def test_a_gone_instance_is_reaped_by_another(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:

@@ -235,6 +235,7 @@ class FakeBus:
         self.cleared: list[str] = []
         self.kept: list[tuple[Seq, bytes]] = []
         self.recorded = 0
+        self.names: list[str] = []
 
     @property
     def channels(self) -> frozenset[str]:
@@ -253,6 +254,9 @@ class FakeBus:
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
         self.wanted.difference_update(channels)
+
+    def rename(self, instance_id: InstanceId) -> None:
+        self.names.append(instance_id)
 
     def record_channels(self) -> None:
         self.recorded += 1
@@ -292,6 +296,7 @@ class FakeRegistry(_Faulty):
         self.is_complete = False
         self.leases: dict[InstanceId, InstanceLease] = {}
         self.reaped: list[InstanceId] = []
+        self.names: list[str] = []
 
     def lease(
         self, name: str, epoch: str | None, state: str = "healthy", *, ended: str | None = None, removed: str | None = None
@@ -307,6 +312,9 @@ class FakeRegistry(_Faulty):
         self.registered.clear()
         self.is_complete = False
         return Epoch(f"{self.epoch:04d}")
+
+    def rename(self, instance_id: InstanceId) -> None:
+        self.names.append(instance_id)
 
     async def renew(self, state: str, connections: int) -> None:
         await self._enter("renew")

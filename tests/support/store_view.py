@@ -87,7 +87,8 @@ class _SqliteView:
 
     async def user(self, user_id: str) -> dict[str, Any]:
         rows = self._rows("SELECT is_online FROM users WHERE id = ?", user_id)
-        return {"online": bool(rows and rows[0][0])}
+        entries = self._rows("SELECT entry FROM present WHERE user_id = ?", user_id)
+        return {"online": bool(rows and rows[0][0]), "on": sorted(entry for (entry,) in entries)}
 
     async def message(self, conversation_id: str, message_id: str) -> dict[str, Any]:
         found = [message for message in await self.messages(conversation_id) if message["id"] == message_id]

@@ -114,6 +114,11 @@ class Appender:
         self._awaited: dict[ConversationId, asyncio.Future[None]] = {}
         self._round_trip = 0.005
 
+    def rename(self, instance_id: InstanceId) -> None:
+        """Others know us under this name from now on."""
+        self._instance_id = instance_id
+        self._turns = Turns(instance_id)
+
     def note_tail(self, conversation_id: ConversationId, tail: Seq) -> None:
         """Some path learned how far the conversation is. A wrong value costs one conflict, nothing else."""
         self._tails[conversation_id] = max(tail, self._tails.get(conversation_id, 0))

@@ -64,7 +64,7 @@ class Bulletins:
         self,
         store: MessageStore,
         clock: Clock,
-        instance_id: InstanceId,
+        instance_id: Callable[[], InstanceId],
         *,
         epoch: Callable[[], Epoch],
         mode: Callable[[], str],
@@ -166,7 +166,7 @@ class Bulletins:
         self._has_changed = False
         recents = (self._heads, self._members, self._users, self._receipts)
         bulletin = Bulletin(
-            instance_id=self._instance_id,
+            instance_id=self._instance_id(),
             epoch=self._epoch(),
             beat=self._beat,
             mode=mode,
@@ -191,6 +191,6 @@ class Bulletins:
             self._read_at = now
         try:
             bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
-            await self._on_read([bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id])
+            await self._on_read([bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()])
         except StoreError:
             _log.debug("bulletins cannot be read now")

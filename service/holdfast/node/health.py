@@ -40,7 +40,7 @@ class Health:
 
     def __init__(
         self,
-        instance_id: InstanceId,
+        instance_id: Callable[[], InstanceId],
         version: str,
         store: Dependency,
         redis: Dependency,
@@ -88,7 +88,8 @@ class Health:
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
         self._set("Saturated", self._is_saturated, "HighWater", "Room", None)
-        self._set("InstanceIdUnique", self._is_unique(), "Unique", "Taken", "another live process has this INSTANCE_ID")
+        yielded = f"a younger process has this INSTANCE_ID: this one goes on as {self._instance_id()}"
+        self._set("InstanceIdUnique", self._is_unique(), "Unique", "Taken", yielded)
         self._tell(self.degraded)
         self._enter(self._next_state())
 
@@ -139,7 +140,7 @@ class Health:
         """The body of `/api/health`; the guide's words: healthy, degraded, connected, disconnected."""
         return {
             "status": "degraded" if self.state == "saturated" else self.state,
-            "instance_id": self._instance_id,
+            "instance_id": self._instance_id(),
             "epoch": self._epoch(),
             "version": self._version,
             "started_at": rfc3339(self._started_at_ms),

@@ -1,7 +1,8 @@
 """This instance's claim on its name, and the registration of its connections under it.
 
 The lease is renewed every 3 s. Found missing or foreign, or the world another one, everything is registered again under a new
-epoch. Redis away refuses nobody: connections are accepted, and registered when it is back.
+epoch. Redis away refuses nobody: connections are accepted, and registered when it is back. Of two live processes with one name
+the older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids that clients may choose.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import Final
 
 from holdfast.domain.ids import Epoch, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord
-from holdfast.errors import HoldfastError, LeaseLost, RedisUnavailable, WorldChanged
+from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailable, WorldChanged
 from holdfast.node.connection import Connection
 from holdfast.node.hub import Hub
 from holdfast.node.tasks import Tasks
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Lives in the loop. `run` until cancelled; `release` at the end."""
+    """Lives in the loop. `run` until cancelled; `release` at the end. `instance_id`: what this instance is called now."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Lease:
         *,
         state: Callable[[], str],
         on_epoch: Callable[[], None],
+        on_name: Callable[[], None],
     ) -> None:
         self.epoch = Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")  # until Redis gives one, of its own form
         self.is_unique = True
@@ -52,9 +54,11 @@ class Lease:
         self._hub = hub
         self._clock = clock
         self._tasks = tasks
-        self._instance_id = instance_id
+        self.instance_id = instance_id
+        self._configured_id = instance_id
         self._state = state
         self._on_epoch = on_epoch
+        self._on_name = on_name
         self._wake = asyncio.Event()
         self._registering: list[tuple[Connection, asyncio.Future[int]]] = []
         self._unregistering: deque[Connection] = deque()
@@ -70,7 +74,9 @@ class Lease:
             except (LeaseLost, WorldChanged) as error:
                 _log.warning("registering everything again: %s", error)
                 self.is_held = False
-                await self._yield_to_younger()
+                self._wake.set()
+            except NameTaken:
+                self._yield()
             except RedisUnavailable:
                 pass  # the watch of the link has noted it
             pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
@@ -112,9 +118,7 @@ class Lease:
 
     async def _step(self) -> None:
         began = self._clock.monotonic()
-        if not self.is_held and not self.is_unique:
-            await self._yield_to_younger()
-        elif not self.is_held:
+        if not self.is_held:
             await self._acquire()
         else:
             await self._registry.renew(self._state(), len(self._hub.connections))
@@ -122,16 +126,15 @@ class Lease:
                 self._refreshed_at = began
                 await self._registry.refresh(list(self._hub.users))
 
-    async def _yield_to_younger(self) -> None:
-        """Another live process may have our name: the older one leaves it to the younger, or both would steal for ever."""
-        try:
-            leases = {lease.instance_id: lease for lease in await self._registry.instances()}
-        except HoldfastError:
-            return
-        own = leases.get(self._instance_id)
-        self.is_unique = own is None or own.epoch is None or own.epoch <= self.epoch
-        if self.is_unique:
-            self._wake.set()
+    def _yield(self) -> None:
+        """Another live process has our name: the older one leaves it to the younger, or both would steal it for ever."""
+        self.is_unique = False
+        self.instance_id = InstanceId(f"{self._configured_id}.{self.epoch}")
+        _log.error("a younger process has the name %s: going on as %s", self._configured_id, self.instance_id)
+        self._registry.rename(self.instance_id)
+        self._bus.rename(self.instance_id)
+        self._on_name()
+        self._wake.set()
 
     async def _acquire(self) -> None:
         self.epoch = await self._registry.acquire(self._state())
@@ -155,7 +158,7 @@ class Lease:
         return ConnectionRecord(
             user_id=connection.user_id,
             connection_id=connection.connection_id,
-            instance_id=self._instance_id,
+            instance_id=self.instance_id,
             epoch=self.epoch,
             connected_at=rfc3339(connection.connected_at_ms),
         )

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from typing import Final
 
-from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.presence import presence_entry
 from holdfast.errors import HoldfastError, StoreDenied, StoreError
@@ -25,6 +24,7 @@ from holdfast.node.hub import Hub
 from holdfast.node.lease import Lease
 from holdfast.node.membership import Membership
 from holdfast.node.notifications import Notifications
+from holdfast.node.predecessor import reap_predecessor
 from holdfast.node.presence import Presence
 from holdfast.node.pushing import Pushing
 from holdfast.node.reaper import Reaper
@@ -41,7 +41,6 @@ from holdfast.telemetry import Telemetry
 _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
 _RETRY_SECONDS: Final = 0.5
 _THAW_SECONDS: Final = 1.0  # a loop that stood still that long may have been frozen, and missed anything
-_FOR_EVER: Final = 1_000_000  # tries, half a second apart
 _COMMITTERS_GRACE_SECONDS: Final = 3.0
 
 _log = logging.getLogger(__name__)
@@ -64,7 +63,8 @@ class Node:
         redis_dependency: Dependency,
     ) -> None:
         limits = settings.limits
-        self.instance_id = instance_id = InstanceId(settings.instance_id)
+        instance_id = InstanceId(settings.instance_id)
+        own_id = lambda: self.instance_id  # noqa: E731 - the name may change; short, because many are told
         self.settings = settings
         self.clock = clock
         self.telemetry = telemetry
@@ -98,6 +98,7 @@ class Node:
             instance_id,
             state=lambda: self.health.state,
             on_epoch=lambda: self.presence.new_epoch(),
+            on_name=self._on_name,
         )
         self.presence = Presence(
             store,
@@ -109,11 +110,11 @@ class Node:
             self.tasks,
             grace_seconds=settings.presence.grace_seconds,
             indicator_members=limits.indicator_members,
-            entry=lambda: presence_entry(instance_id, self.lease.epoch),
+            entry=lambda: presence_entry(self.instance_id, self.lease.epoch),
             on_offline=lambda: self.catch_ups.look_soon(),
         )
         self.health = Health(
-            instance_id,
+            own_id,
             version,
             store_dependency,
             redis_dependency,
@@ -140,7 +141,7 @@ class Node:
         self.bulletins = Bulletins(
             store,
             clock,
-            instance_id,
+            own_id,
             epoch=lambda: self.lease.epoch,
             mode=self._mode,
             left=self.presence.leaving,
@@ -180,7 +181,7 @@ class Node:
             clock,
             telemetry,
             strangers=self.conversations.strangers,
-            dirty_prefix=lambda: f"{instance_id}|{self.lease.epoch}",
+            dirty_prefix=lambda: f"{self.instance_id}|{self.lease.epoch}",
         )
         self.commands = Commands(self.committer, self.receipts, self.conversations, self.delivery, self.hub, bus, limits)
         self.directory = Directory(
@@ -208,13 +209,18 @@ class Node:
             clock,
             self.store_clock,
             telemetry,
-            instance_id,
+            own_id,
             on_fleet=self._on_fleet,
             grace_seconds=settings.presence.grace_seconds,
         )
-        self.sweep = Sweep(store, bus, registry, self.delivery, self.activity, self.notifications, clock, instance_id)
+        self.sweep = Sweep(store, bus, registry, self.delivery, self.activity, self.notifications, clock, own_id)
 
     # --- life -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def instance_id(self) -> InstanceId:
+        """What this instance is called now: its `INSTANCE_ID`, unless a younger process has that."""
+        return self.lease.instance_id
 
     async def start(self) -> None:
         """Reach for the outside systems and begin to tick; returns at once, whoever answers.
@@ -224,7 +230,8 @@ class Node:
         """
         await self._open_store_once()
         await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
-        self.tasks.start(self._reap_predecessor())
+        grace_seconds, write = self.settings.presence.grace_seconds, lambda: self.tasks.start(self.bulletins.run())
+        self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, write))
         parts = (self.lease, self.reaper, self.sweep, self.catch_ups, self.pushing)
         for work in (*(part.run() for part in parts), self._tick(), self._tick_slowly()):
             self.tasks.start(work)
@@ -248,23 +255,6 @@ class Node:
         await self.bus.close()
         await self.notifier.close()
         await self.store.close()
-
-    async def _reap_predecessor(self) -> None:
-        """An earlier start of our name left users present under its epoch; its bulletin, until ours replaces it, says which."""
-        earlier: list[Bulletin] = []
-
-        async def read() -> None:
-            earlier.extend(b for b in await self.store.read_bulletins() if b.instance_id == self.instance_id)
-
-        async def reap() -> None:
-            for bulletin in earlier:
-                entry = presence_entry(self.instance_id, bulletin.epoch)
-                await self.presence.reap(entry, bulletin.written_at_ms, bulletin.left)
-
-        await until_store_answers(read, tries=_FOR_EVER)
-        self.tasks.start(self.bulletins.run())
-        await asyncio.sleep(self.settings.presence.grace_seconds)
-        await until_store_answers(reap, tries=_FOR_EVER)
 
     async def _open_store_once(self) -> None:
         """A store that refuses us ends the start; one that is merely away is waited for in the background."""
@@ -339,6 +329,10 @@ class Node:
     def _on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         self.bulletins.note_receipt(conversation_id, user_id, seq)
         self.notifications.note_read(conversation_id, user_id)
+
+    def _on_name(self) -> None:
+        self.delivery.instance_id = self.instance_id
+        self.appender.rename(self.instance_id)
 
     def _on_fleet(self, states: tuple[str, ...]) -> None:
         self.health.fleet = states

@@ -48,7 +48,7 @@ class Reaper:
         clock: Clock,
         store_clock: StoreClock,
         telemetry: Telemetry,
-        instance_id: InstanceId,
+        instance_id: Callable[[], InstanceId],
         *,
         on_fleet: Callable[[tuple[str, ...]], None],
         grace_seconds: float,
@@ -86,16 +86,16 @@ class Reaper:
         leases = await self._registry.instances()
         self._on_fleet(tuple(lease.state for lease in leases if lease.epoch is not None))
         living = {lease.instance_id for lease in leases if lease.epoch is not None}
-        gone = {lease.instance_id for lease in leases if lease.epoch is None} - {self._instance_id}
+        gone = {lease.instance_id for lease in leases if lease.epoch is None} - {self._instance_id()}
         removed = {lease.instance_id for lease in leases if lease.epoch is not None and lease.epoch == lease.removed_epoch}
         ended = {lease.instance_id: lease.ended_epoch for lease in leases if lease.epoch is None and lease.ended_epoch}
         self._rounds += 1
         if not gone and not removed and self._rounds % _ROUNDS_PER_FULL_LOOK:
             return
         bulletins = {bulletin.instance_id: bulletin for bulletin in await self._store.read_bulletins()}
-        gone |= bulletins.keys() - living - {self._instance_id}
+        gone |= bulletins.keys() - living - {self._instance_id()}
         self._suspects = {i: suspect for i, suspect in self._suspects.items() if i in gone or i in removed}
-        for instance_id in sorted(gone | (removed - {self._instance_id})):
+        for instance_id in sorted(gone | (removed - {self._instance_id()})):
             if self._clock.monotonic() - began > _RESTED_SECONDS:
                 return  # slow, or thawed: what was read is too old to act on
             bulletin = bulletins.get(instance_id)

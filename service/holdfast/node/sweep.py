@@ -8,6 +8,7 @@ have passed: a slow commit may still have landed until then.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, is_id
@@ -41,7 +42,7 @@ class Sweep:
         activity: Activity,
         notifications: Notifications,
         clock: Clock,
-        instance_id: InstanceId,
+        instance_id: Callable[[], InstanceId],
     ) -> None:
         self._store = store
         self._bus = bus
@@ -94,4 +95,4 @@ class Sweep:
         if len(parts) not in (4, 5):
             return True
         owner = InstanceId(parts[1])
-        return owner == self._instance_id or (owner, Epoch(parts[2])) not in living
+        return owner == self._instance_id() or (owner, Epoch(parts[2])) not in living

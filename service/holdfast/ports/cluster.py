@@ -54,6 +54,10 @@ class ClusterBus(Protocol):
         """Want them no more."""
         ...
 
+    def rename(self, instance_id: InstanceId) -> None:
+        """From now on `subscriptions:` and the control channel are those of this name; `record_channels` follows."""
+        ...
+
     def record_channels(self) -> None:
         """Make `subscriptions:{instance_id}` equal to the channels subscribed now; call it after each `acquire`.
 
@@ -136,10 +140,18 @@ class ConnectionRegistry(Protocol):
     """
 
     async def acquire(self, state: str) -> Epoch:
-        """Take the lease under a new epoch, whatever was there, and remember the world (creating it when there is none).
+        """Take the lease under a new epoch, and remember the world (creating it when there is none).
 
-        What an earlier start of the same name left in the registry is removed first.
+        The first time whatever was there is taken over: a start follows its predecessor. What an earlier start of the same
+        name left in the registry is removed.
+
+        Raises:
+            NameTaken: we had it before, and a process that started later has it now; nothing was changed.
         """
+        ...
+
+    def rename(self, instance_id: InstanceId) -> None:
+        """From the next `acquire` on, everything is done under this name."""
         ...
 
     async def renew(self, state: str, connections: int) -> None:

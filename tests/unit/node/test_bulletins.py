@@ -22,7 +22,7 @@ class Scene:
         self.bulletins = Bulletins(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.clock,
-            InstanceId("one"),
+            lambda: InstanceId("one"),
             epoch=lambda: Epoch("7"),
             mode=lambda: self.mode,
             left=dict,

@@ -23,7 +23,7 @@ class Scene:
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
         self.is_unique = True
         self.health = Health(
-            InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, self.clock, telemetry,
+            lambda: InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, self.clock, telemetry,
             max_connections=20, epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Self, cast
 
@@ -33,7 +34,8 @@ class Fleet:
         self.names = [f"i{number}" for number in range(self.size)]
         self.healths = {name: SimpleNamespace(degraded=()) for name in self.names}
         self.isolations = {
-            name: Isolation(InstanceId(name), cast("Health", self.healths[name]), self, LoopClock()) for name in self.names
+            name: Isolation(partial(InstanceId, name), cast("Health", self.healths[name]), self, LoopClock())
+            for name in self.names
         }
 
     async def addresses(self) -> Sequence[str]:

@@ -3,7 +3,7 @@
 import asyncio
 
 from holdfast.domain.ids import InstanceId
-from holdfast.errors import LeaseLost, RedisTimeout, RedisUnavailable, WorldChanged
+from holdfast.errors import LeaseLost, NameTaken, RedisTimeout, RedisUnavailable, WorldChanged
 from holdfast.node.connection import Connection
 from holdfast.node.hub import Hub
 from holdfast.node.lease import RENEW_SECONDS, Lease
@@ -19,6 +19,7 @@ class Scene:
     def __init__(self) -> None:
         self.registry, self.bus, self.hub = FakeRegistry(), FakeBus(), Hub(Telemetry("test"))
         self.epochs: list[str] = []
+        self.names: list[str] = []
         self.lease = Lease(
             self.registry,
             self.bus,
@@ -28,6 +29,7 @@ class Scene:
             InstanceId("one"),
             state=lambda: "healthy",
             on_epoch=lambda: self.epochs.append(self.lease.epoch),
+            on_name=lambda: self.names.append(self.lease.instance_id),
         )
 
     async def run(self) -> None:
@@ -134,16 +136,31 @@ async def test_who_is_gone_before_its_turn_is_not_registered() -> None:
 
 
 @in_virtual_time
-async def test_of_two_processes_with_one_name_the_older_yields() -> None:
-    """Otherwise both would steal the lease for ever; it says so until the younger is gone."""
+async def test_of_two_processes_with_one_name_the_older_goes_on_under_another() -> None:
+    """Both would steal the lease from each other for ever, or the older one's users would be registered nowhere."""
     scene = Scene()
+    scene.add("c1")
     await scene.run()
-    scene.registry.lease("one", "9999")
     scene.registry.fail("renew", LeaseLost("foreign"))
+    scene.registry.fail("acquire", NameTaken("by a younger one"))
     await passed(10)
     assert not scene.lease.is_unique
-    assert scene.epochs == ["0001"]
-    scene.registry.lease("one", None)
-    await passed(2)
-    assert scene.lease.is_unique
+    assert scene.lease.instance_id == "one.0001"
+    assert scene.names == scene.registry.names == scene.bus.names == ["one.0001"]
     assert scene.epochs == ["0001", "0002"]
+    assert scene.registry.registered["c1"].instance_id == "one.0001"
+    assert scene.registry.is_complete
+
+
+@in_virtual_time
+async def test_who_yielded_keeps_its_new_name_through_a_flush() -> None:
+    """It must not fight for the old one again, and its name must not grow with each epoch."""
+    scene = Scene()
+    await scene.run()
+    scene.registry.fail("renew", LeaseLost("foreign"))
+    scene.registry.fail("acquire", NameTaken("by a younger one"))
+    await passed(10)
+    scene.registry.fail("renew", WorldChanged("flushed"))
+    await passed(10)
+    assert scene.lease.instance_id == "one.0001"
+    assert scene.epochs == ["0001", "0002", "0003"]

@@ -35,7 +35,7 @@ class Scene:
             self.clock,
             StoreClock(self.clock),
             Telemetry("test"),
-            InstanceId("one"),
+            lambda: InstanceId("one"),
             on_fleet=self._on_fleet,
             grace_seconds=5.0,
         )

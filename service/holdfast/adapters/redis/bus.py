@@ -141,6 +141,15 @@ class RedisBus:
         leaving = self._listener.forget(name for name in channels if name != self._control)
         self._record("SREM", leaving)
 
+    def rename(self, instance_id: InstanceId) -> None:
+        """See `ClusterBus.rename`."""
+        # The last thing under the old name: whoever has it now learns that its SET may hold channels of ours.
+        self._probe(time.monotonic())
+        self._control = keys.control_channel(instance_id)
+        self._subscriptions_key = keys.subscriptions(instance_id)
+        self._liveness.wanting(time.monotonic())
+        self._listener.rename(self._control)
+
     def record_channels(self) -> None:
         """See `ClusterBus.record_channels`."""
         self._must_record = True
@@ -181,6 +190,7 @@ class RedisBus:
     def _echoed(self, payload: bytes) -> None:
         if not payload.startswith(self._echo_head):
             self.counters.foreign_echoes += 1
+            self._must_record = True  # another process under our name writes into our SET, too, until one of us yields
             return
         self._liveness.echoed(int(payload[len(self._echo_head) : -1]), time.monotonic())
         self._tell_liveness()

@@ -110,6 +110,13 @@ class Listener:
         finally:
             self._dismiss(waiter)
 
+    def rename(self, control: str) -> None:
+        """Another control channel than before."""
+        before = self.subscriptions.rename(control)
+        if before != control:
+            self._ask_next()
+            self.forget([before])
+
     def forget(self, channels: Iterable[str]) -> list[str]:
         """Want these no more; returns those that were subscribed."""
         names = list(channels)

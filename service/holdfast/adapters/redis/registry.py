@@ -15,7 +15,7 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
-from holdfast.errors import LeaseLost, RedisUnavailable, WorldChanged
+from holdfast.errors import LeaseLost, NameTaken, RedisUnavailable, WorldChanged
 
 _LEASE_MS: Final = 12_000  # four renewals of 3 s; longer would leave the dead online for longer
 _REGISTRATION_TTL_MS: Final = 3_600_000  # renewed every 15 minutes: what nobody renews does not stay for ever
@@ -32,9 +32,8 @@ class RedisRegistry:
     def __init__(self, link: RedisLink, instance_id: InstanceId) -> None:
         """Reaches Redis first in `acquire`."""
         self._link = link
-        self._instance_id = instance_id
-        self._lease = keys.lease(instance_id)
-        self._subscriptions = keys.subscriptions(instance_id)
+        self.rename(instance_id)
+        self._process = secrets.token_hex(4)
         self._world = ""
         self._epoch = Epoch("")
         self._newest_epoch = Epoch("")  # also of a lease that was lost: the next one is larger
@@ -47,13 +46,21 @@ class RedisRegistry:
         answer = await self._link.run(
             scripts.ACQUIRE,
             (keys.WORLD, self._lease, keys.INSTANCES),
-            (self._instance_id, state, _LEASE_MS, secrets.token_hex(16), secrets.token_hex(4), self._newest_epoch),
+            (self._instance_id, state, _LEASE_MS, secrets.token_hex(16), self._process, self._newest_epoch),
         )
+        if answer[0] == b"TAKEN":
+            raise NameTaken(f"a younger process has the name {self._instance_id}")
         world, epoch = answer[2].decode(), Epoch(answer[1].decode())
         self._newest_epoch = epoch
         await self._reap(world, self._instance_id, epoch)
         self._world, self._epoch = world, epoch
         return epoch
+
+    def rename(self, instance_id: InstanceId) -> None:
+        """See `ConnectionRegistry.rename`."""
+        self._instance_id = instance_id
+        self._lease = keys.lease(instance_id)
+        self._subscriptions = keys.subscriptions(instance_id)
 
     async def renew(self, state: str, connections: int) -> None:
         """See `ConnectionRegistry.renew`."""

@@ -100,12 +100,15 @@ local function lives(record) return record ~= nil and lease_epoch(record.instanc
 
 # The epoch: Redis's time in microseconds, 16 digits, and 8 random ones. Compared as text, a newer start is larger, also
 # when the clock of a promoted replica is behind: never below the lease that is there nor the epoch that the caller had.
+# The random digits are the process's: a larger epoch with other ones is a younger process, with ours an answer that was lost.
 ACQUIRE: Final = Script("""
 local instance, state, lease_ms, world, random, floor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local there = redis.call('HGET', KEYS[2], 'epoch') or ''
+if floor ~= '' and there > floor and string.sub(there, 18) ~= random then return {'TAKEN'} end
 redis.call('SET', KEYS[1], world, 'NX')
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
-for _, epoch in ipairs({redis.call('HGET', KEYS[2], 'epoch') or '', floor}) do
+for _, epoch in ipairs({there, floor}) do
   local before = tonumber(string.sub(epoch, 1, 16))
   if before and before >= micros then micros = before + 1 end
 end

@@ -28,6 +28,12 @@ class Subscriptions:
         self._subscribing = 0
         self.want([control])
 
+    def rename(self, control: str) -> str:
+        """Another channel is always wanted, and first; returns the one that was, to be forgotten."""
+        before, self._control = self._control, control
+        self.want([control])
+        return before
+
     @property
     def is_complete(self) -> bool:
         """Everything wanted is confirmed."""

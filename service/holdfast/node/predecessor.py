@@ -1,0 +1,36 @@
+"""The earlier start of our own name: its users are still present under its epoch, and only its bulletin says under which.
+
+Nobody else reaps it while we hold its name. Its bulletin is read before ours replaces it, its users have their grace.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import InstanceId
+from holdfast.domain.presence import presence_entry
+from holdfast.node.presence import Presence
+from holdfast.node.tasks import until_store_answers
+from holdfast.ports import MessageStore
+
+_FOR_EVER: Final = 1_000_000  # tries, half a second apart
+
+
+async def reap_predecessor(
+    store: MessageStore, presence: Presence, instance_id: InstanceId, grace_seconds: float, on_read: Callable[[], None]
+) -> None:
+    """Take those offline who do not come back within the grace; `on_read`: our own bulletin may be written from here on."""
+    earlier: list[Bulletin] = []
+
+    async def read() -> None:
+        earlier.extend(b for b in await store.read_bulletins() if b.instance_id == instance_id)
+
+    async def reap() -> None:
+        for bulletin in earlier:
+            await presence.reap(presence_entry(instance_id, bulletin.epoch), bulletin.written_at_ms, bulletin.left)
+
+    await until_store_answers(read, tries=_FOR_EVER)
+    on_read()
+    await asyncio.sleep(grace_seconds)
+    await until_store_answers(reap, tries=_FOR_EVER)

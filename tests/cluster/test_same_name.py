@@ -1,0 +1,68 @@
+"""Two live processes under one `INSTANCE_ID`: an operator's mistake, or a node of Kubernetes that was given up and lives."""
+
+from functools import partial
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from support.chatting import Chatter, new_conversation
+from support.eventually import eventually
+from support.instances import Instances, Serving
+from support.store_view import StoreView, view_of
+
+
+async def _health(instance: Serving) -> dict[str, Any]:
+    async with httpx.AsyncClient() as client:
+        return dict((await client.get(f"{instance.url}/api/health", timeout=5)).json())
+
+
+async def _has_yielded(instance: Serving) -> bool:
+    conditions = {each["type"]: each["status"] for each in (await _health(instance))["conditions"]}
+    return conditions["InstanceIdUnique"] == "False"
+
+
+async def _is_registered(operator: Redis, user_id: str, name: str) -> bool:
+    records = await operator.hvals(f"connections:{user_id}")
+    is_indexed = await operator.sismember(f"subscriptions:{name}", f"user:{user_id}")
+    return len(records) == 1 and f'"{name}"' in records[0] and bool(is_indexed)
+
+
+async def _is_present(view: StoreView, user_id: str, name: str) -> bool:
+    return [entry.partition(":")[0] for entry in (await view.user(user_id)).get("on", [])] == [name]
+
+
+async def _is_offline(view: StoreView, user_id: str) -> bool:
+    return not (await view.user(user_id))["online"]
+
+
+async def test_the_older_of_two_processes_goes_on_under_another_name(instances: Instances, operator: Redis) -> None:
+    """Its users stay where they are, are found there, hear everything, and are taken offline when it dies."""
+    (older,) = await instances.start("instance-1")
+    c = await new_conversation(older, "alice", "bob", "carol")
+    async with Chatter(older, "alice") as alice, view_of(instances) as view:
+        await eventually(partial(_is_registered, operator, "alice", "instance-1"))
+        (younger,) = await instances.start("instance-1")
+        async with Chatter(younger, "bob") as bob:
+            await eventually(partial(_has_yielded, older), within=10)
+            name = (await _health(older))["instance_id"]
+            assert name.startswith("instance-1.")
+            assert (await _health(younger))["instance_id"] == "instance-1"
+            await eventually(partial(_is_registered, operator, "alice", name), within=10)
+            await eventually(partial(_is_registered, operator, "bob", "instance-1"), within=10)
+            await eventually(partial(_is_present, view, "alice", name), within=10)
+            await eventually(partial(_is_present, view, "bob", "instance-1"), within=10)
+            async with Chatter(older, "carol") as carol:
+                assert carol.frames[0]["instance_id"] == name
+                await alice.say(c, "from the older")
+                await bob.say(c, "from the younger")
+                for device in (alice, bob, carol):
+                    await device.receive("message", body="from the older")
+                    await device.receive("message", body="from the younger")
+                await bob.ask(type="typing", conversation_id=c, active=True)
+                await alice.receive("typing", user_id="bob")
+            older.kill()
+            await eventually(partial(_is_offline, view, "alice"), within=45)
+            assert await operator.exists(f"instance:{name}", f"subscriptions:{name}", "connections:alice") == 0
+            assert not await _has_yielded(younger)
+            assert await _is_registered(operator, "bob", "instance-1")
