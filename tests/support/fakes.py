@@ -13,7 +13,7 @@ from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
 from holdfast.errors import StoreConflict
 from holdfast.node.connection import Connection
-from holdfast.ports import Clock
+from holdfast.ports import Clock, MemoryUse
 
 
 def draft(sender: str = "alice", key: str = "k1", body: str = "hello") -> Draft:
@@ -296,6 +296,7 @@ class FakeRegistry(_Faulty):
         self.is_complete = False
         self.leases: dict[InstanceId, InstanceLease] = {}
         self.reaped: list[InstanceId] = []
+        self.left: dict[InstanceId, Epoch] = {}  # the epochs of what is reaped: told once, then all of it is forgotten
         self.names: list[str] = []
 
     def lease(
@@ -352,7 +353,20 @@ class FakeRegistry(_Faulty):
 
     async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:
         self.reaped.append(instance_id)
-        return None, []
+        if instance_id in self.left:
+            del self.leases[instance_id]
+        return self.left.pop(instance_id, None), []
+
+
+class FakeMemory:
+    """As much as the test says."""
+
+    def __init__(self) -> None:
+        self.resident_bytes = 0
+        self.limit_bytes: int | None = None
+
+    def read(self) -> MemoryUse:
+        return MemoryUse(self.resident_bytes, self.limit_bytes)
 
 
 class ManualClock(Clock):

@@ -86,6 +86,7 @@ class Bulletins:
         self._receipts: _Recent[str, Seq] = _Recent()
         self._beat = 0
         self._written_mode = ""
+        self._written_as: tuple[InstanceId, Epoch] | None = None
         self._written_at = -BEAT_SECONDS
         self._has_changed = False
         self._read_at = clock.monotonic()
@@ -141,6 +142,8 @@ class Bulletins:
     def _is_time_to_write(self) -> bool:
         age = self._clock.monotonic() - self._written_at
         mode = self._told_mode()
+        if self._written_as != (self._instance_id(), self._epoch()):
+            return True  # who dies now is reaped under this epoch, and found by this document
         return (
             mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and self._has_changed and age >= _CHANGED_SECONDS)
         )
@@ -181,7 +184,7 @@ class Bulletins:
         try:
             stamped_ms = await self._store.write_bulletin(bulletin)
             self._store_clock.note(stamped_ms, self._clock.monotonic())
-            self._written_mode = mode
+            self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch)
         except StoreError:
             self._has_changed = True
 

@@ -18,7 +18,7 @@ _FOR_EVER: Final = 1_000_000  # tries, half a second apart
 
 
 async def reap_predecessor(
-    store: MessageStore, presence: Presence, instance_id: InstanceId, grace_seconds: float, on_read: Callable[[], None]
+    store: MessageStore, presence: Presence, instance_id: InstanceId, grace_seconds: float, on_read: Callable[[], object]
 ) -> None:
     """Take those offline who do not come back within the grace; `on_read`: our own bulletin may be written from here on."""
     earlier: list[Bulletin] = []

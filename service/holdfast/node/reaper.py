@@ -64,6 +64,7 @@ class Reaper:
         # A drained instance has no lease from its last close on: its users have their grace from there.
         self._presence_after_seconds = max(SILENCE_SECONDS, grace_seconds)
         self._suspects: dict[InstanceId, _Suspect] = {}
+        self._dead: dict[InstanceId, Epoch] = {}  # what Redis told once, until presence is done
         self._rounds = 0
 
     async def run(self) -> None:
@@ -86,7 +87,9 @@ class Reaper:
         leases = await self._registry.instances()
         self._on_fleet(tuple(lease.state for lease in leases if lease.epoch is not None))
         living = {lease.instance_id for lease in leases if lease.epoch is not None}
-        gone = {lease.instance_id for lease in leases if lease.epoch is None} - {self._instance_id()}
+        self._dead = {instance_id: epoch for instance_id, epoch in self._dead.items() if instance_id not in living}
+        gone = {lease.instance_id for lease in leases if lease.epoch is None} | self._dead.keys()
+        gone -= {self._instance_id()}
         removed = {lease.instance_id for lease in leases if lease.epoch is not None and lease.epoch == lease.removed_epoch}
         ended = {lease.instance_id: lease.ended_epoch for lease in leases if lease.epoch is None and lease.ended_epoch}
         self._rounds += 1
@@ -116,12 +119,14 @@ class Reaper:
 
     async def _reap(self, instance_id: InstanceId, bulletin: Bulletin | None, trigger: str) -> None:
         epoch, user_ids = await self._registry.reap(instance_id)
+        if epoch is not None:
+            self._dead[instance_id] = epoch
         self._reaped[trigger].inc(len(user_ids))
         _log.info("reaped", extra={"fields": {"instance_id": instance_id, "epoch": epoch, "users": len(user_ids)}})
         since = self._suspects[instance_id].since
         if self._clock.monotonic() - since < self._presence_after_seconds:
             return  # the grace of its users is not over; next round
-        for dead in {epoch, bulletin.epoch if bulletin is not None else None}:
+        for dead in {self._dead.get(instance_id), bulletin.epoch if bulletin is not None else None}:
             if dead is not None:
                 alive_at_ms = bulletin.written_at_ms if bulletin is not None else self._store_clock.at(since - _LEASE_SECONDS)
                 left = bulletin.left if bulletin is not None else {}
@@ -129,6 +134,7 @@ class Reaper:
         if bulletin is not None:
             await self._store.remove_bulletin(instance_id, bulletin.epoch)
         self._suspects.pop(instance_id, None)
+        self._dead.pop(instance_id, None)
 
 
 def _is_about(ended_epoch: Epoch | None, bulletin: Bulletin | None) -> bool:

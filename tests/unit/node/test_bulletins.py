@@ -19,11 +19,12 @@ class Scene:
     def __init__(self) -> None:
         self.store, self.mode, self.read = FakeStore(), "ok", list[list[str]]()
         self.clock = LoopClock()
+        self.epoch = Epoch("7")
         self.bulletins = Bulletins(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.clock,
             lambda: InstanceId("one"),
-            epoch=lambda: Epoch("7"),
+            epoch=lambda: self.epoch,
             mode=lambda: self.mode,
             left=dict,
             store_clock=StoreClock(self.clock),
@@ -53,6 +54,16 @@ async def test_it_beats_every_three_seconds() -> None:
     first = scene.own.beat
     await passed(10 * BEAT_SECONDS)
     assert 8 <= scene.own.beat - first <= 10
+
+
+@in_virtual_time
+async def test_a_new_epoch_is_told_at_once() -> None:
+    """Its users are present under it from now on: who dies within the beat must be found under it."""
+    scene = Scene()
+    await scene.run()
+    scene.epoch = Epoch("8")
+    await passed(0.3)
+    assert scene.own.epoch == "8"
 
 
 @in_virtual_time

@@ -25,7 +25,7 @@ class _Presence:
 class Scene:
     """Instance `one` looks after `two`."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_seconds: float = 5.0) -> None:
         self.registry, self.store, self.clock, self.presence = FakeRegistry(), FakeStore(), ManualClock(), _Presence()
         self.fleet: tuple[str, ...] = ()
         self.reaper = Reaper(
@@ -37,7 +37,7 @@ class Scene:
             Telemetry("test"),
             lambda: InstanceId("one"),
             on_fleet=self._on_fleet,
-            grace_seconds=5.0,
+            grace_seconds=grace_seconds,
         )
         self.registry.lease("one", "1")
         self.registry.lease("two", "7")
@@ -99,6 +99,21 @@ async def test_what_a_reaper_left_half_done_is_found_by_its_bulletin() -> None:
     await scene.rounds(20)
     assert scene.presence.reaped == ["two:7"]
     assert scene.store.bulletins == {}
+
+
+@in_virtual_time
+async def test_who_dies_before_its_first_bulletin_does_not_stay_online() -> None:
+    """Redis tells its epoch once, before its users' grace is over, and nothing else is left of it."""
+    scene = Scene(grace_seconds=15.0)
+    scene.store.bulletins.clear()
+    scene.registry.lease("two", None)
+    scene.registry.left[InstanceId("two")] = Epoch("7")
+    await scene.rounds(3)
+    assert (scene.registry.reaped, scene.presence.reaped) == (["two"], [])
+    await scene.rounds(3)
+    assert scene.presence.reaped == ["two:7"]
+    await scene.rounds(5)
+    assert scene.presence.reaped == ["two:7"]
 
 
 @in_virtual_time
