@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from holdfast import __version__
+from holdfast.adapters.machine.memory import ProcessMemory
 from holdfast.adapters.peers.http import HttpPeers
 from holdfast.adapters.push.log import LogNotifier
 from holdfast.adapters.push.webhook import WebhookNotifier
@@ -68,6 +69,7 @@ class Instance:
             RedisRegistry(self._link, instance_id),
             notifier(settings.push),
             clock,
+            ProcessMemory(settings.limits.memory_bytes),
             telemetry,
             store_dependency,
             redis_dependency,

@@ -171,6 +171,7 @@ class LimitSettings(_Group):
     connections_per_address: int = Field(200, ge=1)  # counts only with trusted proxies: offices share an address
     connections: int = Field(20_000, ge=1)  # per instance; the file limit is the other bound
     subscriptions: int = Field(10_000, ge=1)  # conversations with local members
+    memory_bytes: int | None = Field(None, ge=1_048_576)  # per instance; the container's limit is the default
 
 
 class PushSettings(_Group):

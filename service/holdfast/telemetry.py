@@ -117,6 +117,8 @@ class Telemetry:
         self.notifications = Counter(
             "holdfast_notifications", "Offline notifications, by what became of them", ["result"], registry=registry
         )
+        self.memory_resident = Gauge("holdfast_memory_resident_bytes", "What the process has", registry=registry)
+        self.memory_limit = Gauge("holdfast_memory_limit_bytes", "What it may have; 0: no limit", registry=registry)
         self.loop_lag = Gauge("holdfast_loop_lag_seconds", "How late the last tick of the loop was", registry=registry)
         self.local_conversations = Gauge("holdfast_local_conversations", "Conversations with local members", registry=registry)
         self.bus_counts: Callable[[], Mapping[str, int]] = dict

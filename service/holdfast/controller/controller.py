@@ -171,7 +171,7 @@ class Controller:
 _MESSAGES: Final = {
     "healthy": "everything it needs is reachable",
     "degraded": "it works without Redis or the store as far as that goes: see its /api/health",
-    "saturated": "it has as many connections as it takes",
+    "saturated": "it has nearly as many connections, or as much in memory, as it may have",
     "draining": "it lets its clients go to other instances",
 }
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.node.dependencies import Dependency
 from holdfast.node.hub import Hub
+from holdfast.node.saturation import Saturation
 from holdfast.ports import Clock, ClusterBus
 from holdfast.protocol import frames
 from holdfast.protocol.jsontext import rfc3339
@@ -17,8 +18,6 @@ from holdfast.telemetry import Telemetry
 
 STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
 _START_WAIT_FOR_REDIS_SECONDS: Final = 10.0
-_HIGH_WATER: Final = 0.95
-_LOW_WATER: Final = 0.85
 
 
 @dataclass(slots=True)
@@ -46,10 +45,10 @@ class Health:
         redis: Dependency,
         bus: ClusterBus,
         hub: Hub,
+        saturation: Saturation,
         clock: Clock,
         telemetry: Telemetry,
         *,
-        max_connections: int,
         epoch: Callable[[], Epoch],
         is_unique: Callable[[], bool],
     ) -> None:
@@ -66,14 +65,13 @@ class Health:
         self._redis = redis
         self._bus = bus
         self._hub = hub
+        self._saturation = saturation
         self._clock = clock
         self._telemetry = telemetry
-        self._max_connections = max_connections
         self._epoch = epoch
         self._is_unique = is_unique
         self._started_at_ms = clock.now_ms()
         self._began = clock.monotonic()
-        self._is_saturated = False
         self._degraded: tuple[str, ...] = ()
         self.evaluate()
 
@@ -81,13 +79,12 @@ class Health:
         """Look at everything once; to be called once a second."""
         self._store.evaluate()
         self._redis.evaluate()
-        fill = len(self._hub.connections) / self._max_connections
-        self._is_saturated = fill >= (_LOW_WATER if self._is_saturated else _HIGH_WATER)
+        self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
         self._set("BusLive", self._bus.is_live, "EchoSeen", "Deaf", "no echo from the bus")
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
-        self._set("Saturated", self._is_saturated, "HighWater", "Room", None)
+        self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)
         yielded = f"a younger process has this INSTANCE_ID: this one goes on as {self._instance_id()}"
         self._set("InstanceIdUnique", self._is_unique(), "Unique", "Taken", yielded)
         self._tell(self.degraded)
@@ -129,7 +126,7 @@ class Health:
     @property
     def may_accept(self) -> bool:
         """Whether another handshake is served."""
-        return not self.is_draining and len(self._hub.connections) < self._max_connections
+        return not self.is_draining and self._saturation.has_room
 
     @property
     def is_ok(self) -> bool:
@@ -169,7 +166,7 @@ class Health:
             if not (self._store.was_reached and may_go):
                 return "starting"
             self.has_started = True
-        if self._is_saturated:
+        if self._saturation.is_saturated:
             return "saturated"
         return "degraded" if self.degraded else "healthy"
 

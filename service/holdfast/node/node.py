@@ -30,10 +30,11 @@ from holdfast.node.pushing import Pushing
 from holdfast.node.reaper import Reaper
 from holdfast.node.receipts import Receipts
 from holdfast.node.revocations import POLL_SECONDS, Revocations
+from holdfast.node.saturation import Saturation
 from holdfast.node.store_clock import StoreClock
 from holdfast.node.sweep import Sweep
 from holdfast.node.tasks import Tasks, until_store_answers
-from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore, Notifier
+from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, Memory, MessageStore, Notifier
 from holdfast.protocol import envelopes
 from holdfast.settings import Settings
 from holdfast.telemetry import Telemetry
@@ -58,6 +59,7 @@ class Node:
         registry: ConnectionRegistry,
         notifier: Notifier,
         clock: Clock,
+        memory: Memory,
         telemetry: Telemetry,
         store_dependency: Dependency,
         redis_dependency: Dependency,
@@ -120,9 +122,9 @@ class Node:
             redis_dependency,
             bus,
             self.hub,
+            Saturation(self.hub, memory, telemetry, max_connections=limits.connections),
             clock,
             telemetry,
-            max_connections=limits.connections,
             epoch=lambda: self.lease.epoch,
             is_unique=lambda: self.lease.is_unique,
         )

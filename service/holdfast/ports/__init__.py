@@ -7,7 +7,7 @@ its adapter's deadline and raises only what its docstring names (`holdfast.error
 from holdfast.ports.cluster import RECENT_MESSAGES, ClusterBus, ConnectionRegistry, Fates
 from holdfast.ports.orchestrator import Orchestrator, Pod, PodCondition, PodHealth
 from holdfast.ports.peers import Peer, Peers
-from holdfast.ports.process import Clock, DependencyWatch, Transport, Unwatched
+from holdfast.ports.process import Clock, DependencyWatch, Memory, MemoryUse, Transport, Unwatched
 from holdfast.ports.push import Notifier
 from holdfast.ports.store import MessageStore
 
@@ -18,6 +18,8 @@ __all__ = [
     "ConnectionRegistry",
     "DependencyWatch",
     "Fates",
+    "Memory",
+    "MemoryUse",
     "MessageStore",
     "Notifier",
     "Orchestrator",

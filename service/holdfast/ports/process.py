@@ -1,5 +1,6 @@
 """What an instance asks of its own process: time, the way out of a socket, where an adapter tells how it fares."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -12,6 +13,22 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Wall clock in Unix milliseconds; for what people read, never for decisions between machines."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What the process has of the machine's memory, and may have. `limit_bytes` is None where nobody set a limit."""
+
+    resident_bytes: int
+    limit_bytes: int | None
+
+
+class Memory(Protocol):
+    """The memory of this process."""
+
+    def read(self) -> MemoryUse:
+        """As it is now. Does not block, never raises: what cannot be found out is 0, without a limit."""
         ...
 
 

@@ -41,7 +41,9 @@ class Gate:
         if health.is_draining:
             raise CommandError("draining", "this instance is about to stop", retry_after_ms=1000)
         if not health.may_accept:
-            raise CommandError("overloaded", "this instance has all the connections it can serve", retry_after_ms=1000)
+            raise CommandError(
+                "overloaded", "this instance has as many connections, or as much in memory, as it can have", retry_after_ms=1000
+            )
         if token is None:
             raise CommandError("unauthenticated", "a bearer token is needed")
         identity = self.authenticate(token)

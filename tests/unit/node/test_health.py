@@ -8,8 +8,9 @@ from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.node.dependencies import RECOVERY_SECONDS, Dependency
 from holdfast.node.health import Health
 from holdfast.node.hub import Hub
+from holdfast.node.saturation import Saturation
 from holdfast.telemetry import Telemetry
-from support.fakes import FakeBus, ManualClock, connection
+from support.fakes import FakeBus, FakeMemory, ManualClock, connection
 
 
 class Scene:
@@ -22,9 +23,11 @@ class Scene:
         self.told: list[Any] = []
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
         self.is_unique = True
+        self.memory = FakeMemory()
+        saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)
         self.health = Health(
-            lambda: InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, self.clock, telemetry,
-            max_connections=20, epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
+            lambda: InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, saturation, self.clock, telemetry,
+            epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
         )  # fmt: skip
 
     def well(self) -> "Scene":
@@ -147,6 +150,34 @@ def test_saturation_has_a_hysteresis_and_leaves_while_others_have_room() -> None
     assert scene.pass_(1).health.state == "saturated"
     for each in sockets[1:3]:
         scene.hub.remove(each)
+    assert scene.pass_(1).health.state == "healthy"
+
+
+def test_little_memory_left_is_saturation_and_refuses_new_sockets() -> None:
+    """One that runs out of memory takes everybody's connection with it; the sockets that are there stay."""
+    scene = Scene().well()
+    scene.memory.limit_bytes = 1000
+    scene.memory.resident_bytes = 849
+    assert (scene.pass_(1).health.state, scene.health.may_accept) == ("healthy", True)
+    scene.memory.resident_bytes = 850
+    assert (scene.pass_(1).health.state, scene.health.may_accept) == ("saturated", False)
+    assert scene.condition("Saturated")
+    assert "MiB of memory" in scene.health.conditions["Saturated"].message
+    scene.health.fleet = ("saturated", "healthy")
+    assert not scene.health.is_ready
+    scene.health.fleet = ("saturated", "saturated", "draining", "healthy")
+    assert scene.health.is_ready
+    assert not scene.health.may_accept
+    scene.memory.resident_bytes = 800
+    assert scene.pass_(1).health.state == "saturated"
+    scene.memory.resident_bytes = 799
+    assert (scene.pass_(1).health.state, scene.health.may_accept) == ("healthy", True)
+
+
+def test_without_a_limit_no_amount_of_memory_is_too_much() -> None:
+    """The developer's machine."""
+    scene = Scene().well()
+    scene.memory.resident_bytes = 1 << 50
     assert scene.pass_(1).health.state == "healthy"
 
 
