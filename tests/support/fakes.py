@@ -205,9 +205,9 @@ class FakeStore(_Faulty):
     async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
         return {user: Presence(user, bool(self.on[user]), tuple(sorted(self.on[user])), 5) for user in user_ids}
 
-    async def users_on(self, entry: str, limit: int) -> list[UserId]:
+    async def users_on(self, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
         await self._enter("users_on")
-        return [UserId(user) for user, on in self.on.items() if entry in on][:limit]
+        return [UserId(user) for user, on in sorted(self.on.items()) if entry in on and user > (after or "")][:limit]
 
     async def write_bulletin(self, bulletin: Bulletin) -> int:
         await self._enter("write_bulletin")

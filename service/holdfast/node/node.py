@@ -9,6 +9,7 @@ from holdfast.domain.presence import presence_entry
 from holdfast.errors import HoldfastError, StoreDenied, StoreError
 from holdfast.node.activity import Activity
 from holdfast.node.append import Appender, Commit
+from holdfast.node.audit import PresenceAudit
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.catchup import CatchUps
 from holdfast.node.commands import Commands
@@ -112,7 +113,7 @@ class Node:
             self.tasks,
             grace_seconds=settings.presence.grace_seconds,
             indicator_members=limits.indicator_members,
-            entry=lambda: presence_entry(self.instance_id, self.lease.epoch),
+            entry=self._entry,
             on_offline=lambda: self.catch_ups.look_soon(),
         )
         self.health = Health(
@@ -172,6 +173,7 @@ class Node:
             self.tasks,
             on_created=lambda: self.pushing.look_soon(),
         )
+        self.audit = PresenceAudit(store, self.presence, clock, self.store_clock, self._entry)
         self.catch_ups = CatchUps(store, self.notifications, clock, self.store_clock)
         self.pushing = Pushing(store, notifier, telemetry)
         self.comparison = Comparison(
@@ -234,7 +236,7 @@ class Node:
         await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
         grace_seconds, write = self.settings.presence.grace_seconds, lambda: self.tasks.start(self.bulletins.run())
         self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, write))
-        parts = (self.lease, self.reaper, self.sweep, self.catch_ups, self.pushing)
+        parts = (self.lease, self.reaper, self.sweep, self.catch_ups, self.pushing, self.audit)
         for work in (*(part.run() for part in parts), self._tick(), self._tick_slowly()):
             self.tasks.start(work)
 
@@ -331,6 +333,9 @@ class Node:
     def _on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         self.bulletins.note_receipt(conversation_id, user_id, seq)
         self.notifications.note_read(conversation_id, user_id)
+
+    def _entry(self) -> str:
+        return presence_entry(self.instance_id, self.lease.epoch)
 
     def _on_name(self) -> None:
         self.delivery.instance_id = self.instance_id

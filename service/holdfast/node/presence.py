@@ -9,7 +9,7 @@ import asyncio
 import heapq
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -132,19 +132,43 @@ class Presence:
                 self._want(user_id, is_present=False, entry=entry, seen_at_ms=seen_at_ms)
 
     def new_epoch(self) -> None:
-        """What was written stands under an older epoch: everyone connected is written again, then the old entries go."""
+        """What was written stands under an older epoch: everyone who is here, or within the grace, is written again, then the
+        old entries go.
+        """
         old = dict(self._written)
         loop = asyncio.get_running_loop()
         rewritten = []
-        for user_id in tuple(self._hub.users):
+        now_ms = self._store_clock.now()
+        for user_id, seen_at_ms in (self.leaving() | dict.fromkeys(self._hub.users, now_ms)).items():
             rewritten.append(waiter := loop.create_future())
-            self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=self._store_clock.now(), waiter=waiter)
+            self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=seen_at_ms, waiter=waiter)
         by_entry: dict[str, list[UserId]] = {}
         for user_id, entry in old.items():
             if entry != self._entry():
                 by_entry.setdefault(entry, []).append(user_id)
         for entry, user_ids in by_entry.items():
             self._tasks.start(self._remove_old(entry, user_ids, rewritten))
+
+    def certain(self, entry: str) -> set[UserId]:
+        """Those connected here who stand in the store under `entry`, as far as we know, with nothing under way."""
+        return {u for u in self._hub.users if self._written.get(u) == entry and u not in self._wanted}
+
+    def release(self, entry: str, user_ids: Iterable[UserId], heard_at_ms: int) -> int:
+        """Of users who stand in the store under `entry`, take out whoever is not here and not within the grace; how many.
+
+        `heard_at_ms`: when such a user was last known to be here, by the store's clock.
+        """
+        strangers = [u for u in user_ids if not (self._hub.count_of(u) or u in self._due or u in self._wanted)]
+        for user_id in strangers:
+            self._want(user_id, is_present=False, entry=entry, seen_at_ms=heard_at_ms)
+        return len(strangers)
+
+    def restore(self, entry: str, user_ids: Iterable[UserId]) -> int:
+        """Users who were certain, and whom the store does not have: those who still are come in again; how many."""
+        lost = self.certain(entry).intersection(user_ids)
+        for user_id in lost:
+            self._want(user_id, is_present=True, entry=entry, seen_at_ms=self._store_clock.now())
+        return len(lost)
 
     async def reap(self, entry: str, alive_at_ms: int, left: Mapping[UserId, int]) -> None:
         """Remove a dead epoch from everyone it left behind, and tell who is offline by that.
@@ -207,6 +231,9 @@ class Presence:
 
     async def _write(self, batch: dict[UserId, _Wanted]) -> None:
         """Write one group; entries differ only around a new epoch."""
+        for user_id, wanted in batch.items():
+            if not wanted.is_present:  # what is written by now, which a new epoch may have changed since it was wanted
+                wanted.entry = self._written.get(user_id, wanted.entry)
         for entry in {wanted.entry for wanted in batch.values()}:
             coming = {u: w for u, w in batch.items() if w.entry == entry and w.is_present}
             going = {u: w for u, w in batch.items() if w.entry == entry and not w.is_present}
@@ -233,7 +260,9 @@ class Presence:
             while True:
                 try:
                     seen = dict.fromkeys(user_ids[start : start + _BATCH], self._store_clock.now())
-                    await self._store.remove_presence(entry, seen)
+                    for change in await self._store.remove_presence(entry, seen):
+                        await self._tell_of_absent(change)  # their grace ended meanwhile
+                        self._on_offline()
                     break
                 except StoreError:
                     await asyncio.sleep(_RETRY_SECONDS)

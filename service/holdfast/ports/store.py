@@ -165,8 +165,8 @@ class MessageStore(Protocol):
         """Presence of each user asked for; someone never seen is offline."""
         ...
 
-    async def users_on(self, entry: str, limit: int) -> list[UserId]:
-        """Users whose `on` holds `entry`: whom a dead epoch left behind."""
+    async def users_on(self, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
+        """Up to `limit` users whose `on` holds `entry`, by id, strictly after `after`."""
         ...
 
     # --- offline notifications ------------------------------------------------------------------------------------

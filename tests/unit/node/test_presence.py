@@ -157,6 +157,37 @@ async def test_a_new_epoch_replaces_the_old_without_a_flicker() -> None:
 
 
 @in_virtual_time
+async def test_who_is_within_the_grace_at_a_new_epoch_keeps_it() -> None:
+    """A flush of Redis must not take those offline who are just changing networks."""
+    scene = Scene()
+    scene.go(await scene.come())
+    await scene.ticks(5)
+    scene.entry = "one:2"
+    scene.presence.new_epoch()
+    await passed(1)
+    assert scene.store.on[ALICE] == {"one:2"}
+    await scene.ticks(12)
+    assert not scene.store.on[ALICE]
+    assert scene.heard() == [True, False]
+
+
+@in_virtual_time
+async def test_a_grace_that_ends_while_a_new_epoch_is_written_leaves_nothing_behind() -> None:
+    """What is taken out is what stands there then."""
+    scene = Scene()
+    scene.go(await scene.come())
+    await scene.ticks(14)
+    adding = scene.store.hold("add_presence")
+    scene.entry = "one:2"
+    scene.presence.new_epoch()
+    await scene.ticks(3)
+    adding.set()
+    await scene.ticks(2)
+    assert not scene.store.on[ALICE]
+    assert scene.heard() == [True, False]
+
+
+@in_virtual_time
 async def test_of_two_changes_the_later_version_is_the_truth_in_whatever_order_they_come() -> None:
     """Envelopes cross and repeat; nobody hears a state twice."""
     scene = Scene()

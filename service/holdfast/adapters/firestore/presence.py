@@ -118,9 +118,12 @@ async def read(calls: Calls, user_ids: Sequence[UserId]) -> dict[UserId, Presenc
     return {user_id: _presence(user_id, _NOBODY | users.get(user_id, {})) for user_id in user_ids}
 
 
-async def users_on(calls: Calls, entry: str, limit: int) -> list[UserId]:
-    """See `ports.MessageStore.users_on`."""
-    query = calls.client.collection("users").where(filter=FieldFilter("on", "array_contains", entry))
+async def users_on(calls: Calls, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
+    """See `ports.MessageStore.users_on`. By document name, which every index of one field ends with."""
+    users = calls.client.collection("users")
+    query = users.where(filter=FieldFilter("on", "array_contains", entry)).order_by("__name__")
+    if after:
+        query = query.start_after({"__name__": users.document(after)})
     return [UserId(snapshot.id) for snapshot in await query.select(["online"]).limit(limit).get(**calls.unretried)]
 
 

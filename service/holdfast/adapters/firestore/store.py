@@ -134,9 +134,9 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(presence.read(self._calls, user_ids))
 
-    async def users_on(self, entry: str, limit: int) -> list[UserId]:
+    async def users_on(self, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
         """See the port."""
-        return await self._calls.run(presence.users_on(self._calls, entry, limit))
+        return await self._calls.run(presence.users_on(self._calls, entry, limit, after))
 
     async def messages_since(self, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
         """See the port."""

@@ -50,9 +50,10 @@ def read(connection: sqlite3.Connection, user_ids: Sequence[UserId]) -> dict[Use
     return found
 
 
-def users_on(connection: sqlite3.Connection, entry: str, limit: int) -> list[UserId]:
+def users_on(connection: sqlite3.Connection, entry: str, limit: int, after: UserId | None) -> list[UserId]:
     """See `ports.MessageStore.users_on`."""
-    return [UserId(u) for (u,) in connection.execute("SELECT user_id FROM present WHERE entry = ? LIMIT ?", (entry, limit))]
+    statement = "SELECT user_id FROM present WHERE entry = ? AND user_id > ? ORDER BY user_id LIMIT ?"
+    return [UserId(user_id) for (user_id,) in connection.execute(statement, (entry, after or "", limit))]
 
 
 def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin, now_ms: int) -> int:

@@ -160,9 +160,9 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: presence.read(c, user_ids))
 
-    async def users_on(self, entry: str, limit: int) -> list[UserId]:
+    async def users_on(self, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
         """See the port."""
-        return await self._read(lambda c: presence.users_on(c, entry, limit))
+        return await self._read(lambda c: presence.users_on(c, entry, limit, after))
 
     async def messages_since(self, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
         """See the port."""

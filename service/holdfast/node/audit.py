@@ -1,0 +1,70 @@
+"""What the store says of this instance's users, compared with who is here: every 10 minutes, all of it, in pages.
+
+Presence is written when somebody comes or goes. What went wrong with one such write (an entry that stayed, one that somebody
+took away, a store that was restored) would last as long as this epoch: the one would never be notified, the other always. What
+was wrong is put right by the same conditional writes.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Final
+
+from holdfast.domain.ids import UserId
+from holdfast.errors import StoreError
+from holdfast.node.presence import Presence
+from holdfast.node.store_clock import StoreClock
+from holdfast.ports import Clock, MessageStore
+
+AUDIT_SECONDS: Final = 600.0
+PAGE: Final = 200
+PACE_SECONDS: Final = 1.0  # between pages: 20,000 users are looked through within two minutes, at 200 reads a second
+
+_log = logging.getLogger(__name__)
+
+
+class PresenceAudit:
+    """Lives in the loop: `run` until cancelled."""
+
+    def __init__(
+        self, store: MessageStore, presence: Presence, clock: Clock, store_clock: StoreClock, entry: Callable[[], str]
+    ) -> None:
+        self._store = store
+        self._presence = presence
+        self._clock = clock
+        self._store_clock = store_clock
+        self._entry = entry
+        self._looked_at = clock.monotonic()
+
+    async def run(self) -> None:
+        """Every 10 minutes, give or take a minute: instances that started together do not look together."""
+        while True:
+            await asyncio.sleep(AUDIT_SECONDS * random.uniform(0.9, 1.1))
+            try:
+                await self.look()
+            except StoreError as error:
+                _log.debug("presence is compared the next time: %s", error)
+
+    async def look(self) -> None:
+        """Compare once.
+
+        Raises:
+            StoreError: what was found before is put right, the rest waits.
+        """
+        began, entry = self._clock.monotonic(), self._entry()
+        missing = self._presence.certain(entry)
+        # At the last look everybody whose entry stood there was here, or had just left; since then they may have missed things.
+        heard_at_ms = self._store_clock.at(self._looked_at)
+        released, after = 0, UserId("")
+        while page := await self._store.users_on(entry, PAGE, after):
+            if entry != self._entry():
+                return  # a new epoch writes everybody anew
+            missing.difference_update(page)
+            released += self._presence.release(entry, page, heard_at_ms)
+            after = page[-1]
+            await asyncio.sleep(PACE_SECONDS)
+        restored = self._presence.restore(entry, missing)
+        self._looked_at = began
+        if released or restored:
+            _log.warning("presence was put right", extra={"fields": {"released": released, "restored": restored}})
