@@ -12,7 +12,7 @@ from typing import Final
 from holdfast.domain.ids import UserId
 from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.errors import StoreError
-from holdfast.node.notifications import Notifications, records_of
+from holdfast.node.notifications import RESTED_SECONDS, Notifications, records_of
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
 
@@ -22,7 +22,6 @@ _LIMIT: Final = 200
 _HINT_LAG_MS: Final = 2_000  # how much older a conversation's hint of activity may be than its last message
 _SETTLING_MS: Final = 3_000  # a commit that was under way, and its hint, are in by then
 _MAX_MESSAGES: Final = 500  # per conversation
-_RESTED_SECONDS: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -77,9 +76,9 @@ class CatchUps:
         began = self._clock.monotonic()
         if records and await self._is_online(flag.user_id):
             records = []  # back meanwhile: what was missed is replayed
-        if self._clock.monotonic() - began < _RESTED_SECONDS:  # else we stood still, and the flag waits for the next round
-            await self._notifications.create(records)
-            await self._store.finish_catch_up(flag)
+        is_rested = self._clock.monotonic() - began < RESTED_SECONDS
+        if is_rested and await self._notifications.create(records, began):
+            await self._store.finish_catch_up(flag)  # else we stood still, and the flag waits for the next round
 
     async def _is_online(self, user_id: UserId) -> bool:
         return (await self._store.read_presence([user_id]))[user_id].online

@@ -30,7 +30,10 @@ MAX_WAITING: Final = 10_000  # messages; more are left to the sweep of their mar
 MAX_RECORDS: Final = 200  # per write
 _WORKERS: Final = 8
 _BELIEVED_SECONDS: Final = 2.0  # less than any grace: who is filtered by an older answer may already have been caught up on
-_RESTED_SECONDS: Final = 2.0  # what a record rests on was read less than this ago, also after a thaw
+RESTED_SECONDS: Final = 2.0
+"""What a record rests on was read less than this ago, also after a thaw. There is no second fence on the last renewal of our own
+lease: nothing here rests on it. Redis only filters, by other instances' leases, which its script looks at when it is asked; who
+it does not filter is decided by the store. Without Redis nobody renews, and somebody has to be notified all the same."""
 _KNOWN_SECONDS: Final = 10.0  # less than the grace: within it nobody can read, leave and be notified anew
 _MAX_KNOWN: Final = 20_000
 _SWEPT_SECONDS: Final = 30.0
@@ -162,17 +165,24 @@ class Notifications:
             records = await self._records(conversation, work)
             if not records:
                 return
-            if self._clock.monotonic() - began < _RESTED_SECONDS:
-                await self.create(records)
+            if await self.create(records, began):
                 return
 
-    async def create(self, records: Sequence[Notification]) -> None:
+    async def create(self, records: Sequence[Notification], read_at: float) -> bool:
         """Write records; those that exist stay as they are.
+
+        Args:
+            read_at: when what they rest on was read, or later; monotonic seconds.
+
+        Returns:
+            False when that has become too old, because it took long or we stood still: some are missing, decide again.
 
         Raises:
             StoreError: some may be missing; doing it again is harmless.
         """
         for start in range(0, len(records), MAX_RECORDS):
+            if self._clock.monotonic() - read_at >= RESTED_SECONDS:
+                return False
             created = await self._store.create_notifications(records[start : start + MAX_RECORDS])
             self._telemetry.notifications.labels("created").inc(len(created))
             if created:
@@ -180,6 +190,7 @@ class Notifications:
         now = self._clock.monotonic()
         for record in records:
             self._recorded.add(record.notification_id, now)
+        return True
 
     async def _records(self, conversation: Conversation, work: _Work) -> list[Notification]:
         away = await self._away(conversation)

@@ -25,6 +25,10 @@ LOOK_SECONDS: Final = 1.5
 SILENCE_SECONDS: Final = 6.0  # two beats
 _LEASE_SECONDS: Final = 15.0  # a lease that is found gone was renewed at most so long ago, give or take a look
 _RESTED_SECONDS: Final = 2.0
+"""What an end rests on was read less than this ago, also after a thaw. There is no second fence on the last renewal of our own
+lease: both witnesses were asked within this time, on the same Redis (its world is checked) and the store, which says more than a
+renewal of 9 s ago. And what is done holds whenever it happens: the registry's script looks at the lease again, a lease that was
+gone comes back under a new epoch only, and presence is taken out by epoch."""
 _ROUNDS_PER_FULL_LOOK: Final = 10  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
 
 _log = logging.getLogger(__name__)
