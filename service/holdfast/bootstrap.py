@@ -22,7 +22,8 @@ from holdfast.node.dependencies import Dependency
 from holdfast.node.isolation import Isolation
 from holdfast.node.node import Node
 from holdfast.ports import Clock, DependencyWatch, MessageStore, Notifier
-from holdfast.settings import PushSettings, Settings, StoreSettings
+from holdfast.protocol.seals import Seals
+from holdfast.settings import BusSettings, PushSettings, Settings, StoreSettings
 from holdfast.telemetry import Telemetry
 from holdfast.web.auth import Authenticator
 from holdfast.web.gate import Gate
@@ -59,7 +60,7 @@ class Instance:
         redis_dependency = Dependency(redis_name, clock, telemetry)
         instance_id = InstanceId(settings.instance_id)
         self._link = RedisLink(settings.redis, instance_id, redis_dependency)
-        bus = RedisBus(self._link, instance_id)
+        bus = RedisBus(self._link, instance_id, seals(settings.bus))
         telemetry.bus_counts = lambda: {**asdict(bus.counters), **asdict(bus.pipeline.counters)}
         node = Node(
             settings,
@@ -137,6 +138,14 @@ def message_store(settings: StoreSettings, watch: DependencyWatch) -> MessageSto
     from holdfast.adapters.firestore.store import FirestoreStore  # here: its libraries cost 65 MB that SQLite need not pay
 
     return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, watch)
+
+
+def seals(settings: BusSettings) -> Seals | None:
+    """What signs envelopes between instances, where there is a secret."""
+    if settings.secret is None:
+        return None
+    previous = settings.previous_secret.get_secret_value() if settings.previous_secret is not None else None
+    return Seals(settings.secret.get_secret_value(), previous, may_be_unsigned=settings.accept_unsigned)
 
 
 def notifier(settings: PushSettings) -> Notifier:

@@ -44,7 +44,7 @@ def _store_url(url: str) -> str:
 
 def _secret_bytes(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().encode()) < 32:
-        raise ValueError("an HS256 secret has at least 32 bytes (RFC 7518 §3.2)")
+        raise ValueError("a secret for HMAC with SHA-256 has at least 32 bytes (RFC 7518 §3.2)")
     return secret
 
 
@@ -86,6 +86,20 @@ class RedisSettings(_Group):
     ca_file: Path | None = None
     timeout_seconds: float = Field(0.5, gt=0, le=5)  # a healthy round trip is below 5 ms; acks must not wait for a hung Redis
     pool_connections: int = Field(8, ge=1, le=100)  # commands are pipelined: few connections carry all
+
+
+class BusSettings(_Group):
+    """Whether what instances say to each other is signed. Without a secret whoever may publish in Redis is believed."""
+
+    secret: HmacSecret | None = None
+    previous_secret: HmacSecret | None = None
+    accept_unsigned: bool = False  # only while instances without a secret are still about
+
+    @model_validator(mode="after")
+    def _signs_with_something(self) -> Self:
+        if self.secret is None and (self.previous_secret is not None or self.accept_unsigned):
+            raise ValueError("HOLDFAST_BUS__PREVIOUS_SECRET and ACCEPT_UNSIGNED need HOLDFAST_BUS__SECRET")
+        return self
 
 
 class StoreSettings(_Group):
@@ -217,6 +231,7 @@ class Settings(BaseSettings):
 
     instance_id: str = ""
     redis: RedisSettings = RedisSettings()
+    bus: BusSettings = BusSettings()
     store: StoreSettings = StoreSettings()
     auth: AuthSettings = AuthSettings()
     http: HttpSettings = HttpSettings()

@@ -12,6 +12,7 @@ from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES
 from holdfast.domain.ids import ConversationId, InstanceId
 from holdfast.errors import RedisUnavailable
 from holdfast.ports import ClusterBus
+from holdfast.protocol.seals import Seals
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
 from support.redis_server import RedisServer
@@ -332,6 +333,46 @@ async def test_a_renamed_bus_leaves_the_set_of_its_old_name_to_the_other_process
 
 async def _holds(redis_admin: Redis, key: str, channels: set[str]) -> bool:
     return bool(await redis_admin.smembers(key) == channels)
+
+
+OLD, NEW = "an-old-secret-of-at-least-32-bytes", "a-new-secret-of-at-least-32-bytes"
+
+
+async def test_what_is_not_signed_is_not_heard(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """Whoever may PUBLISH in Redis is not thereby an instance; what instances say stays readable, and is bound to its channel."""
+    one, two = await new_node("one", seals=Seals(NEW)).start(), await new_node("two", seals=Seals(NEW)).start()
+    neighbour = await new_node("evil", seals=Seals(OLD)).start()
+    plain = await new_node("plain").start()
+    for each in (two, plain):
+        assert await each.bus.subscribe([CHANNEL, "conversation:c2"])
+    await redis_admin.publish(CHANNEL, ENVELOPE)
+    neighbour.bus.publish(CHANNEL, ENVELOPE)
+    one.bus.publish(CHANNEL, ENVELOPE)
+    await eventually(lambda: two.ears.envelopes and len(plain.ears.envelopes) == 3, within=3.0)
+    ((channel, signed),) = two.ears.envelopes
+    assert (channel, two.bus.counters.unsigned) == (CHANNEL, 2)
+    document = json.loads(signed)
+    assert {key: document[key] for key in ("v", "kind", "c")} == json.loads(ENVELOPE)
+    assert list(document)[-2:] == ["key", "mac"]
+    await redis_admin.publish("conversation:c2", signed)
+    await eventually(lambda: two.bus.counters.unsigned == 3, within=3.0)
+    one.bus.publish_commit(C, 1, [b'{"seq":1}'], ENVELOPE, None)
+    await eventually(lambda: len(two.ears.envelopes) == 2, within=3.0)
+    assert await two.bus.recent(C, 0) == [(1, b'{"seq":1}')]
+
+
+async def test_secrets_are_rotated_without_a_gap(redis_server: RedisServer, new_node: NewNode) -> None:
+    """First everybody believes the new one, then everybody signs with it; at each step all hear all."""
+    before, during, after = Seals(OLD, NEW), Seals(NEW, OLD), Seals(NEW)
+    for older, newer in ((Seals(OLD), before), (before, during), (during, after)):
+        one, two = await new_node("one", seals=older).start(), await new_node("two", seals=newer).start()
+        for each in (one, two):
+            assert await each.bus.subscribe([CHANNEL])
+        one.bus.publish(CHANNEL, ENVELOPE)
+        two.bus.publish(CHANNEL, ENVELOPE)
+        await eventually(lambda: len(one.ears.envelopes) == len(two.ears.envelopes) == 2, within=3.0)  # noqa: B023 - called here
+        await one.close()
+        await two.close()
 
 
 async def test_a_password_is_used_and_a_wrong_one_is_an_absence(redis_down: RedisServer, new_node: NewNode) -> None:

@@ -1,13 +1,18 @@
 """What a neighbour in the Redis network publishes (T45): read strictly, given to members only, no reason to stumble."""
 
 import json
+from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
-from support.chatting import Chatter
+from support.chatting import Chatter, new_conversation
+from support.eventually import eventually
 from support.hostile import Hostile
+from support.instances import Instances, Serving
+from support.redis_server import RedisServer
 
 GARBAGE: list[bytes] = [
     b"",
@@ -70,3 +75,41 @@ async def test_forged_envelopes_reach_nobody(hostile: Hostile, where: str) -> No
         assert not [frame for frame in receiver.frames if frame["type"] in ("typing", "receipt")]
         assert (await outsider.ask(type="ping"))["type"] == "pong"
         assert [frame["type"] for frame in outsider.frames] == ["welcome", "synced", "pong"]
+
+
+async def _dropped(instance: Serving, count: int) -> bool:
+    async with httpx.AsyncClient() as client:
+        lines = (await client.get(f"{instance.internal_url}/metrics")).text.splitlines()
+    return f'holdfast_bus_events_total{{event="unsigned"}} {float(count)}' in lines
+
+
+async def test_with_a_secret_a_well_made_forgery_is_not_believed_either(sqlite_instances: Instances, redis7: RedisServer) -> None:
+    """Without one it would be: a member is said to type. It is dropped and counted; instances hear each other."""
+    secret = {"HOLDFAST_BUS__SECRET": "a-secret-of-the-bus-that-is-long-enough"}
+    one, two = await sqlite_instances.start("one", "two", **secret)
+    c = await new_conversation(one, "alice", "bob")
+    async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob, Redis(port=redis7.port) as redis:
+        await alice.say(c, "one")
+        await bob.receive("message", seq=1)
+        async with redis.pubsub() as tap:
+            await tap.subscribe(f"conversation:{c}")
+            await alice.ask(type="typing", conversation_id=c, active=True)
+            await bob.receive("typing", user_id="alice")
+            heard = await eventually_heard(tap)
+        assert json.loads(heard)["kind"] == "typing"
+        forged = json.loads(heard) | {"user": "bob", "origin": "evil"}
+        before = len(alice.frames)
+        for payload in (forged, {key: forged[key] for key in forged if key not in ("key", "mac")}):
+            await redis.publish(f"conversation:{c}", json.dumps(payload, separators=(",", ":")).encode())
+        await eventually(partial(_dropped, one, 2))
+        await bob.say(c, "two")
+        await alice.receive("message", seq=2)
+        assert not [frame for frame in alice.frames[before:] if frame["type"] == "typing"]
+
+
+async def eventually_heard(tap: Any) -> bytes:
+    """The first message on a channel that an operator listens to."""
+    while True:
+        message = await tap.get_message(ignore_subscribe_messages=True, timeout=5)
+        if message is not None:
+            return bytes(message["data"])

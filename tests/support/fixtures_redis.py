@@ -12,6 +12,7 @@ from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
 from holdfast.domain.ids import InstanceId
+from holdfast.protocol.seals import Seals
 from holdfast.settings import RedisSettings
 from support.redis_server import EMBEDDED, SYSTEM, RedisServer, require_binary
 
@@ -103,10 +104,10 @@ async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
     """Makes instances, not started; closes them."""
     nodes: list[RedisNode] = []
 
-    def make(name: str = "one", url: str | None = None, **settings: object) -> RedisNode:
+    def make(name: str = "one", url: str | None = None, seals: Seals | None = None, **settings: object) -> RedisNode:
         instance_id, watch = InstanceId(name), Watch()
         link = RedisLink(RedisSettings.model_validate({"url": url or redis_down.url, **settings}), instance_id, watch)
-        node = RedisNode(instance_id, link, RedisBus(link, instance_id), RedisRegistry(link, instance_id), Ears(), watch)
+        node = RedisNode(instance_id, link, RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id), Ears(), watch)
         nodes.append(node)
         return node
 

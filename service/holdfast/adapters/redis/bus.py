@@ -24,6 +24,7 @@ from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES, Publisher
 from holdfast.adapters.redis.subscriptions import CHUNK
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.errors import RedisUnavailable
+from holdfast.protocol.seals import Seals
 
 _log = logging.getLogger("holdfast.redis")
 
@@ -42,15 +43,16 @@ class RedisBus:
     `heard`, `connected`, `confirmed`, `completed` and `disconnected` are the listener's, see `Ear`.
     """
 
-    def __init__(self, link: RedisLink, instance_id: InstanceId) -> None:
-        """Connects to nothing yet."""
+    def __init__(self, link: RedisLink, instance_id: InstanceId, seals: Seals | None = None) -> None:
+        """Connects to nothing yet. With `seals` everything is signed, and nothing else believed."""
         self.pipeline = Pipeline(link, self._publishing_failed)
         self.counters = BusCounters()
         self._link = link
+        self._seals = seals
         self._control = keys.control_channel(instance_id)
         self._subscriptions_key = keys.subscriptions(instance_id)
         self._listener = Listener(link, self._control, self, self.counters)
-        self._publisher = Publisher(link, self.pipeline, self.counters)
+        self._publisher = Publisher(link, self.pipeline, self.counters, seals)
         self._liveness = Liveness()
         self._is_announced = False
         self._must_record = False
@@ -183,6 +185,8 @@ class RedisBus:
             self.counters.too_large += 1
         elif channel == self._control and payload.startswith(_ECHO):
             self._echoed(payload)
+        elif self._seals is not None and not self._seals.may_believe(channel, payload):
+            self.counters.unsigned += 1
         else:
             self.counters.received += 1
             self._on_envelope(channel, payload)

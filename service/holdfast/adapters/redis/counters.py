@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class BusCounters:
-    """`too_large`: envelopes over the limit, not sent or not delivered. `failed_calls`: the owner's callbacks that raised."""
+    """`too_large`: envelopes over the limit, not sent or not delivered. `failed_calls`: the owner's callbacks that raised.
+    `unsigned`: without a seal that may be believed, and dropped.
+    """
 
     received: int = 0
     connections: int = 0
@@ -13,6 +15,7 @@ class BusCounters:
     too_large: int = 0
     failed_calls: int = 0
     foreign_echoes: int = 0
+    unsigned: int = 0
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import RedisUnavailable
 from holdfast.ports import RECENT_MESSAGES
+from holdfast.protocol.seals import Seals
 
 _log = logging.getLogger("holdfast.redis")
 
@@ -29,14 +30,16 @@ _RECENT_BYTES: Final = 256 * 1024
 class Publisher:
     """The sending half of the bus. Owns nothing: pipeline and link belong to the bus."""
 
-    def __init__(self, link: RedisLink, pipeline: Pipeline, counters: BusCounters) -> None:
-        """Writes go through `pipeline`, reads through `link`."""
+    def __init__(self, link: RedisLink, pipeline: Pipeline, counters: BusCounters, seals: Seals | None) -> None:
+        """Writes go through `pipeline`, reads through `link`; `seals` sign what is published."""
+        self._seals = seals
         self._link = link
         self._pipeline = pipeline
         self._counters = counters
 
     def publish(self, channel: str, envelope: bytes) -> None:
         """See `ClusterBus.publish`."""
+        envelope = self._sealed(channel, envelope)
         if self._fits(envelope):
             self._pipeline.push("PUBLISH", channel, envelope)
 
@@ -49,13 +52,15 @@ class Publisher:
         dirty_entry: str | None,
     ) -> None:
         """See `ClusterBus.publish_commit`. With an envelope that is too large, nothing of it happens: the mark stays."""
+        channel = keys.conversation_channel(conversation_id)
+        envelope = self._sealed(channel, envelope)
         if not self._fits(envelope):
             return
         self._pipeline.push_script(
             scripts.PUBLISH_COMMIT,
             (keys.recent(conversation_id), keys.DIRTY),
             (
-                keys.conversation_channel(conversation_id),
+                channel,
                 envelope,
                 dirty_entry or "",
                 first_seq,
@@ -96,6 +101,9 @@ class Publisher:
         except RedisUnavailable:
             return []
         return [(int(float(score)), message) for message, score in zip(found[::2], found[1::2], strict=True)]
+
+    def _sealed(self, channel: str, envelope: bytes) -> bytes:
+        return envelope if self._seals is None else self._seals.seal(channel, envelope)
 
     def _fits(self, envelope: bytes) -> bool:
         if len(envelope) <= MAX_ENVELOPE_BYTES:
