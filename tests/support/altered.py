@@ -15,7 +15,7 @@ from holdfast.adapters.redis.bus import RedisBus
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
-from holdfast.node import commands, conversations, node, predecessor, sweep
+from holdfast.node import commands, conversations, node, sweep
 from holdfast.node.append import Appender, Batch
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.catchup import CatchUps
@@ -100,8 +100,7 @@ def no_watchdog() -> None:
 
 def no_epoch() -> None:
     """All starts of an instance are one in what they write of presence."""
-    for module in (node, predecessor):
-        replace(module, "presence_entry", lambda instance_id, _: f"{instance_id}:always")
+    replace(node, "presence_entry", lambda instance_id, _: f"{instance_id}:always")
 
 
 def no_second_witness() -> None:

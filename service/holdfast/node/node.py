@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
@@ -234,8 +235,9 @@ class Node:
         """
         await self._open_store_once()
         await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
-        grace_seconds, write = self.settings.presence.grace_seconds, lambda: self.tasks.start(self.bulletins.run())
-        self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, write))
+        name, grace_seconds = self.instance_id, self.settings.presence.grace_seconds
+        write, entry_of = lambda: self.tasks.start(self.bulletins.run()), partial(presence_entry, name)
+        self.tasks.start(reap_predecessor(self.store, self.presence, name, entry_of, grace_seconds, write))
         parts = (self.lease, self.reaper, self.sweep, self.catch_ups, self.pushing, self.audit)
         for work in (*(part.run() for part in parts), self._tick(), self._tick_slowly()):
             self.tasks.start(work)

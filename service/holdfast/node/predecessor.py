@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import InstanceId
-from holdfast.domain.presence import presence_entry
+from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.node.presence import Presence
 from holdfast.node.tasks import until_store_answers
 from holdfast.ports import MessageStore
@@ -18,9 +17,19 @@ _FOR_EVER: Final = 1_000_000  # tries, half a second apart
 
 
 async def reap_predecessor(
-    store: MessageStore, presence: Presence, instance_id: InstanceId, grace_seconds: float, on_read: Callable[[], object]
+    store: MessageStore,
+    presence: Presence,
+    instance_id: InstanceId,
+    entry_of: Callable[[Epoch], str],
+    grace_seconds: float,
+    on_read: Callable[[], object],
 ) -> None:
-    """Take those offline who do not come back within the grace; `on_read`: our own bulletin may be written from here on."""
+    """Take those offline who do not come back within the grace.
+
+    Args:
+        entry_of: what stands in `on` of users of an epoch of ours.
+        on_read: our own bulletin may be written from here on.
+    """
     earlier: list[Bulletin] = []
 
     async def read() -> None:
@@ -28,7 +37,7 @@ async def reap_predecessor(
 
     async def reap() -> None:
         for bulletin in earlier:
-            await presence.reap(presence_entry(instance_id, bulletin.epoch), bulletin.written_at_ms, bulletin.left)
+            await presence.reap(entry_of(bulletin.epoch), bulletin.written_at_ms, bulletin.left)
 
     await until_store_answers(read, tries=_FOR_EVER)
     on_read()
