@@ -131,7 +131,7 @@ async def test_records_that_come_one_by_one_share_a_look() -> None:
         looks += 1
         return await claim(limit, hold_seconds)
 
-    records.claim_notifications = counted  # type: ignore[method-assign]  # counts
+    records.claim_notifications = counted  # type: ignore[method-assign]  # it counts its calls
     pushing = Pushing(records, receiver, Telemetry("test"))  # type: ignore[arg-type]  # the part it uses
     running = asyncio.create_task(pushing.run())
     for number in range(100):
