@@ -5,12 +5,13 @@ A scenario says whether the promise was kept. Where several mechanisms cover for
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
 
+from holdfast.drills.local.doomed import LAST_WORDS
 from holdfast.drills.local.proxy import Proxy
-from support.altered import LAST_WORDS
 from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
 from support.instances import Instances, Serving
@@ -38,6 +39,15 @@ async def heard(chatter: Chatter, body: str, within: float = HEARD_SECONDS) -> b
     """Whether a message reached the user in time."""
     try:
         await chatter.receive("message", within=within, body=body)
+    except AssertionError:
+        return False
+    return True
+
+
+async def becomes(condition: Callable[[], Awaitable[bool]], within: float) -> bool:
+    """Whether it comes to that in time."""
+    try:
+        await eventually(condition, within=within)
     except AssertionError:
         return False
     return True
@@ -79,6 +89,24 @@ async def test_sweep_of_dirty_marks(sqlite_instances: Instances, *, is_built: bo
         with pytest.raises(AssertionError, match="closed with"):
             await ann.say(c, LAST_WORDS)
         assert await heard(ben, LAST_WORDS) == is_built
+
+
+async def test_a_dirty_mark_for_each_batch(sqlite_instances: Instances, *, is_built: bool) -> None:
+    """While it is decided whom one message notifies another one is stored and published; then the instance dies."""
+    (well,) = await sqlite_instances.start("well")
+    names = ["die_undecided"] if is_built else ["die_undecided", "one_mark"]
+    (doomed,) = await sqlite_instances.start("doomed", **altered(*names))
+    c = await new_conversation(well, "ann", "ben")
+    async with view_of(sqlite_instances) as store:
+        ann = await Chatter(doomed, "ann").connect()
+        for body in ("first words", LAST_WORDS):
+            assert (await ann.say(c, body))["type"] == "ack"
+        await eventually(lambda: doomed.process is not None and doomed.process.poll() is not None, within=10)
+
+        async def is_recorded() -> bool:
+            return len(await store.notifications()) == 2
+
+        assert await becomes(is_recorded, within=2 * HEARD_SECONDS) == is_built
 
 
 async def test_bulletins(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
@@ -201,12 +229,7 @@ async def test_catching_up(sqlite_instances: Instances, *, is_built: bool) -> No
         async def is_recorded() -> bool:
             return bool(await store.notifications())
 
-        try:
-            await eventually(is_recorded, within=2 + 2 * HEARD_SECONDS)
-        except AssertionError:
-            assert not is_built
-        else:
-            assert is_built
+        assert await becomes(is_recorded, within=2 + 2 * HEARD_SECONDS) == is_built
 
 
 async def _stays(condition: partial[object], seconds: float) -> bool:

@@ -15,16 +15,17 @@ from holdfast.adapters.redis.bus import RedisBus
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
-from holdfast.node import commands, conversations, node, sweep
-from holdfast.node.append import Appender, Batch
+from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
+from holdfast.node import commands, conversations, node, notifications, sweep
+from holdfast.node.append import Batch
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.catchup import CatchUps
+from holdfast.node.committer import Committer
 from holdfast.node.comparison import Comparison
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.local import LocalConversation
 from holdfast.node.reaper import Reaper
 
-LAST_WORDS = "last words"  # what an instance says that dies between its commit and everything after
 _WINDOW_SECONDS = 0.3  # makes a race of microseconds one that a test can hit
 
 
@@ -42,16 +43,28 @@ async def _nothing(*_: Any, **__: Any) -> None:
     """What a mechanism does that is switched off."""
 
 
-def die_after_commit() -> None:
-    """The instance is killed when `LAST_WORDS` are in the store: no ack, no publication."""
-    hand_on = Appender._hand_on
+def die_undecided() -> None:
+    """To decide who is notified takes a second, and the instance is killed when that is over for `LAST_WORDS`."""
+    decide = notifications.Notifications._decide
 
-    def _hand_on(self: Appender, batch: Batch, *arguments: Any, **options: Any) -> None:
-        if any(waiting.draft.body == LAST_WORDS for same in batch.sends.values() for waiting in same):
+    async def _decide(self: notifications.Notifications, conversation_id: ConversationId, work: notifications._Work) -> None:
+        await asyncio.sleep(1.0)
+        if any(message.body == LAST_WORDS for message in work.messages):
             os.kill(os.getpid(), signal.SIGKILL)
-        hand_on(self, batch, *arguments, **options)
+        await decide(self, conversation_id, work)
 
-    replace(Appender, "_hand_on", _hand_on)
+    replace(notifications.Notifications, "_decide", _decide)
+
+
+def one_mark() -> None:
+    """All batches of a conversation have one mark, which goes with the first of them that is done."""
+    mark = Committer._mark
+
+    async def _mark(self: Committer, batch: Batch) -> None:
+        self._batches = 0
+        await mark(self, batch)
+
+    replace(Committer, "_mark", _mark)
 
 
 def slow_activation() -> None:
@@ -145,9 +158,11 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
         die_after_commit,
+        die_undecided,
         slow_activation,
         no_dedupe,
         no_sweep,
+        one_mark,
         no_bulletins,
         no_resync,
         no_watchdog,
