@@ -59,7 +59,7 @@ test-long: install ## the tests that take minutes: every mechanism switched off 
 test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about 10 minutes, as root
 	$(BIN)/python -m pytest tests/kubernetes -m kubernetes $(ARGS)
 
-drills: install ## every drill on both stores, with reports in reports/: about half an hour
+drills: install ## every drill on both stores, with reports in reports/: about three quarters of an hour
 	$(BIN)/holdfast drill run all --store sqlite --directory reports/sqlite --markdown reports/sqlite.md $(ARGS)
 	$(BIN)/holdfast drill run all --store firestore --directory reports/firestore --markdown reports/firestore.md $(ARGS)
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from holdfast.cli import COMMANDS
+from holdfast.drills.scenarios import CATALOGUE
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CODES, CloseCode
 from holdfast.settings import LimitSettings
@@ -76,6 +77,14 @@ def test_every_metric_is_documented_and_no_other() -> None:
     exposed = {family.name + suffix.get(family.type, "") for family in Telemetry("0").registry.collect()}
     documented = set(re.findall(r"^\| `(holdfast_\w+)` \|", _page("operating.md"), re.MULTILINE))
     assert documented == exposed
+
+
+def test_every_drill_is_documented_and_no_other() -> None:
+    """What breaks and what has to hold is read here before it is played."""
+    rows = re.findall(
+        r"^\| ((?:`[a-z-]+`(?:, )?)+) \| .+ \| .*\|$", _page("drills.md").split("## What a history")[0], re.MULTILINE
+    )
+    assert sorted(re.findall(r"`([a-z-]+)`", " ".join(rows))) == sorted(CATALOGUE)
 
 
 def test_every_command_in_the_pages_exists() -> None:

@@ -126,6 +126,7 @@ def _drill_options(parser: argparse.ArgumentParser, *stores: str) -> None:
     parser.add_argument("--instances", type=_between(1, 20), default=3, metavar="N", help="how many (default: 3)")
     parser.add_argument("--clients", type=_between(2, 20_000), metavar="N", help="how many (default: the drill's own, or 30)")
     parser.add_argument("--rate", type=_seconds, metavar="R", help="messages a second (default: the drill's own, or 60)")
+    parser.add_argument("--brief", action="store_true", help="on this machine: look only as long as is needed, for pipelines")
     parser.add_argument(
         "--store",
         choices=stores,

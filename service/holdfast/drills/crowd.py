@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -23,6 +23,8 @@ _HOT_MEMBERS: Final = 30
 _MAX_PENDING: Final = 5  # of one user without an answer; more would only wait in a queue of the client's
 _READ_SHARE: Final = 0.05
 _ANSWER_SECONDS: Final = 60.0
+_GUESTS: Final = 5
+_GUEST_PAUSE_SECONDS: Final = 0.3
 _CLIENTS: Final = 30
 _RATE: Final = 60.0
 
@@ -85,6 +87,31 @@ class Crowd:
             raise TargetFailed("not every client is connected in time") from None
         self._may_talk.set()
 
+    @contextlib.asynccontextmanager
+    async def guest(self, user: str, urls: Sequence[str] = ()) -> AsyncIterator[Client]:
+        """One more device of a user: it hears what is new, says nothing by itself, and leaves with the context."""
+        device = self._history.device(f"{user}-guest-{next(self._numbers)}", user)
+        client = Client(list(urls or self._urls()), self._token(user), observer=device, name="holdfast-drill")
+        async with listening(client):
+            yield client
+
+    async def talk_at(self, url: str, seconds: float) -> None:
+        """Some have one more device at that instance for so long, and talk by it."""
+        loop = asyncio.get_running_loop()
+        users = list(self.clients)[:_GUESTS]
+        async with contextlib.AsyncExitStack() as stack:
+            guests = [await stack.enter_async_context(self.guest(user, [url])) for user in users]
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await asyncio.gather(*(guest.connected() for guest in guests))
+            until = loop.time() + seconds
+            while loop.time() < until:
+                for user, guest in zip(users, guests, strict=True):
+                    mine = [conversation for conversation, members in self.conversations.items() if user in members]
+                    self._say(user, guest, self._random.choice(mine))
+                await asyncio.sleep(_GUEST_PAUSE_SECONDS)
+            for user in users:
+                await asyncio.wait(self._pending[user] or {asyncio.create_task(asyncio.sleep(0))}, timeout=_ANSWER_SECONDS)
+
     async def lose_one(self) -> None:
         """A client is closed and does not come back; half of them stay, however often this is asked."""
         if 2 * len(self.clients) <= len(self.users):
@@ -96,10 +123,18 @@ class Crowd:
         await asyncio.wait(self._pending[user] or {asyncio.create_task(asyncio.sleep(0))}, timeout=5)
         await client.close()
 
+    async def open_conversation(self, conversation: str, members: list[str]) -> None:
+        """One more, by the first of its members. Whoever talks already does not talk in it."""
+        body = {"conversation_id": conversation, "members": members, "title": conversation}
+        await self.call(self._token(members[0]), "POST", "/api/conversations", body)
+        self.conversations[conversation] = members
+        for member in members:
+            self._history.record("member", conversation=conversation, user=member, present=True)
+
     async def remove(self, user: str, conversation: str) -> None:
         """Take the user out of a conversation, by its creator."""
         creator = self.conversations[conversation][0]
-        await self._call(creator, "DELETE", f"/api/conversations/{conversation}/members/{user}")
+        await self.call(self._token(creator), "DELETE", f"/api/conversations/{conversation}/members/{user}")
         self._history.record("member", conversation=conversation, user=user, present=False)
         self.conversations[conversation] = [each for each in self.conversations[conversation] if each != user]
 
@@ -144,12 +179,13 @@ class Crowd:
         while mine and not self._is_stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_stopping.wait(), self._random.uniform(0.3, 1.7) * pause)
-            conversation = self._random.choice(mine)
-            if user not in self.conversations[conversation] or self._is_stopping.is_set():
-                continue
-            if len(self._pending[user]) < _MAX_PENDING:
-                number = next(self._numbers)
-                self._soon(user, client.send(conversation, f"{user} says {number}", client_message_id=f"k{number}"))
+            self._say(user, client, self._random.choice(mine))
+
+    def _say(self, user: str, client: Client, conversation: str) -> None:
+        is_welcome = user in self.conversations[conversation] and not self._is_stopping.is_set()
+        if is_welcome and len(self._pending[user]) < _MAX_PENDING:
+            number = next(self._numbers)
+            self._soon(user, client.send(conversation, f"{user} says {number}", client_message_id=f"k{number}"))
 
     def _soon(self, user: str, work: Any) -> None:
         task = asyncio.create_task(_quietly(work))
@@ -164,33 +200,50 @@ class Crowd:
         limit = asyncio.Semaphore(16)
 
         async def make(number: int, members: list[str]) -> None:
-            conversation = f"drill-{self._tag}{number}"
-            body = {"conversation_id": conversation, "members": [*members, AWAY], "title": f"Drill {number}"}
             async with limit:
-                await self._call(members[0], "POST", "/api/conversations", body)
-            self.conversations[conversation] = [*members, AWAY]
-            for member in self.conversations[conversation]:
-                self._history.record("member", conversation=conversation, user=member, present=True)
+                await self.open_conversation(f"drill-{self._tag}{number}", [*members, AWAY])
 
         await asyncio.gather(*(make(number, members) for number, members in enumerate(groups)))
 
-    async def _call(self, user: str, method: str, path: str, body: Any = None) -> None:
-        """By whichever instance answers."""
+    async def call(self, token: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """A call of REST by whichever instance answers; what it says, `{}` when that is nothing.
+
+        Raises:
+            TargetFailed: none does, for long.
+        """
         told = "no instance answers"
         async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
             for _ in range(20):
                 for url in self._urls():
-                    headers = {"Authorization": f"Bearer {self._token(user)}"}
+                    headers = {"Authorization": f"Bearer {token}"}
                     try:
                         answer = await http.request(method, url + path, json=body, headers=headers)
                     except httpx.HTTPError as error:
                         told = f"{url}: {type(error).__name__}"
                         continue
                     if answer.is_success:
-                        return
+                        return dict(answer.json()) if answer.content else {}
                     told = answer.text[:300]
                 await asyncio.sleep(0.5)
         raise TargetFailed(f"{method} {path}: {told}")
+
+
+@contextlib.asynccontextmanager
+async def listening(client: Client) -> AsyncIterator[Client]:
+    """The client is there, and takes what comes."""
+
+    async def listen() -> None:
+        with contextlib.suppress(ClientStopped):
+            async for _ in client.messages():
+                pass
+
+    async with client:
+        task = asyncio.create_task(listen())
+        try:
+            yield client
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _quietly(work: Any) -> None:

@@ -4,7 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from holdfast.drills.checker.run import Run
 from holdfast.drills.history import Bounds
+from holdfast.drills.local.target import USUAL, Layout
+from holdfast.drills.stage import Expectation
 
 BOUNDS: Final = Bounds(grace_s=5.0, offline_s=35.0, healthy_s=5.0)
 STORES: Final = ("sqlite", "firestore")
@@ -24,6 +27,9 @@ class Drill:
         settings: variables that its instances run with.
         clients, rate: how many, and how busy; None is the usual; the command line has the last word.
         reconnect_p99: no more than that many seconds, where the clients' reconnects are what is rehearsed.
+        layout: where its cluster differs from the usual.
+        missing: what this machine lacks for it, in words; empty where nothing.
+        looks_back: what the history as a whole has to show, each a figure with its threshold.
     """
 
     name: str
@@ -38,3 +44,6 @@ class Drill:
     clients: int | None = None
     rate: float | None = None
     reconnect_p99: float | None = None
+    layout: Layout = USUAL
+    missing: Callable[[], str] = lambda: ""
+    looks_back: tuple[Callable[[Run], Expectation], ...] = ()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from holdfast.drills.checker.run import Run
+from holdfast.drills.checker.run import Run, Sent
 from holdfast.drills.history import Event
 
 
@@ -93,7 +93,11 @@ def measure(run: Run) -> Figures:
 
 def delivery_times(run: Run) -> list[float]:
     """Of every message on every device that was connected when it was sent, in the order they were shown by each."""
-    times = []
+    return [shown_at - sent.invoked_at for sent, shown_at in deliveries(run)]
+
+
+def deliveries(run: Run) -> Iterator[tuple[Sent, float]]:
+    """Each message on each device that was connected when it was sent: the send, and when it was shown."""
     for device in run.devices.values():
         lines = [(line.synced_at, line.closed_at) for line in device.lines.values()]
         for stream in device.stream.values():
@@ -102,8 +106,7 @@ def delivery_times(run: Run) -> list[float]:
                     continue
                 sent = run.sends.get((event.sender, event.conversation, event.key))
                 if sent is not None and any(begin <= sent.invoked_at <= end for begin, end in lines):
-                    times.append(event.t - sent.invoked_at)
-    return times
+                    yield sent, event.t
 
 
 def _reconnects(run: Run) -> tuple[list[float], float]:

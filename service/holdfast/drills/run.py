@@ -23,11 +23,16 @@ from holdfast.drills.stored import read_store
 from holdfast.errors import HoldfastError
 
 _STEADY_SECONDS: Final = 3.0
+_BRIEF_SECONDS: Final = 2.0  # of talk: what I12 and the calm are measured by
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says. None is the drill's own: how long the fault lasts, how many clients, how busy they are."""
+    """What the command line says. None is the drill's own: how long the fault lasts, how many clients, how busy they are.
+
+    `is_brief`: steady state and aftermath take only as long as their bounds need, and nobody lingers: what takes its time
+    (who goes offline, who is notified) is judged less often, or not at all.
+    """
 
     instances: int = 3
     store: str = "sqlite"
@@ -35,6 +40,7 @@ class Options:
     seconds: float | None = None
     clients: int | None = None
     rate: float | None = None
+    is_brief: bool = False
     directory: Path = Path("reports")
 
 
@@ -86,6 +92,9 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
     outcome = Outcome(drill, options, path)
     if options.store not in drill.stores:
         outcome.problem = f"not on {options.store}: {drill.why}"
+    else:
+        outcome.problem = drill.missing()
+    if outcome.problem:
         return outcome
     size = Size.of((options.clients, options.rate), (drill.clients, drill.rate))
     header = Header(
@@ -99,7 +108,7 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
         bounds=drill.bounds,
     )
     try:
-        target = LocalTarget(options.instances, options.store, drill.settings)
+        target = LocalTarget(options.instances, options.store, drill.settings, drill.layout)
     except HoldfastError as error:
         outcome.problem = str(error)
         return outcome
@@ -118,6 +127,7 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
         outcome.run, outcome.verdict, outcome.figures = run, judge_run(run), measure(run)
         if drill.reconnect_p99 is not None and outcome.figures.reconnect.count:
             outcome.expectations.append(Expectation("reconnect p99", drill.reconnect_p99, outcome.figures.reconnect.p99))
+        outcome.expectations += [look(run) for look in drill.looks_back]
     return outcome
 
 
@@ -126,7 +136,7 @@ async def _play(
 ) -> None:
     progress("starting Redis, the store and the instances")
     await target.start()
-    crowd = Crowd(lambda: [instance.url for instance in target.living()], target.token, history, size, options.seed)
+    crowd = Crowd(target.urls, target.token, history, size, options.seed)
     stage = LocalStage(target, crowd, history, options.seed, options.seconds or drill.seconds)
     stage.say = progress
     outcome.expectations = stage.expectations
@@ -134,7 +144,7 @@ async def _play(
         progress(f"{size.clients} clients connect")
         await crowd.start()
         await until(partial(stage.every, stage.instances, "healthy"), 60, "all instances are healthy before the failure")
-        await stage.pause(_STEADY_SECONDS)
+        await stage.pause(_BRIEF_SECONDS if options.is_brief else _STEADY_SECONDS)
         memory = _Memory(target)
         watching = asyncio.create_task(memory.watch())
         progress(drill.fault)
@@ -142,9 +152,9 @@ async def _play(
         await drill.play(stage)
         progress("watching the aftermath")
         await removed
-        await stage.pause(drill.bounds.healthy_s + 2 * drill.bounds.delivery_s)
+        await stage.pause(drill.bounds.healthy_s + (_BRIEF_SECONDS if options.is_brief else 2 * drill.bounds.delivery_s))
         await crowd.stop()
-        await stage.pause(drill.bounds.delivery_s + drill.linger_seconds)
+        await stage.pause(drill.bounds.delivery_s + (0.5 if options.is_brief else drill.linger_seconds))
         watching.cancel()
         outcome.memory_mb = memory.seen
         progress("reading the store")

@@ -1,10 +1,13 @@
 """Where a drill is played: what it may break, what it expects, and what was measured."""
 
 import asyncio
+import contextlib
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.domain.ids import InstanceId
@@ -16,6 +19,8 @@ from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.errors import RedisUnavailable
 from holdfast.ports import Unwatched
 from holdfast.settings import RedisSettings
+
+_CONNECT_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,12 @@ class Expectation:
     def is_met(self) -> bool:
         """At most the threshold."""
         return self.measured <= self.threshold
+
+    @property
+    def told(self) -> str:
+        """In words. `inf`: it never came to that."""
+        measured = "never" if math.isinf(self.measured) else f"{self.measured:g} {self.unit}".rstrip()
+        return f"{self.name}: {measured} (at most {self.threshold:g}{f' {self.unit}' if self.unit else ''})"
 
 
 class Stage:
@@ -68,8 +79,19 @@ class Stage:
         try:
             measured = await until(predicate, 3 * within, name)
         except TargetFailed:
-            measured = 3 * within
+            measured = math.inf
         self.expectations.append(Expectation(name, within, round(measured, 2)))
+
+    async def somebody_connects(self) -> None:
+        """One more device of the crowd, in the midst of it: accepted, and its replay over, within 3 s."""
+        loop = asyncio.get_running_loop()
+        began, took = loop.time(), math.inf
+        async with self.crowd.guest(next(iter(self.crowd.clients))) as client:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(3 * _CONNECT_SECONDS):
+                    await client.connected()
+                took = loop.time() - began
+        self.require("a new connection is accepted", took, _CONNECT_SECONDS, "s")
 
     def require(self, name: str, measured: float, threshold: float, unit: str = "") -> None:
         """A figure that may not be larger than that."""
@@ -106,12 +128,54 @@ class LocalStage(Stage):
         counts = [await self._redis("HLEN", f"connections:{user}") for user in self.crowd.clients]
         return all(isinstance(count, int) and count > 0 for count in counts)
 
-    async def redis(self, *command: str | bytes | int) -> object:
-        """A command of an operator; None while Redis does not answer."""
-        return await self._redis(*command)
+    async def redis(self, *command: str | bytes | int, url: str = "") -> object:
+        """A command of an operator, to another server where a URL says so; None while it does not answer."""
+        return await self._redis(*command, url=url)
 
-    async def _redis(self, *command: str | bytes | int) -> object:
-        link = RedisLink(RedisSettings(url=self.target.redis.url), InstanceId("drill"), Unwatched())
+    @asynccontextmanager
+    async def operator(self) -> AsyncIterator[RedisLink]:
+        """One connection to Redis that is there before the failure and stays, for who has to take it back."""
+        link = RedisLink(RedisSettings(url=self.target.redis_url, pool_connections=1), InstanceId("drill"), Unwatched())
+        try:
+            await link.call("PING")
+            yield link
+        finally:
+            await link.close()
+
+    def stranger(self, name: str) -> str:
+        """A name beside the crowd's, of a user or a conversation, that nothing else on this cluster has."""
+        return f"{name}-{self.random.randrange(1_000_000)}"
+
+    async def open_conversation(self, *users: str) -> str:
+        """A conversation of strangers, which the history does not know; its id."""
+        conversation = self.stranger("beside")
+        body = {"conversation_id": conversation, "members": list(users)}
+        await self.crowd.call(self.target.token(users[0]), "POST", "/api/conversations", body)
+        return conversation
+
+    async def is_connected(self, user: str) -> bool:
+        """Whether Redis knows of a connection of the user."""
+        return await self._redis("EXISTS", f"connections:{user}") == 1
+
+    async def is_gone(self, user: str) -> bool:
+        """Whether Redis knows of none."""
+        return await self._redis("EXISTS", f"connections:{user}") == 0
+
+    async def is_online(self, user: str) -> bool:
+        """What the service says of the user, asked by an administrator.
+
+        Raises:
+            TargetFailed: it says nothing.
+        """
+        answer = await self.crowd.call(self.target.token("operator", is_admin=True), "GET", f"/api/users/{user}/presence")
+        return answer.get("online") is True
+
+    async def is_offline(self, user: str) -> bool:
+        """The opposite. Raises like `is_online`."""
+        return not await self.is_online(user)
+
+    async def _redis(self, *command: str | bytes | int, url: str = "") -> object:
+        link = RedisLink(RedisSettings(url=url or self.target.redis_url), InstanceId("drill"), Unwatched())
         try:
             answer: object = await link.call(*command)
         except RedisUnavailable:

@@ -114,9 +114,18 @@ class Authenticator:
         return claims
 
 
-def issue(secret: str, user_id: str, ttl_seconds: float, *, issuer: str, audience: str, is_admin: bool = False) -> str:
-    """A token as `holdfast token` and the demo page hand out."""
-    now = int(time.time())
+def issue(
+    secret: str,
+    user_id: str,
+    ttl_seconds: float,
+    *,
+    issuer: str,
+    audience: str,
+    is_admin: bool = False,
+    issued_at: float | None = None,
+) -> str:
+    """A token as `holdfast token` and the demo page hand out. `issued_at`: Unix seconds, now where nothing is said."""
+    now = int(time.time() if issued_at is None else issued_at)
     claims: dict[str, Any] = {"sub": user_id, "iat": now, "exp": now + int(ttl_seconds), "iss": issuer, "aud": audience}
     if is_admin:
         claims["scope"] = ADMIN_SCOPE

@@ -46,6 +46,7 @@ def play(args: argparse.Namespace, drills: list[Drill]) -> int:
         seconds=getattr(args, "seconds", None),
         clients=args.clients,
         rate=args.rate,
+        is_brief=args.brief,
         directory=args.directory,
     )
     place = None
@@ -116,7 +117,7 @@ def tell(console: Console, outcome: Outcome) -> None:
         show(console, read_history(outcome.history)[0], outcome.verdict, outcome.figures)
     for each in outcome.expectations:
         style = "" if each.is_met else "red"
-        console.print(f"  {each.name}: {each.measured} {each.unit} (at most {each.threshold})", style=style, highlight=False)
+        console.print(f"  {each.told}", style=style, highlight=False, markup=False)
     if outcome.memory_mb:
         told = ", ".join(
             f"{name} {began:.0f} to {ended:.0f}, at most {most:.0f} MB"
@@ -124,5 +125,7 @@ def tell(console: Console, outcome: Outcome) -> None:
         )
         console.print(f"  memory: {told}", highlight=False)
     word = files.verdict_word(outcome)
-    told = f": {outcome.problem}" if outcome.problem else f"; history: {outcome.history}"
-    console.print(f"{outcome.drill.name} {word}{told}", style="bold" if word == "passed" else "bold red", highlight=False)
+    why = files.reason(outcome)
+    told = (f": {why}" if why else "") + ("" if outcome.problem else f"; history: {outcome.history}")
+    style = "bold" if word == "passed" else "bold red"
+    console.print(f"{outcome.drill.name} {word}{told}", style=style, highlight=False, markup=False)

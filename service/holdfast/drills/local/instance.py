@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,17 +51,23 @@ class LocalInstance:
         """Started, and not ended."""
         return self._process is not None and self._process.poll() is None
 
-    async def start(self) -> float:
-        """Run it; in how many seconds it was ready."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")} | self._environ
-        environ |= {
+    async def start(self, module: str = "holdfast", environ: Mapping[str, str] | None = None) -> float:
+        """Run it; in how many seconds it was ready.
+
+        Args:
+            module: what serves: another one breaks something in its own process first.
+            environ: variables of this start alone.
+        """
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+        variables = inherited | self._environ | dict(environ or {})
+        variables |= {
             "INSTANCE_ID": self.name,
             "HOLDFAST_HTTP__HOST": "127.0.0.1",
             "HOLDFAST_HTTP__PORT": str(self.port),
             "HOLDFAST_HTTP__INTERNAL_PORT": str(self.internal_port),
         }
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-m", "holdfast", "serve"], env=environ, stdout=log, stderr=log)  # noqa: ASYNC220 - takes a millisecond
+            self._process = subprocess.Popen([sys.executable, "-m", module, "serve"], env=variables, stdout=log, stderr=log)  # noqa: ASYNC220 - takes a millisecond
         return await until(self.is_ready, _START_SECONDS, f"{self.name} is ready")
 
     async def is_ready(self) -> bool:

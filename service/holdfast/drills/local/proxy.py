@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -13,17 +14,22 @@ _Pair = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
 
 
 class Proxy:
-    """Forwards to one port of this machine. Use it as a context in one event loop; leaving it ends every connection.
+    """Forwards to a port of this machine. Use it as a context in one event loop; leaving it ends every connection.
 
     Attributes:
         delay_seconds: each piece waits that long, both ways.
     """
 
-    def __init__(self, target_port: int, marker: bytes = b"") -> None:
-        """Listens nowhere yet. `marker`: what makes a connection one of those that `deafen` means, when it asks for it."""
+    def __init__(self, target_port: int | Callable[[], int], marker: bytes = b"") -> None:
+        """Listens nowhere yet.
+
+        Args:
+            target_port: where to, or what says so for each connection.
+            marker: what makes a connection one of those that `deafen` means, when it asks for it.
+        """
         self.port = free_port()
         self.delay_seconds = 0.0
-        self._target_port = target_port
+        self._target_port = target_port if callable(target_port) else lambda: target_port
         self._may_flow = asyncio.Event()
         self._may_flow.set()
         self._is_swallowing = False
@@ -92,7 +98,7 @@ class Proxy:
 
     async def _accept(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
-            from_target, to_target = await asyncio.open_connection("127.0.0.1", self._target_port)
+            from_target, to_target = await asyncio.open_connection("127.0.0.1", self._target_port())
         except OSError:
             to_client.transport.abort()
             return

@@ -5,18 +5,22 @@ Each instance has its own way to Redis, and to the emulator where that is the st
 
 import asyncio
 import contextlib
+import itertools
 import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from holdfast.drills.local.disk import SmallDisk
 from holdfast.drills.local.emulator import REMEDY, Emulator, find_emulator
 from holdfast.drills.local.instance import LocalInstance
 from holdfast.drills.local.proxy import Proxy
-from holdfast.drills.local.redis import EMBEDDED, SYSTEM, RedisServer, find_binary
+from holdfast.drills.local.redis import EMBEDDED, SYSTEM, RedisServer, WatchedRedis, find_binary
 from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stored import store_at
 from holdfast.ports import MessageStore
@@ -30,6 +34,7 @@ _SETTINGS: Final = {
     "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0",
 }
 _TOKEN_SECONDS: Final = 24 * 3600
+_TOKEN_AGE_SECONDS: Final = 2 * 3600  # people log in before they chat; a clock that is slow by less must not refuse them
 _SUBSCRIBES: Final = b"SUBSCRIBE"
 
 
@@ -48,15 +53,34 @@ def environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a cluster differs from the usual.
+
+    Attributes:
+        has_sentinels: Redis is a primary and a replica, instances ask Sentinels for it, and there is no proxy in between.
+        has_front: all clients come through one proxy, which knows the instances.
+        disk_mb: the store's file lies on a disk of that size, its own; 0: on the machine's.
+    """
+
+    has_sentinels: bool = False
+    has_front: bool = False
+    disk_mb: int = 0
+
+
+USUAL: Final = Layout()
+
+
 class LocalTarget:
     """`start`, then `close`, whatever happened in between.
 
     Attributes:
         instances: by name, in the order of their start.
         to_redis, to_store: the proxies of each instance; SQLite is a file and has none.
+        front, watched, disk: where the layout has them.
     """
 
-    def __init__(self, count: int, store: str, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, count: int, store: str, settings: dict[str, str] | None = None, layout: Layout = USUAL) -> None:
         """Looks for what is needed, and starts nothing yet. `store`: `sqlite` or `firestore`.
 
         Raises:
@@ -68,6 +92,8 @@ class LocalTarget:
         self.store_kind = store
         self.directory = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
         self.redis = RedisServer(binary)
+        self.watched = WatchedRedis(binary, self.redis) if layout.has_sentinels else None
+        self.disk = SmallDisk(layout.disk_mb) if layout.disk_mb else None
         self.emulator: Emulator | None = None
         if store == "firestore":
             if (script := find_emulator()) is None:
@@ -78,6 +104,8 @@ class LocalTarget:
         self.to_store: dict[str, Proxy] = {}
         self._project = f"drill-{secrets.token_hex(4)}"
         self._secret = secrets.token_urlsafe(32)
+        self._turn = itertools.count()
+        self.front = Proxy(self._next_port) if layout.has_front else None
         self._names = [f"instance-{number}" for number in range(1, count + 1)]
         self._settings = _SETTINGS | (settings or {})
 
@@ -87,8 +115,16 @@ class LocalTarget:
         return float(self._settings["HOLDFAST_PRESENCE__GRACE_SECONDS"])
 
     async def start(self) -> None:
-        """Everything, in order; returns when all instances are ready."""
+        """Everything, in order; returns when all instances are ready.
+
+        Raises:
+            TargetFailed: a part does not come up, or a disk cannot be mounted.
+        """
+        if self.disk is not None:
+            self.disk.mount()
         await self.redis.start()
+        if self.watched is not None:
+            await self.watched.start()
         if self.emulator is not None:
             await self.emulator.start()
         for name in self._names:
@@ -96,26 +132,40 @@ class LocalTarget:
         first, *others = self.instances.values()
         await first.start()
         await asyncio.gather(*(instance.start() for instance in others))
+        if self.front is not None:
+            await self.front.listen()
 
     async def close(self, *, keep: bool = False) -> None:
         """End everything; `keep`: leave the logs and the store where they are."""
         for instance in self.instances.values():
             instance.close()
-        for proxy in (*self.to_redis.values(), *self.to_store.values()):
+        for proxy in (*self.to_redis.values(), *self.to_store.values(), *([self.front] if self.front else [])):
             await proxy.close()
-        self.redis.close()
-        if self.emulator is not None:
-            self.emulator.close()
+        for part in (self.watched, self.redis, self.emulator, self.disk):
+            if part is not None:
+                part.close()
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def token(self, user_id: str, *, is_admin: bool = False) -> str:
         """A token that all instances believe."""
-        return issue(self._secret, user_id, _TOKEN_SECONDS, issuer="holdfast", audience="holdfast", is_admin=is_admin)
+        issued_at = time.time() - _TOKEN_AGE_SECONDS
+        return issue(
+            self._secret, user_id, _TOKEN_SECONDS, issuer="holdfast", audience="holdfast", is_admin=is_admin, issued_at=issued_at
+        )
 
     def living(self) -> list[LocalInstance]:
         """Those that run."""
         return [instance for instance in self.instances.values() if instance.is_running]
+
+    def urls(self) -> list[str]:
+        """Where clients connect."""
+        return [f"http://{self.front.address}"] if self.front is not None else [instance.url for instance in self.living()]
+
+    @property
+    def redis_url(self) -> str:
+        """Redis as an operator reaches it: whoever is the primary."""
+        return self.redis.url if self.watched is None else self.watched.url
 
     def store(self) -> MessageStore:
         """The store as the instances see it, past the proxies; for `FIRESTORE_EMULATOR_HOST` see `store_environ`."""
@@ -138,14 +188,21 @@ class LocalTarget:
 
     @property
     def _store_url(self) -> str:
-        return f"sqlite:///{self.directory}/holdfast.db" if self.emulator is None else f"firestore://{self._project}"
+        if self.emulator is not None:
+            return f"firestore://{self._project}"
+        return f"sqlite:///{self.directory if self.disk is None else self.disk.path}/holdfast.db"
+
+    def _next_port(self) -> int:
+        """Of one instance after the other, of those that run."""
+        living = self.living()
+        return living[next(self._turn) % len(living)].port if living else 0
 
     async def _environ(self, name: str) -> dict[str, str]:
         proxy = self.to_redis[name] = Proxy(self.redis.port, _SUBSCRIBES)
         await proxy.listen()
         environ = {
             **self._settings,
-            "HOLDFAST_REDIS__URL": f"redis://{proxy.address}/0",
+            "HOLDFAST_REDIS__URL": f"redis://{proxy.address}/0" if self.watched is None else self.watched.url,
             "HOLDFAST_STORE__URL": self._store_url,
             "HOLDFAST_AUTH__SECRET": self._secret,
         }

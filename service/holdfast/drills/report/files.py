@@ -1,6 +1,7 @@
 """Reports of several runs as JSON, JUnit and Markdown."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,15 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "instances": options.instances,
         "verdict": verdict_word(outcome),
         "problem": outcome.problem,
+        "reason": reason(outcome),
         "expectations": [
-            {"name": e.name, "threshold": e.threshold, "measured": e.measured, "unit": e.unit, "met": e.is_met}
+            {
+                "name": e.name,
+                "threshold": e.threshold,
+                "measured": e.measured if math.isfinite(e.measured) else None,  # JSON knows no infinity: it never came to that
+                "unit": e.unit,
+                "met": e.is_met,
+            }
             for e in outcome.expectations
         ],
         "figures": outcome.figures.as_json() if outcome.figures is not None else None,
@@ -78,18 +86,25 @@ def write_markdown(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 def failures(outcome: Outcome) -> list[str]:
     """What was not as it should be, one line each."""
-    missed = [
-        f"{each.name}: {each.measured} {each.unit}, at most {each.threshold}" for each in outcome.expectations if not each.is_met
-    ]
+    missed = [each.told for each in outcome.expectations if not each.is_met]
     violations = outcome.verdict.violations if outcome.verdict is not None else []
     return missed + [f"{each.t:.3f} s {each.invariant}: {each.message}" for each in violations]
+
+
+def reason(outcome: Outcome) -> str:
+    """Why it did not pass, in one line: what is violated, and which of its own figures was missed; empty where it passed."""
+    if outcome.problem or outcome.passed or outcome.verdict is None:
+        return outcome.problem
+    violated = [f"{name} violated {count} times" for name, count in outcome.verdict.counts.items() if count]
+    missed = [each.told for each in outcome.expectations if not each.is_met]
+    return "; ".join((violated or ["the invariants hold"]) + missed)
 
 
 def _case(outcome: Outcome) -> str:
     name = quoteattr(f"{outcome.drill.name} ({outcome.options.store})")
     inside = ""
     if outcome.exit_code == 1:
-        inside = f'<failure message="violated">{escape(chr(10).join(failures(outcome)))}</failure>'
+        inside = f"<failure message={quoteattr(reason(outcome))}>{escape(chr(10).join(failures(outcome)))}</failure>"
     elif outcome.exit_code == 2:
         inside = f"<skipped message={quoteattr(outcome.problem)}/>"
     elif outcome.exit_code == 3:

@@ -3,10 +3,22 @@
 import asyncio
 from functools import partial
 
+from holdfast.client import Client
+from holdfast.drills.crowd import listening
 from holdfast.drills.drill import Drill
+from holdfast.drills.hindsight import last_words_are_heard, nobody_is_refused
+from holdfast.drills.local.clock import missing_faketime, shifted
+from holdfast.drills.local.doomed import LAST_WORDS
+from holdfast.drills.local.instance import LocalInstance
+from holdfast.drills.local.waiting import until
 from holdfast.drills.stage import LocalStage
 
+DOOMED = "holdfast.drills.local.doomed"
+_DOOMED_SECONDS = 5.0
+_SWEPT_SECONDS = 4.0  # twice what others may wait for the last words
 _REAPED_SECONDS = 20.0
+_ONLINE_SECONDS = 5.0
+_LATE_SECONDS = 10.0  # the grace, and as much again
 _FREEZE_WHY = "a process frozen while it holds SQLite's write lock stops the others"
 
 
@@ -71,6 +83,48 @@ async def _freeze(stage: LocalStage) -> None:
     await stage.expect("everybody registered", 15.0, stage.all_registered)
 
 
+async def _commit_kill(stage: LocalStage) -> None:
+    """Its last message is in the store and nobody was told; who sent it does not come back to that."""
+    victim = stage.instances[0]
+    conversation, members = stage.stranger("quiet"), list(stage.crowd.clients)[:6]  # where no later message shows the gap
+    async with stage.fault("restart", victim.name):
+        await victim.terminate()
+        await victim.start(DOOMED)
+    await stage.crowd.open_conversation(conversation, members)
+    await stage.pause(stage.seconds / 2)
+    async with stage.fault("commit-kill", victim.name):
+        async with stage.crowd.guest(members[0], [victim.url]) as client:
+            await client.connected()
+            sending = asyncio.create_task(client.send(conversation, LAST_WORDS))
+            await until(lambda: not victim.is_running, _DOOMED_SECONDS, "the instance ends by its last words")
+        await asyncio.gather(sending, return_exceptions=True)
+    await stage.pause(max(_SWEPT_SECONDS, stage.seconds / 2))
+    await victim.start()
+
+
+async def _clock_skew(stage: LocalStage) -> None:
+    """Only the restarts count as a failure: under a wrong clock everything has to be as in calm."""
+    victim = stage.instances[0]
+    for offset in ("+1h", "-1h"):
+        async with stage.fault("restart", victim.name):
+            await victim.terminate()
+            await victim.start(environ=shifted(offset))
+        await asyncio.gather(stage.crowd.talk_at(victim.url, stage.seconds / 2), _come_and_go(stage, victim, offset))
+    async with stage.fault("restart", victim.name):
+        await victim.terminate()
+        await victim.start()
+    await stage.expect("everybody registered", 10.0, stage.all_registered)
+
+
+async def _come_and_go(stage: LocalStage, instance: LocalInstance, offset: str) -> None:
+    """Somebody is online while connected there, and offline when the grace is over."""
+    user = stage.stranger("passer-by")
+    async with listening(Client([instance.url], stage.target.token(user))):
+        await stage.expect(f"{offset}: who comes is online", _ONLINE_SECONDS, partial(stage.is_online, user))
+    await stage.expect(f"{offset}: who leaves is offline", _LATE_SECONDS, partial(stage.is_offline, user))
+    stage.require(f"{offset}: how early", max(0.0, stage.target.grace_seconds - stage.expectations[-1].measured), 0.5, "s")
+
+
 DRILLS = (
     Drill("pod-kill", "F1: an instance is killed", _pod_kill, linger_seconds=32.0, reconnect_p99=2.0),
     Drill("pod-kill-three", "F1: three instances are killed, one after the other", _three_in_a_row, seconds=9.0),
@@ -79,4 +133,19 @@ DRILLS = (
     Drill("rolling-restart", "F3: all instances are replaced, one after the other", _rolling_restart, reconnect_p99=2.0),
     Drill("freeze-short", "F4: an instance stands still for 5 s", _freeze, ("firestore",), _FREEZE_WHY, seconds=5.0),
     Drill("freeze-long", "F4: an instance stands still for 20 s", _freeze, ("firestore",), _FREEZE_WHY, seconds=20.0),
+    Drill(
+        "commit-kill",
+        "F2: an instance is killed between its commit and the publication",
+        _commit_kill,
+        looks_back=(last_words_are_heard,),
+    ),
+    Drill(
+        "clock-skew",
+        "F17: the wall clock of an instance is an hour ahead, then an hour behind",
+        _clock_skew,
+        seconds=20.0,
+        settings={"HOLDFAST_LIMITS__SENDS_PER_SECOND": "50", "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "100"},
+        missing=missing_faketime,
+        looks_back=(nobody_is_refused,),
+    ),
 )

@@ -3,19 +3,25 @@
 from typing import Final
 
 from holdfast.drills.drill import Drill
+from holdfast.drills.local.target import USUAL
 from holdfast.drills.scenarios import CATALOGUE
 from holdfast.drills.stage import LocalStage
 
 _LEFT_OUT: Final = frozenset(
-    ("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three")
-)  # no faults, or made of others
+    ("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three", "flood")
+)  # no faults, made of others, or on limits that a crowd in haste does not keep
 _FAULT_SECONDS: Final = (1.0, 8.0)
 _REST_SECONDS: Final = (1.0, 6.0)
 
 
+def _may_be_drawn(drill: Drill, store: str) -> bool:
+    """On the usual cluster, and with what this machine has."""
+    return store in drill.stores and drill.layout == USUAL and not drill.missing()
+
+
 def soak(store: str, minutes: float, settings: dict[str, str] | None = None) -> Drill:
     """A drill that goes on for that long."""
-    drawn = [drill for name, drill in sorted(CATALOGUE.items()) if store in drill.stores and name not in _LEFT_OUT]
+    drawn = [drill for name, drill in sorted(CATALOGUE.items()) if name not in _LEFT_OUT and _may_be_drawn(drill, store)]
 
     async def play(stage: LocalStage) -> None:
         until = stage.history.now + minutes * 60

@@ -1,0 +1,128 @@
+"""Redis at the end of its means: no memory, no room for a connection, no disk; and behind Sentinels, which replace it."""
+
+from functools import partial
+
+from holdfast.drills.drill import Drill
+from holdfast.drills.hindsight import acks_in_the_midst
+from holdfast.drills.local.disk import SmallDisk, missing_mount
+from holdfast.drills.local.target import Layout
+from holdfast.drills.stage import LocalStage
+
+_DEGRADED_SECONDS = 5.0
+_HEALTHY_SECONDS = 15.0
+_REGISTERED_SECONDS = 5.0
+_PROMOTED_SECONDS = 10.0  # Sentinels call it down after half a second, agree, and choose
+_LEFT_SECONDS = 3.0
+_DISK_MB = 8
+
+
+async def _redis_full(stage: LocalStage) -> None:
+    """It refuses what takes memory and answers everything else."""
+    async with stage.fault("redis-full"):
+        await stage.redis("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await stage.redis("CONFIG", "SET", "maxmemory", "1")
+        await _endure(stage)
+        await stage.redis("CONFIG", "SET", "maxmemory", "0")
+    await _recover(stage)
+
+
+async def _redis_crowded(stage: LocalStage) -> None:
+    """Every connection is dropped, and no other is accepted."""
+    async with stage.operator() as operator:
+        _, before = await operator.call("CONFIG", "GET", "maxclients")
+        async with stage.fault("redis-crowded"):
+            await operator.call("CONFIG", "SET", "maxclients", "1")
+            for kind in ("normal", "pubsub"):
+                await operator.call("CLIENT", "KILL", "TYPE", kind)
+            await _endure(stage)
+            await operator.call("CONFIG", "SET", "maxclients", before)
+    await _recover(stage)
+
+
+async def _redis_disk_full(stage: LocalStage) -> None:
+    """Its log of writes cannot grow any more: it refuses every write, and even a PING."""
+    redis, disk = stage.target.redis, SmallDisk(_DISK_MB)
+    usual = redis.options
+    disk.mount()
+    try:
+        async with stage.fault("redis-disk-full"):
+            redis.options = (*usual, "--appendonly", "yes", "--dir", str(disk.path))
+            await redis.restart()
+            await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+            disk.fill()
+            await _endure(stage)
+            disk.empty()
+        await _recover(stage)
+    finally:
+        redis.options = usual
+        async with stage.fault("redis-delete"):
+            await redis.restart()
+        disk.close()
+    await _recover(stage)
+
+
+async def _endure(stage: LocalStage) -> None:
+    """What has to be so while Redis refuses: degraded, ready, and open to people."""
+    await stage.expect("degraded", _DEGRADED_SECONDS, partial(stage.every, stage.instances, "degraded"))
+    await stage.expect("all ready", 1.0, stage.all_ready)
+    await stage.somebody_connects()
+    await stage.pause(stage.seconds)
+
+
+async def _recover(stage: LocalStage) -> None:
+    await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
+    await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+
+
+async def _sentinel_kill(stage: LocalStage) -> None:
+    """The primary is killed and the replica promoted: instances find it by themselves."""
+    async with stage.fault("sentinel-kill"):
+        stage.target.redis.kill()
+        await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
+    await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+    await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
+    await stage.pause(stage.seconds)
+
+
+async def _sentinel_freeze(stage: LocalStage) -> None:
+    """The old primary still holds every connection; it wakes when another has its place, and nobody is with it."""
+    old = stage.target.redis
+    async with stage.fault("sentinel-freeze"):
+        old.freeze()
+        await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
+    await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+    await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
+    await stage.pause(stage.seconds)
+    old.thaw()
+    await stage.expect("nobody stays on the old primary", _LEFT_SECONDS, partial(_is_left, stage, old.url))
+
+
+async def _is_promoted(stage: LocalStage) -> bool:
+    """Whether the replica is the primary now, as it says itself."""
+    watched = stage.target.watched
+    assert watched is not None  # noqa: S101 - by the layout of these drills
+    role = await stage.redis("ROLE", url=watched.replica.url)
+    return isinstance(role, list) and role[0] in (b"master", "master")
+
+
+async def _is_left(stage: LocalStage, url: str) -> bool:
+    """Whether no instance has a connection there."""
+    clients = await stage.redis("CLIENT", "LIST", url=url)
+    return isinstance(clients, bytes) and b"name=holdfast:instance" not in clients
+
+
+_WATCHED = Layout(has_sentinels=True)
+
+DRILLS = (
+    Drill("redis-full", "F11: Redis is out of memory", _redis_full, looks_back=(acks_in_the_midst,)),
+    Drill("redis-crowded", "F11: Redis takes no more clients", _redis_crowded, looks_back=(acks_in_the_midst,)),
+    Drill(
+        "redis-disk-full",
+        "F11: the disk under Redis is full",
+        _redis_disk_full,
+        missing=missing_mount,
+        looks_back=(acks_in_the_midst,),
+    ),
+    Drill("sentinel-kill", "F10: the primary behind Sentinels is killed", _sentinel_kill, layout=_WATCHED),
+    Drill("sentinel-freeze", "F10: the primary behind Sentinels stands still", _sentinel_freeze, layout=_WATCHED),
+)

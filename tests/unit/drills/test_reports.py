@@ -1,0 +1,51 @@
+"""What a report says of a run that did not pass: which invariant, or which figure of the drill's own."""
+
+import json
+import math
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from holdfast.drills.checker import Verdict
+from holdfast.drills.report import files
+from holdfast.drills.run import Options, Outcome
+from holdfast.drills.scenarios import CATALOGUE
+from holdfast.drills.stage import Expectation
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    """Everything held, but nobody reaped the dead."""
+    verdict = Verdict()
+    verdict.check("I1", True, 1.0, "")
+    expectations = [Expectation("reaped", 20.0, math.inf), Expectation("reconnect p99", 2.0, 0.5)]
+    return Outcome(CATALOGUE["pod-kill"], Options(), Path("history.jsonl"), expectations, verdict=verdict)
+
+
+def test_a_missed_figure_is_named_where_the_invariants_hold(outcome: Outcome) -> None:
+    """Otherwise one reads twelve lines that hold, and then: failed."""
+    assert outcome.exit_code == 1
+    assert files.reason(outcome) == "the invariants hold; reaped: never (at most 20 s)"
+    assert outcome.verdict is not None
+    outcome.verdict.check("I7", False, 2.0, "late")
+    assert files.reason(outcome) == "I7 violated 1 times; reaped: never (at most 20 s)"
+
+
+def test_a_run_that_passed_needs_no_reason(outcome: Outcome) -> None:
+    """And one that could not be run has its own."""
+    outcome.expectations.pop(0)
+    assert files.reason(outcome) == ""
+    outcome.problem = "no libfaketime here"
+    assert files.reason(outcome) == "no libfaketime here"
+
+
+def test_what_never_came_is_valid_json_and_xml(outcome: Outcome, tmp_path: Path) -> None:
+    """JSON has no infinity."""
+    files.write_json(tmp_path / "report.json", [outcome])
+    (report,) = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    assert report["expectations"][0] == {"name": "reaped", "threshold": 20.0, "measured": None, "unit": "s", "met": False}
+    files.write_junit(tmp_path / "report.xml", [outcome])
+    failure = ET.parse(tmp_path / "report.xml").getroot().find("testcase/failure")
+    assert failure is not None
+    assert failure.get("message") == files.reason(outcome)
