@@ -1,6 +1,7 @@
 """One run of a drill: steady state, failure, observation, judgement; and everything taken down again, whatever happened."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,6 +52,7 @@ class Outcome:
     Attributes:
         memory_mb: of each instance at the beginning, at the end, and at most.
         problem: why it could not be run, or was aborted; then there is no verdict.
+        took_seconds: from the start of its cluster until it was taken down.
     """
 
     drill: Drill
@@ -62,6 +64,7 @@ class Outcome:
     figures: Figures | None = None
     run: Run | None = None
     problem: str = ""
+    took_seconds: float = 0.0
     is_aborted: bool = False
 
     @property
@@ -107,6 +110,7 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         bounds=drill.bounds,
     )
+    began = time.monotonic()
     try:
         target = LocalTarget(options.instances, options.store, drill.settings, drill.layout)
     except HoldfastError as error:
@@ -121,6 +125,7 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
         outcome.problem, outcome.is_aborted = "interrupted", True
     finally:
         await target.close()
+        outcome.took_seconds = round(time.monotonic() - began, 1)
     if not outcome.problem:
         progress("judging")
         run = Run(*read_history(path))

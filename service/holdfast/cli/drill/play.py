@@ -126,6 +126,8 @@ def tell(console: Console, outcome: Outcome) -> None:
         console.print(f"  memory: {told}", highlight=False)
     word = files.verdict_word(outcome)
     why = files.reason(outcome)
-    told = (f": {why}" if why else "") + ("" if outcome.problem else f"; history: {outcome.history}")
+    told = (f": {why}" if why else "") + (
+        "" if outcome.problem else f"; {outcome.took_seconds:.0f} s; history: {outcome.history}"
+    )
     style = "bold" if word == "passed" else "bold red"
     console.print(f"{outcome.drill.name} {word}{told}", style=style, highlight=False, markup=False)

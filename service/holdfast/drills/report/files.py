@@ -29,6 +29,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "verdict": verdict_word(outcome),
         "problem": outcome.problem,
         "reason": reason(outcome),
+        "took_seconds": outcome.took_seconds,
         "expectations": [
             {
                 "name": e.name,
@@ -109,4 +110,4 @@ def _case(outcome: Outcome) -> str:
         inside = f"<skipped message={quoteattr(outcome.problem)}/>"
     elif outcome.exit_code == 3:
         inside = f"<error message={quoteattr(outcome.problem)}/>"
-    return f'  <testcase classname="drills" name={name}>{inside}</testcase>\n'
+    return f'  <testcase classname="drills" name={name} time="{outcome.took_seconds}">{inside}</testcase>\n'
