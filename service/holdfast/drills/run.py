@@ -25,6 +25,7 @@ from holdfast.errors import HoldfastError
 
 _STEADY_SECONDS: Final = 3.0
 _BRIEF_SECONDS: Final = 2.0  # of talk: what I12 and the calm are measured by
+_BRIEF_LINGER_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ async def _play(
         await removed
         await stage.pause(drill.bounds.healthy_s + (_BRIEF_SECONDS if options.is_brief else 2 * drill.bounds.delivery_s))
         await crowd.stop()
-        await stage.pause(drill.bounds.delivery_s + (0.5 if options.is_brief else drill.linger_seconds))
+        await stage.pause(drill.bounds.delivery_s + (_BRIEF_LINGER_SECONDS if options.is_brief else drill.linger_seconds))
         watching.cancel()
         outcome.memory_mb = memory.seen
         progress("reading the store")

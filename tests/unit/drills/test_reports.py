@@ -1,5 +1,6 @@
 """What a report says of a run that did not pass: which invariant, or which figure of the drill's own."""
 
+import dataclasses
 import json
 import math
 import xml.etree.ElementTree as ET
@@ -9,8 +10,8 @@ import pytest
 
 from holdfast.drills.checker import Verdict
 from holdfast.drills.report import files
-from holdfast.drills.run import Options, Outcome
-from holdfast.drills.scenarios import CATALOGUE
+from holdfast.drills.run import Options, Outcome, run_drill
+from holdfast.drills.scenarios import CATALOGUE, soak
 from holdfast.drills.stage import Expectation
 
 
@@ -49,3 +50,19 @@ def test_what_never_came_is_valid_json_and_xml(outcome: Outcome, tmp_path: Path)
     failure = ET.parse(tmp_path / "report.xml").getroot().find("testcase/failure")
     assert failure is not None
     assert failure.get("message") == files.reason(outcome)
+
+
+async def test_what_a_machine_lacks_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    """Exit code 2 with the reason, and no cluster was started for it."""
+    steps: list[str] = []
+    drill = dataclasses.replace(CATALOGUE["clock-skew"], missing=lambda: "no libfaketime here")
+    outcome = await run_drill(drill, Options(directory=tmp_path), steps.append)
+    assert (outcome.exit_code, outcome.problem, steps) == (2, "no libfaketime here", [])
+
+
+def test_a_soak_draws_from_what_the_usual_cluster_can_be_put_through() -> None:
+    """A drill on another layout would break what is not there; and the names that are left out are names."""
+    assert CATALOGUE.keys() >= soak.LEFT_OUT
+    drawn = {drill.name for drill in soak.drawn_on("sqlite")}
+    assert {"commit-kill", "redis-full", "redis-crowded", "silent-client", "frozen-client", "pod-kill"} <= drawn
+    assert drawn.isdisjoint({"sentinel-kill", "front-restart", "disk-full", "firestore-down", "flood", "load"})

@@ -7,21 +7,22 @@ from holdfast.drills.local.target import USUAL
 from holdfast.drills.scenarios import CATALOGUE
 from holdfast.drills.stage import LocalStage
 
-_LEFT_OUT: Final = frozenset(
-    ("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three", "flood")
-)  # no faults, made of others, or on limits that a crowd in haste does not keep
+LEFT_OUT: Final = frozenset(("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three", "flood"))
+"""No faults, made of others, or about limits that a crowd in haste does not keep."""
+
 _FAULT_SECONDS: Final = (1.0, 8.0)
 _REST_SECONDS: Final = (1.0, 6.0)
 
 
-def _may_be_drawn(drill: Drill, store: str) -> bool:
-    """On the usual cluster, and with what this machine has."""
-    return store in drill.stores and drill.layout == USUAL and not drill.missing()
+def drawn_on(store: str) -> list[Drill]:
+    """What chance may draw: all that the usual cluster can be put through, with what this machine has."""
+    played = [drill for name, drill in sorted(CATALOGUE.items()) if name not in LEFT_OUT and store in drill.stores]
+    return [drill for drill in played if drill.layout == USUAL and not drill.missing()]
 
 
 def soak(store: str, minutes: float, settings: dict[str, str] | None = None) -> Drill:
     """A drill that goes on for that long."""
-    drawn = [drill for name, drill in sorted(CATALOGUE.items()) if name not in _LEFT_OUT and _may_be_drawn(drill, store)]
+    drawn = drawn_on(store)
 
     async def play(stage: LocalStage) -> None:
         until = stage.history.now + minutes * 60
