@@ -18,6 +18,7 @@ _DOOMED_SECONDS = 5.0
 _SWEPT_SECONDS = 4.0  # twice what others may wait for the last words
 _REAPED_SECONDS = 20.0
 _ONLINE_SECONDS = 5.0
+_EARLY_SECONDS = 0.5
 _LATE_SECONDS = 10.0  # the grace, and as much again
 _FREEZE_WHY = "a process frozen while it holds SQLite's write lock stops the others"
 
@@ -118,11 +119,13 @@ async def _clock_skew(stage: LocalStage) -> None:
 
 async def _come_and_go(stage: LocalStage, instance: LocalInstance, offset: str) -> None:
     """Somebody is online while connected there, and offline when the grace is over."""
-    user = stage.stranger("passer-by")
+    user, loop = stage.stranger("passer-by"), asyncio.get_running_loop()
     async with listening(Client([instance.url], stage.target.token(user))):
         await stage.expect(f"{offset}: who comes is online", _ONLINE_SECONDS, partial(stage.is_online, user))
+        leaving_at = loop.time()
     await stage.expect(f"{offset}: who leaves is offline", _LATE_SECONDS, partial(stage.is_offline, user))
-    stage.require(f"{offset}: how early", max(0.0, stage.target.grace_seconds - stage.expectations[-1].measured), 0.5, "s")
+    early = stage.target.grace_seconds - (loop.time() - leaving_at)
+    stage.require(f"{offset}: how much too early", max(0.0, early), _EARLY_SECONDS, "s")
 
 
 DRILLS = (
