@@ -64,7 +64,7 @@ drills: install ## every drill on both stores, with reports in reports/: about t
 	$(BIN)/holdfast drill run all --store firestore --directory reports/firestore --markdown reports/firestore.md $(ARGS)
 
 drills-once: install ## every drill once and short, each on the first store that it can be played on: about a quarter of an hour
-	$(BIN)/holdfast drill run all --store each --attempts 2 --seconds 4 --rate 30 --directory reports --markdown reports/once.md $(ARGS)
+	$(BIN)/holdfast drill run all --store each --brief --attempts 2 --seconds 4 --rate 30 --directory reports --markdown reports/once.md $(ARGS)
 
 lint: style types architecture ## the three below
 
