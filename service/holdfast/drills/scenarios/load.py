@@ -1,7 +1,22 @@
 """No fault but people: one hot conversation, many connections."""
 
+from typing import NamedTuple
+
 from holdfast.drills.drill import Drill
+from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stage import LocalStage
+
+
+class _Cost(NamedTuple):
+    memory_mb: float
+    cpu_seconds: float
+
+
+async def _redis_cost(stage: LocalStage) -> _Cost:
+    memory, cpu = await stage.redis("INFO", "memory"), await stage.redis("INFO", "cpu")
+    if not isinstance(memory, dict) or not isinstance(cpu, dict):
+        raise TargetFailed("Redis does not tell what it costs")
+    return _Cost(int(memory["used_memory"]) / 1_048_576, float(cpu["used_cpu_sys"]) + float(cpu["used_cpu_user"]))
 
 
 async def _hot(stage: LocalStage) -> None:
@@ -10,12 +25,12 @@ async def _hot(stage: LocalStage) -> None:
 
 async def _load(stage: LocalStage) -> None:
     """Many connections and a high rate; what Redis and the instances cost is reported."""
-    before = await stage.redis("INFO", "memory")
+    before, began = await _redis_cost(stage), stage.history.now
     await stage.pause(stage.seconds)
-    after = await stage.redis("INFO", "memory")
-    for name, info in (("before", before), ("after", after)):
-        used = info.get("used_memory", 0) if isinstance(info, dict) else 0
-        stage.require(f"Redis's memory {name}", int(used) / 1_048_576, 512.0, "MB")
+    after, took = await _redis_cost(stage), stage.history.now - began
+    for name, cost in (("before", before), ("after", after)):
+        stage.require(f"Redis's memory {name}", cost.memory_mb, 512.0, "MB")
+    stage.require("Redis's CPU", 100 * (after.cpu_seconds - before.cpu_seconds) / took, 90.0, "% of a core")
 
 
 async def _drain(stage: LocalStage) -> None:
