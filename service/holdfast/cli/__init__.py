@@ -113,6 +113,7 @@ def _drill(parser: argparse.ArgumentParser) -> None:
     play.add_argument("--store-url", default="", metavar="URL", help="k8s: of its store, if it can be reached from here")
     play.add_argument("names", nargs="+", metavar="NAME", help="from `holdfast drill list`, or all")
     _drill_options(play, "sqlite", "firestore", "each")
+    play.add_argument("--share", type=_share, default=(1, 1), metavar="K/N", help="the K-th of N parts of them (default: 1/1)")
     play.add_argument("--seconds", type=_seconds, metavar="S", help="how long the fault lasts (default: the drill's own)")
     soak = actions.add_parser("soak", help="failures at random")
     _drill_options(soak, "sqlite", "firestore")
@@ -147,6 +148,13 @@ def _drill_options(parser: argparse.ArgumentParser, *stores: str) -> None:
     parser.add_argument("--json", action="store_true", help="the report for machines, on standard output")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="the report as JUnit XML")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the report as a table")
+
+
+def _share(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a part of a whole, such as 1/2")
+    return int(match[1]), int(match[2])
 
 
 def _seconds(text: str) -> float:

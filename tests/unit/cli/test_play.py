@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from holdfast.cli import main
 from holdfast.cli.drill import play
 from holdfast.drills.checker import Verdict
 from holdfast.drills.drill import Drill
@@ -67,3 +68,25 @@ async def test_what_passed_is_played_once(run: Any) -> None:
     """Each costs half a minute."""
     well = outcome()
     assert (await run(5, well, outcome()))[:2] == (well, 1)
+
+
+@pytest.mark.parametrize(("drills", "shares"), [(7, 2), (36, 5), (1, 3)])
+def test_shares_are_all_of_them_and_each_once(drills: int, shares: int) -> None:
+    """A pipeline spreads them over machines: none may be left out."""
+    names = [Drill(str(number), "", _nothing) for number in range(drills)]
+    assert [drill for share in range(1, shares + 1) for drill in play.share_of(names, share, shares)] == names
+
+
+@pytest.mark.parametrize("arguments", [("--share", "0/2"), ("--share", "3/2"), ("--share", "half"), ("--attempts", "0")])
+def test_arguments_that_make_no_sense_are_named(arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is started."""
+    with pytest.raises(SystemExit):
+        main(["drill", "run", "all", *arguments])
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_a_store_that_is_none_is_named_before_anything_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is needed at the very end of a drill."""
+    cluster = ("--target", "k8s", "--context", "c", "--namespace", "n", "--url", "http://x")
+    assert main(["drill", "run", "pod-delete", *cluster, "--store-url", "mysql://x"]) == 2
+    assert "--store-url" in capsys.readouterr().err

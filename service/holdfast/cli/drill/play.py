@@ -8,6 +8,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 
 from holdfast.cli.drill.check import show
@@ -19,6 +20,7 @@ from holdfast.drills.report import files, plot
 from holdfast.drills.run import Options, Outcome, run_drill
 from holdfast.drills.scenarios import CATALOGUE
 from holdfast.errors import ConfigurationError
+from holdfast.settings import StoreSettings
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,9 +34,19 @@ def run(args: argparse.Namespace) -> int:
     drills = [catalogue[name] for name in names]
     if args.target == "k8s" and not (args.context and args.namespace and args.url):
         raise ConfigurationError("--target k8s needs --context, --namespace and --url: nothing is broken by default")
+    if getattr(args, "store_url", ""):
+        try:
+            StoreSettings(url=args.store_url)
+        except ValidationError as error:
+            raise ConfigurationError(f"--store-url: {error.errors()[0]['msg']}") from None
     if args.names == ["all"] and args.target == "local" and args.store != "each":
         drills = [drill for drill in drills if args.store in drill.stores]
-    return play(args, drills)
+    return play(args, share_of(drills, *args.share))
+
+
+def share_of(drills: list[Drill], number: int, count: int) -> list[Drill]:
+    """The `number`-th of `count` about equal parts, in order: together they are all."""
+    return drills[(number - 1) * len(drills) // count : number * len(drills) // count]
 
 
 def play(args: argparse.Namespace, drills: list[Drill]) -> int:
