@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
+from redis.asyncio import Redis
 
 from holdfast.drills.local.doomed import LAST_WORDS
 from holdfast.drills.local.proxy import Proxy
@@ -181,6 +182,24 @@ async def test_epochs(sqlite_instances: Instances, *, is_built: bool) -> None:
     async with Chatter(two, "ben"):
         assert await is_online(one, "ben")
         assert await _stays(partial(is_online, one, "ben"), seconds=6) == is_built
+
+
+async def test_world_check(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
+    """Redis is emptied when somebody has just come: that they are nowhere, as it says then, is not believed."""
+    (one,) = await sqlite_instances.start("one", **altered(*[] if is_built else ["no_world_check"]))
+    (two,) = await sqlite_instances.start("two")
+    c = await new_conversation(one, "ann", "ben")
+    async with Chatter(one, "ann") as ann, view_of(sqlite_instances) as store, Redis.from_url(redis7.url) as admin:
+
+        async def are_recorded(count: int) -> bool:
+            return len(await store.notifications()) == count
+
+        await ann.say(c, "nobody is there")
+        assert await becomes(partial(are_recorded, 1), within=HEARD_SECONDS)
+        async with Chatter(two, "ben"):
+            await admin.flushall()
+            await ann.say(c, "somebody is there")
+            assert (not await becomes(partial(are_recorded, 2), within=2)) == is_built
 
 
 async def test_second_witness(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
