@@ -51,7 +51,10 @@ class Stage:
         seconds: how long the fault should last, where the drill has no figure of its own.
         say: tells whoever watches what is going on.
         expectations: filled by `expect` and `require`.
+        look_seconds: how often `expect` looks.
     """
+
+    look_seconds: float = 0.05
 
     def __init__(self, crowd: Crowd, history: History, seed: int, seconds: float) -> None:
         self.crowd = crowd
@@ -77,7 +80,7 @@ class Stage:
     async def expect(self, name: str, within: float, predicate: Callable[[], object | Awaitable[object]]) -> None:
         """Measure how long it takes to become true; going on costs at most three times the threshold."""
         try:
-            measured = await until(predicate, 3 * within, name)
+            measured = await until(predicate, 3 * within, name, self.look_seconds)
         except TargetFailed:
             measured = math.inf
         self.expectations.append(Expectation(name, within, round(measured, 2)))

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -110,6 +111,14 @@ class Cluster:
             return (await self.kubectl("exec", f"{self.deployment}-redis-0", "--", "redis-cli", *command)).strip()
         except TargetFailed:
             return ""
+
+    async def redis_each(self, commands: Sequence[str]) -> list[str]:
+        """The same for several commands at once: a line for each; nothing while it does not answer."""
+        try:
+            pod = f"{self.deployment}-redis-0"
+            return (await self.kubectl("exec", "-i", pod, "--", "redis-cli", given="\n".join(commands) + "\n")).splitlines()
+        except TargetFailed:
+            return []
 
     async def get(self, kind: str, name: str) -> dict[str, Any]:
         """One object."""

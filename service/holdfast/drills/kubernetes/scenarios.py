@@ -17,11 +17,14 @@ _DRAINED_SECONDS: Final = 5.0
 _REAPED_SECONDS: Final = 20.0  # lease and beat
 _REAPED_BY_CONTROLLER_SECONDS: Final = 10.0  # the silence counts from the removal
 BACK_SECONDS: Final = 120.0
+_ASKED: Final = 10
 BOUNDS: Final = Bounds(grace_s=5.0, offline_s=35.0, healthy_s=2.0)
 
 
 class KubernetesStage(Stage):
     """On a cluster. `cluster`: what can be broken."""
+
+    look_seconds = 1.0  # each look is a kubectl, which costs a busy machine as much as hundreds of messages
 
     def __init__(self, cluster: Cluster, crowd: Crowd, history: History, seed: int, seconds: float) -> None:
         super().__init__(crowd, history, seed, seconds)
@@ -40,7 +43,7 @@ class KubernetesStage(Stage):
             nonlocal fewest
             while True:
                 fewest = min(fewest, len(await self.cluster.ready()))
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(self.look_seconds)
 
         looking = asyncio.create_task(look())
         try:
@@ -124,10 +127,8 @@ async def redis_answers(stage: KubernetesStage) -> bool:
 
 async def all_registered(stage: KubernetesStage) -> bool:
     """Whether Redis knows where people are; some of them stand for all."""
-    counts = await asyncio.gather(
-        *(stage.cluster.redis("HLEN", f"connections:{user}") for user in list(stage.crowd.clients)[:10])
-    )
-    return all(count not in ("", "0") for count in counts)
+    counts = await stage.cluster.redis_each([f"HLEN connections:{user}" for user in list(stage.crowd.clients)[:_ASKED]])
+    return bool(counts) and all(count not in ("", "0") for count in counts)
 
 
 CATALOGUE: Final[dict[str, Drill]] = {

@@ -19,8 +19,10 @@ class TargetFailed(HoldfastError):
     """A part of the cluster does not do what it is told, or does not come up; the message says which."""
 
 
-async def until(predicate: Callable[[], object | Awaitable[object]], within: float, what: str) -> float:
-    """Return once `predicate` is true: how many seconds that took.
+async def until(
+    predicate: Callable[[], object | Awaitable[object]], within: float, what: str, pause: float = _PAUSE_SECONDS
+) -> float:
+    """Return once `predicate` is true: how many seconds that took. `pause`: between two looks, in seconds.
 
     Raises:
         TargetFailed: it is not, after `within` seconds.
@@ -36,7 +38,7 @@ async def until(predicate: Callable[[], object | Awaitable[object]], within: flo
             return elapsed
         if elapsed > within:
             raise TargetFailed(f"not within {within:.0f} s: {what}")
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(pause)
 
 
 def free_port() -> int:
