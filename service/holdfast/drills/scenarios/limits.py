@@ -6,6 +6,7 @@ from holdfast.drills.drill import Drill
 from holdfast.drills.hindsight import acks_in_the_midst
 from holdfast.drills.local.disk import SmallDisk, missing_mount
 from holdfast.drills.local.target import Layout
+from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stage import LocalStage
 
 _DEGRADED_SECONDS = 5.0
@@ -76,6 +77,7 @@ async def _recover(stage: LocalStage) -> None:
 
 async def _sentinel_kill(stage: LocalStage) -> None:
     """The primary is killed and the replica promoted: instances find it by themselves."""
+    await _check_steady(stage)
     async with stage.fault("sentinel-kill"):
         stage.target.redis.kill()
         await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
@@ -87,6 +89,7 @@ async def _sentinel_kill(stage: LocalStage) -> None:
 async def _sentinel_freeze(stage: LocalStage) -> None:
     """The old primary still holds every connection; it wakes when another has its place, and nobody is with it."""
     old = stage.target.redis
+    await _check_steady(stage)
     async with stage.fault("sentinel-freeze"):
         old.freeze()
         await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
@@ -95,6 +98,12 @@ async def _sentinel_freeze(stage: LocalStage) -> None:
     await stage.pause(stage.seconds)
     old.thaw()
     await stage.expect("nobody stays on the old primary", _LEFT_SECONDS, partial(_is_left, stage, old.url))
+
+
+async def _check_steady(stage: LocalStage) -> None:
+    """A failover before the failure would make a drill that proves nothing."""
+    if await _is_promoted(stage):
+        raise TargetFailed("the replica was promoted before anything was broken")
 
 
 async def _is_promoted(stage: LocalStage) -> bool:
