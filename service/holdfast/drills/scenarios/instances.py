@@ -120,7 +120,8 @@ async def _clock_skew(stage: LocalStage) -> None:
 async def _come_and_go(stage: LocalStage, instance: LocalInstance, offset: str) -> None:
     """Somebody is online while connected there, and offline when the grace is over."""
     user, loop = stage.stranger("passer-by"), asyncio.get_running_loop()
-    async with listening(Client([instance.url], stage.target.token(user))):
+    async with listening(Client([instance.url], stage.target.token(user))) as client:
+        await client.connected()
         await stage.expect(f"{offset}: who comes is online", _ONLINE_SECONDS, partial(stage.is_online, user))
         leaving_at = loop.time()
     await stage.expect(f"{offset}: who leaves is offline", _LATE_SECONDS, partial(stage.is_offline, user))
