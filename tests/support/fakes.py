@@ -189,6 +189,7 @@ class FakeStore(_Faulty):
         came = [user_id for user_id in seen_at_ms if not self.on[user_id]]
         for user_id in seen_at_ms:
             self.on[user_id].add(entry)
+        await self._leave("add_presence")
         return [self._change(user_id, online=True) for user_id in came]
 
     async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:

@@ -75,12 +75,14 @@ class Presence:
         self._entry = entry
         self._on_offline = on_offline
         self._wanted: dict[UserId, _Wanted] = {}
-        self._written: dict[UserId, str] = {}
+        self._written: dict[UserId, str] = {}  # or about to be
+        self._replaced: dict[str, set[UserId]] = {}  # entry of an older epoch -> who may still stand under it
         self._leaving: list[tuple[float, UserId, int]] = []
         self._due: dict[UserId, float] = {}
         self._conversations: dict[UserId, tuple[ConversationId, ...]] = {}
         self._versions: OrderedDict[UserId, int] = OrderedDict()
         self._is_writing = False
+        self._is_removing = False
 
     def expect(self, user_id: UserId) -> None:
         """A connection of the user is being opened: a grace period that ends meanwhile does not count."""
@@ -132,22 +134,10 @@ class Presence:
                 self._want(user_id, is_present=False, entry=entry, seen_at_ms=seen_at_ms)
 
     def new_epoch(self) -> None:
-        """What was written stands under an older epoch: everyone who is here, or within the grace, is written again, then the
-        old entries go.
-        """
-        old = dict(self._written)
-        loop = asyncio.get_running_loop()
-        rewritten = []
+        """What was written stands under an older epoch: everyone who is here, or within the grace, is written again."""
         now_ms = self._store_clock.now()
         for user_id, seen_at_ms in (self.leaving() | dict.fromkeys(self._hub.users, now_ms)).items():
-            rewritten.append(waiter := loop.create_future())
-            self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=seen_at_ms, waiter=waiter)
-        by_entry: dict[str, list[UserId]] = {}
-        for user_id, entry in old.items():
-            if entry != self._entry():
-                by_entry.setdefault(entry, []).append(user_id)
-        for entry, user_ids in by_entry.items():
-            self._tasks.start(self._remove_old(entry, user_ids, rewritten))
+            self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=seen_at_ms)
 
     def certain(self, entry: str) -> set[UserId]:
         """Those connected here who stand in the store under `entry`, as far as we know, with nothing under way."""
@@ -239,8 +229,11 @@ class Presence:
             going = {u: w for u, w in batch.items() if w.entry == entry and not w.is_present}
             changes: list[PresenceChange] = []
             if coming:
+                self._replace(coming, entry)
                 changes += await self._store.add_presence(entry, {u: w.seen_at_ms for u, w in coming.items()})
-                self._written.update(dict.fromkeys(coming, entry))
+                if self._replaced and not self._is_removing:
+                    self._is_removing = True
+                    self._tasks.start(self._remove_replaced())
             if going:
                 changes += await self._store.remove_presence(entry, {u: w.seen_at_ms for u, w in going.items()})
                 for user_id in going:
@@ -253,19 +246,36 @@ class Presence:
                 if not self._hub.count_of(user_id):
                     self._conversations.pop(user_id, None)
 
-    async def _remove_old(self, entry: str, user_ids: list[UserId], rewritten: "list[asyncio.Future[None]]") -> None:
+    def _replace(self, user_ids: Iterable[UserId], entry: str) -> None:
+        """Note it before it is written: a write whose answer is lost may stand, and has to go as well when it is replaced."""
+        for user_id in user_ids:
+            earlier = self._written.get(user_id, entry)
+            if earlier != entry:
+                self._replaced.setdefault(earlier, set()).add(user_id)
+            self._written[user_id] = entry
+
+    async def _remove_replaced(self) -> None:
         """After the new entry is in, so that nobody flickers."""
-        await asyncio.gather(*rewritten)
-        for start in range(0, len(user_ids), _BATCH):
-            while True:
+        try:
+            while self._replaced:
+                entry, user_ids = next(iter(self._replaced.items()))
+                some = [u for u in user_ids if u not in self._wanted][:_BATCH]
+                if not some:
+                    await asyncio.sleep(_RETRY_SECONDS)  # their new entry is not in yet
+                    self._replaced[entry] = self._replaced.pop(entry)  # nor is it the turn of the others for ever
+                    continue
                 try:
-                    seen = dict.fromkeys(user_ids[start : start + _BATCH], self._store_clock.now())
-                    for change in await self._store.remove_presence(entry, seen):
+                    for change in await self._store.remove_presence(entry, dict.fromkeys(some, self._store_clock.now())):
                         await self._tell_of_absent(change)  # their grace ended meanwhile
                         self._on_offline()
-                    break
                 except StoreError:
                     await asyncio.sleep(_RETRY_SECONDS)
+                    continue
+                user_ids.difference_update(some)
+                if not user_ids:
+                    self._replaced.pop(entry, None)
+        finally:
+            self._is_removing = False
 
     async def _tell_of_absent(self, change: PresenceChange) -> None:
         memberships = await self._store.memberships_of(change.user_id)

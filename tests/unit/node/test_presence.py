@@ -157,6 +157,41 @@ async def test_a_new_epoch_replaces_the_old_without_a_flicker() -> None:
 
 
 @in_virtual_time
+async def test_an_epoch_that_is_replaced_while_it_is_written_leaves_nothing_behind() -> None:
+    """Redis that comes and goes makes epochs faster than a store writes them; one that stayed keeps its user online for ever."""
+    scene = Scene()
+    made = await scene.come()
+    adding = scene.store.hold("add_presence")
+    for number in (2, 3, 4):
+        scene.entry = f"one:{number}"
+        scene.presence.new_epoch()
+        await passed(0.1)
+    adding.set()
+    await passed(2)
+    assert scene.store.on[ALICE] == {"one:4"}
+    scene.go(made)
+    await scene.ticks(GRACE + 2)
+    assert not scene.store.on[ALICE]
+    assert scene.heard() == [True, False]
+
+
+@in_virtual_time
+async def test_an_epoch_whose_write_was_not_answered_is_replaced_all_the_same() -> None:
+    """It may stand there."""
+    scene = Scene()
+    await scene.come()
+    scene.store.fail("add_presence", StoreTimeout("lost"), after=True)
+    scene.entry = "one:2"
+    scene.presence.new_epoch()
+    await passed(0.01)
+    scene.entry = "one:3"
+    scene.presence.new_epoch()
+    await passed(2)
+    assert scene.store.on[ALICE] == {"one:3"}
+    assert scene.heard() == [True]
+
+
+@in_virtual_time
 async def test_who_is_within_the_grace_at_a_new_epoch_keeps_it() -> None:
     """A flush of Redis must not take those offline who are just changing networks."""
     scene = Scene()
