@@ -45,7 +45,7 @@ async def _redis_hang(stage: KubernetesStage) -> None:
 
 async def _api_loss(stage: KubernetesStage) -> None:
     """The chat goes on; the controller waits."""
-    server = int((STATE / "pid" / "kube-apiserver").read_text())
+    server = int((STATE / "pid" / "apiserver").read_text())
     async with stage.fault("api-loss"):
         os.kill(server, signal.SIGSTOP)
         try:

@@ -17,7 +17,7 @@ from holdfast.settings import StoreSettings
 
 _PAGE: Final = 500
 _CALL_SECONDS: Final = 20.0
-_STORE_SECONDS: Final = 60.0
+_STORE_SECONDS: Final = 150.0  # the emulator looks through all it ever held
 _AT_ONCE: Final = 16
 _RETRY_SECONDS: Final = 0.2
 

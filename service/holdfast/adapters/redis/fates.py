@@ -7,7 +7,7 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.domain.ids import InstanceId
 
 _FATE_MS: Final = 120_000  # reaping takes seconds; whoever comes later has two witnesses by then
-_SHORT_LEASE_MS: Final = 4_000  # one renewal and a little: a living owner restores it
+SHORT_LEASE_MS: Final = 4_000  # one renewal and a little: a living owner holds it from one to the next
 
 
 class RedisFates:
@@ -24,7 +24,7 @@ class RedisFates:
     async def removed(self, instance_id: InstanceId) -> None:
         """See `Fates.removed`."""
         both = (keys.lease(instance_id), keys.fate(instance_id))
-        await self._link.run(scripts.REMOVED, both, (_FATE_MS, _SHORT_LEASE_MS))
+        await self._link.run(scripts.REMOVED, both, (_FATE_MS, SHORT_LEASE_MS))
 
     async def connections(self) -> dict[InstanceId, int]:
         """See `Fates.connections`."""

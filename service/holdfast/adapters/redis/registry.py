@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from holdfast.adapters.redis import keys, scripts
+from holdfast.adapters.redis.fates import SHORT_LEASE_MS
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
@@ -64,7 +65,8 @@ class RedisRegistry:
 
     async def renew(self, state: str, connections: int) -> None:
         """See `ConnectionRegistry.renew`."""
-        await self._owned(scripts.RENEW, (keys.INSTANCES,), (self._instance_id, state, connections, _LEASE_MS))
+        more = (self._instance_id, state, connections, _LEASE_MS, SHORT_LEASE_MS)
+        await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
 
     async def set_registered(self) -> None:
         """See `ConnectionRegistry.set_registered`."""

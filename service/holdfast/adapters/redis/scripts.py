@@ -120,10 +120,13 @@ redis.call('SADD', KEYS[3], instance)
 return {'OK', epoch, redis.call('GET', KEYS[1])}
 """)
 
+# KEYS[4] its fate, ARGV[6] how long the lease lives, ARGV[7] how long when its pod was removed: it is about to be killed.
 RENEW: Final = Script(f"""
 {_CHECKS}
 redis.call('HSET', KEYS[2], 'state', ARGV[4], 'connections', ARGV[5])
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
+local lives = ARGV[6]
+if redis.call('GET', KEYS[4]) == 'removed|' .. ARGV[2] then lives = ARGV[7] end
+redis.call('PEXPIRE', KEYS[2], lives)
 redis.call('SADD', KEYS[3], ARGV[3])
 return {{'OK'}}
 """)
