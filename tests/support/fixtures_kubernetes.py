@@ -18,7 +18,7 @@ from holdfast.drills.local.emulator import Emulator
 from holdfast.drills.local.waiting import free_port
 from support.emulator import require_emulator
 from support.eventually import eventually
-from support.helm import CHART, KIT, ROOT, helm, missing
+from support.helm import CHART, KIT, ROOT, helm, kubectl_binary, missing
 from support.kit import HOST, NAMESPACE, SECRET, STATE, in_namespace, kit, kubectl, tag_image
 from support.kit_drills import NEXT_IMAGE
 
@@ -34,7 +34,7 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         missing("no test cluster's kit beside this checkout, nor in HOLDFAST_CLUSTER_KIT")
     if os.geteuid():
         missing("a test cluster needs root")
-    is_ours = not (STATE / "kubeconfig").exists()
+    is_ours = not _is_up()
     if is_ours:
         kit("up")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "holdfast-cluster"
@@ -56,6 +56,12 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 os.environ[name] = value
         if is_ours:
             kit("down")
+
+
+def _is_up() -> bool:
+    """Whether a cluster answers; what is left of one that was killed does not, and `up` clears it away."""
+    asked = [kubectl_binary(), "--kubeconfig", str(STATE / "kubeconfig"), "--request-timeout", "5s", "get", "--raw", "/readyz"]
+    return subprocess.run(asked, capture_output=True, check=False, timeout=30).returncode == 0
 
 
 @dataclass(frozen=True)

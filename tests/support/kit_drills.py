@@ -6,10 +6,9 @@ import signal
 from functools import partial
 
 from holdfast.drills.drill import Drill
-from holdfast.drills.history import Bounds
 from holdfast.drills.kubernetes.scenarios import BACK_SECONDS, BOUNDS, KubernetesStage, all_registered, redis_answers
 from support.helm import CHART, helm
-from support.kit import NAMESPACE, STATE, kit, process_of
+from support.kit import NAMESPACE, STATE, process_of
 
 NEXT_IMAGE = "docker.io/library/holdfast:next"
 
@@ -55,22 +54,6 @@ async def _api_loss(stage: KubernetesStage) -> None:
     await stage.expect("all pods ready", BACK_SECONDS, stage.cluster.all_ready)
 
 
-async def _node_loss(stage: KubernetesStage) -> None:
-    """The node without Redis is unplugged: its pods' clients come back elsewhere, its instances are reaped."""
-    redis = await stage.cluster.get("pod", f"{stage.cluster.deployment}-redis-0")
-    pods = [pod for pod in await stage.cluster.ready() if pod.node != redis["spec"]["nodeName"]]
-    number = pods[0].node.removeprefix("node")
-    async with stage.fault("node-loss", pods[0].node):
-        await asyncio.to_thread(kit, "node", number, "cut")
-        try:
-            for pod in pods:
-                await stage.expect(f"{pod.name}: reaped", 25.0, partial(stage.is_reaped, pod.name))
-        finally:
-            await asyncio.to_thread(kit, "node", number, "heal")
-        await stage.expect("all pods ready", BACK_SECONDS, stage.cluster.all_ready)
-    await stage.expect("everybody registered", 40.0, partial(all_registered, stage))  # silent sockets are found after 30 s
-
-
 async def _upgrade(stage: KubernetesStage) -> None:
     """The next version, all pods of it beside all of this one: everybody moves once."""
     values = ("--reuse-values", "--set", "image.tag=next,maxSurge=100%")
@@ -87,8 +70,6 @@ DRILLS = {
         Drill("container-restart", "PID 1 of a pod is killed", _container_restart, bounds=BOUNDS, reconnect_p99=2.0),
         Drill("redis-hang", "Redis's process stands still", _redis_hang, bounds=BOUNDS, seconds=8.0),
         Drill("api-loss", "the API server stands still", _api_loss, bounds=BOUNDS, seconds=15.0),
-        # A socket that is cut off is found by its silence: 20 s and 10 s more.
-        Drill("node-loss", "a node is unplugged", _node_loss, bounds=Bounds(grace_s=5.0, offline_s=45.0, healthy_s=35.0)),
         Drill("upgrade", "helm upgrade to the next version", _upgrade, bounds=BOUNDS, reconnect_p99=2.0),
     )
 }
