@@ -47,6 +47,7 @@ class Publisher:
         messages: Sequence[bytes],
         envelope: bytes,
         dirty_entry: str | None,
+        generation: str,
     ) -> None:
         """See `ClusterBus.publish_commit`. With an envelope that is too large, nothing of it happens: the mark stays."""
         if not self._fits(envelope):
@@ -62,7 +63,8 @@ class Publisher:
                 _RECENT_TTL_MS,
                 RECENT_MESSAGES,
                 _RECENT_BYTES,
-                *messages,
+                _of(generation),
+                *(_of(generation) + message for message in messages),
             ),
         )
 
@@ -88,14 +90,15 @@ class Publisher:
             return []
         return [entry.decode() for entry in due]
 
-    async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
+    async def recent(self, conversation_id: ConversationId, after_seq: Seq, generation: str) -> list[tuple[Seq, bytes]]:
         """See `ClusterBus.recent`."""
         key = keys.recent(conversation_id)
         try:
             found = await self._link.call("ZRANGEBYSCORE", key, f"({after_seq}", "+inf", "WITHSCORES")
         except RedisUnavailable:
             return []
-        return [(int(float(score)), message) for message, score in zip(found[::2], found[1::2], strict=True)]
+        entries, head = zip(found[::2], found[1::2], strict=True), _of(generation)
+        return [(int(float(score)), entry.removeprefix(head)) for entry, score in entries if entry.startswith(head)]
 
     def _fits(self, envelope: bytes) -> bool:
         if len(envelope) <= MAX_ENVELOPE_BYTES:
@@ -103,3 +106,8 @@ class Publisher:
         self._counters.too_large += 1
         _log.warning("redis bus: an envelope of %d bytes is not sent", len(envelope))
         return False
+
+
+def _of(generation: str) -> bytes:
+    """What an entry of `recent` begins with: the store that its message is of. A restored store counts its seqs anew."""
+    return b"%b " % generation.encode()
