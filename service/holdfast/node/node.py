@@ -7,7 +7,7 @@ from typing import Final
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.presence import presence_entry
-from holdfast.errors import HoldfastError, StoreDenied, StoreError
+from holdfast.errors import HoldfastError, StoreError
 from holdfast.node.activity import Activity
 from holdfast.node.append import Appender, Commit
 from holdfast.node.bulletins import Bulletins
@@ -25,21 +25,22 @@ from holdfast.node.hub import Hub
 from holdfast.node.lease import Lease
 from holdfast.node.membership import Membership
 from holdfast.node.notifications import Notifications
+from holdfast.node.opening import open_store
 from holdfast.node.presence import Presence
 from holdfast.node.pushing import Pushing
 from holdfast.node.reaper import Reaper
 from holdfast.node.receipts import Receipts
 from holdfast.node.revocations import POLL_SECONDS, Revocations
+from holdfast.node.rosters import Rosters
 from holdfast.node.store_clock import StoreClock
 from holdfast.node.sweep import Sweep
 from holdfast.node.tasks import Tasks, until_store_answers
-from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore, Notifier
+from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore, Notifier, RosterCache
 from holdfast.protocol import envelopes
 from holdfast.settings import Settings
 from holdfast.telemetry import Telemetry
 
 _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
-_RETRY_SECONDS: Final = 0.5
 _THAW_SECONDS: Final = 1.0  # a loop that stood still that long may have been frozen, and missed anything
 _FOR_EVER: Final = 1_000_000  # tries, half a second apart
 _COMMITTERS_GRACE_SECONDS: Final = 3.0
@@ -57,6 +58,7 @@ class Node:
         store: MessageStore,
         bus: ClusterBus,
         registry: ConnectionRegistry,
+        roster_cache: RosterCache,
         notifier: Notifier,
         clock: Clock,
         telemetry: Telemetry,
@@ -147,12 +149,22 @@ class Node:
             store_clock=self.store_clock,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
         )
+        self.rosters = Rosters(
+            roster_cache,
+            store,
+            bus,
+            telemetry,
+            generation=lambda: self.delivery.generation,
+            is_fleet_well=lambda: self.bulletins.is_fleet_well,
+        )
+        self.delivery.published_tails = self.rosters.tails
         self.receipts = Receipts(
             store,
             bus,
             self.hub,
             self.conversations,
             self.delivery,
+            roster_cache,
             clock,
             indicator_members=limits.indicator_members,
             on_moved=self._on_read,
@@ -180,11 +192,11 @@ class Node:
             clock,
             telemetry,
             strangers=self.conversations.strangers,
-            dirty_prefix=lambda: f"{instance_id}|{self.lease.epoch}",
+            dirty_prefix=self._mine,
         )
         self.commands = Commands(self.committer, self.receipts, self.conversations, self.delivery, self.hub, bus, limits)
         self.directory = Directory(
-            store, self.conversations, self.membership, self.delivery, self.bulletins, clock, self.tasks, limits
+            store, self.conversations, self.membership, self.delivery, self.bulletins, bus, clock, self.tasks, limits, self._mine
         )
         self.connecting = Connecting(
             store,
@@ -193,6 +205,7 @@ class Node:
             self.delivery,
             self.membership,
             self.presence,
+            self.rosters,
             self.lease,
             clock,
             self.tasks,
@@ -210,9 +223,12 @@ class Node:
             telemetry,
             instance_id,
             on_fleet=self._on_fleet,
+            new_era=roster_cache.new_era,
             grace_seconds=settings.presence.grace_seconds,
         )
-        self.sweep = Sweep(store, bus, registry, self.delivery, self.activity, self.notifications, clock, instance_id)
+        self.sweep = Sweep(
+            store, bus, registry, self.delivery, self.membership, self.activity, self.notifications, clock, instance_id
+        )
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
@@ -222,10 +238,10 @@ class Node:
         Raises:
             StoreDenied: the store refuses us for good.
         """
-        await self._open_store_once()
+        await open_store(self.store, self.delivery, self.tasks)
         await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
         self.tasks.start(self._reap_predecessor())
-        parts = (self.lease, self.reaper, self.sweep, self.catch_ups, self.pushing)
+        parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing)
         for work in (*(part.run() for part in parts), self._tick(), self._tick_slowly()):
             self.tasks.start(work)
 
@@ -262,29 +278,11 @@ class Node:
                 await self.presence.reap(entry, bulletin.written_at_ms, bulletin.left)
 
         await until_store_answers(read, tries=_FOR_EVER)
+        if not all(bulletin.is_harmless for bulletin in earlier):
+            self.rosters.doubt()
         self.tasks.start(self.bulletins.run())
         await asyncio.sleep(self.settings.presence.grace_seconds)
         await until_store_answers(reap, tries=_FOR_EVER)
-
-    async def _open_store_once(self) -> None:
-        """A store that refuses us ends the start; one that is merely away is waited for in the background."""
-        try:
-            await self.store.open()
-            self.delivery.generation = await self.store.generation()
-        except StoreDenied:
-            raise
-        except StoreError as error:
-            _log.warning("the store does not answer yet: %s", error)
-            self.tasks.start(self._open_store_later())
-
-    async def _open_store_later(self) -> None:
-        while not self.delivery.generation:
-            await asyncio.sleep(_RETRY_SECONDS)
-            try:
-                await self.store.open()
-                self.delivery.generation = await self.store.generation()
-            except StoreError as error:
-                _log.debug("the store does not answer yet: %s", error)
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
@@ -392,4 +390,8 @@ class Node:
         """Whether our fast path works, as our bulletin says it."""
         if not self.health.redis_is_connected:
             return "redis"
-        return "ok" if self.bus.is_live else "bus"
+        return "ok" if self.bus.is_live and not self.rosters.has_losses else "bus"
+
+    def _mine(self) -> str:
+        """What our marks in `dirty` say of their owner."""
+        return f"{self.instance_id}|{self.lease.epoch}"
