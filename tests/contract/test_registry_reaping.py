@@ -191,6 +191,30 @@ async def test_what_kubernetes_saw_end_has_no_lease_any_more_and_is_said_of_that
     (found,) = [lease for lease in await two.registry.instances() if lease.instance_id == "one"]
     assert (found.epoch, found.ended_epoch, found.removed_epoch) == (None, epoch, None)
     assert 0 < await redis_admin.pttl("fate:one") <= 120_000
+    successor = await one.registry.acquire("healthy")
+    (found,) = [lease for lease in await two.registry.instances() if lease.instance_id == "one"]
+    assert (found.epoch, found.ended_epoch) == (successor, epoch)
+
+
+async def test_what_was_removed_may_live_and_then_keeps_its_lease_from_one_renewal_to_the_next(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Its lease is shortened to 4 s, and so is each renewal: a pod that is removed by force is killed seconds after that."""
+    one, two = new_node("one"), new_node("two")
+    fates = RedisFates(two.link)
+    await fates.removed(one.instance_id)
+    assert await redis_admin.keys("fate:*") == []
+    epoch = await one.registry.acquire("healthy")
+    await two.registry.acquire("healthy")
+    await one.registry.renew("healthy", 7)
+    await fates.removed(one.instance_id)
+    assert await redis_admin.pttl("instance:one") <= 4_000
+    (found,) = [lease for lease in await two.registry.instances() if lease.instance_id == "one"]
+    assert (found.epoch, found.removed_epoch) == (epoch, epoch)
+    assert await fates.connections() == {"one": 7, "two": 0}
+    await redis_admin.pexpire("instance:one", 1_000)
+    await one.registry.renew("healthy", 7)
+    assert 1_000 < await redis_admin.pttl("instance:one") <= 4_000
     await expire_lease(redis_admin, "one")
     assert await fates.ended(one.instance_id)
     (found,) = [lease for lease in await two.registry.instances() if lease.instance_id == "one"]
