@@ -327,7 +327,7 @@ async def test_a_renamed_bus_leaves_the_set_of_its_old_name_to_the_other_process
     for key, channels in expected.items():
         await eventually(partial(_holds, redis_admin, key, channels), within=4.0)
     counted = older.bus.counters.foreign_echoes
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.5)  # an echo goes out each second: nothing but its absence can be waited for
     assert (older.bus.counters.foreign_echoes, older.bus.is_live) == (counted, True)
 
 

@@ -9,14 +9,13 @@ from typing import Any, Final
 
 import httpx
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from holdfast.adapters.kubernetes import objects
-from holdfast.errors import ConfigurationError, OrchestratorUnavailable
+from holdfast.adapters.kubernetes import access, objects
+from holdfast.errors import OrchestratorUnavailable
 from holdfast.ports import Pod, PodCondition, PodHealth
 from holdfast.settings import KubernetesSettings
-from kubernetes import client, config, watch
+from kubernetes import client, watch
 
 _SECONDS: Final = (2.0, 5.0)  # to connect, to answer
 _WATCH_SECONDS: Final = 45  # then it is begun again: a watch that hangs is noticed by its end
@@ -36,15 +35,8 @@ class KubernetesOrchestrator:
         Raises:
             ConfigurationError: neither is there.
         """
-        try:
-            config.load_incluster_config()  # type: ignore[no-untyped-call]  # not annotated
-        except ConfigException:
-            try:
-                config.load_kube_config()  # type: ignore[no-untyped-call]  # not annotated
-            except ConfigException as error:
-                raise ConfigurationError(f"no access to Kubernetes: {error}") from None
         self._settings = settings
-        api = client.ApiClient()
+        api = access.api()
         self._core = client.CoreV1Api(api)
         self._apps = client.AppsV1Api(api)
         self._coordination = client.CoordinationV1Api(api)

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from holdfast.errors import ConfigurationError, OrchestratorUnavailable
-from kubernetes import client, config
+from holdfast.adapters.kubernetes import access
+from holdfast.errors import OrchestratorUnavailable
+from kubernetes import client
 
 _SECONDS: Final = (2.0, 5.0)  # to connect, to answer
 
@@ -39,17 +39,7 @@ class PodView:
         Raises:
             ConfigurationError: there is no such context, nor any access.
         """
-        try:
-            if context is None:
-                try:
-                    config.load_incluster_config()  # type: ignore[no-untyped-call]  # not annotated
-                except ConfigException:
-                    config.load_kube_config()  # type: ignore[no-untyped-call]  # not annotated
-            else:
-                config.load_kube_config(context=context)  # type: ignore[no-untyped-call]  # not annotated
-        except ConfigException as error:
-            raise ConfigurationError(f"no access to Kubernetes: {error}") from None
-        self._core = client.CoreV1Api(client.ApiClient())
+        self._core = client.CoreV1Api(access.api(context))
         self._namespace = namespace
         self._selector = selector
 
