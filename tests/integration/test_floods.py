@@ -5,16 +5,19 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx
 import pytest
 
 from support.chatting import Chatter, new_conversation
+from support.eventually import eventually
 from support.hostile import Hostile, rss_bytes
 from support.instances import Instances, Serving, token
 from support.raw_socket import CONTINUATION, PING, TEXT, Raw, ws_frame
 
 CUT_SECONDS = 10
+TCP_CLOSE = 7  # a state in `struct tcp_info` (linux/tcp.h)
 MAX_GROWTH_BYTES = 10 * 1024 * 1024
 UNLIMITED = {f"HOLDFAST_LIMITS__{name}": "0" for name in ("SENDS_PER_SECOND", "FRAMES_PER_SECOND")} | {
     "HOLDFAST_LIMITS__INFLIGHT_SENDS": "100000"
@@ -185,8 +188,15 @@ async def test_a_client_that_never_reads(hostile: Hostile, unlimited: Serving) -
 
         await _say_much(sender, loud, 1_500, is_gone)
         assert await is_gone()
+        await eventually(partial(_is_reset, client), within=CUT_SECONDS)
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]  # asyncio's transports can
         assert await client.close_code(CUT_SECONDS) in (4000, 1006)
+
+
+def _is_reset(client: Raw) -> bool:
+    """The kernel knows that it is over, though nothing more was read: the server's kernel keeps nothing for this client."""
+    tcp_info = client.writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    return bool(tcp_info[0] == TCP_CLOSE)
 
 
 async def _slow_consumers(serving: Serving) -> float:
