@@ -35,9 +35,14 @@ def require(condition: bool, reason: str) -> None:
 
 
 def free_block(instances: int) -> int:
-    """A port P such that the front's, the instances' and their internal ports are all free now."""
+    """A port P such that the front's, the instances' and their internal ports are all free now.
+
+    Below those that `free_port` gives, and in a range of this worker's own: they are listened on a little later only.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 3
+    first = 10_000 + worker * 3 * _INTERNAL_OFFSET
     for _ in range(100):
-        port = random.randrange(20_000, 30_000)
+        port = random.randrange(first, first + _INTERNAL_OFFSET)
         wanted = [
             port,
             *(port + n for n in range(1, instances + 1)),

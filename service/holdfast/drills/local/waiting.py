@@ -1,10 +1,14 @@
 """Waiting for something to become true, with a deadline."""
 
 import asyncio
+import fcntl
 import inspect
+import os
 import random
 import socket
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 from holdfast.errors import HoldfastError
@@ -12,7 +16,6 @@ from holdfast.errors import HoldfastError
 _PAUSE_SECONDS: Final = 0.05
 _PORTS: Final = range(20_000, 30_000)  # below what Linux (32768) and others (49152) give to outgoing connections
 _PORT_TRIES: Final = 1_000
-_given: Final[set[int]] = set()  # so that two parts that have not started yet never share one
 
 
 class TargetFailed(HoldfastError):
@@ -42,25 +45,37 @@ async def until(
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now, given out once in this process.
+    """A loopback port that nobody listens on now, and that none of this user's processes is given again soon.
 
-    Not one that the kernel gives to outgoing connections: while its server is down, somebody's attempt to connect may get that
-    very port as its own, is then connected to itself, and the server cannot come back.
+    Who is given one listens there later, or again after a restart: until then another must not find it free. And it is not one
+    that the kernel gives to outgoing connections: while its server is down, somebody's attempt to connect may get that very port
+    as its own, is then connected to itself, and the server cannot come back.
 
     Raises:
         TargetFailed: none was found.
     """
     for _ in range(_PORT_TRIES):
-        port = random.choice(_PORTS)
+        port = _PORTS[_next_number() % len(_PORTS)]
         with socket.socket() as probe:
-            if port not in _given:
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
-                _given.add(port)
-                return port
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
     raise TargetFailed(f"no free port between {_PORTS.start} and {_PORTS.stop}")
+
+
+def _next_number() -> int:
+    """Counted by all processes of this user together, from anywhere."""
+    path = Path(tempfile.gettempdir()) / f"holdfast-ports-{os.getuid()}"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+        text = file.read()
+        number = int(text) + 1 if text.isdecimal() else random.choice(_PORTS)
+        file.seek(0)
+        file.truncate()
+        file.write(str(number))
+    return number
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
