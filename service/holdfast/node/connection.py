@@ -23,6 +23,7 @@ class Connection:
     Attributes:
         conversations: what it hears; None before its `hello` is answered.
         missed: conversations whose membership changed while that answer was being made.
+        entered: the revision of those that it was let into later: that event was told with the conversation itself.
     """
 
     __slots__ = (
@@ -33,6 +34,7 @@ class Connection:
         "connection_id",
         "conversations",
         "deliver",
+        "entered",
         "expires_at",
         "inflight_sends",
         "is_admin",
@@ -63,6 +65,7 @@ class Connection:
         self.connected_at_ms = connected_at_ms
         self.conversations: set[ConversationId] | None = None
         self.missed: set[ConversationId] = set()
+        self.entered: dict[ConversationId, int] = {}
         self.deliver: Callable[[bytes], None] = _nowhere
         self.inflight_sends = 0
         self.is_ended = False

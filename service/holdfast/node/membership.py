@@ -128,10 +128,12 @@ class Membership:
             return
         if envelope is not None and local.announce_once(envelope.revision):
             for connection in local.connections:
-                self._tell(connection, local, conversation, envelope, cursors.get(connection.user_id, 0))
+                if connection.entered.get(conversation_id, 0) < envelope.revision:
+                    self._tell(connection, local, conversation, envelope, cursors.get(connection.user_id, 0))
         for connection in self._newcomers(conversation_id, members):
             self._tell(connection, local, conversation, envelope, cursors.get(connection.user_id, 0))
             self._hub.join(local, connection)
+            connection.entered[conversation_id] = conversation.revision
             self._on_membership(connection.user_id, conversation, True)
 
     def _newcomers(self, conversation_id: ConversationId, members: set[UserId]) -> list[Connection]:
@@ -151,6 +153,7 @@ class Membership:
         envelope = self._applying.get(local.conversation_id)
         for connection in [c for c in local.connections if c.user_id not in members]:
             self._hub.leave(local, connection, self._clock.monotonic())
+            connection.entered.pop(local.conversation_id, None)
             if conversation is not None:
                 self._on_membership(connection.user_id, conversation, False)
             connection.deliver(
@@ -186,7 +189,7 @@ class Membership:
                 ConversationNotice(
                     conversation_id=conversation.conversation_id,
                     event=envelope.event if envelope is not None else "member_added",
-                    user_id=UNSET if envelope is None or envelope.user is None else envelope.user,
+                    user_id=connection.user_id if envelope is None else envelope.user or UNSET,
                     by=envelope.by if envelope is not None else conversation.created_by,
                     revision=conversation.revision,
                     conversation=view,

@@ -324,6 +324,38 @@ async def test_who_is_let_in_by_a_proof_hears_of_it_once() -> None:
 
 
 @in_virtual_time
+async def test_who_was_let_in_before_the_hint_came_is_not_told_again() -> None:
+    """The others are; and of what changes later everybody is."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    carol = connection("carol")
+    carol.conversations = set()
+    scene.hub.add(carol)
+    scene.change_members("alice", "bob", "carol", version=2)
+    await scene.membership.refresh(C)
+    await scene.membership.apply(_hint("member_added", 2, "carol"))
+    for number, member in enumerate(("dave", "erin"), start=3):
+        scene.change_members("alice", "bob", "carol", member, version=number)
+        await scene.membership.apply(_hint("member_added", number, member))
+    assert _added(carol) == _added(alice) == ["carol", "dave", "erin"]
+    scene.change_members("alice", "bob", version=5)
+    await scene.membership.apply(_hint("member_removed", 5, "carol"))
+    scene.change_members("alice", "bob", "carol", version=6)
+    await scene.membership.apply(_hint("member_added", 6, "carol"))
+    assert _added(carol)[3:] == _added(alice)[3:] == ["carol"]
+
+
+def _hint(event: envelopes.ConversationEvent, revision: int, user: str) -> envelopes.ConversationEnvelope:
+    return envelopes.ConversationEnvelope(
+        v=1, kind="conversation", c=C, event=event, by="alice", user=user, members_version=revision, revision=revision
+    )
+
+
+def _added(to: Connection) -> list[str]:
+    return [f["user_id"] for f in shown(to) if f["type"] == "conversation" and f["event"] == "member_added"]
+
+
+@in_virtual_time
 async def test_a_row_that_is_older_than_a_removal_lets_nobody_in() -> None:
     """Between the read of a user's conversations and its `hello` the user was removed."""
     scene = Scene()
