@@ -93,7 +93,7 @@ async def test_without_redis_it_starts_and_catches_up_later(redis_down: RedisSer
     assert await one.bus.subscribe([CHANNEL, "user:u1"]) is False
     assert one.bus.channels == frozenset()
     assert await one.bus.mark_dirty(MARK) is False
-    assert await one.bus.recent(C, 0) == []
+    assert await one.bus.recent(C, 0, "store-1") == []
     assert await one.bus.claim_dirty(0, 1, 10) == []
     await redis_down.start()
     await eventually(lambda: one.ears.subscribed == 1 and one.bus.is_live, within=8.0)
@@ -114,7 +114,7 @@ async def test_a_restarted_redis_is_subscribed_again_and_announced(redis_server:
     await redis_server.start()
     await eventually(lambda: one.ears.subscribed == 2 and one.bus.is_live, within=8.0)
     assert one.bus.channels == {CHANNEL, "user:u1", "control:one", "conversation:late"}
-    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, None)
+    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, None, "store-1")
     await eventually(lambda: (CHANNEL, ENVELOPE) in one.ears.envelopes, within=3.0)
 
 

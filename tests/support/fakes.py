@@ -271,7 +271,13 @@ class FakeBus:
         return self.is_live
 
     def publish_commit(
-        self, conversation_id: str, first_seq: Seq, messages: Sequence[bytes], envelope: bytes, dirty_entry: str | None
+        self,
+        conversation_id: str,
+        first_seq: Seq,
+        messages: Sequence[bytes],
+        envelope: bytes,
+        dirty_entry: str | None,
+        generation: str,
     ) -> None:
         self.commits.append((first_seq, list(messages), envelope, dirty_entry))
 
@@ -282,7 +288,7 @@ class FakeBus:
         await asyncio.sleep(0)
         return [entry for entry in self.marks if entry not in self.cleared][:limit]
 
-    async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
+    async def recent(self, conversation_id: ConversationId, after_seq: Seq, generation: str) -> list[tuple[Seq, bytes]]:
         await asyncio.sleep(0)
         return [(seq, text) for seq, text in self.kept if seq > after_seq]
 

@@ -219,9 +219,9 @@ class Delivery:
 
     async def recent(self, conversation_id: ConversationId, after: Seq, upto: Seq) -> list[bytes]:
         """The messages (after, upto] as Redis keeps them, encoded; nothing unless it has all of them."""
-        if upto - after > RECENT_MESSAGES:
+        if upto - after > RECENT_MESSAGES or not self.generation:
             return []
-        found = await self._bus.recent(conversation_id, after)
+        found = await self._bus.recent(conversation_id, after, self.generation)
         piece = [text for seq, text in found if after < seq <= upto]
         return piece if len(piece) == upto - after else []
 
@@ -330,7 +330,8 @@ class Delivery:
             age_ms=max(0, round((self._clock.monotonic() - commit.accepted_at) * 1000)),
             messages=[Raw(text) for text in texts],
         )
-        self._bus.publish_commit(commit.conversation_id, run[0].seq, texts, envelopes.encode(envelope), dirty)
+        payload = envelopes.encode(envelope)
+        self._bus.publish_commit(commit.conversation_id, run[0].seq, texts, payload, dirty, self.generation)
 
 
 def _chunks(known: Mapping[ConversationId, Seq]) -> Iterator[dict[ConversationId, Seq]]:

@@ -86,9 +86,10 @@ class ClusterBus(Protocol):
         messages: Sequence[bytes],
         envelope: bytes,
         dirty_entry: str | None,
+        generation: str,
     ) -> None:
         """Queue one script: add `messages` (encoded frames) to `recent:{c}`, trim, TTL, PUBLISH on `conversation:{c}`,
-        remove `dirty_entry`. Sent like `publish`.
+        remove `dirty_entry`. Sent like `publish`. What another `generation` of the store left in `recent:{c}` goes.
         """
         ...
 
@@ -103,9 +104,9 @@ class ClusterBus(Protocol):
         """
         ...
 
-    async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
-        """Encoded messages after `after_seq` that Redis still has (of the last `RECENT_MESSAGES`), ascending; holes and nothing
-        at all are possible.
+    async def recent(self, conversation_id: ConversationId, after_seq: Seq, generation: str) -> list[tuple[Seq, bytes]]:
+        """Encoded messages of this `generation` after `after_seq` that Redis still has (of the last `RECENT_MESSAGES`),
+        ascending; holes and nothing at all are possible.
         """
         ...
 

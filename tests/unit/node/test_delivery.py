@@ -56,6 +56,7 @@ class Scene:
         )
         self.delivery.on_stale_membership = self.membership.refresh
         self.delivery.on_newer_members = self.membership.enforce
+        self.delivery.generation = "store-1"
         self.store.conversations[C] = conversation(C, "alice", "bob")
 
     async def join(self, *users: str) -> list[Connection]:

@@ -108,9 +108,10 @@ class RedisBus:
         messages: Sequence[bytes],
         envelope: bytes,
         dirty_entry: str | None,
+        generation: str,
     ) -> None:
         """See `ClusterBus.publish_commit`."""
-        self._publisher.publish_commit(conversation_id, first_seq, messages, envelope, dirty_entry)
+        self._publisher.publish_commit(conversation_id, first_seq, messages, envelope, dirty_entry, generation)
 
     async def mark_dirty(self, *entries: str) -> bool:
         """See `ClusterBus.mark_dirty`."""
@@ -124,9 +125,9 @@ class RedisBus:
         """See `ClusterBus.claim_dirty`."""
         return await self._publisher.claim_dirty(older_than_seconds, hold_seconds, limit)
 
-    async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
+    async def recent(self, conversation_id: ConversationId, after_seq: Seq, generation: str) -> list[tuple[Seq, bytes]]:
         """See `ClusterBus.recent`."""
-        return await self._publisher.recent(conversation_id, after_seq)
+        return await self._publisher.recent(conversation_id, after_seq, generation)
 
     # --- subscribing --------------------------------------------------------------------------------------------------
 

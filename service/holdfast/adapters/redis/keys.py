@@ -42,7 +42,7 @@ def fate(instance_id: InstanceId) -> str:
 
 
 def recent(conversation_id: ConversationId) -> str:
-    """ZSET of encoded messages by seq."""
+    """ZSET by seq of `GENERATION MESSAGE`: which store it is of, and the encoded message."""
     return f"recent:{conversation_id}"
 
 

@@ -50,6 +50,7 @@ class Publisher:
         messages: Sequence[bytes],
         envelope: bytes,
         dirty_entry: str | None,
+        generation: str,
     ) -> None:
         """See `ClusterBus.publish_commit`. With an envelope that is too large, nothing of it happens: the mark stays."""
         channel = keys.conversation_channel(conversation_id)
@@ -67,7 +68,8 @@ class Publisher:
                 _RECENT_TTL_MS,
                 RECENT_MESSAGES,
                 _RECENT_BYTES,
-                *messages,
+                _of(generation),
+                *(_of(generation) + message for message in messages),
             ),
         )
 
@@ -93,14 +95,15 @@ class Publisher:
             return []
         return [entry.decode() for entry in due]
 
-    async def recent(self, conversation_id: ConversationId, after_seq: Seq) -> list[tuple[Seq, bytes]]:
+    async def recent(self, conversation_id: ConversationId, after_seq: Seq, generation: str) -> list[tuple[Seq, bytes]]:
         """See `ClusterBus.recent`."""
         key = keys.recent(conversation_id)
         try:
             found = await self._link.call("ZRANGEBYSCORE", key, f"({after_seq}", "+inf", "WITHSCORES")
         except RedisUnavailable:
             return []
-        return [(int(float(score)), message) for message, score in zip(found[::2], found[1::2], strict=True)]
+        entries, head = zip(found[::2], found[1::2], strict=True), _of(generation)
+        return [(int(float(score)), entry.removeprefix(head)) for entry, score in entries if entry.startswith(head)]
 
     def _sealed(self, channel: str, envelope: bytes) -> bytes:
         return envelope if self._seals is None else self._seals.seal(channel, envelope)
@@ -111,3 +114,8 @@ class Publisher:
         self._counters.too_large += 1
         _log.warning("redis bus: an envelope of %d bytes is not sent", len(envelope))
         return False
+
+
+def _of(generation: str) -> bytes:
+    """What an entry of `recent` begins with: the store that its message is of. A restored store counts its seqs anew."""
+    return b"%b " % generation.encode()

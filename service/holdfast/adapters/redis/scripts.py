@@ -37,17 +37,20 @@ class Script:
 # --- the bus ------------------------------------------------------------------------------------------------------------
 
 # PUBLISH comes first: under `maxmemory` the ZADD is refused while PUBLISH and ZREM still work, and the message goes out.
-# A re-encoded message under a seq that is there already replaces it, so that a seq never occurs twice.
+# A re-encoded message under a seq that is there already replaces it, so that a seq never occurs twice. ARGV[8] is what each
+# entry of this generation of the store begins with: what another one left goes, or its higher seqs would crowd ours out.
 PUBLISH_COMMIT: Final = Script("""
 local recent, dirty = KEYS[1], KEYS[2]
 local channel, envelope, entry = ARGV[1], ARGV[2], ARGV[3]
 local first, ttl, max_entries, max_bytes = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local receivers = redis.call('PUBLISH', channel, envelope)
 if entry ~= '' then redis.call('ZREM', dirty, entry) end
-local count = #ARGV - 7
+local count = #ARGV - 8
 if count == 0 then return receivers end
+local before = redis.call('ZREVRANGE', recent, 0, 0)[1]
+if before and string.sub(before, 1, #ARGV[8]) ~= ARGV[8] then redis.call('DEL', recent) end
 redis.call('ZREMRANGEBYSCORE', recent, first, first + count - 1)
-for i = 1, count do redis.call('ZADD', recent, first + i - 1, ARGV[7 + i]) end
+for i = 1, count do redis.call('ZADD', recent, first + i - 1, ARGV[8 + i]) end
 redis.call('ZREMRANGEBYRANK', recent, 0, -max_entries - 1)
 local bytes, kept = 0, 0
 local newest = redis.call('ZREVRANGE', recent, 0, -1)
