@@ -14,6 +14,7 @@ from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.fates import RedisFates
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
+from holdfast.adapters.redis.rosters import RedisRosters
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.controller.controller import Controller
 from holdfast.domain.ids import InstanceId
@@ -68,6 +69,7 @@ class Instance:
             message_store(settings.store, store_dependency),
             bus,
             RedisRegistry(self._link, instance_id),
+            RedisRosters(self._link, bus.pipeline),
             notifier(settings.push),
             clock,
             ProcessMemory(settings.limits.memory_bytes),

@@ -72,6 +72,7 @@ class Telemetry:
         )
         self.handshake_failures = Counter("holdfast_handshake_failures", "Upgrades refused", ["reason"], registry=registry)
         self.resumes = Counter("holdfast_resumes", "Hellos answered", ["resumed"], registry=registry)
+        self.rosters = Counter("holdfast_rosters", "Lists of a user's conversations found", ["source"], registry=registry)
         self.replays = Counter("holdfast_replays", "Conversations replayed to a client", ["source"], registry=registry)
         self.frames_received = Counter("holdfast_frames_received", "Frames from clients", ["type"], registry=registry)
         self.commands_refused = Counter("holdfast_commands_refused", "Commands refused", ["code"], registry=registry)

@@ -8,11 +8,13 @@ import os
 import secrets
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from holdfast import cli
 from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.bus import RedisBus
+from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
@@ -24,8 +26,10 @@ from holdfast.node.catchup import CatchUps
 from holdfast.node.committer import Committer
 from holdfast.node.comparison import Comparison
 from holdfast.node.delivery import Delivery, conversation_channel
+from holdfast.node.directory import Directory
 from holdfast.node.local import LocalConversation
 from holdfast.node.reaper import Reaper
+from holdfast.node.rosters import Rosters
 
 _WINDOW_SECONDS = 0.3  # makes a race of microseconds one that a test can hit
 
@@ -68,13 +72,45 @@ def one_mark() -> None:
     replace(Committer, "_mark", _mark)
 
 
+def die_after_change() -> None:
+    """The instance is killed when a change of members is in the store: nobody is told, and Redis is as it was."""
+
+    def _announce(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    replace(Directory, "_announce", _announce)
+
+
+def count_reads() -> None:
+    """What connecting might ask the store is counted, a line `CALL DOCUMENTS` each, in the file that `READS` names."""
+
+    def counted(call: str) -> Callable[..., Any]:
+        asked = getattr(SqliteStore, call)
+
+        async def ask(self: SqliteStore, *arguments: Any, **options: Any) -> Any:
+            found = await asked(self, *arguments, **options)
+            with Path(os.environ["READS"]).open("a") as file:  # noqa: ASYNC230 - a line, in a test
+                file.write(f"{call} {len(found) if isinstance(found, (list, dict)) else 1}\n")
+            return found
+
+        return ask
+
+    for call in ("memberships_of", "heads", "cursors_of", "read_messages", "read_conversation", "read_cursors"):
+        replace(SqliteStore, call, counted(call))
+
+
+def no_rosters() -> None:
+    """Nothing that Redis remembers of a user's conversations is believed."""
+    replace(Rosters, "_may_believe", lambda _: False)
+
+
 def slow_activation() -> None:
     """When a conversation becomes local, time passes before and after it is read how far it is."""
     read_heads = Delivery._read_heads
 
-    async def _read_heads(self: Delivery, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+    async def _read_heads(self: Delivery, known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
         await asyncio.sleep(_WINDOW_SECONDS)
-        heads = await read_heads(self, known)
+        heads = await read_heads(self, known, proof)
         await asyncio.sleep(_WINDOW_SECONDS)
         return heads
 
@@ -154,8 +190,8 @@ def no_catch_up() -> None:
 def read_before_subscribe() -> None:
     """How far a conversation is gets read first, then it is subscribed."""
 
-    async def _start(self: Delivery, fresh: list[LocalConversation], hints: Mapping[ConversationId, Seq]) -> None:
-        heads = await self._read_heads(hints)
+    async def _start(self: Delivery, fresh: list[LocalConversation], hints: Mapping[ConversationId, Seq], proof: str) -> None:
+        heads = await self._read_heads(hints, proof)
         await self._bus.subscribe([conversation_channel(local.conversation_id) for local in fresh])
         for local in fresh:
             local.starting = None
@@ -169,6 +205,9 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
     for each in (
         die_after_commit,
         die_undecided,
+        die_after_change,
+        count_reads,
+        no_rosters,
         slow_activation,
         no_dedupe,
         no_sweep,

@@ -281,6 +281,20 @@ class FakeBus:
     ) -> None:
         self.commits.append((first_seq, list(messages), envelope, dirty_entry))
 
+    def publish_change(
+        self,
+        conversation_id: str,
+        revision: int,
+        envelope: bytes,
+        affected: Sequence[UserId],
+        marks: Sequence[str],
+        generation: str,
+    ) -> None:
+        self.published += [
+            (channel, envelope) for channel in (f"conversation:{conversation_id}", *(f"user:{u}" for u in affected))
+        ]
+        self.cleared += marks
+
     def clear_dirty(self, entry: str) -> None:
         self.cleared.append(entry)
 

@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
+from holdfast.adapters.redis.rosters import RedisRosters
 from holdfast.domain.ids import InstanceId
 from holdfast.protocol.seals import Seals
 from holdfast.settings import RedisSettings
@@ -61,6 +62,7 @@ class RedisNode:
     link: RedisLink
     bus: RedisBus
     registry: RedisRegistry
+    rosters: RedisRosters
     ears: Ears
     watch: Watch
 
@@ -107,7 +109,8 @@ async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
     def make(name: str = "one", url: str | None = None, seals: Seals | None = None, **settings: object) -> RedisNode:
         instance_id, watch = InstanceId(name), Watch()
         link = RedisLink(RedisSettings.model_validate({"url": url or redis_down.url, **settings}), instance_id, watch)
-        node = RedisNode(instance_id, link, RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id), Ears(), watch)
+        bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id)
+        node = RedisNode(instance_id, link, bus, registry, RedisRosters(link, bus.pipeline), Ears(), watch)
         nodes.append(node)
         return node
 

@@ -32,3 +32,9 @@ class Bulletin:
     left: dict[UserId, int] = field(default_factory=dict)
     overflow: bool = False
     written_at_ms: int = 0
+
+    @property
+    def is_harmless(self) -> bool:
+        """What it changed went through Redis: its Redis works, or nothing was changed since it did not (a start, say)."""
+        has_changed = self.heads or self.members or self.users or self.receipts or self.overflow
+        return self.mode in ("ok", "recovering") or not has_changed

@@ -72,6 +72,34 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class RosterRow:
+    """One conversation in a user's roster: what Redis remembers of it for a few minutes.
+
+    Attributes:
+        membership: its `last_seq` is the tail as published, its `revision` the latest published; the rest may be older.
+        last_read_seq: the user's read cursor; None while it is being written.
+    """
+
+    membership: Membership
+    last_read_seq: Seq | None
+
+
+@dataclass(frozen=True, slots=True)
+class RosterLook:
+    """What Redis says of a user's conversations.
+
+    Attributes:
+        rows: None when it does not know.
+        proof: what the rows rest on; nothing without rows.
+        leave: with which to write them, where there are none.
+    """
+
+    rows: list[RosterRow] | None
+    proof: str = ""
+    leave: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PageKey:
     """Where a page of conversations ended: strictly older activity follows, ids break ties (descending)."""
 

@@ -28,6 +28,8 @@ _AFTER_RECOVERY_SECONDS: Final = 10.0
 _ANTI_ENTROPY_SECONDS: Final = 15.0
 _SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first look has its bulletin by then
 
+_JUDGEMENT_SECONDS: Final = 6.0  # three looks for the unwell: an older judgement is none
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -90,9 +92,16 @@ class Bulletins:
         self._written_at = -BEAT_SECONDS
         self._has_changed = False
         self._read_at = clock.monotonic()
-        self._unwell_read_at = self._read_at
+        self._unwell_read_at = -_UNWELL_SECONDS
+        self._is_fleet_well = False
+        self._judged_at = -_JUDGEMENT_SECONDS
         self._look_at: list[float] = []
         self._unwell_until = 0.0
+
+    @property
+    def is_fleet_well(self) -> bool:
+        """As of the last look, no other instance changed anything while its fast path was gone."""
+        return self._is_fleet_well and self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS
 
     def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
         """A conversation has reached `seq` by our doing. A repeated send of something older is told, too, and lowers nothing."""
@@ -194,6 +203,8 @@ class Bulletins:
             self._read_at = now
         try:
             bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
-            await self._on_read([bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()])
+            others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()]
+            self._is_fleet_well, self._judged_at = all(bulletin.is_harmless for bulletin in others), now
+            await self._on_read(others)
         except StoreError:
             _log.debug("bulletins cannot be read now")

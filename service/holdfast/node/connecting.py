@@ -21,6 +21,7 @@ from holdfast.node.lease import Lease
 from holdfast.node.membership import Membership
 from holdfast.node.outgoing import message_frame
 from holdfast.node.presence import Presence
+from holdfast.node.rosters import Roster, Rosters
 from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, MessageStore
 from holdfast.protocol import frames
@@ -48,6 +49,7 @@ class Connecting:
         delivery: Delivery,
         membership: Membership,
         presence: Presence,
+        rosters: Rosters,
         lease: Lease,
         clock: Clock,
         tasks: Tasks,
@@ -60,13 +62,14 @@ class Connecting:
         self._delivery = delivery
         self._membership = membership
         self._presence = presence
+        self._rosters = rosters
         self._lease = lease
         self._clock = clock
         self._tasks = tasks
         self._telemetry = telemetry
         self._limits = limits
         self._opening: dict[Connection, asyncio.Task[None]] = {}
-        self._memberships: dict[Connection, list[MembershipRow]] = {}
+        self._found: dict[Connection, Roster] = {}
 
     def open(self, connection: Connection) -> None:
         """Take in an accepted connection; the rest happens in the background."""
@@ -86,7 +89,7 @@ class Connecting:
         """
         connection.end()
         self._opening.pop(connection, None)
-        self._memberships.pop(connection, None)
+        self._found.pop(connection, None)
         now = self._clock.monotonic()
         for conversation_id in tuple(connection.conversations or ()):
             if (local := self._delivery.locals.get(conversation_id)) is not None:
@@ -105,11 +108,11 @@ class Connecting:
         if registered > self._limits.connections_per_user:
             connection.transport.close(CloseCode.CONNECTION_LIMIT, "connection_limit")
             return
-        memberships = await self._insist(connection, partial(self._store.memberships_of, connection.user_id))
-        if memberships is None or self._is_gone(connection):
+        roster = await self._insist(connection, partial(self._rosters.of, connection.user_id))
+        if roster is None or self._is_gone(connection):
             return  # whoever left meanwhile must not be written present
-        self._memberships[connection] = memberships
-        self._presence.note_conversations(connection.user_id, memberships)
+        self._found[connection] = roster
+        self._presence.note_conversations(connection.user_id, roster.memberships)
         await self._presence.arrived(connection.user_id)
 
     @staticmethod
@@ -119,9 +122,10 @@ class Connecting:
     async def _resume(self, connection: Connection, cursors: Mapping[str, Seq] | None) -> None:
         if (opening := self._opening.pop(connection, None)) is not None:
             await asyncio.shield(opening)
-        memberships = {row.conversation_id: row for row in self._memberships.pop(connection, ())}
+        roster = self._found.pop(connection, Roster([]))
+        memberships = {row.conversation_id: row for row in roster.memberships}
         try:
-            beyond = await self._reach(connection, memberships, cursors or {})
+            beyond = await self._reach(connection, memberships, cursors or {}, roster.proof)
         except CommandError:
             connection.transport.close(CloseCode.TRY_AGAIN_LATER, "overloaded")
             return
@@ -132,12 +136,11 @@ class Connecting:
         if cursors is not None:
             await self._replay(connection, cursors, heads, beyond)
         self._telemetry.resumes.labels("yes" if cursors else "no").inc()
-        read_seqs = await self._insist(connection, partial(self._store.cursors_of, connection.user_id, list(heads)))
-        if read_seqs is None:
+        told = await self._insist(connection, partial(self._rosters.finish, connection.user_id, roster, heads))
+        if told is None:
             return
-        revisions = {str(c): row.revision for c, row in memberships.items()}
-        read = {str(c): read_seqs.get(c, 0) for c in heads}
-        synced = frames.Synced(heads={str(c): head for c, head in heads.items()}, read_seqs=read, revisions=revisions)
+        read_seqs, revisions = ({str(c): number for c, number in numbers.items()} for numbers in told)
+        synced = frames.Synced(heads={str(c): head for c, head in heads.items()}, read_seqs=read_seqs, revisions=revisions)
         connection.write(frames.frame(synced))
         await connection.transport.writable()
         if connection.is_behind:
@@ -147,7 +150,11 @@ class Connecting:
         await self._catch_up_on_members(connection)
 
     async def _reach(
-        self, connection: Connection, memberships: Mapping[ConversationId, MembershipRow], cursors: Mapping[str, Seq]
+        self,
+        connection: Connection,
+        memberships: Mapping[ConversationId, MembershipRow],
+        cursors: Mapping[str, Seq],
+        proof: str,
     ) -> set[ConversationId]:
         """Every conversation local, nothing waiting for a proof, no head behind this client's cursor.
 
@@ -162,7 +169,7 @@ class Connecting:
             missing = {c: row.last_seq for c, row in memberships.items() if c not in self._delivery.locals}
             unproven = [c for c in memberships if c not in missing and not self._delivery.is_settled(c)]
             if missing or unproven:
-                await self._delivery.activate(missing)
+                await self._delivery.activate(missing, proof)
                 await self._delivery.settled(unproven)
                 continue
             ahead = {c: cursors[c] for c in memberships if cursors.get(c, 0) > self._delivery.head(c) and c not in beyond}

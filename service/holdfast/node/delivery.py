@@ -6,7 +6,7 @@ has to be one that may be believed (`conversations`): a removed member must not 
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Raw
@@ -37,6 +37,13 @@ _RETRY_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
+PublishedTails = Callable[[Mapping[ConversationId, Seq], str], Awaitable[dict[ConversationId, Seq]]]
+"""The tails of conversations, given lower bounds and a roster's proof, as far as Redis can prove them."""
+
+
+async def _unpublished(_known: Mapping[ConversationId, Seq], _proof: str) -> dict[ConversationId, Seq]:
+    return {}
+
 
 def conversation_channel(conversation_id: ConversationId) -> str:
     """The channel of everything about one conversation."""
@@ -64,6 +71,7 @@ class Delivery:
         self.generation = ""
         self.on_stale_membership: Callable[[ConversationId], Coroutine[Any, Any, None]] | None = None
         self.on_newer_members: Callable[[Conversation], None] = lambda _: None
+        self.published_tails: PublishedTails = _unpublished
         self._store = store
         self._bus = bus
         self._hub = hub
@@ -115,8 +123,10 @@ class Delivery:
 
     # --- conversations become local, and stop being it ----------------------------------------------------------------
 
-    async def activate(self, hints: Mapping[ConversationId, Seq]) -> None:
+    async def activate(self, hints: Mapping[ConversationId, Seq], proof: str = "") -> None:
         """Make conversations local: subscribed, and their stream running. `hints`: lower bounds of their tails.
+
+        `proof`: of the roster that they come from (`rosters`); while it holds, Redis knows the tails.
 
         Waits for the store as long as it takes; the caller's connection stays open meanwhile.
 
@@ -130,16 +140,16 @@ class Delivery:
             now = self._clock.monotonic()
             fresh = [LocalConversation(conversation_id, now) for conversation_id in new]
             self.locals.update((local.conversation_id, local) for local in fresh)
-            task = self._tasks.start(self._start(fresh, {c: hints[c] for c in new}))
+            task = self._tasks.start(self._start(fresh, {c: hints[c] for c in new}, proof))
             for local in fresh:
                 local.starting = task
         starting = {local.starting for c in hints if (local := self.locals[c]).starting is not None}
         for task in starting:
             await asyncio.shield(task)
 
-    async def _start(self, fresh: list[LocalConversation], hints: Mapping[ConversationId, Seq]) -> None:
-        await self._bus.subscribe([conversation_channel(local.conversation_id) for local in fresh])
-        heads = await self._read_heads(hints)
+    async def _start(self, fresh: list[LocalConversation], hints: Mapping[ConversationId, Seq], proof: str) -> None:
+        is_confirmed = await self._bus.subscribe([conversation_channel(local.conversation_id) for local in fresh])
+        heads = await self._read_heads(hints, proof if is_confirmed else "")
         now = self._clock.monotonic()
         for local in fresh:
             local.starting = None
@@ -147,9 +157,9 @@ class Delivery:
             self._appender.note_tail(local.conversation_id, head)
             self._show(local, local.sequencer.start(head, now))
 
-    async def _read_heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
-        heads: dict[ConversationId, Seq] = {}
-        for chunk in _chunks(known):
+    async def _read_heads(self, known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
+        heads = await self.published_tails(known, proof)
+        for chunk in _chunks({c: seq for c, seq in known.items() if c not in heads}):
             while not heads.keys() >= chunk.keys():
                 try:
                     heads |= await self._store.heads(chunk)

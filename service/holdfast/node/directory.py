@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from holdfast.domain import ids
+from holdfast.domain.changes import change_mark
 from holdfast.domain.conversations import Conversation, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
@@ -20,7 +21,7 @@ from holdfast.node.delivery import Delivery
 from holdfast.node.membership import Membership
 from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.node.views import summary
-from holdfast.ports import Clock, MessageStore
+from holdfast.ports import Clock, ClusterBus, MessageStore
 from holdfast.protocol.frames import ConversationEvent, Summary
 from holdfast.settings import LimitSettings
 
@@ -38,15 +39,20 @@ class Directory:
         membership: Membership,
         delivery: Delivery,
         bulletins: Bulletins,
+        bus: ClusterBus,
         clock: Clock,
         tasks: Tasks,
         limits: LimitSettings,
+        dirty_prefix: Callable[[], str],
     ) -> None:
         self._store = store
         self._conversations = conversations
         self._membership = membership
         self._delivery = delivery
         self._bulletins = bulletins
+        self._bus = bus
+        self._dirty_prefix = dirty_prefix
+        self._changes = 0
         self._clock = clock
         self._tasks = tasks
         self._limits = limits
@@ -80,12 +86,11 @@ class Directory:
             metadata_json=metadata_json,
             digest=hashlib.sha256("|".join((caller.user_id, *sorted(everyone))).encode()).hexdigest(),
         )
-        async with self._told(new.conversation_id, 0, "created", caller.user_id, everyone):
+        async with self._told(new.conversation_id, 0, "created", caller.user_id, everyone) as told:
             conversation, is_new = await self._store.create_conversation(new)
+            told(conversation if is_new else None)
         if not is_new and conversation.digest != new.digest:
             raise CommandError("conversation_exists", "this id stands for another conversation", field="conversation_id")
-        if is_new:
-            await self._announce(conversation, "created", caller.user_id, everyone)
         return await self._summary(conversation, caller.user_id), is_new
 
     async def update(
@@ -96,15 +101,15 @@ class Directory:
         if not caller.is_admin and caller.user_id != conversation.created_by:
             raise CommandError("forbidden", "only the creator or an administrator changes a conversation")
         _check_title(title)
-        async with self._told(conversation.conversation_id, conversation.revision, "updated", caller.user_id, ()):
+        async with self._told(conversation.conversation_id, conversation.revision, "updated", caller.user_id, ()) as told:
             updated = await self._store.update_conversation(
                 conversation.conversation_id,
                 title=conversation.title if "title" in keeps else title,
                 metadata_json=conversation.metadata_json if "metadata" in keeps else metadata_json,
             )
+            told(updated)
         if updated is None:
             raise _unknown()
-        await self._announce(updated, "updated", caller.user_id, ())
         return await self._summary(updated, caller.user_id)
 
     async def add_member(self, caller: Caller, conversation_id: str, user_id: str) -> tuple[Summary, bool]:
@@ -116,15 +121,13 @@ class Directory:
                 raise CommandError("limit_reached", "too many conversations", field="conversations_per_user")
             head = await self._head(conversation)
             await self._store.advance_cursors(conversation.conversation_id, {newcomer: head}, {})
-        async with self._told(conversation.conversation_id, conversation.revision, "member_added", caller.user_id, (newcomer,)):
-            changed = await self._store.change_member(
-                conversation.conversation_id, newcomer, is_member=True, max_members=self._limits.members
-            )
+        c, revision = conversation.conversation_id, conversation.revision
+        async with self._told(c, revision, "member_added", caller.user_id, (newcomer,)) as told:
+            changed = await self._store.change_member(c, newcomer, is_member=True, max_members=self._limits.members)
+            told(changed[0] if changed is not None and changed[1] else None)
         if changed is None:
             raise _unknown()
         conversation, is_new = changed
-        if is_new:
-            await self._announce(conversation, "member_added", caller.user_id, (newcomer,))
         return await self._summary(conversation, caller.user_id), is_new
 
     async def remove_member(self, caller: Caller, conversation_id: str, user_id: str) -> None:
@@ -133,15 +136,12 @@ class Directory:
         conversation = await self.get(caller, conversation_id)
         if leaver != caller.user_id and not caller.is_admin and caller.user_id != conversation.created_by:
             raise CommandError("forbidden", "only the creator or an administrator removes others")
-        async with self._told(conversation.conversation_id, conversation.revision, "member_removed", caller.user_id, (leaver,)):
-            changed = await self._store.change_member(
-                conversation.conversation_id, leaver, is_member=False, max_members=self._limits.members
-            )
+        c, revision = conversation.conversation_id, conversation.revision
+        async with self._told(c, revision, "member_removed", caller.user_id, (leaver,)) as told:
+            changed = await self._store.change_member(c, leaver, is_member=False, max_members=self._limits.members)
+            told(changed[0] if changed is not None and changed[1] else None)
         if changed is None:
             raise _unknown()
-        conversation, is_news = changed
-        if is_news:
-            await self._announce(conversation, "member_removed", caller.user_id, (leaver,))
 
     async def get(self, caller: Caller, conversation_id: str) -> Conversation:
         """A conversation that the caller may see; to anybody else it does not exist."""
@@ -209,23 +209,50 @@ class Directory:
                 raise CommandError("user_not_found", "no such user")
         return (await self._store.read_presence([asked]))[asked]
 
-    async def _announce(
-        self, conversation: Conversation, event: ConversationEvent, by: UserId, affected: tuple[UserId, ...]
+    def _announce(
+        self,
+        conversation: Conversation,
+        event: ConversationEvent,
+        by: UserId,
+        affected: tuple[UserId, ...],
+        marks: Sequence[str] = (),
     ) -> None:
         """Here at once, elsewhere by the bus, and by our bulletin where the bus does not reach."""
         self._conversations.keep(conversation)
         if affected:
             self._bulletins.note_members(conversation.conversation_id, conversation.members_version, affected)
-        envelope = self._membership.publish(conversation, event, by, affected)
+        envelope = self._membership.publish(conversation, event, by, affected, marks)
         self._tasks.start(self._membership.apply(envelope))
+
+    def _forget(self, marks: Sequence[str]) -> None:
+        for mark in marks:
+            self._bus.clear_dirty(mark)
 
     @asynccontextmanager
     async def _told(
         self, conversation_id: ConversationId, revision: int, event: ConversationEvent, by: UserId, affected: tuple[UserId, ...]
-    ) -> AsyncIterator[None]:
-        """A change whose answer is lost may be in the store all the same: who repeats it finds it done, and tells nobody."""
+    ) -> AsyncIterator[Callable[[Conversation | None], None]]:
+        """A change, marked until it is told: inside, call what this gives with what was changed, None where nothing was.
+
+        A change whose answer is lost may be in the store all the same: who repeats it finds it done, and tells nobody. Its
+        marks stay, for whoever sweeps.
+        """
+        self._changes += 1
+        number, owner = self._changes, self._dirty_prefix()
+        marks = [change_mark(user_id, owner, number, conversation_id, revision) for user_id in affected or (by,)]
+        await self._bus.mark_dirty(*marks)
+
+        def told(changed: Conversation | None) -> None:
+            if changed is not None:
+                self._announce(changed, event, by, affected, marks)
+            else:
+                self._forget(marks)
+
         try:
-            yield
+            yield told
+        except CommandError:
+            self._forget(marks)
+            raise
         except StoreUnavailable:
             self._tasks.start(self._find_out(conversation_id, revision, event, by, affected))
             raise
@@ -240,7 +267,7 @@ class Directory:
             found = await self._store.read_conversation(conversation_id)
             if found is not None and found.revision > revision:
                 revision = found.revision
-                await self._announce(found, event, by, affected)
+                self._announce(found, event, by, affected)
 
         for pause in _LOOKS_SECONDS:
             await asyncio.sleep(pause)

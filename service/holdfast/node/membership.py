@@ -4,7 +4,7 @@ An envelope about membership is a hint: the conversation is read again, and loca
 The event itself is told once per revision, however many channels it came on.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from holdfast.domain.conversations import Membership as MembershipRow
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.connection import Connection
 from holdfast.node.conversations import Conversations
-from holdfast.node.delivery import Delivery, conversation_channel
+from holdfast.node.delivery import Delivery
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.views import summary
@@ -50,9 +50,17 @@ class Membership:
         self._applying: dict[ConversationId, envelopes.ConversationEnvelope] = {}
 
     def publish(
-        self, conversation: Conversation, event: ConversationEvent, by: UserId, affected: Iterable[UserId]
+        self,
+        conversation: Conversation,
+        event: ConversationEvent,
+        by: UserId,
+        affected: Iterable[UserId],
+        marks: Sequence[str] = (),
     ) -> envelopes.ConversationEnvelope:
-        """Tell the other instances: those that follow the conversation, and those where the affected users are."""
+        """Tell the other instances: those that follow the conversation, and those where the affected users are.
+
+        With it goes what Redis remembers of the affected users' conversations, and the `marks` that said that it would.
+        """
         affected = tuple(affected)
         envelope = envelopes.ConversationEnvelope(
             v=envelopes.VERSION,
@@ -65,11 +73,21 @@ class Membership:
             members_version=conversation.members_version,
             revision=conversation.revision,
         )
-        payload = envelopes.encode(envelope)
-        self._bus.publish(conversation_channel(conversation.conversation_id), payload)
-        for user_id in affected:
-            self._bus.publish(f"user:{user_id}", payload)
+        payload, revision = envelopes.encode(envelope), conversation.revision
+        self._bus.publish_change(conversation.conversation_id, revision, payload, affected, marks, self._delivery.generation)
         return envelope
+
+    async def publish_again(self, conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId]) -> None:
+        """Somebody meant to change the conversation when it had `revision`, and may not have told; these users are affected.
+
+        Raises:
+            StoreError: it cannot be read now.
+        """
+        conversation = await self._conversations.read(conversation_id)
+        if conversation is None or conversation.revision <= revision:
+            return  # not in, or not yet
+        affected = dict.fromkeys((*user_ids, *conversation.members))
+        await self.apply(self.publish(conversation, "updated", conversation.created_by, affected))
 
     async def apply(self, envelope: envelopes.ConversationEnvelope) -> None:
         """Something changed: read it, let people in and out, tell the event.
@@ -98,7 +116,7 @@ class Membership:
     def has_left(self, user_id: UserId, row: MembershipRow) -> bool:
         """Whether the user is out of it since `row` was read."""
         known = self._conversations.peek(row.conversation_id)
-        return known is not None and known.revision > row.revision and user_id not in known.members
+        return known is not None and known.revision >= row.revision and user_id not in known.members
 
     async def refresh(self, conversation_id: ConversationId) -> None:
         """Read the membership again, without an event.
@@ -130,8 +148,9 @@ class Membership:
             for connection in local.connections:
                 if connection.entered.get(conversation_id, 0) < envelope.revision:
                     self._tell(connection, local, conversation, envelope, cursors.get(connection.user_id, 0))
+        as_newcomer = envelope if envelope is not None and envelope.event != "updated" else None
         for connection in self._newcomers(conversation_id, members):
-            self._tell(connection, local, conversation, envelope, cursors.get(connection.user_id, 0))
+            self._tell(connection, local, conversation, as_newcomer, cursors.get(connection.user_id, 0))
             self._hub.join(local, connection)
             connection.entered[conversation_id] = conversation.revision
             self._on_membership(connection.user_id, conversation, True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.presence import presence_entry
-from holdfast.errors import HoldfastError, StoreDenied, StoreError
+from holdfast.errors import HoldfastError, StoreError
 from holdfast.node.activity import Activity
 from holdfast.node.append import Appender, Commit
 from holdfast.node.audit import PresenceAudit
@@ -26,23 +26,24 @@ from holdfast.node.hub import Hub
 from holdfast.node.lease import Lease
 from holdfast.node.membership import Membership
 from holdfast.node.notifications import Notifications
+from holdfast.node.opening import open_store
 from holdfast.node.predecessor import reap_predecessor
 from holdfast.node.presence import Presence
 from holdfast.node.pushing import Pushing
 from holdfast.node.reaper import Reaper
 from holdfast.node.receipts import Receipts
 from holdfast.node.revocations import POLL_SECONDS, Revocations
+from holdfast.node.rosters import Rosters
 from holdfast.node.saturation import Saturation
 from holdfast.node.store_clock import StoreClock
 from holdfast.node.sweep import Sweep
 from holdfast.node.tasks import Tasks, until_store_answers
-from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, Memory, MessageStore, Notifier
+from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, Memory, MessageStore, Notifier, RosterCache
 from holdfast.protocol import envelopes
 from holdfast.settings import Settings
 from holdfast.telemetry import Telemetry
 
 _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
-_RETRY_SECONDS: Final = 0.5
 _THAW_SECONDS: Final = 1.0  # a loop that stood still that long may have been frozen, and missed anything
 _COMMITTERS_GRACE_SECONDS: Final = 3.0
 
@@ -59,6 +60,7 @@ class Node:
         store: MessageStore,
         bus: ClusterBus,
         registry: ConnectionRegistry,
+        roster_cache: RosterCache,
         notifier: Notifier,
         clock: Clock,
         memory: Memory,
@@ -152,12 +154,22 @@ class Node:
             store_clock=self.store_clock,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
         )
+        self.rosters = Rosters(
+            roster_cache,
+            store,
+            bus,
+            telemetry,
+            generation=lambda: self.delivery.generation,
+            is_fleet_well=lambda: self.bulletins.is_fleet_well,
+        )
+        self.delivery.published_tails = self.rosters.tails
         self.receipts = Receipts(
             store,
             bus,
             self.hub,
             self.conversations,
             self.delivery,
+            roster_cache,
             clock,
             indicator_members=limits.indicator_members,
             on_moved=self._on_read,
@@ -186,11 +198,11 @@ class Node:
             clock,
             telemetry,
             strangers=self.conversations.strangers,
-            dirty_prefix=lambda: f"{self.instance_id}|{self.lease.epoch}",
+            dirty_prefix=self._mine,
         )
         self.commands = Commands(self.committer, self.receipts, self.conversations, self.delivery, self.hub, bus, limits)
         self.directory = Directory(
-            store, self.conversations, self.membership, self.delivery, self.bulletins, clock, self.tasks, limits
+            store, self.conversations, self.membership, self.delivery, self.bulletins, bus, clock, self.tasks, limits, self._mine
         )
         self.connecting = Connecting(
             store,
@@ -199,6 +211,7 @@ class Node:
             self.delivery,
             self.membership,
             self.presence,
+            self.rosters,
             self.lease,
             clock,
             self.tasks,
@@ -216,9 +229,12 @@ class Node:
             telemetry,
             own_id,
             on_fleet=self._on_fleet,
+            new_era=roster_cache.new_era,
             grace_seconds=settings.presence.grace_seconds,
         )
-        self.sweep = Sweep(store, bus, registry, self.delivery, self.activity, self.notifications, clock, own_id)
+        self.sweep = Sweep(
+            store, bus, registry, self.delivery, self.membership, self.activity, self.notifications, clock, own_id
+        )
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
@@ -233,12 +249,12 @@ class Node:
         Raises:
             StoreDenied: the store refuses us for good.
         """
-        await self._open_store_once()
+        await open_store(self.store, self.delivery, self.tasks)
         await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
         name, grace_seconds = self.instance_id, self.settings.presence.grace_seconds
-        write, entry_of = lambda: self.tasks.start(self.bulletins.run()), partial(presence_entry, name)
-        self.tasks.start(reap_predecessor(self.store, self.presence, name, entry_of, grace_seconds, write))
-        parts = (self.lease, self.reaper, self.sweep, self.catch_ups, self.pushing, self.audit)
+        entry_of = partial(presence_entry, name)
+        self.tasks.start(reap_predecessor(self.store, self.presence, name, entry_of, grace_seconds, self._on_predecessor))
+        parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing, self.audit)
         for work in (*(part.run() for part in parts), self._tick(), self._tick_slowly()):
             self.tasks.start(work)
 
@@ -262,25 +278,6 @@ class Node:
         await self.notifier.close()
         await self.store.close()
 
-    async def _open_store_once(self) -> None:
-        """A store that refuses us ends the start; one that is merely away is waited for in the background."""
-        try:
-            await self.store.open()
-            self.delivery.generation = await self.store.generation()
-        except StoreDenied:
-            raise
-        except StoreError as error:
-            _log.warning("the store does not answer yet: %s", error)
-            self.tasks.start(self._open_store_later())
-
-    async def _open_store_later(self) -> None:
-        while not self.delivery.generation:
-            await asyncio.sleep(_RETRY_SECONDS)
-            try:
-                await self.store.open()
-                self.delivery.generation = await self.store.generation()
-            except StoreError as error:
-                _log.debug("the store does not answer yet: %s", error)
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
@@ -339,6 +336,12 @@ class Node:
     def _entry(self) -> str:
         return presence_entry(self.instance_id, self.lease.epoch)
 
+    def _on_predecessor(self, earlier: Sequence[Bulletin]) -> None:
+        """What an earlier start of our name left is read; its bulletin may be replaced by ours."""
+        if not all(bulletin.is_harmless for bulletin in earlier):
+            self.rosters.doubt()
+        self.tasks.start(self.bulletins.run())
+
     def _on_name(self) -> None:
         self.delivery.instance_id = self.instance_id
         self.appender.rename(self.instance_id)
@@ -395,4 +398,8 @@ class Node:
         """Whether our fast path works, as our bulletin says it."""
         if not self.health.redis_is_connected:
             return "redis"
-        return "ok" if self.bus.is_live else "bus"
+        return "ok" if self.bus.is_live and not self.rosters.has_losses else "bus"
+
+    def _mine(self) -> str:
+        """What our marks in `dirty` say of their owner."""
+        return f"{self.instance_id}|{self.lease.epoch}"

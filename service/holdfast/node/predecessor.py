@@ -4,7 +4,7 @@ Nobody else reaps it while we hold its name. Its bulletin is read before ours re
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
@@ -22,13 +22,13 @@ async def reap_predecessor(
     instance_id: InstanceId,
     entry_of: Callable[[Epoch], str],
     grace_seconds: float,
-    on_read: Callable[[], object],
+    on_read: Callable[[Sequence[Bulletin]], object],
 ) -> None:
     """Take those offline who do not come back within the grace.
 
     Args:
         entry_of: what stands in `on` of users of an epoch of ours.
-        on_read: our own bulletin may be written from here on.
+        on_read: told what was read; our own bulletin may be written from here on.
     """
     earlier: list[Bulletin] = []
 
@@ -40,6 +40,6 @@ async def reap_predecessor(
             await presence.reap(entry_of(bulletin.epoch), bulletin.written_at_ms, bulletin.left)
 
     await until_store_answers(read, tries=_FOR_EVER)
-    on_read()
+    on_read(earlier)
     await asyncio.sleep(grace_seconds)
     await until_store_answers(reap, tries=_FOR_EVER)

@@ -8,7 +8,7 @@ bulletin is removed last, so that whoever finds it finishes the work.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,6 +55,7 @@ class Reaper:
         instance_id: Callable[[], InstanceId],
         *,
         on_fleet: Callable[[tuple[str, ...]], None],
+        new_era: Callable[[], Awaitable[None]],
         grace_seconds: float,
     ) -> None:
         self._registry = registry
@@ -65,6 +66,7 @@ class Reaper:
         self._reaped = {trigger: telemetry.reaped.labels(trigger) for trigger in ("lease", "kubelet")}
         self._instance_id = instance_id
         self._on_fleet = on_fleet
+        self._new_era = new_era
         # A drained instance has no lease from its last close on: its users have their grace from there.
         self._presence_after_seconds = max(SILENCE_SECONDS, grace_seconds)
         self._suspects: dict[InstanceId, _Suspect] = {}
@@ -136,6 +138,8 @@ class Reaper:
                 left = bulletin.left if bulletin is not None else {}
                 await self._presence.reap(presence_entry(instance_id, dead), alive_at_ms, left)
         if bulletin is not None:
+            if not bulletin.is_harmless:
+                await self._new_era()  # it cannot say any more that something is missing in Redis
             await self._store.remove_bulletin(instance_id, bulletin.epoch)
         self._suspects.pop(instance_id, None)
         self._dead.pop(instance_id, None)

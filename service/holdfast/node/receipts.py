@@ -17,7 +17,7 @@ from holdfast.errors import CommandError, StoreError
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.hub import Hub
-from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.ports import Clock, ClusterBus, MessageStore, RosterCache
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import rfc3339
 
@@ -71,6 +71,7 @@ class Receipts:
         hub: Hub,
         conversations: Conversations,
         delivery: Delivery,
+        rosters: RosterCache,
         clock: Clock,
         *,
         indicator_members: int,
@@ -81,6 +82,7 @@ class Receipts:
         self._hub = hub
         self._conversations = conversations
         self._delivery = delivery
+        self._rosters = rosters
         self._clock = clock
         self._indicator_members = indicator_members
         self._on_moved = on_moved
@@ -169,7 +171,9 @@ class Receipts:
             cursors[reader.user_id] = max(reader.seq, cursors.get(reader.user_id, 0))
             if is_small and reader.on_done is not None and reader.user_id not in read_by.setdefault(reader.seq, []):
                 read_by[reader.seq].append(reader.user_id)
+        writing = await self._rosters.begin_reads(conversation_id, list(cursors))
         committed = await self._store.advance_cursors(conversation_id, cursors, read_by)
+        self._rosters.end_reads(writing, conversation_id, committed)
         read_at = rfc3339(self._clock.now_ms())
         spoken = {reader.user_id for reader in readers if reader.on_done is not None}
         for reader in readers:

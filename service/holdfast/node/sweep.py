@@ -1,6 +1,7 @@
 """What an instance committed and could not see through: found by its marks in Redis, finished by whoever sweeps.
 
-A mark is set before the append and removed with the publication, a second one when it is decided who is notified. One that is
+A mark is set before the append and removed with the publication, a second one when it is decided who is notified; a change of
+a conversation has one for each user whose list it touches, and is told again like a message. One that is
 older than 1.5 s belongs to somebody who died in between, or whose append is uncertain: the conversation's tail is published
 and looked through again, which is harmless where it was done. The mark goes when its owner is dead, or is ourselves, and 15 s
 have passed: a slow commit may still have landed until then.
@@ -11,12 +12,14 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from holdfast.domain.changes import Change, change_of
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, is_id
 from holdfast.domain.notifications import is_notify_mark
 from holdfast.errors import HoldfastError, StoreError
 from holdfast.node.activity import Activity
 from holdfast.node.append import Commit
 from holdfast.node.delivery import Delivery
+from holdfast.node.membership import Membership
 from holdfast.node.notifications import Notifications
 from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, ConnectionRegistry, MessageStore
 
@@ -39,6 +42,7 @@ class Sweep:
         bus: ClusterBus,
         registry: ConnectionRegistry,
         delivery: Delivery,
+        membership: Membership,
         activity: Activity,
         notifications: Notifications,
         clock: Clock,
@@ -48,6 +52,7 @@ class Sweep:
         self._bus = bus
         self._registry = registry
         self._delivery = delivery
+        self._membership = membership
         self._activity = activity
         self._notifications = notifications
         self._clock = clock
@@ -75,6 +80,9 @@ class Sweep:
         undecided = {entry.partition("|")[0] for entry in entries if is_notify_mark(entry)}
         for conversation_id in filter(is_id, unpublished | undecided):
             await self._finish(ConversationId(conversation_id), is_published=conversation_id not in unpublished)
+        changes = [change for entry in entries if (change := change_of(entry)) is not None]
+        for conversation_id in {change.conversation_id for change in changes}:
+            await self._tell([change for change in changes if change.conversation_id == conversation_id])
         living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances() if lease.epoch is not None}
         for entry in entries:
             if now - self._first_seen.get(entry, now) >= _KEEP_SECONDS and self._is_ownerless(entry, living):
@@ -90,9 +98,17 @@ class Sweep:
         except StoreError:
             return  # the mark stays, somebody comes back to it
 
+    async def _tell(self, changes: list[Change]) -> None:
+        """Of one conversation: what its members and lists say now, to whom it may concern."""
+        revision, users = min(change.revision for change in changes), [change.user_id for change in changes]
+        try:
+            await self._membership.publish_again(changes[0].conversation_id, revision, users)
+        except StoreError:
+            return  # the mark stays, somebody comes back to it
+
     def _is_ownerless(self, entry: str, living: set[tuple[InstanceId, Epoch]]) -> bool:
         parts = entry.split("|")
-        if len(parts) not in (4, 5):
+        if len(parts) not in (4, 5, 6):
             return True
         owner = InstanceId(parts[1])
         return owner == self._instance_id() or (owner, Epoch(parts[2])) not in living

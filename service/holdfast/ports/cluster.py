@@ -1,8 +1,9 @@
 """The other instances: what they publish, and who is connected where."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from holdfast.domain.conversations import RosterLook, RosterRow
 from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
 
@@ -93,6 +94,21 @@ class ClusterBus(Protocol):
         """
         ...
 
+    def publish_change(
+        self,
+        conversation_id: ConversationId,
+        revision: int,
+        envelope: bytes,
+        affected: Sequence[UserId],
+        marks: Sequence[str],
+        generation: str,
+    ) -> None:
+        """Queue one script: PUBLISH on `conversation:{c}` and on `user:` of those affected, delete their rosters, remove `marks`.
+
+        Sent like `publish`. Whoever subscribed before he looked at a roster has either not seen it or hears the envelope.
+        """
+        ...
+
     def clear_dirty(self, entry: str) -> None:
         """Remove a mark: one's own, or one whose owner is dead."""
         ...
@@ -108,6 +124,55 @@ class ClusterBus(Protocol):
         """Encoded messages of this `generation` after `after_seq` that Redis still has (of the last `RECENT_MESSAGES`),
         ascending; holes and nothing at all are possible.
         """
+        ...
+
+
+class RosterCache(Protocol):
+    """What Redis remembers of each user's conversations, for ten minutes: so that who comes back costs the store no read.
+
+    A roster is remembered only as long as everything that would make it wrong reaches the same Redis: each change deletes it,
+    also while it is being written; another Redis, a restarted one, another generation of the store or a new era ends all of
+    them. Raises `RedisUnavailable` within the deadline, unless it is said otherwise.
+    """
+
+    @property
+    def losses(self) -> int:
+        """How many of this instance's writes have been lost since its start: each may have been one that others rely on."""
+        ...
+
+    async def new_era(self) -> None:
+        """Let nobody believe a roster that was written before now."""
+        ...
+
+    async def look(self, user_id: UserId, generation: str) -> RosterLook:
+        """The user's roster; or, where there is none, leave to write one within a minute (`fill`)."""
+        ...
+
+    async def fill(self, user_id: UserId, generation: str, leave: str, rows: Sequence[RosterRow]) -> bool:
+        """Write the roster, unless something changed since that leave was given; whether it was written.
+
+        What `rows` say must have been read after that. Their `tail`: at least what had been published by then.
+        """
+        ...
+
+    async def tails(
+        self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
+    ) -> dict[ConversationId, Seq] | None:
+        """What was published last of each (0: nothing for longer than a roster lives); None when `proof` holds no more.
+
+        The larger of this and of a roster's `tail` is the tail, but for commits whose publication is still to come.
+        """
+        ...
+
+    async def begin_reads(self, conversation_id: ConversationId, user_ids: Sequence[UserId]) -> str:
+        """Read cursors are about to be written: until `end_reads` of the returned name no roster says where they are.
+
+        Raises nothing: what did not reach Redis counts in `losses`.
+        """
+        ...
+
+    def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq]) -> None:
+        """They were written, and are at least these now. Queued, like `ClusterBus.publish`."""
         ...
 
 

@@ -154,7 +154,7 @@ async def test_who_is_cut_from_redis_is_looked_for_by_all_others() -> None:
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "ok")
     scene.store.bulletins["three"] = Bulletin(InstanceId("three"), Epoch("1"), 1, "redis")
     await scene.run(10)
-    assert scene.read == [["three"]] * 4
+    assert scene.read == [["three"]] * 5
 
 
 @in_virtual_time

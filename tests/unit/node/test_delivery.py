@@ -414,3 +414,54 @@ async def test_a_comparison_of_everything_keeps_its_budget_and_begins_with_what_
     assert asked[0][1][0] == ids[777]
     assert sum(len(chunk) for _, chunk in asked) == 1_200
     assert asked[-1][0] - began >= (1_200 - 500) / 300 - 0.1
+
+
+@in_virtual_time
+async def test_a_change_whose_owner_died_is_told_by_whoever_finds_its_mark() -> None:
+    """The new member's sockets are let in and told, and what Redis remembers of all lists goes; once is enough."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    carol = connection("carol")
+    carol.conversations = set()
+    scene.hub.add(carol)
+    scene.change_members("alice", "bob", "carol", version=2)
+    for _ in range(2):
+        await scene.membership.publish_again(C, 1, [UserId("carol")])
+    channels = [channel for channel, _ in scene.bus.published]
+    assert channels == ["conversation:c1", "user:carol", "user:alice", "user:bob"] * 2
+    assert [frame["event"] for frame in shown(carol)] == ["member_added"]
+    assert [frame["event"] for frame in shown(alice)] == ["updated"]
+    scene.receive(1)
+    await settled()
+    assert seqs(carol) == [1]
+
+
+@in_virtual_time
+async def test_a_change_that_never_came_about_is_not_told() -> None:
+    """Its owner died before the store had it."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    await scene.membership.publish_again(C, 1, [UserId("carol")])
+    await scene.membership.publish_again(ConversationId("none"), 0, [UserId("carol")])
+    assert scene.bus.published == []
+    assert shown(alice) == []
+
+
+@in_virtual_time
+async def test_a_tail_that_redis_proves_is_not_asked_of_the_store() -> None:
+    """Only once the channel is confirmed: what is published after that is heard."""
+    scene = Scene()
+    asked: list[tuple[dict[ConversationId, Seq], str]] = []
+
+    async def published(known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
+        asked.append((dict(known), proof))
+        return {C: 4} if proof else {}
+
+    scene.delivery.published_tails = published
+    await scene.delivery.activate({C: 2}, "proof")
+    assert scene.delivery.head(C) == 4
+    assert scene.store.calls["heads"] == 0
+    scene.bus.is_live = False
+    await scene.delivery.activate({ConversationId("c2"): 2}, "proof")
+    assert asked == [({C: 2}, "proof"), ({ConversationId("c2"): 2}, "")]
+    assert scene.store.calls["heads"] == 1

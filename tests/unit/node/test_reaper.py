@@ -8,6 +8,7 @@ from holdfast.errors import RedisUnavailable, StoreTimeout
 from holdfast.node.reaper import Reaper
 from holdfast.node.store_clock import StoreClock
 from holdfast.telemetry import Telemetry
+from support.fake_rosters import FakeRosters
 from support.fakes import FakeRegistry, FakeStore, ManualClock
 from support.virtual_time import in_virtual_time
 
@@ -28,6 +29,7 @@ class Scene:
     def __init__(self, grace_seconds: float = 5.0) -> None:
         self.registry, self.store, self.clock, self.presence = FakeRegistry(), FakeStore(), ManualClock(), _Presence()
         self.fleet: tuple[str, ...] = ()
+        self.rosters = FakeRosters()
         self.reaper = Reaper(
             self.registry,
             self.store,  # type: ignore[arg-type]  # the part it uses
@@ -36,6 +38,7 @@ class Scene:
             StoreClock(self.clock),
             Telemetry("test"),
             lambda: InstanceId("one"),
+            new_era=self.rosters.new_era,
             on_fleet=self._on_fleet,
             grace_seconds=grace_seconds,
         )

@@ -9,6 +9,7 @@ from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.receipts import DEADLINE_SECONDS, ReadDone, Receipts
 from holdfast.telemetry import Telemetry
+from support.fake_rosters import FakeRosters
 from support.fakes import FakeBus, FakeStore, conversation
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
@@ -32,12 +33,14 @@ class Scene:
         self.store.put(C, *(f"body {number}" for number in range(10)))
         self.answers: list[tuple[str, object]] = []
         self.moved: list[tuple[str, int]] = []
+        self.rosters = FakeRosters()
         self.receipts = Receipts(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
             Conversations(self.store, self.bus, LoopClock()),  # type: ignore[arg-type]  # the part it uses
             _Delivery(),  # type: ignore[arg-type]  # the part it uses
+            self.rosters,
             LoopClock(),
             indicator_members=100,
             on_moved=lambda _, user, seq: self.moved.append((user, seq)),

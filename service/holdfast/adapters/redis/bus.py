@@ -22,7 +22,7 @@ from holdfast.adapters.redis.liveness import Liveness
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES, Publisher
 from holdfast.adapters.redis.subscriptions import CHUNK
-from holdfast.domain.ids import ConversationId, InstanceId, Seq
+from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.errors import RedisUnavailable
 from holdfast.protocol.seals import Seals
 
@@ -112,6 +112,18 @@ class RedisBus:
     ) -> None:
         """See `ClusterBus.publish_commit`."""
         self._publisher.publish_commit(conversation_id, first_seq, messages, envelope, dirty_entry, generation)
+
+    def publish_change(
+        self,
+        conversation_id: ConversationId,
+        revision: int,
+        envelope: bytes,
+        affected: Sequence[UserId],
+        marks: Sequence[str],
+        generation: str,
+    ) -> None:
+        """See `ClusterBus.publish_change`."""
+        self._publisher.publish_change(conversation_id, revision, envelope, affected, marks, generation)
 
     async def mark_dirty(self, *entries: str) -> bool:
         """See `ClusterBus.mark_dirty`."""

@@ -16,7 +16,11 @@ INSTANCES: Final = "instances"
 DIRTY: Final = "dirty"
 """ZSET of what was committed and is not yet published, by Redis's time in milliseconds."""
 
+ERA: Final = "registry:era"
+"""A random id; another one, or none, means that something was not written to Redis, and no roster of before is believed."""
+
 LEASE_PREFIX: Final = "instance:"
+HEAD_PREFIX: Final = "head:"
 FATE_PREFIX: Final = "fate:"
 USER_PREFIX: Final = "user:"
 
@@ -44,6 +48,16 @@ def fate(instance_id: InstanceId) -> str:
 def recent(conversation_id: ConversationId) -> str:
     """ZSET by seq of `GENERATION MESSAGE`: which store it is of, and the encoded message."""
     return f"recent:{conversation_id}"
+
+
+def head(conversation_id: ConversationId) -> str:
+    """HASH with a TTL: `generation`, and the `seq` and `revision` that were last published of the conversation."""
+    return f"{HEAD_PREFIX}{conversation_id}"
+
+
+def member(user_id: UserId) -> str:
+    """HASH with a TTL, the user's roster: conversation -> what is remembered of it, and a few fields that are no ids."""
+    return f"member:{user_id}"
 
 
 def conversation_channel(conversation_id: ConversationId) -> str:

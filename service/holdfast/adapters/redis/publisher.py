@@ -12,7 +12,7 @@ from holdfast.adapters.redis import keys, scripts
 from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
-from holdfast.domain.ids import ConversationId, Seq
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import RedisUnavailable
 from holdfast.ports import RECENT_MESSAGES
 from holdfast.protocol.seals import Seals
@@ -59,7 +59,7 @@ class Publisher:
             return
         self._pipeline.push_script(
             scripts.PUBLISH_COMMIT,
-            (keys.recent(conversation_id), keys.DIRTY),
+            (keys.recent(conversation_id), keys.DIRTY, keys.head(conversation_id)),
             (
                 channel,
                 envelope,
@@ -68,9 +68,26 @@ class Publisher:
                 _RECENT_TTL_MS,
                 RECENT_MESSAGES,
                 _RECENT_BYTES,
-                _of(generation),
-                *(_of(generation) + message for message in messages),
+                generation,
+                *messages,
             ),
+        )
+
+    def publish_change(
+        self,
+        conversation_id: ConversationId,
+        revision: int,
+        envelope: bytes,
+        affected: Sequence[UserId],
+        marks: Sequence[str],
+        generation: str,
+    ) -> None:
+        """See `ClusterBus.publish_change`."""
+        channels = (keys.conversation_channel(conversation_id), *map(keys.user_channel, affected))
+        self._pipeline.push_script(
+            scripts.PUBLISH_CHANGE,
+            (keys.head(conversation_id), keys.DIRTY, *map(keys.member, affected)),
+            (generation, revision, envelope, len(channels), *channels, *marks),
         )
 
     async def mark_dirty(self, *entries: str) -> bool:

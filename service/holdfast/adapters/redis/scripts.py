@@ -36,21 +36,37 @@ class Script:
 
 # --- the bus ------------------------------------------------------------------------------------------------------------
 
+# What was published last of a conversation stays longer than any roster that was written before (10 min, and 1 to write it).
+_RAISE = """
+local function raise(head, generation, field, value)
+  if redis.call('HGET', head, 'generation') ~= generation then
+    redis.call('DEL', head)
+    redis.call('HSET', head, 'generation', generation)
+  end
+  if value > tonumber(redis.call('HGET', head, field) or '0') then redis.call('HSET', head, field, value) end
+  redis.call('PEXPIRE', head, 720000)
+end
+"""
+
 # PUBLISH comes first: under `maxmemory` the ZADD is refused while PUBLISH and ZREM still work, and the message goes out.
-# A re-encoded message under a seq that is there already replaces it, so that a seq never occurs twice. ARGV[8] is what each
-# entry of this generation of the store begins with: what another one left goes, or its higher seqs would crowd ours out.
-PUBLISH_COMMIT: Final = Script("""
-local recent, dirty = KEYS[1], KEYS[2]
+# A re-encoded message under a seq that is there already replaces it, so that a seq never occurs twice. Each entry begins with
+# the store's generation: what another one left goes, or its higher seqs would crowd ours out.
+PUBLISH_COMMIT: Final = Script(f"""
+{_RAISE}
+local recent, dirty, head = KEYS[1], KEYS[2], KEYS[3]
+local generation = ARGV[8]
 local channel, envelope, entry = ARGV[1], ARGV[2], ARGV[3]
 local first, ttl, max_entries, max_bytes = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local receivers = redis.call('PUBLISH', channel, envelope)
 if entry ~= '' then redis.call('ZREM', dirty, entry) end
 local count = #ARGV - 8
 if count == 0 then return receivers end
+raise(head, generation, 'seq', first + count - 1)
 local before = redis.call('ZREVRANGE', recent, 0, 0)[1]
-if before and string.sub(before, 1, #ARGV[8]) ~= ARGV[8] then redis.call('DEL', recent) end
+local ours = generation .. ' '
+if before and string.sub(before, 1, #ours) ~= ours then redis.call('DEL', recent) end
 redis.call('ZREMRANGEBYSCORE', recent, first, first + count - 1)
-for i = 1, count do redis.call('ZADD', recent, first + i - 1, ARGV[8 + i]) end
+for i = 1, count do redis.call('ZADD', recent, first + i - 1, ours .. ARGV[8 + i]) end
 redis.call('ZREMRANGEBYRANK', recent, 0, -max_entries - 1)
 local bytes, kept = 0, 0
 local newest = redis.call('ZREVRANGE', recent, 0, -1)
@@ -62,6 +78,18 @@ end
 if kept < #newest then redis.call('ZREMRANGEBYRANK', recent, 0, #newest - kept - 1) end
 redis.call('PEXPIRE', recent, ttl)
 return receivers
+""")
+
+# A change of a conversation. KEYS[1] its head, KEYS[2] the dirty marks, KEYS[3…] `member:` of those affected; ARGV[1] generation,
+# [2] revision, [3] the envelope, [4] how many channels, then those, then the marks that are done with.
+PUBLISH_CHANGE: Final = Script(f"""
+{_RAISE}
+local channels = tonumber(ARGV[4])
+for i = 5, 4 + channels do redis.call('PUBLISH', ARGV[i], ARGV[3]) end
+for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
+for i = 5 + channels, #ARGV do redis.call('ZREM', KEYS[2], ARGV[i]) end
+raise(KEYS[1], ARGV[1], 'revision', tonumber(ARGV[2]))
+return 1
 """)
 
 _NOW_MS = "local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)"

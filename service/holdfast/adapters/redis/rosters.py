@@ -1,0 +1,100 @@
+"""The rosters: what Redis remembers of each user's conversations, as hashes that an operator reads with `redis-cli`.
+
+Writes that others rely on go through the bus's pipeline, in order with what is published; what is lost there is counted.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from holdfast.adapters.redis import keys, roster_scripts
+from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.pipeline import Pipeline
+from holdfast.adapters.redis.scripts import Argument
+from holdfast.domain.conversations import Membership, RosterLook, RosterRow
+from holdfast.domain.ids import ConversationId, Seq, UserId, conversation_id
+from holdfast.errors import CommandError, RedisUnavailable
+
+_ROSTER_MS: Final = 600_000  # a rolling restart is over by then; and no mistake outlives it
+_LEAVE_MS: Final = 60_000  # to read the store and write a roster; `head:` lives longer than both together
+
+
+class RedisRosters:
+    """Implements `ports.RosterCache`. Used from one event loop; owns nothing."""
+
+    def __init__(self, link: RedisLink, pipeline: Pipeline) -> None:
+        """Looks through `link`, writes through the bus's `pipeline`."""
+        self._link = link
+        self._pipeline = pipeline
+        self._name = secrets.token_hex(6)
+        self._names = 0
+
+    @property
+    def losses(self) -> int:
+        """See `RosterCache.losses`."""
+        counters = self._pipeline.counters
+        return counters.dropped_away + counters.dropped_full + counters.refused
+
+    async def new_era(self) -> None:
+        """See `RosterCache.new_era`."""
+        await self._pipeline.ask("SET", keys.ERA, secrets.token_hex(8))
+
+    async def look(self, user_id: UserId, generation: str) -> RosterLook:
+        """See `RosterCache.look`."""
+        arguments = (generation, secrets.token_hex(8), _LEAVE_MS)
+        kind, text, *rows = await self._link.run(roster_scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
+        if kind == b"FILL":
+            return RosterLook(None, leave=text.decode())
+        try:
+            return RosterLook([_row(*rows[at : at + 5]) for at in range(0, len(rows), 5)], proof=text.decode())
+        except (ValueError, CommandError):
+            return RosterLook(None)  # not written by us
+
+    async def fill(self, user_id: UserId, generation: str, leave: str, rows: Sequence[RosterRow]) -> bool:
+        """See `RosterCache.fill`."""
+        arguments: list[Argument] = [generation, leave, _ROSTER_MS]
+        for row in rows:
+            arguments += (row.membership.conversation_id, _text(row))
+        return bool(await self._link.run(roster_scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
+
+    async def tails(
+        self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
+    ) -> dict[ConversationId, Seq] | None:
+        """See `RosterCache.tails`."""
+        heads = tuple(map(keys.head, conversation_ids))
+        found = await self._link.run(roster_scripts.TAILS, (keys.ERA, *heads), (generation, proof))
+        return dict(zip(conversation_ids, map(int, found), strict=True)) if found else None
+
+    async def begin_reads(self, conversation_id: ConversationId, user_ids: Sequence[UserId]) -> str:
+        """See `RosterCache.begin_reads`."""
+        self._names += 1
+        name = f"{self._name}{self._names}"
+        members = tuple(map(keys.member, user_ids))
+        with contextlib.suppress(RedisUnavailable):  # counted by the pipeline
+            await self._pipeline.ask_script(roster_scripts.BEGIN_READS, members, (name, conversation_id, _LEAVE_MS))
+        return name
+
+    def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq]) -> None:
+        """See `RosterCache.end_reads`."""
+        members = tuple(map(keys.member, cursors))
+        self._pipeline.push_script(roster_scripts.END_READS, members, (name, conversation_id, *cursors.values()))
+
+
+def _text(row: RosterRow) -> str:
+    """Members' version, revision, tail, last activity, how many members, read cursor."""
+    m = row.membership
+    return f"{m.members_version} {m.revision} {m.last_seq} {m.last_active_at_ms} {m.member_count} {row.last_read_seq or 0}"
+
+
+def _row(conversation: bytes, text: bytes, seq: bytes, revision: bytes, is_moving: Any) -> RosterRow:
+    members_version, known_revision, known_seq, active, count, cursor = map(int, text.split())
+    membership = Membership(
+        conversation_id=conversation_id(conversation.decode()),
+        members_version=members_version,
+        revision=max(known_revision, int(revision or 0)),
+        last_seq=max(known_seq, int(seq or 0)),
+        last_active_at_ms=active,
+        member_count=count,
+    )
+    return RosterRow(membership, None if int(is_moving) else cursor)

@@ -1,0 +1,153 @@
+"""What connecting needs to know of a user's conversations: from Redis where it may be believed, else from the store.
+
+It is believed while Redis is proven live here, nothing that this instance wrote there was lost, and no other instance says in
+its bulletin that its own Redis does not work while it changed something. Whoever lost a write begins a new era as soon as
+Redis answers, and says that its Redis does not work until then: what was remembered before is not believed by anybody.
+Redis failing costs reads of the store, nothing else.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from holdfast.domain.conversations import Membership, RosterLook, RosterRow
+from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.errors import RedisUnavailable
+from holdfast.ports import ClusterBus, MessageStore, RosterCache
+from holdfast.telemetry import Telemetry
+
+_TICK_SECONDS: Final = 0.25
+_UNKNOWN: Final = RosterLook(None)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """A user's conversations as they were found, most recently active first. `proof`, `leave`: see `RosterLook`."""
+
+    memberships: list[Membership]
+    proof: str = ""
+    leave: str = ""
+
+
+class Rosters:
+    """Lives in the loop; `run` until cancelled."""
+
+    def __init__(
+        self,
+        cache: RosterCache,
+        store: MessageStore,
+        bus: ClusterBus,
+        telemetry: Telemetry,
+        *,
+        generation: Callable[[], str],
+        is_fleet_well: Callable[[], bool],
+    ) -> None:
+        self._cache = cache
+        self._store = store
+        self._bus = bus
+        self._telemetry = telemetry
+        self._generation = generation
+        self._is_fleet_well = is_fleet_well
+        self._losses_told = 0
+
+    @property
+    def has_losses(self) -> bool:
+        """Something that this instance wrote is missing in Redis, and others do not know yet."""
+        return self._cache.losses != self._losses_told
+
+    def doubt(self) -> None:
+        """Somebody under our name may have lost what he wrote."""
+        self._losses_told = -1
+
+    async def run(self) -> None:
+        """Begin a new era after every loss."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            if self.has_losses and self._bus.is_live:
+                losses = self._cache.losses
+                try:
+                    await self._cache.new_era()
+                    self._losses_told = losses
+                except RedisUnavailable as error:
+                    _log.debug("no new era yet: %s", error)
+
+    async def of(self, user_id: UserId) -> Roster:
+        """The user's conversations now; call it when everything about the user is subscribed.
+
+        Raises:
+            StoreError: Redis does not know, and the store does not answer.
+        """
+        look = await self._look(user_id)
+        if look.rows is not None:
+            self._telemetry.rosters.labels("redis").inc()
+            rows = sorted((row.membership for row in look.rows), key=lambda row: row.last_active_at_ms, reverse=True)
+            return Roster(rows, proof=look.proof)
+        self._telemetry.rosters.labels("store").inc()
+        return Roster(await self._store.memberships_of(user_id), leave=look.leave)
+
+    async def tails(self, known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
+        """The tails of conversations of a roster with this proof, to be called when they are subscribed; else nothing."""
+        if not (proof and known and self._may_believe()):
+            return {}
+        try:
+            published = await self._cache.tails(list(known), self._generation(), proof)
+        except RedisUnavailable:
+            return {}
+        return {c: max(seq, known[c]) for c, seq in published.items()} if published is not None else {}
+
+    async def finish(
+        self, user_id: UserId, roster: Roster, heads: Mapping[ConversationId, Seq]
+    ) -> tuple[dict[ConversationId, Seq], dict[ConversationId, int]]:
+        """Read cursors and revisions of conversations that the user hears by now; what the store was asked is remembered.
+
+        Args:
+            heads: how far each is here.
+
+        Raises:
+            StoreError: Redis does not know all of it, and the store does not answer.
+        """
+        look = await self._look(user_id) if roster.proof else RosterLook(None, leave=roster.leave)
+        found = {row.membership.conversation_id: row for row in look.rows or ()}
+        memberships = roster.memberships
+        if roster.proof and not found.keys() >= heads.keys():
+            memberships = await self._store.memberships_of(user_id)
+        revisions = {row.conversation_id: row.revision for row in memberships if row.conversation_id in heads}
+        revisions |= {c: row.membership.revision for c, row in found.items() if c in heads}
+        cursors = {c: row.last_read_seq for c, row in found.items() if row.last_read_seq is not None and c in heads}
+        if unknown := [c for c in heads if c not in cursors]:
+            cursors |= dict.fromkeys(unknown, 0) | await self._store.cursors_of(user_id, unknown)
+        if look.rows is None and look.leave:
+            await self._fill(user_id, look.leave, memberships, heads, cursors)
+        return cursors, {c: revisions.get(c, 0) for c in heads}
+
+    async def _fill(
+        self,
+        user_id: UserId,
+        leave: str,
+        memberships: Collection[Membership],
+        heads: Mapping[ConversationId, Seq],
+        cursors: Mapping[ConversationId, Seq],
+    ) -> None:
+        if not self._may_believe() or any(row.conversation_id not in heads for row in memberships):
+            return
+        rows = [RosterRow(replace(row, last_seq=heads[row.conversation_id]), cursors[row.conversation_id]) for row in memberships]
+        try:
+            await self._cache.fill(user_id, self._generation(), leave, rows)
+        except RedisUnavailable as error:
+            _log.debug("a roster is not remembered: %s", error)
+
+    async def _look(self, user_id: UserId) -> RosterLook:
+        if not self._may_believe():
+            return _UNKNOWN
+        try:
+            look = await self._cache.look(user_id, self._generation())
+        except RedisUnavailable:
+            return _UNKNOWN
+        return look if self._may_believe() else _UNKNOWN
+
+    def _may_believe(self) -> bool:
+        return bool(self._bus.is_live and not self.has_losses and self._is_fleet_well() and self._generation())

@@ -1,0 +1,195 @@
+"""`RosterCache`: what Redis remembers of a user's conversations, and everything that ends it."""
+
+from redis.asyncio import Redis
+
+from holdfast.domain.conversations import Membership, RosterLook, RosterRow
+from holdfast.domain.ids import ConversationId, UserId
+from support.eventually import eventually
+from support.fixtures_redis import NewNode, RedisNode
+from support.redis_server import RedisServer
+
+ANN, BEN = UserId("ann"), UserId("ben")
+C, D = ConversationId("c1"), ConversationId("c2")
+STORE = "store-1"
+ENVELOPE = b'{"v":1,"kind":"conversation","c":"c1"}'
+
+
+def row(conversation_id: str, *, tail: int = 5, revision: int = 2, cursor: int | None = 3) -> RosterRow:
+    """A row of a roster."""
+    return RosterRow(Membership(ConversationId(conversation_id), 1, revision, tail, 1_700_000_000_000, 2), cursor)
+
+
+async def filled(one: RedisNode, *rows: RosterRow) -> RosterLook:
+    """A roster of ann's that Redis remembers."""
+    leave = (await one.rosters.look(ANN, STORE)).leave
+    assert await one.rosters.fill(ANN, STORE, leave, rows)
+    return await one.rosters.look(ANN, STORE)
+
+
+async def test_what_was_written_is_remembered_for_ten_minutes(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """By any instance; one without conversations is one, too."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    assert (await two.rosters.look(ANN, STORE)).rows is None
+    await filled(one, row(C), row(D, tail=0, cursor=0))
+    found = (await two.rosters.look(ANN, STORE)).rows
+    assert found is not None
+    assert sorted(found, key=lambda r: r.membership.conversation_id) == [row(C), row(D, tail=0, cursor=0)]
+    assert 60_000 < await redis_admin.pttl("member:ann") <= 600_000
+    assert await one.rosters.fill(BEN, STORE, (await one.rosters.look(BEN, STORE)).leave, [])
+    assert (await two.rosters.look(BEN, STORE)).rows == []
+
+
+async def test_a_change_ends_it_and_whatever_was_being_written(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Who read the store before the change must not write what it was after it; the marks go, and everybody is told."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    assert await two.bus.subscribe(["conversation:c1", "user:ann"])
+    old = (await two.rosters.look(BEN, STORE)).leave
+    await filled(one, row(C))
+    assert await one.bus.mark_dirty("user:ann|one|0|1|c1|2", "user:eve|one|0|1|c9|2")
+    one.bus.publish_change(C, 3, ENVELOPE, [ANN, BEN], ["user:ann|one|0|1|c1|2"], STORE)
+    await eventually(lambda: len(two.ears.envelopes) == 2, within=3.0)
+    assert two.ears.envelopes == [("conversation:c1", ENVELOPE), ("user:ann", ENVELOPE)]
+    assert (await two.rosters.look(ANN, STORE)).rows is None
+    assert not await two.rosters.fill(BEN, STORE, old, [row(C)])
+    assert (await two.rosters.look(BEN, STORE)).rows is None
+    assert await redis_admin.zrange("dirty", 0, -1) == ["user:eve|one|0|1|c9|2"]
+
+
+async def test_it_follows_what_is_published(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Messages and changes of a conversation move all its members' rosters, without writing one of them."""
+    one = await new_node("one").start()
+    proof = (await filled(one, row(C), row(D))).proof
+    one.bus.publish_commit(C, 6, [b"m6", b"m7"], ENVELOPE, None, STORE)
+    one.bus.publish_commit(C, 4, [b"m4"], ENVELOPE, None, STORE)
+    one.bus.publish_change(C, 4, ENVELOPE, [BEN], [], STORE)
+    one.bus.publish_commit(D, 9, [b"m9"], ENVELOPE, None, "store-2")
+
+    async def has_followed() -> bool:
+        rows = (await one.rosters.look(ANN, STORE)).rows or []
+        return {r.membership.conversation_id: r for r in rows} == {C: row(C, tail=7, revision=4), D: row(D)}
+
+    await eventually(has_followed, within=3.0)
+    assert await one.rosters.tails([C, D], STORE, proof) == {C: 7, D: 0}
+
+
+async def test_what_was_published_outlives_every_roster_of_before(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """A roster knows of nothing later than itself: what came since must not be forgotten before it."""
+    one = await new_node("one").start()
+    await filled(one, row(C))
+    one.bus.publish_commit(C, 6, [b"m6"], ENVELOPE, None, STORE)
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 2, within=3.0)
+
+    async def is_kept() -> bool:
+        return bool(await redis_admin.pttl("head:c1") > await redis_admin.pttl("member:ann") + 60_000)
+
+    await eventually(is_kept, within=3.0)
+
+
+async def test_a_cursor_is_not_told_while_it_is_being_written(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Whoever dies between the store and Redis leaves it unknown, never too low."""
+    one, two = await new_node("one").start(), await new_node("two").start()
+    await filled(one, row(C), row(D))
+    dying = await two.rosters.begin_reads(C, [ANN])
+    assert await cursors(one) == {C: None, D: 3}
+    writing = await one.rosters.begin_reads(C, [ANN])
+    one.rosters.end_reads(writing, C, {ANN: 5})
+
+    async def is_known(cursor: int | None) -> bool:
+        return await cursors(one) == {C: cursor, D: 3}
+
+    await eventually(lambda: is_known(None), within=3.0)
+    two.rosters.end_reads(dying, C, {ANN: 4})
+    await eventually(lambda: is_known(5), within=3.0)
+
+
+async def cursors(one: RedisNode) -> dict[str, int | None]:
+    """Ann's, as Redis remembers them."""
+    rows = (await one.rosters.look(ANN, STORE)).rows
+    assert rows is not None
+    return {r.membership.conversation_id: r.last_read_seq for r in rows}
+
+
+async def test_a_cursor_that_moves_while_a_roster_is_written_ends_the_writing(
+    redis_server: RedisServer, new_node: NewNode
+) -> None:
+    """The writer may have read the store before."""
+    one = await new_node("one").start()
+    leave = (await one.rosters.look(ANN, STORE)).leave
+    name = await one.rosters.begin_reads(C, [ANN])
+    assert not await one.rosters.fill(ANN, STORE, leave, [row(C)])
+    leave = (await one.rosters.look(ANN, STORE)).leave
+    assert await one.rosters.fill(ANN, STORE, leave, [row(C)])
+    assert await cursors(one) == {C: None}
+    one.rosters.end_reads(name, C, {ANN: 9})
+    await eventually(lambda: _is(one, 9), within=3.0)
+
+
+async def _is(one: RedisNode, cursor: int) -> bool:
+    return await cursors(one) == {C: cursor}
+
+
+async def test_it_is_believed_of_one_redis_one_store_and_one_era(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """What was lost with a flush, a restored store, or with writes that never came, would be missing in it for ever."""
+    one = await new_node("one").start()
+    proof = (await filled(one, row(C))).proof
+    assert (await one.rosters.look(ANN, "store-2")).rows is None
+    proof = (await filled(one, row(C))).proof
+    leave = (await one.rosters.look(BEN, STORE)).leave
+    await one.rosters.new_era()
+    assert await one.rosters.tails([C], STORE, proof) is None
+    assert not await one.rosters.fill(BEN, STORE, leave, [])
+    assert (await one.rosters.look(ANN, STORE)).rows is None
+    proof = (await filled(one, row(C))).proof
+    await redis_admin.flushall()
+    assert await one.rosters.tails([C], STORE, proof) is None
+    assert (await one.rosters.look(ANN, STORE)).rows is None
+
+
+async def test_a_redis_that_came_back_from_its_snapshot_is_not_believed(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Changes since the snapshot are missing in it, and nothing in the keys tells."""
+    one = await new_node("one").start()
+    await filled(one, row(C))
+    kept = await redis_admin.hgetall("member:ann")
+    era = await redis_admin.get("registry:era")
+    redis_server.kill()
+    await redis_server.start()
+    await redis_admin.hset("member:ann", mapping=kept)
+    await redis_admin.set("registry:era", str(era))
+
+    async def is_unknown() -> bool:
+        return (await one.rosters.look(ANN, STORE)).rows is None
+
+    await eventually(is_unknown, within=5.0)
+
+
+async def test_what_could_not_be_written_is_counted(redis_server: RedisServer, new_node: NewNode) -> None:
+    """It is the sign for a new era."""
+    one = await new_node("one").start()
+    await filled(one, row(C))
+    await one.rosters.begin_reads(C, [ANN])
+    assert one.rosters.losses == 0
+    redis_server.kill()
+    await one.rosters.begin_reads(C, [ANN])
+    assert one.rosters.losses > 0
+
+
+async def test_what_somebody_else_wrote_there_is_no_roster(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Strictly read: the store is asked instead."""
+    one = await new_node("one").start()
+    for field, value in ((C, "x y z"), (C, ""), ("a/x", "1 1 1 1 1 1"), (C, "1 1 1 1 1")):
+        await redis_admin.delete("member:ann")
+        await filled(one, row(D))
+        await redis_admin.hset("member:ann", field, value)
+        assert (await one.rosters.look(ANN, STORE)).rows is None
