@@ -1,0 +1,254 @@
+"""How a connection comes back: what it costs the store, and what it is told when something changes meanwhile."""
+
+import asyncio
+import json
+from typing import Any
+
+from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.messages import Message
+from holdfast.node.append import Appender, Commit
+from holdfast.node.connecting import Connecting
+from holdfast.node.connection import Connection
+from holdfast.node.conversations import Conversations
+from holdfast.node.delivery import Delivery
+from holdfast.node.hub import Hub
+from holdfast.node.membership import Membership
+from holdfast.node.rosters import Rosters
+from holdfast.node.tasks import Tasks
+from holdfast.settings import LimitSettings
+from holdfast.telemetry import Telemetry
+from support.fake_rosters import FakeRosters
+from support.fakes import FakeBus, FakeStore, FakeTransport, connection, conversation
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+C, D = ConversationId("c1"), ConversationId("c2")
+READS = ("memberships_of", "heads", "cursors_of", "read_messages", "read_conversation", "read_cursors")
+
+
+class _Registered:
+    """A lease and presence that are not what is tested."""
+
+    async def register(self, _: Connection) -> int:
+        return 1
+
+    def expect(self, _: UserId) -> None: ...
+
+    def note_conversations(self, _: UserId, __: object) -> None: ...
+
+    async def arrived(self, _: UserId) -> None: ...
+
+
+class Instance:
+    """One instance, on a store and a Redis that it shares with others."""
+
+    def __init__(self, store: FakeStore, cache: FakeRosters) -> None:
+        self.store, self.bus, self.clock, telemetry = store, FakeBus(), LoopClock(), Telemetry("test")
+        self.hub, self.tasks = Hub(telemetry), Tasks()
+        self.conversations = Conversations(store, self.bus, self.clock)  # type: ignore[arg-type]  # the part it uses
+        appender = Appender(InstanceId("one"), store, self.clock, telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
+        self.delivery = Delivery(
+            store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            self.conversations,
+            appender,
+            self.clock,
+            telemetry,
+            self.tasks,
+            instance_id=InstanceId("one"),
+            max_conversations=10_000,
+        )
+        self.delivery.generation = "store-1"
+        self.membership = Membership(
+            store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            self.conversations,
+            self.delivery,
+            self.clock,
+            indicator_members=100,
+            on_membership=lambda *_: None,
+        )
+        self.delivery.on_stale_membership = self.membership.refresh
+        self.delivery.on_newer_members = self.membership.enforce
+        rosters = Rosters(
+            cache,
+            store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            telemetry,
+            generation=lambda: "store-1",
+            is_fleet_well=lambda: True,
+        )
+        self.delivery.published_tails = rosters.tails
+        self.connecting = Connecting(
+            store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            self.delivery,
+            self.membership,
+            _Registered(),  # type: ignore[arg-type]  # the part it uses
+            rosters,
+            _Registered(),  # type: ignore[arg-type]  # the part it uses
+            self.clock,
+            self.tasks,
+            telemetry,
+            LimitSettings(),
+        )
+
+    async def connect(self, user_id: str, cursors: dict[str, Seq] | None = None) -> Connection:
+        """Somebody's socket, answered."""
+        made = connection(user_id)
+        self.connecting.open(made)
+        self.connecting.resume(made, cursors)
+        await passed(0.5)
+        return made
+
+    def told(self, event: str, version: int, user: str) -> None:
+        """Another instance publishes a change of `c1`."""
+        envelope = self.membership.publish(
+            self.store.conversations[C],
+            event,  # type: ignore[arg-type]  # one of its words
+            UserId("bob"),
+            [UserId(user)],
+        )
+        assert envelope.revision == version
+        self.conversations.hint(C, version)
+        self.tasks.start(self.membership.apply(envelope))
+
+
+class Scene:
+    """A store with alice and bob in `c1` and `c2`, and what Redis remembers."""
+
+    def __init__(self) -> None:
+        self.store, self.cache = FakeStore(), FakeRosters()
+        self.store.conversations[C] = conversation(C, "alice", "bob")
+        self.store.conversations[D] = conversation(D, "alice", "bob")
+
+    def instance(self) -> Instance:
+        """A start of an instance: it knows nothing."""
+        return Instance(self.store, self.cache)
+
+    def reads(self) -> int:
+        """How often the store was asked so far."""
+        return sum(self.store.calls[call] for call in READS)
+
+
+def frames(to: Connection) -> list[dict[str, Any]]:
+    """What a socket was given, decoded."""
+    assert isinstance(to.transport, FakeTransport)
+    decoder = json.JSONDecoder()
+    text, found = b"".join(to.transport.written).decode("utf-8", "ignore"), []
+    while (start := text.find("{")) >= 0:
+        frame, end = decoder.raw_decode(text, start)
+        found.append(frame)
+        text = text[end:]
+    return found
+
+
+def synced(to: Connection) -> dict[str, Any]:
+    """The one `synced` that it was given."""
+    (frame,) = [frame for frame in frames(to) if frame["type"] == "synced"]
+    return frame
+
+
+@in_virtual_time
+async def test_a_hundred_users_who_come_back_cost_no_read() -> None:
+    """20 conversations each, after a restart of their instance; the first time each cost a list, a tail, and a cursor a row."""
+    scene = Scene()
+    scene.store.conversations.clear()
+    for group in range(5):
+        for number in range(20):
+            c = f"c{group}-{number}"
+            scene.store.conversations[c] = conversation(c, *(f"user{group * 20 + member}" for member in range(20)))
+    before = scene.instance()
+    await asyncio.gather(*(before.connect(f"user{number}", {}) for number in range(100)))
+    assert scene.reads() >= 200
+    reads, after = scene.reads(), scene.instance()
+    everybody = await asyncio.gather(*(after.connect(f"user{number}", {}) for number in range(100)))
+    assert scene.reads() == reads
+    assert all(len(synced(each)["heads"]) == 20 for each in everybody)
+
+
+@in_virtual_time
+async def test_what_was_said_meanwhile_is_replayed() -> None:
+    """Redis says how far each conversation is; the messages come from `recent`, or from the store."""
+    scene = Scene()
+    await scene.instance().connect("alice")
+    scene.store.put(C, "one", "two")
+    scene.cache.published[C] = 2
+    again = await scene.instance().connect("alice", {})
+    assert [frame["seq"] for frame in frames(again) if frame["type"] == "message"] == [1, 2]
+    assert synced(again)["heads"] == {"c1": 2, "c2": 0}
+
+
+@in_virtual_time
+async def test_a_publication_that_is_still_to_come_is_live() -> None:
+    """Committed, in no roster and not published yet: it comes after `synced`, once."""
+    scene = Scene()
+    await scene.instance().connect("alice")
+    scene.store.put(C, "one")
+    again = scene.instance()
+    alice = await again.connect("alice", {})
+    assert synced(alice)["heads"]["c1"] == 0
+    again.delivery.publish_again(C, scene.store.messages[C])
+    await passed(0.5)
+    assert [frame["type"] for frame in frames(alice)] == ["synced", "message"]
+
+
+@in_virtual_time
+async def test_who_is_removed_while_connecting_is_let_go() -> None:
+    """The list was read before, the change is heard on the user's channel before the client is told anything."""
+    scene = Scene()
+    await scene.instance().connect("alice")
+    again = scene.instance()
+    opening = connection("alice")
+    again.connecting.open(opening)
+    await passed(0.5)
+    scene.store.conversations[C] = conversation(C, "bob", version=2, revision=2)
+    scene.cache.forget("alice")
+    again.told("member_removed", 2, "alice")
+    again.connecting.resume(opening, {})
+    await passed(0.5)
+    assert synced(opening)["heads"] == {"c2": 0}
+    again.delivery.hand_over(_commit("not for alice"))
+    await settled()
+    assert not [frame for frame in frames(opening) if frame["type"] == "message"]
+
+
+@in_virtual_time
+async def test_who_is_added_while_connecting_hears_the_first_message() -> None:
+    """Neither the list that was read nor the one in Redis has it: the change is heard, and what follows it."""
+    scene = Scene()
+    scene.store.conversations[C] = conversation(C, "bob")
+    await scene.instance().connect("alice")
+    again = scene.instance()
+    opening = connection("alice")
+    again.connecting.open(opening)
+    await passed(0.5)
+    scene.store.conversations[C] = conversation(C, "bob", "alice", version=2, revision=2)
+    scene.cache.forget("alice")
+    again.told("member_added", 2, "alice")
+    again.connecting.resume(opening, {})
+    await passed(0.5)
+    scene.store.put(C, "welcome")
+    again.delivery.hand_over(_commit("welcome"))
+    await passed(0.5)
+    assert [frame["seq"] for frame in frames(opening) if frame["type"] == "message"] == [1]
+
+
+@in_virtual_time
+async def test_a_list_that_outlived_a_removal_shows_nothing() -> None:
+    """Should Redis ever be wrong: before anything is shown the membership is read, and the former member is let go."""
+    scene = Scene()
+    await scene.instance().connect("alice")
+    scene.store.conversations[C] = conversation(C, "bob", version=2, revision=2)
+    again = scene.instance()
+    alice = await again.connect("alice")
+    again.delivery.hand_over(_commit("not for alice"))
+    await passed(0.5)
+    assert not [frame for frame in frames(alice) if frame["type"] == "message"]
+    assert [frame["event"] for frame in frames(alice) if frame["type"] == "conversation"] == ["member_removed"]
+
+
+def _commit(body: str) -> Commit:
+    return Commit(C, [Message(C, 1, UserId("bob"), "key", body, None, 5)], 0.0, None)
