@@ -183,3 +183,22 @@ async def test_a_resubscription_is_followed_by_two_looks() -> None:
     assert len(scene.read) == 1
     await passed(4)
     assert len(scene.read) == 2
+
+
+@in_virtual_time
+async def test_whether_everybody_could_tell_redis_what_they_changed() -> None:
+    """Who changed something while cut from Redis could not; who has only just started changed nothing; who was not asked may."""
+    scene = Scene()
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "bus")
+    assert not scene.bulletins.is_fleet_well
+    await scene.run(0.1)
+    assert scene.bulletins.is_fleet_well
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 2, "bus", receipts={"c1|ann": 5})
+    await passed(3)
+    assert not scene.bulletins.is_fleet_well
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 3, "recovering", receipts={"c1|ann": 5})
+    await passed(3)
+    assert scene.bulletins.is_fleet_well
+    scene.store.fail("read_bulletins", *[StoreTimeout("away")] * 20)
+    await passed(10)
+    assert not scene.bulletins.is_fleet_well

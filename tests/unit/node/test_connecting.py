@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
@@ -248,6 +249,57 @@ async def test_a_list_that_outlived_a_removal_shows_nothing() -> None:
     await passed(0.5)
     assert not [frame for frame in frames(alice) if frame["type"] == "message"]
     assert [frame["event"] for frame in frames(alice) if frame["type"] == "conversation"] == ["member_removed"]
+
+
+@in_virtual_time
+async def test_a_change_whose_owner_died_is_told_by_whoever_finds_its_mark() -> None:
+    """The new member's sockets are let in and told, and what Redis remembers of all lists goes; once is enough."""
+    scene = Scene()
+    scene.store.conversations.pop(D)
+    one = scene.instance()
+    alice, carol = await one.connect("alice"), await one.connect("carol")
+    scene.store.conversations[C] = conversation(C, "alice", "bob", "carol", version=2, revision=2)
+    for _ in range(2):
+        await one.membership.publish_again(C, 1, [UserId("carol")])
+    channels = [channel for channel, _ in one.bus.published]
+    assert channels == ["conversation:c1", "user:carol", "user:alice", "user:bob"] * 2
+    assert [frame["event"] for frame in frames(carol) if frame["type"] == "conversation"] == ["member_added"]
+    assert [frame["event"] for frame in frames(alice) if frame["type"] == "conversation"] == ["updated"]
+    one.delivery.hand_over(_commit("welcome"))
+    await settled()
+    assert [frame["seq"] for frame in frames(carol) if frame["type"] == "message"] == [1]
+
+
+@in_virtual_time
+async def test_a_change_that_never_came_about_is_not_told() -> None:
+    """Its owner died before the store had it."""
+    scene = Scene()
+    one = scene.instance()
+    alice = await one.connect("alice")
+    await one.membership.publish_again(C, 1, [UserId("carol")])
+    await one.membership.publish_again(ConversationId("none"), 0, [UserId("carol")])
+    assert one.bus.published == []
+    assert [frame["type"] for frame in frames(alice)] == ["synced"]
+
+
+@in_virtual_time
+async def test_a_tail_that_redis_proves_is_not_asked_of_the_store() -> None:
+    """Only once the channel is confirmed: what is published after that is heard."""
+    one = Scene().instance()
+    asked: list[tuple[dict[ConversationId, Seq], str]] = []
+
+    async def published(known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
+        asked.append((dict(known), proof))
+        return {C: 4} if proof else {}
+
+    one.delivery.published_tails = published
+    await one.delivery.activate({C: 2}, "proof")
+    assert one.delivery.head(C) == 4
+    assert one.store.calls["heads"] == 0
+    one.bus.is_live = False
+    await one.delivery.activate({D: 2}, "proof")
+    assert asked == [({C: 2}, "proof"), ({D: 2}, "")]
+    assert one.store.calls["heads"] == 1
 
 
 def _commit(body: str) -> Commit:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+import pytest
+
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import Epoch, InstanceId, UserId
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import RedisUnavailable, StoreTimeout
 from holdfast.node.reaper import Reaper
 from holdfast.node.store_clock import StoreClock
@@ -181,3 +183,21 @@ async def test_of_a_removed_pod_the_silence_counts_from_the_removal() -> None:
     scene.registry.lease("two", None, removed="7")
     await scene.rounds(1)
     assert scene.registry.reaped == ["two"]
+
+
+@in_virtual_time
+async def test_the_end_of_who_was_cut_from_redis_begins_a_new_era() -> None:
+    """What it could not tell Redis is in its bulletin only, which goes: before that, what Redis remembers is called wrong."""
+    scene = Scene()
+    scene.registry.lease("two", None)
+    await scene.rounds(6)
+    assert scene.rosters.eras == 0
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("8"), 1, "redis", heads={ConversationId("c1"): 5})
+    scene.rosters.is_away = True
+    with pytest.raises(RedisUnavailable):
+        await scene.rounds(9)
+    assert "two" in scene.store.bulletins
+    scene.rosters.is_away = False
+    await scene.rounds(4)
+    assert scene.rosters.eras == 1
+    assert "two" not in scene.store.bulletins

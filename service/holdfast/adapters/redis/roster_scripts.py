@@ -82,9 +82,11 @@ return answer
 """)
 
 # KEYS member of each user; ARGV[1] name, [2] conversation, [3] TTL of what is only this. A leave that was given ends: its
-# holder may have read the cursor already. What was begun by somebody who died stays begun, until the roster is gone.
+# holder may have read the cursor already. What was begun by somebody who died stays begun, until the roster is gone; three times
+# as many fields as a user has conversations are too many.
 BEGIN_READS: Final = Script("""
 for _, member in ipairs(KEYS) do
+  if redis.call('HLEN', member) > 3000 then redis.call('DEL', member) end
   redis.call('HDEL', member, '.filling')
   redis.call('HSET', member, '?' .. ARGV[1], ARGV[2])
   if redis.call('PTTL', member) < 0 then redis.call('PEXPIRE', member, ARGV[3]) end
