@@ -76,7 +76,7 @@ class Hostile:
         """No key, no row and no traceback but those of the names that were used on purpose."""
         with Redis(port=self.redis.port, decode_responses=True) as client:
             keys = {str(key) for key in client.scan_iter(count=1000)}
-        own = {"registry:world", "instances", "dirty"}
+        own = {"registry:world", "registry:era", "instances", "dirty"}
         names = self.known | {each.name for each in self.instances.all}
         strange = {key for key in keys - own if key.partition(":")[2] not in names}
         assert not strange, f"keys that nobody asked for: {strange}"
