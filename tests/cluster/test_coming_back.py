@@ -15,7 +15,7 @@ from support.eventually import eventually
 from support.instances import Instances, Serving
 
 USERS, CONVERSATIONS = 100, 20
-UNLIMITED = {"HOLDFAST_LIMITS__SENDS_PER_SECOND": "0", "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0"}
+PATIENT = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "60"}  # who goes offline is looked after, with reads that are not of connecting
 
 
 def _documents(file: Path) -> Counter[str]:
@@ -51,7 +51,7 @@ async def test_who_comes_back_costs_the_store_no_read(sqlite_instances: Instance
     """100 users with 20 conversations each, after a restart of the instance: Redis has what they are told."""
     file = tmp_path / "reads"
     altered = ",".join(["count_reads", *([] if is_built else ["no_rosters"])])
-    (one,) = await sqlite_instances.start("one", ALTERED=altered, READS=str(file), **UNLIMITED)
+    (one,) = await sqlite_instances.start("one", ALTERED=altered, READS=str(file), **PATIENT)
     names = [f"user{number}" for number in range(USERS)]
     groups = [names[start : start + CONVERSATIONS] for start in range(0, USERS, CONVERSATIONS)]
     ids = [await new_conversation(one, *group) for group in groups for _ in range(CONVERSATIONS)]

@@ -3,6 +3,9 @@
 At the handshake: registered, subscribed, present in the store. At `hello`: everything live is held back, the heads are fixed,
 what lies between the client's cursors and the heads is replayed, `synced`, then what was held back, then live. Nothing is awaited
 between fixing the heads and joining, so there is no hole.
+
+Which conversations those are, how far they are and what was read of them `rosters` knows, mostly without the store: it is looked
+at once the user is subscribed, again when the conversations are, and before `synced`; each change since is heard.
 """
 
 import asyncio
