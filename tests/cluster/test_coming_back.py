@@ -170,10 +170,12 @@ async def test_a_change_of_members_whose_instance_died_at_once(sqlite_instances:
         async with Rest(doomed, "ann") as rest:
             with pytest.raises(httpx.HTTPError):
                 await rest.put(f"/api/conversations/{added}/members/ben")
+        doomed.kill()  # it is dead; its process is put away
         await doomed.start()
         async with Rest(doomed, "ann") as rest:
             with pytest.raises(httpx.HTTPError):
                 await rest.delete(f"/api/conversations/{removed}/members/ben")
+        doomed.kill()
         await ann.receive("conversation", event="updated", conversation_id=removed)
         if is_away:
             ben = await Chatter(well, "ben").connect({})

@@ -1,5 +1,7 @@
 """`RosterCache`: what Redis remembers of a user's conversations, and everything that ends it."""
 
+import asyncio
+
 from redis.asyncio import Redis
 
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
@@ -193,3 +195,12 @@ async def test_what_somebody_else_wrote_there_is_no_roster(
         await filled(one, row(D))
         await redis_admin.hset("member:ann", field, value)
         assert (await one.rosters.look(ANN, STORE)).rows is None
+
+
+async def test_thousands_who_come_back_at_once_wait_their_turn(redis_server: RedisServer, new_node: NewNode) -> None:
+    """They must not queue for a connection against its deadline: Redis would seem to be away."""
+    one = await new_node("one").start()
+    await filled(one, *(row(f"c{number}") for number in range(50)))
+    found = await asyncio.gather(*(one.rosters.look(ANN, STORE) for _ in range(3_000)))
+    assert all(look.rows is not None and len(look.rows) == 50 for look in found)
+    assert one.watch.failures == []

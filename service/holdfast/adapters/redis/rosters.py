@@ -3,6 +3,7 @@
 Writes that others rely on go through the bus's pipeline, in order with what is published; what is lost there is counted.
 """
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,13 @@ from typing import Any, Final
 from holdfast.adapters.redis import keys, roster_scripts
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
-from holdfast.adapters.redis.scripts import Argument
+from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, Seq, UserId, conversation_id
 from holdfast.errors import CommandError, RedisUnavailable
 
 _ROSTER_MS: Final = 600_000  # a rolling restart is over by then; and no mistake outlives it
+_AT_ONCE: Final = 8  # of the pool's connections: when thousands come back they wait here, and not against a deadline
 _LEAVE_MS: Final = 60_000  # to read the store and write a roster; `head:` lives longer than both together
 
 
@@ -29,6 +31,7 @@ class RedisRosters:
         self._pipeline = pipeline
         self._name = secrets.token_hex(6)
         self._names = 0
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def losses(self) -> int:
@@ -43,7 +46,7 @@ class RedisRosters:
     async def look(self, user_id: UserId, generation: str) -> RosterLook:
         """See `RosterCache.look`."""
         arguments = (generation, secrets.token_hex(8), _LEAVE_MS)
-        kind, text, *rows = await self._link.run(roster_scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
+        kind, text, *rows = await self._run(roster_scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
         if kind == b"FILL":
             return RosterLook(None, leave=text.decode())
         try:
@@ -56,14 +59,14 @@ class RedisRosters:
         arguments: list[Argument] = [generation, leave, _ROSTER_MS]
         for row in rows:
             arguments += (row.membership.conversation_id, _text(row))
-        return bool(await self._link.run(roster_scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
+        return bool(await self._run(roster_scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
 
     async def tails(
         self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
     ) -> dict[ConversationId, Seq] | None:
         """See `RosterCache.tails`."""
         heads = tuple(map(keys.head, conversation_ids))
-        found = await self._link.run(roster_scripts.TAILS, (keys.ERA, *heads), (generation, proof))
+        found = await self._run(roster_scripts.TAILS, (keys.ERA, *heads), (generation, proof))
         return dict(zip(conversation_ids, map(int, found), strict=True)) if found else None
 
     async def begin_reads(self, conversation_id: ConversationId, user_ids: Sequence[UserId]) -> str:
@@ -79,6 +82,10 @@ class RedisRosters:
         """See `RosterCache.end_reads`."""
         members = tuple(map(keys.member, cursors))
         self._pipeline.push_script(roster_scripts.END_READS, members, (name, conversation_id, *cursors.values()))
+
+    async def _run(self, script: Script, its_keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
+        async with self._room:
+            return await self._link.run(script, its_keys, arguments)
 
 
 def _text(row: RosterRow) -> str:
