@@ -118,8 +118,13 @@ class Conversations:
         if task is None:
             task = asyncio.create_task(self._read(conversation_id))
             self._reads[conversation_id] = task
-            task.add_done_callback(lambda _: self._reads.pop(conversation_id, None))
+            task.add_done_callback(lambda done: self._has_read(conversation_id, done))
         return await asyncio.shield(task)
+
+    def _has_read(self, conversation_id: ConversationId, task: "asyncio.Task[Conversation | None]") -> None:
+        self._reads.pop(conversation_id, None)
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone by now: then nobody hears of a failure, and nothing is wrong
 
     async def _read(self, conversation_id: ConversationId) -> Conversation | None:
         conversation = await self._store.read_conversation(conversation_id)

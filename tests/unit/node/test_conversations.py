@@ -1,6 +1,7 @@
 """How long an instance may believe what it knows of a conversation."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -91,6 +92,23 @@ async def test_many_who_ask_at_once_cost_one_read() -> None:
     scene = Scene()
     await asyncio.gather(*(scene.cache.get(C) for _ in range(50)))
     assert scene.store.calls["read_conversation"] == 1
+
+
+@in_virtual_time
+async def test_a_read_that_fails_after_everybody_who_asked_is_gone_is_nobodys_error() -> None:
+    """An instance stops while it reads: its log is not to end with a traceback."""
+    scene, reported = Scene(), list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    answering = scene.store.hold("read_conversation")
+    scene.store.fail("read_conversation", StoreTimeout("closed"))
+    asking = asyncio.create_task(scene.cache.read(C))
+    await settled()
+    asking.cancel()
+    await settled()
+    answering.set()
+    await settled()
+    gc.collect()
+    assert reported == []
 
 
 @in_virtual_time
