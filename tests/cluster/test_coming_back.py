@@ -86,7 +86,7 @@ async def _source_of_lists(serving: Serving) -> dict[str, float]:
     return {line.split('"')[1]: float(line.rsplit(" ", 1)[1]) for line in lines}
 
 
-async def _known(serving: Serving, user_id: str) -> None:
+async def _known(serving: Serving, user_id: str, within: float = 15) -> None:
     """Redis knows the user's list by now."""
 
     async def comes_from_redis() -> bool:
@@ -94,7 +94,7 @@ async def _known(serving: Serving, user_id: str) -> None:
         async with Chatter(serving, user_id):
             return (await _source_of_lists(serving)).get("redis", 0) > before
 
-    await eventually(comes_from_redis, within=15)
+    await eventually(comes_from_redis, within=within)
 
 
 @asynccontextmanager
@@ -188,3 +188,24 @@ async def test_a_change_of_members_whose_instance_died_at_once(sqlite_instances:
         await ben.receive("message", body="for ben")
         assert ben.messages(removed) == []
         await ben.close()
+
+
+@pytest.mark.long
+async def test_a_change_that_redis_took_no_mark_of_and_whose_instance_died_at_once(sqlite_instances: Instances) -> None:
+    """Its bulletin was there before the change: the lists of before are believed by nobody, then and when it is reaped."""
+    (doomed,) = await sqlite_instances.start("doomed", ALTERED="die_after_change,no_marks")
+    (well,) = await sqlite_instances.start("well")
+    left, kept = await new_conversation(well, "ann", "ben"), await new_conversation(well, "ann", "ben")
+    await _known(well, "ben")
+    async with Rest(doomed, "ann") as rest:
+        with pytest.raises(httpx.HTTPError):
+            await rest.delete(f"/api/conversations/{left}/members/ben")
+    doomed.kill()
+
+    async def is_out() -> bool:
+        async with _connected(well, "ben") as ben:
+            return list((await ben.receive("synced"))["heads"]) == [kept]
+
+    await eventually(is_out, within=3)
+    await _known(well, "ben", within=40)
+    assert await is_out()

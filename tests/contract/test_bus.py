@@ -356,9 +356,9 @@ async def test_what_is_not_signed_is_not_heard(redis_server: RedisServer, new_no
     assert list(document)[-2:] == ["key", "mac"]
     await redis_admin.publish("conversation:c2", signed)
     await eventually(lambda: two.bus.counters.unsigned == 3, within=3.0)
-    one.bus.publish_commit(C, 1, [b'{"seq":1}'], ENVELOPE, None)
+    one.bus.publish_commit(C, 1, [b'{"seq":1}'], ENVELOPE, None, "store-1")
     await eventually(lambda: len(two.ears.envelopes) == 2, within=3.0)
-    assert await two.bus.recent(C, 0) == [(1, b'{"seq":1}')]
+    assert await two.bus.recent(C, 0, "store-1") == [(1, b'{"seq":1}')]
 
 
 async def test_secrets_are_rotated_without_a_gap(redis_server: RedisServer, new_node: NewNode) -> None:

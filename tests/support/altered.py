@@ -81,6 +81,15 @@ def die_after_change() -> None:
     replace(Directory, "_announce", _announce)
 
 
+def no_marks() -> None:
+    """Redis does not take a mark in time."""
+
+    async def mark_dirty(self: RedisBus, *entries: str) -> bool:
+        return False
+
+    replace(RedisBus, "mark_dirty", mark_dirty)
+
+
 def count_reads() -> None:
     """What connecting might ask the store is counted, a line `CALL DOCUMENTS` each, in the file that `READS` names."""
 
@@ -207,6 +216,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         die_after_commit,
         die_undecided,
         die_after_change,
+        no_marks,
         count_reads,
         no_rosters,
         slow_activation,

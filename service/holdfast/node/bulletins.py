@@ -87,6 +87,7 @@ class Bulletins:
         self._users: _Recent[UserId, None] = _Recent()
         self._receipts: _Recent[str, Seq] = _Recent()
         self._beat = 0
+        self._turn = asyncio.Lock()
         self._written_mode = ""
         self._written_as: tuple[InstanceId, Epoch] | None = None
         self._written_at = -BEAT_SECONDS
@@ -131,6 +132,15 @@ class Bulletins:
         """Once more at the end, so that whoever takes our users offline knows when each was last heard."""
         await self._write()
 
+    async def write_first(self, conversation_id: ConversationId, user_ids: tuple[UserId, ...]) -> None:
+        """Before a change of which only the bulletin can tell: these users' lists may be other ones soon.
+
+        Raises:
+            StoreError: it is not written.
+        """
+        self.note_members(conversation_id, 0, user_ids)
+        await self._insist()
+
     async def run(self) -> None:
         """Write and read when it is time. Reading must not delay the beat: others take us for dead without it."""
         reading: asyncio.Task[Any] | None = None
@@ -173,6 +183,16 @@ class Bulletins:
         return age >= _ANTI_ENTROPY_SECONDS or (now < self._unwell_until and age >= _READ_SECONDS)
 
     async def _write(self) -> None:
+        try:
+            await self._insist()
+        except StoreError:
+            self._has_changed = True
+
+    async def _insist(self) -> None:
+        async with self._turn:  # of two under way at once the older one could be the one that stays
+            await self._write_now()
+
+    async def _write_now(self) -> None:
         now, mode = self._clock.monotonic(), self._told_mode()
         self._beat += 1
         self._has_changed = False
@@ -190,12 +210,9 @@ class Bulletins:
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
         )
         self._written_at = now
-        try:
-            stamped_ms = await self._store.write_bulletin(bulletin)
-            self._store_clock.note(stamped_ms, self._clock.monotonic())
-            self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch)
-        except StoreError:
-            self._has_changed = True
+        stamped_ms = await self._store.write_bulletin(bulletin)
+        self._store_clock.note(stamped_ms, self._clock.monotonic())
+        self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch)
 
     async def _read(self, *, only_unwell: bool) -> None:
         self._unwell_read_at = now = self._clock.monotonic()

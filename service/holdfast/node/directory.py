@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Final
 
 from holdfast.domain import ids
@@ -19,6 +19,7 @@ from holdfast.node.commands import Caller
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
 from holdfast.node.membership import Membership
+from holdfast.node.rosters import Rosters
 from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.node.views import summary
 from holdfast.ports import Clock, ClusterBus, MessageStore
@@ -39,6 +40,7 @@ class Directory:
         membership: Membership,
         delivery: Delivery,
         bulletins: Bulletins,
+        rosters: Rosters,
         bus: ClusterBus,
         clock: Clock,
         tasks: Tasks,
@@ -50,6 +52,7 @@ class Directory:
         self._membership = membership
         self._delivery = delivery
         self._bulletins = bulletins
+        self._rosters = rosters
         self._bus = bus
         self._dirty_prefix = dirty_prefix
         self._changes = 0
@@ -240,7 +243,6 @@ class Directory:
         self._changes += 1
         number, owner = self._changes, self._dirty_prefix()
         marks = [change_mark(user_id, owner, number, conversation_id, revision) for user_id in affected or (by,)]
-        await self._bus.mark_dirty(*marks)
 
         def told(changed: Conversation | None) -> None:
             if changed is not None:
@@ -248,17 +250,27 @@ class Directory:
             else:
                 self._forget(marks)
 
-        try:
-            yield told
-        except CommandError:
-            self._forget(marks)
-            raise
-        except StoreUnavailable:
-            self._tasks.start(self._find_out(conversation_id, revision, event, by, affected))
-            raise
+        with ExitStack() as doubts:
+            if not await self._bus.mark_dirty(*marks):
+                doubts.enter_context(self._rosters.unmarked())
+                await self._bulletins.write_first(conversation_id, affected or (by,))
+            try:
+                yield told
+            except CommandError:
+                self._forget(marks)
+                raise
+            except StoreUnavailable:
+                self._tasks.start(self._find_out(conversation_id, revision, event, by, affected, doubts.pop_all()))
+                raise
 
     async def _find_out(
-        self, conversation_id: ConversationId, revision: int, event: ConversationEvent, by: UserId, affected: tuple[UserId, ...]
+        self,
+        conversation_id: ConversationId,
+        revision: int,
+        event: ConversationEvent,
+        by: UserId,
+        affected: tuple[UserId, ...],
+        doubts: ExitStack,
     ) -> None:
         """Tell of it if it is in; a slow write may land a little later than the store answers again."""
 
@@ -269,9 +281,10 @@ class Directory:
                 revision = found.revision
                 self._announce(found, event, by, affected)
 
-        for pause in _LOOKS_SECONDS:
-            await asyncio.sleep(pause)
-            await until_store_answers(look)
+        with doubts:
+            for pause in _LOOKS_SECONDS:
+                await asyncio.sleep(pause)
+                await until_store_answers(look)
 
     async def _summary(self, conversation: Conversation, user_id: UserId) -> Summary:
         cursors = await self._store.cursors_of(user_id, [conversation.conversation_id])

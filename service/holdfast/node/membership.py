@@ -73,8 +73,15 @@ class Membership:
             members_version=conversation.members_version,
             revision=conversation.revision,
         )
-        payload, revision = envelopes.encode(envelope), conversation.revision
-        self._bus.publish_change(conversation.conversation_id, revision, payload, affected, marks, self._delivery.generation)
+        self._bus.publish_change(
+            conversation.conversation_id,
+            conversation.revision,
+            len(conversation.members),
+            envelopes.encode(envelope),
+            affected,
+            marks,
+            self._delivery.generation,
+        )
         return envelope
 
     async def publish_again(self, conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId]) -> None:

@@ -1,10 +1,12 @@
-"""One running instance, put together: what starts, what ticks, what an envelope leads to, how it ends."""
+"""One running instance, put together: what starts, what ticks, how it ends."""
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.presence import presence_entry
 from holdfast.errors import HoldfastError, StoreError
@@ -23,6 +25,7 @@ from holdfast.node.dependencies import Dependency
 from holdfast.node.directory import Directory
 from holdfast.node.health import Health
 from holdfast.node.hub import Hub
+from holdfast.node.incoming import Incoming
 from holdfast.node.lease import Lease
 from holdfast.node.membership import Membership
 from holdfast.node.notifications import Notifications
@@ -39,7 +42,6 @@ from holdfast.node.store_clock import StoreClock
 from holdfast.node.sweep import Sweep
 from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, Memory, MessageStore, Notifier, RosterCache
-from holdfast.protocol import envelopes
 from holdfast.settings import Settings
 from holdfast.telemetry import Telemetry
 
@@ -159,6 +161,7 @@ class Node:
             store,
             bus,
             telemetry,
+            is_trusted=settings.bus.secret is None,  # what Redis remembers is not signed
             generation=lambda: self.delivery.generation,
             is_fleet_well=lambda: self.bulletins.is_fleet_well,
         )
@@ -202,7 +205,17 @@ class Node:
         )
         self.commands = Commands(self.committer, self.receipts, self.conversations, self.delivery, self.hub, bus, limits)
         self.directory = Directory(
-            store, self.conversations, self.membership, self.delivery, self.bulletins, bus, clock, self.tasks, limits, self._mine
+            store,
+            self.conversations,
+            self.membership,
+            self.delivery,
+            self.bulletins,
+            self.rosters,
+            bus,
+            clock,
+            self.tasks,
+            limits,
+            self._mine,
         )
         self.connecting = Connecting(
             store,
@@ -219,6 +232,18 @@ class Node:
             limits,
         )
         self.revocations = Revocations(store, bus, self.hub, self.delivery, clock)
+        self.incoming = Incoming(
+            own_id,
+            self.delivery,
+            self.receipts,
+            self.commands,
+            self.presence,
+            self.conversations,
+            self.membership,
+            self.revocations,
+            self.tasks,
+            telemetry,
+        )
         self.activity = Activity(store, self.tasks)
         self.reaper = Reaper(
             registry,
@@ -232,9 +257,7 @@ class Node:
             new_era=roster_cache.new_era,
             grace_seconds=settings.presence.grace_seconds,
         )
-        self.sweep = Sweep(
-            store, bus, registry, self.delivery, self.membership, self.activity, self.notifications, clock, own_id
-        )
+        self.sweep = Sweep(store, bus, registry, self.delivery, self.membership, self.activity, self.notifications, clock, own_id)
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
@@ -250,7 +273,7 @@ class Node:
             StoreDenied: the store refuses us for good.
         """
         await open_store(self.store, self.delivery, self.tasks)
-        await self.bus.start(self._on_envelope, self._on_subscribed, self._on_liveness)
+        await self.bus.start(self.incoming.take, self._on_subscribed, self._on_liveness)
         name, grace_seconds = self.instance_id, self.settings.presence.grace_seconds
         entry_of = partial(presence_entry, name)
         self.tasks.start(reap_predecessor(self.store, self.presence, name, entry_of, grace_seconds, self._on_predecessor))
@@ -277,7 +300,6 @@ class Node:
         await self.bus.close()
         await self.notifier.close()
         await self.store.close()
-
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
@@ -348,33 +370,6 @@ class Node:
 
     def _on_fleet(self, states: tuple[str, ...]) -> None:
         self.health.fleet = states
-
-    def _on_envelope(self, channel: str, payload: bytes) -> None:
-        envelope = envelopes.decode(payload)
-        if envelope is None:
-            self.telemetry.dropped.labels("malformed_envelope").inc()
-        elif envelope.generation and self.delivery.generation and envelope.generation != self.delivery.generation:
-            self.telemetry.dropped.labels("other_generation").inc()
-        elif isinstance(envelope, envelopes.MessagesEnvelope):
-            self.delivery.receive(envelope)
-        elif isinstance(envelope, envelopes.ReceiptEnvelope):
-            self.receipts.receive(envelope)
-        elif isinstance(envelope, envelopes.TypingEnvelope):
-            if envelope.origin != self.instance_id:
-                self.commands.receive_typing(envelope)
-        elif isinstance(envelope, envelopes.PresenceEnvelope):
-            self.presence.receive(envelope)
-        elif isinstance(envelope, envelopes.ConversationEnvelope):
-            # At once: a message right behind it must not be shown by the members of before.
-            self.conversations.hint(ConversationId(envelope.c), envelope.revision)
-            self.tasks.start(self._apply_membership(envelope))
-        elif isinstance(envelope, envelopes.RevokedEnvelope):
-            self.revocations.learn(UserId(envelope.user), envelope.not_before)
-        elif envelope.c:
-            self.delivery.hint(ConversationId(envelope.c), envelope.seq)
-
-    async def _apply_membership(self, envelope: envelopes.ConversationEnvelope) -> None:
-        await until_store_answers(lambda: self.membership.apply(envelope))
 
     def _on_subscribed(self) -> None:
         """The bus was away for a while: what it carried meanwhile is compared with the store."""

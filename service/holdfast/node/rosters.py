@@ -1,14 +1,16 @@
 """What connecting needs to know of a user's conversations: from Redis where it may be believed, else from the store.
 
 It is believed while Redis is proven live here, nothing that this instance wrote there was lost, and no other instance says in
-its bulletin that its own Redis does not work while it changed something. Whoever lost a write begins a new era as soon as
-Redis answers, and says that its Redis does not work until then: what was remembered before is not believed by anybody.
+its bulletin that its own Redis does not work while it changed something. Whoever lost a write, of whatever kind, begins a new
+era as soon as Redis answers, and says that its Redis does not work until then: what was remembered before is not believed by
+anybody. A change of members that Redis takes no mark of is preceded by that bulletin: its instance may not live to tell.
 Redis failing costs reads of the store, nothing else.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -43,31 +45,45 @@ class Rosters:
         bus: ClusterBus,
         telemetry: Telemetry,
         *,
+        is_trusted: bool,
         generation: Callable[[], str],
         is_fleet_well: Callable[[], bool],
     ) -> None:
+        """`is_trusted`: whoever may write in Redis may say who is a member of what."""
         self._cache = cache
         self._store = store
         self._bus = bus
         self._telemetry = telemetry
+        self._is_trusted = is_trusted
         self._generation = generation
         self._is_fleet_well = is_fleet_well
         self._losses_told = 0
+        self._unmarked = 0
 
     @property
     def has_losses(self) -> bool:
         """Something that this instance wrote is missing in Redis, and others do not know yet."""
-        return self._cache.losses != self._losses_told
+        return self._unmarked > 0 or self._cache.losses != self._losses_told
 
     def doubt(self) -> None:
         """Somebody under our name may have lost what he wrote."""
         self._losses_told = -1
 
+    @contextmanager
+    def unmarked(self) -> Iterator[None]:
+        """Meanwhile something is changed of which no mark in Redis tells; when that is over, a new era begins."""
+        self._unmarked += 1
+        self.doubt()
+        try:
+            yield
+        finally:
+            self._unmarked -= 1
+
     async def run(self) -> None:
         """Begin a new era after every loss."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            if self.has_losses and self._bus.is_live:
+            if self.has_losses and not self._unmarked and self._bus.is_live:
                 losses = self._cache.losses
                 try:
                     await self._cache.new_era()
@@ -150,4 +166,6 @@ class Rosters:
         return look if self._may_believe() else _UNKNOWN
 
     def _may_believe(self) -> bool:
-        return bool(self._bus.is_live and not self.has_losses and self._is_fleet_well() and self._generation())
+        return bool(
+            self._is_trusted and self._bus.is_live and not self.has_losses and self._is_fleet_well() and self._generation()
+        )

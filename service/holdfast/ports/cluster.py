@@ -98,6 +98,7 @@ class ClusterBus(Protocol):
         self,
         conversation_id: ConversationId,
         revision: int,
+        member_count: int,
         envelope: bytes,
         affected: Sequence[UserId],
         marks: Sequence[str],
@@ -105,7 +106,8 @@ class ClusterBus(Protocol):
     ) -> None:
         """Queue one script: PUBLISH on `conversation:{c}` and on `user:` of those affected, delete their rosters, remove `marks`.
 
-        Sent like `publish`. Whoever subscribed before he looked at a roster has either not seen it or hears the envelope.
+        Sent like `publish`. Whoever subscribed before he looked at a roster has either not seen it or hears the envelope. The
+        rosters of the other members say `revision` and `member_count` from then on.
         """
         ...
 

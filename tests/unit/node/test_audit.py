@@ -13,7 +13,8 @@ from holdfast.node.presence import Presence
 from holdfast.node.store_clock import StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.telemetry import Telemetry
-from support.fakes import FakeBus, FakeStore, connection
+from support.fake_cluster import FakeBus
+from support.fakes import FakeStore, connection
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 ENTRY, GRACE = "one:1", 15.0

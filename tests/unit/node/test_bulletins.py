@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreTimeout
@@ -202,3 +204,31 @@ async def test_whether_everybody_could_tell_redis_what_they_changed() -> None:
     scene.store.fail("read_bulletins", *[StoreTimeout("away")] * 20)
     await passed(10)
     assert not scene.bulletins.is_fleet_well
+
+
+@in_virtual_time
+async def test_what_only_the_bulletin_can_tell_is_told_first() -> None:
+    """Whoever reads it when the instance is gone knows that lists may be wrong; without it there is no change."""
+    scene = Scene()
+    await scene.run()
+    scene.mode = "bus"
+    await scene.bulletins.write_first(C, (UserId("ann"),))
+    assert (scene.own.mode, scene.own.users, scene.own.is_harmless) == ("bus", ("ann",), False)
+    scene.store.fail("write_bulletin", StoreTimeout("late"))
+    with pytest.raises(StoreTimeout):
+        await scene.bulletins.write_first(C, (UserId("ben"),))
+
+
+@in_virtual_time
+async def test_of_two_that_are_written_at_once_the_later_one_stays() -> None:
+    """The beat is on its way and says that all is well."""
+    scene = Scene()
+    answering = scene.store.hold("write_bulletin")
+    await scene.run()
+    scene.mode = "bus"
+    first = asyncio.create_task(scene.bulletins.write_first(C, (UserId("ann"),)))
+    await passed(0.1)
+    assert scene.store.calls["write_bulletin"] == 1
+    answering.set()
+    await first
+    assert (scene.own.mode, scene.own.users) == ("bus", ("ann",))

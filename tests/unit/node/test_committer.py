@@ -8,7 +8,8 @@ from holdfast.errors import CommandError, StoreTimeout
 from holdfast.node.append import Appender, Commit, Settled
 from holdfast.node.committer import MAX_BATCH, MAX_QUEUED, SEND_DEADLINE_SECONDS, Committer
 from holdfast.telemetry import Telemetry
-from support.fakes import FakeBus, FakeStore, draft
+from support.fake_cluster import FakeBus
+from support.fakes import FakeStore, draft
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C = ConversationId("c1")

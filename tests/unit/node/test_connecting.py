@@ -18,8 +18,9 @@ from holdfast.node.rosters import Rosters
 from holdfast.node.tasks import Tasks
 from holdfast.settings import LimitSettings
 from holdfast.telemetry import Telemetry
+from support.fake_cluster import FakeBus
 from support.fake_rosters import FakeRosters
-from support.fakes import FakeBus, FakeStore, FakeTransport, connection, conversation
+from support.fakes import FakeStore, FakeTransport, connection, conversation
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, D = ConversationId("c1"), ConversationId("c2")
@@ -77,6 +78,7 @@ class Instance:
             store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             telemetry,
+            is_trusted=True,
             generation=lambda: "store-1",
             is_fleet_well=lambda: True,
         )

@@ -8,7 +8,8 @@ import pytest
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.conversations import MAX_CACHED, UNPROVEN_SECONDS, Conversations
-from support.fakes import FakeBus, FakeStore, conversation
+from support.fake_cluster import FakeBus
+from support.fakes import FakeStore, conversation
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C = ConversationId("c1")
@@ -107,6 +108,7 @@ async def test_a_read_that_fails_after_everybody_who_asked_is_gone_is_nobodys_er
     await settled()
     answering.set()
     await settled()
+    del asking  # its traceback holds the read
     gc.collect()
     assert reported == []
 

@@ -10,7 +10,8 @@ from holdfast.node.health import Health
 from holdfast.node.hub import Hub
 from holdfast.node.saturation import Saturation
 from holdfast.telemetry import Telemetry
-from support.fakes import FakeBus, FakeMemory, ManualClock, connection
+from support.fake_cluster import FakeBus
+from support.fakes import FakeMemory, ManualClock, connection
 
 
 class Scene:

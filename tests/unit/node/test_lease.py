@@ -9,7 +9,8 @@ from holdfast.node.hub import Hub
 from holdfast.node.lease import RENEW_SECONDS, Lease
 from holdfast.node.tasks import Tasks
 from holdfast.telemetry import Telemetry
-from support.fakes import FakeBus, FakeRegistry, connection
+from support.fake_cluster import FakeBus, FakeRegistry
+from support.fakes import connection
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 

@@ -14,7 +14,8 @@ from holdfast.node.store_clock import StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.ports import MessageStore
 from holdfast.telemetry import Telemetry
-from support.fakes import FakeBus, FakeRegistry, ManualClock
+from support.fake_cluster import FakeBus, FakeRegistry
+from support.fakes import ManualClock
 
 
 class Scene:

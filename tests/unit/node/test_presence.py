@@ -12,7 +12,8 @@ from holdfast.node.store_clock import StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
-from support.fakes import FakeBus, FakeStore, connection, conversation
+from support.fake_cluster import FakeBus
+from support.fakes import FakeStore, connection, conversation
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 ALICE, GRACE = UserId("alice"), 15.0

@@ -10,8 +10,9 @@ from holdfast.errors import RedisUnavailable, StoreTimeout
 from holdfast.node.reaper import Reaper
 from holdfast.node.store_clock import StoreClock
 from holdfast.telemetry import Telemetry
+from support.fake_cluster import FakeRegistry
 from support.fake_rosters import FakeRosters
-from support.fakes import FakeRegistry, FakeStore, ManualClock
+from support.fakes import FakeStore, ManualClock
 from support.virtual_time import in_virtual_time
 
 

@@ -9,8 +9,9 @@ from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.receipts import DEADLINE_SECONDS, ReadDone, Receipts
 from holdfast.telemetry import Telemetry
+from support.fake_cluster import FakeBus
 from support.fake_rosters import FakeRosters
-from support.fakes import FakeBus, FakeStore, conversation
+from support.fakes import FakeStore, conversation
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")

@@ -6,8 +6,9 @@ from holdfast.domain.changes import Change, change_mark, change_of
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.node.rosters import Rosters
 from holdfast.telemetry import Telemetry
+from support.fake_cluster import FakeBus
 from support.fake_rosters import FakeRosters
-from support.fakes import FakeBus, FakeStore, conversation
+from support.fakes import FakeStore, conversation
 from support.virtual_time import in_virtual_time, passed, settled
 
 ANN = UserId("ann")
@@ -18,7 +19,7 @@ Told = tuple[dict[ConversationId, Seq], dict[ConversationId, int]]
 class Scene:
     """One instance, whose store has two conversations of ann's, 7 messages in the first, of which she read 3."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_trusted: bool = True) -> None:
         self.store, self.cache, self.bus = FakeStore(), FakeRosters(), FakeBus()
         self.is_fleet_well = True
         for c in (C, D):
@@ -30,6 +31,7 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             Telemetry("test"),
+            is_trusted=is_trusted,
             generation=lambda: "store-1",
             is_fleet_well=lambda: self.is_fleet_well,
         )
@@ -165,6 +167,35 @@ async def test_a_lost_write_ends_what_is_remembered() -> None:
     assert scene.cache.eras == 2
     running.cancel()
     await settled()
+
+
+@in_virtual_time
+async def test_a_change_without_a_mark_ends_what_is_remembered_when_it_is_over() -> None:
+    """No era begins while it is under way: a list of before could be remembered in it."""
+    scene = Scene()
+    await scene.connect()
+    running = asyncio.create_task(scene.rosters.run())
+    with scene.rosters.unmarked():
+        await passed(1)
+        assert scene.rosters.has_losses
+        assert await scene.reads_of() == 3
+        assert (ANN in scene.cache.rows, scene.cache.eras) == (True, 0)
+    await passed(1)
+    assert not scene.rosters.has_losses
+    assert scene.cache.eras == 1
+    assert await scene.reads_of() == 3
+    assert await scene.reads_of() == 0
+    running.cancel()
+    await settled()
+
+
+@in_virtual_time
+async def test_whoever_signs_does_not_believe_what_is_not_signed() -> None:
+    """With a secret for the bus Redis is not trusted: it must not say who is a member of what."""
+    scene = Scene(is_trusted=False)
+    await scene.connect()
+    assert await scene.reads_of() == 3
+    assert ANN not in scene.cache.rows
 
 
 @in_virtual_time

@@ -7,7 +7,7 @@ from holdfast.domain.changes import change_mark
 from holdfast.domain.ids import ConversationId, InstanceId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.sweep import Sweep
-from support.fakes import FakeBus, FakeRegistry
+from support.fake_cluster import FakeBus, FakeRegistry
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, D = ConversationId("c1"), ConversationId("c2")
@@ -41,7 +41,7 @@ class Scene:
             None,  # type: ignore[arg-type]  # as above
             None,  # type: ignore[arg-type]  # as above
             LoopClock(),
-            InstanceId("one"),
+            lambda: InstanceId("one"),
         )
         self.running = asyncio.create_task(sweep.run())
 

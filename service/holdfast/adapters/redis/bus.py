@@ -117,13 +117,14 @@ class RedisBus:
         self,
         conversation_id: ConversationId,
         revision: int,
+        member_count: int,
         envelope: bytes,
         affected: Sequence[UserId],
         marks: Sequence[str],
         generation: str,
     ) -> None:
         """See `ClusterBus.publish_change`."""
-        self._publisher.publish_change(conversation_id, revision, envelope, affected, marks, generation)
+        self._publisher.publish_change(conversation_id, revision, member_count, envelope, affected, marks, generation)
 
     async def mark_dirty(self, *entries: str) -> bool:
         """See `ClusterBus.mark_dirty`."""

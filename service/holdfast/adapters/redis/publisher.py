@@ -77,6 +77,7 @@ class Publisher:
         self,
         conversation_id: ConversationId,
         revision: int,
+        member_count: int,
         envelope: bytes,
         affected: Sequence[UserId],
         marks: Sequence[str],
@@ -87,7 +88,7 @@ class Publisher:
         self._pipeline.push_script(
             scripts.PUBLISH_CHANGE,
             (keys.head(conversation_id), keys.DIRTY, *map(keys.member, affected)),
-            (generation, revision, envelope, len(channels), *channels, *marks),
+            (generation, revision, envelope, member_count, len(channels), *channels, *marks),
         )
 
     async def mark_dirty(self, *entries: str) -> bool:

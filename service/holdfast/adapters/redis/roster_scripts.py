@@ -7,23 +7,37 @@ reading the store to write them; `?NAME`, a write of the read cursor of the conv
 from typing import Final
 
 from holdfast.adapters.redis.keys import HEAD_PREFIX
-from holdfast.adapters.redis.scripts import Script
+from holdfast.adapters.redis.scripts import NOW_MS, RAISE, Script
 
-# The store's generation, the era, and which start of which Redis this is: a promoted replica and one that came back from its
-# snapshot may have missed what the other was told. KEYS[1] is the era's key and ARGV[1] the generation in all that use it.
+# The store's generation, the era, which start of which Redis this is, and since which promotion: a promoted replica and one that
+# came back from its snapshot may have missed what the other was told. KEYS[1] is the era's key and ARGV[1] the generation in all
+# that use it.
 _PROOF = """
+local function told(section, name) return string.match(redis.call('INFO', section), name .. ':(%w+)') or '' end
 local function proof()
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
-  return ARGV[1] .. '|' .. (redis.call('GET', KEYS[1]) or '') .. '|' .. run
+  local era = redis.call('GET', KEYS[1]) or ''
+  return table.concat({ARGV[1], era, told('server', 'run_id'), told('replication', 'master_replid')}, '|')
 end
 local function begins(text, head) return text and string.sub(text, 1, #head) == head end
 """
 
-# KEYS[2] member; ARGV[2] something random, ARGV[3] how long a leave lasts. Answers {"ROWS", proof, (conversation, row, seq,
-# revision, whether its cursor is being written)…} or {"FILL", leave}.
+# A leave is a proof, when it was given, and something random. For so long it may be used; within half of that it is given
+# again to whoever else looks, so that many devices of one user do not void each other's.
+_LEAVE = f"""
+{NOW_MS}
+local function is_younger(leave, ms)
+  local given = string.match(leave, '|(%d+)|%x+$')
+  return given and now - tonumber(given) <= ms
+end
+"""
+
+# KEYS[2] member; ARGV[2] something random (hexadecimal), ARGV[3] how long a leave lasts. Answers {"ROWS", proof, (conversation,
+# row, seq, revision, how many members, whether its cursor is being written)…} or {"FILL", leave}. A head is written with every
+# roster and outlives it: one that is missing was evicted, and what was published since is not known.
 LOOK: Final = Script(f"""
 {_PROOF}
-local now = proof()
+{_LEAVE}
+local proven = proof()
 local fields = redis.call('HGETALL', KEYS[2])
 local rows, moving, special = {{}}, {{}}, {{}}
 for i = 1, #fields, 2 do
@@ -32,51 +46,63 @@ for i = 1, #fields, 2 do
   elseif first == '.' then special[fields[i]] = fields[i + 1]
   else rows[#rows + 1] = i end
 end
-if special['.proof'] == now then
-  local answer = {{'ROWS', now}}
+local function answer()
+  local found = {{'ROWS', proven}}
   for _, i in ipairs(rows) do
-    local head = redis.call('HMGET', '{HEAD_PREFIX}' .. fields[i], 'generation', 'seq', 'revision')
-    local is_ours = head[1] == ARGV[1]
-    answer[#answer + 1] = fields[i]
-    answer[#answer + 1] = fields[i + 1]
-    answer[#answer + 1] = is_ours and head[2] or '0'
-    answer[#answer + 1] = is_ours and head[3] or '0'
-    answer[#answer + 1] = moving[fields[i]] or 0
+    local head = redis.call('HMGET', '{HEAD_PREFIX}' .. fields[i], 'generation', 'seq', 'revision', 'members')
+    if head[1] ~= ARGV[1] then return nil end
+    for _, part in ipairs({{
+      fields[i], fields[i + 1], head[2] or '0', head[3] or '0', head[4] or '0', moving[fields[i]] or 0
+    }}) do found[#found + 1] = part end
   end
-  return answer
+  return found
 end
 if special['.proof'] then
+  local found = special['.proof'] == proven and answer()
+  if found then return found end
   redis.call('HDEL', KEYS[2], '.proof', '.filling')
   for _, i in ipairs(rows) do redis.call('HDEL', KEYS[2], fields[i]) end
+  special['.filling'] = nil
 end
-if redis.call('SET', KEYS[1], ARGV[2], 'NX') then now = proof() end
+if redis.call('SET', KEYS[1], ARGV[2], 'NX') then proven = proof() end
 local leave = special['.filling']
-if not begins(leave, now) then leave = now .. '|' .. ARGV[2] end
+if not (begins(leave, proven) and is_younger(leave, ARGV[3] / 2)) then leave = proven .. '|' .. now .. '|' .. ARGV[2] end
 redis.call('HSET', KEYS[2], '.filling', leave)
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return {{'FILL', leave}}
 """)
 
-# KEYS[2] member; ARGV[2] the leave, ARGV[3] TTL, then (conversation, row) each.
+# KEYS[2] member; ARGV[2] the leave, ARGV[3] how long one lasts, ARGV[4] TTL, then (conversation, row, seq, revision, how many
+# members) each.
 FILL: Final = Script(f"""
 {_PROOF}
-local now = proof()
-if redis.call('HGET', KEYS[2], '.filling') ~= ARGV[2] or not begins(ARGV[2], now) then return 0 end
+{_LEAVE}
+{RAISE}
+local proven = proof()
+if redis.call('HGET', KEYS[2], '.filling') ~= ARGV[2] or not begins(ARGV[2], proven) then return 0 end
 redis.call('HDEL', KEYS[2], '.filling')
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-redis.call('HSET', KEYS[2], '.proof', now)
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+if not is_younger(ARGV[2], tonumber(ARGV[3])) then return 0 end
+for i = 5, #ARGV, 5 do
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+  local head = '{HEAD_PREFIX}' .. ARGV[i]
+  raise(head, ARGV[1], 'seq', tonumber(ARGV[i + 2]))
+  local is_newer = raise(head, ARGV[1], 'revision', tonumber(ARGV[i + 3]))
+  if is_newer or not redis.call('HGET', head, 'members') then redis.call('HSET', head, 'members', ARGV[i + 4]) end
+end
+redis.call('HSET', KEYS[2], '.proof', proven)
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
 return 1
 """)
 
-# KEYS[2…] heads; ARGV[2] the proof. Answers the seq of each; nothing when the proof holds no more.
+# KEYS[2…] heads; ARGV[2] the proof. Answers the seq of each; nothing when the proof holds no more or one is missing.
 TAILS: Final = Script(f"""
 {_PROOF}
 if proof() ~= ARGV[2] then return {{}} end
 local answer = {{}}
 for i = 2, #KEYS do
   local head = redis.call('HMGET', KEYS[i], 'generation', 'seq')
-  answer[#answer + 1] = head[1] == ARGV[1] and head[2] or '0'
+  if head[1] ~= ARGV[1] then return {{}} end
+  answer[#answer + 1] = head[2] or '0'
 end
 return answer
 """)

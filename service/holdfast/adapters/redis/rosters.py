@@ -50,15 +50,16 @@ class RedisRosters:
         if kind == b"FILL":
             return RosterLook(None, leave=text.decode())
         try:
-            return RosterLook([_row(*rows[at : at + 5]) for at in range(0, len(rows), 5)], proof=text.decode())
+            return RosterLook([_row(*rows[at : at + 6]) for at in range(0, len(rows), 6)], proof=text.decode())
         except (ValueError, CommandError):
             return RosterLook(None)  # not written by us
 
     async def fill(self, user_id: UserId, generation: str, leave: str, rows: Sequence[RosterRow]) -> bool:
         """See `RosterCache.fill`."""
-        arguments: list[Argument] = [generation, leave, _ROSTER_MS]
+        arguments: list[Argument] = [generation, leave, _LEAVE_MS, _ROSTER_MS]
         for row in rows:
-            arguments += (row.membership.conversation_id, _text(row))
+            m = row.membership
+            arguments += (m.conversation_id, _text(row), m.last_seq, m.revision, m.member_count)
         return bool(await self._run(roster_scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
 
     async def tails(
@@ -94,14 +95,14 @@ def _text(row: RosterRow) -> str:
     return f"{m.members_version} {m.revision} {m.last_seq} {m.last_active_at_ms} {m.member_count} {row.last_read_seq or 0}"
 
 
-def _row(conversation: bytes, text: bytes, seq: bytes, revision: bytes, is_moving: Any) -> RosterRow:
-    members_version, known_revision, known_seq, active, count, cursor = map(int, text.split())
+def _row(conversation: bytes, text: bytes, seq: bytes, revision: bytes, count: bytes, is_moving: Any) -> RosterRow:
+    members_version, known_revision, known_seq, active, known_count, cursor = map(int, text.split())
     membership = Membership(
         conversation_id=conversation_id(conversation.decode()),
         members_version=members_version,
-        revision=max(known_revision, int(revision or 0)),
-        last_seq=max(known_seq, int(seq or 0)),
+        revision=max(known_revision, int(revision)),
+        last_seq=max(known_seq, int(seq)),
         last_active_at_ms=active,
-        member_count=count,
+        member_count=int(count) or known_count,
     )
     return RosterRow(membership, None if int(is_moving) else cursor)

@@ -37,14 +37,16 @@ class Script:
 # --- the bus ------------------------------------------------------------------------------------------------------------
 
 # What was published last of a conversation stays longer than any roster that was written before (10 min, and 1 to write it).
-_RAISE = """
+RAISE = """
 local function raise(head, generation, field, value)
   if redis.call('HGET', head, 'generation') ~= generation then
     redis.call('DEL', head)
     redis.call('HSET', head, 'generation', generation)
   end
-  if value > tonumber(redis.call('HGET', head, field) or '0') then redis.call('HSET', head, field, value) end
+  local is_newer = value > tonumber(redis.call('HGET', head, field) or '0')
+  if is_newer then redis.call('HSET', head, field, value) end
   redis.call('PEXPIRE', head, 720000)
+  return is_newer
 end
 """
 
@@ -52,7 +54,7 @@ end
 # A re-encoded message under a seq that is there already replaces it, so that a seq never occurs twice. Each entry begins with
 # the store's generation: what another one left goes, or its higher seqs would crowd ours out.
 PUBLISH_COMMIT: Final = Script(f"""
-{_RAISE}
+{RAISE}
 local recent, dirty, head = KEYS[1], KEYS[2], KEYS[3]
 local generation = ARGV[8]
 local channel, envelope, entry = ARGV[1], ARGV[2], ARGV[3]
@@ -81,27 +83,27 @@ return receivers
 """)
 
 # A change of a conversation. KEYS[1] its head, KEYS[2] the dirty marks, KEYS[3…] `member:` of those affected; ARGV[1] generation,
-# [2] revision, [3] the envelope, [4] how many channels, then those, then the marks that are done with.
+# [2] revision, [3] the envelope, [4] how many members, [5] how many channels, then those, then the marks that are done with.
 PUBLISH_CHANGE: Final = Script(f"""
-{_RAISE}
-local channels = tonumber(ARGV[4])
-for i = 5, 4 + channels do redis.call('PUBLISH', ARGV[i], ARGV[3]) end
+{RAISE}
+local channels = tonumber(ARGV[5])
+for i = 6, 5 + channels do redis.call('PUBLISH', ARGV[i], ARGV[3]) end
 for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
-for i = 5 + channels, #ARGV do redis.call('ZREM', KEYS[2], ARGV[i]) end
-raise(KEYS[1], ARGV[1], 'revision', tonumber(ARGV[2]))
+for i = 6 + channels, #ARGV do redis.call('ZREM', KEYS[2], ARGV[i]) end
+if raise(KEYS[1], ARGV[1], 'revision', tonumber(ARGV[2])) then redis.call('HSET', KEYS[1], 'members', ARGV[4]) end
 return 1
 """)
 
-_NOW_MS = "local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)"
+NOW_MS = "local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)"
 
 MARK_DIRTY: Final = Script(f"""
-{_NOW_MS}
+{NOW_MS}
 for _, entry in ipairs(ARGV) do redis.call('ZADD', KEYS[1], now, entry) end
 return 1
 """)
 
 CLAIM_DIRTY: Final = Script(f"""
-{_NOW_MS}
+{NOW_MS}
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1], 'LIMIT', 0, ARGV[3])
 for _, entry in ipairs(due) do redis.call('ZADD', KEYS[1], 'XX', now - ARGV[1] + ARGV[2], entry) end
 return due

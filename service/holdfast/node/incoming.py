@@ -1,0 +1,71 @@
+"""What the other instances say: each envelope, by its kind, to whoever knows what it means."""
+
+from collections.abc import Callable
+
+from holdfast.domain.ids import ConversationId, InstanceId, UserId
+from holdfast.node.commands import Commands
+from holdfast.node.conversations import Conversations
+from holdfast.node.delivery import Delivery
+from holdfast.node.membership import Membership
+from holdfast.node.presence import Presence
+from holdfast.node.receipts import Receipts
+from holdfast.node.revocations import Revocations
+from holdfast.node.tasks import Tasks, until_store_answers
+from holdfast.protocol import envelopes
+from holdfast.telemetry import Telemetry
+
+
+class Incoming:
+    """Lives in the loop; nothing is awaited on the way of a message."""
+
+    def __init__(
+        self,
+        instance_id: Callable[[], InstanceId],
+        delivery: Delivery,
+        receipts: Receipts,
+        commands: Commands,
+        presence: Presence,
+        conversations: Conversations,
+        membership: Membership,
+        revocations: Revocations,
+        tasks: Tasks,
+        telemetry: Telemetry,
+    ) -> None:
+        self._instance_id = instance_id
+        self._delivery = delivery
+        self._receipts = receipts
+        self._commands = commands
+        self._presence = presence
+        self._conversations = conversations
+        self._membership = membership
+        self._revocations = revocations
+        self._tasks = tasks
+        self._telemetry = telemetry
+
+    def take(self, _channel: str, payload: bytes) -> None:
+        """Act on an envelope; one that nobody can read, or that is of another store, is counted and dropped."""
+        envelope, generation = envelopes.decode(payload), self._delivery.generation
+        if envelope is None:
+            self._telemetry.dropped.labels("malformed_envelope").inc()
+        elif envelope.generation and generation and envelope.generation != generation:
+            self._telemetry.dropped.labels("other_generation").inc()
+        elif isinstance(envelope, envelopes.MessagesEnvelope):
+            self._delivery.receive(envelope)
+        elif isinstance(envelope, envelopes.ReceiptEnvelope):
+            self._receipts.receive(envelope)
+        elif isinstance(envelope, envelopes.TypingEnvelope):
+            if envelope.origin != self._instance_id():
+                self._commands.receive_typing(envelope)
+        elif isinstance(envelope, envelopes.PresenceEnvelope):
+            self._presence.receive(envelope)
+        elif isinstance(envelope, envelopes.ConversationEnvelope):
+            # At once: a message right behind it must not be shown by the members of before.
+            self._conversations.hint(ConversationId(envelope.c), envelope.revision)
+            self._tasks.start(self._apply(envelope))
+        elif isinstance(envelope, envelopes.RevokedEnvelope):
+            self._revocations.learn(UserId(envelope.user), envelope.not_before)
+        elif envelope.c:
+            self._delivery.hint(ConversationId(envelope.c), envelope.seq)
+
+    async def _apply(self, envelope: envelopes.ConversationEnvelope) -> None:
+        await until_store_answers(lambda: self._membership.apply(envelope))

@@ -1,0 +1,111 @@
+"""Delivery and membership of one instance over fakes, and what its sockets were given."""
+
+import json
+from typing import Any
+
+from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.messages import Message
+from holdfast.node.append import Appender
+from holdfast.node.connection import Connection
+from holdfast.node.conversations import Conversations
+from holdfast.node.delivery import Delivery
+from holdfast.node.hub import Hub
+from holdfast.node.membership import Membership
+from holdfast.node.outgoing import outgoing
+from holdfast.node.tasks import Tasks
+from holdfast.protocol import envelopes
+from holdfast.telemetry import Telemetry
+from support.fake_cluster import FakeBus
+from support.fakes import FakeStore, FakeTransport, connection, conversation
+from support.virtual_time import LoopClock, passed
+
+C = ConversationId("c1")
+
+
+class Scene:
+    """Delivery and membership of one instance; alice and bob are in `c1`."""
+
+    def __init__(self, max_conversations: int = 3) -> None:
+        self.store, self.bus, clock = FakeStore(), FakeBus(), LoopClock()
+        telemetry, self.hub, tasks = Telemetry("test"), Hub(Telemetry("test")), Tasks()
+        self.conversations = Conversations(self.store, self.bus, clock)  # type: ignore[arg-type]  # the part it uses
+        appender = Appender(InstanceId("one"), self.store, clock, telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
+        self.delivery = Delivery(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            self.conversations,
+            appender,
+            clock,
+            telemetry,
+            tasks,
+            instance_id=InstanceId("one"),
+            max_conversations=max_conversations,
+        )
+        self.membership = Membership(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            self.conversations,
+            self.delivery,
+            clock,
+            indicator_members=100,
+            on_membership=lambda *_: None,
+        )
+        self.delivery.on_stale_membership = self.membership.refresh
+        self.delivery.on_newer_members = self.membership.enforce
+        self.delivery.generation = "store-1"
+        self.store.conversations[C] = conversation(C, "alice", "bob")
+
+    async def join(self, *users: str) -> list[Connection]:
+        """These users' sockets hear the conversation."""
+        await self.delivery.activate({C: 0})
+        joined = [connection(user) for user in users]
+        for each in joined:
+            self.hub.add(each)
+            each.conversations = set()
+            self.hub.join(self.delivery.locals[C], each)
+        return joined
+
+    def receive(self, *seqs: Seq) -> None:
+        """An envelope of another instance."""
+        texts = [outgoing(delivered(seq), "bus", 0.0).text for seq in seqs]
+        self.delivery.receive(
+            envelopes.MessagesEnvelope(
+                v=1, kind="messages", c=C, seq=seqs[-1], instance="two", age_ms=0, messages=[envelopes.Raw(t) for t in texts]
+            )
+        )
+
+    def change_members(self, *members: str, version: int) -> None:
+        """The store holds another membership; nobody was told."""
+        self.store.conversations[C] = conversation(C, *members, version=version, revision=version)
+
+    async def ticks(self, seconds: float) -> None:
+        """Time passes, and holes are looked for."""
+        for _ in range(int(seconds / 0.05)):
+            await passed(0.05)
+            self.delivery.tick()
+
+
+def delivered(seq: Seq, body: str | None = None) -> Message:
+    return Message(C, seq, UserId("bob"), f"key-{seq}", body or f"body {seq}", None, 5)
+
+
+def shown(to: Connection) -> list[dict[str, Any]]:
+    """The frames that a connection was given."""
+    assert isinstance(to.transport, FakeTransport)
+    data, frames = b"".join(to.transport.written), []
+    while data:
+        size, head = data[1], 2
+        if size == 126:
+            size, head = int.from_bytes(data[2:4], "big"), 4
+        elif size == 127:
+            size, head = int.from_bytes(data[2:10], "big"), 10
+        frames.append(json.loads(data[head : head + size]))
+        data = data[head + size :]
+    return frames
+
+
+def seqs(to: Connection) -> list[int]:
+    """The messages among them."""
+    return [frame["seq"] for frame in shown(to) if frame["type"] == "message"]

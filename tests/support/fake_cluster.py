@@ -1,0 +1,165 @@
+"""The other instances in memory: a bus that can be away, a registry whose calls can be held back and fail."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.domain.registry import ConnectionRecord, InstanceLease
+from support.fakes import Faulty
+
+
+class FakeBus:
+    """A bus that remembers; `is_live` is the test's to set."""
+
+    def __init__(self) -> None:
+        self.is_live = True
+        self.wanted: set[str] = set()
+        self.published: list[tuple[str, bytes]] = []
+        self.commits: list[tuple[Seq, list[bytes], bytes, str | None]] = []
+        self.marks: list[str] = []
+        self.cleared: list[str] = []
+        self.kept: list[tuple[Seq, bytes]] = []
+        self.recorded = 0
+        self.names: list[str] = []
+
+    @property
+    def channels(self) -> frozenset[str]:
+        return frozenset(self.wanted) if self.is_live else frozenset()
+
+    async def start(self, *_: Any) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def subscribe(self, channels: Iterable[str]) -> bool:
+        self.wanted.update(channels)
+        await asyncio.sleep(0)
+        return self.is_live
+
+    def unsubscribe(self, channels: Iterable[str]) -> None:
+        self.wanted.difference_update(channels)
+
+    def rename(self, instance_id: InstanceId) -> None:
+        self.names.append(instance_id)
+
+    def record_channels(self) -> None:
+        self.recorded += 1
+
+    def publish(self, channel: str, envelope: bytes) -> None:
+        self.published.append((channel, envelope))
+
+    async def mark_dirty(self, *entries: str) -> bool:
+        self.marks += entries
+        await asyncio.sleep(0)
+        return self.is_live
+
+    def publish_commit(
+        self,
+        conversation_id: str,
+        first_seq: Seq,
+        messages: Sequence[bytes],
+        envelope: bytes,
+        dirty_entry: str | None,
+        generation: str,
+    ) -> None:
+        self.commits.append((first_seq, list(messages), envelope, dirty_entry))
+
+    def publish_change(
+        self,
+        conversation_id: str,
+        revision: int,
+        member_count: int,
+        envelope: bytes,
+        affected: Sequence[UserId],
+        marks: Sequence[str],
+        generation: str,
+    ) -> None:
+        self.published += [
+            (channel, envelope) for channel in (f"conversation:{conversation_id}", *(f"user:{u}" for u in affected))
+        ]
+        self.cleared += marks
+
+    def clear_dirty(self, entry: str) -> None:
+        self.cleared.append(entry)
+
+    async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
+        await asyncio.sleep(0)
+        return [entry for entry in self.marks if entry not in self.cleared][:limit]
+
+    async def recent(self, conversation_id: ConversationId, after_seq: Seq, generation: str) -> list[tuple[Seq, bytes]]:
+        await asyncio.sleep(0)
+        return [(seq, text) for seq, text in self.kept if seq > after_seq]
+
+
+class FakeRegistry(Faulty):
+    """A registry of one Redis; `leases` are the test's to set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch = 0
+        self.registered: dict[str, ConnectionRecord] = {}
+        self.is_complete = False
+        self.leases: dict[InstanceId, InstanceLease] = {}
+        self.reaped: list[InstanceId] = []
+        self.left: dict[InstanceId, Epoch] = {}  # the epochs of what is reaped: told once, then all of it is forgotten
+        self.names: list[str] = []
+
+    def lease(
+        self, name: str, epoch: str | None, state: str = "healthy", *, ended: str | None = None, removed: str | None = None
+    ) -> None:
+        """What Redis says of an instance; `ended`, `removed`: the epochs that Kubernetes said so of."""
+        ended_epoch, removed_epoch = (None if each is None else Epoch(each) for each in (ended, removed))
+        own = None if epoch is None else Epoch(epoch)
+        self.leases[InstanceId(name)] = InstanceLease(InstanceId(name), own, True, state, 0, ended_epoch, removed_epoch)
+
+    async def acquire(self, state: str) -> Epoch:
+        await self._enter("acquire")
+        self.epoch += 1
+        self.registered.clear()
+        self.is_complete = False
+        return Epoch(f"{self.epoch:04d}")
+
+    def rename(self, instance_id: InstanceId) -> None:
+        self.names.append(instance_id)
+
+    async def renew(self, state: str, connections: int) -> None:
+        await self._enter("renew")
+
+    async def release(self) -> None:
+        await self._enter("release")
+
+    async def register(self, records: Sequence[ConnectionRecord]) -> dict[UserId, int]:
+        await self._enter("register")
+        self.registered.update({record.connection_id: record for record in records})
+        users = [record.user_id for record in self.registered.values()]
+        return {record.user_id: users.count(record.user_id) for record in records}
+
+    async def unregister(self, user_id: UserId, connection_id: ConnectionId) -> None:
+        await self._enter("unregister")
+        self.registered.pop(connection_id, None)
+
+    async def set_registered(self) -> None:
+        await self._enter("set_registered")
+        self.is_complete = True
+
+    async def refresh(self, user_ids: Sequence[UserId]) -> None:
+        await self._enter("refresh")
+
+    async def connections_of(self, user_id: UserId) -> list[ConnectionRecord]:
+        return [record for record in self.registered.values() if record.user_id == user_id]
+
+    async def connected(self, user_ids: Sequence[UserId]) -> set[UserId]:
+        await self._enter("connected")
+        return {record.user_id for record in self.registered.values()} & set(user_ids)
+
+    async def instances(self) -> list[InstanceLease]:
+        await self._enter("instances")
+        return list(self.leases.values())
+
+    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:
+        self.reaped.append(instance_id)
+        if instance_id in self.left:
+            del self.leases[instance_id]
+        return self.left.pop(instance_id, None), []
