@@ -192,6 +192,14 @@ MUTATIONS: dict[str, tuple[str, Callable[[list[Line]], list[Line]]]] = {
 }
 
 
+ONLY_LATE = {
+    "a device shows the tail too late",
+    "who is connected is offline in the end",
+    "who is gone is online in the end",
+    "after the fault sends take long",
+}
+
+
 def test_a_good_history_holds_and_exercises_everything(tmp_path: Path) -> None:
     """Otherwise the mutations below would prove nothing."""
     verdict = verdict_of(tmp_path, good())
@@ -208,6 +216,7 @@ def test_each_mutation_is_caught(tmp_path: Path, what: str) -> None:
     assert verdict.counts[invariant] > 0, verdict.violations
     assert not verdict.holds
     assert invariant in {violation.invariant for violation in verdict.violations}
+    assert verdict.is_only_late is (what in ONLY_LATE), "only what was too slow may be tried again"
 
 
 def test_who_is_connected_to_an_instance_that_stands_still_may_be_called_away(tmp_path: Path) -> None:

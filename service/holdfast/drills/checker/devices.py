@@ -73,7 +73,8 @@ def _check_tails(
                     continue
                 at = shown.get((conversation, seq), math.inf)
                 late = f"{at - acked_at:.1f} s after its ack" if at < math.inf else "never"
-                verdict.check("I7", at <= deadline, deadline, f"{name} showed {conversation}/{seq} {late}")
+                message = f"{name} showed {conversation}/{seq} {late}"
+                verdict.check("I7", at <= deadline, deadline, message, is_late=at < math.inf)
                 break
 
 

@@ -15,4 +15,4 @@ def check(run: Run, verdict: Verdict) -> None:
             took = sent.acked_at - sent.invoked_at
             told = f"acknowledged after {took:.1f} s" if took < math.inf else "never acknowledged"
             message = f"{user}'s {key} in {conversation}, sent {sent.invoked_at - last:.0f} s after the last fault, was {told}"
-            verdict.check("I12", took <= bound, sent.invoked_at, message)
+            verdict.check("I12", took <= bound, sent.invoked_at, message, is_late=took < math.inf)

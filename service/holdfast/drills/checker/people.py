@@ -30,11 +30,15 @@ def _check_changes(run: Run, verdict: Verdict) -> None:
             is_true = there.touches(event.t - _LATE_S - run.bounds.offline_s, event.t + _OPENING_S)
             verdict.check("I10", is_true, event.t, f"{event.device} heard that {event.about} is online, who was nowhere")
             continue
-        gaps = there.gaps(-math.inf, math.inf)
-        is_true = any(end - begin >= least and begin + least <= event.t and end >= event.t - _LATE_S for begin, end in gaps)
-        verdict.check(
-            "I10", is_true, event.t, f"{event.device} heard that {event.about} went, who was not away for {least:.1f} s"
-        )
+        message = f"{event.device} heard that {event.about} went, who was not away for {least:.1f} s"
+        is_late = _was_away_for(there, event.t, least / 2)
+        verdict.check("I10", _was_away_for(there, event.t, least), event.t, message, is_late=is_late)
+
+
+def _was_away_for(there: Spans, t: float, least: float) -> bool:
+    """Whether that much of an absence had passed by `t`, and it was not over for long."""
+    gaps = there.gaps(-math.inf, math.inf)
+    return any(end - begin >= least and begin + least <= t and end >= t - _LATE_S for begin, end in gaps)
 
 
 def _check_final(run: Run, verdict: Verdict) -> None:
@@ -43,9 +47,11 @@ def _check_final(run: Run, verdict: Verdict) -> None:
         there = run.connected.get(user, _NOBODY)
         quiet_since = run.after_faults(run.end - run.bounds.offline_s - _LATE_S, 0.0)
         if there.covers(run.end - _LATE_S, run.end) and run.faults.around(run.end) is None:
-            verdict.check("I10", online, run.end, f"{user} is connected, and the store says offline")
+            message = f"{user} is connected, and the store says offline"
+            verdict.check("I10", online, run.end, message, is_late=True)
         elif not there.touches(run.end - run.bounds.offline_s - _LATE_S, run.end) and quiet_since < run.end:
-            verdict.check("I10", not online, run.end, f"{user} is long gone, and the store says online")
+            message = f"{user} is long gone, and the store says online"
+            verdict.check("I10", not online, run.end, message, is_late=True)
 
 
 def _check_notifications(run: Run, verdict: Verdict) -> None:
