@@ -381,6 +381,6 @@ async def test_a_password_is_used_and_a_wrong_one_is_an_absence(redis_down: Redi
     await redis_down.start()
     right, wrong = await new_node("one", password="s3cret").start(), await new_node("two", password="wrong").start()
     await eventually(lambda: right.bus.is_live, within=3.0)
-    assert await right.bus.mark_dirty(MARK) is True
+    await right.mark(MARK)
     assert await wrong.bus.mark_dirty(MARK) is False
     assert wrong.bus.is_live is False

@@ -20,7 +20,7 @@ STORE = "store-1"
 async def test_marking_dirty_waits_for_nobody(redis_server: RedisServer, new_node: NewNode) -> None:
     """It stands before every acknowledgement: with a hung Redis it gives up within its bound, and at once later."""
     one = await new_node("one").start()
-    assert await one.bus.mark_dirty(MARK) is True
+    await one.mark(MARK)
     redis_server.freeze()
     async with asyncio.timeout(1.0):  # its bound is 0.1 s; the rest is for a slow machine
         assert await one.bus.mark_dirty("c2|one|0000|1") is False
@@ -35,7 +35,7 @@ async def test_many_marks_share_a_round_trip(redis_server: RedisServer, new_node
     await eventually(lambda: one.bus.is_live, within=3.0)
     before = one.bus.pipeline.counters.round_trips
     marks = [f"c{number}|one|0000|1" for number in range(200)]
-    assert all(await asyncio.gather(*(one.bus.mark_dirty(mark) for mark in marks)))
+    await asyncio.gather(*(one.mark(mark) for mark in marks))
     assert one.bus.pipeline.counters.round_trips - before < 20
     assert await redis_admin.zcard("dirty") == 200
 
@@ -46,8 +46,8 @@ async def test_a_commit_is_published_kept_and_unmarked_in_one_step(
     """Between these steps there is no moment at which a crash could leave one without the other."""
     one, two = await new_node("one").start(), await new_node("two").start()
     assert await two.bus.subscribe([CHANNEL])
-    assert await one.bus.mark_dirty(MARK)
-    assert await one.bus.mark_dirty("c1|other|0000|1")
+    await one.mark(MARK)
+    await one.mark("c1|other|0000|1")
     one.bus.publish_commit(C, 5, [b'{"seq":5}', b'{"seq":6}'], ENVELOPE, MARK, STORE)
     await eventually(lambda: two.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
     assert await two.bus.recent(C, 0, STORE) == [(5, b'{"seq":5}'), (6, b'{"seq":6}')]
@@ -111,7 +111,7 @@ async def test_scripts_forgotten_by_redis_are_taught_again(
 ) -> None:
     """NOSCRIPT means that nothing was done: that one is sent again, and nothing is lost."""
     one = await new_node("one").start()
-    assert await one.bus.mark_dirty(MARK)
+    await one.mark(MARK)
     await redis_admin.script_flush()
     assert await one.bus.subscribe([CHANNEL])
     one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, MARK, STORE)
@@ -125,7 +125,7 @@ async def test_what_nobody_published_is_claimed_by_one_sweeper_at_a_time(
 ) -> None:
     """A crash between commit and publish leaves a mark; one instance repeats the work, not all of them."""
     one, two = await new_node("one").start(), await new_node("two").start()
-    assert await one.bus.mark_dirty(MARK)
+    await one.mark(MARK)
     assert await two.bus.claim_dirty(60.0, 1.0, 10) == []
     claims = await asyncio.gather(one.bus.claim_dirty(0.0, 60.0, 10), two.bus.claim_dirty(0.0, 60.0, 10))
     assert sorted(claims) == [[], [MARK]]
@@ -143,7 +143,7 @@ async def test_out_of_memory_stops_the_marks_but_not_the_messages(
     """Redis refuses writes and still takes PUBLISH: the message goes out, and health hears of the refusal."""
     one = await new_node("one").start()
     assert await one.bus.subscribe([CHANNEL])
-    assert await one.bus.mark_dirty(MARK)
+    await one.mark(MARK)
     await redis_admin.config_set("maxmemory", "1")
     assert await one.bus.mark_dirty("c2|one|0000|1") is False
     one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, MARK, STORE)

@@ -71,7 +71,7 @@ async def test_a_half_open_subscription_is_found_though_publishing_works(new_nod
     await eventually(lambda: one.bus.is_live and one.ears.subscribed == 1, within=3.0)
     valve.is_deaf = True
     await eventually(lambda: one.ears.liveness[-1] == (False, "no echo for 1.5 s"), within=4.0)
-    assert await one.bus.mark_dirty("c1|one|0000|1") is True
+    await one.mark("c1|one|0000|1")
     await eventually(lambda: one.bus.counters.deaf == 1, within=4.0)
     valve.is_deaf = False
     await eventually(lambda: one.bus.is_live and one.ears.subscribed == 2, within=8.0)
@@ -100,4 +100,4 @@ async def test_a_redis_slower_than_the_timeout_opens_the_circuit(new_node: NewNo
     assert await one.bus.mark_dirty("c1|one|0000|1") is False
     valve.delay_seconds = 0.0
     await eventually(lambda: one.bus.is_live, within=8.0)
-    assert await one.bus.mark_dirty("c1|one|0000|2") is True
+    await one.mark("c1|one|0000|2")

@@ -52,7 +52,7 @@ async def test_a_change_ends_it_and_whatever_was_being_written(
     assert await two.bus.subscribe(["conversation:c1", "user:ann"])
     old = (await two.rosters.look(BEN, STORE)).leave
     await filled(one, row(C))
-    assert await one.bus.mark_dirty("user:ann|one|0|1|c1|2", "user:eve|one|0|1|c9|2")
+    await one.mark("user:ann|one|0|1|c1|2", "user:eve|one|0|1|c9|2")
     one.bus.publish_change(C, 3, 2, ENVELOPE, [ANN, BEN], ["user:ann|one|0|1|c1|2"], STORE)
     await eventually(lambda: len(two.ears.envelopes) == 2, within=3.0)
     assert two.ears.envelopes == [("conversation:c1", ENVELOPE), ("user:ann", ENVELOPE)]

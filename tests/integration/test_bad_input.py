@@ -238,7 +238,7 @@ async def test_limits_of_one_client(sqlite_instances: Instances) -> None:
     environ = {f"HOLDFAST_LIMITS__{name}": str(value) for name, value in limits.items()}
     (a,) = await sqlite_instances.start("instance-1", **environ, HOLDFAST_LIMITS__CONNECTIONS_PER_USER="2")
     async with Rest(a, "alice") as rest:
-        c = (await rest.post("/api/conversations", json={"members": ["bob"]})).json()["conversation_id"]
+        c = (await rest.post("/api/conversations", json={"members": ["bob", "carol"]})).json()["conversation_id"]
         answers = await asyncio.gather(*(rest.get("/api/conversations") for _ in range(45)))
         refused = [answer for answer in answers if answer.status_code != 200]
         assert refused
@@ -257,6 +257,16 @@ async def test_limits_of_one_client(sqlite_instances: Instances) -> None:
             assert answer["retry_after_ms"] > 0
         details = {answer["detail"] for answer in answers_of if answer["type"] == "error"}
         assert details == {"too many sends are unanswered", "too many sends"}
+        async with Rest(a, "carol") as rest:
+            url = f"/api/conversations/{c}/messages"
+            posts = (rest.post(url, json={"client_message_id": f"r{number}", "body": "x"}) for number in range(30))
+            refused = [answer for answer in await asyncio.gather(*posts) if answer.status_code != 201]
+            for answer in refused:
+                assert_problem(answer, "rate_limited")
+            assert {answer.json()["detail"] for answer in refused} == {"too many sends"}
+        async with Chatter(a, "carol") as carol:  # her first socket: what she sends is counted, not what a socket sends
+            answers_of = [await carol.say(c, "x", f"s{number}") for number in range(3)]
+            assert {answer.get("detail") for answer in answers_of} == {"too many sends"}
         for number in range(40):
             await client.send({"type": "ping", "ref": f"p{number}"})
         assert (await client.answer("p39"))["code"] == "rate_limited"

@@ -84,7 +84,7 @@ def die_after_change() -> None:
 def no_marks() -> None:
     """Redis does not take a mark in time."""
 
-    async def mark_dirty(self: RedisBus, *entries: str) -> bool:
+    async def mark_dirty(self: RedisBus, *entries: str, within_seconds: float = 0) -> bool:
         return False
 
     replace(RedisBus, "mark_dirty", mark_dirty)

@@ -50,7 +50,7 @@ class FakeBus:
     def publish(self, channel: str, envelope: bytes) -> None:
         self.published.append((channel, envelope))
 
-    async def mark_dirty(self, *entries: str) -> bool:
+    async def mark_dirty(self, *entries: str, within_seconds: float = 0.1) -> bool:
         self.marks += entries
         await asyncio.sleep(0)
         return self.is_live

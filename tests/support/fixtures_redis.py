@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from redis.asyncio import Redis
@@ -15,6 +16,7 @@ from holdfast.adapters.redis.rosters import RedisRosters
 from holdfast.domain.ids import InstanceId
 from holdfast.protocol.seals import Seals
 from holdfast.settings import RedisSettings
+from support.eventually import eventually
 from support.redis_server import EMBEDDED, SYSTEM, RedisServer, require_binary
 
 
@@ -69,6 +71,10 @@ class RedisNode:
     async def start(self) -> "RedisNode":
         await self.bus.start(self.ears.on_envelope, self.ears.on_subscribed, self.ears.on_liveness)
         return self
+
+    async def mark(self, *entries: str) -> None:
+        """As `mark_dirty`, until Redis has taken it: on a busy machine that may be later than a commit would wait."""
+        await eventually(partial(self.bus.mark_dirty, *entries))
 
     async def close(self) -> None:
         await self.bus.close()

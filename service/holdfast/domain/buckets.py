@@ -1,5 +1,13 @@
 """Token buckets: how often something may happen."""
 
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+MAX_KEYS: Final = 20_000
+
 
 class TokenBucket:
     """`rate` a second on average, `burst` at once. A rate of 0 means no limit.
@@ -35,3 +43,25 @@ class TokenBucket:
     def is_deep_in_debt(self) -> bool:
         """More than a whole burst was tried beyond what is allowed."""
         return bool(self._rate) and self._tokens < -self._burst
+
+
+class TokenBuckets(Generic[K]):
+    """A bucket for each of many. Of more than `MAX_KEYS` the longest unused one is forgotten, and its debt with it."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._buckets: OrderedDict[K, TokenBucket] = OrderedDict()
+
+    def take(self, key: K, now: float) -> float:
+        """As `TokenBucket.take`, of that one's."""
+        if not self._rate:
+            return 0.0
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._rate, self._burst, now)
+            if len(self._buckets) > MAX_KEYS:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        return bucket.take(now)

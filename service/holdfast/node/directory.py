@@ -27,6 +27,7 @@ from holdfast.protocol.frames import ConversationEvent, Summary
 from holdfast.settings import LimitSettings
 
 MAX_TITLE_CHARACTERS: Final = 200
+_MARK_SECONDS: Final = 0.5  # without a mark the lists of all users are read from the store again
 _LOOKS_SECONDS: Final = (0.2, 2.0, 8.0)  # after a change whose answer was lost
 
 
@@ -251,7 +252,7 @@ class Directory:
                 self._forget(marks)
 
         with ExitStack() as doubts:
-            if not await self._bus.mark_dirty(*marks):
+            if not await self._bus.mark_dirty(*marks, within_seconds=_MARK_SECONDS):
                 doubts.enter_context(self._rosters.unmarked())
                 await self._bulletins.write_first(conversation_id, affected or (by,))
             try:

@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec import UNSET
 
-from holdfast.domain.buckets import TokenBucket
-from holdfast.domain.ids import check_id
+from holdfast.domain.buckets import TokenBucket, TokenBuckets
+from holdfast.domain.ids import UserId, check_id
 from holdfast.errors import CommandError, InvalidRequest
 from holdfast.protocol import commands, frames
 from holdfast.protocol.codes import CODES, CloseCode
@@ -55,12 +55,22 @@ class Session:
         "_refused_since",
         "_sends",
         "_telemetry",
+        "_user_id",
         "_was_pinged",
         "expires_at",
         "heard_at",
     )
 
-    def __init__(self, limits: LimitSettings, telemetry: Telemetry, expires_at: int, now: float) -> None:
+    def __init__(
+        self,
+        limits: LimitSettings,
+        telemetry: Telemetry,
+        sends: TokenBuckets[UserId],
+        user_id: UserId,
+        expires_at: int,
+        now: float,
+    ) -> None:
+        """`sends`: those of all sessions and calls of this instance, by user."""
         self.expires_at = expires_at
         self.heard_at = now
         self._limits = limits
@@ -71,7 +81,8 @@ class Session:
         self._refused_since: float | None = None
         self._was_pinged = False
         self._frames: TokenBucket | None = None
-        self._sends: TokenBucket | None = None
+        self._sends = sends
+        self._user_id = user_id
 
     def count_frame(self, now: float) -> Output:
         """A WebSocket frame of any kind arrived: pings and empty fragments cost as much as text."""
@@ -136,9 +147,7 @@ class Session:
         return frame
 
     def _take_send(self, now: float) -> None:
-        if self._sends is None:
-            self._sends = TokenBucket(self._limits.sends_per_second, self._limits.sends_burst, now)
-        debt = self._sends.take(now)
+        debt = self._sends.take(self._user_id, now)
         if debt:
             raise CommandError("rate_limited", "too many sends", retry_after_ms=int(debt * 1000) + 1, outcome="refused")
 

@@ -73,10 +73,10 @@ class ClusterBus(Protocol):
         """
         ...
 
-    async def mark_dirty(self, *entries: str) -> bool:
+    async def mark_dirty(self, *entries: str, within_seconds: float = 0.1) -> bool:
         """Record `conversation|instance|epoch|batch` (or `user:{id}|…`) as not yet done with; whether Redis took it.
 
-        Waits at most 100 ms, and not at all while Redis is known to be away.
+        Waits that long at most, and not at all while Redis is known to be away. The default is what an ack may wait.
         """
         ...
 

@@ -1,46 +1,18 @@
 """What every REST call needs: who calls, what they may, and the body as one of our types."""
 
-from collections import OrderedDict
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
-from holdfast.domain.buckets import TokenBucket
-from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, InvalidRequest
 from holdfast.node.commands import Caller
 from holdfast.protocol.jsontext import decode
-from holdfast.settings import LimitSettings
 from holdfast.web.auth import Identity
 from holdfast.web.gate import Gate
 
 T = TypeVar("T")
-_MAX_BUCKETS: Final = 20_000
-
-
-class CallLimiter:
-    """How often one user may call, per instance."""
-
-    def __init__(self, limits: LimitSettings) -> None:
-        self._limits = limits
-        self._buckets: OrderedDict[UserId, TokenBucket] = OrderedDict()
-
-    def take(self, user_id: UserId, now: float) -> None:
-        """Count one call.
-
-        Raises:
-            CommandError: `rate_limited`.
-        """
-        bucket = self._buckets.get(user_id)
-        if bucket is None:
-            bucket = self._buckets[user_id] = TokenBucket(self._limits.frames_per_second, self._limits.frames_burst, now)
-            if len(self._buckets) > _MAX_BUCKETS:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(user_id)
-        if debt := bucket.take(now):
-            raise CommandError("rate_limited", "too many calls", retry_after_ms=int(debt * 1000) + 1)
 
 
 def identity(request: Request, gate: Gate) -> Identity:
@@ -55,14 +27,15 @@ def identity(request: Request, gate: Gate) -> Identity:
     return gate.authenticate(token.strip())
 
 
-def caller(request: Request, gate: Gate, limiter: CallLimiter) -> Caller:
+def caller(request: Request, gate: Gate) -> Caller:
     """Who calls, counted.
 
     Raises:
         CommandError: `unauthenticated` and its kind, `rate_limited`.
     """
     who = identity(request, gate)
-    limiter.take(who.user_id, gate.node.clock.monotonic())
+    if debt := gate.calls.take(who.user_id, gate.node.clock.monotonic()):
+        raise CommandError("rate_limited", "too many calls", retry_after_ms=int(debt * 1000) + 1)
     return Caller(who.user_id, who.is_admin)
 
 

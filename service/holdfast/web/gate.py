@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from holdfast.domain.buckets import TokenBuckets
+from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError
 from holdfast.node.node import Node
 from holdfast.protocol.frames import Limits
@@ -21,13 +23,21 @@ class Ticking(Protocol):
 
 
 class Gate:
-    """One instance's door. `sockets`: all that were welcomed and are not gone."""
+    """One instance's door.
+
+    Attributes:
+        sockets: all that were welcomed and are not gone.
+        sends: how many messages each user sends here, on however many sockets and by REST.
+        calls: how often each user calls REST here.
+    """
 
     def __init__(self, node: Node, authenticator: Authenticator) -> None:
         self.node = node
         self.limits = announced(node.settings.limits)
         self.sockets: set[Ticking] = set()
         http, limits = node.settings.http, node.settings.limits
+        self.sends: TokenBuckets[UserId] = TokenBuckets(limits.sends_per_second, limits.sends_burst)
+        self.calls: TokenBuckets[UserId] = TokenBuckets(limits.frames_per_second, limits.frames_burst)
         self.addresses = Addresses(http.trusted_proxies, limits.connections_per_address)
         self.authenticate: Callable[[str], Identity] = authenticator.verify
 

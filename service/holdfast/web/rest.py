@@ -21,7 +21,7 @@ from holdfast.node.outgoing import message_frame
 from holdfast.node.receipts import ReadDone
 from holdfast.protocol import rest
 from holdfast.protocol.jsontext import rfc3339
-from holdfast.web.calls import CallLimiter, answer, body, caller, identity, number
+from holdfast.web.calls import answer, body, caller, identity, number
 from holdfast.web.gate import Gate
 
 _DEFAULT_LIMIT: Final = 50
@@ -41,7 +41,6 @@ class _Rest:
         self._gate = gate
         self._node = gate.node
         self._limits = gate.node.settings.limits
-        self._limiter = CallLimiter(self._limits)
         self.router = APIRouter()
         for method, path, name in (
             ("POST", "/conversations", "create_conversation"),
@@ -136,6 +135,8 @@ class _Rest:
         wanted = await body(request, rest.SendMessage, self._limits.frame_bytes)
         if who.is_admin and wanted.sender is not None:
             who = Caller(ids.user_id(wanted.sender, "sender"), is_admin=True)
+        elif debt := self._gate.sends.take(who.user_id, self._node.clock.monotonic()):
+            raise CommandError("rate_limited", "too many sends", retry_after_ms=int(debt * 1000) + 1, outcome="refused")
         future: asyncio.Future[Settled | CommandError] = asyncio.get_running_loop().create_future()
         self._node.commands.send(who, conversation_id, wanted.client_message_id, wanted.body, wanted.metadata, _resolve(future))
         settled = await future
@@ -238,7 +239,7 @@ class _Rest:
         ]
 
     def _caller(self, request: Request) -> Caller:
-        return caller(request, self._gate, self._limiter)
+        return caller(request, self._gate)
 
 
 def _resolve(future: "asyncio.Future[T]") -> Callable[[T], None]:

@@ -73,7 +73,9 @@ class ChatSocket(WebSocket):
         node, identity = self.gate.node, self._identity
         now_ms = node.clock.now_ms()
         self._caller = Caller(identity.user_id, identity.is_admin)
-        self._session = Session(node.settings.limits, node.telemetry, identity.expires_at, node.clock.monotonic())
+        self._session = Session(
+            node.settings.limits, node.telemetry, self.gate.sends, identity.user_id, identity.expires_at, node.clock.monotonic()
+        )
         self._connection = Connection(
             ConnectionId(secrets.token_hex(8)),
             identity.user_id,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.domain.buckets import TokenBucket
+from holdfast.domain.buckets import MAX_KEYS, TokenBucket, TokenBuckets
 
 
 @given(st.lists(st.floats(0, 2), max_size=80), st.floats(0.5, 20), st.integers(1, 10))
@@ -46,3 +46,15 @@ def test_a_rate_of_zero_limits_nothing() -> None:
     assert not any(bucket.take(0.0) for _ in range(100))
     assert not bucket.is_in_debt
     assert not bucket.is_deep_in_debt
+
+
+def test_each_of_many_has_its_own_and_the_longest_unused_is_forgotten() -> None:
+    """What is remembered of users is bounded."""
+    buckets: TokenBuckets[str] = TokenBuckets(10, 1)
+    assert buckets.take("ann", 0.0) == 0
+    assert buckets.take("ann", 0.0) > 0
+    assert buckets.take("ben", 0.0) == 0
+    for number in range(MAX_KEYS - 1):
+        buckets.take(f"user-{number}", 0.0)
+    assert buckets.take("ben", 0.0) > 0
+    assert buckets.take("ann", 0.0) == 0

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from holdfast.domain.buckets import TokenBuckets
+from holdfast.domain.ids import UserId
 from holdfast.node.session import PING, End, Session
 from holdfast.protocol import frames
 from holdfast.settings import LimitSettings
@@ -15,7 +17,9 @@ EARLY_MS = (EXPIRES_AT - 3_600) * 1000
 
 
 def _session(*, hello: bool = True, **limits: int) -> Session:
-    session = Session(LimitSettings(**limits), Telemetry("test"), EXPIRES_AT, 0.0)
+    settings = LimitSettings(**limits)
+    sends: TokenBuckets[UserId] = TokenBuckets(settings.sends_per_second, settings.sends_burst)
+    session = Session(settings, Telemetry("test"), sends, UserId("alice"), EXPIRES_AT, 0.0)
     if hello:
         assert isinstance(session.receive(b'{"type":"hello"}', 0.0), frames.Hello)
     return session

@@ -126,9 +126,9 @@ class RedisBus:
         """See `ClusterBus.publish_change`."""
         self._publisher.publish_change(conversation_id, revision, member_count, envelope, affected, marks, generation)
 
-    async def mark_dirty(self, *entries: str) -> bool:
+    async def mark_dirty(self, *entries: str, within_seconds: float = 0.1) -> bool:
         """See `ClusterBus.mark_dirty`."""
-        return await self._publisher.mark_dirty(*entries)
+        return await self._publisher.mark_dirty(entries, within_seconds)
 
     def clear_dirty(self, entry: str) -> None:
         """See `ClusterBus.clear_dirty`."""

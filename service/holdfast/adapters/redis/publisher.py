@@ -22,7 +22,6 @@ _log = logging.getLogger("holdfast.redis")
 MAX_ENVELOPE_BYTES: Final = 1024 * 1024
 """Larger ones are neither sent nor delivered: whoever misses them asks the store."""
 
-_DIRTY_SECONDS: Final = 0.1  # on the path of an acknowledgement: worth a moment, not more
 _RECENT_TTL_MS: Final = 120_000  # a reconnecting client is back by then; older replays come from the store
 _RECENT_BYTES: Final = 256 * 1024
 
@@ -91,11 +90,11 @@ class Publisher:
             (generation, revision, envelope, member_count, len(channels), *channels, *marks),
         )
 
-    async def mark_dirty(self, *entries: str) -> bool:
+    async def mark_dirty(self, entries: Sequence[str], within_seconds: float) -> bool:
         """See `ClusterBus.mark_dirty`. False may also mean that the answer came too late: clear the mark all the same."""
         try:
-            async with asyncio.timeout(_DIRTY_SECONDS):
-                await self._pipeline.ask_script(scripts.MARK_DIRTY, (keys.DIRTY,), entries)
+            async with asyncio.timeout(within_seconds):
+                await self._pipeline.ask_script(scripts.MARK_DIRTY, (keys.DIRTY,), tuple(entries))
         except (RedisUnavailable, TimeoutError):
             return False
         return True
