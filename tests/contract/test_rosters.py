@@ -103,6 +103,11 @@ async def test_what_redis_evicted_is_not_taken_for_nothing(
     assert await one.rosters.tails([C, D], STORE, proof) is None
     assert (await one.rosters.look(ANN, STORE)).rows is None
     await filled(one, row(C), row(D))
+    await redis_admin.delete("head:c1")
+    one.bus.publish_change(C, 4, 2, ENVELOPE, [], [], STORE)
+    await one.bus.pipeline.ask("PING")
+    assert (await one.rosters.look(ANN, STORE)).rows is None
+    await filled(one, row(C), row(D))
     await redis_admin.delete("registry:era")
     assert (await one.rosters.look(ANN, STORE)).rows is None
 
@@ -161,6 +166,18 @@ async def test_a_cursor_that_moves_while_a_roster_is_written_ends_the_writing(
     assert await cursors(one) == {C: None}
     one.rosters.end_reads(name, C, {ANN: 9})
     await eventually(lambda: _is(one, 9), within=3.0)
+
+
+async def test_nor_may_who_read_it_while_it_was_written(redis_server: RedisServer, new_node: NewNode) -> None:
+    """Asked for a leave after the writing began, read the store before it was done, and wrote the roster after."""
+    one = await new_node("one").start()
+    name = await one.rosters.begin_reads(C, [ANN])
+    leave = (await one.rosters.look(ANN, STORE)).leave
+    one.rosters.end_reads(name, C, {ANN: 9})
+    await one.bus.pipeline.ask("PING")
+    assert not await one.rosters.fill(ANN, STORE, leave, [row(C)])
+    leave = (await one.rosters.look(ANN, STORE)).leave
+    assert await one.rosters.fill(ANN, STORE, leave, [row(C, cursor=9)])
 
 
 async def _is(one: RedisNode, cursor: int) -> bool:

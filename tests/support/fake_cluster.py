@@ -81,8 +81,8 @@ class FakeBus:
         ]
         self.cleared += marks
 
-    def clear_dirty(self, entry: str) -> None:
-        self.cleared.append(entry)
+    def clear_dirty(self, *entries: str) -> None:
+        self.cleared += entries
 
     async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
         await asyncio.sleep(0)

@@ -1,8 +1,11 @@
 """The bulletin: what an instance committed lately, kept in the store; the slow path between instances."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
+
+LOST: Final = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +14,8 @@ class Bulletin:
 
     Attributes:
         beat: rises every 3 s; alive means that it changed, as seen on the observer's own monotonic clock.
-        mode: `ok`, or why this instance's fast path does not work (`redis`, `bus`, `split`) or has not long (`recovering`).
+        mode: `ok`, or why this instance's fast path does not work (`redis`, `bus`), that something it wrote to Redis was lost or
+            may be and the others there do not know (`lost`), or that it has worked for a few seconds only (`recovering`).
         heads: highest seq committed or published per conversation, of the last 60 s.
         members: members' version per conversation changed in the last 60 s.
         users: users whose list of conversations changed in the last 60 s.
@@ -35,6 +39,5 @@ class Bulletin:
 
     @property
     def is_harmless(self) -> bool:
-        """What it changed went through Redis: its Redis works, or nothing was changed since it did not (a start, say)."""
-        has_changed = self.heads or self.members or self.users or self.receipts or self.overflow
-        return self.mode in ("ok", "recovering") or not has_changed
+        """What it changed has gone through Redis, or it has changed nothing since Redis was gone for it (a start, say)."""
+        return self.mode != LOST

@@ -6,6 +6,7 @@ anyway: so no hole outlives 20 s, whatever its cause. Those whose own fast path 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -28,7 +29,7 @@ _AFTER_RECOVERY_SECONDS: Final = 10.0
 _ANTI_ENTROPY_SECONDS: Final = 15.0
 _SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first look has its bulletin by then
 
-_JUDGEMENT_SECONDS: Final = 6.0  # three looks for the unwell: an older judgement is none
+_JUDGEMENT_SECONDS: Final = 3.5  # an older look for the unwell is none
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -88,6 +89,7 @@ class Bulletins:
         self._receipts: _Recent[str, Seq] = _Recent()
         self._beat = 0
         self._turn = asyncio.Lock()
+        self._asked = self._answered = 0
         self._written_mode = ""
         self._written_as: tuple[InstanceId, Epoch] | None = None
         self._written_at = -BEAT_SECONDS
@@ -183,14 +185,17 @@ class Bulletins:
         return age >= _ANTI_ENTROPY_SECONDS or (now < self._unwell_until and age >= _READ_SECONDS)
 
     async def _write(self) -> None:
-        try:
+        with contextlib.suppress(StoreError):
             await self._insist()
-        except StoreError:
-            self._has_changed = True
 
     async def _insist(self) -> None:
+        self._asked += 1
+        mine = self._asked
         async with self._turn:  # of two under way at once the older one could be the one that stays
-            await self._write_now()
+            if self._answered < mine:  # else one that was begun after we asked is written
+                asked = self._asked
+                await self._write_now()
+                self._answered = asked
 
     async def _write_now(self) -> None:
         now, mode = self._clock.monotonic(), self._told_mode()
@@ -210,7 +215,11 @@ class Bulletins:
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
         )
         self._written_at = now
-        stamped_ms = await self._store.write_bulletin(bulletin)
+        try:
+            stamped_ms = await self._store.write_bulletin(bulletin)
+        except StoreError:
+            self._has_changed = True
+            raise
         self._store_clock.note(stamped_ms, self._clock.monotonic())
         self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch)
 

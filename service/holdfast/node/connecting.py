@@ -142,6 +142,7 @@ class Connecting:
         told = await self._insist(connection, partial(self._rosters.finish, connection.user_id, roster, heads))
         if told is None:
             return
+        connection.missed |= {c for c, revision in told[1].items() if revision == 0}  # not in the list: is it a member still?
         read_seqs, revisions = ({str(c): number for c, number in numbers.items()} for numbers in told)
         synced = frames.Synced(heads={str(c): head for c, head in heads.items()}, read_seqs=read_seqs, revisions=revisions)
         connection.write(frames.frame(synced))

@@ -229,8 +229,7 @@ class Directory:
         self._tasks.start(self._membership.apply(envelope))
 
     def _forget(self, marks: Sequence[str]) -> None:
-        for mark in marks:
-            self._bus.clear_dirty(mark)
+        self._bus.clear_dirty(*marks)
 
     @asynccontextmanager
     async def _told(
@@ -261,7 +260,7 @@ class Directory:
                 self._forget(marks)
                 raise
             except StoreUnavailable:
-                self._tasks.start(self._find_out(conversation_id, revision, event, by, affected, doubts.pop_all()))
+                self._tasks.start(self._find_out(conversation_id, revision, event, by, affected, marks, doubts.pop_all()))
                 raise
 
     async def _find_out(
@@ -271,6 +270,7 @@ class Directory:
         event: ConversationEvent,
         by: UserId,
         affected: tuple[UserId, ...],
+        marks: Sequence[str],
         doubts: ExitStack,
     ) -> None:
         """Tell of it if it is in; a slow write may land a little later than the store answers again."""
@@ -286,6 +286,7 @@ class Directory:
             for pause in _LOOKS_SECONDS:
                 await asyncio.sleep(pause)
                 await until_store_answers(look)
+        self._forget(marks)
 
     async def _summary(self, conversation: Conversation, user_id: UserId) -> Summary:
         cursors = await self._store.cursors_of(user_id, [conversation.conversation_id])

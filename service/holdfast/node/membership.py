@@ -93,8 +93,7 @@ class Membership:
         conversation = await self._conversations.read(conversation_id)
         if conversation is None or conversation.revision <= revision:
             return  # not in, or not yet
-        affected = dict.fromkeys((*user_ids, *conversation.members))
-        await self.apply(self.publish(conversation, "updated", conversation.created_by, affected))
+        await self.apply(self.publish(conversation, "updated", conversation.created_by, dict.fromkeys(user_ids)))
 
     async def apply(self, envelope: envelopes.ConversationEnvelope) -> None:
         """Something changed: read it, let people in and out, tell the event.
@@ -107,6 +106,8 @@ class Membership:
         local = self._delivery.locals.get(conversation_id)
         if local is not None and envelope.revision in local.announced:
             return
+        if (applying := self._applying.get(conversation_id)) is not None and applying.revision == envelope.revision:
+            return  # it comes on several channels
         self._applying[conversation_id] = envelope
         try:
             await self._apply(conversation_id, envelope)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.presence import presence_entry
 from holdfast.errors import HoldfastError, StoreError
@@ -273,7 +273,7 @@ class Node:
             StoreDenied: the store refuses us for good.
         """
         await open_store(self.store, self.delivery, self.tasks)
-        await self.bus.start(self.incoming.take, self._on_subscribed, self._on_liveness)
+        await self.bus.start(self.incoming.take, partial(self._on_missed, "resubscribed"), self._on_liveness)
         name, grace_seconds = self.instance_id, self.settings.presence.grace_seconds
         entry_of = partial(presence_entry, name)
         self.tasks.start(reap_predecessor(self.store, self.presence, name, entry_of, grace_seconds, self._on_predecessor))
@@ -371,11 +371,8 @@ class Node:
     def _on_fleet(self, states: tuple[str, ...]) -> None:
         self.health.fleet = states
 
-    def _on_subscribed(self) -> None:
-        """The bus was away for a while: what it carried meanwhile is compared with the store."""
-        self._on_missed("resubscribed")
-
     def _on_missed(self, reason: str) -> None:
+        """The bus, or this process, was away for a while: what it carried meanwhile is compared with the store."""
         self.lease.doubt()
         self.conversations.doubt()
         self.bulletins.look_soon()
@@ -391,9 +388,11 @@ class Node:
 
     def _mode(self) -> str:
         """Whether our fast path works, as our bulletin says it."""
+        if self.rosters.has_losses:
+            return LOST
         if not self.health.redis_is_connected:
             return "redis"
-        return "ok" if self.bus.is_live and not self.rosters.has_losses else "bus"
+        return "ok" if self.bus.is_live else "bus"
 
     def _mine(self) -> str:
         """What our marks in `dirty` say of their owner."""

@@ -1,9 +1,9 @@
 """What connecting needs to know of a user's conversations: from Redis where it may be believed, else from the store.
 
 It is believed while Redis is proven live here, nothing that this instance wrote there was lost, and no other instance says in
-its bulletin that its own Redis does not work while it changed something. Whoever lost a write, of whatever kind, begins a new
-era as soon as Redis answers, and says that its Redis does not work until then: what was remembered before is not believed by
-anybody. A change of members that Redis takes no mark of is preceded by that bulletin: its instance may not live to tell.
+its bulletin that something of its own was. Whoever lost a write, of whatever kind, begins a new era as soon as Redis answers,
+and says `lost` until then: what was remembered before is not believed by anybody. A change of members that Redis takes no mark
+of is preceded by that bulletin: its instance may not live to tell.
 Redis failing costs reads of the store, nothing else.
 """
 
@@ -57,17 +57,18 @@ class Rosters:
         self._is_trusted = is_trusted
         self._generation = generation
         self._is_fleet_well = is_fleet_well
-        self._losses_told = 0
+        self._doubts = 0
+        self._told = (0, 0)  # losses and doubts before which the era began
         self._unmarked = 0
 
     @property
     def has_losses(self) -> bool:
         """Something that this instance wrote is missing in Redis, and others do not know yet."""
-        return self._unmarked > 0 or self._cache.losses != self._losses_told
+        return self._unmarked > 0 or (self._cache.losses, self._doubts) != self._told
 
     def doubt(self) -> None:
         """Somebody under our name may have lost what he wrote."""
-        self._losses_told = -1
+        self._doubts += 1
 
     @contextmanager
     def unmarked(self) -> Iterator[None]:
@@ -78,16 +79,17 @@ class Rosters:
             yield
         finally:
             self._unmarked -= 1
+            self.doubt()
 
     async def run(self) -> None:
         """Begin a new era after every loss."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             if self.has_losses and not self._unmarked and self._bus.is_live:
-                losses = self._cache.losses
+                before = (self._cache.losses, self._doubts)
                 try:
                     await self._cache.new_era()
-                    self._losses_told = losses
+                    self._told = before
                 except RedisUnavailable as error:
                     _log.debug("no new era yet: %s", error)
 
@@ -129,7 +131,7 @@ class Rosters:
         look = await self._look(user_id) if roster.proof else RosterLook(None, leave=roster.leave)
         found = {row.membership.conversation_id: row for row in look.rows or ()}
         memberships = roster.memberships
-        if roster.proof and not found.keys() >= heads.keys():
+        if roster.proof and (look.rows is None or not found.keys() >= heads.keys()):
             memberships = await self._store.memberships_of(user_id)
         revisions = {row.conversation_id: row.revision for row in memberships if row.conversation_id in heads}
         revisions |= {c: row.membership.revision for c, row in found.items() if c in heads}

@@ -76,13 +76,13 @@ class Sweep:
             self._first_seen.setdefault(entry, now)
         while len(self._first_seen) > _MAX_SEEN:
             self._first_seen.pop(next(iter(self._first_seen)))  # the oldest: most marks are removed by their owners
+        changes = [change for entry in entries if (change := change_of(entry)) is not None]
+        for changed_id in {change.conversation_id for change in changes}:  # first: these are to be told within 3 s
+            await self._tell([change for change in changes if change.conversation_id == changed_id])
         unpublished = {entry.partition("|")[0] for entry in entries if not is_notify_mark(entry)}
         undecided = {entry.partition("|")[0] for entry in entries if is_notify_mark(entry)}
         for conversation_id in filter(is_id, unpublished | undecided):
             await self._finish(ConversationId(conversation_id), is_published=conversation_id not in unpublished)
-        changes = [change for entry in entries if (change := change_of(entry)) is not None]
-        for conversation_id in {change.conversation_id for change in changes}:
-            await self._tell([change for change in changes if change.conversation_id == conversation_id])
         living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances() if lease.epoch is not None}
         for entry in entries:
             if now - self._first_seen.get(entry, now) >= _KEEP_SECONDS and self._is_ownerless(entry, living):

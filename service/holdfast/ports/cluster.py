@@ -111,8 +111,8 @@ class ClusterBus(Protocol):
         """
         ...
 
-    def clear_dirty(self, entry: str) -> None:
-        """Remove a mark: one's own, or one whose owner is dead."""
+    def clear_dirty(self, *entries: str) -> None:
+        """Remove marks: one's own, or those whose owner is dead."""
         ...
 
     async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:

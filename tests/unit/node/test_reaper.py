@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.domain.bulletins import LOST, Bulletin
+from holdfast.domain.ids import Epoch, InstanceId, UserId
 from holdfast.errors import RedisUnavailable, StoreTimeout
 from holdfast.node.reaper import Reaper
 from holdfast.node.store_clock import StoreClock
@@ -193,7 +193,7 @@ async def test_the_end_of_who_was_cut_from_redis_begins_a_new_era() -> None:
     scene.registry.lease("two", None)
     await scene.rounds(6)
     assert scene.rosters.eras == 0
-    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("8"), 1, "redis", heads={ConversationId("c1"): 5})
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("8"), 1, LOST)
     scene.rosters.is_away = True
     with pytest.raises(RedisUnavailable):
         await scene.rounds(9)

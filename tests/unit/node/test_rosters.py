@@ -113,6 +113,19 @@ async def test_a_roster_that_is_not_whole_is_not_remembered() -> None:
 
 
 @in_virtual_time
+async def test_who_had_no_conversation_and_is_added_while_connecting_is_not_remembered_without() -> None:
+    """Nothing in a list of nothing shows that it is an old one."""
+    scene = Scene()
+    scene.store.conversations.clear()
+    assert await scene.connect() == ({}, {})
+    roster = await scene.rosters.of(ANN)
+    scene.store.conversations[C] = conversation(C, "ann")
+    scene.cache.forget(ANN)
+    await scene.rosters.finish(ANN, roster, {})
+    assert await scene.connect() == ({C: 3}, {C: 1})
+
+
+@in_virtual_time
 async def test_a_cursor_that_is_being_written_is_asked_of_the_store() -> None:
     """Also when its writer died: a client's own cursor never goes back."""
     scene = Scene()

@@ -130,9 +130,9 @@ class RedisBus:
         """See `ClusterBus.mark_dirty`."""
         return await self._publisher.mark_dirty(entries, within_seconds)
 
-    def clear_dirty(self, entry: str) -> None:
+    def clear_dirty(self, *entries: str) -> None:
         """See `ClusterBus.clear_dirty`."""
-        self._publisher.clear_dirty(entry)
+        self._publisher.clear_dirty(entries)
 
     async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
         """See `ClusterBus.claim_dirty`."""

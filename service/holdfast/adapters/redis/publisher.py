@@ -99,9 +99,9 @@ class Publisher:
             return False
         return True
 
-    def clear_dirty(self, entry: str) -> None:
+    def clear_dirty(self, entries: Sequence[str]) -> None:
         """See `ClusterBus.clear_dirty`."""
-        self._pipeline.push("ZREM", keys.DIRTY, entry)
+        self._pipeline.push("ZREM", keys.DIRTY, *entries)
 
     async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
         """See `ClusterBus.claim_dirty`."""

@@ -33,7 +33,7 @@ end
 
 # KEYS[2] member; ARGV[2] something random (hexadecimal), ARGV[3] how long a leave lasts. Answers {"ROWS", proof, (conversation,
 # row, seq, revision, how many members, whether its cursor is being written)…} or {"FILL", leave}. A head is written with every
-# roster and outlives it: one that is missing was evicted, and what was published since is not known.
+# roster and outlives it: what is missing of one was evicted, and what was published since is not known.
 LOOK: Final = Script(f"""
 {_PROOF}
 {_LEAVE}
@@ -50,9 +50,9 @@ local function answer()
   local found = {{'ROWS', proven}}
   for _, i in ipairs(rows) do
     local head = redis.call('HMGET', '{HEAD_PREFIX}' .. fields[i], 'generation', 'seq', 'revision', 'members')
-    if head[1] ~= ARGV[1] then return nil end
+    if head[1] ~= ARGV[1] or not (head[2] and head[3]) then return nil end
     for _, part in ipairs({{
-      fields[i], fields[i + 1], head[2] or '0', head[3] or '0', head[4] or '0', moving[fields[i]] or 0
+      fields[i], fields[i + 1], head[2], head[3], head[4] or '0', moving[fields[i]] or 0
     }}) do found[#found + 1] = part end
   end
   return found
@@ -87,6 +87,8 @@ for i = 5, #ARGV, 5 do
   local head = '{HEAD_PREFIX}' .. ARGV[i]
   raise(head, ARGV[1], 'seq', tonumber(ARGV[i + 2]))
   local is_newer = raise(head, ARGV[1], 'revision', tonumber(ARGV[i + 3]))
+  redis.call('HSETNX', head, 'seq', 0)
+  redis.call('HSETNX', head, 'revision', 0)
   if is_newer or not redis.call('HGET', head, 'members') then redis.call('HSET', head, 'members', ARGV[i + 4]) end
 end
 redis.call('HSET', KEYS[2], '.proof', proven)
@@ -101,8 +103,8 @@ if proof() ~= ARGV[2] then return {{}} end
 local answer = {{}}
 for i = 2, #KEYS do
   local head = redis.call('HMGET', KEYS[i], 'generation', 'seq')
-  if head[1] ~= ARGV[1] then return {{}} end
-  answer[#answer + 1] = head[2] or '0'
+  if head[1] ~= ARGV[1] or not head[2] then return {{}} end
+  answer[#answer + 1] = head[2]
 end
 return answer
 """)
@@ -120,10 +122,11 @@ end
 return 1
 """)
 
-# The same, and ARGV[3…] the cursor of each; the last number of a row.
+# The same, and ARGV[3…] the cursor of each; the last number of a row. A leave that was given meanwhile ends, too: its holder
+# may have read the cursor before it was written, and filled the roster after.
 END_READS: Final = Script("""
 for i, member in ipairs(KEYS) do
-  redis.call('HDEL', member, '?' .. ARGV[1])
+  redis.call('HDEL', member, '?' .. ARGV[1], '.filling')
   local others, cursor = string.match(redis.call('HGET', member, ARGV[2]) or '', '^(.* )(%d+)$')
   if cursor and tonumber(cursor) < tonumber(ARGV[2 + i]) then redis.call('HSET', member, ARGV[2], others .. ARGV[2 + i]) end
 end
