@@ -110,6 +110,8 @@ def bulletin(beat: int = 1, epoch: str = "e1") -> Bulletin:
         members={ConversationId("c-1"): 3},
         users=(ALICE, BOB),
         receipts={"c-1|alice": 7},
+        left={ALICE: 1_700_000_000_000},
+        earlier=("one:e0",),
         overflow=True,
     )
 

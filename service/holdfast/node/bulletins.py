@@ -72,6 +72,7 @@ class Bulletins:
         epoch: Callable[[], Epoch],
         mode: Callable[[], str],
         left: Callable[[], dict[UserId, int]],
+        earlier: Callable[[], tuple[str, ...]],
         store_clock: StoreClock,
         on_read: Callable[[list[Bulletin]], Awaitable[None]],
     ) -> None:
@@ -81,6 +82,7 @@ class Bulletins:
         self._epoch = epoch
         self._mode = mode
         self._left = left
+        self._earlier = earlier
         self._store_clock = store_clock
         self._on_read = on_read
         self._heads: _Recent[ConversationId, Seq] = _Recent()
@@ -212,6 +214,7 @@ class Bulletins:
             users=tuple(self._users.current(now)),
             receipts=self._receipts.current(now),
             left=self._left(),
+            earlier=self._earlier(),
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
         )
         self._written_at = now

@@ -153,6 +153,7 @@ class Node:
             epoch=lambda: self.lease.epoch,
             mode=self._mode,
             left=self.presence.leaving,
+            earlier=self.presence.earlier,
             store_clock=self.store_clock,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
         )

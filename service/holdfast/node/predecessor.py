@@ -37,7 +37,8 @@ async def reap_predecessor(
 
     async def reap() -> None:
         for bulletin in earlier:
-            await presence.reap(entry_of(bulletin.epoch), bulletin.written_at_ms, bulletin.left)
+            for entry in (entry_of(bulletin.epoch), *bulletin.earlier):
+                await presence.reap(entry, bulletin.written_at_ms, bulletin.left)
 
     await until_store_answers(read, tries=_FOR_EVER)
     on_read(earlier)

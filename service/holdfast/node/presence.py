@@ -111,6 +111,10 @@ class Presence:
         waiting = [(due, user_id, seen) for due, user_id, seen in self._leaving if self._due.get(user_id) == due]
         return {user_id: seen for _, user_id, seen in heapq.nlargest(_MAX_LEAVING, waiting)}
 
+    def earlier(self) -> tuple[str, ...]:
+        """Entries of earlier epochs under which users may still stand: whoever reaps us has to look for those, too."""
+        return tuple(({*self._written.values()} | self._replaced.keys()) - {self._entry()})
+
     def note_conversations(self, user_id: UserId, memberships: list[Membership]) -> None:
         """Remember who is to be told about this user: the most recently active conversations that are small enough."""
         small = (row.conversation_id for row in memberships if row.member_count <= self._indicator_members)

@@ -151,8 +151,15 @@ async def test_a_new_epoch_replaces_the_old_without_a_flicker() -> None:
     scene = Scene()
     await scene.come()
     scene.entry = "one:2"
+    assert scene.presence.earlier() == ("one:1",)
+    adding, removing = scene.store.hold("add_presence"), scene.store.hold("remove_presence")
     scene.presence.new_epoch()
+    for done in (adding, removing):
+        await passed(1)
+        assert scene.presence.earlier() == ("one:1",), "whoever reaps us now has to look for both"
+        done.set()
     await passed(1)
+    assert scene.presence.earlier() == ()
     assert scene.store.on[ALICE] == {"one:2"}
     assert scene.heard() == [True]
 

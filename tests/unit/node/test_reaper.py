@@ -80,6 +80,16 @@ async def test_an_instance_without_lease_and_beat_is_reaped_with_its_users() -> 
 
 
 @in_virtual_time
+async def test_users_who_were_being_moved_to_a_new_epoch_are_reaped_under_both() -> None:
+    """It died on the way, and only its bulletin says that there is another."""
+    scene = Scene()
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("7"), 1, "ok", earlier=("two:6", "two:5"))
+    scene.registry.lease("two", None)
+    await scene.rounds(6)
+    assert scene.presence.reaped == ["two:7", "two:6", "two:5"]
+
+
+@in_virtual_time
 async def test_an_instance_that_is_cut_from_redis_alone_is_alive() -> None:
     """Its beat rises: its users are online, whatever Redis says."""
     scene = Scene()
