@@ -76,7 +76,9 @@ async def test_redis_killed_and_started_again_empty(instances: Instances, redis7
         await eventually(lambda: ben.has(c, 5))
         redis7.kill()
         await asyncio.gather(*(eventually(partial(says, each, "degraded")) for each in (a, b)))
-        assert (await health(a))["services"]["redis"]["status"] == "disconnected"
+        told = await health(a)
+        assert (told["services"]["redis"]["status"], bool(told["services"]["redis"]["error"])) == ("disconnected", True)
+        assert "127.0.0.1" not in json.dumps(told), "where Redis is, is nobody's business"
         for _ in range(3):
             last = trickle.last(c) + 2
             await eventually(lambda last=last: trickle.last(c) >= last)

@@ -146,6 +146,40 @@ async def test_members_that_may_not_do_everything(hostile: Hostile) -> None:
     )
 
 
+async def test_a_creator_who_left_is_told_nothing_more(hostile: Hostile) -> None:
+    """T17: creating again is answered with the conversation, and that would be a way to read on."""
+    alice, bob = hostile.user(), hostile.user()
+    c = await hostile.conversation(alice, bob)
+    again = {"members": [bob], "conversation_id": c}
+    async with Rest(hostile.serving, alice) as rest:
+        assert (await rest.post("/api/conversations", json=again)).status_code == 200
+        assert (await rest.delete(f"/api/conversations/{c}/members/{alice}")).status_code == 204
+    await refused_by_rest(hostile, alice, "POST", "/api/conversations", "conversation_exists", json=again)
+
+
+async def test_nobody_fills_anothers_list(sqlite_instances: Instances) -> None:
+    """Who names somebody in conversation after conversation, and leaves each, ends where that one's list is full."""
+    (a,) = await sqlite_instances.start("instance-1", HOLDFAST_LIMITS__CONVERSATIONS_PER_USER="3")
+    async with Rest(a, "mallory") as rest:
+        for _ in range(3):
+            made = await rest.post("/api/conversations", json={"members": ["bob", "carol"]})
+            assert made.status_code == 201
+            await rest.delete(f"/api/conversations/{made.json()['conversation_id']}/members/mallory")
+        refused = await rest.post("/api/conversations", json={"members": ["dave", "bob"]})
+        assert_problem(refused, "limit_reached")
+
+
+async def test_a_user_who_connects_again_and_again_is_slowed_down(sqlite_instances: Instances) -> None:
+    """Each time may cost a replay of thousands of messages."""
+    (a,) = await sqlite_instances.start("instance-1", HOLDFAST_LIMITS__CONNECTIONS_PER_USER="8")
+    again = (Chatter(a, "alice") for _ in range(100))
+    with pytest.raises(InvalidStatus) as refused:
+        [await (await each.connect(hello=False)).vanish() for each in again]
+    assert refused.value.response.status_code == 429
+    async with Chatter(a, "bob"):
+        pass
+
+
 async def test_claims_of_a_client_about_its_message_are_ignored(hostile: Hostile) -> None:
     """T24: `sender`, `seq`, `sent_at`, `read_by` are ours to say; unknown fields are no error."""
     alice, bob = hostile.user(), hostile.user()

@@ -26,8 +26,8 @@ SEND_DEADLINE_SECONDS: Final = 2.6  # every send has its answer within 3 s, the 
 
 _log = logging.getLogger(__name__)
 
-Strangers = Callable[[ConversationId, Iterable[UserId], Iterable[UserId]], Awaitable[set[UserId]]]
-"""Which of these users, and of these guests, may not send to the conversation; raises `StoreError` when that cannot be told."""
+Strangers = Callable[[ConversationId, Iterable[UserId]], Awaitable[set[UserId] | None]]
+"""Which of these users are no members of the conversation, None where there is none. Raises `StoreError`: it cannot be told."""
 
 
 @dataclass(slots=True, eq=False)
@@ -139,14 +139,18 @@ class Committer:
 
     async def _refuse_strangers(self, batch: Batch) -> None:
         """Membership is checked once per batch, and fresh: the lane waits for it, so that order holds."""
-        first = [same[0] for same in batch.sends.values()]
-        guests = {waiting.draft.sender for waiting in first if waiting.is_guest}
-        senders = {waiting.draft.sender for waiting in first} - guests
-        strangers = await self._strangers(batch.conversation_id, senders, guests)
-        for key in [key for key, same in batch.sends.items() if same[0].draft.sender in strangers]:
-            for waiting in batch.sends.pop(key):
-                error = CommandError("conversation_not_found", "no such conversation", outcome="refused")
-                self._appender.refuse(waiting, error)
+        strangers = await self._strangers(batch.conversation_id, {same[0].draft.sender for same in batch.sends.values()})
+        for key, same in tuple(batch.sends.items()):
+            # An administrator's send in somebody's name lets in that one send, not what they send themselves.
+            admitted = [w for w in same if strangers is not None and (w.is_guest or w.draft.sender not in strangers)]
+            for waiting in same:
+                if waiting not in admitted:
+                    error = CommandError("conversation_not_found", "no such conversation", outcome="refused")
+                    self._appender.refuse(waiting, error)
+            if admitted:
+                batch.sends[key] = admitted
+            else:
+                del batch.sends[key]
 
     async def _mark(self, batch: Batch) -> None:
         """From here until it is published, whoever finds the mark knows what this instance might leave undone."""

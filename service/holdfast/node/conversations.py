@@ -100,18 +100,14 @@ class Conversations:
         """Envelopes may have been missed: read everything again before it is believed."""
         self._entries.clear()
 
-    async def strangers(
-        self, conversation_id: ConversationId, user_ids: Iterable[UserId], guests: Iterable[UserId]
-    ) -> set[UserId]:
-        """Which of these may not speak in it, as far as it may be believed now; guests (administrators) may wherever it exists.
+    async def strangers(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
+        """Which of these are not its members, as far as it may be believed now; None when there is no such conversation.
 
         Raises:
             StoreUnavailable: it has to be read and cannot.
         """
         conversation = await self.get(conversation_id)
-        if conversation is None:
-            return {*user_ids, *guests}
-        return set(user_ids) - set(conversation.members)
+        return None if conversation is None else set(user_ids) - set(conversation.members)
 
     async def _shared_read(self, conversation_id: ConversationId) -> Conversation | None:
         task = self._reads.get(conversation_id)

@@ -27,6 +27,7 @@ from holdfast.protocol.frames import ConversationEvent, Summary
 from holdfast.settings import LimitSettings
 
 MAX_TITLE_CHARACTERS: Final = 200
+_COUNTS_AT_ONCE: Final = 50
 _MARK_SECONDS: Final = 0.5  # without a mark the lists of all users are read from the store again
 _LOOKS_SECONDS: Final = (0.2, 2.0, 8.0)  # after a change whose answer was lost
 
@@ -79,8 +80,7 @@ class Directory:
         if len(everyone) > self._limits.members:
             raise CommandError("limit_reached", f"at most {self._limits.members} members", field="members")
         _check_title(title)
-        if await self._store.count_memberships(caller.user_id) >= self._limits.conversations_per_user:
-            raise CommandError("limit_reached", "too many conversations", field="conversations_per_user")
+        await self._check_room(everyone)
         new = NewConversation(
             conversation_id=ids.conversation_id(conversation_id or secrets.token_hex(12)),
             members=everyone,
@@ -93,7 +93,7 @@ class Directory:
         async with self._told(new.conversation_id, 0, "created", caller.user_id, everyone) as told:
             conversation, is_new = await self._store.create_conversation(new)
             told(conversation if is_new else None)
-        if not is_new and conversation.digest != new.digest:
+        if not is_new and (conversation.digest != new.digest or not _may_see(caller, conversation)):
             raise CommandError("conversation_exists", "this id stands for another conversation", field="conversation_id")
         return await self._summary(conversation, caller.user_id), is_new
 
@@ -121,8 +121,7 @@ class Directory:
         newcomer = ids.user_id(user_id)
         conversation = await self.get(caller, conversation_id)
         if newcomer not in conversation.members:
-            if await self._store.count_memberships(newcomer) >= self._limits.conversations_per_user:
-                raise CommandError("limit_reached", "too many conversations", field="conversations_per_user")
+            await self._check_room([newcomer])
             head = await self._head(conversation)
             await self._store.advance_cursors(conversation.conversation_id, {newcomer: head}, {})
         c, revision = conversation.conversation_id, conversation.revision
@@ -150,7 +149,7 @@ class Directory:
     async def get(self, caller: Caller, conversation_id: str) -> Conversation:
         """A conversation that the caller may see; to anybody else it does not exist."""
         conversation = await self._conversations.get(ids.conversation_id(conversation_id))
-        if conversation is None or (not caller.is_admin and caller.user_id not in conversation.members):
+        if conversation is None or not _may_see(caller, conversation):
             raise _unknown()
         return conversation
 
@@ -160,7 +159,7 @@ class Directory:
         """The summary as of now, the conversation, and, in small conversations, its members' cursors and presence."""
         await self.get(caller, conversation_id)
         conversation = await self._conversations.read(ids.conversation_id(conversation_id))
-        if conversation is None:
+        if conversation is None or not _may_see(caller, conversation):
             raise _unknown()
         view = await self._summary(conversation, caller.user_id)
         if len(conversation.members) > self._limits.indicator_members:
@@ -305,9 +304,25 @@ class Directory:
         local = self._delivery.locals.get(conversation_id)
         return (local.sequencer.head or 0) if local is not None else 0
 
+    async def _check_room(self, user_ids: Sequence[UserId]) -> None:
+        """Each of them may be in one more: who names somebody must not be able to fill their list.
+
+        Raises:
+            CommandError: `limit_reached`.
+        """
+        for start in range(0, len(user_ids), _COUNTS_AT_ONCE):
+            some = user_ids[start : start + _COUNTS_AT_ONCE]
+            counts = await asyncio.gather(*map(self._store.count_memberships, some))
+            if max(counts) >= self._limits.conversations_per_user:
+                raise CommandError("limit_reached", "too many conversations", field="conversations_per_user")
+
     def _check_limit(self, limit: int) -> None:
         if not 1 <= limit <= self._limits.page_size:
             raise InvalidRequest(f"1 to {self._limits.page_size}", field="limit")
+
+
+def _may_see(caller: Caller, conversation: Conversation) -> bool:
+    return caller.is_admin or caller.user_id in conversation.members
 
 
 def _check_title(title: str | None) -> None:

@@ -3,6 +3,7 @@
 It runs once a second and does no I/O; handlers only read what it found.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from holdfast.protocol.jsontext import rfc3339
 from holdfast.telemetry import Telemetry
 
 STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
+_ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://|ipv[46]:)?(?:\[[0-9a-f:]+\]|[\w.-]+):\d{2,5}\b(?:/\S*)?", re.IGNORECASE)
 _START_WAIT_FOR_REDIS_SECONDS: Final = 10.0
 
 
@@ -192,13 +194,18 @@ class Health:
 
     def _set(self, kind: str, status: bool, true_reason: str, false_reason: str, message: str | None) -> None:
         known = self.conditions.get(kind)
-        text = (message or "") if not status or kind in ("Draining", "Saturated") else ""
+        text = (_told(message) or "") if not status or kind in ("Draining", "Saturated") else ""
         since = known.since_ms if known is not None and known.status == status else self._clock.now_ms()
         self.conditions[kind] = Condition(kind, status, true_reason if status else false_reason, text, since)
 
 
+def _told(error: str | None) -> str | None:
+    """An error as anybody may read it: where the outside systems are is for the log."""
+    return None if error is None else _ADDRESS.sub("(address)", error)
+
+
 def _service(dependency: Dependency, other_error: str | None) -> dict[str, Any]:
-    error = dependency.error or other_error
+    error = _told(dependency.error or other_error)
     body: dict[str, Any] = {
         "status": "connected" if error is None else "disconnected",
         "latency_ms": round(dependency.latency_seconds * 1000, 2),

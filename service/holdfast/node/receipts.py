@@ -186,10 +186,12 @@ class Receipts:
         self, conversation: Conversation | None, conversation_id: ConversationId, readers: list[_Reader]
     ) -> list[_Reader]:
         """Refuse strangers, and cursors beyond the end (after reading the tail again)."""
-        members = conversation.members if conversation is not None else ()
-        admitted = [r for r in readers if r.user_id in members or (r.is_guest and conversation is not None)]
+        members = frozenset(conversation.members if conversation is not None else ())
+        admitted = []
         for reader in readers:
-            if reader not in admitted:
+            if reader.user_id in members or (reader.is_guest and conversation is not None):
+                admitted.append(reader)
+            else:
                 reader.answer(CommandError("conversation_not_found", "no such conversation"))
         local = self._delivery.locals.get(conversation_id)
         tail = (local.sequencer.head or 0) if local is not None else 0

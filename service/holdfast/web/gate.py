@@ -28,7 +28,8 @@ class Gate:
     Attributes:
         sockets: all that were welcomed and are not gone.
         sends: how many messages each user sends here, on however many sockets and by REST.
-        calls: how often each user calls REST here.
+        calls: how often each user calls REST here, reads or types.
+        handshakes: how often each user connects here: each time may cost a replay.
     """
 
     def __init__(self, node: Node, authenticator: Authenticator) -> None:
@@ -38,6 +39,8 @@ class Gate:
         http, limits = node.settings.http, node.settings.limits
         self.sends: TokenBuckets[UserId] = TokenBuckets(limits.sends_per_second, limits.sends_burst)
         self.calls: TokenBuckets[UserId] = TokenBuckets(limits.frames_per_second, limits.frames_burst)
+        at_once = limits.connections_per_user
+        self.handshakes: TokenBuckets[UserId] = TokenBuckets(max(1.0, at_once / 4), max(32.0, 4.0 * at_once))
         self.addresses = Addresses(http.trusted_proxies, limits.connections_per_address)
         self.authenticate: Callable[[str], Identity] = authenticator.verify
 
@@ -45,7 +48,7 @@ class Gate:
         """Whom the token names, if there is room for them.
 
         Raises:
-            CommandError: `draining`, `overloaded`, `unauthenticated` and its kind, `connection_limit`.
+            CommandError: `draining`, `overloaded`, `unauthenticated` and its kind, `rate_limited`, `connection_limit`.
         """
         health = self.node.health
         if health.is_draining:
@@ -57,6 +60,8 @@ class Gate:
         if token is None:
             raise CommandError("unauthenticated", "a bearer token is needed")
         identity = self.authenticate(token)
+        if debt := self.handshakes.take(identity.user_id, self.node.clock.monotonic()):
+            raise CommandError("rate_limited", "this user connects too often", retry_after_ms=int(debt * 1000) + 1)
         if self.node.hub.count_of(identity.user_id) >= self.node.settings.limits.connections_per_user:
             raise CommandError("connection_limit", "this user has too many connections", retry_after_ms=1000)
         return identity

@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol with guards where bytes come in, and a hand-over of upgrades that leaves nothing behind.
 
-A request head has 16 KB and 3 s. uvicorn's protocol and its parser form a cycle that would survive the upgrade (4.7 KB a
+A request head has 16 KB and 3 s, a body 10 s, and what belongs to neither (trailers, chunk extensions) 16 KB and no memory; a few
+requests may wait for their answers. uvicorn's protocol and its parser form a cycle that would survive the upgrade (4.7 KB a
 connection until the collector comes by): it is broken here.
 """
 
@@ -13,6 +14,9 @@ from holdfast.web.handshake import Refusal, UpgradeRequest, refused
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_SECONDS: Final = 3.0
+BODY_SECONDS: Final = 10.0  # a hundred kilobytes, over the worst line
+MAX_WAITING: Final = 8  # requests that were sent before the answer to the one before: nobody does that but who means harm
+_HEAD_IS_LATE: Final = "a request head has 3 s"
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -21,37 +25,65 @@ class GuardedHttp(HttpToolsProtocol):
     _head_bytes = 0
     _head_end = b""
     _is_in_head = True
-    _head_timer: asyncio.TimerHandle | None = None
+    _idle_bytes = 0
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """For asyncio."""
         super().connection_made(transport)
-        self._start_timer()
+        self._start_timer(HEAD_SECONDS, _HEAD_IS_LATE)
 
     def data_received(self, data: bytes) -> None:
-        """For asyncio: count what belongs to a head before it is parsed."""
-        if self._is_in_head and not self._is_small_head(data):
-            self._refuse(431, "headers are limited to 16 KB")
-            return
+        """For asyncio: count what belongs to a head, or to nothing, before it is parsed."""
+        if self._is_in_head:
+            if self._timer is None:  # another head, on a connection that was kept
+                self._start_timer(HEAD_SECONDS, _HEAD_IS_LATE)
+            if not self._is_small_head(data):
+                self._refuse(431, "headers are limited to 16 KB")
+                return
+        else:
+            self._idle_bytes += len(data)
+            if self._idle_bytes > MAX_HEAD_BYTES + len(data):
+                self._refuse(400, "no trailers, and no extensions of chunks")
+                return
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """For httptools: another head, on a connection that was kept."""
+        """For httptools: another head, that came with the request before it."""
         super().on_message_begin()
-        if self._head_timer is None:
-            self._start_timer()
+        if self._timer is None:
+            self._start_timer(HEAD_SECONDS, _HEAD_IS_LATE)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """For httptools: a header; a trailer is none of ours."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """For httptools: so the body goes on."""
+        self._idle_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """For httptools: what comes next is another head, whose time begins with its first byte."""
         super().on_message_complete()
+        self._stop_timer()
         self._is_in_head = True
         self._head_bytes = 0
         self._head_end = b""
 
     def on_headers_complete(self) -> None:
-        """For httptools."""
+        """For httptools.
+
+        Raises:
+            ValueError: too many wait already; httptools makes an error of its own of it, and uvicorn a 400.
+        """
+        if len(self.pipeline) >= MAX_WAITING:
+            raise ValueError("too many requests at once")
         self._is_in_head = False
+        self._idle_bytes = 0
         self._stop_timer()
+        self._start_timer(BODY_SECONDS, "a body has 10 s")
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -83,17 +115,18 @@ class GuardedHttp(HttpToolsProtocol):
         self._head_end = window[-3:]
         return self._head_bytes <= MAX_HEAD_BYTES
 
-    def _start_timer(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, "a request head has 3 s")
+    def _start_timer(self, seconds: float, detail: str) -> None:
+        self._timer = self.loop.call_later(seconds, self._refuse, 408, detail)
 
     def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _refuse(self, status: int, detail: str) -> None:
         self._stop_timer()
         if self.transport is not None and not self.transport.is_closing():
-            if self._head_bytes or status != 408:  # who sent nothing gets nothing
+            is_answered = not self._is_in_head and self.cycle is not None and self.cycle.response_started
+            if not is_answered and (self._head_bytes or status != 408):  # who sent nothing gets nothing
                 self.transport.write(refused(Refusal(status, "invalid_request", detail)))
             self.transport.close()

@@ -41,8 +41,8 @@ class Jwks:
             try:
                 document = await asyncio.to_thread(self._fetch)
                 self._keys = _usable(document) or self._keys
-            except (OSError, ValueError) as error:
-                _log.warning("keys cannot be fetched; the known ones stay: %s", error)
+            except Exception as error:  # noqa: BLE001 - whatever an issuer, or a proxy before it, answers: the next try may be better
+                _log.warning("keys cannot be fetched; the known ones stay: %r", error)
             try:
                 async with asyncio.timeout(_REFRESH_SECONDS):
                     await self._wake.wait()

@@ -203,7 +203,7 @@ class _Rest:
 
     async def connection_info(self, request: Request) -> Response:
         hub = self._node.hub
-        user_id = identity(request, self._gate).user_id if "authorization" in request.headers else None
+        user_id = self._caller(request).user_id if "authorization" in request.headers else None
         return answer(
             rest.ConnectionInfo(
                 instance_id=self._node.instance_id,

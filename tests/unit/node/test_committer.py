@@ -31,21 +31,23 @@ class Scene:
             appender, self.bus, LoopClock(), telemetry, strangers=self._strangers, dirty_prefix=lambda: "one|0001"
         )
 
-    async def _strangers(self, c: ConversationId, users: Iterable[UserId], guests: Iterable[UserId]) -> set[UserId]:
+    async def _strangers(self, c: ConversationId, users: Iterable[UserId]) -> set[UserId] | None:
         if self.asking is not None:
             await self.asking.wait()
         if self.failure is not None:
             raise self.failure
-        return set(users) - self.members
+        return set(users) - self.members if self.members else None
 
-    def send(self, key: str, body: str = "hello", sender: str = "alice", c: ConversationId = C) -> None:
+    def send(
+        self, key: str, body: str = "hello", sender: str = "alice", c: ConversationId = C, *, is_guest: bool = False
+    ) -> None:
         """Submit; the answer is noted as seq, or code and outcome."""
 
         def note(result: Settled | CommandError) -> None:
             said = result.message.seq if isinstance(result, Settled) else (result.code, result.outcome)
             self.answers.append((key, said))
 
-        self.committer.submit(c, draft(sender, key, body), note)
+        self.committer.submit(c, draft(sender, key, body), note, is_guest=is_guest)
 
     async def until(self, seconds: float) -> None:
         """Time passes, and overdue sends are answered."""
@@ -112,6 +114,22 @@ async def test_strangers_are_refused_and_hold_nobody_up() -> None:
     scene.send("k4")
     await passed(1)
     assert scene.answers[-1] == ("k4", 2)
+
+
+@in_virtual_time
+async def test_what_an_administrator_sends_in_somebodys_name_lets_nobody_in() -> None:
+    """In one batch, even under one key: that send is stored, theirs is not; and none where there is no conversation."""
+    scene = Scene()
+    scene.send("k1", sender="eve", is_guest=True)
+    scene.send("k2", sender="eve")
+    scene.send("k1", sender="eve")
+    await passed(1)
+    refused = ("conversation_not_found", "refused")
+    assert sorted(scene.answers, key=str) == [("k1", refused), ("k1", 1), ("k2", refused)]
+    scene.members.clear()
+    scene.send("k3", sender="eve", is_guest=True)
+    await passed(1)
+    assert scene.answers[-1] == ("k3", refused)
 
 
 @in_virtual_time

@@ -95,7 +95,7 @@ class Silent:
         """Done."""
 
 
-async def _no_strangers(_c: ConversationId, _senders: Iterable[UserId], _guests: Iterable[UserId]) -> set[UserId]:
+async def _no_strangers(_c: ConversationId, _senders: Iterable[UserId]) -> set[UserId]:
     return set()
 
 

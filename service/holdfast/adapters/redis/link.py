@@ -49,6 +49,7 @@ class RedisLink:
             **self._address.options,
         )
         self._pool = pool
+        self._has_failed = False
         self._client: Redis = Redis(connection_pool=pool)
 
     async def close(self) -> None:
@@ -87,6 +88,10 @@ class RedisLink:
             raise RedisUnavailable("Redis is away; not tried again yet")
         try:
             async with asyncio.timeout(timeout_seconds or self.timeout_seconds):
+                if self._has_failed:
+                    # It may have been a failover: idle connections are still with the old primary, which wakes one day.
+                    self._has_failed = False
+                    await self._pool.disconnect(inuse_connections=False)
                 yield
         except (TimeoutError, RedisPyTimeoutError) as error:
             self._failed("no answer in time", is_timeout=True)
@@ -147,6 +152,7 @@ class RedisLink:
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py left it so
 
     def _failed(self, reason: str, *, is_timeout: bool) -> None:
+        self._has_failed = True
         self.circuit.failed(time.monotonic())
         if self._watch is not None:
             self._watch.failed(reason, is_timeout=is_timeout)

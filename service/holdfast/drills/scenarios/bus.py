@@ -27,7 +27,7 @@ async def _recent(stage: LocalStage, conversation: str) -> list[bytes]:
     found = await stage.redis("ZRANGE", f"recent:{conversation}", 0, -1)
     if not isinstance(found, list) or not found:
         return []
-    frames = [json.loads(each) for each in found]
+    frames = [json.loads(each.partition(b" ")[2]) for each in found]  # behind its store's generation
     generation = await _generation(stage)
     envelopes = [
         json.dumps(
