@@ -21,7 +21,7 @@ ARGS ?=
 WORKERS ?= -n 3 --dist worksteal
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=/path/to/python3 chooses the interpreter (3.11 or later); ARGS='…' goes to holdfast, pytest or the bench."
 
@@ -56,7 +56,7 @@ test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
 test-long: install ## the tests that take minutes: every mechanism switched off in turn, and what breaks without it
 	$(BIN)/python -m pytest -m long $(WORKERS) $(ARGS)
 
-test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about 10 minutes, as root
+test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about a quarter of an hour, as root
 	$(BIN)/python -m pytest tests/kubernetes -m kubernetes $(ARGS)
 
 drills: install ## every drill on both stores, with reports in reports/: about three quarters of an hour
@@ -103,6 +103,6 @@ lock: install ## write locks/ again after a change of pyproject.toml; ARGS=--upg
 	$(LOCK) pyproject.toml --constraints locks/dev.txt --output-file locks/runtime.txt
 	$(LOCK) --group build --constraints locks/dev.txt --output-file locks/build.txt
 
-clean: ## remove .venv and all caches; .data (what holdfast up keeps) stays
+clean: ## remove .venv, reports, builds and all caches; .data (what holdfast up keeps) stays
 	rm -rf $(VENV) build dist reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.data/*' -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """One run of a drill: steady state, failure, observation, judgement; and everything taken down again, whatever happened."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from holdfast.drills.measure import Figures, measure
 from holdfast.drills.stage import Expectation, LocalStage
 from holdfast.drills.stored import read_store
 from holdfast.errors import HoldfastError
+
+_log = logging.getLogger(__name__)
 
 _STEADY_SECONDS: Final = 3.0
 _BRIEF_SECONDS: Final = 2.0  # of talk: what I12 and the calm are measured by
@@ -121,6 +124,9 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
         with History(path, header) as history:
             await _play(drill, options, size, target, history, outcome, progress)
     except (HoldfastError, OSError) as error:
+        outcome.problem = f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001 - a fault of the drill itself: it proves nothing, and the others are still played
+        _log.exception("the drill failed")
         outcome.problem = f"{type(error).__name__}: {error}"
     except asyncio.CancelledError:
         outcome.problem, outcome.is_aborted = "interrupted", True

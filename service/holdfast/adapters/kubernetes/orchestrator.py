@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -104,7 +104,7 @@ class KubernetesOrchestrator:
                 each["type"]: PodCondition(each["type"], each["status"] == "True", each["reason"], each["message"])
                 for each in body["conditions"]
             }
-            return PodHealth(str(body["status"]), conditions)
+            return PodHealth(_state(str(body["status"]), conditions), conditions)
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return None
 
@@ -227,3 +227,11 @@ def _is_over(spec: Any) -> bool:
     """By its own words: clocks of nodes are in step to far less than a lease."""
     renewed = spec.renew_time or datetime.min.replace(tzinfo=UTC)
     return bool(renewed + timedelta(seconds=spec.lease_duration_seconds or 0) < datetime.now(UTC))
+
+
+def _state(status: str, conditions: Mapping[str, PodCondition]) -> str:
+    """A full instance calls itself `degraded`, the guide's word; it is `saturated` where nothing else is the matter."""
+    is_well = all(conditions[name].status for name in ("RedisConnected", "BusLive", "StoreReachable") if name in conditions)
+    saturated = conditions.get("Saturated")
+    is_full = status == "degraded" and saturated is not None and saturated.status and is_well
+    return "saturated" if is_full else status

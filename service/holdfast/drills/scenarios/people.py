@@ -19,7 +19,7 @@ _OFFLINE_SECONDS = 40.0
 _CONNECTED_SECONDS = 15.0
 _CUT_SECONDS = 20.0
 _OUTAGE_SECONDS = 1.0  # well inside the grace, the clients' back-off included
-_FLOODED_PER_SECOND = 300.0  # of 1,000: a burst of 200 for each connection that it opens anew, and 50 a second
+_FLOODED_PER_SECOND = 300.0  # of 1,000: a burst of 200 at each instance, and 50 a second there
 _LIMITS = {"HOLDFAST_LIMITS__SENDS_PER_SECOND": "50", "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "100"}  # as they are by default
 
 
