@@ -80,7 +80,7 @@ async def play(release: Release, name: str, directory: Path) -> Outcome:
     "name",
     [
         *("pod-delete", "pod-kill", "container-restart", "redis-delete", "redis-hang", "rolling-restart"),
-        *("node-drain", "scale-in", "api-loss"),
+        *("node-drain", "scale-in", "api-loss", "node-loss"),
     ],
 )
 async def test_a_drill_on_the_cluster(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:

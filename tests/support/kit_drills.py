@@ -8,7 +8,7 @@ from functools import partial
 from holdfast.drills.drill import Drill
 from holdfast.drills.kubernetes.scenarios import BACK_SECONDS, BOUNDS, KubernetesStage, all_registered, redis_answers
 from support.helm import CHART, helm
-from support.kit import NAMESPACE, STATE, process_of
+from support.kit import NAMESPACE, STATE, kit, process_of
 
 NEXT_IMAGE = "docker.io/library/holdfast:next"
 
@@ -54,6 +54,28 @@ async def _api_loss(stage: KubernetesStage) -> None:
     await stage.expect("all pods ready", BACK_SECONDS, stage.cluster.all_ready)
 
 
+async def _node_loss(stage: KubernetesStage) -> None:
+    """The kubelet of the node without Redis stops, and every instance on it dies: no controller can tell, the leases have to.
+
+    Until Kubernetes misses the node it sends new connections to the dead ones, too.
+    """
+    redis = await stage.cluster.get("pod", f"{stage.cluster.deployment}-redis-0")
+    pods = [pod for pod in await stage.cluster.ready() if pod.node != redis["spec"]["nodeName"]]
+    processes = [process_of(await _uid(stage, pod.name), b"serve") for pod in pods]
+    number = pods[0].node.removeprefix("node")
+    async with stage.fault("node-loss", pods[0].node):
+        await asyncio.to_thread(kit, "node", number, "freeze")
+        try:
+            for process in processes:
+                os.kill(process, signal.SIGKILL)
+            for pod in pods:
+                await stage.expect(f"{pod.name}: reaped", 25.0, partial(stage.is_reaped, pod.name))
+        finally:
+            await asyncio.to_thread(kit, "node", number, "thaw")
+        await stage.expect("all pods ready", BACK_SECONDS, stage.cluster.all_ready)
+    await stage.expect("everybody registered", 15.0, partial(all_registered, stage))
+
+
 async def _upgrade(stage: KubernetesStage) -> None:
     """The next version, all pods of it beside all of this one: everybody moves once."""
     values = ("--reuse-values", "--set", "image.tag=next,maxSurge=100%")
@@ -70,6 +92,7 @@ DRILLS = {
         Drill("container-restart", "PID 1 of a pod is killed", _container_restart, bounds=BOUNDS, reconnect_p99=2.0),
         Drill("redis-hang", "Redis's process stands still", _redis_hang, bounds=BOUNDS, seconds=8.0),
         Drill("api-loss", "the API server stands still", _api_loss, bounds=BOUNDS, seconds=15.0),
+        Drill("node-loss", "a node's kubelet stops and its pods die", _node_loss, bounds=BOUNDS),
         Drill("upgrade", "helm upgrade to the next version", _upgrade, bounds=BOUNDS, reconnect_p99=2.0),
     )
 }
