@@ -14,6 +14,7 @@ from support.custom_resources import CUSTOM_RESOURCES
 from support.helm import CHART, ROOT, helm, render
 
 KUBERNETES = "1.34"
+SUPPORTED = ("1.30", "1.31", "1.32", "1.33", KUBERNETES)  # `preStop.sleep` is there from 1.30 on
 
 
 @pytest.fixture(params=VALUES)
@@ -35,7 +36,8 @@ def test_every_object_is_what_kubernetes_takes(objects: list[Object]) -> None:
         if each["apiVersion"] in CUSTOM_RESOURCES:
             jsonschema.validate(each, CUSTOM_RESOURCES[each["apiVersion"]][each["kind"]])
         else:
-            kubernetes_validate.validate(each, KUBERNETES, strict=True)
+            for version in SUPPORTED:
+                kubernetes_validate.validate(each, version, strict=True)
 
 
 def test_a_misspelt_field_would_be_noticed(objects: list[Object]) -> None:

@@ -33,7 +33,8 @@ def test_they_are_what_kubernetes_takes(path: str) -> None:
     objects = built(path)
     assert of_kind(objects, "Deployment")
     for each in objects:
-        kubernetes_validate.validate(each, "1.34", strict=True)
+        for version in ("1.30", "1.31", "1.32", "1.33", "1.34"):
+            kubernetes_validate.validate(each, version, strict=True)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)

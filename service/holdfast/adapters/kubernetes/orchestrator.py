@@ -152,7 +152,7 @@ class KubernetesOrchestrator:
             spec = _lease_spec(identity, seconds, transitions=0)
             body = client.V1Lease(metadata=client.V1ObjectMeta(name=name), spec=spec)
             return await self._try(self._coordination.create_namespaced_lease, namespace, body)
-        spec = lease.spec
+        spec = lease.spec or client.V1LeaseSpec()  # as the chart made it: nobody's yet
         if spec.holder_identity not in (identity, None, "") and not _is_over(spec):
             return False
         transitions = (spec.lease_transitions or 0) + (spec.holder_identity != identity)
@@ -164,7 +164,7 @@ class KubernetesOrchestrator:
         """See `Orchestrator.resign`."""
         name, namespace = self._settings.lease, self._settings.namespace
         lease = await self._call(self._coordination.read_namespaced_lease, name, namespace)
-        if lease.spec.holder_identity == identity:
+        if lease.spec is not None and lease.spec.holder_identity == identity:
             lease.spec.holder_identity = ""
             lease.spec.lease_duration_seconds = 1
             await self._try(self._coordination.replace_namespaced_lease, name, namespace, lease)
