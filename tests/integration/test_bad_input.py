@@ -146,6 +146,31 @@ async def test_members_that_may_not_do_everything(hostile: Hostile) -> None:
     )
 
 
+async def test_who_is_no_member_hears_nothing_of_a_conversation(hostile: Hostile) -> None:
+    """T27: connected to the same instance, once a member or never one: no typing, no receipt, no message."""
+    alice, bob, former, stranger = (hostile.user() for _ in range(4))
+    c, other = await hostile.conversation(alice, bob, former), await hostile.conversation(alice, former, stranger)
+    async with Rest(hostile.serving, alice) as rest:
+        assert (await rest.delete(f"/api/conversations/{c}/members/{former}")).status_code == 204
+    serving = hostile.serving
+    async with (
+        Chatter(serving, alice) as a,
+        Chatter(serving, bob) as b,
+        Chatter(serving, former) as f,
+        Chatter(serving, stranger) as s,
+    ):
+        assert (await a.ask(type="typing", conversation_id=c, active=True))["type"] == "ok"
+        await b.receive("typing", conversation_id=c)
+        seq = (await a.say(c, "not for everybody"))["seq"]
+        await b.receive("message", conversation_id=c, seq=seq)
+        assert (await b.ask(type="read", conversation_id=c, message_id=f"{seq:012d}"))["type"] == "ok"
+        await a.receive("receipt", conversation_id=c)
+        await a.say(other, "for you two")
+        for outsider in (f, s):
+            await outsider.receive("message", conversation_id=other)
+            assert not [frame for frame in outsider.frames if frame.get("conversation_id") == c]
+
+
 async def test_a_creator_who_left_is_told_nothing_more(hostile: Hostile) -> None:
     """T17: creating again is answered with the conversation, and that would be a way to read on."""
     alice, bob = hostile.user(), hostile.user()
