@@ -1,6 +1,7 @@
 """The chart and the image on a real cluster: installed from empty, looked at, broken, upgraded, and gone without a trace."""
 
 import json
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -39,6 +40,25 @@ def test_pods_have_no_rights_and_write_nowhere(release: Release) -> None:
     assert "uid=10001" in in_namespace(*inside, "id")
     assert in_namespace(*inside, "touch /x 2>/dev/null || echo refused").strip() == "refused"
     assert in_namespace(*inside, "ls /var/run/secrets/kubernetes.io 2>/dev/null || echo none").strip() == "none"
+
+
+@pytest.mark.parametrize(
+    ("may", "verb", "what"),
+    [
+        *((True, verb, what) for verb, what in (("list", "pods"), ("patch", "pods"), ("patch", "pods/status"))),
+        (True, "update", "leases/holdfast-controller"),
+        *((False, verb, "pods") for verb in ("delete", "create", "update")),
+        *((False, verb, what) for verb, what in (("get", "secrets"), ("create", "pods/exec"), ("update", "leases/another"))),
+        *((False, verb, "deployments/holdfast") for verb in ("patch", "delete")),
+    ],
+)
+def test_what_the_controller_may_do(release: Release, may: bool, verb: str, what: str) -> None:
+    """As the API server says it: what it needs in its namespace, and nothing in another."""
+    account = f"system:serviceaccount:{NAMESPACE}:holdfast-controller"
+    for namespace, is_allowed in ((NAMESPACE, may), ("default", False)):
+        asked = ["kubectl", "auth", "can-i", verb, what, "--as", account, "-n", namespace]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+        assert done.stdout.strip() == ("yes" if is_allowed else "no"), done.stderr
 
 
 async def test_the_controller_tells_kubernetes_what_pods_say(release: Release) -> None:
