@@ -108,6 +108,8 @@ async def test_a_drill_on_the_cluster(release: Release, tmp_path: Path, monkeypa
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", release.environ["FIRESTORE_EMULATOR_HOST"])
     outcome = await play(release, name, tmp_path)
     assert outcome.exit_code == 0, outcome.problem
+    told = json.loads(in_namespace("get", "events", "--field-selector", "involvedObject.name=holdfast", "-o", "json"))["items"]
+    assert {event["reason"] for event in told if event["message"].startswith(name)} == {"DrillStarted", "DrillEnded"}
 
 
 async def test_an_upgrade_under_load_moves_everybody_once(

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from holdfast.drills.local.waiting import TargetFailed
@@ -71,6 +72,32 @@ class Cluster:
     async def leave(self) -> None:
         """Give the turn back."""
         await self.kubectl("delete", "lease", _LEASE, "--ignore-not-found")
+
+    async def tell(self, reason: str, note: str) -> None:
+        """An Event on the Deployment: whoever looks at what happened there sees that it was on purpose.
+
+        Raises:
+            TargetFailed: the API server does not take it.
+        """
+        event = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{self.deployment}-drill-", "namespace": self.namespace},
+            "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "reportingController": "holdfast.dev/drill",
+            "reportingInstance": f"pid-{os.getpid()}",
+            "action": "Drill",
+            "type": "Normal",
+            "reason": reason,
+            "note": note,
+            "regarding": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": self.deployment,
+                "namespace": self.namespace,
+            },
+        }
+        await self.kubectl("create", "-f", "-", given=json.dumps(event))
 
     @property
     def deployment(self) -> str:

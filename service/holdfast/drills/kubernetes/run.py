@@ -64,10 +64,12 @@ async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progre
         cluster = Cluster(place.context, place.namespace, place.release)
         await cluster.enter()
         try:
+            await cluster.tell("DrillStarted", f"{drill.name}: {drill.fault}")
             with History(path, header) as history:
                 await _play(drill, options, size, place, cluster, history, outcome, progress)
         finally:
             await cluster.leave()
+            await cluster.tell("DrillEnded", f"{drill.name} is over")
     except (HoldfastError, OSError, httpx.HTTPError) as error:
         outcome.problem = f"{type(error).__name__}: {error}"
     except asyncio.CancelledError:
