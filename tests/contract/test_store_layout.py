@@ -182,7 +182,7 @@ async def test_bulletins_revocations_and_the_generation(store: MessageStore, con
         "users": ["alice"],
         "receipts": {},
         "left": {},
-        "earlier": [],
+        "earlier": {},
         "overflow": False,
     }
     assert await console.document("revocations/alice") == {"notBefore": 1_700_000_000}

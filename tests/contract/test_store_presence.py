@@ -111,7 +111,7 @@ def bulletin(beat: int = 1, epoch: str = "e1") -> Bulletin:
         users=(ALICE, BOB),
         receipts={"c-1|alice": 7},
         left={ALICE: 1_700_000_000_000},
-        earlier=("one:e0",),
+        earlier={"one:e0": 1_700_000_000_000},
         overflow=True,
     )
 

@@ -13,7 +13,7 @@ NASTY = ("line one\r\nline two", "\x1b[2J\x1b[31mred", "x" * 1_000_000, "\u2028\
 @pytest.fixture
 def logger() -> logging.Logger:
     """One whose lines go where the service's go; the handlers of the tests come back afterwards."""
-    return logging.getLogger("holdfast.test")
+    return logging.getLogger("of.a.test")
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
@@ -35,4 +35,4 @@ def test_it_is_one_bounded_line(capsys: pytest.CaptureFixture[str], logger: logg
     assert len(line) < 50_000
     if log_format == "json":
         document = json.loads(line)
-        assert (document["level"], document["logger"]) == ("warning", "holdfast.test")
+        assert (document["level"], document["logger"]) == ("warning", "of.a.test")

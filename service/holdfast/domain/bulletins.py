@@ -21,7 +21,8 @@ class Bulletin:
         users: users whose list of conversations changed in the last 60 s.
         receipts: `"conversation_id|user_id"` -> last read seq, of the last 60 s.
         left: users whose last connection here has ended and whose grace is not over -> when they were last heard (store's clock).
-        earlier: what stands in `on` of users who are still to be moved from an earlier epoch to this one.
+        earlier: what stands in `on` of users of earlier epochs who are still to be moved to this one, or to be taken out -> when
+            that epoch was last alive (store's clock; 0: as this bulletin).
         overflow: there was more than fits (5,000 entries): compare with the store instead.
         written_at_ms: when it was written, by the store's own clock (Unix milliseconds); filled in by reading.
     """
@@ -35,7 +36,7 @@ class Bulletin:
     users: tuple[UserId, ...] = ()
     receipts: dict[str, Seq] = field(default_factory=dict)
     left: dict[UserId, int] = field(default_factory=dict)
-    earlier: tuple[str, ...] = ()
+    earlier: dict[str, int] = field(default_factory=dict)
     overflow: bool = False
     written_at_ms: int = 0
 

@@ -72,7 +72,7 @@ class Bulletins:
         epoch: Callable[[], Epoch],
         mode: Callable[[], str],
         left: Callable[[], dict[UserId, int]],
-        earlier: Callable[[], tuple[str, ...]],
+        earlier: Callable[[], dict[str, int]],
         store_clock: StoreClock,
         on_read: Callable[[list[Bulletin]], Awaitable[None]],
     ) -> None:

@@ -152,7 +152,7 @@ class Node:
             own_id,
             epoch=lambda: self.lease.epoch,
             mode=self._mode,
-            left=self.presence.leaving,
+            left=self.presence.left_behind,
             earlier=self.presence.earlier,
             store_clock=self.store_clock,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),

@@ -1,6 +1,7 @@
 """The earlier start of our own name: its users are still present under its epoch, and only its bulletin says under which.
 
-Nobody else reaps it while we hold its name. Its bulletin is read before ours replaces it, its users have their grace.
+Nobody else reaps it while we hold its name. Its bulletin is read before ours replaces it, its users have their grace. Until they
+are taken out our own bulletin names its epoch: we may be killed before that.
 """
 
 import asyncio
@@ -37,10 +38,19 @@ async def reap_predecessor(
 
     async def reap() -> None:
         for bulletin in earlier:
-            for entry in (entry_of(bulletin.epoch), *bulletin.earlier):
-                await presence.reap(entry, bulletin.written_at_ms, bulletin.left)
+            for entry, ms in _entries(bulletin, entry_of).items():
+                await presence.reap(entry, ms, bulletin.left)
 
     await until_store_answers(read, tries=_FOR_EVER)
+    for bulletin in earlier:
+        presence.inherit(_entries(bulletin, entry_of), bulletin.left)
     on_read(earlier)
     await asyncio.sleep(grace_seconds)
     await until_store_answers(reap, tries=_FOR_EVER)
+    presence.settle()
+
+
+def _entries(bulletin: Bulletin, entry_of: Callable[[Epoch], str]) -> dict[str, int]:
+    """What stands in `on` of its users, and when each epoch was last alive."""
+    earlier = {entry: ms or bulletin.written_at_ms for entry, ms in bulletin.earlier.items()}
+    return earlier | {entry_of(bulletin.epoch): bulletin.written_at_ms}

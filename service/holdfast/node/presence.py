@@ -77,6 +77,8 @@ class Presence:
         self._wanted: dict[UserId, _Wanted] = {}
         self._written: dict[UserId, str] = {}  # or about to be
         self._replaced: dict[str, set[UserId]] = {}  # entry of an older epoch -> who may still stand under it
+        self._inherited: dict[str, int] = {}
+        self._inherited_left: dict[UserId, int] = {}
         self._leaving: list[tuple[float, UserId, int]] = []
         self._due: dict[UserId, float] = {}
         self._conversations: dict[UserId, tuple[ConversationId, ...]] = {}
@@ -111,9 +113,26 @@ class Presence:
         waiting = [(due, user_id, seen) for due, user_id, seen in self._leaving if self._due.get(user_id) == due]
         return {user_id: seen for _, user_id, seen in heapq.nlargest(_MAX_LEAVING, waiting)}
 
-    def earlier(self) -> tuple[str, ...]:
-        """Entries of earlier epochs under which users may still stand: whoever reaps us has to look for those, too."""
-        return tuple(({*self._written.values()} | self._replaced.keys()) - {self._entry()})
+    def earlier(self) -> dict[str, int]:
+        """Entries of earlier epochs under which users may still stand, and when each was last alive (0: now).
+
+        Whoever reaps us has to look for those, too.
+        """
+        moving = dict.fromkeys({*self._written.values()} | self._replaced.keys(), 0)
+        return {entry: alive_ms for entry, alive_ms in (moving | self._inherited).items() if entry != self._entry()}
+
+    def left_behind(self) -> dict[UserId, int]:
+        """As `leaving`, with those whom an earlier start of our name was letting go."""
+        return self._inherited_left | self.leaving()
+
+    def inherit(self, entries: Mapping[str, int], left: Mapping[UserId, int]) -> None:
+        """An earlier start of our name left users under these; until `settle` they are in our bulletin, which replaces its."""
+        self._inherited |= entries
+        self._inherited_left |= left
+
+    def settle(self) -> None:
+        """What was inherited is taken out."""
+        self._inherited, self._inherited_left = {}, {}
 
     def note_conversations(self, user_id: UserId, memberships: list[Membership]) -> None:
         """Remember who is to be told about this user: the most recently active conversations that are small enough."""

@@ -29,7 +29,7 @@ class Scene:
             epoch=lambda: self.epoch,
             mode=lambda: self.mode,
             left=dict,
-            earlier=tuple,
+            earlier=dict,
             store_clock=StoreClock(self.clock),
             on_read=self._on_read,
         )

@@ -151,15 +151,15 @@ async def test_a_new_epoch_replaces_the_old_without_a_flicker() -> None:
     scene = Scene()
     await scene.come()
     scene.entry = "one:2"
-    assert scene.presence.earlier() == ("one:1",)
+    assert scene.presence.earlier() == {"one:1": 0}
     adding, removing = scene.store.hold("add_presence"), scene.store.hold("remove_presence")
     scene.presence.new_epoch()
     for done in (adding, removing):
         await passed(1)
-        assert scene.presence.earlier() == ("one:1",), "whoever reaps us now has to look for both"
+        assert scene.presence.earlier() == {"one:1": 0}, "whoever reaps us now has to look for both"
         done.set()
     await passed(1)
-    assert scene.presence.earlier() == ()
+    assert scene.presence.earlier() == {}
     assert scene.store.on[ALICE] == {"one:2"}
     assert scene.heard() == [True]
 
@@ -253,3 +253,16 @@ async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
     assert (scene.store.on["alice"], scene.store.on["carol"]) == (set(), {"two:1"})
     assert scene.heard() == [False]
     assert [channel for channel, _ in scene.bus.published] == ["conversation:c1"]
+
+
+@in_virtual_time
+async def test_who_was_left_behind_by_an_earlier_start_is_named_until_it_is_settled() -> None:
+    """Killed again before that, the next one finds both in the bulletin, each with its own last moment."""
+    scene = Scene()
+    scene.presence.inherit({"one:0": 5_000, "one:00": 4_000}, {UserId("ben"): 4_500})
+    await scene.come()
+    assert scene.presence.earlier() == {"one:0": 5_000, "one:00": 4_000}
+    assert scene.presence.left_behind() == {"ben": 4_500}
+    assert scene.presence.leaving() == {}
+    scene.presence.settle()
+    assert (scene.presence.earlier(), scene.presence.left_behind()) == ({}, {})

@@ -83,7 +83,7 @@ async def test_an_instance_without_lease_and_beat_is_reaped_with_its_users() -> 
 async def test_users_who_were_being_moved_to_a_new_epoch_are_reaped_under_both() -> None:
     """It died on the way, and only its bulletin says that there is another."""
     scene = Scene()
-    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("7"), 1, "ok", earlier=("two:6", "two:5"))
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("7"), 1, "ok", earlier={"two:6": 0, "two:5": 7})
     scene.registry.lease("two", None)
     await scene.rounds(6)
     assert scene.presence.reaped == ["two:7", "two:6", "two:5"]

@@ -142,7 +142,7 @@ def bulletin_fields(bulletin: Bulletin) -> Fields:
         "users": list(bulletin.users),
         "receipts": dict(bulletin.receipts),
         "left": dict(bulletin.left),
-        "earlier": list(bulletin.earlier),
+        "earlier": dict(bulletin.earlier),
         "overflow": bulletin.overflow,
     }
 
@@ -159,7 +159,7 @@ def bulletin(instance_id: str, fields: Fields, written_at_ms: int) -> Bulletin:
         users=tuple(fields["users"]),
         receipts=fields["receipts"],
         left=fields.get("left", {}),
-        earlier=tuple(fields.get("earlier", ())),
+        earlier=fields.get("earlier", {}),
         overflow=fields["overflow"],
         written_at_ms=written_at_ms,
     )

@@ -98,4 +98,4 @@ def _flag(connection: sqlite3.Connection, user_id: UserId, seen_at_ms: int) -> N
 
 def _bulletin(text: str) -> Bulletin:
     fields = json.loads(text)
-    return Bulletin(**{**fields, "users": tuple(fields["users"]), "earlier": tuple(fields.get("earlier", ()))})
+    return Bulletin(**{**fields, "users": tuple(fields["users"])})

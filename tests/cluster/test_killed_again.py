@@ -1,0 +1,31 @@
+"""An instance that is killed again within seconds of its restart: nobody is forgotten."""
+
+from support.chatting import Chatter, new_conversation
+from support.eventually import eventually
+from support.instances import Instances
+from support.store_view import view_of
+
+
+async def test_users_of_the_start_before_the_last_go_offline(sqlite_instances: Instances) -> None:
+    """Its second start had replaced the bulletin that named them, and had not taken them out yet."""
+    one, two = await sqlite_instances.start("one", "two", HOLDFAST_PRESENCE__GRACE_SECONDS="5")
+    await new_conversation(two, "ann", "ben")
+    ann = await Chatter(one, "ann").connect()
+    async with Chatter(two, "ben") as ben, view_of(sqlite_instances) as store:
+
+        async def has_long_beaten() -> bool:
+            return (await store.beats())["one"] >= 6
+
+        async def begins_anew() -> bool:
+            return (await store.beats())["one"] < 6
+
+        assert (await store.user("ann"))["online"] is True
+        await eventually(has_long_beaten, within=25)
+        one.kill()
+        await ann.closed()
+        await one.start()
+        await eventually(begins_anew, within=4)
+        one.kill()
+        await one.start()
+        await ben.receive("presence", within=40, user_id="ann", online=False)
+        assert (await store.user("ann"))["online"] is False
