@@ -32,6 +32,7 @@ _SETTINGS: Final = {
     "HOLDFAST_LOG__FORMAT": "text",
     "HOLDFAST_LIMITS__SENDS_PER_SECOND": "0",
     "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0",
+    "HOLDFAST_LIMITS__CONVERSATIONS_PER_USER": "5000",  # who is always away is in all of them
 }
 _TOKEN_SECONDS: Final = 24 * 3600
 _TOKEN_AGE_SECONDS: Final = 2 * 3600  # people log in before they chat; a clock that is slow by less must not refuse them
