@@ -55,6 +55,11 @@ class CommandError(HoldfastError):
         self.retry_after_ms = retry_after_ms
 
 
+def rate_limited(detail: str, debt_seconds: float, *, outcome: str | None = None) -> CommandError:
+    """Too often; `debt_seconds`: as a token bucket says it. `outcome`: see `CommandError`."""
+    return CommandError("rate_limited", detail, outcome=outcome, retry_after_ms=int(debt_seconds * 1000) + 1)
+
+
 class InvalidRequest(CommandError):
     """A field is missing, malformed or out of range; `field` names it."""
 

@@ -5,8 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
 from holdfast.drills.local.waiting import free_port
+from holdfast.errors import RedisUnavailable
 from support.eventually import eventually
 from support.fixtures_redis import NewNode
 from support.redis_server import RedisServer
@@ -101,3 +103,27 @@ async def test_a_redis_slower_than_the_timeout_opens_the_circuit(new_node: NewNo
     valve.delay_seconds = 0.0
     await eventually(lambda: one.bus.is_live, within=8.0)
     await one.mark("c1|one|0000|2")
+
+
+async def test_idle_connections_go_after_a_failure(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """It may have been a failover: whoever is still connected to the old primary would believe it when it wakes."""
+    one = await new_node("one").start()
+    await asyncio.gather(*(one.link.call("PING") for _ in range(8)))
+
+    async def idle() -> set[str]:
+        return {each["id"] for each in await redis_admin.client_list() if each["name"] == "holdfast:one"}
+
+    before = await idle()
+    assert len(before) > 1
+    redis_server.freeze()
+    with pytest.raises(RedisUnavailable):
+        await one.link.call("PING")
+    redis_server.thaw()
+
+    async def has_recovered() -> bool:
+        with contextlib.suppress(RedisUnavailable):
+            return bool(await one.link.call("PING"))
+        return False
+
+    await eventually(has_recovered, within=10.0)
+    assert not before & await idle()

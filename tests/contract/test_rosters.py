@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, UserId
+from holdfast.ports import PublishedChange
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
 from support.redis_server import RedisServer
@@ -53,7 +54,7 @@ async def test_a_change_ends_it_and_whatever_was_being_written(
     old = (await two.rosters.look(BEN, STORE)).leave
     await filled(one, row(C))
     await one.mark("user:ann|one|0|1|c1|2", "user:eve|one|0|1|c9|2")
-    one.bus.publish_change(C, 3, 2, ENVELOPE, [ANN, BEN], ["user:ann|one|0|1|c1|2"], STORE)
+    one.bus.publish_change(PublishedChange(C, 3, 2, ENVELOPE, [ANN, BEN], ["user:ann|one|0|1|c1|2"], STORE))
     await eventually(lambda: len(two.ears.envelopes) == 2, within=3.0)
     assert two.ears.envelopes == [("conversation:c1", ENVELOPE), ("user:ann", ENVELOPE)]
     assert (await two.rosters.look(ANN, STORE)).rows is None
@@ -68,7 +69,7 @@ async def test_it_follows_what_is_published(redis_server: RedisServer, new_node:
     proof = (await filled(one, row(C), row(D))).proof
     one.bus.publish_commit(C, 6, [b"m6", b"m7"], ENVELOPE, None, STORE)
     one.bus.publish_commit(C, 4, [b"m4"], ENVELOPE, None, STORE)
-    one.bus.publish_change(C, 4, 101, ENVELOPE, [BEN], [], STORE)
+    one.bus.publish_change(PublishedChange(C, 4, 101, ENVELOPE, [BEN], [], STORE))
 
     async def has_followed() -> bool:
         rows = (await one.rosters.look(ANN, STORE)).rows or []
@@ -104,7 +105,7 @@ async def test_what_redis_evicted_is_not_taken_for_nothing(
     assert (await one.rosters.look(ANN, STORE)).rows is None
     await filled(one, row(C), row(D))
     await redis_admin.delete("head:c1")
-    one.bus.publish_change(C, 4, 2, ENVELOPE, [], [], STORE)
+    one.bus.publish_change(PublishedChange(C, 4, 2, ENVELOPE, [], [], STORE))
     await one.bus.pipeline.ask("PING")
     assert (await one.rosters.look(ANN, STORE)).rows is None
     await filled(one, row(C), row(D))

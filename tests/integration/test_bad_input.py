@@ -297,7 +297,7 @@ async def test_limits_of_one_client(sqlite_instances: Instances) -> None:
     environ = {f"HOLDFAST_LIMITS__{name}": str(value) for name, value in limits.items()}
     (a,) = await sqlite_instances.start("instance-1", **environ, HOLDFAST_LIMITS__CONNECTIONS_PER_USER="2")
     async with Rest(a, "alice") as rest:
-        c = (await rest.post("/api/conversations", json={"members": ["bob", "carol"]})).json()["conversation_id"]
+        c = (await rest.post("/api/conversations", json={"members": ["bob", "carol", "dave"]})).json()["conversation_id"]
         answers = await asyncio.gather(*(rest.get("/api/conversations") for _ in range(45)))
         refused = [answer for answer in answers if answer.status_code != 200]
         assert refused
@@ -323,6 +323,11 @@ async def test_limits_of_one_client(sqlite_instances: Instances) -> None:
             for answer in refused:
                 assert_problem(answer, "rate_limited")
             assert {answer.json()["detail"] for answer in refused} == {"too many sends"}
+        async with Chatter(a, "dave") as first, Chatter(a, "dave") as second:  # each within what one socket may send
+            typing = {"type": "typing", "conversation_id": c, "active": True}
+            answers_of = await asyncio.gather(*(each.ask(**typing) for each in (first, second) for _ in range(30)))
+            assert "too many calls" in {answer.get("detail") for answer in answers_of}
+            assert {answer["code"] for answer in answers_of if answer["type"] == "error"} == {"rate_limited"}
         async with Chatter(a, "carol") as carol:  # her first socket: what she sends is counted, not what a socket sends
             answers_of = [await carol.say(c, "x", f"s{number}") for number in range(3)]
             assert {answer.get("detail") for answer in answers_of} == {"too many sends"}

@@ -15,6 +15,7 @@ from holdfast import cli
 from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.sqlite.store import SqliteStore
+from holdfast.domain import bulletins
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
@@ -160,7 +161,8 @@ def no_watchdog() -> None:
 
 def no_epoch() -> None:
     """All starts of an instance are one in what they write of presence."""
-    replace(node, "presence_entry", lambda instance_id, _: f"{instance_id}:always")
+    for place in (node, bulletins):
+        replace(place, "presence_entry", lambda instance_id, _: f"{instance_id}:always")
 
 
 def no_world_check() -> None:

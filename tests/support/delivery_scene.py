@@ -25,20 +25,21 @@ C = ConversationId("c1")
 class Scene:
     """Delivery and membership of one instance; alice and bob are in `c1`."""
 
-    def __init__(self, max_conversations: int = 3) -> None:
-        self.store, self.bus, clock = FakeStore(), FakeBus(), LoopClock()
-        telemetry, self.hub, tasks = Telemetry("test"), Hub(Telemetry("test")), Tasks()
-        self.conversations = Conversations(self.store, self.bus, clock)  # type: ignore[arg-type]  # the part it uses
-        appender = Appender(InstanceId("one"), self.store, clock, telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
+    def __init__(self, max_conversations: int = 3, store: FakeStore | None = None) -> None:
+        """`store`: one that others have, too, with whatever is in it."""
+        self.store, self.bus, self.clock = store or FakeStore(), FakeBus(), LoopClock()
+        self.telemetry, self.hub, self.tasks = Telemetry("test"), Hub(Telemetry("test")), Tasks()
+        self.conversations = Conversations(self.store, self.bus, self.clock)  # type: ignore[arg-type]  # the part it uses
+        appender = Appender(InstanceId("one"), self.store, self.clock, self.telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
         self.delivery = Delivery(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
             self.conversations,
             appender,
-            clock,
-            telemetry,
-            tasks,
+            self.clock,
+            self.telemetry,
+            self.tasks,
             instance_id=InstanceId("one"),
             max_conversations=max_conversations,
         )
@@ -48,14 +49,15 @@ class Scene:
             self.hub,
             self.conversations,
             self.delivery,
-            clock,
+            self.clock,
             indicator_members=100,
             on_membership=lambda *_: None,
         )
         self.delivery.on_stale_membership = self.membership.refresh
         self.delivery.on_newer_members = self.membership.enforce
         self.delivery.generation = "store-1"
-        self.store.conversations[C] = conversation(C, "alice", "bob")
+        if store is None:
+            self.store.conversations[C] = conversation(C, "alice", "bob")
 
     async def join(self, *users: str) -> list[Connection]:
         """These users' sockets hear the conversation."""

@@ -1,4 +1,7 @@
-"""The other instances in memory: a bus that can be away, a registry whose calls can be held back and fail."""
+"""The other instances in memory: a bus that can be away, a registry whose calls can be held back and fail.
+
+A call gives the others a turn, as a round trip would: that is what `asyncio.sleep(0)` stands for.
+"""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -6,6 +9,7 @@ from typing import Any
 
 from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
+from holdfast.ports import PublishedChange
 from support.fakes import Faulty
 
 
@@ -66,20 +70,10 @@ class FakeBus:
     ) -> None:
         self.commits.append((first_seq, list(messages), envelope, dirty_entry))
 
-    def publish_change(
-        self,
-        conversation_id: str,
-        revision: int,
-        member_count: int,
-        envelope: bytes,
-        affected: Sequence[UserId],
-        marks: Sequence[str],
-        generation: str,
-    ) -> None:
-        self.published += [
-            (channel, envelope) for channel in (f"conversation:{conversation_id}", *(f"user:{u}" for u in affected))
-        ]
-        self.cleared += marks
+    def publish_change(self, change: PublishedChange) -> None:
+        channels = (f"conversation:{change.conversation_id}", *(f"user:{user_id}" for user_id in change.affected))
+        self.published += [(channel, change.envelope) for channel in channels]
+        self.cleared += change.marks
 
     def clear_dirty(self, *entries: str) -> None:
         self.cleared += entries

@@ -1,4 +1,7 @@
-"""`RosterCache` in memory: as little as units need, with the same ends of what is remembered."""
+"""`RosterCache` in memory: as little as units need, with the same ends of what is remembered.
+
+A call gives the others a turn, as a round trip would: that is what `asyncio.sleep(0)` stands for.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence

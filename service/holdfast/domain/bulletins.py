@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.domain.presence import presence_entry
 
 LOST: Final = "lost"
 
@@ -39,6 +40,12 @@ class Bulletin:
     earlier: dict[str, int] = field(default_factory=dict)
     overflow: bool = False
     written_at_ms: int = 0
+
+    @property
+    def entries(self) -> dict[str, int]:
+        """What stands in `on` of its users, and when each of those epochs was last alive (store's clock)."""
+        own = {presence_entry(self.instance_id, self.epoch): self.written_at_ms}
+        return own | {entry: ms or self.written_at_ms for entry, ms in self.earlier.items()}
 
     @property
     def is_harmless(self) -> bool:

@@ -28,7 +28,6 @@ _UNWELL_SECONDS: Final = 2.0  # who is cut from Redis writes once a second: othe
 _AFTER_RECOVERY_SECONDS: Final = 10.0
 _ANTI_ENTROPY_SECONDS: Final = 15.0
 _SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first look has its bulletin by then
-
 _JUDGEMENT_SECONDS: Final = 3.5  # an older look for the unwell is none
 
 K = TypeVar("K")
@@ -105,7 +104,7 @@ class Bulletins:
 
     @property
     def is_fleet_well(self) -> bool:
-        """As of the last look, no other instance changed anything while its fast path was gone."""
+        """As of the last look, no other instance has lost a write to Redis that it has not made up for."""
         return self._is_fleet_well and self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS
 
     def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:

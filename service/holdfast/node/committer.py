@@ -140,11 +140,15 @@ class Committer:
     async def _refuse_strangers(self, batch: Batch) -> None:
         """Membership is checked once per batch, and fresh: the lane waits for it, so that order holds."""
         strangers = await self._strangers(batch.conversation_id, {same[0].draft.sender for same in batch.sends.values()})
+        if strangers is not None and not strangers:
+            return
         for key, same in tuple(batch.sends.items()):
-            # An administrator's send in somebody's name lets in that one send, not what they send themselves.
-            admitted = [w for w in same if strangers is not None and (w.is_guest or w.draft.sender not in strangers)]
+            admitted = []
             for waiting in same:
-                if waiting not in admitted:
+                # An administrator's send in somebody's name lets in that one send, not what they send themselves.
+                if strangers is not None and (waiting.is_guest or waiting.draft.sender not in strangers):
+                    admitted.append(waiting)
+                else:
                     error = CommandError("conversation_not_found", "no such conversation", outcome="refused")
                     self._appender.refuse(waiting, error)
             if admitted:

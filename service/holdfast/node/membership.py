@@ -18,7 +18,7 @@ from holdfast.node.delivery import Delivery
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.views import summary
-from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.ports import Clock, ClusterBus, MessageStore, PublishedChange
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import ConversationEvent, ConversationNotice
 from holdfast.protocol.frames import frame as _frame
@@ -74,13 +74,15 @@ class Membership:
             revision=conversation.revision,
         )
         self._bus.publish_change(
-            conversation.conversation_id,
-            conversation.revision,
-            len(conversation.members),
-            envelopes.encode(envelope),
-            affected,
-            marks,
-            self._delivery.generation,
+            PublishedChange(
+                conversation.conversation_id,
+                conversation.revision,
+                len(conversation.members),
+                envelopes.encode(envelope),
+                affected,
+                marks,
+                self._delivery.generation,
+            )
         )
         return envelope
 

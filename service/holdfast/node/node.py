@@ -275,9 +275,8 @@ class Node:
         """
         await open_store(self.store, self.delivery, self.tasks)
         await self.bus.start(self.incoming.take, partial(self._on_missed, "resubscribed"), self._on_liveness)
-        name, grace_seconds = self.instance_id, self.settings.presence.grace_seconds
-        entry_of = partial(presence_entry, name)
-        self.tasks.start(reap_predecessor(self.store, self.presence, name, entry_of, grace_seconds, self._on_predecessor))
+        grace_seconds = self.settings.presence.grace_seconds
+        self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, self._on_predecessor))
         parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing, self.audit)
         for work in (*(part.run() for part in parts), self._tick(), self._tick_slowly()):
             self.tasks.start(work)

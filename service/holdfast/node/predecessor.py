@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.domain.ids import InstanceId
 from holdfast.node.presence import Presence
 from holdfast.node.tasks import until_store_answers
 from holdfast.ports import MessageStore
@@ -21,14 +21,12 @@ async def reap_predecessor(
     store: MessageStore,
     presence: Presence,
     instance_id: InstanceId,
-    entry_of: Callable[[Epoch], str],
     grace_seconds: float,
     on_read: Callable[[Sequence[Bulletin]], object],
 ) -> None:
     """Take those offline who do not come back within the grace.
 
     Args:
-        entry_of: what stands in `on` of users of an epoch of ours.
         on_read: told what was read; our own bulletin may be written from here on.
     """
     earlier: list[Bulletin] = []
@@ -38,19 +36,13 @@ async def reap_predecessor(
 
     async def reap() -> None:
         for bulletin in earlier:
-            for entry, ms in _entries(bulletin, entry_of).items():
+            for entry, ms in bulletin.entries.items():
                 await presence.reap(entry, ms, bulletin.left)
 
     await until_store_answers(read, tries=_FOR_EVER)
     for bulletin in earlier:
-        presence.inherit(_entries(bulletin, entry_of), bulletin.left)
+        presence.inherit(bulletin.entries, bulletin.left)
     on_read(earlier)
     await asyncio.sleep(grace_seconds)
     await until_store_answers(reap, tries=_FOR_EVER)
     presence.settle()
-
-
-def _entries(bulletin: Bulletin, entry_of: Callable[[Epoch], str]) -> dict[str, int]:
-    """What stands in `on` of its users, and when each epoch was last alive."""
-    earlier = {entry: ms or bulletin.written_at_ms for entry, ms in bulletin.earlier.items()}
-    return earlier | {entry_of(bulletin.epoch): bulletin.written_at_ms}

@@ -132,11 +132,12 @@ class Reaper:
         since = self._suspects[instance_id].since
         if self._clock.monotonic() - since < self._presence_after_seconds:
             return  # the grace of its users is not over; next round
-        alive_at_ms = bulletin.written_at_ms if bulletin is not None else self._store_clock.at(since - _LEASE_SECONDS)
-        epochs = {self._dead.get(instance_id), bulletin.epoch if bulletin is not None else None}
-        entries = {presence_entry(instance_id, dead): alive_at_ms for dead in epochs if dead is not None}
-        for entry, ms in (entries | (bulletin.earlier if bulletin is not None else {})).items():
-            await self._presence.reap(entry, ms or alive_at_ms, bulletin.left if bulletin is not None else {})
+        entries = bulletin.entries if bulletin is not None else {}
+        if (dead := self._dead.get(instance_id)) is not None:
+            alive_at_ms = bulletin.written_at_ms if bulletin is not None else self._store_clock.at(since - _LEASE_SECONDS)
+            entries.setdefault(presence_entry(instance_id, dead), alive_at_ms)
+        for entry, ms in entries.items():
+            await self._presence.reap(entry, ms, bulletin.left if bulletin is not None else {})
         if bulletin is not None:
             if not bulletin.is_harmless:
                 await self._new_era()  # it cannot say any more that something is missing in Redis

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from holdfast.domain.buckets import TokenBucket, TokenBuckets
 from holdfast.domain.ids import UserId, check_id
-from holdfast.errors import CommandError, InvalidRequest
+from holdfast.errors import CommandError, InvalidRequest, rate_limited
 from holdfast.protocol import commands, frames
 from holdfast.protocol.codes import CODES, CloseCode
 from holdfast.protocol.jsontext import rfc3339
@@ -149,7 +149,7 @@ class Session:
     def _take_send(self, now: float) -> None:
         debt = self._sends.take(self._user_id, now)
         if debt:
-            raise CommandError("rate_limited", "too many sends", retry_after_ms=int(debt * 1000) + 1, outcome="refused")
+            raise rate_limited("too many sends", debt, outcome="refused")
 
     def _over_limit(self, now: float) -> CommandError | None:
         """Whether the frame just counted was one too many."""

@@ -1,6 +1,7 @@
 """The other instances: what they publish, and who is connected where."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from holdfast.domain.conversations import RosterLook, RosterRow
@@ -9,6 +10,26 @@ from holdfast.domain.registry import ConnectionRecord, InstanceLease
 
 RECENT_MESSAGES: Final = 64
 """How many of each conversation Redis keeps, for two minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedChange:
+    """A change of a conversation, as it is told in Redis.
+
+    Attributes:
+        revision, member_count: what the rosters of all its members say from then on.
+        affected: users whose list of conversations changed: their rosters go.
+        marks: of the change, done with when it is told.
+        generation: of the store.
+    """
+
+    conversation_id: ConversationId
+    revision: int
+    member_count: int
+    envelope: bytes
+    affected: Sequence[UserId]
+    marks: Sequence[str]
+    generation: str
 
 
 class ClusterBus(Protocol):
@@ -94,20 +115,10 @@ class ClusterBus(Protocol):
         """
         ...
 
-    def publish_change(
-        self,
-        conversation_id: ConversationId,
-        revision: int,
-        member_count: int,
-        envelope: bytes,
-        affected: Sequence[UserId],
-        marks: Sequence[str],
-        generation: str,
-    ) -> None:
-        """Queue one script: PUBLISH on `conversation:{c}` and on `user:` of those affected, delete their rosters, remove `marks`.
+    def publish_change(self, change: PublishedChange) -> None:
+        """Queue one script: PUBLISH on `conversation:{c}` and on `user:` of those affected, delete their rosters, remove marks.
 
-        Sent like `publish`. Whoever subscribed before he looked at a roster has either not seen it or hears the envelope. The
-        rosters of the other members say `revision` and `member_count` from then on.
+        Sent like `publish`. Whoever subscribed before he looked at a roster has either not seen it or hears the envelope.
         """
         ...
 
@@ -160,7 +171,7 @@ class RosterCache(Protocol):
     async def tails(
         self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
     ) -> dict[ConversationId, Seq] | None:
-        """What was published last of each (0: nothing for longer than a roster lives); None when `proof` holds no more.
+        """What was published last of each; None when `proof` holds no more, or Redis has forgotten one of them.
 
         The larger of this and of a roster's `tail` is the tail, but for commits whose publication is still to come.
         """

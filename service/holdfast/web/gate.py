@@ -6,7 +6,7 @@ from typing import Protocol
 
 from holdfast.domain.buckets import TokenBuckets
 from holdfast.domain.ids import UserId
-from holdfast.errors import CommandError
+from holdfast.errors import CommandError, rate_limited
 from holdfast.node.node import Node
 from holdfast.protocol.frames import Limits
 from holdfast.settings import LimitSettings
@@ -44,6 +44,15 @@ class Gate:
         self.addresses = Addresses(http.trusted_proxies, limits.connections_per_address)
         self.authenticate: Callable[[str], Identity] = authenticator.verify
 
+    def count_call(self, user_id: UserId) -> None:
+        """One more of what is counted for all of a user's sockets and calls together: REST, reads, typing.
+
+        Raises:
+            CommandError: `rate_limited`.
+        """
+        if debt := self.calls.take(user_id, self.node.clock.monotonic()):
+            raise rate_limited("too many calls", debt)
+
     def identify(self, token: str | None) -> Identity:
         """Whom the token names, if there is room for them.
 
@@ -61,7 +70,7 @@ class Gate:
             raise CommandError("unauthenticated", "a bearer token is needed")
         identity = self.authenticate(token)
         if debt := self.handshakes.take(identity.user_id, self.node.clock.monotonic()):
-            raise CommandError("rate_limited", "this user connects too often", retry_after_ms=int(debt * 1000) + 1)
+            raise rate_limited("this user connects too often", debt)
         if self.node.hub.count_of(identity.user_id) >= self.node.settings.limits.connections_per_user:
             raise CommandError("connection_limit", "this user has too many connections", retry_after_ms=1000)
         return identity

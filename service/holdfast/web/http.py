@@ -16,7 +16,6 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_SECONDS: Final = 3.0
 BODY_SECONDS: Final = 10.0  # a hundred kilobytes, over the worst line
 MAX_WAITING: Final = 8  # requests that were sent before the answer to the one before: nobody does that but who means harm
-_HEAD_IS_LATE: Final = "a request head has 3 s"
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -31,13 +30,12 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """For asyncio."""
         super().connection_made(transport)
-        self._start_timer(HEAD_SECONDS, _HEAD_IS_LATE)
+        self._expect_head()
 
     def data_received(self, data: bytes) -> None:
         """For asyncio: count what belongs to a head, or to nothing, before it is parsed."""
         if self._is_in_head:
-            if self._timer is None:  # another head, on a connection that was kept
-                self._start_timer(HEAD_SECONDS, _HEAD_IS_LATE)
+            self._expect_head()  # another one, on a connection that was kept
             if not self._is_small_head(data):
                 self._refuse(431, "headers are limited to 16 KB")
                 return
@@ -51,8 +49,7 @@ class GuardedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """For httptools: another head, that came with the request before it."""
         super().on_message_begin()
-        if self._timer is None:
-            self._start_timer(HEAD_SECONDS, _HEAD_IS_LATE)
+        self._expect_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """For httptools: a header; a trailer is none of ours."""
@@ -114,6 +111,10 @@ class GuardedHttp(HttpToolsProtocol):
         self._head_bytes += len(data) if end < 0 else end + 4 - known
         self._head_end = window[-3:]
         return self._head_bytes <= MAX_HEAD_BYTES
+
+    def _expect_head(self) -> None:
+        if self._timer is None:
+            self._start_timer(HEAD_SECONDS, "a request head has 3 s")
 
     def _start_timer(self, seconds: float, detail: str) -> None:
         self._timer = self.loop.call_later(seconds, self._refuse, 408, detail)

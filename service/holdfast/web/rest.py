@@ -14,7 +14,7 @@ from holdfast.domain import ids
 from holdfast.domain.conversations import PageKey
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
-from holdfast.errors import CommandError, HoldfastError, InvalidRequest
+from holdfast.errors import CommandError, HoldfastError, InvalidRequest, rate_limited
 from holdfast.node.append import Settled
 from holdfast.node.commands import TYPING_EXPIRES_MS, Caller, checked_metadata
 from holdfast.node.outgoing import message_frame
@@ -136,7 +136,7 @@ class _Rest:
         if who.is_admin and wanted.sender is not None:
             who = Caller(ids.user_id(wanted.sender, "sender"), is_admin=True)
         elif debt := self._gate.sends.take(who.user_id, self._node.clock.monotonic()):
-            raise CommandError("rate_limited", "too many sends", retry_after_ms=int(debt * 1000) + 1, outcome="refused")
+            raise rate_limited("too many sends", debt, outcome="refused")
         future: asyncio.Future[Settled | CommandError] = asyncio.get_running_loop().create_future()
         self._node.commands.send(who, conversation_id, wanted.client_message_id, wanted.body, wanted.metadata, _resolve(future))
         settled = await future

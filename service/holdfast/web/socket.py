@@ -233,17 +233,8 @@ class ChatSocket(WebSocket):
             connection.inflight_sends -= 1
             raise
 
-    def _count_call(self) -> None:
-        """What a user may do on every socket is counted for all of them together.
-
-        Raises:
-            CommandError: `rate_limited`.
-        """
-        if debt := self.gate.calls.take(self._caller.user_id, self.gate.node.clock.monotonic()):
-            raise CommandError("rate_limited", "too many calls", retry_after_ms=int(debt * 1000) + 1)
-
     def _read(self, command: frames.Read) -> None:
-        self._count_call()
+        self.gate.count_call(self._caller.user_id)
 
         def answer(result: ReadDone | CommandError) -> None:
             if isinstance(result, CommandError):
@@ -254,7 +245,7 @@ class ChatSocket(WebSocket):
         self.gate.node.commands.read(self._caller, command.conversation_id, command.message_id, answer)
 
     def _type(self, command: frames.Typing) -> None:
-        self._count_call()
+        self.gate.count_call(self._caller.user_id)
         node = self.gate.node
         if node.commands.typing_now(self._caller, command.conversation_id, is_active=command.active):
             self._ok(command.ref)

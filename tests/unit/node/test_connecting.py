@@ -5,25 +5,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
-from holdfast.node.append import Appender, Commit
+from holdfast.node.append import Commit
 from holdfast.node.connecting import Connecting
 from holdfast.node.connection import Connection
-from holdfast.node.conversations import Conversations
-from holdfast.node.delivery import Delivery
-from holdfast.node.hub import Hub
-from holdfast.node.membership import Membership
 from holdfast.node.rosters import Rosters
-from holdfast.node.tasks import Tasks
 from holdfast.settings import LimitSettings
-from holdfast.telemetry import Telemetry
-from support.fake_cluster import FakeBus
+from support.delivery_scene import C
+from support.delivery_scene import Scene as DeliveryScene
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, FakeTransport, connection, conversation
-from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+from support.virtual_time import in_virtual_time, passed, settled
 
-C, D = ConversationId("c1"), ConversationId("c2")
+D = ConversationId("c2")
 READS = ("memberships_of", "heads", "cursors_of", "read_messages", "read_conversation", "read_cursors")
 
 
@@ -40,51 +35,23 @@ class _Registered:
     async def arrived(self, _: UserId) -> None: ...
 
 
-class Instance:
+class Instance(DeliveryScene):
     """One instance, on a store and a Redis that it shares with others."""
 
     def __init__(self, store: FakeStore, cache: FakeRosters) -> None:
-        self.store, self.bus, self.clock, telemetry = store, FakeBus(), LoopClock(), Telemetry("test")
-        self.hub, self.tasks = Hub(telemetry), Tasks()
-        self.conversations = Conversations(store, self.bus, self.clock)  # type: ignore[arg-type]  # the part it uses
-        appender = Appender(InstanceId("one"), store, self.clock, telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
-        self.delivery = Delivery(
-            store,  # type: ignore[arg-type]  # the part it uses
-            self.bus,
-            self.hub,
-            self.conversations,
-            appender,
-            self.clock,
-            telemetry,
-            self.tasks,
-            instance_id=InstanceId("one"),
-            max_conversations=10_000,
-        )
-        self.delivery.generation = "store-1"
-        self.membership = Membership(
-            store,  # type: ignore[arg-type]  # the part it uses
-            self.bus,
-            self.hub,
-            self.conversations,
-            self.delivery,
-            self.clock,
-            indicator_members=100,
-            on_membership=lambda *_: None,
-        )
-        self.delivery.on_stale_membership = self.membership.refresh
-        self.delivery.on_newer_members = self.membership.enforce
+        super().__init__(10_000, store)
         rosters = Rosters(
             cache,
-            store,  # type: ignore[arg-type]  # the part it uses
+            self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
-            telemetry,
+            self.telemetry,
             is_trusted=True,
             generation=lambda: "store-1",
             is_fleet_well=lambda: True,
         )
         self.delivery.published_tails = rosters.tails
         self.connecting = Connecting(
-            store,  # type: ignore[arg-type]  # the part it uses
+            self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
             self.delivery,
@@ -94,7 +61,7 @@ class Instance:
             _Registered(),  # type: ignore[arg-type]  # the part it uses
             self.clock,
             self.tasks,
-            telemetry,
+            self.telemetry,
             LimitSettings(),
         )
 

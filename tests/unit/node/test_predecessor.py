@@ -1,12 +1,10 @@
 """An earlier start of our own name: what it left is taken out, and not forgotten when we are killed meanwhile."""
 
 import asyncio
-from functools import partial
 from typing import Any
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId, UserId
-from holdfast.domain.presence import presence_entry
 from holdfast.node.predecessor import reap_predecessor
 from support.fakes import FakeStore
 from support.virtual_time import in_virtual_time, passed
@@ -37,10 +35,9 @@ async def test_it_is_inherited_before_our_bulletin_replaces_its_and_settled_afte
     store, presence = FakeStore(), _Presence()
     earlier = {"one:1": 700, "one:0": 0}
     store.bulletins["one"] = Bulletin(ONE, Epoch("2"), 3, "ok", left={BEN: 650}, earlier=earlier, written_at_ms=900)
-    entries = {"one:1": 700, "one:0": 900, "one:2": 900}
-    entry_of = partial(presence_entry, ONE)
+    entries = {"one:2": 900, "one:1": 700, "one:0": 900}
     on_read = lambda _: presence.told.append(("read",))  # noqa: E731 - as short as that
-    reaping = asyncio.create_task(reap_predecessor(store, presence, ONE, entry_of, 5.0, on_read))  # type: ignore[arg-type]  # the parts it uses
+    reaping = asyncio.create_task(reap_predecessor(store, presence, ONE, 5.0, on_read))  # type: ignore[arg-type]  # the parts it uses
     await passed(4)
     assert presence.told == [("inherit", entries, {BEN: 650}), ("read",)]
     await reaping

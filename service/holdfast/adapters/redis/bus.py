@@ -22,8 +22,9 @@ from holdfast.adapters.redis.liveness import Liveness
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES, Publisher
 from holdfast.adapters.redis.subscriptions import CHUNK
-from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.errors import RedisUnavailable
+from holdfast.ports import PublishedChange
 from holdfast.protocol.seals import Seals
 
 _log = logging.getLogger("holdfast.redis")
@@ -113,18 +114,9 @@ class RedisBus:
         """See `ClusterBus.publish_commit`."""
         self._publisher.publish_commit(conversation_id, first_seq, messages, envelope, dirty_entry, generation)
 
-    def publish_change(
-        self,
-        conversation_id: ConversationId,
-        revision: int,
-        member_count: int,
-        envelope: bytes,
-        affected: Sequence[UserId],
-        marks: Sequence[str],
-        generation: str,
-    ) -> None:
+    def publish_change(self, change: PublishedChange) -> None:
         """See `ClusterBus.publish_change`."""
-        self._publisher.publish_change(conversation_id, revision, member_count, envelope, affected, marks, generation)
+        self._publisher.publish_change(change)
 
     async def mark_dirty(self, *entries: str, within_seconds: float = 0.1) -> bool:
         """See `ClusterBus.mark_dirty`."""

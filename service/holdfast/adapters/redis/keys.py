@@ -51,7 +51,7 @@ def recent(conversation_id: ConversationId) -> str:
 
 
 def head(conversation_id: ConversationId) -> str:
-    """HASH with a TTL: `generation`, and the `seq` and `revision` that were last published of the conversation."""
+    """HASH with a TTL: `generation`, and `seq`, `revision` and number of `members` as last published of the conversation."""
     return f"{HEAD_PREFIX}{conversation_id}"
 
 

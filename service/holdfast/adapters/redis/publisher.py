@@ -12,9 +12,9 @@ from holdfast.adapters.redis import keys, scripts
 from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
-from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import RedisUnavailable
-from holdfast.ports import RECENT_MESSAGES
+from holdfast.ports import RECENT_MESSAGES, PublishedChange
 from holdfast.protocol.seals import Seals
 
 _log = logging.getLogger("holdfast.redis")
@@ -72,22 +72,14 @@ class Publisher:
             ),
         )
 
-    def publish_change(
-        self,
-        conversation_id: ConversationId,
-        revision: int,
-        member_count: int,
-        envelope: bytes,
-        affected: Sequence[UserId],
-        marks: Sequence[str],
-        generation: str,
-    ) -> None:
+    def publish_change(self, change: PublishedChange) -> None:
         """See `ClusterBus.publish_change`."""
-        channels = (keys.conversation_channel(conversation_id), *map(keys.user_channel, affected))
+        channels = (keys.conversation_channel(change.conversation_id), *map(keys.user_channel, change.affected))
+        told = [part for channel in channels for part in (channel, change.envelope)]
         self._pipeline.push_script(
             scripts.PUBLISH_CHANGE,
-            (keys.head(conversation_id), keys.DIRTY, *map(keys.member, affected)),
-            (generation, revision, envelope, member_count, len(channels), *channels, *marks),
+            (keys.head(change.conversation_id), keys.DIRTY, *map(keys.member, change.affected)),
+            (change.generation, change.revision, change.member_count, len(channels), *told, *change.marks),
         )
 
     async def mark_dirty(self, entries: Sequence[str], within_seconds: float) -> bool:

@@ -83,14 +83,15 @@ return receivers
 """)
 
 # A change of a conversation. KEYS[1] its head, KEYS[2] the dirty marks, KEYS[3…] `member:` of those affected; ARGV[1] generation,
-# [2] revision, [3] the envelope, [4] how many members, [5] how many channels, then those, then the marks that are done with.
+# [2] revision, [3] how many members, [4] how many channels, then each with its envelope (a seal is of one channel), then the
+# marks that are done with.
 PUBLISH_CHANGE: Final = Script(f"""
 {RAISE}
-local channels = tonumber(ARGV[5])
-for i = 6, 5 + channels do redis.call('PUBLISH', ARGV[i], ARGV[3]) end
+local last = 4 + 2 * tonumber(ARGV[4])
+for i = 5, last, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
 for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
-for i = 6 + channels, #ARGV do redis.call('ZREM', KEYS[2], ARGV[i]) end
-if raise(KEYS[1], ARGV[1], 'revision', tonumber(ARGV[2])) then redis.call('HSET', KEYS[1], 'members', ARGV[4]) end
+for i = last + 1, #ARGV do redis.call('ZREM', KEYS[2], ARGV[i]) end
+if raise(KEYS[1], ARGV[1], 'revision', tonumber(ARGV[2])) then redis.call('HSET', KEYS[1], 'members', ARGV[3]) end
 return 1
 """)
 
