@@ -9,9 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES
-from holdfast.domain.ids import ConversationId, InstanceId
+from holdfast.domain.ids import ConversationId, InstanceId, UserId
 from holdfast.errors import RedisUnavailable
-from holdfast.ports import ClusterBus
+from holdfast.ports import ClusterBus, PublishedChange
 from holdfast.protocol.seals import Seals
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
@@ -359,6 +359,10 @@ async def test_what_is_not_signed_is_not_heard(redis_server: RedisServer, new_no
     one.bus.publish_commit(C, 1, [b'{"seq":1}'], ENVELOPE, None, "store-1")
     await eventually(lambda: len(two.ears.envelopes) == 2, within=3.0)
     assert await two.bus.recent(C, 0, "store-1") == [(1, b'{"seq":1}')]
+    assert await two.bus.subscribe(["user:ann"])
+    one.bus.publish_change(PublishedChange(C, 2, 2, ENVELOPE, [UserId("ann")], [], "store-1"))
+    await eventually(lambda: [heard for heard, _ in two.ears.envelopes[2:]] == [CHANNEL, "user:ann"], within=3.0)
+    assert two.bus.counters.unsigned == 3
 
 
 async def test_secrets_are_rotated_without_a_gap(redis_server: RedisServer, new_node: NewNode) -> None:

@@ -75,7 +75,7 @@ class Publisher:
     def publish_change(self, change: PublishedChange) -> None:
         """See `ClusterBus.publish_change`."""
         channels = (keys.conversation_channel(change.conversation_id), *map(keys.user_channel, change.affected))
-        told = [part for channel in channels for part in (channel, change.envelope)]
+        told = [part for channel in channels for part in (channel, self._sealed(channel, change.envelope))]
         self._pipeline.push_script(
             scripts.PUBLISH_CHANGE,
             (keys.head(change.conversation_id), keys.DIRTY, *map(keys.member, change.affected)),
