@@ -16,7 +16,7 @@ from holdfast.drills.local.proxy import Proxy
 from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
 from support.instances import Instances, Serving
-from support.redis_server import RedisServer
+from support.redis_server import SYSTEM, RedisServer, require_binary
 from support.store_view import view_of
 
 pytestmark = pytest.mark.long
@@ -64,6 +64,13 @@ async def is_online(instance: Serving, user_id: str) -> bool:
     """What the store says, by REST."""
     async with Rest(instance, "ann") as rest:
         return bool((await rest.get(f"/api/users/{user_id}/presence")).json()["online"])
+
+
+async def is_split(instance: Serving) -> bool:
+    """What its health says of the bus."""
+    async with Rest(instance, "ann") as rest:
+        conditions = (await rest.get("/api/health")).json()["conditions"]
+    return any(each["type"] == "BusLive" and each["reason"] == "Split" for each in conditions)
 
 
 async def test_dedupe(sqlite_instances: Instances, *, is_built: bool) -> None:
@@ -119,6 +126,28 @@ async def test_bulletins(sqlite_instances: Instances, redis7: RedisServer, *, is
         redis7.kill()
         assert (await ann.say(c, "without Redis"))["type"] == "ack"
         assert await heard(ben, "without Redis") == is_built
+
+
+async def test_others_at_another_redis(sqlite_instances: Instances, *, is_built: bool) -> None:
+    """Each has a Redis that answers, and they are not the same: what is said at one is heard at the other all the same."""
+    other_redis = RedisServer(require_binary(SYSTEM))
+    try:
+        await other_redis.start()
+        names = [] if is_built else ["no_split"]
+        (one,) = await sqlite_instances.start("one", **altered(*names))
+        (two,) = await sqlite_instances.start("two", HOLDFAST_REDIS__URL=other_redis.url, **altered(*names))
+        c = await new_conversation(one, "ann", "ben")
+        if is_built:
+            await asyncio.gather(*(eventually(partial(is_split, instance), within=40) for instance in (one, two)))
+        async with Chatter(one, "ann") as ann, Chatter(two, "ben") as ben:
+            heard_all = True
+            for number in range(4):  # for longer than from one anti-entropy to the next
+                assert (await ann.say(c, f"word {number}"))["type"] == "ack"
+                heard_all &= await heard(ben, f"word {number}")
+                await passed(4)
+        assert heard_all == is_built
+    finally:
+        other_redis.close()
 
 
 async def test_comparison_after_a_resubscription(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:

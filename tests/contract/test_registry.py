@@ -113,6 +113,18 @@ async def test_a_renewal_prolongs_the_lease(redis_server: RedisServer, new_node:
     assert await redis_admin.smembers("instances") == {"one"}
 
 
+async def test_a_renewal_names_the_redis_that_took_it(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """The same for all who meet there, another one after a restart; nothing where the name may not be asked for."""
+    one, two = new_node("one"), new_node("two")
+    await one.registry.acquire("healthy")
+    await two.registry.acquire("healthy")
+    name = await one.registry.renew("healthy", 0)
+    assert name == await two.registry.renew("healthy", 0) == (await redis_admin.info("server"))["run_id"]
+    await redis_admin.acl_setuser("default", commands=["-info"])
+    assert await one.registry.renew("healthy", 0) == ""
+    await redis_admin.acl_setuser("default", commands=["+info"])
+
+
 async def test_epochs_rise_with_every_start(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """The older of two processes under one name yields: that needs an order, whatever Redis's clock does."""
     one = new_node("one")

@@ -31,6 +31,7 @@ from holdfast.node.directory import Directory
 from holdfast.node.local import LocalConversation
 from holdfast.node.reaper import Reaper
 from holdfast.node.rosters import Rosters
+from holdfast.node.split import Split
 
 _WINDOW_SECONDS = 0.3  # makes a race of microseconds one that a test can hit
 
@@ -149,6 +150,11 @@ def no_resync() -> None:
     replace(node.Node, "_on_missed", lambda _self, _reason: None)
 
 
+def no_split() -> None:
+    """Where the others meet is not looked at."""
+    replace(Split, "note", lambda _self, _bulletins, _server: None)
+
+
 def no_watchdog() -> None:
     """A bus that was subscribed once is believed for ever."""
 
@@ -227,6 +233,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         one_mark,
         no_bulletins,
         no_resync,
+        no_split,
         no_watchdog,
         no_epoch,
         no_world_check,

@@ -29,7 +29,12 @@ class Scene:
         """`store`: one that others have, too, with whatever is in it."""
         self.store, self.bus, self.clock = store or FakeStore(), FakeBus(), LoopClock()
         self.telemetry, self.hub, self.tasks = Telemetry("test"), Hub(Telemetry("test")), Tasks()
-        self.conversations = Conversations(self.store, self.bus, self.clock)  # type: ignore[arg-type]  # the part it uses
+        self.conversations = Conversations(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.clock,
+            is_split=lambda: False,
+        )
         appender = Appender(InstanceId("one"), self.store, self.clock, self.telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
         self.delivery = Delivery(
             self.store,  # type: ignore[arg-type]  # the part it uses

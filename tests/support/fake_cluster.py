@@ -99,6 +99,7 @@ class FakeRegistry(Faulty):
         self.reaped: list[InstanceId] = []
         self.left: dict[InstanceId, Epoch] = {}  # the epochs of what is reaped: told once, then all of it is forgotten
         self.names: list[str] = []
+        self.server = "redis-1"
 
     def lease(
         self, name: str, epoch: str | None, state: str = "healthy", *, ended: str | None = None, removed: str | None = None
@@ -118,8 +119,9 @@ class FakeRegistry(Faulty):
     def rename(self, instance_id: InstanceId) -> None:
         self.names.append(instance_id)
 
-    async def renew(self, state: str, connections: int) -> None:
+    async def renew(self, state: str, connections: int) -> str:
         await self._enter("renew")
+        return self.server
 
     async def release(self) -> None:
         await self._enter("release")

@@ -16,7 +16,9 @@ class Bulletin:
     Attributes:
         beat: rises every 3 s; alive means that it changed, as seen on the observer's own monotonic clock.
         mode: `ok`, or why this instance's fast path does not work (`redis`, `bus`), that something it wrote to Redis was lost or
-            may be and the others there do not know (`lost`), or that it has worked for a few seconds only (`recovering`).
+            may be and the others there do not know (`lost`), that others meet at another Redis (`split`), or that it has worked
+            for a few seconds only (`recovering`).
+        server: which start of which Redis its lease is in; empty while that is not known.
         heads: highest seq committed or published per conversation, of the last 60 s.
         members: members' version per conversation changed in the last 60 s.
         users: users whose list of conversations changed in the last 60 s.
@@ -39,6 +41,7 @@ class Bulletin:
     left: dict[UserId, int] = field(default_factory=dict)
     earlier: dict[str, int] = field(default_factory=dict)
     overflow: bool = False
+    server: str = ""
     written_at_ms: int = 0
 
     @property

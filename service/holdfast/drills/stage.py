@@ -136,9 +136,10 @@ class LocalStage(Stage):
         return await self._redis(*command, url=url)
 
     @asynccontextmanager
-    async def operator(self) -> AsyncIterator[RedisLink]:
-        """One connection to Redis that is there before the failure and stays, for who has to take it back."""
-        link = RedisLink(RedisSettings(url=self.target.redis_url, pool_connections=1), InstanceId("drill"), Unwatched())
+    async def operator(self, url: str = "") -> AsyncIterator[RedisLink]:
+        """One connection to Redis (or to the server at `url`) that is there before the failure and stays, to take it back."""
+        settings = RedisSettings(url=url or self.target.redis_url, pool_connections=1)
+        link = RedisLink(settings, InstanceId("drill"), Unwatched())
         try:
             await link.call("PING")
             yield link

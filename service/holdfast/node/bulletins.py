@@ -1,8 +1,9 @@
 """The slow path between instances: what each committed lately, kept in the store and read where the fast path may have failed.
 
 Written with the beat, every 3 s; within 250 ms when the mode changes; once a second while it is not ok and something changed.
-Read every second while our own fast path is gone (and 10 s longer), at once and 4 s later after a resubscription, and every 15 s
-anyway: so no hole outlives 20 s, whatever its cause. Those whose own fast path is gone are looked for every 2 s.
+Read every second while our own fast path is gone (and 10 s longer) or may not reach everybody (`split`), at once and 4 s later
+after a resubscription, and every 15 s anyway: so no hole outlives 20 s, whatever its cause. Those whose own fast path is gone
+are looked for every 2 s.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.errors import StoreError
+from holdfast.node.split import Split
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
 
@@ -72,6 +74,7 @@ class Bulletins:
         mode: Callable[[], str],
         left: Callable[[], dict[UserId, int]],
         earlier: Callable[[], dict[str, int]],
+        server: Callable[[], str],
         store_clock: StoreClock,
         on_read: Callable[[list[Bulletin]], Awaitable[None]],
     ) -> None:
@@ -82,6 +85,7 @@ class Bulletins:
         self._mode = mode
         self._left = left
         self._earlier = earlier
+        self._server = server
         self._store_clock = store_clock
         self._on_read = on_read
         self._heads: _Recent[ConversationId, Seq] = _Recent()
@@ -92,7 +96,8 @@ class Bulletins:
         self._turn = asyncio.Lock()
         self._asked = self._answered = 0
         self._written_mode = ""
-        self._written_as: tuple[InstanceId, Epoch] | None = None
+        self._written_as: tuple[InstanceId, Epoch, str] | None = None
+        self._split = Split(clock)
         self._written_at = -BEAT_SECONDS
         self._has_changed = False
         self._read_at = clock.monotonic()
@@ -104,8 +109,13 @@ class Bulletins:
 
     @property
     def is_fleet_well(self) -> bool:
-        """As of the last look, no other instance has lost a write to Redis that it has not made up for."""
-        return self._is_fleet_well and self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS
+        """As of the last look, no other instance has lost a write to Redis that it has not made up for, or made it elsewhere."""
+        return self._is_fleet_well and not self.is_split and self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS
+
+    @property
+    def is_split(self) -> bool:
+        """Others meet at another Redis."""
+        return self._split.is_split
 
     def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
         """A conversation has reached `seq` by our doing. A repeated send of something older is told, too, and lowers nothing."""
@@ -164,7 +174,7 @@ class Bulletins:
     def _is_time_to_write(self) -> bool:
         age = self._clock.monotonic() - self._written_at
         mode = self._told_mode()
-        if self._written_as != (self._instance_id(), self._epoch()):
+        if self._written_as != (self._instance_id(), self._epoch(), self._server()):
             return True  # who dies now is reaped under this epoch, and found by this document
         return (
             mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and self._has_changed and age >= _CHANGED_SECONDS)
@@ -183,7 +193,8 @@ class Bulletins:
         if self._look_at and self._look_at[0] <= now:
             self._look_at.pop(0)
             return True
-        return age >= _ANTI_ENTROPY_SECONDS or (now < self._unwell_until and age >= _READ_SECONDS)
+        is_in_doubt = now < self._unwell_until or self._split.is_suspected
+        return age >= _ANTI_ENTROPY_SECONDS or (is_in_doubt and age >= _READ_SECONDS)
 
     async def _write(self) -> None:
         with contextlib.suppress(StoreError):
@@ -215,6 +226,7 @@ class Bulletins:
             left=self._left(),
             earlier=self._earlier(),
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
+            server=self._server(),
         )
         self._written_at = now
         try:
@@ -223,7 +235,7 @@ class Bulletins:
             self._has_changed = True
             raise
         self._store_clock.note(stamped_ms, self._clock.monotonic())
-        self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch)
+        self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch, bulletin.server)
 
     async def _read(self, *, only_unwell: bool) -> None:
         self._unwell_read_at = now = self._clock.monotonic()
@@ -232,6 +244,7 @@ class Bulletins:
         try:
             bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
             others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()]
+            self._split.note(others, self._server())
             self._is_fleet_well, self._judged_at = all(bulletin.is_harmless for bulletin in others), now
             await self._on_read(others)
         except StoreError:

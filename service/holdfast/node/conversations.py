@@ -1,12 +1,12 @@
 """What this instance knows about conversations, and for how long it may believe it.
 
-A cached conversation is believed while its channel is subscribed and the bus is live, or for 2 s; a hint of a newer revision
-ends that at once. Misses are never cached. One read of a conversation is under way at most.
+A cached conversation is believed while its channel is subscribed and the bus is live and everybody's, or for 2 s; a hint of a
+newer revision ends that at once. Misses are never cached. One read of a conversation is under way at most.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,10 +28,12 @@ class _Entry:
 class Conversations:
     """A bounded cache in front of the store. Lives in the loop."""
 
-    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock) -> None:
+    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock, *, is_split: Callable[[], bool]) -> None:
+        """`is_split`: others are at another bus, and their changes are not told on ours."""
         self._store = store
         self._bus = bus
         self._clock = clock
+        self._is_split = is_split
         self._entries: OrderedDict[ConversationId, _Entry] = OrderedDict()
         self._hinted: OrderedDict[ConversationId, int] = OrderedDict()
         self._reads: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
@@ -43,7 +45,7 @@ class Conversations:
             return None
         if self._clock.monotonic() - entry.read_at <= UNPROVEN_SECONDS:
             return entry.conversation
-        if self._bus.is_live and f"conversation:{conversation_id}" in self._bus.channels:
+        if self._bus.is_live and not self._is_split() and f"conversation:{conversation_id}" in self._bus.channels:
             return entry.conversation
         return None
 

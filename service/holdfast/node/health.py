@@ -20,6 +20,8 @@ from holdfast.telemetry import Telemetry
 STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
 _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://|ipv[46]:)?(?:\[[0-9a-f:]+\]|[\w.-]+):\d{2,5}\b(?:/\S*)?", re.IGNORECASE)
 _START_WAIT_FOR_REDIS_SECONDS: Final = 10.0
+_DEAF: Final = ("Deaf", "no echo from the bus")
+_SPLIT: Final = ("Split", "other instances meet at another Redis")
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Health:
         *,
         epoch: Callable[[], Epoch],
         is_unique: Callable[[], bool],
+        is_split: Callable[[], bool],
     ) -> None:
         self.state = "starting"
         self.is_draining = False
@@ -72,6 +75,7 @@ class Health:
         self._telemetry = telemetry
         self._epoch = epoch
         self._is_unique = is_unique
+        self._is_split = is_split
         self._started_at_ms = clock.now_ms()
         self._began = clock.monotonic()
         self._degraded: tuple[str, ...] = ()
@@ -83,7 +87,7 @@ class Health:
         self._redis.evaluate()
         self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
-        self._set("BusLive", self._bus.is_live, "EchoSeen", "Deaf", "no echo from the bus")
+        self._set("BusLive", self._reaches_all, "EchoSeen", *(_SPLIT if self._is_split() else _DEAF))
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
         self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)
@@ -92,15 +96,23 @@ class Health:
         self._tell(self.degraded)
         self._enter(self._next_state())
 
+    def note_fleet(self, states: tuple[str, ...]) -> None:
+        """The states of all instances that live, as the reaper found them."""
+        self.fleet = states
+
     @property
     def degraded(self) -> tuple[str, ...]:
         """Dependencies that do not work, by the names that clients see."""
         names = []
-        if not self._redis.is_connected or not self._bus.is_live:
+        if not self._redis.is_connected or not self._reaches_all:
             names.append("redis")
         if not self._store.is_connected:
             names.append("store")
         return tuple(names)
+
+    @property
+    def _reaches_all(self) -> bool:
+        return self._bus.is_live and not self._is_split()
 
     @property
     def redis_is_connected(self) -> bool:
@@ -144,7 +156,7 @@ class Health:
             "version": self._version,
             "started_at": rfc3339(self._started_at_ms),
             "services": {
-                "redis": _service(self._redis, None if self._bus.is_live else f"the bus is deaf: {self.bus_error}"),
+                "redis": _service(self._redis, self._bus_error()),
                 self._store.name: _service(self._store, None),
             },
             "conditions": [
@@ -158,6 +170,11 @@ class Health:
                 for condition in self.conditions.values()
             ],
         }
+
+    def _bus_error(self) -> str | None:
+        if self._bus.is_live:
+            return _SPLIT[1] if self._is_split() else None
+        return f"the bus is deaf: {self.bus_error}"
 
     def _next_state(self) -> str:
         if self.is_draining:
@@ -178,7 +195,7 @@ class Health:
         self.state = state
         for name in STATES:
             self._telemetry.health_state.labels(name).set(name == state)
-        self._telemetry.bus_up.set(self._bus.is_live)
+        self._telemetry.bus_up.set(self._reaches_all)
 
     def _tell(self, degraded: tuple[str, ...]) -> None:
         """Clients hear what fails and what works again."""

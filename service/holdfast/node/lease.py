@@ -31,7 +31,12 @@ _log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Lives in the loop. `run` until cancelled; `release` at the end. `instance_id`: what this instance is called now."""
+    """Lives in the loop. `run` until cancelled; `release` at the end.
+
+    Attributes:
+        instance_id: what this instance is called now.
+        server: which start of which Redis holds the lease, as of the last renewal; empty before the first.
+    """
 
     def __init__(
         self,
@@ -45,10 +50,12 @@ class Lease:
         state: Callable[[], str],
         on_epoch: Callable[[], None],
         on_name: Callable[[], None],
+        on_other_server: Callable[[], None],
     ) -> None:
         self.epoch = Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")  # until Redis gives one, of its own form
         self.is_unique = True
         self.is_held = False
+        self.server = ""
         self._registry = registry
         self._bus = bus
         self._hub = hub
@@ -59,6 +66,7 @@ class Lease:
         self._state = state
         self._on_epoch = on_epoch
         self._on_name = on_name
+        self._on_other_server = on_other_server
         self._wake = asyncio.Event()
         self._registering: list[tuple[Connection, asyncio.Future[int]]] = []
         self._unregistering: deque[Connection] = deque()
@@ -121,10 +129,16 @@ class Lease:
         if not self.is_held:
             await self._acquire()
         else:
-            await self._registry.renew(self._state(), len(self._hub.connections))
+            self._meet_at(await self._registry.renew(self._state(), len(self._hub.connections)))
             if began - self._refreshed_at > _REFRESH_SECONDS:
                 self._refreshed_at = began
                 await self._registry.refresh(list(self._hub.users))
+
+    def _meet_at(self, server: str) -> None:
+        """A promoted replica has the lease, too. What the old primary was told last is missing there."""
+        before, self.server = self.server, server
+        if before not in ("", server):
+            self._on_other_server()
 
     def _yield(self) -> None:
         """Another live process has our name: the older one leaves it to the younger, or both would steal it for ever."""

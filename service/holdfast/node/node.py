@@ -83,7 +83,7 @@ class Node:
         self.store_clock = StoreClock(clock)
         self.tasks = Tasks()
         self.hub = Hub(telemetry)
-        self.conversations = Conversations(store, bus, clock)
+        self.conversations = Conversations(store, bus, clock, is_split=lambda: self.bulletins.is_split)
         self.appender = Appender(instance_id, store, clock, telemetry, self._on_commit)
         self.delivery = Delivery(
             store,
@@ -107,6 +107,7 @@ class Node:
             state=lambda: self.health.state,
             on_epoch=lambda: self.presence.new_epoch(),
             on_name=self._on_name,
+            on_other_server=lambda: self.rosters.doubt(),
         )
         self.presence = Presence(
             store,
@@ -121,6 +122,18 @@ class Node:
             entry=self._entry,
             on_offline=lambda: self.catch_ups.look_soon(),
         )
+        self.bulletins = Bulletins(
+            store,
+            clock,
+            own_id,
+            epoch=lambda: self.lease.epoch,
+            mode=self._mode,
+            left=self.presence.left_behind,
+            earlier=self.presence.earlier,
+            server=lambda: self.lease.server if self.health.redis_is_connected else "",
+            store_clock=self.store_clock,
+            on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
+        )
         self.health = Health(
             own_id,
             version,
@@ -133,6 +146,7 @@ class Node:
             telemetry,
             epoch=lambda: self.lease.epoch,
             is_unique=lambda: self.lease.is_unique,
+            is_split=lambda: self.bulletins.is_split,
         )
         self.membership = Membership(
             store,
@@ -146,17 +160,6 @@ class Node:
         )
         self.delivery.on_stale_membership = self.membership.refresh
         self.delivery.on_newer_members = self.membership.enforce
-        self.bulletins = Bulletins(
-            store,
-            clock,
-            own_id,
-            epoch=lambda: self.lease.epoch,
-            mode=self._mode,
-            left=self.presence.left_behind,
-            earlier=self.presence.earlier,
-            store_clock=self.store_clock,
-            on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
-        )
         self.rosters = Rosters(
             roster_cache,
             store,
@@ -254,7 +257,7 @@ class Node:
             self.store_clock,
             telemetry,
             own_id,
-            on_fleet=self._on_fleet,
+            on_fleet=self.health.note_fleet,
             new_era=roster_cache.new_era,
             grace_seconds=settings.presence.grace_seconds,
         )
@@ -368,23 +371,17 @@ class Node:
         self.delivery.instance_id = self.instance_id
         self.appender.rename(self.instance_id)
 
-    def _on_fleet(self, states: tuple[str, ...]) -> None:
-        self.health.fleet = states
-
     def _on_missed(self, reason: str) -> None:
         """The bus, or this process, was away for a while: what it carried meanwhile is compared with the store."""
         self.lease.doubt()
         self.conversations.doubt()
         self.bulletins.look_soon()
-        self.tasks.start(self._compare(reason))
+        self.tasks.start(until_store_answers(lambda: self.comparison.run(reason)))
 
     def _on_liveness(self, is_live: bool, reason: str) -> None:
         if not is_live:
             self.health.bus_error = reason
             _log.warning("the bus is not live: %s", reason)
-
-    async def _compare(self, reason: str) -> None:
-        await until_store_answers(lambda: self.comparison.run(reason))
 
     def _mode(self) -> str:
         """Whether our fast path works, as our bulletin says it."""
@@ -392,7 +389,9 @@ class Node:
             return LOST
         if not self.health.redis_is_connected:
             return "redis"
-        return "ok" if self.bus.is_live else "bus"
+        if not self.bus.is_live:
+            return "bus"
+        return "split" if self.bulletins.is_split else "ok"
 
     def _mine(self) -> str:
         """What our marks in `dirty` say of their owner."""

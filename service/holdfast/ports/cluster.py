@@ -233,8 +233,11 @@ class ConnectionRegistry(Protocol):
         """From the next `acquire` on, everything is done under this name."""
         ...
 
-    async def renew(self, state: str, connections: int) -> None:
-        """Prolong the lease by 12 s and publish state and count."""
+    async def renew(self, state: str, connections: int) -> str:
+        """Prolong the lease by 12 s and publish state and count.
+
+        Returns the name of this start of this Redis; empty where that may not be asked.
+        """
         ...
 
     async def release(self) -> None:

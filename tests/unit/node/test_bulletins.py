@@ -20,6 +20,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.store, self.mode, self.read = FakeStore(), "ok", list[list[str]]()
+        self.server = "mine"
         self.clock = LoopClock()
         self.epoch = Epoch("7")
         self.bulletins = Bulletins(
@@ -30,6 +31,7 @@ class Scene:
             mode=lambda: self.mode,
             left=dict,
             earlier=dict,
+            server=lambda: self.server,
             store_clock=StoreClock(self.clock),
             on_read=self._on_read,
         )
@@ -67,6 +69,33 @@ async def test_a_new_epoch_is_told_at_once() -> None:
     scene.epoch = Epoch("8")
     await passed(0.3)
     assert scene.own.epoch == "8"
+
+
+@in_virtual_time
+async def test_another_redis_is_told_at_once() -> None:
+    """Who is left behind at the old one has to find out."""
+    scene = Scene()
+    await scene.run()
+    scene.server = "theirs"
+    await passed(0.3)
+    assert scene.own.server == "theirs"
+
+
+@in_virtual_time
+async def test_who_beats_at_another_redis_makes_the_fast_path_one_that_is_not_believed() -> None:
+    """Looking for the unwell finds them within seconds: their failover is fresh."""
+    scene = Scene()
+    await scene.run()
+    assert scene.bulletins.is_fleet_well
+    for beat in range(5):
+        scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), beat, "recovering", server="theirs")
+        await passed(BEAT_SECONDS)
+    assert scene.bulletins.is_split
+    assert not scene.bulletins.is_fleet_well
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 9, "recovering", server="mine")
+    await passed(BEAT_SECONDS)
+    assert not scene.bulletins.is_split
+    assert scene.bulletins.is_fleet_well
 
 
 @in_virtual_time

@@ -21,7 +21,13 @@ class Scene:
     def __init__(self) -> None:
         self.store, self.bus = FakeStore(), FakeBus()
         self.store.conversations[C] = conversation(C, "alice", "bob")
-        self.cache = Conversations(self.store, self.bus, LoopClock())  # type: ignore[arg-type]  # the part it uses
+        self.is_split = False
+        self.cache = Conversations(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            LoopClock(),
+            is_split=lambda: self.is_split,
+        )
 
 
 @in_virtual_time
@@ -35,6 +41,10 @@ async def test_it_is_believed_while_somebody_would_tell_us_of_a_change() -> None
     await passed(0.2)
     assert scene.cache.cached(C) is None
     scene.bus.wanted.add(f"conversation:{C}")
+    assert scene.cache.cached(C) is not None
+    scene.is_split = True
+    assert scene.cache.cached(C) is None
+    scene.is_split = False
     assert scene.cache.cached(C) is not None
     scene.bus.is_live = False
     assert scene.cache.cached(C) is None

@@ -23,12 +23,13 @@ class Scene:
         self.hub = Hub(telemetry)
         self.told: list[Any] = []
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
-        self.is_unique = True
+        self.is_unique, self.is_split = True, False
         self.memory = FakeMemory()
         saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)
         self.health = Health(
             lambda: InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, saturation, self.clock, telemetry,
             epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
+            is_split=lambda: self.is_split,
         )  # fmt: skip
 
     def well(self) -> "Scene":
@@ -199,3 +200,16 @@ def test_a_name_that_another_process_has_is_said() -> None:
     scene = Scene().well()
     scene.is_unique = False
     assert not scene.pass_(1).condition("InstanceIdUnique")
+
+
+def test_others_at_another_redis_are_a_degradation() -> None:
+    """Ours answers, and nobody hears us there; it is served all the same."""
+    scene = Scene().well()
+    scene.is_split = True
+    scene.pass_(1)
+    assert (scene.health.state, scene.health.is_ready) == ("degraded", True)
+    condition = scene.health.conditions["BusLive"]
+    assert (condition.status, condition.reason) == (False, "Split")
+    assert scene.health.body()["services"]["redis"]["error"] == "other instances meet at another Redis"
+    scene.is_split = False
+    assert scene.pass_(1).health.state == "healthy"

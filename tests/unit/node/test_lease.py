@@ -21,6 +21,7 @@ class Scene:
         self.registry, self.bus, self.hub = FakeRegistry(), FakeBus(), Hub(Telemetry("test"))
         self.epochs: list[str] = []
         self.names: list[str] = []
+        self.moves = 0
         self.lease = Lease(
             self.registry,
             self.bus,
@@ -31,7 +32,11 @@ class Scene:
             state=lambda: "healthy",
             on_epoch=lambda: self.epochs.append(self.lease.epoch),
             on_name=lambda: self.names.append(self.lease.instance_id),
+            on_other_server=self._moved,
         )
+
+    def _moved(self) -> None:
+        self.moves += 1
 
     async def run(self) -> None:
         """From here on it is held."""
@@ -165,3 +170,15 @@ async def test_who_yielded_keeps_its_new_name_through_a_flush() -> None:
     await passed(10)
     assert scene.lease.instance_id == "one.0001"
     assert scene.epochs == ["0001", "0002", "0003"]
+
+
+@in_virtual_time
+async def test_a_lease_that_is_found_at_another_redis_is_told() -> None:
+    """A promoted replica has it, too, and may miss what the old primary was told last."""
+    scene = Scene()
+    await scene.run()
+    await passed(RENEW_SECONDS + 0.1)
+    assert (scene.lease.server, scene.moves) == ("redis-1", 0)
+    scene.registry.server = "redis-2"
+    await passed(2 * RENEW_SECONDS)
+    assert (scene.lease.server, scene.moves) == ("redis-2", 1)

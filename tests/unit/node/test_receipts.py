@@ -39,7 +39,7 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
-            Conversations(self.store, self.bus, LoopClock()),  # type: ignore[arg-type]  # the part it uses
+            Conversations(self.store, self.bus, LoopClock(), is_split=lambda: False),  # type: ignore[arg-type]  # the part it uses
             _Delivery(),  # type: ignore[arg-type]  # the part it uses
             self.rosters,
             LoopClock(),

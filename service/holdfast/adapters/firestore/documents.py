@@ -144,6 +144,7 @@ def bulletin_fields(bulletin: Bulletin) -> Fields:
         "left": dict(bulletin.left),
         "earlier": dict(bulletin.earlier),
         "overflow": bulletin.overflow,
+        "server": bulletin.server,
     }
 
 
@@ -161,6 +162,7 @@ def bulletin(instance_id: str, fields: Fields, written_at_ms: int) -> Bulletin:
         left=fields.get("left", {}),
         earlier=fields.get("earlier", {}),
         overflow=fields["overflow"],
+        server=fields.get("server", ""),
         written_at_ms=written_at_ms,
     )
 

@@ -63,10 +63,11 @@ class RedisRegistry:
         self._lease = keys.lease(instance_id)
         self._subscriptions = keys.subscriptions(instance_id)
 
-    async def renew(self, state: str, connections: int) -> None:
+    async def renew(self, state: str, connections: int) -> str:
         """See `ConnectionRegistry.renew`."""
         more = (self._instance_id, state, connections, _LEASE_MS, SHORT_LEASE_MS)
-        await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
+        (server,) = await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
+        return str(server.decode())
 
     async def set_registered(self) -> None:
         """See `ConnectionRegistry.set_registered`."""

@@ -154,15 +154,17 @@ redis.call('SADD', KEYS[3], instance)
 return {'OK', epoch, redis.call('GET', KEYS[1])}
 """)
 
+# Answers which start of which Redis this is, where that may be asked.
 # KEYS[4] its fate, ARGV[6] how long the lease lives, ARGV[7] how long when its pod was removed: it is about to be killed.
 RENEW: Final = Script(f"""
 {_CHECKS}
 redis.call('HSET', KEYS[2], 'state', ARGV[4], 'connections', ARGV[5])
 local lives = ARGV[6]
+local info = redis.pcall('INFO', 'server')
 if redis.call('GET', KEYS[4]) == 'removed|' .. ARGV[2] then lives = ARGV[7] end
 redis.call('PEXPIRE', KEYS[2], lives)
 redis.call('SADD', KEYS[3], ARGV[3])
-return {{'OK'}}
+return {{'OK', type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''}}
 """)
 
 RELEASE: Final = Script(f"""

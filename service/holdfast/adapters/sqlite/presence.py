@@ -3,12 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId, UserId
 from holdfast.domain.notifications import flagged_since
 from holdfast.domain.presence import Presence, PresenceChange
+
+_BULLETIN_FIELDS = tuple(field.name for field in fields(Bulletin))
 
 
 def change(
@@ -97,5 +99,6 @@ def _flag(connection: sqlite3.Connection, user_id: UserId, seen_at_ms: int) -> N
 
 
 def _bulletin(text: str) -> Bulletin:
-    fields = json.loads(text)
-    return Bulletin(**{**fields, "users": tuple(fields["users"])})
+    stored = json.loads(text)
+    known = {name: stored[name] for name in _BULLETIN_FIELDS if name in stored}  # another version may have more, or fewer
+    return Bulletin(**{**known, "users": tuple(stored["users"])})

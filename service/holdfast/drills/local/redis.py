@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from holdfast.adapters.redis.link import RedisLink
@@ -147,7 +148,16 @@ class WatchedRedis:
     @property
     def url(self) -> str:
         """For `RedisSettings.url`: all three are named."""
-        nodes = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self._sentinels)
+        return self.url_by(self.sentinel_ports)
+
+    @property
+    def sentinel_ports(self) -> list[int]:
+        """Where they listen."""
+        return [sentinel.port for sentinel in self._sentinels]
+
+    def url_by(self, ports: Iterable[int]) -> str:
+        """The same, for somebody who has ways of their own to the Sentinels."""
+        nodes = ",".join(f"127.0.0.1:{port}" for port in ports)
         return f"sentinel://{nodes}/{SentinelServer.SERVICE}/0"
 
     async def start(self) -> None:

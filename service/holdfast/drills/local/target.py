@@ -59,7 +59,7 @@ class Layout:
     """Where a cluster differs from the usual.
 
     Attributes:
-        has_sentinels: Redis is a primary and a replica, instances ask Sentinels for it, and there is no proxy in between.
+        has_sentinels: Redis is a primary and a replica, instances ask Sentinels for it; no proxy is between them and Redis.
         has_front: all clients come through one proxy, which knows the instances.
         disk_mb: the store's file lies on a disk of that size, its own; 0: on the machine's.
     """
@@ -77,7 +77,7 @@ class LocalTarget:
 
     Attributes:
         instances: by name, in the order of their start.
-        to_redis, to_store: the proxies of each instance; SQLite is a file and has none.
+        to_redis, to_sentinels, to_store: the proxies of each instance; SQLite is a file and has none.
         front, watched, disk: where the layout has them.
     """
 
@@ -102,6 +102,7 @@ class LocalTarget:
             self.emulator = Emulator(script)
         self.instances: dict[str, LocalInstance] = {}
         self.to_redis: dict[str, Proxy] = {}
+        self.to_sentinels: dict[str, list[Proxy]] = {}
         self.to_store: dict[str, Proxy] = {}
         self._project = f"drill-{secrets.token_hex(4)}"
         self._secret = secrets.token_urlsafe(32)
@@ -140,7 +141,8 @@ class LocalTarget:
         """End everything; `keep`: leave the logs and the store where they are."""
         for instance in self.instances.values():
             instance.close()
-        for proxy in (*self.to_redis.values(), *self.to_store.values(), *([self.front] if self.front else [])):
+        ways = (*self.to_redis.values(), *itertools.chain(*self.to_sentinels.values()), *self.to_store.values())
+        for proxy in (*ways, *([self.front] if self.front else [])):
             await proxy.close()
         for part in (self.watched, self.redis, self.emulator, self.disk):
             if part is not None:
@@ -199,11 +201,9 @@ class LocalTarget:
         return living[next(self._turn) % len(living)].port if living else 0
 
     async def _environ(self, name: str) -> dict[str, str]:
-        proxy = self.to_redis[name] = Proxy(self.redis.port, _SUBSCRIBES)
-        await proxy.listen()
         environ = {
             **self._settings,
-            "HOLDFAST_REDIS__URL": f"redis://{proxy.address}/0" if self.watched is None else self.watched.url,
+            "HOLDFAST_REDIS__URL": await self._way_to_redis(name),
             "HOLDFAST_STORE__URL": self._store_url,
             "HOLDFAST_AUTH__SECRET": self._secret,
         }
@@ -212,3 +212,13 @@ class LocalTarget:
             await way.listen()
             environ["FIRESTORE_EMULATOR_HOST"] = way.address
         return environ
+
+    async def _way_to_redis(self, name: str) -> str:
+        if self.watched is None:
+            proxy = self.to_redis[name] = Proxy(self.redis.port, _SUBSCRIBES)
+            await proxy.listen()
+            return f"redis://{proxy.address}/0"
+        ways = self.to_sentinels[name] = [Proxy(port) for port in self.watched.sentinel_ports]
+        for way in ways:
+            await way.listen()
+        return self.watched.url_by(way.port for way in ways)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from holdfast.adapters.redis.link import RedisLink
 from holdfast.drills.drill import Drill
 from holdfast.drills.hindsight import acks_in_the_midst
 from holdfast.drills.local.disk import SmallDisk, missing_mount
@@ -14,6 +15,8 @@ _HEALTHY_SECONDS = 15.0
 _REGISTERED_SECONDS = 5.0
 _PROMOTED_SECONDS = 10.0  # Sentinels call it down after half a second, agree, and choose
 _LEFT_SECONDS = 3.0
+_SPLIT_SECONDS = 20.0  # no hole outlives this, noticed or not
+_DEMOTED_SECONDS = 30.0  # Sentinels wait 8 s before they turn a primary that came back into a replica, and look every 10 s
 _DISK_MB = 8
 
 
@@ -100,6 +103,39 @@ async def _sentinel_freeze(stage: LocalStage) -> None:
     await stage.expect("nobody stays on the old primary", _LEFT_SECONDS, partial(_is_left, stage, old.url))
 
 
+async def _sentinel_cut(stage: LocalStage) -> None:
+    """The old primary and one instance are cut from everybody else: two halves, each with a Redis that is well."""
+    left_behind = stage.instances[0]
+    ways = stage.target.to_sentinels[left_behind.name]
+    await _check_steady(stage)
+    async with stage.operator(stage.target.redis.url) as operator:
+        _, before = await operator.call("CONFIG", "GET", "maxclients")
+        async with stage.fault("sentinel-cut", left_behind.name):
+            for way in ways:
+                await way.refuse()
+            await operator.call("CONFIG", "SET", "maxclients", "1")  # who is connected stays, nobody else comes in
+            await _drop_all_but(left_behind.name, operator)
+            await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
+            await stage.expect("the split is noticed", _SPLIT_SECONDS, partial(stage.every, stage.instances, "degraded"))
+            await stage.expect("all ready", 1.0, stage.all_ready)
+            await stage.pause(stage.seconds)
+            for way in ways:
+                await way.listen()
+            await operator.call("CONFIG", "SET", "maxclients", before)
+    await stage.expect("nobody stays on the old primary", _DEMOTED_SECONDS, partial(_is_left, stage, stage.target.redis.url))
+    await _recover(stage)
+
+
+async def _drop_all_but(name: str, operator: RedisLink) -> None:
+    """Every connection to a Redis but that instance's and the operator's own: replicas, Sentinels, instances."""
+    own = await operator.call("CLIENT", "ID")
+    for line in (await operator.call("CLIENT", "LIST")).decode().splitlines():
+        client = dict(part.split("=", 1) for part in line.split(" ") if "=" in part)
+        is_theirs = f"{client['name']}:".startswith(f"holdfast:{name}:")
+        if not is_theirs and int(client["id"]) != own:
+            await operator.call("CLIENT", "KILL", "ID", client["id"])
+
+
 async def _check_steady(stage: LocalStage) -> None:
     """A failover before the failure would make a drill that proves nothing."""
     if await _is_promoted(stage):
@@ -134,4 +170,11 @@ DRILLS = (
     ),
     Drill("sentinel-kill", "F10: the primary behind Sentinels is killed", _sentinel_kill, layout=_WATCHED),
     Drill("sentinel-freeze", "F10: the primary behind Sentinels stands still", _sentinel_freeze, layout=_WATCHED),
+    Drill(
+        "sentinel-cut",
+        "F10: the primary and one instance are cut from the Sentinels and all others",
+        _sentinel_cut,
+        seconds=20.0,
+        layout=_WATCHED,
+    ),
 )
