@@ -199,6 +199,10 @@ class Client:
         cursors = self._inbox.streams.cursors
         return frames.Hello(cursors=UNSET if cursors is None else dict(cursors), client=self._name)
 
+    def opening(self) -> None:
+        """See `LinkOwner.opening`."""
+        self._observer.record("opening")
+
     def opened(self, connection: Connection) -> None:
         """See `LinkOwner.opened`."""
         welcome = connection.welcome

@@ -9,6 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
+from holdfast.client.tls import authorities
 from holdfast.errors import HoldfastError
 from holdfast.protocol import frames
 
@@ -78,6 +79,7 @@ class Connection:
                 close_timeout=_CLOSE_SECONDS,
                 ping_interval=None,
                 proxy=None,
+                ssl=authorities() if url.startswith("wss:") else None,
             )
         except InvalidStatus as error:
             raise _refusal(error) from None

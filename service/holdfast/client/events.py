@@ -48,7 +48,13 @@ class Observer(Protocol):
     """Is told everything that happens, as it happens; drills write their history by it. Must not block or raise."""
 
     def record(self, event: str, **fields: object) -> None:
-        """`event`: send, ack, refused, received, shown, truncated, reset, opened, synced, closed, presence, read or cursor."""
+        """What each says besides is in docs/drills.md.
+
+        Args:
+            event: send, ack, refused, received, shown, truncated, reset, opening, opened, synced, closed, presence, cursor or
+                read.
+            fields: of the event.
+        """
         ...
 
 

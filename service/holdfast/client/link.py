@@ -30,6 +30,10 @@ class LinkOwner(Protocol):
         """The first frame on a new connection, as it is now."""
         ...
 
+    def opening(self) -> None:
+        """A connection is asked for: from now on the service may have accepted it."""
+        ...
+
     def opened(self, connection: Connection) -> None:
         """A connection was accepted; its frames come from now on."""
         ...
@@ -149,7 +153,9 @@ class Link:
     async def _open(self) -> Connection:
         base = self._bases[self._at % len(self._bases)]
         self._at += 1
-        connection = await self._open_connection(base.replace("http", "ws", 1) + "/ws", await self._tokens.fresh())
+        token = await self._tokens.fresh()
+        self._owner.opening()
+        connection = await self._open_connection(base.replace("http", "ws", 1) + "/ws", token)
         self.base_url = base
         self._owner.opened(connection)
         self._start(self._read(connection))

@@ -5,6 +5,7 @@ from typing import Final
 import httpx
 import msgspec
 
+from holdfast.client.tls import authorities
 from holdfast.errors import HoldfastError
 from holdfast.protocol.frames import MessageFrame
 
@@ -43,11 +44,12 @@ class Pages:
 
     def __init__(self) -> None:
         """Connects to nothing yet."""
-        self._http = httpx.AsyncClient(timeout=_SECONDS, trust_env=False)
+        self._http: httpx.AsyncClient | None = None  # most clients never need a page
 
     async def close(self) -> None:
         """Let go."""
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
     async def after(self, base_url: str, token: str, conversation_id: str, seq: int) -> list[MessageFrame] | None:
         """Up to 200 messages after `seq`, ascending; None when the conversation is not ours any more.
@@ -56,6 +58,8 @@ class Pages:
             PageUnavailable: not now.
             TokenRefused: not with this token.
         """
+        if self._http is None:
+            self._http = httpx.AsyncClient(timeout=_SECONDS, trust_env=False, verify=authorities())
         try:
             answer = await self._http.get(
                 f"{base_url}/api/conversations/{conversation_id}/messages",

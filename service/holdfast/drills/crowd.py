@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import httpx
 
 from holdfast.client import Client, ClientStopped, SendFailed
+from holdfast.client.tls import authorities
 from holdfast.drills.history import History
 from holdfast.drills.local.waiting import TargetFailed
 
@@ -70,6 +71,7 @@ class Crowd:
         self._may_talk = asyncio.Event()
         self._is_stopping = asyncio.Event()
         self._numbers = itertools.count(1)
+        self._http = httpx.AsyncClient(trust_env=False, verify=authorities(), timeout=5)
 
     async def start(self) -> None:
         """Make the conversations, connect everybody, begin to talk.
@@ -153,6 +155,7 @@ class Crowd:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._http.aclose()
 
     def _connect(self, user: str, number: int) -> None:
         device = self._history.device(f"{user}-1", user)
@@ -212,19 +215,18 @@ class Crowd:
             TargetFailed: none does, for long.
         """
         told = "no instance answers"
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
-            for _ in range(20):
-                for url in self._urls():
-                    headers = {"Authorization": f"Bearer {token}"}
-                    try:
-                        answer = await http.request(method, url + path, json=body, headers=headers)
-                    except httpx.HTTPError as error:
-                        told = f"{url}: {type(error).__name__}"
-                        continue
-                    if answer.is_success:
-                        return dict(answer.json()) if answer.content else {}
-                    told = answer.text[:300]
-                await asyncio.sleep(0.5)
+        for _ in range(20):
+            for url in self._urls():
+                headers = {"Authorization": f"Bearer {token}"}
+                try:
+                    answer = await self._http.request(method, url + path, json=body, headers=headers)
+                except httpx.HTTPError as error:
+                    told = f"{url}: {type(error).__name__}"
+                    continue
+                if answer.is_success:
+                    return dict(answer.json()) if answer.content else {}
+                told = answer.text[:300]
+            await asyncio.sleep(0.5)
         raise TargetFailed(f"{method} {path}: {told}")
 
 

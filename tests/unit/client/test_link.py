@@ -74,6 +74,9 @@ class Owner:
     def hello(self) -> frames.Hello:
         return frames.Hello()
 
+    def opening(self) -> None:
+        self.told.append("opening")
+
     def opened(self, connection: Connection) -> None:
         self.told.append("opened")
 
@@ -121,7 +124,8 @@ async def test_one_address_after_the_other_is_tried_and_the_application_is_told(
     service = Service(_refusal(0, "unreachable"), _refusal(503, "draining"), _refusal(403, "forbidden"))
     stopped = await _ends(service, Tokens("t"), owner)
     assert [url for url, _ in service.tried] == ["ws://one/ws", "ws://two/ws", "ws://one/ws"]
-    assert (owner.told, stopped.code) == (["unreachable", "draining"], "forbidden")
+    told = ["opening", "unreachable", "opening", "draining", "opening"]
+    assert (owner.told, stopped.code) == (told, "forbidden")
 
 
 async def test_a_static_token_that_is_refused_ends_it() -> None:
@@ -147,7 +151,7 @@ async def test_a_hook_that_fails_ends_nothing() -> None:
 
     owner, service = Owner(), Service(_refusal(403, "forbidden"))
     assert (await _ends(service, Tokens(login), owner)).code == "forbidden"
-    assert owner.told == ["token_unavailable"]
+    assert owner.told == ["token_unavailable", "opening"], "nothing is asked for without a token"
 
 
 @pytest.mark.parametrize("code", [1000, 1008, 4500])

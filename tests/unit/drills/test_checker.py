@@ -231,6 +231,18 @@ def test_who_is_connected_to_an_instance_that_stands_still_may_be_called_away(tm
     assert verdict_of(tmp_path, other).counts["I10"] == 1
 
 
+def test_others_may_hear_of_a_connection_from_when_it_was_asked_for(tmp_path: Path) -> None:
+    """Its own client, one of thousands here, may see it open seconds later, or never; before that they may not."""
+    heard = more(good(), 140.0, "presence", device="ann-1", user=ANN, about=DAN, online=True)
+    asked = more(heard, 139.0, "opening", device="dan-1", user=DAN)
+    in_vain = more(asked, 141.0, "opening", device="dan-1", user=DAN)
+    too_early = more(heard, 140.1, "opening", device="dan-1", user=DAN)
+    assert [verdict_of(tmp_path, history).counts["I10"] for history in (asked, in_vain, too_early)] == [0, 0, 1]
+    opened = more(asked, 144.0, "opened", device="dan-1", user=DAN, connection="dan-b", instance="two")
+    opened = change(opened, "stored_presence", {"user": DAN}, online=True)
+    assert verdict_of(tmp_path, opened).counts["I10"] == 0
+
+
 def test_every_invariant_has_a_mutation() -> None:
     assert {invariant for invariant, _ in MUTATIONS.values()} == set(INVARIANTS)
 

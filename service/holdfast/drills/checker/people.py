@@ -6,7 +6,6 @@ from holdfast.drills.checker.run import Run, Spans
 from holdfast.drills.checker.verdict import Verdict
 
 _LATE_S = 5.0  # how much later than true a change of presence may be heard
-_OPENING_S = 2.0  # others may hear of a connection before its own client, one of a thousand here, has seen it open
 _EARLY = 0.9  # of the grace: clocks of clients and instances begin it at different moments
 _NOBODY = Spans(())
 
@@ -27,7 +26,8 @@ def _check_changes(run: Run, verdict: Verdict) -> None:
         if run.unproven.get(event.about, _NOBODY).around(event.t) is not None:
             continue
         if event.online:
-            is_true = there.touches(event.t - _LATE_S - run.bounds.offline_s, event.t + _OPENING_S)
+            maybe = run.maybe_connected.get(event.about, _NOBODY)
+            is_true = maybe.touches(event.t - _LATE_S - run.bounds.offline_s, event.t)
             verdict.check("I10", is_true, event.t, f"{event.device} heard that {event.about} is online, who was nowhere")
             continue
         message = f"{event.device} heard that {event.about} went, who was not away for {least:.1f} s"

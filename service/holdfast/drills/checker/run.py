@@ -10,10 +10,11 @@ from holdfast.drills.history import Bounds, Event, Header
 SendId = tuple[str, str, str]
 """(user, conversation, key)."""
 
+_OPENING_S = 2.0  # others may hear of a connection before its own client, one of a thousand here, has seen it open
 _BEFORE_A_FREEZE_S = 4.0  # an instance that is taken for dead was last proven alive up to a beat before
 
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
-_KNOWN = _SAID | {"opened", "synced", "closed", "presence", "member", "fault", "settled", "end"}
+_KNOWN = _SAID | {"opening", "opened", "synced", "closed", "presence", "member", "fault", "settled", "end"}
 _FINAL = {"stored", "stored_notification", "stored_presence", "stored_cursor"}
 
 
@@ -39,9 +40,10 @@ class Stored:
 
 @dataclass(slots=True)
 class Line:
-    """One connection of a device. `synced_at` and `closed_at`: infinite when it never came to that."""
+    """One connection of a device. `asked_at`: before `opened_at`; the others: infinite when it never came to that."""
 
     user: str
+    asked_at: float
     opened_at: float
     synced_at: float = math.inf
     closed_at: float = math.inf
@@ -52,12 +54,19 @@ class Line:
 
 @dataclass(slots=True)
 class Device:
-    """What one client saw: `shown`, `received` and the excuses, in order."""
+    """What one client saw: `shown`, `received` and the excuses, in order.
+
+    Attributes:
+        asked_at: when it asked for the connection that it is about to get, or may have got without hearing of it.
+        in_vain: from such a moment until it asked again.
+    """
 
     user: str
     lines: dict[str, Line] = field(default_factory=dict)
     stream: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     received: list[Event] = field(default_factory=list)
+    asked_at: float | None = None
+    in_vain: list[tuple[float, float]] = field(default_factory=list)
 
 
 class Spans:
@@ -136,6 +145,7 @@ class Run:
         self._faults += [(began, self.end) for began in open_faults.values()]
         self.faults = Spans(self._faults)
         self.connected = self._connected()
+        self.maybe_connected = self._maybe_connected()
         self.unproven = self._unproven()
         self.acked_at = {
             (send_id[1], sent.seq): sent.acked_at for send_id, sent in self.sends.items() if sent.seq and sent.acked_at < math.inf
@@ -180,7 +190,7 @@ class Run:
                 self.device(event).stream[event.conversation].append(event)
             case "received":
                 self.device(event).received.append(event)
-            case "opened" | "synced" | "closed":
+            case "opening" | "opened" | "synced" | "closed":
                 self._take_line(event)
             case "member":
                 self.members[event.conversation, event.user].append((event.t, event.present))
@@ -195,8 +205,14 @@ class Run:
 
     def _take_line(self, event: Event) -> None:
         device = self.device(event)
-        if event.event == "opened":
-            device.lines[event.connection] = Line(event.user, event.t, instance=event.instance)
+        if event.event == "opening":
+            if device.asked_at is not None:
+                device.in_vain.append((device.asked_at, event.t))
+            device.asked_at = event.t
+        elif event.event == "opened":
+            asked_at = event.t - _OPENING_S if device.asked_at is None else device.asked_at
+            device.lines[event.connection] = Line(event.user, asked_at, event.t, instance=event.instance)
+            device.asked_at = None
         elif (line := device.lines.get(event.connection)) is not None:
             if event.event == "synced":
                 line.synced_at = event.t
@@ -235,4 +251,14 @@ class Run:
         for device in self.devices.values():
             for line in device.lines.values():
                 spans[line.user].append((line.opened_at, line.closed_at))
+        return {user: Spans(found) for user, found in spans.items()}
+
+    def _maybe_connected(self) -> dict[str, Spans]:
+        """Per user, when the service may have taken them for connected: from when a connection was asked for."""
+        spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for device in self.devices.values():
+            spans[device.user] += device.in_vain
+            if device.asked_at is not None:
+                spans[device.user].append((device.asked_at, self.end))
+            spans[device.user] += [(line.asked_at, line.closed_at) for line in device.lines.values()]
         return {user: Spans(found) for user, found in spans.items()}

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import httpx
 
+from holdfast.client.tls import authorities
 from holdfast.drills.local.waiting import TargetFailed, free_port, until
 
 _START_SECONDS: Final = 30.0
@@ -119,5 +120,5 @@ class LocalInstance:
             self.kill()
 
     async def _get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=authorities()) as client:
             return await client.get(self.url + path, timeout=2)
