@@ -1,9 +1,11 @@
 """One run of a drill: steady state, failure, observation, judgement; and everything taken down again, whatever happened."""
 
 import asyncio
+import contextlib
+import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -17,6 +19,7 @@ from holdfast.drills.checker.run import Run
 from holdfast.drills.crowd import Crowd, Size
 from holdfast.drills.drill import Drill
 from holdfast.drills.history import Header, History, read_history
+from holdfast.drills.local.open_files import missing_sockets
 from holdfast.drills.local.target import LocalTarget, environment
 from holdfast.drills.local.waiting import until
 from holdfast.drills.measure import Figures, measure
@@ -97,13 +100,13 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
     options.directory.mkdir(parents=True, exist_ok=True)
     path = options.directory / f"{drill.name}-{options.store}.jsonl"
     outcome = Outcome(drill, options, path)
+    size = Size.of((options.clients, options.rate), (drill.clients, drill.rate))
     if options.store not in drill.stores:
         outcome.problem = f"not on {options.store}: {drill.why}"
     else:
-        outcome.problem = drill.missing()
+        outcome.problem = drill.missing() or missing_sockets(size.clients)
     if outcome.problem:
         return outcome
-    size = Size.of((options.clients, options.rate), (drill.clients, drill.rate))
     header = Header(
         name=drill.name,
         seed=options.seed,
@@ -154,7 +157,8 @@ async def _play(
     outcome.expectations = stage.expectations
     try:
         progress(f"{size.clients} clients connect")
-        await crowd.start()
+        with _uncollected():
+            await crowd.start()
         await until(partial(stage.every, stage.instances, "healthy"), 60, "all instances are healthy before the failure")
         await stage.pause(_BRIEF_SECONDS if options.is_brief else _STEADY_SECONDS)
         memory = _Memory(target)
@@ -176,6 +180,18 @@ async def _play(
         history.close()
     finally:
         await crowd.close()
+        gc.unfreeze()
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is made meanwhile stays: with thousands of clients each full collection is a second in which none of them hears."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 async def _remove_somebody(crowd: Crowd) -> None:

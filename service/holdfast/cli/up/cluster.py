@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import resource
 import signal
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,6 +21,7 @@ from holdfast.cli.up.part import Part
 from holdfast.cli.up.plan import HOST, Plan, UpRefused, check_ports, is_free, make
 from holdfast.cli.up.report import Report, explain
 from holdfast.cli.up.watch import Watched, watch
+from holdfast.drills.local.open_files import raise_file_limit
 
 _READY_SECONDS = 30.0  # starting instances wait up to 10 s for Redis (protocol §4)
 _TERM_SECONDS = 8.0  # they have no clients left then: a flush of the last commits at most
@@ -54,7 +54,7 @@ class Cluster:
             plan = make(self._data, self._port, self._instances, secret_file, os.environ)
             check_ports(plan)
             self._heed_signals()
-            _raise_file_limit()
+            raise_file_limit()
             await self._live(plan)
         return 0
 
@@ -167,10 +167,3 @@ def _hold(data: Path) -> Iterator[None]:
         except OSError:
             raise UpRefused(f"another `holdfast up` uses {data}; name another directory with --data") from None
         yield
-
-
-def _raise_file_limit() -> None:
-    """As many sockets as this user may have: parts inherit it, and a load test needs it."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

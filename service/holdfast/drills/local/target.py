@@ -61,11 +61,13 @@ class Layout:
     Attributes:
         has_sentinels: Redis is a primary and a replica, instances ask Sentinels for it; no proxy is between them and Redis.
         has_front: all clients come through one proxy, which knows the instances.
+        is_direct: no proxies in front of Redis and the store: they would share a process with thousands of clients.
         disk_mb: the store's file lies on a disk of that size, its own; 0: on the machine's.
     """
 
     has_sentinels: bool = False
     has_front: bool = False
+    is_direct: bool = False
     disk_mb: int = 0
 
 
@@ -77,7 +79,7 @@ class LocalTarget:
 
     Attributes:
         instances: by name, in the order of their start.
-        to_redis, to_sentinels, to_store: the proxies of each instance; SQLite is a file and has none.
+        to_redis, to_sentinels, to_store: the proxies of each instance, where the layout has them; SQLite is a file and has none.
         front, watched, disk: where the layout has them.
     """
 
@@ -107,6 +109,7 @@ class LocalTarget:
         self._project = f"drill-{secrets.token_hex(4)}"
         self._secret = secrets.token_urlsafe(32)
         self._turn = itertools.count()
+        self._is_direct = layout.is_direct
         self.front = Proxy(self._next_port) if layout.has_front else None
         self._names = [f"instance-{number}" for number in range(1, count + 1)]
         self._settings = _SETTINGS | (settings or {})
@@ -208,12 +211,19 @@ class LocalTarget:
             "HOLDFAST_AUTH__SECRET": self._secret,
         }
         if self.emulator is not None:
-            way = self.to_store[name] = Proxy(self.emulator.port)
-            await way.listen()
-            environ["FIRESTORE_EMULATOR_HOST"] = way.address
+            environ["FIRESTORE_EMULATOR_HOST"] = await self._way_to_emulator(name, self.emulator)
         return environ
 
+    async def _way_to_emulator(self, name: str, emulator: Emulator) -> str:
+        if self._is_direct:
+            return emulator.address
+        way = self.to_store[name] = Proxy(emulator.port)
+        await way.listen()
+        return way.address
+
     async def _way_to_redis(self, name: str) -> str:
+        if self._is_direct:
+            return self.redis_url
         if self.watched is None:
             proxy = self.to_redis[name] = Proxy(self.redis.port, _SUBSCRIBES)
             await proxy.listen()

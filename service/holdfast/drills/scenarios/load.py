@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from holdfast.drills.drill import Drill
+from holdfast.drills.local.target import Layout
 from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stage import LocalStage
 
@@ -43,8 +44,20 @@ async def _drain(stage: LocalStage) -> None:
     await stage.pause(stage.seconds)
 
 
+_DIRECT = Layout(is_direct=True)
+
 DRILLS = (
-    Drill("hot-conversation", "F15: everybody talks at once, in few conversations", _hot, seconds=10.0, rate=200.0),
-    Drill("load", "scenario 11: many connections, a high rate", _load, seconds=15.0, clients=1_000, rate=200.0),
-    Drill("drain", "F3: an instance with hundreds of connections stops", _drain, clients=1_000, rate=100.0, reconnect_p99=1.0),
+    Drill(
+        "hot-conversation", "F15: everybody talks at once, in few conversations", _hot, seconds=10.0, rate=200.0, layout=_DIRECT
+    ),
+    Drill("load", "scenario 11: many connections, a high rate", _load, seconds=15.0, clients=1_000, rate=200.0, layout=_DIRECT),
+    Drill(
+        "drain",
+        "F3: an instance with hundreds of connections stops",
+        _drain,
+        clients=1_000,
+        rate=100.0,
+        reconnect_p99=1.0,
+        layout=_DIRECT,
+    ),
 )
