@@ -1,6 +1,7 @@
 """What `holdfast up` starts: names, ports, and what each part is told."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ _OWN = {"HOLDFAST_REDIS__URL": "redis://elsewhere:6379/0", "HOLDFAST_STORE__URL"
 
 
 def _plan(data: Path, environ: dict[str, str]) -> plans.Plan:
-    return plans.make(data, 8000, 2, data / "secret", environ)
+    return plans.make(data, 8000, 2, data / "secret", environ, 6379)
 
 
 def test_instances_have_the_guides_names_and_follow_the_front(tmp_path: Path) -> None:
@@ -36,7 +37,6 @@ def test_the_users_own_redis_and_store_are_used(tmp_path: Path) -> None:
 def test_otherwise_they_get_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis on the loopback and a store in the data directory."""
     monkeypatch.setattr(redis, "program", lambda name: f"/opt/{name}")
-    monkeypatch.setattr(plans, "is_free", lambda port: True)
     plan = _plan(tmp_path, {})
     told = plan.instances[0].recipe.environment
     assert plan.redis is not None
@@ -46,13 +46,14 @@ def test_otherwise_they_get_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_redis_takes_another_port_when_its_own_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody else's Redis is never written to."""
-    monkeypatch.setattr(redis, "program", lambda name: f"/opt/{name}")
+    """Somebody else's Redis is never written to; nor is the port of one that is only about to listen."""
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(plans, "is_free", lambda port: True)
+    with plans.claimed_redis_port() as port, plans.claimed_redis_port() as other:
+        assert (port, other == 6379) == (6379, False)
     monkeypatch.setattr(plans, "is_free", lambda port: port != 6379)
-    plan = _plan(tmp_path, {})
-    assert plan.redis is not None
-    assert plan.redis.port != 6379
-    assert f"-p {plan.redis.port}" in plan.redis.recipe.stop
+    with plans.claimed_redis_port() as port:
+        assert port != 6379
 
 
 def test_without_any_redis_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

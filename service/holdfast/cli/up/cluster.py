@@ -18,7 +18,7 @@ from holdfast.cli.front.server import Front
 from holdfast.cli.token import keep_secret, read_secret
 from holdfast.cli.up import redis
 from holdfast.cli.up.part import Part
-from holdfast.cli.up.plan import HOST, Plan, UpRefused, check_ports, is_free, make
+from holdfast.cli.up.plan import HOST, Plan, UpRefused, check_ports, claimed_redis_port, is_free, make
 from holdfast.cli.up.report import Report, explain
 from holdfast.cli.up.watch import Watched, watch
 from holdfast.drills.local.open_files import raise_file_limit
@@ -49,9 +49,9 @@ class Cluster:
         """
         if not is_free(self._port):
             raise UpRefused(f"port {self._port} is taken; choose another with --port")
-        with _hold(self._data):
+        with _hold(self._data), claimed_redis_port() as redis_port:
             secret_file = keep_secret(self._data)
-            plan = make(self._data, self._port, self._instances, secret_file, os.environ)
+            plan = make(self._data, self._port, self._instances, secret_file, os.environ, redis_port)
             check_ports(plan)
             self._heed_signals()
             raise_file_limit()

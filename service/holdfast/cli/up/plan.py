@@ -4,9 +4,13 @@ Pure but for looking at ports. Instances are told the same as in production, by 
 cluster is set here: names, ports, the secret's file, the store and Redis unless the user named others.
 """
 
+import contextlib
+import fcntl
+import os
 import socket
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +46,29 @@ class Plan:
         return (self.redis, *self.instances) if self.redis else self.instances
 
 
-def make(data: Path, port: int, instances: int, secret_file: Path, environ: Mapping[str, str]) -> Plan:
+@contextlib.contextmanager
+def claimed_redis_port() -> Iterator[int]:
+    """Redis's own port, if nobody listens there and no other `holdfast up` of this user is about to; else a free one."""
+    path = Path(tempfile.gettempdir()) / f"holdfast-{redis.DEFAULT_PORT}-{os.getuid()}"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed
+        except OSError:
+            yield free_port()
+        else:
+            yield redis.DEFAULT_PORT if is_free(redis.DEFAULT_PORT) else free_port()
+
+
+def make(data: Path, port: int, instances: int, secret_file: Path, environ: Mapping[str, str], redis_port: int) -> Plan:
     """Decide on everything.
+
+    Args:
+        data: where it all is kept.
+        port: of the front; those of the instances follow.
+        instances: how many.
+        secret_file: what signs tokens.
+        environ: the user's.
+        redis_port: for a Redis of ours.
 
     Raises:
         UpRefused: there is no Redis to start.
@@ -51,7 +76,7 @@ def make(data: Path, port: int, instances: int, secret_file: Path, environ: Mapp
     told = {name: value for name, value in environ.items() if _is_passed_on(name)}
     redis_part = None
     if "HOLDFAST_REDIS__URL" not in told and "HOLDFAST_REDIS__URL_FILE" not in told:
-        redis_part = Part(_redis_recipe(data), data)
+        redis_part = Part(_redis_recipe(data, redis_port), data)
         told["HOLDFAST_REDIS__URL"] = f"redis://{HOST}:{redis_part.port}/0"
     has_own_store = "HOLDFAST_STORE__URL" not in told and "HOLDFAST_STORE__URL_FILE" not in told
     if has_own_store:
@@ -93,14 +118,14 @@ def _is_passed_on(name: str) -> bool:
     return name in _PASSED_ON or (name.startswith("HOLDFAST_") and not name.startswith(_OURS))
 
 
-def _redis_recipe(data: Path) -> Recipe:
+def _redis_recipe(data: Path, port: int) -> Recipe:
     server = redis.program("redis-server")
     if server is None:
         raise UpRefused(
             "there is no redis-server on the PATH: install Redis (apt install redis-server, brew install redis), "
             "or holdfast with its extra `embedded`, or name one with HOLDFAST_REDIS__URL"
         )
-    return redis.recipe(server, redis.DEFAULT_PORT if is_free(redis.DEFAULT_PORT) else free_port(), data)
+    return redis.recipe(server, port, data)
 
 
 def _instance_recipe(number: int, port: int, told: Mapping[str, str]) -> Recipe:
