@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES
 from holdfast.domain.ids import ConversationId, InstanceId, UserId
 from holdfast.errors import RedisUnavailable
-from holdfast.ports import ClusterBus, PublishedChange
+from holdfast.ports import ClusterBus, PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
@@ -114,7 +114,7 @@ async def test_a_restarted_redis_is_subscribed_again_and_announced(redis_server:
     await redis_server.start()
     await eventually(lambda: one.ears.subscribed == 2 and one.bus.is_live, within=8.0)
     assert one.bus.channels == {CHANNEL, "user:u1", "control:one", "conversation:late"}
-    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, None, "store-1")
+    one.bus.publish_commit(PublishedCommit(C, 1, [b"m1"], ENVELOPE, None, "store-1"))
     await eventually(lambda: (CHANNEL, ENVELOPE) in one.ears.envelopes, within=3.0)
 
 
@@ -356,7 +356,7 @@ async def test_what_is_not_signed_is_not_heard(redis_server: RedisServer, new_no
     assert list(document)[-2:] == ["key", "mac"]
     await redis_admin.publish("conversation:c2", signed)
     await eventually(lambda: two.bus.counters.unsigned == 3, within=3.0)
-    one.bus.publish_commit(C, 1, [b'{"seq":1}'], ENVELOPE, None, "store-1")
+    one.bus.publish_commit(PublishedCommit(C, 1, [b'{"seq":1}'], ENVELOPE, None, "store-1"))
     await eventually(lambda: len(two.ears.envelopes) == 2, within=3.0)
     assert await two.bus.recent(C, 0, "store-1") == [(1, b'{"seq":1}')]
     assert await two.bus.subscribe(["user:ann"])

@@ -5,7 +5,7 @@ import asyncio
 from redis.asyncio import Redis
 
 from holdfast.domain.ids import ConversationId
-from holdfast.ports import ClusterBus
+from holdfast.ports import ClusterBus, PublishedCommit
 from support.eventually import eventually
 from support.fixtures_redis import NewNode
 from support.redis_server import RedisServer
@@ -15,6 +15,13 @@ CHANNEL = "conversation:c1"
 ENVELOPE = b'{"v":1,"kind":"typing","c":"c1"}'
 MARK = "c1|one|0000|1"
 STORE = "store-1"
+
+
+def batch(
+    first: int, messages: list[bytes], conversation_id: ConversationId = C, mark: str | None = None, generation: str = STORE
+) -> PublishedCommit:
+    """What was committed together, from seq `first` on."""
+    return PublishedCommit(conversation_id, first, messages, ENVELOPE, mark, generation)
 
 
 async def test_marking_dirty_waits_for_nobody(redis_server: RedisServer, new_node: NewNode) -> None:
@@ -48,7 +55,7 @@ async def test_a_commit_is_published_kept_and_unmarked_in_one_step(
     assert await two.bus.subscribe([CHANNEL])
     await one.mark(MARK)
     await one.mark("c1|other|0000|1")
-    one.bus.publish_commit(C, 5, [b'{"seq":5}', b'{"seq":6}'], ENVELOPE, MARK, STORE)
+    one.bus.publish_commit(batch(5, [b'{"seq":5}', b'{"seq":6}'], mark=MARK))
     await eventually(lambda: two.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
     assert await two.bus.recent(C, 0, STORE) == [(5, b'{"seq":5}'), (6, b'{"seq":6}')]
     assert await two.bus.recent(C, 5, STORE) == [(6, b'{"seq":6}')]
@@ -60,9 +67,9 @@ async def test_recent_keeps_the_newest_64_in_order(redis_server: RedisServer, ne
     """Whatever order the instances publish in, and however often."""
     one = await new_node("one").start()
     for first in (11, 1, 11, 21, 61):
-        one.bus.publish_commit(C, first, [b"m%d" % seq for seq in range(first, first + 10)], ENVELOPE, None, STORE)
-    one.bus.publish_commit(ConversationId("c2"), 1, [b"other"], ENVELOPE, None, STORE)
-    one.bus.publish_commit(C, 31, [b"m%d" % seq for seq in range(31, 61)], ENVELOPE, None, STORE)
+        one.bus.publish_commit(batch(first, [b"m%d" % seq for seq in range(first, first + 10)]))
+    one.bus.publish_commit(batch(1, [b"other"], ConversationId("c2")))
+    one.bus.publish_commit(batch(31, [b"m%d" % seq for seq in range(31, 61)]))
     await eventually(lambda: one.bus.pipeline.counters.sent >= 7, within=3.0)
     await eventually(lambda: _recent_seqs(one.bus, list(range(7, 71))), within=3.0)
     assert (await one.bus.recent(C, 68, STORE)) == [(69, b"m69"), (70, b"m70")]
@@ -75,17 +82,17 @@ async def _recent_seqs(bus: ClusterBus, expected: list[int]) -> bool:
 async def test_recent_keeps_at_most_256_kilobytes(redis_server: RedisServer, new_node: NewNode) -> None:
     """The oldest go first; a message that is larger than all of it is not kept."""
     one = await new_node("one").start()
-    one.bus.publish_commit(C, 1, [b"%d" % seq + b"x" * 100_000 for seq in range(1, 5)], ENVELOPE, None, STORE)
+    one.bus.publish_commit(batch(1, [b"%d" % seq + b"x" * 100_000 for seq in range(1, 5)]))
     await eventually(lambda: _recent_seqs(one.bus, [3, 4]), within=3.0)
-    one.bus.publish_commit(C, 5, [b"x" * 300_000], ENVELOPE, None, STORE)
+    one.bus.publish_commit(batch(5, [b"x" * 300_000]))
     await eventually(lambda: _recent_seqs(one.bus, []), within=3.0)
 
 
 async def test_a_message_encoded_otherwise_replaces_itself(redis_server: RedisServer, new_node: NewNode) -> None:
     """Two versions side by side settle the same seq: it must not occur twice in a replay."""
     one = await new_node("one").start()
-    one.bus.publish_commit(C, 1, [b"old"], ENVELOPE, None, STORE)
-    one.bus.publish_commit(C, 1, [b"new"], ENVELOPE, None, STORE)
+    one.bus.publish_commit(batch(1, [b"old"]))
+    one.bus.publish_commit(batch(1, [b"new"]))
     await eventually(lambda: one.bus.pipeline.counters.sent >= 2, within=3.0)
     await eventually(lambda: _recent_is(one.bus, [(1, b"new")]), within=3.0)
 
@@ -97,11 +104,11 @@ async def _recent_is(bus: ClusterBus, expected: list[tuple[int, bytes]]) -> bool
 async def test_recent_is_of_one_generation_of_the_store(redis_server: RedisServer, new_node: NewNode) -> None:
     """A restored store counts its seqs anew under a living Redis: what was said after the backup goes."""
     one = await new_node("one").start()
-    one.bus.publish_commit(C, 1, [b"m%d" % seq for seq in range(1, 100)], ENVELOPE, None, STORE)
+    one.bus.publish_commit(batch(1, [b"m%d" % seq for seq in range(1, 100)]))
     await eventually(lambda: _recent_seqs(one.bus, list(range(36, 100))), within=3.0)
     assert await one.bus.recent(C, 0, "store-2") == []
     assert await one.bus.recent(C, 0, "store") == []
-    one.bus.publish_commit(C, 41, [b"again"], ENVELOPE, None, "store-2")
+    one.bus.publish_commit(batch(41, [b"again"], generation="store-2"))
     await eventually(lambda: _recent_seqs(one.bus, []), within=3.0)
     assert await one.bus.recent(C, 0, "store-2") == [(41, b"again")]
 
@@ -114,7 +121,7 @@ async def test_scripts_forgotten_by_redis_are_taught_again(
     await one.mark(MARK)
     await redis_admin.script_flush()
     assert await one.bus.subscribe([CHANNEL])
-    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, MARK, STORE)
+    one.bus.publish_commit(batch(1, [b"m1"], mark=MARK))
     await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
     assert await one.bus.claim_dirty(0, 1, 10) == []
     assert one.bus.pipeline.counters.refused == 0
@@ -146,6 +153,6 @@ async def test_out_of_memory_stops_the_marks_but_not_the_messages(
     await one.mark(MARK)
     await redis_admin.config_set("maxmemory", "1")
     assert await one.bus.mark_dirty("c2|one|0000|1") is False
-    one.bus.publish_commit(C, 1, [b"m1"], ENVELOPE, MARK, STORE)
+    one.bus.publish_commit(batch(1, [b"m1"], mark=MARK))
     await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
     await eventually(lambda: any("OOM" in reason for reason, _ in one.watch.failures), within=3.0)

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.ports import PublishedChange
+from holdfast.ports import PublishedChange, PublishedCommit
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
 from support.redis_server import RedisServer
@@ -67,8 +67,8 @@ async def test_it_follows_what_is_published(redis_server: RedisServer, new_node:
     """Messages and changes of a conversation move all its members' rosters, without writing one of them."""
     one = await new_node("one").start()
     proof = (await filled(one, row(C), row(D))).proof
-    one.bus.publish_commit(C, 6, [b"m6", b"m7"], ENVELOPE, None, STORE)
-    one.bus.publish_commit(C, 4, [b"m4"], ENVELOPE, None, STORE)
+    one.bus.publish_commit(PublishedCommit(C, 6, [b"m6", b"m7"], ENVELOPE, None, STORE))
+    one.bus.publish_commit(PublishedCommit(C, 4, [b"m4"], ENVELOPE, None, STORE))
     one.bus.publish_change(PublishedChange(C, 4, 101, ENVELOPE, [BEN], [], STORE))
 
     async def has_followed() -> bool:
@@ -85,7 +85,7 @@ async def test_what_was_published_outlives_every_roster_of_before(
     """A roster knows of nothing later than itself: what came since must not be forgotten before it."""
     one = await new_node("one").start()
     await filled(one, row(C))
-    one.bus.publish_commit(C, 6, [b"m6"], ENVELOPE, None, STORE)
+    one.bus.publish_commit(PublishedCommit(C, 6, [b"m6"], ENVELOPE, None, STORE))
     await eventually(lambda: one.bus.pipeline.counters.sent >= 2, within=3.0)
 
     async def is_kept() -> bool:
@@ -195,7 +195,7 @@ async def test_it_is_believed_of_one_redis_one_store_and_one_era(
     """What was lost with a flush, a restored store, or with writes that never came, would be missing in it for ever."""
     one = await new_node("one").start()
     proof = (await filled(one, row(C))).proof
-    one.bus.publish_commit(C, 9, [b"m9"], ENVELOPE, None, "store-2")
+    one.bus.publish_commit(PublishedCommit(C, 9, [b"m9"], ENVELOPE, None, "store-2"))
     await eventually(partial(_is_unknown, one), within=3.0)
     await filled(one, row(C))
     assert (await one.rosters.look(ANN, "store-2")).rows is None

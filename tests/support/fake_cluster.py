@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
-from holdfast.ports import PublishedChange
+from holdfast.ports import PublishedChange, PublishedCommit
 from support.fakes import Faulty
 
 
@@ -59,16 +59,8 @@ class FakeBus:
         await asyncio.sleep(0)
         return self.is_live
 
-    def publish_commit(
-        self,
-        conversation_id: str,
-        first_seq: Seq,
-        messages: Sequence[bytes],
-        envelope: bytes,
-        dirty_entry: str | None,
-        generation: str,
-    ) -> None:
-        self.commits.append((first_seq, list(messages), envelope, dirty_entry))
+    def publish_commit(self, commit: PublishedCommit) -> None:
+        self.commits.append((commit.first_seq, list(commit.messages), commit.envelope, commit.mark))
 
     def publish_change(self, change: PublishedChange) -> None:
         channels = (f"conversation:{change.conversation_id}", *(f"user:{user_id}" for user_id in change.affected))

@@ -22,7 +22,7 @@ from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.outgoing import Outgoing, outgoing
 from holdfast.node.tasks import Tasks
-from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, MessageStore
+from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, MessageStore, PublishedCommit
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import text_frame
 from holdfast.telemetry import PATHS, Telemetry
@@ -341,7 +341,8 @@ class Delivery:
             messages=[Raw(text) for text in texts],
         )
         payload = envelopes.encode(envelope)
-        self._bus.publish_commit(commit.conversation_id, run[0].seq, texts, payload, dirty, self.generation)
+        published = PublishedCommit(commit.conversation_id, run[0].seq, texts, payload, dirty, self.generation)
+        self._bus.publish_commit(published)
 
 
 def _chunks(known: Mapping[ConversationId, Seq]) -> Iterator[dict[ConversationId, Seq]]:

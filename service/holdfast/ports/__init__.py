@@ -4,7 +4,15 @@ Adapters implement these; `node` knows nothing else of Redis, Firestore or socke
 its adapter's deadline and raises only what its docstring names (`holdfast.errors`).
 """
 
-from holdfast.ports.cluster import RECENT_MESSAGES, ClusterBus, ConnectionRegistry, Fates, PublishedChange, RosterCache
+from holdfast.ports.cluster import (
+    RECENT_MESSAGES,
+    ClusterBus,
+    ConnectionRegistry,
+    Fates,
+    PublishedChange,
+    PublishedCommit,
+    RosterCache,
+)
 from holdfast.ports.orchestrator import Orchestrator, Pod, PodCondition, PodHealth
 from holdfast.ports.peers import Peer, Peers
 from holdfast.ports.process import Clock, DependencyWatch, Memory, MemoryUse, Transport, Unwatched
@@ -29,6 +37,7 @@ __all__ = [
     "PodCondition",
     "PodHealth",
     "PublishedChange",
+    "PublishedCommit",
     "RosterCache",
     "Transport",
     "Unwatched",

@@ -13,6 +13,24 @@ RECENT_MESSAGES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedCommit:
+    """Messages of one conversation that were committed together, as they are told in Redis.
+
+    Attributes:
+        messages: encoded frames, from `first_seq` on.
+        mark: of the commit, done with when it is told; None when there is none in Redis.
+        generation: of the store; what another one left in `recent:{c}` goes.
+    """
+
+    conversation_id: ConversationId
+    first_seq: Seq
+    messages: Sequence[bytes]
+    envelope: bytes
+    mark: str | None
+    generation: str
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedChange:
     """A change of a conversation, as it is told in Redis.
 
@@ -101,17 +119,10 @@ class ClusterBus(Protocol):
         """
         ...
 
-    def publish_commit(
-        self,
-        conversation_id: ConversationId,
-        first_seq: Seq,
-        messages: Sequence[bytes],
-        envelope: bytes,
-        dirty_entry: str | None,
-        generation: str,
-    ) -> None:
-        """Queue one script: add `messages` (encoded frames) to `recent:{c}`, trim, TTL, PUBLISH on `conversation:{c}`,
-        remove `dirty_entry`. Sent like `publish`. What another `generation` of the store left in `recent:{c}` goes.
+    def publish_commit(self, commit: PublishedCommit) -> None:
+        """Queue one script: add the messages to `recent:{c}`, trim, TTL, PUBLISH on `conversation:{c}`, remove the mark.
+
+        Sent like `publish`.
         """
         ...
 

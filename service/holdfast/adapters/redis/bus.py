@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from holdfast.adapters.redis import keys
@@ -24,7 +24,7 @@ from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES, Publisher
 from holdfast.adapters.redis.subscriptions import CHUNK
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.errors import RedisUnavailable
-from holdfast.ports import PublishedChange
+from holdfast.ports import PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
 
 _log = logging.getLogger("holdfast.redis")
@@ -102,17 +102,9 @@ class RedisBus:
         """See `ClusterBus.publish`."""
         self._publisher.publish(channel, envelope)
 
-    def publish_commit(
-        self,
-        conversation_id: ConversationId,
-        first_seq: Seq,
-        messages: Sequence[bytes],
-        envelope: bytes,
-        dirty_entry: str | None,
-        generation: str,
-    ) -> None:
+    def publish_commit(self, commit: PublishedCommit) -> None:
         """See `ClusterBus.publish_commit`."""
-        self._publisher.publish_commit(conversation_id, first_seq, messages, envelope, dirty_entry, generation)
+        self._publisher.publish_commit(commit)
 
     def publish_change(self, change: PublishedChange) -> None:
         """See `ClusterBus.publish_change`."""

@@ -14,7 +14,7 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import RedisUnavailable
-from holdfast.ports import RECENT_MESSAGES, PublishedChange
+from holdfast.ports import RECENT_MESSAGES, PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
 
 _log = logging.getLogger("holdfast.redis")
@@ -42,33 +42,25 @@ class Publisher:
         if self._fits(envelope):
             self._pipeline.push("PUBLISH", channel, envelope)
 
-    def publish_commit(
-        self,
-        conversation_id: ConversationId,
-        first_seq: Seq,
-        messages: Sequence[bytes],
-        envelope: bytes,
-        dirty_entry: str | None,
-        generation: str,
-    ) -> None:
+    def publish_commit(self, commit: PublishedCommit) -> None:
         """See `ClusterBus.publish_commit`. With an envelope that is too large, nothing of it happens: the mark stays."""
-        channel = keys.conversation_channel(conversation_id)
-        envelope = self._sealed(channel, envelope)
+        channel = keys.conversation_channel(commit.conversation_id)
+        envelope = self._sealed(channel, commit.envelope)
         if not self._fits(envelope):
             return
         self._pipeline.push_script(
             scripts.PUBLISH_COMMIT,
-            (keys.recent(conversation_id), keys.DIRTY, keys.head(conversation_id)),
+            (keys.recent(commit.conversation_id), keys.DIRTY, keys.head(commit.conversation_id)),
             (
                 channel,
                 envelope,
-                dirty_entry or "",
-                first_seq,
+                commit.mark or "",
+                commit.first_seq,
                 _RECENT_TTL_MS,
                 RECENT_MESSAGES,
                 _RECENT_BYTES,
-                generation,
-                *messages,
+                commit.generation,
+                *commit.messages,
             ),
         )
 
