@@ -82,7 +82,7 @@ class Instance:
         self._peers = HttpPeers(settings.readiness.peers) if settings.readiness.on_redis_loss == "isolate" else None
         self.background = tuple(part.run() for part in (jwks, self._isolation(node)) if part is not None)
         if settings.readiness.on_redis_loss == "unready":
-            node.health.must_leave = lambda: "redis" in node.health.degraded
+            node.health.must_leave = lambda: node.health.has_lost_redis
 
     def _isolation(self, node: Node) -> Isolation | None:
         if self._peers is None:

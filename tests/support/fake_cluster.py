@@ -91,7 +91,7 @@ class FakeRegistry(Faulty):
         self.reaped: list[InstanceId] = []
         self.left: dict[InstanceId, Epoch] = {}  # the epochs of what is reaped: told once, then all of it is forgotten
         self.names: list[str] = []
-        self.server = "redis-1"
+        self.place, self.server = "redis-1", ""
 
     def lease(
         self, name: str, epoch: str | None, state: str = "healthy", *, ended: str | None = None, removed: str | None = None
@@ -103,6 +103,7 @@ class FakeRegistry(Faulty):
 
     async def acquire(self, state: str) -> Epoch:
         await self._enter("acquire")
+        self.server = self.place
         self.epoch += 1
         self.registered.clear()
         self.is_complete = False
@@ -111,9 +112,9 @@ class FakeRegistry(Faulty):
     def rename(self, instance_id: InstanceId) -> None:
         self.names.append(instance_id)
 
-    async def renew(self, state: str, connections: int) -> str:
+    async def renew(self, state: str, connections: int) -> None:
         await self._enter("renew")
-        return self.server
+        self.server = self.place
 
     async def release(self) -> None:
         await self._enter("release")

@@ -50,7 +50,10 @@ class Bulletin:
         own = {presence_entry(self.instance_id, self.epoch): self.written_at_ms}
         return own | {entry: ms or self.written_at_ms for entry, ms in self.earlier.items()}
 
-    @property
-    def is_harmless(self) -> bool:
-        """What it changed has gone through Redis, or it has changed nothing since Redis was gone for it (a start, say)."""
-        return self.mode != LOST
+    def is_harmless_at(self, server: str) -> bool:
+        """What it changed has gone through that Redis, or it has changed nothing since Redis was gone for it (a start, say).
+
+        Args:
+            server: as in the bulletin; where one of both is not known, they are taken for the same.
+        """
+        return self.mode != LOST and (not server or self.server in ("", server))

@@ -58,6 +58,7 @@ class Outcome:
 
     Attributes:
         memory_mb: of each instance at the beginning, at the end, and at most.
+        run: the history as it was judged, for whoever draws it; let go of after that.
         problem: why it could not be run, or was aborted; then there is no verdict.
         took_seconds: from the start of its cluster until it was taken down.
     """

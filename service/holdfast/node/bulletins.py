@@ -245,7 +245,8 @@ class Bulletins:
             bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
             others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()]
             self._split.note(others, self._server())
-            self._is_fleet_well, self._judged_at = all(bulletin.is_harmless for bulletin in others), now
+            is_well = all(bulletin.is_harmless_at(self._server()) for bulletin in others)
+            self._is_fleet_well, self._judged_at = is_well, now
             await self._on_read(others)
         except StoreError:
             _log.debug("bulletins cannot be read now")

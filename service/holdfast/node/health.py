@@ -3,6 +3,7 @@
 It runs once a second and does no I/O; handlers only read what it found.
 """
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from holdfast.ports import Clock, ClusterBus
 from holdfast.protocol import frames
 from holdfast.protocol.jsontext import rfc3339
 from holdfast.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
 
 STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
 _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://|ipv[46]:)?(?:\[[0-9a-f:]+\]|[\w.-]+):\d{2,5}\b(?:/\S*)?", re.IGNORECASE)
@@ -59,7 +62,7 @@ class Health:
     ) -> None:
         self.state = "starting"
         self.is_draining = False
-        self.bus_error = "not subscribed yet"
+        self._bus_reason = "not subscribed yet"
         self.has_started = False
         self.fleet: tuple[str, ...] = ()
         self.must_leave: Callable[[], bool] = lambda: False
@@ -96,6 +99,12 @@ class Health:
         self._tell(self.degraded)
         self._enter(self._next_state())
 
+    def note_bus(self, is_live: bool, reason: str) -> None:
+        """The bus became live, or why it is not."""
+        if not is_live:
+            self._bus_reason = reason
+            _log.warning("the bus is not live: %s", reason)
+
     def note_fleet(self, states: tuple[str, ...]) -> None:
         """The states of all instances that live, as the reaper found them."""
         self.fleet = states
@@ -113,6 +122,11 @@ class Health:
     @property
     def _reaches_all(self) -> bool:
         return self._bus.is_live and not self._is_split()
+
+    @property
+    def has_lost_redis(self) -> bool:
+        """It answers no commands, or carries nothing. Others at another one are no loss: nobody is better off without us."""
+        return not (self._redis.is_connected and self._bus.is_live)
 
     @property
     def redis_is_connected(self) -> bool:
@@ -174,7 +188,7 @@ class Health:
     def _bus_error(self) -> str | None:
         if self._bus.is_live:
             return _SPLIT[1] if self._is_split() else None
-        return f"the bus is deaf: {self.bus_error}"
+        return f"the bus is deaf: {self._bus_reason}"
 
     def _next_state(self) -> str:
         if self.is_draining:

@@ -40,7 +40,7 @@ class Isolation:
         ask_at: float | None = None
         while True:
             now = self._clock.monotonic()
-            if "redis" not in self._health.degraded:
+            if not self._health.has_lost_redis:
                 ask_at = None
                 self._enter(False, "Redis is back")
             elif ask_at is None:

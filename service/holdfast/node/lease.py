@@ -35,7 +35,6 @@ class Lease:
 
     Attributes:
         instance_id: what this instance is called now.
-        server: which start of which Redis holds the lease, as of the last renewal; empty before the first.
     """
 
     def __init__(
@@ -55,7 +54,8 @@ class Lease:
         self.epoch = Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")  # until Redis gives one, of its own form
         self.is_unique = True
         self.is_held = False
-        self.server = ""
+        self._server = ""
+        self._is_answered = False
         self._registry = registry
         self._bus = bus
         self._hub = hub
@@ -86,7 +86,7 @@ class Lease:
             except NameTaken:
                 self._yield()
             except RedisUnavailable:
-                pass  # the watch of the link has noted it
+                self._is_answered = False  # all else the watch of the link has noted
             pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
             try:
                 async with asyncio.timeout(pause):
@@ -98,6 +98,17 @@ class Lease:
     def doubt(self) -> None:
         """Something may be wrong with what is registered: look now."""
         self._wake.set()
+
+    @property
+    def server(self) -> str:
+        """Which start of which Redis has the lease; empty while that is not known."""
+        return self._server if self._is_answered else ""
+
+    def follow(self, server: str) -> None:
+        """Our name is told there now, or an earlier start of it was. What another Redis was told last is missing here."""
+        known, self._server = self._server, self._registry.server or server
+        if known and server and known != server:
+            self._on_other_server()
 
     async def register(self, connection: Connection) -> int:
         """Register one connection, with whatever else is waiting; how many its user has everywhere (0: nobody could say)."""
@@ -129,16 +140,15 @@ class Lease:
         if not self.is_held:
             await self._acquire()
         else:
-            self._meet_at(await self._registry.renew(self._state(), len(self._hub.connections)))
+            await self._registry.renew(self._state(), len(self._hub.connections))
+            self._answered()
             if began - self._refreshed_at > _REFRESH_SECONDS:
                 self._refreshed_at = began
                 await self._registry.refresh(list(self._hub.users))
 
-    def _meet_at(self, server: str) -> None:
-        """A promoted replica has the lease, too. What the old primary was told last is missing there."""
-        before, self.server = self.server, server
-        if before not in ("", server):
-            self._on_other_server()
+    def _answered(self) -> None:
+        self._is_answered = True
+        self.follow(self._registry.server)
 
     def _yield(self) -> None:
         """Another live process has our name: the older one leaves it to the younger, or both would steal it for ever."""
@@ -152,6 +162,7 @@ class Lease:
 
     async def _acquire(self) -> None:
         self.epoch = await self._registry.acquire(self._state())
+        self._answered()
         self._unregistering.clear()
         self.is_held = True
         self._on_epoch()

@@ -130,7 +130,7 @@ class Node:
             mode=self._mode,
             left=self.presence.left_behind,
             earlier=self.presence.earlier,
-            server=lambda: self.lease.server if self.health.redis_is_connected else "",
+            server=lambda: self.lease.server,
             store_clock=self.store_clock,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
         )
@@ -257,6 +257,7 @@ class Node:
             self.store_clock,
             telemetry,
             own_id,
+            server=lambda: self.lease.server,
             on_fleet=self.health.note_fleet,
             new_era=roster_cache.new_era,
             grace_seconds=settings.presence.grace_seconds,
@@ -277,7 +278,7 @@ class Node:
             StoreDenied: the store refuses us for good.
         """
         await open_store(self.store, self.delivery, self.tasks)
-        await self.bus.start(self.incoming.take, partial(self._on_missed, "resubscribed"), self._on_liveness)
+        await self.bus.start(self.incoming.take, partial(self._on_missed, "resubscribed"), self.health.note_bus)
         grace_seconds = self.settings.presence.grace_seconds
         self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, self._on_predecessor))
         parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing, self.audit)
@@ -363,8 +364,10 @@ class Node:
 
     def _on_predecessor(self, earlier: Sequence[Bulletin]) -> None:
         """What an earlier start of our name left is read; its bulletin may be replaced by ours."""
-        if not all(bulletin.is_harmless for bulletin in earlier):
-            self.rosters.doubt()
+        for bulletin in earlier:
+            self.lease.follow(bulletin.server)
+            if not bulletin.is_harmless_at(""):
+                self.rosters.doubt()
         self.tasks.start(self.bulletins.run())
 
     def _on_name(self) -> None:
@@ -377,11 +380,6 @@ class Node:
         self.conversations.doubt()
         self.bulletins.look_soon()
         self.tasks.start(until_store_answers(lambda: self.comparison.run(reason)))
-
-    def _on_liveness(self, is_live: bool, reason: str) -> None:
-        if not is_live:
-            self.health.bus_error = reason
-            _log.warning("the bus is not live: %s", reason)
 
     def _mode(self) -> str:
         """Whether our fast path works, as our bulletin says it."""

@@ -54,6 +54,7 @@ class Reaper:
         telemetry: Telemetry,
         instance_id: Callable[[], InstanceId],
         *,
+        server: Callable[[], str],
         on_fleet: Callable[[tuple[str, ...]], None],
         new_era: Callable[[], Awaitable[None]],
         grace_seconds: float,
@@ -65,6 +66,7 @@ class Reaper:
         self._store_clock = store_clock
         self._reaped = {trigger: telemetry.reaped.labels(trigger) for trigger in ("lease", "kubelet")}
         self._instance_id = instance_id
+        self._server = server
         self._on_fleet = on_fleet
         self._new_era = new_era
         # A drained instance has no lease from its last close on: its users have their grace from there.
@@ -139,7 +141,7 @@ class Reaper:
         for entry, ms in entries.items():
             await self._presence.reap(entry, ms, bulletin.left if bulletin is not None else {})
         if bulletin is not None:
-            if not bulletin.is_harmless:
+            if not bulletin.is_harmless_at(self._server()):
                 await self._new_era()  # it cannot say any more that something is missing in Redis
             await self._store.remove_bulletin(instance_id, bulletin.epoch)
         self._suspects.pop(instance_id, None)

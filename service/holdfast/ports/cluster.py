@@ -229,6 +229,11 @@ class ConnectionRegistry(Protocol):
     foreign, `WorldChanged` when Redis is not the one it was. After either: `acquire` again, then register everything.
     """
 
+    @property
+    def server(self) -> str:
+        """Which start of which Redis took the last `acquire` or `renew`; empty before, and where that may not be asked."""
+        ...
+
     async def acquire(self, state: str) -> Epoch:
         """Take the lease under a new epoch, and remember the world (creating it when there is none).
 
@@ -244,11 +249,8 @@ class ConnectionRegistry(Protocol):
         """From the next `acquire` on, everything is done under this name."""
         ...
 
-    async def renew(self, state: str, connections: int) -> str:
-        """Prolong the lease by 12 s and publish state and count.
-
-        Returns the name of this start of this Redis; empty where that may not be asked.
-        """
+    async def renew(self, state: str, connections: int) -> None:
+        """Prolong the lease by 12 s and publish state and count."""
         ...
 
     async def release(self) -> None:

@@ -243,7 +243,7 @@ async def test_what_only_the_bulletin_can_tell_is_told_first() -> None:
     await scene.run()
     scene.mode = LOST
     await scene.bulletins.write_first(C, (UserId("ann"),))
-    assert (scene.own.mode, scene.own.users, scene.own.is_harmless) == (LOST, ("ann",), False)
+    assert (scene.own.mode, scene.own.users, scene.own.is_harmless_at("mine")) == (LOST, ("ann",), False)
     scene.store.fail("write_bulletin", StoreTimeout("late"))
     with pytest.raises(StoreTimeout):
         await scene.bulletins.write_first(C, (UserId("ben"),))

@@ -207,7 +207,7 @@ def test_others_at_another_redis_are_a_degradation() -> None:
     scene = Scene().well()
     scene.is_split = True
     scene.pass_(1)
-    assert (scene.health.state, scene.health.is_ready) == ("degraded", True)
+    assert (scene.health.state, scene.health.is_ready, scene.health.has_lost_redis) == ("degraded", True, False)
     condition = scene.health.conditions["BusLive"]
     assert (condition.status, condition.reason) == (False, "Split")
     assert scene.health.body()["services"]["redis"]["error"] == "other instances meet at another Redis"

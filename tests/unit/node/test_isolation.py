@@ -32,7 +32,7 @@ class Fleet:
 
     def __post_init__(self) -> None:
         self.names = [f"i{number}" for number in range(self.size)]
-        self.healths = {name: SimpleNamespace(degraded=()) for name in self.names}
+        self.healths = {name: SimpleNamespace(has_lost_redis=False) for name in self.names}
         self.isolations = {
             name: Isolation(partial(InstanceId, name), cast("Health", self.healths[name]), self, LoopClock())
             for name in self.names
@@ -55,12 +55,12 @@ class Fleet:
     def lose_redis(self, *names: str) -> None:
         self.cut |= set(names)
         for name in names:
-            self.healths[name].degraded = ("redis",)
+            self.healths[name].has_lost_redis = True
 
     def regain_redis(self, *names: str) -> None:
         self.cut -= set(names)
         for name in names:
-            self.healths[name].degraded = ()
+            self.healths[name].has_lost_redis = False
 
     @property
     def left(self) -> set[str]:

@@ -179,6 +179,23 @@ async def test_a_lease_that_is_found_at_another_redis_is_told() -> None:
     await scene.run()
     await passed(RENEW_SECONDS + 0.1)
     assert (scene.lease.server, scene.moves) == ("redis-1", 0)
-    scene.registry.server = "redis-2"
+    scene.registry.place = "redis-2"
     await passed(2 * RENEW_SECONDS)
     assert (scene.lease.server, scene.moves) == ("redis-2", 1)
+    scene.registry.fail("renew", RedisUnavailable("away"))
+    await passed(RENEW_SECONDS)
+    assert scene.lease.server == "", "where the others are now is not known"
+
+
+@in_virtual_time
+async def test_a_start_at_another_redis_than_the_one_before_it_is_told() -> None:
+    """Whichever is known first: where the earlier start was, or where this one is."""
+    early, late, same = Scene(), Scene(), Scene()
+    early.lease.follow("redis-0")
+    same.lease.follow("redis-1")
+    for scene in (early, late, same):
+        await scene.run()
+    late.lease.follow("redis-0")
+    late.lease.follow("")
+    assert [scene.moves for scene in (early, late, same)] == [1, 1, 0]
+    assert [scene.lease.server for scene in (early, late, same)] == ["redis-1"] * 3

@@ -42,6 +42,7 @@ class Scene:
             Telemetry("test"),
             lambda: InstanceId("one"),
             new_era=self.rosters.new_era,
+            server=lambda: "here",
             on_fleet=self._on_fleet,
             grace_seconds=grace_seconds,
         )
@@ -212,3 +213,6 @@ async def test_the_end_of_who_was_cut_from_redis_begins_a_new_era() -> None:
     await scene.rounds(4)
     assert scene.rosters.eras == 1
     assert "two" not in scene.store.bulletins
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("9"), 1, "split", server="elsewhere")
+    await scene.rounds(6)
+    assert scene.rosters.eras == 2, "what it changed was marked at another Redis"

@@ -36,10 +36,16 @@ class RedisRegistry:
         self.rename(instance_id)
         self._process = secrets.token_hex(4)
         self._world = ""
+        self._server = ""
         self._epoch = Epoch("")
         self._newest_epoch = Epoch("")  # also of a lease that was lost: the next one is larger
 
     # --- the lease ----------------------------------------------------------------------------------------------------
+
+    @property
+    def server(self) -> str:
+        """See `ConnectionRegistry.server`."""
+        return self._server
 
     async def acquire(self, state: str) -> Epoch:
         """See `ConnectionRegistry.acquire`. Epochs compare as text: the newer start is the larger one."""
@@ -51,7 +57,7 @@ class RedisRegistry:
         )
         if answer[0] == b"TAKEN":
             raise NameTaken(f"a younger process has the name {self._instance_id}")
-        world, epoch = answer[2].decode(), Epoch(answer[1].decode())
+        world, epoch, self._server = answer[2].decode(), Epoch(answer[1].decode()), answer[3].decode()
         self._newest_epoch = epoch
         await self._reap(world, self._instance_id, epoch)
         self._world, self._epoch = world, epoch
@@ -63,11 +69,11 @@ class RedisRegistry:
         self._lease = keys.lease(instance_id)
         self._subscriptions = keys.subscriptions(instance_id)
 
-    async def renew(self, state: str, connections: int) -> str:
+    async def renew(self, state: str, connections: int) -> None:
         """See `ConnectionRegistry.renew`."""
         more = (self._instance_id, state, connections, _LEASE_MS, SHORT_LEASE_MS)
         (server,) = await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
-        return str(server.decode())
+        self._server = server.decode()
 
     async def set_registered(self) -> None:
         """See `ConnectionRegistry.set_registered`."""

@@ -117,6 +117,14 @@ _WORLD_CHECK = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'WORLD'} e
 _CHECKS = f"""{_WORLD_CHECK}
 if redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[2] then return {{'LEASE'}} end"""
 
+# Which start of which Redis this is, where that may be asked.
+_SERVER = """
+local function server()
+  local info = redis.pcall('INFO', 'server')
+  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+end
+"""
+
 _RECORDS = f"""
 local function decode(text)
   local ok, record = pcall(cjson.decode, text)
@@ -135,14 +143,15 @@ local function lives(record) return record ~= nil and lease_epoch(record.instanc
 # The epoch: Redis's time in microseconds, 16 digits, and 8 random ones. Compared as text, a newer start is larger, also
 # when the clock of a promoted replica is behind: never below the lease that is there nor the epoch that the caller had.
 # The random digits are the process's: a larger epoch with other ones is a younger process, with ours an answer that was lost.
-ACQUIRE: Final = Script("""
+ACQUIRE: Final = Script(f"""
+{_SERVER}
 local instance, state, lease_ms, world, random, floor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local there = redis.call('HGET', KEYS[2], 'epoch') or ''
-if floor ~= '' and there > floor and string.sub(there, 18) ~= random then return {'TAKEN'} end
+if floor ~= '' and there > floor and string.sub(there, 18) ~= random then return {{'TAKEN'}} end
 redis.call('SET', KEYS[1], world, 'NX')
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
-for _, epoch in ipairs({there, floor}) do
+for _, epoch in ipairs({{there, floor}}) do
   local before = tonumber(string.sub(epoch, 1, 16))
   if before and before >= micros then micros = before + 1 end
 end
@@ -151,20 +160,19 @@ redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], 'epoch', epoch, 'registered', 0, 'state', state, 'connections', 0)
 redis.call('PEXPIRE', KEYS[2], lease_ms)
 redis.call('SADD', KEYS[3], instance)
-return {'OK', epoch, redis.call('GET', KEYS[1])}
+return {{'OK', epoch, redis.call('GET', KEYS[1]), server()}}
 """)
 
-# Answers which start of which Redis this is, where that may be asked.
 # KEYS[4] its fate, ARGV[6] how long the lease lives, ARGV[7] how long when its pod was removed: it is about to be killed.
 RENEW: Final = Script(f"""
+{_SERVER}
 {_CHECKS}
 redis.call('HSET', KEYS[2], 'state', ARGV[4], 'connections', ARGV[5])
 local lives = ARGV[6]
-local info = redis.pcall('INFO', 'server')
 if redis.call('GET', KEYS[4]) == 'removed|' .. ARGV[2] then lives = ARGV[7] end
 redis.call('PEXPIRE', KEYS[2], lives)
 redis.call('SADD', KEYS[3], ARGV[3])
-return {{'OK', type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''}}
+return {{'OK', server()}}
 """)
 
 RELEASE: Final = Script(f"""

@@ -120,6 +120,7 @@ async def play_one(drill: Drill, options: Options, place: Place | None, console:
     tell(console, outcome)
     if outcome.run is not None:
         plot.write_svg(outcome.history.with_suffix(".svg"), f"{drill.name}: {drill.fault}", outcome.run)
+        outcome.run = None  # a history is tens of megabytes, and all drills are played in one process
     return outcome
 
 
