@@ -5,6 +5,7 @@ uvicorn would close every socket within 0.1 s of SIGTERM; so the signals are our
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -61,6 +62,8 @@ async def serve(gate: Gate, background: Sequence[Coroutine[Any, Any, None]] = ()
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, on_signal)
+    gc.collect()
+    gc.freeze()  # what is there now stays: a full collection, in which nobody is served, need not look at it again
     await node.start()
     node.tasks.start(watch(gate))
     for work in background:

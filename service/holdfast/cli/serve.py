@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import os
 import sys
 
@@ -36,7 +35,5 @@ def run(args: argparse.Namespace) -> int:
 
 async def _serve(loaded: settings.Settings) -> None:
     instance = Instance(loaded)
-    gc.collect()
-    gc.freeze()  # what is there now stays: a full collection, in which nobody is served, need not look at it again
     await server.serve(instance.gate, instance.background)
     await instance.close()

@@ -6,5 +6,8 @@ from functools import cache
 
 @cache
 def authorities() -> ssl.SSLContext:
-    """For sockets and REST alike. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others, as everywhere with OpenSSL."""
+    """For sockets and REST alike. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others, as everywhere with OpenSSL.
+
+    Authorities that are replaced on disk are believed by the next process.
+    """
     return ssl.create_default_context()

@@ -18,7 +18,7 @@ class Bulletin:
         mode: `ok`, or why this instance's fast path does not work (`redis`, `bus`), that something it wrote to Redis was lost or
             may be and the others there do not know (`lost`), that others meet at another Redis (`split`), or that it has worked
             for a few seconds only (`recovering`).
-        server: which start of which Redis its lease is in; empty while that is not known.
+        server: which start of which Redis its lease is in, or was last; empty while that was never known.
         heads: highest seq committed or published per conversation, of the last 60 s.
         members: members' version per conversation changed in the last 60 s.
         users: users whose list of conversations changed in the last 60 s.

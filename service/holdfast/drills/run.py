@@ -19,7 +19,7 @@ from holdfast.drills.checker.run import Run
 from holdfast.drills.crowd import Crowd, Size
 from holdfast.drills.drill import Drill
 from holdfast.drills.history import Header, History, read_history
-from holdfast.drills.local.open_files import missing_sockets
+from holdfast.drills.local.open_files import make_room_for
 from holdfast.drills.local.target import LocalTarget, environment
 from holdfast.drills.local.waiting import until
 from holdfast.drills.measure import Figures, measure
@@ -105,7 +105,7 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
     if options.store not in drill.stores:
         outcome.problem = f"not on {options.store}: {drill.why}"
     else:
-        outcome.problem = drill.missing() or missing_sockets(size.clients)
+        outcome.problem = drill.missing() or make_room_for(size.clients)
     if outcome.problem:
         return outcome
     header = Header(

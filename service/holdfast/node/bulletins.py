@@ -77,6 +77,7 @@ class Bulletins:
         server: Callable[[], str],
         store_clock: StoreClock,
         on_read: Callable[[list[Bulletin]], Awaitable[None]],
+        on_reunion: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -88,6 +89,7 @@ class Bulletins:
         self._server = server
         self._store_clock = store_clock
         self._on_read = on_read
+        self._on_reunion = on_reunion
         self._heads: _Recent[ConversationId, Seq] = _Recent()
         self._members: _Recent[ConversationId, int] = _Recent()
         self._users: _Recent[UserId, None] = _Recent()
@@ -110,7 +112,8 @@ class Bulletins:
     @property
     def is_fleet_well(self) -> bool:
         """As of the last look, no other instance has lost a write to Redis that it has not made up for, or made it elsewhere."""
-        return self._is_fleet_well and not self.is_split and self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS
+        is_fresh = self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS
+        return self._is_fleet_well and is_fresh and not self._split.is_suspected
 
     @property
     def is_split(self) -> bool:
@@ -244,7 +247,8 @@ class Bulletins:
         try:
             bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
             others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()]
-            self._split.note(others, self._server())
+            if self._split.note(others, self._server(), is_complete=not only_unwell):
+                self._on_reunion()
             is_well = all(bulletin.is_harmless_at(self._server()) for bulletin in others)
             self._is_fleet_well, self._judged_at = is_well, now
             await self._on_read(others)

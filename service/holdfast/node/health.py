@@ -170,7 +170,7 @@ class Health:
             "version": self._version,
             "started_at": rfc3339(self._started_at_ms),
             "services": {
-                "redis": _service(self._redis, self._bus_error()),
+                "redis": self._redis_service(),
                 self._store.name: _service(self._store, None),
             },
             "conditions": [
@@ -185,10 +185,11 @@ class Health:
             ],
         }
 
-    def _bus_error(self) -> str | None:
-        if self._bus.is_live:
-            return _SPLIT[1] if self._is_split() else None
-        return f"the bus is deaf: {self._bus_reason}"
+    def _redis_service(self) -> dict[str, Any]:
+        body = _service(self._redis, None if self._bus.is_live else f"the bus is deaf: {self._bus_reason}")
+        if self._is_split():
+            body.setdefault("error", _SPLIT[1])  # connected it is
+        return body
 
     def _next_state(self) -> str:
         if self.is_draining:

@@ -35,6 +35,7 @@ class Lease:
 
     Attributes:
         instance_id: what this instance is called now.
+        server: which start of which Redis had our name last; empty while that was never known.
     """
 
     def __init__(
@@ -54,8 +55,7 @@ class Lease:
         self.epoch = Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")  # until Redis gives one, of its own form
         self.is_unique = True
         self.is_held = False
-        self._server = ""
-        self._is_answered = False
+        self.server = ""
         self._registry = registry
         self._bus = bus
         self._hub = hub
@@ -86,7 +86,7 @@ class Lease:
             except NameTaken:
                 self._yield()
             except RedisUnavailable:
-                self._is_answered = False  # all else the watch of the link has noted
+                pass  # the watch of the link has noted it
             pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
             try:
                 async with asyncio.timeout(pause):
@@ -99,14 +99,12 @@ class Lease:
         """Something may be wrong with what is registered: look now."""
         self._wake.set()
 
-    @property
-    def server(self) -> str:
-        """Which start of which Redis has the lease; empty while that is not known."""
-        return self._server if self._is_answered else ""
-
     def follow(self, server: str) -> None:
-        """Our name is told there now, or an earlier start of it was. What another Redis was told last is missing here."""
-        known, self._server = self._server, self._registry.server or server
+        """Our name is told there now, or an earlier start of it was.
+
+        What was told at another one since others came here is missing here, and may be remembered here as it was before.
+        """
+        known, self.server = self.server, self._registry.server or server or self.server
         if known and server and known != server:
             self._on_other_server()
 
@@ -141,14 +139,10 @@ class Lease:
             await self._acquire()
         else:
             await self._registry.renew(self._state(), len(self._hub.connections))
-            self._answered()
+            self.follow(self._registry.server)
             if began - self._refreshed_at > _REFRESH_SECONDS:
                 self._refreshed_at = began
                 await self._registry.refresh(list(self._hub.users))
-
-    def _answered(self) -> None:
-        self._is_answered = True
-        self.follow(self._registry.server)
 
     def _yield(self) -> None:
         """Another live process has our name: the older one leaves it to the younger, or both would steal it for ever."""
@@ -162,7 +156,7 @@ class Lease:
 
     async def _acquire(self) -> None:
         self.epoch = await self._registry.acquire(self._state())
-        self._answered()
+        self.follow(self._registry.server)
         self._unregistering.clear()
         self.is_held = True
         self._on_epoch()

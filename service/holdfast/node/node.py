@@ -9,7 +9,7 @@ from typing import Final
 from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.presence import presence_entry
-from holdfast.errors import HoldfastError, StoreError
+from holdfast.errors import HoldfastError
 from holdfast.node.activity import Activity
 from holdfast.node.append import Appender, Commit
 from holdfast.node.audit import PresenceAudit
@@ -29,7 +29,7 @@ from holdfast.node.incoming import Incoming
 from holdfast.node.lease import Lease
 from holdfast.node.membership import Membership
 from holdfast.node.notifications import Notifications
-from holdfast.node.opening import open_store
+from holdfast.node.opening import open_store, probe_store
 from holdfast.node.predecessor import reap_predecessor
 from holdfast.node.presence import Presence
 from holdfast.node.pushing import Pushing
@@ -133,6 +133,7 @@ class Node:
             server=lambda: self.lease.server,
             store_clock=self.store_clock,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
+            on_reunion=self._on_reunion,
         )
         self.health = Health(
             own_id,
@@ -335,15 +336,8 @@ class Node:
             if self.clock.monotonic() - polled_at >= POLL_SECONDS:
                 polled_at = self.clock.monotonic()
                 self.tasks.start(self.revocations.poll())
-            self.tasks.start(self._probe_store())
+            self.tasks.start(probe_store(self.store))
             await asyncio.sleep(1.0)
-
-    async def _probe_store(self) -> None:
-        """So that an outage is noticed, and its end, when nobody sends."""
-        try:
-            await self.store.probe()
-        except StoreError as error:
-            _log.debug("the store does not answer: %s", error)
 
     # --- what happens ---------------------------------------------------------------------------------------------------
 
@@ -380,6 +374,11 @@ class Node:
         self.conversations.doubt()
         self.bulletins.look_soon()
         self.tasks.start(until_store_answers(lambda: self.comparison.run(reason)))
+
+    def _on_reunion(self) -> None:
+        """All meet at one Redis again, or who did not is dead, perhaps before it could tell what it did elsewhere."""
+        self.rosters.doubt()
+        self._on_missed("split")
 
     def _mode(self) -> str:
         """Whether our fast path works, as our bulletin says it."""

@@ -1,4 +1,4 @@
-"""The first contact with the store: one that refuses us ends the start; one that is merely away is waited for."""
+"""Contact with the store when nobody sends. The first one: who refuses us ends the start, who is merely away is waited for."""
 
 import asyncio
 import logging
@@ -38,3 +38,11 @@ async def _open_later(store: MessageStore, delivery: Delivery) -> None:
             delivery.generation = await store.generation()
         except StoreError as error:
             _log.debug("the store does not answer yet: %s", error)
+
+
+async def probe_store(store: MessageStore) -> None:
+    """So that an outage is noticed, and its end, when nobody sends."""
+    try:
+        await store.probe()
+    except StoreError as error:
+        _log.debug("the store does not answer: %s", error)

@@ -236,6 +236,8 @@ def test_others_may_hear_of_a_connection_from_when_it_was_asked_for(tmp_path: Pa
     heard = more(good(), 140.0, "presence", device="ann-1", user=ANN, about=DAN, online=True)
     asked = more(heard, 139.0, "opening", device="dan-1", user=DAN)
     in_vain = more(asked, 141.0, "opening", device="dan-1", user=DAN)
+    long_given_up = more(heard, 80.0, "opening", device="dan-1", user=DAN)
+    assert verdict_of(tmp_path, long_given_up).counts["I10"] == 1
     too_early = more(heard, 140.1, "opening", device="dan-1", user=DAN)
     assert [verdict_of(tmp_path, history).counts["I10"] for history in (asked, in_vain, too_early)] == [0, 0, 1]
     opened = more(asked, 144.0, "opened", device="dan-1", user=DAN, connection="dan-b", instance="two")

@@ -20,7 +20,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.store, self.mode, self.read = FakeStore(), "ok", list[list[str]]()
-        self.server = "mine"
+        self.server, self.reunions = "mine", 0
         self.clock = LoopClock()
         self.epoch = Epoch("7")
         self.bulletins = Bulletins(
@@ -34,7 +34,11 @@ class Scene:
             server=lambda: self.server,
             store_clock=StoreClock(self.clock),
             on_read=self._on_read,
+            on_reunion=self._on_reunion,
         )
+
+    def _on_reunion(self) -> None:
+        self.reunions += 1
 
     async def _on_read(self, bulletins: list[Bulletin]) -> None:
         if bulletins:
@@ -96,6 +100,7 @@ async def test_who_beats_at_another_redis_makes_the_fast_path_one_that_is_not_be
     await passed(BEAT_SECONDS)
     assert not scene.bulletins.is_split
     assert scene.bulletins.is_fleet_well
+    assert scene.reunions == 1
 
 
 @in_virtual_time

@@ -1,5 +1,7 @@
 """Conversations as things to look up: what is shown is what the store says now, and to whom it says so."""
 
+import contextlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +16,9 @@ from support.delivery_scene import C, Scene
 from support.virtual_time import LoopClock, in_virtual_time
 
 
-def _directory(scene: Scene) -> Directory:
-    """Over the scene's store; whatever only changes need is not there."""
-    absent: Any = None
-    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, absent, absent, scene.bus)
+def _directory(scene: Scene, bulletins: Any = None, rosters: Any = None) -> Directory:
+    """Over the scene's store; what only changes need is there where it is given."""
+    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, rosters, scene.bus)
     return Directory(*parts, LoopClock(), Tasks(), LimitSettings(), lambda: "one|1")
 
 
@@ -32,3 +33,25 @@ async def test_who_was_removed_is_shown_nothing_of_what_is_read_anew() -> None:
     with pytest.raises(CommandError) as refused:
         await directory.describe(Caller(UserId("bob"), is_admin=False), C)
     assert refused.value.code == "conversation_not_found"
+
+
+@pytest.mark.parametrize(("is_split", "is_live", "written"), [(False, True, 0), (True, True, 1), (False, False, 1)])
+async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_for_all_to_see(
+    monkeypatch: pytest.MonkeyPatch, is_split: bool, is_live: bool, written: int
+) -> None:
+    """Redis did not take it, or others look at another one: whoever dies after the change has told of it."""
+    scene, told = Scene(), list[tuple[Any, ...]]()
+
+    async def write_first(*change: Any) -> None:
+        told.append(change)
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise CommandError("conversation_not_found", "gone")
+
+    bulletins = SimpleNamespace(is_split=is_split, write_first=write_first, note_members=lambda *_: None)
+    rosters = SimpleNamespace(unmarked=contextlib.nullcontext)
+    scene.bus.is_live = is_live
+    monkeypatch.setattr(scene.store, "change_member", refuse, raising=False)
+    with pytest.raises(CommandError):
+        await _directory(scene, bulletins, rosters).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
+    assert told == [(C, (UserId("bob"),))] * written

@@ -28,6 +28,7 @@ _TERM_SECONDS = 8.0  # they have no clients left then: a flush of the last commi
 _KILL_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
 _AUTH = "HOLDFAST_AUTH__"
+_FILES = 65_536  # where there is no limit
 
 
 class Cluster:
@@ -54,7 +55,7 @@ class Cluster:
             plan = make(self._data, self._port, self._instances, secret_file, os.environ, redis_port)
             check_ports(plan)
             self._heed_signals()
-            raise_file_limit()
+            raise_file_limit(_FILES)
             await self._live(plan)
         return 0
 

@@ -50,13 +50,15 @@ class Plan:
 def claimed_redis_port() -> Iterator[int]:
     """Redis's own port, if nobody listens there and no other `holdfast up` of this user is about to; else a free one."""
     path = Path(tempfile.gettempdir()) / f"holdfast-{redis.DEFAULT_PORT}-{os.getuid()}"
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
+    with contextlib.ExitStack() as stack:
         try:
+            lock = stack.enter_context(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed
-        except OSError:
-            yield free_port()
+        except OSError:  # somebody else's, or in somebody else's way
+            may_claim = False
         else:
-            yield redis.DEFAULT_PORT if is_free(redis.DEFAULT_PORT) else free_port()
+            may_claim = is_free(redis.DEFAULT_PORT)
+        yield redis.DEFAULT_PORT if may_claim else free_port()
 
 
 def make(data: Path, port: int, instances: int, secret_file: Path, environ: Mapping[str, str], redis_port: int) -> Plan:

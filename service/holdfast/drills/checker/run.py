@@ -11,6 +11,7 @@ SendId = tuple[str, str, str]
 """(user, conversation, key)."""
 
 _OPENING_S = 2.0  # others may hear of a connection before its own client, one of a thousand here, has seen it open
+_ATTEMPT_S = 10.0  # a client gives up by then; what it asked for may have been accepted all the same
 _BEFORE_A_FREEZE_S = 4.0  # an instance that is taken for dead was last proven alive up to a beat before
 
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
@@ -58,7 +59,7 @@ class Device:
 
     Attributes:
         asked_at: when it asked for the connection that it is about to get, or may have got without hearing of it.
-        in_vain: from such a moment until it asked again.
+        in_vain: from such a moment until it gave up.
     """
 
     user: str
@@ -207,7 +208,7 @@ class Run:
         device = self.device(event)
         if event.event == "opening":
             if device.asked_at is not None:
-                device.in_vain.append((device.asked_at, event.t))
+                device.in_vain.append((device.asked_at, min(event.t, device.asked_at + _ATTEMPT_S)))
             device.asked_at = event.t
         elif event.event == "opened":
             asked_at = event.t - _OPENING_S if device.asked_at is None else device.asked_at
@@ -259,6 +260,6 @@ class Run:
         for device in self.devices.values():
             spans[device.user] += device.in_vain
             if device.asked_at is not None:
-                spans[device.user].append((device.asked_at, self.end))
+                spans[device.user].append((device.asked_at, device.asked_at + _ATTEMPT_S))
             spans[device.user] += [(line.asked_at, line.closed_at) for line in device.lines.values()]
         return {user: Spans(found) for user, found in spans.items()}

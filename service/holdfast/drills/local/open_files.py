@@ -4,20 +4,22 @@ import contextlib
 import resource
 from typing import Final
 
-_OTHERS: Final = 500  # what a process opens besides
+_OTHERS: Final = 100  # what a process opens besides
 
 
-def raise_file_limit() -> int:
-    """As many as this user may have, and all that this process starts inherits it; how many that is."""
+def raise_file_limit(enough: int) -> int:
+    """As many as this user may have, or `enough` where that has no end; all that this process starts inherits it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    for wanted in (most, enough):  # some systems take no infinity
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            break
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return enough if soft == resource.RLIM_INFINITY else soft
 
 
-def missing_sockets(clients: int) -> str:
-    """Why this process cannot have that many clients, in words; empty where it can."""
-    limit = raise_file_limit()
-    if limit == resource.RLIM_INFINITY or clients + _OTHERS <= limit:
-        return ""
-    return f"{clients} clients need {clients + _OTHERS} open files, and {limit} are allowed (ulimit -n)"
+def make_room_for(clients: int) -> str:
+    """Raise the limit for so many clients in this process; why that cannot be, in words, empty where it can."""
+    needed = clients + _OTHERS
+    limit = raise_file_limit(needed)
+    return "" if limit >= needed else f"{clients} clients need {needed} open files, and {limit} are allowed (ulimit -n)"

@@ -1,5 +1,6 @@
 """Redis at the end of its means: no memory, no room for a connection, no disk; and behind Sentinels, which replace it."""
 
+import asyncio
 from functools import partial
 
 from holdfast.adapters.redis.link import RedisLink
@@ -116,9 +117,10 @@ async def _sentinel_cut(stage: LocalStage) -> None:
             await operator.call("CONFIG", "SET", "maxclients", "1")  # who is connected stays, nobody else comes in
             await _drop_all_but(left_behind.name, operator)
             await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
-            await stage.expect("the split is noticed", _SPLIT_SECONDS, partial(stage.every, stage.instances, "degraded"))
+            await stage.expect("the split is noticed", _SPLIT_SECONDS, partial(_all_know_of_a_split, stage))
             await stage.expect("all ready", 1.0, stage.all_ready)
             await stage.pause(stage.seconds)
+            await stage.expect("all still know of it", 1.0, partial(_all_know_of_a_split, stage))
             for way in ways:
                 await way.listen()
             await operator.call("CONFIG", "SET", "maxclients", before)
@@ -148,6 +150,15 @@ async def _is_promoted(stage: LocalStage) -> bool:
     assert watched is not None  # noqa: S101 - by the layout of these drills
     role = await stage.redis("ROLE", url=watched.replica.url)
     return isinstance(role, list) and role[0] in (b"master", "master")
+
+
+async def _all_know_of_a_split(stage: LocalStage) -> bool:
+    """Whether each instance says that others are at another Redis."""
+    answers = await asyncio.gather(*(instance.health() for instance in stage.instances))
+    return all(
+        any(each["type"] == "BusLive" and each["reason"] == "Split" for each in answer.get("conditions", ()))
+        for answer in answers
+    )
 
 
 async def _is_left(stage: LocalStage, url: str) -> bool:
