@@ -171,7 +171,7 @@ async def test_a_user_whom_somebody_else_began_is_taken_up(store: MessageStore, 
 
 async def test_bulletins_revocations_and_the_generation(store: MessageStore, console: Console) -> None:
     """One small document each."""
-    await store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 3, "ok", heads={C: 7}, users=(ALICE,)))
+    await store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 3, "ok", {C: 7}, users=(ALICE,), server="8c2f01"))
     await store.revoke(ALICE, 1_700_000_000)
     assert await console.document("instances/one") == {
         "epoch": "e1",
@@ -184,6 +184,7 @@ async def test_bulletins_revocations_and_the_generation(store: MessageStore, con
         "left": {},
         "earlier": {},
         "overflow": False,
+        "server": "8c2f01",
     }
     assert await console.document("revocations/alice") == {"notBefore": 1_700_000_000}
     assert await console.document("meta/generation") == {"id": await store.generation()}
