@@ -185,6 +185,7 @@ async def test_bulletins_revocations_and_the_generation(store: MessageStore, con
         "earlier": {},
         "overflow": False,
         "server": "8c2f01",
+        "isCut": False,
     }
     assert await console.document("revocations/alice") == {"notBefore": 1_700_000_000}
     assert await console.document("meta/generation") == {"id": await store.generation()}

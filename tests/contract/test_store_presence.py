@@ -114,6 +114,7 @@ def bulletin(beat: int = 1, epoch: str = "e1") -> Bulletin:
         earlier={"one:e0": 1_700_000_000_000},
         overflow=True,
         server="8c2f01",
+        is_cut=True,
     )
 
 

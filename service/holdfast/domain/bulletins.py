@@ -18,7 +18,8 @@ class Bulletin:
         mode: `ok`, or why this instance's fast path does not work (`redis`, `bus`), that something it wrote to Redis was lost or
             may be and the others there do not know (`lost`), that others meet at another Redis (`split`), or that it has worked
             for a few seconds only (`recovering`).
-        server: which start of which Redis its lease is in, or was last; empty while that was never known.
+        server: which start of which Redis its lease is in, or was in the last 11 minutes; empty while that is not known.
+        is_cut: that Redis did not answer the last time.
         heads: highest seq committed or published per conversation, of the last 60 s.
         members: members' version per conversation changed in the last 60 s.
         users: users whose list of conversations changed in the last 60 s.
@@ -42,6 +43,7 @@ class Bulletin:
     earlier: dict[str, int] = field(default_factory=dict)
     overflow: bool = False
     server: str = ""
+    is_cut: bool = False
     written_at_ms: int = 0
 
     @property

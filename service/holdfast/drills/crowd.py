@@ -150,7 +150,7 @@ class Crowd:
     async def close(self) -> None:
         """Everybody leaves."""
         self._is_stopping.set()
-        await asyncio.gather(*(client.close() for client in self.clients.values()))
+        await asyncio.gather(*(client.close() for client in self.clients.values()), return_exceptions=True)
         tasks = [task for tasks in self._tasks.values() for task in tasks]
         for task in tasks:
             task.cancel()

@@ -156,6 +156,7 @@ async def _play(
     stage = LocalStage(target, crowd, history, options.seed, options.seconds or drill.seconds)
     stage.say = progress
     outcome.expectations = stage.expectations
+    beside: tuple[asyncio.Task[None], ...] = ()
     try:
         progress(f"{size.clients} clients connect")
         with _uncollected():
@@ -166,6 +167,7 @@ async def _play(
         watching = asyncio.create_task(memory.watch())
         progress(drill.fault)
         removed = asyncio.create_task(_remove_somebody(crowd))
+        beside = (watching, removed)
         await drill.play(stage)
         progress("watching the aftermath")
         await removed
@@ -180,6 +182,9 @@ async def _play(
         history.record("end")
         history.close()
     finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await crowd.close()
         gc.unfreeze()
 

@@ -75,9 +75,10 @@ class Bulletins:
         left: Callable[[], dict[UserId, int]],
         earlier: Callable[[], dict[str, int]],
         server: Callable[[], str],
+        is_cut: Callable[[], bool],
         store_clock: StoreClock,
         on_read: Callable[[list[Bulletin]], Awaitable[None]],
-        on_reunion: Callable[[], None],
+        on_loss_elsewhere: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -87,9 +88,10 @@ class Bulletins:
         self._left = left
         self._earlier = earlier
         self._server = server
+        self._is_cut = is_cut
         self._store_clock = store_clock
         self._on_read = on_read
-        self._on_reunion = on_reunion
+        self._on_loss_elsewhere = on_loss_elsewhere
         self._heads: _Recent[ConversationId, Seq] = _Recent()
         self._members: _Recent[ConversationId, int] = _Recent()
         self._users: _Recent[UserId, None] = _Recent()
@@ -104,7 +106,8 @@ class Bulletins:
         self._has_changed = False
         self._read_at = clock.monotonic()
         self._unwell_read_at = -_UNWELL_SECONDS
-        self._is_fleet_well = False
+        self._is_fleet_well = self._is_anybody_elsewhere = False
+        self._judged_as = ""
         self._judged_at = -_JUDGEMENT_SECONDS
         self._look_at: list[float] = []
         self._unwell_until = 0.0
@@ -112,13 +115,18 @@ class Bulletins:
     @property
     def is_fleet_well(self) -> bool:
         """As of the last look, no other instance has lost a write to Redis that it has not made up for, or made it elsewhere."""
-        is_fresh = self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS
+        is_fresh = self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS and self._judged_as == self._server()
         return self._is_fleet_well and is_fresh and not self._split.is_suspected
 
     @property
     def is_split(self) -> bool:
         """Others meet at another Redis."""
         return self._split.is_split
+
+    @property
+    def may_be_split(self) -> bool:
+        """Somebody named another Redis, and is not long silent: a mark in ours may not be for all to see."""
+        return self._split.is_suspected
 
     def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
         """A conversation has reached `seq` by our doing. A repeated send of something older is told, too, and lowers nothing."""
@@ -230,6 +238,7 @@ class Bulletins:
             earlier=self._earlier(),
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
             server=self._server(),
+            is_cut=self._is_cut(),
         )
         self._written_at = now
         try:
@@ -247,10 +256,17 @@ class Bulletins:
         try:
             bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
             others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()]
-            if self._split.note(others, self._server(), is_complete=not only_unwell):
-                self._on_reunion()
-            is_well = all(bulletin.is_harmless_at(self._server()) for bulletin in others)
-            self._is_fleet_well, self._judged_at = is_well, now
+            self._judge(others, now, is_complete=not only_unwell)
             await self._on_read(others)
         except StoreError:
             _log.debug("bulletins cannot be read now")
+
+    def _judge(self, others: list[Bulletin], now: float, *, is_complete: bool) -> None:
+        """What the others say of Redis. Who is elsewhere without knowing is not among the unwell: a look at all tells of them."""
+        server = self._server()
+        if self._split.note(others, "" if self._is_cut() else server, is_complete=is_complete):
+            self._on_loss_elsewhere()
+        if is_complete:
+            self._is_anybody_elsewhere = any(bulletin.server not in ("", server) for bulletin in others)
+        self._is_fleet_well = all(bulletin.is_harmless_at(server) for bulletin in others) and not self._is_anybody_elsewhere
+        self._judged_at, self._judged_as = now, server

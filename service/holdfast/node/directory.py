@@ -251,7 +251,7 @@ class Directory:
 
         with ExitStack() as doubts:
             is_marked = await self._bus.mark_dirty(*marks, within_seconds=_MARK_SECONDS)
-            if self._bulletins.is_split or not is_marked:  # a mark that not all can see is none
+            if self._bulletins.may_be_split or not is_marked:  # a mark that not all can see is none
                 doubts.enter_context(self._rosters.unmarked())
                 await self._bulletins.write_first(conversation_id, affected or (by,))
             try:

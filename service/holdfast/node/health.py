@@ -90,7 +90,7 @@ class Health:
         self._redis.evaluate()
         self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
-        self._set("BusLive", self._reaches_all, "EchoSeen", *(_SPLIT if self._is_split() else _DEAF))
+        self._set("BusLive", self._reaches_all, "EchoSeen", *(_SPLIT if self._bus.is_live else _DEAF))
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
         self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)

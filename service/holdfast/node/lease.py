@@ -25,6 +25,7 @@ RENEW_SECONDS: Final = 3.0
 _RETRY_SECONDS: Final = 0.5
 _CHUNK: Final = 500
 _REFRESH_SECONDS: Final = 900.0  # keys live an hour; renewed four times as often
+_REMEMBERED_SECONDS: Final = 660.0  # what Redis remembers for connecting lives 10 minutes, and one to write it
 _MAX_UNREGISTERING: Final = 50_000
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Lease:
 
     Attributes:
         instance_id: what this instance is called now.
-        server: which start of which Redis had our name last; empty while that was never known.
+        is_cut: Redis did not answer the last time that the lease was asked for.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Lease:
         self.epoch = Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")  # until Redis gives one, of its own form
         self.is_unique = True
         self.is_held = False
-        self.server = ""
+        self.is_cut = True
+        self._server = ""
+        self._answered_at = clock.monotonic()
         self._registry = registry
         self._bus = bus
         self._hub = hub
@@ -86,7 +89,7 @@ class Lease:
             except NameTaken:
                 self._yield()
             except RedisUnavailable:
-                pass  # the watch of the link has noted it
+                self.is_cut = True  # all else the watch of the link has noted
             pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
             try:
                 async with asyncio.timeout(pause):
@@ -99,12 +102,22 @@ class Lease:
         """Something may be wrong with what is registered: look now."""
         self._wake.set()
 
-    def follow(self, server: str) -> None:
-        """Our name is told there now, or an earlier start of it was.
+    @property
+    def server(self) -> str:
+        """Which start of which Redis had our name last; empty where that is not known, or nothing of then is remembered."""
+        return self._server if self._clock.monotonic() - self._answered_at < _REMEMBERED_SECONDS else ""
 
-        What was told at another one since others came here is missing here, and may be remembered here as it was before.
-        """
-        known, self.server = self.server, self._registry.server or server or self.server
+    def follow_predecessor(self, server: str) -> None:
+        """An earlier start of our name was there last."""
+        if not self._server:
+            self._server = server
+        elif server not in ("", self._server):
+            self._on_other_server()
+
+    def _follow(self) -> None:
+        """What was told at another Redis since others came to this one is missing here, where it may be remembered as before."""
+        known, server = self._server, self._registry.server
+        self._server, self._answered_at, self.is_cut = server or known, self._clock.monotonic(), False
         if known and server and known != server:
             self._on_other_server()
 
@@ -139,7 +152,7 @@ class Lease:
             await self._acquire()
         else:
             await self._registry.renew(self._state(), len(self._hub.connections))
-            self.follow(self._registry.server)
+            self._follow()
             if began - self._refreshed_at > _REFRESH_SECONDS:
                 self._refreshed_at = began
                 await self._registry.refresh(list(self._hub.users))
@@ -156,7 +169,7 @@ class Lease:
 
     async def _acquire(self) -> None:
         self.epoch = await self._registry.acquire(self._state())
-        self.follow(self._registry.server)
+        self._follow()
         self._unregistering.clear()
         self.is_held = True
         self._on_epoch()

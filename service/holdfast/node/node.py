@@ -131,9 +131,10 @@ class Node:
             left=self.presence.left_behind,
             earlier=self.presence.earlier,
             server=lambda: self.lease.server,
+            is_cut=lambda: self.lease.is_cut,
             store_clock=self.store_clock,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
-            on_reunion=self._on_reunion,
+            on_loss_elsewhere=self._on_loss_elsewhere,
         )
         self.health = Health(
             own_id,
@@ -359,7 +360,7 @@ class Node:
     def _on_predecessor(self, earlier: Sequence[Bulletin]) -> None:
         """What an earlier start of our name left is read; its bulletin may be replaced by ours."""
         for bulletin in earlier:
-            self.lease.follow(bulletin.server)
+            self.lease.follow_predecessor(bulletin.server)
             if not bulletin.is_harmless_at(""):
                 self.rosters.doubt()
         self.tasks.start(self.bulletins.run())
@@ -375,8 +376,8 @@ class Node:
         self.bulletins.look_soon()
         self.tasks.start(until_store_answers(lambda: self.comparison.run(reason)))
 
-    def _on_reunion(self) -> None:
-        """All meet at one Redis again, or who did not is dead, perhaps before it could tell what it did elsewhere."""
+    def _on_loss_elsewhere(self) -> None:
+        """Somebody who met others at another Redis died there, perhaps before it could tell what it did."""
         self.rosters.doubt()
         self._on_missed("split")
 

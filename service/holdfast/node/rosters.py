@@ -1,9 +1,9 @@
 """What connecting needs to know of a user's conversations: from Redis where it may be believed, else from the store.
 
 It is believed while Redis is proven live here, nothing that this instance wrote there was lost, and no other instance says in
-its bulletin that something of its own was. Whoever lost a write, of whatever kind, begins a new era as soon as Redis answers,
-and says `lost` until then: what was remembered before is not believed by anybody. A change of members that Redis takes no mark
-of is preceded by that bulletin: its instance may not live to tell.
+its bulletin that something of its own was, or that it is at another Redis. Whoever lost a write, of whatever kind, begins a new
+era as soon as Redis answers, and says `lost` until then: what was remembered before is not believed by anybody. A change of
+members that Redis takes no mark of is preceded by that bulletin: its instance may not live to tell.
 Redis failing costs reads of the store, nothing else.
 """
 

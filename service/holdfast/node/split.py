@@ -15,9 +15,9 @@ from holdfast.domain.ids import InstanceId
 from holdfast.ports import Clock
 
 _FOLLOWS_SECONDS: Final = 5.0  # of one failover, one instance hears seconds later than another
-_PAUSE_SECONDS: Final = 6.0  # longer between two beats: it stood still, or we looked away, and it starts anew
 _SILENCE_SECONDS: Final = 8.0  # two beats, and the looks at them: who is silent so long is dead, or cut from the store
-_CUT: Final = ("redis", "bus")  # modes of who has no Redis at all: its last one says nothing
+_BLIND_SECONDS: Final = 4.0  # longer between two looks: in that time nobody was silent
+_BEATS: Final = 2  # one may have been under way when it stood still, or came over
 
 _log = logging.getLogger(__name__)
 
@@ -28,52 +28,65 @@ class _Stray:
     beat: int
     since: float
     beat_at: float
+    beats: int = 0
 
 
 class Split:
     """Lives in the loop. Judged at each look, by beats that change, on our own monotonic clock.
 
     Attributes:
-        is_split: somebody alive is out of our reach.
-        is_suspected: somebody may be; whether they are alive, and come over, is to be seen.
+        is_suspected: somebody may be out of our reach; whether they are alive, and come over, is to be seen.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.is_split = self.is_suspected = False
+        self.is_suspected = False
         self._clock = clock
+        self._looked_at = clock.monotonic()
         self._strays: dict[InstanceId, _Stray] = {}
+        self._apart: set[InstanceId] = set()
+
+    @property
+    def is_split(self) -> bool:
+        """Somebody alive is out of our reach."""
+        return bool(self._apart)
 
     def note(self, bulletins: Sequence[Bulletin], server: str, *, is_complete: bool) -> bool:
-        """What the others say; whether that ends a split.
+        """What the others say; whether somebody died who was out of our reach. (Who comes over tells what they did there.)
 
         Args:
             bulletins: some of them, or all (`is_complete`).
             server: where our own lease is; while that is not known, nothing is judged.
         """
+        now = self._clock.monotonic()
+        passed, self._looked_at = now - self._looked_at, now
+        if passed > _BLIND_SECONDS or not server:
+            for stray in self._strays.values():
+                stray.beat_at += passed
         if not server:
             return False
-        now, was_split = self._clock.monotonic(), self.is_split
         for bulletin in bulletins:
             self._take(bulletin, server, now)
-        if is_complete:
-            there = {bulletin.instance_id for bulletin in bulletins}
-            self._strays = {i: stray for i, stray in self._strays.items() if i in there}
-        alive = [stray for stray in self._strays.values() if now - stray.beat_at < _SILENCE_SECONDS]
+        gone = self._strays.keys() - {bulletin.instance_id for bulletin in bulletins} if is_complete else set()
+        self._strays = {i: stray for i, stray in self._strays.items() if i not in gone}
+        alive = {i: stray for i, stray in self._strays.items() if now - stray.beat_at < _SILENCE_SECONDS}
+        died = self._apart & (gone | (self._strays.keys() - alive.keys()))
         self.is_suspected = bool(alive)
-        self.is_split = any(stray.beat_at - stray.since >= _FOLLOWS_SECONDS for stray in alive)
-        if self.is_split != was_split:
-            apart = sorted(i for i, stray in self._strays.items() if stray in alive) if self.is_split else []
-            _log.warning("others meet at another Redis" if apart else "all meet at one Redis", extra={"fields": {"apart": apart}})
-        return was_split and not self.is_split
+        self._enter({i for i, stray in alive.items() if stray.beats >= _BEATS and now - stray.since >= _FOLLOWS_SECONDS})
+        return bool(died)
 
     def _take(self, bulletin: Bulletin, server: str, now: float) -> None:
         known = self._strays.get(bulletin.instance_id)
-        if bulletin.server in ("", server):
+        if bulletin.is_cut or bulletin.server in ("", server):  # who is cut says so in its mode, and is looked after by that
             self._strays.pop(bulletin.instance_id, None)
         elif known is None or known.server != bulletin.server:
-            if bulletin.mode not in _CUT:
-                self._strays[bulletin.instance_id] = _Stray(bulletin.server, bulletin.beat, now, now)
+            self._strays[bulletin.instance_id] = _Stray(bulletin.server, bulletin.beat, now, now)
         elif known.beat != bulletin.beat:
-            if now - known.beat_at > _PAUSE_SECONDS:
-                known.since = now
-            known.beat, known.beat_at = bulletin.beat, now
+            if now - known.beat_at >= _SILENCE_SECONDS:
+                known.since, known.beats = now, -1  # it stood still: in that time it could not have come over
+            known.beat, known.beat_at, known.beats = bulletin.beat, now, known.beats + 1
+
+    def _enter(self, apart: set[InstanceId]) -> None:
+        if bool(apart) != self.is_split:
+            fields = {"apart": sorted(apart)}
+            _log.warning("others meet at another Redis" if apart else "all meet at one Redis", extra={"fields": fields})
+        self._apart = apart

@@ -20,7 +20,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.store, self.mode, self.read = FakeStore(), "ok", list[list[str]]()
-        self.server, self.reunions = "mine", 0
+        self.server, self.losses = "mine", 0
         self.clock = LoopClock()
         self.epoch = Epoch("7")
         self.bulletins = Bulletins(
@@ -34,11 +34,12 @@ class Scene:
             server=lambda: self.server,
             store_clock=StoreClock(self.clock),
             on_read=self._on_read,
-            on_reunion=self._on_reunion,
+            is_cut=lambda: False,
+            on_loss_elsewhere=self._on_loss_elsewhere,
         )
 
-    def _on_reunion(self) -> None:
-        self.reunions += 1
+    def _on_loss_elsewhere(self) -> None:
+        self.losses += 1
 
     async def _on_read(self, bulletins: list[Bulletin]) -> None:
         if bulletins:
@@ -100,7 +101,14 @@ async def test_who_beats_at_another_redis_makes_the_fast_path_one_that_is_not_be
     await passed(BEAT_SECONDS)
     assert not scene.bulletins.is_split
     assert scene.bulletins.is_fleet_well
-    assert scene.reunions == 1
+    assert scene.losses == 0
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 10, "ok", server="theirs")
+    await passed(16)
+    assert not scene.bulletins.is_fleet_well, "what a look at all found, a look for the unwell does not take back"
+    scene.server = "theirs"
+    assert not scene.bulletins.is_fleet_well, "what was found elsewhere says nothing of here"
+    await passed(16)
+    assert scene.bulletins.is_fleet_well
 
 
 @in_virtual_time

@@ -48,7 +48,7 @@ async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_f
     async def refuse(*_: Any, **__: Any) -> None:
         raise CommandError("conversation_not_found", "gone")
 
-    bulletins = SimpleNamespace(is_split=is_split, write_first=write_first, note_members=lambda *_: None)
+    bulletins = SimpleNamespace(may_be_split=is_split, write_first=write_first, note_members=lambda *_: None)
     rosters = SimpleNamespace(unmarked=contextlib.nullcontext)
     scene.bus.is_live = is_live
     monkeypatch.setattr(scene.store, "change_member", refuse, raising=False)

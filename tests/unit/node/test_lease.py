@@ -184,18 +184,23 @@ async def test_a_lease_that_is_found_at_another_redis_is_told() -> None:
     assert (scene.lease.server, scene.moves) == ("redis-2", 1)
     scene.registry.fail("renew", RedisUnavailable("away"))
     await passed(RENEW_SECONDS)
-    assert scene.lease.server == "redis-2", "where it was last"
+    assert (scene.lease.server, scene.lease.is_cut) == ("redis-2", True), "where it was last"
+    await passed(RENEW_SECONDS)
+    assert not scene.lease.is_cut
+    scene.registry.fail("renew", *[RedisUnavailable("away")] * 1_000)
+    await passed(700)
+    assert scene.lease.server == "", "nothing is remembered any more that could be wrong"
 
 
 @in_virtual_time
 async def test_a_start_at_another_redis_than_the_one_before_it_is_told() -> None:
     """Whichever is known first: where the earlier start was, or where this one is."""
     early, late, same = Scene(), Scene(), Scene()
-    early.lease.follow("redis-0")
-    same.lease.follow("redis-1")
+    early.lease.follow_predecessor("redis-0")
+    same.lease.follow_predecessor("redis-1")
     for scene in (early, late, same):
         await scene.run()
-    late.lease.follow("redis-0")
-    late.lease.follow("")
+    late.lease.follow_predecessor("redis-0")
+    late.lease.follow_predecessor("")
     assert [scene.moves for scene in (early, late, same)] == [1, 1, 0]
     assert [scene.lease.server for scene in (early, late, same)] == ["redis-1"] * 3

@@ -145,6 +145,7 @@ def bulletin_fields(bulletin: Bulletin) -> Fields:
         "earlier": dict(bulletin.earlier),
         "overflow": bulletin.overflow,
         "server": bulletin.server,
+        "isCut": bulletin.is_cut,
     }
 
 
@@ -163,6 +164,7 @@ def bulletin(instance_id: str, fields: Fields, written_at_ms: int) -> Bulletin:
         earlier=fields.get("earlier", {}),
         overflow=fields["overflow"],
         server=fields.get("server", ""),
+        is_cut=fields.get("isCut", False),
         written_at_ms=written_at_ms,
     )
 
