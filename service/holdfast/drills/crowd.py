@@ -71,7 +71,9 @@ class Crowd:
         self._may_talk = asyncio.Event()
         self._is_stopping = asyncio.Event()
         self._numbers = itertools.count(1)
-        self._http = httpx.AsyncClient(trust_env=False, verify=authorities(), timeout=5)
+        # No connection is kept: behind a Service the next attempt has to reach another instance than the one that failed.
+        each_anew = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.AsyncClient(trust_env=False, verify=authorities(), timeout=5, limits=each_anew)
 
     async def start(self) -> None:
         """Make the conversations, connect everybody, begin to talk.
