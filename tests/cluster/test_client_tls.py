@@ -1,9 +1,8 @@
 """The Python client where TLS ends in front of the service, as in production: sockets and pages believe the same authorities."""
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from holdfast.client import Client
 from holdfast.client.events import Unreachable
 from holdfast.client.tls import authorities
+from holdfast.drills.local.proxy import Proxy
 from support.certificates import self_signed
 from support.chatting import Chatter, new_conversation
 from support.instances import Instances, token
@@ -26,31 +26,11 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tup
     authorities.cache_clear()
 
 
-@contextlib.asynccontextmanager
-async def tls_in_front(port: int, files: tuple[Path, Path]) -> AsyncIterator[str]:
-    """Ends TLS and passes the rest on; its URL."""
+def tls_in_front(port: int, files: tuple[Path, Path]) -> Proxy:
+    """Ends TLS and passes the rest on."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*files)
-    pumps: set[asyncio.Task[None]] = set()
-
-    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError), contextlib.closing(sink):
-            while data := await source.read(65_536):
-                sink.write(data)
-                await sink.drain()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_instance, to_instance = await asyncio.open_connection("127.0.0.1", port)
-        pumps.update(asyncio.create_task(each) for each in (pump(reader, to_instance), pump(from_instance, writer)))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
-    try:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in pumps:
-            task.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+    return Proxy(port, tls=context)
 
 
 async def test_a_socket_and_pages_over_tls(sqlite_instances: Instances, certificate: tuple[Path, Path]) -> None:
@@ -60,7 +40,10 @@ async def test_a_socket_and_pages_over_tls(sqlite_instances: Instances, certific
     async with Chatter(one, "ann") as ann:
         for number in range(20):
             assert (await ann.say(c, f"word {number}"))["type"] == "ack"
-    async with tls_in_front(one.port, certificate) as url, Client([url], token("ben"), cursors={c: 0}) as ben:
+    async with (
+        tls_in_front(one.port, certificate) as way,
+        Client([f"https://{way.address}"], token("ben"), cursors={c: 0}) as ben,
+    ):
         bodies = []
         async with asyncio.timeout(20):
             async for message in ben.messages():
@@ -73,7 +56,7 @@ async def test_a_socket_and_pages_over_tls(sqlite_instances: Instances, certific
 async def test_a_certificate_of_nobody_we_know_is_refused(sqlite_instances: Instances, tmp_path: Path) -> None:
     """There is no connection then, not an unverified one; the client says so and tries on."""
     (one,) = await sqlite_instances.start("one")
-    async with tls_in_front(one.port, self_signed(tmp_path)) as url, Client([url], token("ben")) as ben:
+    async with tls_in_front(one.port, self_signed(tmp_path)) as way, Client([f"https://{way.address}"], token("ben")) as ben:
         events = ben.events()
         async with asyncio.timeout(20):
             event = await anext(events)

@@ -150,6 +150,26 @@ async def test_others_at_another_redis(sqlite_instances: Instances, *, is_built:
         other_redis.close()
 
 
+async def test_comparison_after_a_death_at_another_redis(sqlite_instances: Instances, *, is_built: bool) -> None:
+    """The instance dies between commit and publication, and its mark is in a Redis where nobody sweeps."""
+    other_redis = RedisServer(require_binary(SYSTEM))
+    try:
+        await other_redis.start()
+        (well,) = await sqlite_instances.start("well", **altered(*[] if is_built else ["no_split"]))
+        (doomed,) = await sqlite_instances.start("doomed", HOLDFAST_REDIS__URL=other_redis.url, **altered("die_after_commit"))
+        c = await new_conversation(well, "ann", "ben")
+        await eventually(partial(is_split, doomed), within=40)
+        if is_built:
+            await eventually(partial(is_split, well), within=40)
+        async with Chatter(well, "ben") as ben:
+            ann = await Chatter(doomed, "ann").connect()
+            with pytest.raises(AssertionError, match="closed with"):
+                await ann.say(c, LAST_WORDS)
+            assert await heard(ben, LAST_WORDS, within=20) == is_built
+    finally:
+        other_redis.close()
+
+
 async def test_comparison_after_a_resubscription(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
     """The bus was away while somebody spoke for the last time; bulletins, which would cover for it, are off in both runs."""
     names = ["no_bulletins"] if is_built else ["no_bulletins", "no_resync"]

@@ -12,6 +12,7 @@ from holdfast.node.delivery import Delivery
 from holdfast.node.hub import Hub
 from holdfast.node.membership import Membership
 from holdfast.node.outgoing import outgoing
+from holdfast.node.split import Split
 from holdfast.node.tasks import Tasks
 from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
@@ -33,7 +34,7 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.clock,
-            is_split=lambda: False,
+            Split(self.clock),
         )
         appender = Appender(InstanceId("one"), self.store, self.clock, self.telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
         self.delivery = Delivery(

@@ -69,6 +69,7 @@ class Bulletins:
         store: MessageStore,
         clock: Clock,
         instance_id: Callable[[], InstanceId],
+        split: Split,
         *,
         epoch: Callable[[], Epoch],
         mode: Callable[[], str],
@@ -83,6 +84,7 @@ class Bulletins:
         self._store = store
         self._clock = clock
         self._instance_id = instance_id
+        self._split = split
         self._epoch = epoch
         self._mode = mode
         self._left = left
@@ -101,7 +103,6 @@ class Bulletins:
         self._asked = self._answered = 0
         self._written_mode = ""
         self._written_as: tuple[InstanceId, Epoch, str] | None = None
-        self._split = Split(clock)
         self._written_at = -BEAT_SECONDS
         self._has_changed = False
         self._read_at = clock.monotonic()
@@ -117,16 +118,6 @@ class Bulletins:
         """As of the last look, no other instance has lost a write to Redis that it has not made up for, or made it elsewhere."""
         is_fresh = self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS and self._judged_as == self._server()
         return self._is_fleet_well and is_fresh and not self._split.is_suspected
-
-    @property
-    def is_split(self) -> bool:
-        """Others meet at another Redis."""
-        return self._split.is_split
-
-    @property
-    def may_be_split(self) -> bool:
-        """Somebody named another Redis, and is not long silent: a mark in ours may not be for all to see."""
-        return self._split.is_suspected
 
     def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
         """A conversation has reached `seq` by our doing. A repeated send of something older is told, too, and lowers nothing."""

@@ -6,12 +6,13 @@ newer revision ends that at once. Misses are never cached. One read of a convers
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
+from holdfast.node.split import Split
 from holdfast.ports import Clock, ClusterBus, MessageStore
 
 MAX_CACHED: Final = 10_000
@@ -28,12 +29,11 @@ class _Entry:
 class Conversations:
     """A bounded cache in front of the store. Lives in the loop."""
 
-    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock, *, is_split: Callable[[], bool]) -> None:
-        """`is_split`: others are at another bus, and their changes are not told on ours."""
+    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock, split: Split) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
-        self._is_split = is_split
+        self._split = split
         self._entries: OrderedDict[ConversationId, _Entry] = OrderedDict()
         self._hinted: OrderedDict[ConversationId, int] = OrderedDict()
         self._reads: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
@@ -45,7 +45,7 @@ class Conversations:
             return None
         if self._clock.monotonic() - entry.read_at <= UNPROVEN_SECONDS:
             return entry.conversation
-        if self._bus.is_live and not self._is_split() and f"conversation:{conversation_id}" in self._bus.channels:
+        if self._bus.is_live and not self._split.is_split and f"conversation:{conversation_id}" in self._bus.channels:
             return entry.conversation
         return None
 

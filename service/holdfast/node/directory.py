@@ -20,6 +20,7 @@ from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
 from holdfast.node.membership import Membership
 from holdfast.node.rosters import Rosters
+from holdfast.node.split import Split
 from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.node.views import summary
 from holdfast.ports import Clock, ClusterBus, MessageStore
@@ -42,6 +43,7 @@ class Directory:
         membership: Membership,
         delivery: Delivery,
         bulletins: Bulletins,
+        split: Split,
         rosters: Rosters,
         bus: ClusterBus,
         clock: Clock,
@@ -54,6 +56,7 @@ class Directory:
         self._membership = membership
         self._delivery = delivery
         self._bulletins = bulletins
+        self._split = split
         self._rosters = rosters
         self._bus = bus
         self._dirty_prefix = dirty_prefix
@@ -251,7 +254,7 @@ class Directory:
 
         with ExitStack() as doubts:
             is_marked = await self._bus.mark_dirty(*marks, within_seconds=_MARK_SECONDS)
-            if self._bulletins.may_be_split or not is_marked:  # a mark that not all can see is none
+            if self._split.is_suspected or not is_marked:  # a mark that not all can see is none
                 doubts.enter_context(self._rosters.unmarked())
                 await self._bulletins.write_first(conversation_id, affected or (by,))
             try:

@@ -13,6 +13,7 @@ from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.node.dependencies import Dependency
 from holdfast.node.hub import Hub
 from holdfast.node.saturation import Saturation
+from holdfast.node.split import Split
 from holdfast.ports import Clock, ClusterBus
 from holdfast.protocol import frames
 from holdfast.protocol.jsontext import rfc3339
@@ -58,7 +59,7 @@ class Health:
         *,
         epoch: Callable[[], Epoch],
         is_unique: Callable[[], bool],
-        is_split: Callable[[], bool],
+        split: Split,
     ) -> None:
         self.state = "starting"
         self.is_draining = False
@@ -78,7 +79,7 @@ class Health:
         self._telemetry = telemetry
         self._epoch = epoch
         self._is_unique = is_unique
-        self._is_split = is_split
+        self._split = split
         self._started_at_ms = clock.now_ms()
         self._began = clock.monotonic()
         self._degraded: tuple[str, ...] = ()
@@ -113,7 +114,7 @@ class Health:
     def degraded(self) -> tuple[str, ...]:
         """Dependencies that do not work, by the names that clients see."""
         names = []
-        if not self._redis.is_connected or not self._reaches_all:
+        if self.has_lost_redis or self._split.is_split:
             names.append("redis")
         if not self._store.is_connected:
             names.append("store")
@@ -121,7 +122,7 @@ class Health:
 
     @property
     def _reaches_all(self) -> bool:
-        return self._bus.is_live and not self._is_split()
+        return self._bus.is_live and not self._split.is_split
 
     @property
     def has_lost_redis(self) -> bool:
@@ -187,7 +188,7 @@ class Health:
 
     def _redis_service(self) -> dict[str, Any]:
         body = _service(self._redis, None if self._bus.is_live else f"the bus is deaf: {self._bus_reason}")
-        if self._is_split():
+        if self._split.is_split:
             body.setdefault("error", _SPLIT[1])  # connected it is
         return body
 

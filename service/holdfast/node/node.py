@@ -38,6 +38,7 @@ from holdfast.node.receipts import Receipts
 from holdfast.node.revocations import POLL_SECONDS, Revocations
 from holdfast.node.rosters import Rosters
 from holdfast.node.saturation import Saturation
+from holdfast.node.split import Split
 from holdfast.node.store_clock import StoreClock
 from holdfast.node.sweep import Sweep
 from holdfast.node.tasks import Tasks, until_store_answers
@@ -83,7 +84,8 @@ class Node:
         self.store_clock = StoreClock(clock)
         self.tasks = Tasks()
         self.hub = Hub(telemetry)
-        self.conversations = Conversations(store, bus, clock, is_split=lambda: self.bulletins.is_split)
+        self.split = Split(clock)
+        self.conversations = Conversations(store, bus, clock, self.split)
         self.appender = Appender(instance_id, store, clock, telemetry, self._on_commit)
         self.delivery = Delivery(
             store,
@@ -126,6 +128,7 @@ class Node:
             store,
             clock,
             own_id,
+            self.split,
             epoch=lambda: self.lease.epoch,
             mode=self._mode,
             left=self.presence.left_behind,
@@ -148,7 +151,7 @@ class Node:
             telemetry,
             epoch=lambda: self.lease.epoch,
             is_unique=lambda: self.lease.is_unique,
-            is_split=lambda: self.bulletins.is_split,
+            split=self.split,
         )
         self.membership = Membership(
             store,
@@ -216,6 +219,7 @@ class Node:
             self.membership,
             self.delivery,
             self.bulletins,
+            self.split,
             self.rosters,
             bus,
             clock,
@@ -389,7 +393,7 @@ class Node:
             return "redis"
         if not self.bus.is_live:
             return "bus"
-        return "split" if self.bulletins.is_split else "ok"
+        return "split" if self.split.is_split else "ok"
 
     def _mine(self) -> str:
         """What our marks in `dirty` say of their owner."""

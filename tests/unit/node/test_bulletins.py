@@ -8,6 +8,7 @@ from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.bulletins import BEAT_SECONDS, MAX_ENTRIES, WINDOW_SECONDS, Bulletins
+from holdfast.node.split import Split
 from holdfast.node.store_clock import StoreClock
 from support.fakes import FakeStore
 from support.virtual_time import LoopClock, in_virtual_time, passed
@@ -22,11 +23,13 @@ class Scene:
         self.store, self.mode, self.read = FakeStore(), "ok", list[list[str]]()
         self.server, self.losses = "mine", 0
         self.clock = LoopClock()
+        self.split = Split(self.clock)
         self.epoch = Epoch("7")
         self.bulletins = Bulletins(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.clock,
             lambda: InstanceId("one"),
+            self.split,
             epoch=lambda: self.epoch,
             mode=lambda: self.mode,
             left=dict,
@@ -67,23 +70,16 @@ async def test_it_beats_every_three_seconds() -> None:
 
 
 @in_virtual_time
-async def test_a_new_epoch_is_told_at_once() -> None:
-    """Its users are present under it from now on: who dies within the beat must be found under it."""
+async def test_a_new_epoch_and_another_redis_are_told_at_once() -> None:
+    """Who dies within the beat must be found under its epoch; who is left behind at the old Redis has to find out."""
     scene = Scene()
     await scene.run()
     scene.epoch = Epoch("8")
     await passed(0.3)
-    assert scene.own.epoch == "8"
-
-
-@in_virtual_time
-async def test_another_redis_is_told_at_once() -> None:
-    """Who is left behind at the old one has to find out."""
-    scene = Scene()
-    await scene.run()
+    assert (scene.own.epoch, scene.own.server) == ("8", "mine")
     scene.server = "theirs"
     await passed(0.3)
-    assert scene.own.server == "theirs"
+    assert (scene.own.epoch, scene.own.server) == ("8", "theirs")
 
 
 @in_virtual_time
@@ -95,11 +91,11 @@ async def test_who_beats_at_another_redis_makes_the_fast_path_one_that_is_not_be
     for beat in range(5):
         scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), beat, "recovering", server="theirs")
         await passed(BEAT_SECONDS)
-    assert scene.bulletins.is_split
+    assert scene.split.is_split
     assert not scene.bulletins.is_fleet_well
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 9, "recovering", server="mine")
     await passed(BEAT_SECONDS)
-    assert not scene.bulletins.is_split
+    assert not scene.split.is_split
     assert scene.bulletins.is_fleet_well
     assert scene.losses == 0
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 10, "ok", server="theirs")

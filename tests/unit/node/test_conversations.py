@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,12 +22,12 @@ class Scene:
     def __init__(self) -> None:
         self.store, self.bus = FakeStore(), FakeBus()
         self.store.conversations[C] = conversation(C, "alice", "bob")
-        self.is_split = False
+        self.split = SimpleNamespace(is_split=False)
         self.cache = Conversations(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             LoopClock(),
-            is_split=lambda: self.is_split,
+            self.split,  # type: ignore[arg-type]  # all it looks at
         )
 
 
@@ -42,9 +43,9 @@ async def test_it_is_believed_while_somebody_would_tell_us_of_a_change() -> None
     assert scene.cache.cached(C) is None
     scene.bus.wanted.add(f"conversation:{C}")
     assert scene.cache.cached(C) is not None
-    scene.is_split = True
+    scene.split.is_split = True
     assert scene.cache.cached(C) is None
-    scene.is_split = False
+    scene.split.is_split = False
     assert scene.cache.cached(C) is not None
     scene.bus.is_live = False
     assert scene.cache.cached(C) is None

@@ -16,9 +16,9 @@ from support.delivery_scene import C, Scene
 from support.virtual_time import LoopClock, in_virtual_time
 
 
-def _directory(scene: Scene, bulletins: Any = None, rosters: Any = None) -> Directory:
+def _directory(scene: Scene, bulletins: Any = None, split: Any = None, rosters: Any = None) -> Directory:
     """Over the scene's store; what only changes need is there where it is given."""
-    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, rosters, scene.bus)
+    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, split, rosters, scene.bus)
     return Directory(*parts, LoopClock(), Tasks(), LimitSettings(), lambda: "one|1")
 
 
@@ -48,10 +48,11 @@ async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_f
     async def refuse(*_: Any, **__: Any) -> None:
         raise CommandError("conversation_not_found", "gone")
 
-    bulletins = SimpleNamespace(may_be_split=is_split, write_first=write_first, note_members=lambda *_: None)
+    bulletins = SimpleNamespace(write_first=write_first, note_members=lambda *_: None)
+    split = SimpleNamespace(is_suspected=is_split)
     rosters = SimpleNamespace(unmarked=contextlib.nullcontext)
     scene.bus.is_live = is_live
     monkeypatch.setattr(scene.store, "change_member", refuse, raising=False)
     with pytest.raises(CommandError):
-        await _directory(scene, bulletins, rosters).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
+        await _directory(scene, bulletins, split, rosters).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
     assert told == [(C, (UserId("bob"),))] * written

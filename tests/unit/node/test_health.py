@@ -1,5 +1,6 @@
 """Health as a state machine: bad news at once, good news when it lasts, and what probes make of it."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,13 +24,13 @@ class Scene:
         self.hub = Hub(telemetry)
         self.told: list[Any] = []
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
-        self.is_unique, self.is_split = True, False
+        self.is_unique, self.split = True, SimpleNamespace(is_split=False)
         self.memory = FakeMemory()
         saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)
         self.health = Health(
             lambda: InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, saturation, self.clock, telemetry,
             epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
-            is_split=lambda: self.is_split,
+            split=self.split,  # type: ignore[arg-type]  # all it looks at
         )  # fmt: skip
 
     def well(self) -> "Scene":
@@ -205,12 +206,12 @@ def test_a_name_that_another_process_has_is_said() -> None:
 def test_others_at_another_redis_are_a_degradation() -> None:
     """Ours answers, and nobody hears us there; it is served all the same."""
     scene = Scene().well()
-    scene.is_split = True
+    scene.split.is_split = True
     scene.pass_(1)
     assert (scene.health.state, scene.health.is_ready, scene.health.has_lost_redis) == ("degraded", True, False)
     condition = scene.health.conditions["BusLive"]
     assert (condition.status, condition.reason) == (False, "Split")
     service = scene.health.body()["services"]["redis"]
     assert (service["status"], service["error"]) == ("connected", "other instances meet at another Redis")
-    scene.is_split = False
+    scene.split.is_split = False
     assert scene.pass_(1).health.state == "healthy"

@@ -22,7 +22,6 @@ class _Presence:
         self.told.append(("inherit", entries, left))
 
     async def reap(self, entry: str, alive_at_ms: int, left: dict[UserId, int]) -> None:
-        await asyncio.sleep(0)
         self.told.append(("reap", entry, alive_at_ms, left))
 
     def settle(self) -> None:

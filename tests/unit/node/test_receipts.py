@@ -8,6 +8,7 @@ from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.receipts import DEADLINE_SECONDS, ReadDone, Receipts
+from holdfast.node.split import Split
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fake_rosters import FakeRosters
@@ -39,7 +40,7 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
-            Conversations(self.store, self.bus, LoopClock(), is_split=lambda: False),  # type: ignore[arg-type]  # the part it uses
+            Conversations(self.store, self.bus, LoopClock(), Split(LoopClock())),  # type: ignore[arg-type]  # the part it uses
             _Delivery(),  # type: ignore[arg-type]  # the part it uses
             self.rosters,
             LoopClock(),

@@ -28,7 +28,11 @@ _T = TypeVar("_T")
 
 
 class RedisRegistry:
-    """Implements `ports.ConnectionRegistry`. Used from one event loop; owns no connection (the link's owner closes it)."""
+    """Implements `ports.ConnectionRegistry`. Used from one event loop; owns no connection (the link's owner closes it).
+
+    Attributes:
+        server: see `ConnectionRegistry.server`.
+    """
 
     def __init__(self, link: RedisLink, instance_id: InstanceId) -> None:
         """Reaches Redis first in `acquire`."""
@@ -36,16 +40,11 @@ class RedisRegistry:
         self.rename(instance_id)
         self._process = secrets.token_hex(4)
         self._world = ""
-        self._server = ""
+        self.server = ""
         self._epoch = Epoch("")
         self._newest_epoch = Epoch("")  # also of a lease that was lost: the next one is larger
 
     # --- the lease ----------------------------------------------------------------------------------------------------
-
-    @property
-    def server(self) -> str:
-        """See `ConnectionRegistry.server`."""
-        return self._server
 
     async def acquire(self, state: str) -> Epoch:
         """See `ConnectionRegistry.acquire`. Epochs compare as text: the newer start is the larger one."""
@@ -57,7 +56,7 @@ class RedisRegistry:
         )
         if answer[0] == b"TAKEN":
             raise NameTaken(f"a younger process has the name {self._instance_id}")
-        world, epoch, self._server = answer[2].decode(), Epoch(answer[1].decode()), answer[3].decode()
+        world, epoch, self.server = answer[2].decode(), Epoch(answer[1].decode()), answer[3].decode()
         self._newest_epoch = epoch
         await self._reap(world, self._instance_id, epoch)
         self._world, self._epoch = world, epoch
@@ -73,7 +72,7 @@ class RedisRegistry:
         """See `ConnectionRegistry.renew`."""
         more = (self._instance_id, state, connections, _LEASE_MS, SHORT_LEASE_MS)
         (server,) = await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
-        self._server = server.decode()
+        self.server = server.decode()
 
     async def set_registered(self) -> None:
         """See `ConnectionRegistry.set_registered`."""

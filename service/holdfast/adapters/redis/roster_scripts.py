@@ -7,16 +7,16 @@ reading the store to write them; `?NAME`, a write of the read cursor of the conv
 from typing import Final
 
 from holdfast.adapters.redis.keys import HEAD_PREFIX
-from holdfast.adapters.redis.scripts import NOW_MS, RAISE, Script
+from holdfast.adapters.redis.scripts import NOW_MS, RAISE, TOLD, Script
 
 # The store's generation, the era, which start of which Redis this is, and since which promotion: a promoted replica and one that
 # came back from its snapshot may have missed what the other was told. KEYS[1] is the era's key and ARGV[1] the generation in all
 # that use it.
-_PROOF = """
-local function told(section, name) return string.match(redis.call('INFO', section), name .. ':(%w+)') or '' end
+_PROOF = f"""
+{TOLD}
 local function proof()
   local era = redis.call('GET', KEYS[1]) or ''
-  return table.concat({ARGV[1], era, told('server', 'run_id'), told('replication', 'master_replid')}, '|')
+  return table.concat({{ARGV[1], era, assert(told('server', 'run_id')), assert(told('replication', 'master_replid'))}}, '|')
 end
 local function begins(text, head) return text and string.sub(text, 1, #head) == head end
 """

@@ -95,6 +95,14 @@ if raise(KEYS[1], ARGV[1], 'revision', tonumber(ARGV[2])) then redis.call('HSET'
 return 1
 """)
 
+# What Redis says of itself: nil where an ACL forbids to ask.
+TOLD = """
+local function told(section, name)
+  local info = redis.pcall('INFO', section)
+  return type(info) == 'string' and (string.match(info, name .. ':(%w+)') or '') or nil
+end
+"""
+
 NOW_MS = "local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)"
 
 MARK_DIRTY: Final = Script(f"""
@@ -117,14 +125,6 @@ _WORLD_CHECK = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'WORLD'} e
 _CHECKS = f"""{_WORLD_CHECK}
 if redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[2] then return {{'LEASE'}} end"""
 
-# Which start of which Redis this is, where that may be asked.
-_SERVER = """
-local function server()
-  local info = redis.pcall('INFO', 'server')
-  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-end
-"""
-
 _RECORDS = f"""
 local function decode(text)
   local ok, record = pcall(cjson.decode, text)
@@ -144,7 +144,7 @@ local function lives(record) return record ~= nil and lease_epoch(record.instanc
 # when the clock of a promoted replica is behind: never below the lease that is there nor the epoch that the caller had.
 # The random digits are the process's: a larger epoch with other ones is a younger process, with ours an answer that was lost.
 ACQUIRE: Final = Script(f"""
-{_SERVER}
+{TOLD}
 local instance, state, lease_ms, world, random, floor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local there = redis.call('HGET', KEYS[2], 'epoch') or ''
 if floor ~= '' and there > floor and string.sub(there, 18) ~= random then return {{'TAKEN'}} end
@@ -160,19 +160,19 @@ redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], 'epoch', epoch, 'registered', 0, 'state', state, 'connections', 0)
 redis.call('PEXPIRE', KEYS[2], lease_ms)
 redis.call('SADD', KEYS[3], instance)
-return {{'OK', epoch, redis.call('GET', KEYS[1]), server()}}
+return {{'OK', epoch, redis.call('GET', KEYS[1]), told('server', 'run_id') or ''}}
 """)
 
 # KEYS[4] its fate, ARGV[6] how long the lease lives, ARGV[7] how long when its pod was removed: it is about to be killed.
 RENEW: Final = Script(f"""
-{_SERVER}
+{TOLD}
 {_CHECKS}
 redis.call('HSET', KEYS[2], 'state', ARGV[4], 'connections', ARGV[5])
 local lives = ARGV[6]
 if redis.call('GET', KEYS[4]) == 'removed|' .. ARGV[2] then lives = ARGV[7] end
 redis.call('PEXPIRE', KEYS[2], lives)
 redis.call('SADD', KEYS[3], ARGV[3])
-return {{'OK', server()}}
+return {{'OK', told('server', 'run_id') or ''}}
 """)
 
 RELEASE: Final = Script(f"""

@@ -6,17 +6,15 @@ cluster is set here: names, ports, the secret's file, the store and Redis unless
 
 import contextlib
 import fcntl
-import os
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.cli.up import redis
 from holdfast.cli.up.part import Part, Recipe
-from holdfast.drills.local.waiting import free_port
+from holdfast.drills.local.waiting import free_port, open_shared
 from holdfast.errors import HoldfastError
 
 HOST = "127.0.0.1"
@@ -49,10 +47,9 @@ class Plan:
 @contextlib.contextmanager
 def claimed_redis_port() -> Iterator[int]:
     """Redis's own port, if nobody listens there and no other `holdfast up` of this user is about to; else a free one."""
-    path = Path(tempfile.gettempdir()) / f"holdfast-{redis.DEFAULT_PORT}-{os.getuid()}"
     with contextlib.ExitStack() as stack:
         try:
-            lock = stack.enter_context(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)))
+            lock = stack.enter_context(open_shared(str(redis.DEFAULT_PORT)))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed
         except OSError:  # somebody else's, or in somebody else's way
             may_claim = False

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -20,14 +21,16 @@ class Proxy:
         delay_seconds: each piece waits that long, both ways.
     """
 
-    def __init__(self, target_port: int | Callable[[], int], marker: bytes = b"") -> None:
+    def __init__(self, target_port: int | Callable[[], int], marker: bytes = b"", *, tls: ssl.SSLContext | None = None) -> None:
         """Listens nowhere yet.
 
         Args:
             target_port: where to, or what says so for each connection.
             marker: what makes a connection one of those that `deafen` means, when it asks for it.
+            tls: ends here, where it is given; what goes on is plain.
         """
         self.port = free_port()
+        self._tls = tls
         self.delay_seconds = 0.0
         self._target_port = target_port if callable(target_port) else lambda: target_port
         self._may_flow = asyncio.Event()
@@ -62,7 +65,7 @@ class Proxy:
 
     async def listen(self) -> None:
         """Accept connections (again)."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
 
     async def refuse(self) -> None:
         """End what is open and accept nothing, until `listen`."""

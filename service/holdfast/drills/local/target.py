@@ -110,6 +110,7 @@ class LocalTarget:
         self._secret = secrets.token_urlsafe(32)
         self._turn = itertools.count()
         self._is_direct = layout.is_direct
+        self._proxies: list[Proxy] = []
         self.front = Proxy(self._next_port) if layout.has_front else None
         self._names = [f"instance-{number}" for number in range(1, count + 1)]
         self._settings = _SETTINGS | (settings or {})
@@ -144,8 +145,7 @@ class LocalTarget:
         """End everything; `keep`: leave the logs and the store where they are."""
         for instance in self.instances.values():
             instance.close()
-        ways = (*self.to_redis.values(), *itertools.chain(*self.to_sentinels.values()), *self.to_store.values())
-        for proxy in (*ways, *([self.front] if self.front else [])):
+        for proxy in (*self._proxies, *([self.front] if self.front else [])):
             await proxy.close()
         for part in (self.watched, self.redis, self.emulator, self.disk):
             if part is not None:
@@ -217,18 +217,20 @@ class LocalTarget:
     async def _way_to_emulator(self, name: str, emulator: Emulator) -> str:
         if self._is_direct:
             return emulator.address
-        way = self.to_store[name] = Proxy(emulator.port)
-        await way.listen()
-        return way.address
+        self.to_store[name] = await self._proxy(emulator.port)
+        return self.to_store[name].address
 
     async def _way_to_redis(self, name: str) -> str:
         if self._is_direct:
             return self.redis_url
         if self.watched is None:
-            proxy = self.to_redis[name] = Proxy(self.redis.port, _SUBSCRIBES)
-            await proxy.listen()
-            return f"redis://{proxy.address}/0"
-        ways = self.to_sentinels[name] = [Proxy(port) for port in self.watched.sentinel_ports]
-        for way in ways:
-            await way.listen()
-        return self.watched.url_by(way.port for way in ways)
+            self.to_redis[name] = await self._proxy(self.redis.port, _SUBSCRIBES)
+            return f"redis://{self.to_redis[name].address}/0"
+        self.to_sentinels[name] = [await self._proxy(port) for port in self.watched.sentinel_ports]
+        return self.watched.url_by(way.port for way in self.to_sentinels[name])
+
+    async def _proxy(self, port: int, marker: bytes = b"") -> Proxy:
+        proxy = Proxy(port, marker)
+        self._proxies.append(proxy)
+        await proxy.listen()
+        return proxy

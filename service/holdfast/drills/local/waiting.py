@@ -9,7 +9,7 @@ import socket
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from holdfast.errors import HoldfastError
 
@@ -67,8 +67,7 @@ def free_port() -> int:
 
 def _next_number() -> int:
     """Counted by all processes of this user together, from anywhere."""
-    path = Path(tempfile.gettempdir()) / f"holdfast-ports-{os.getuid()}"
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as file:
+    with open_shared("ports") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
         text = file.read()
         number = int(text) + 1 if text.isdecimal() else random.choice(_PORTS)
@@ -76,6 +75,16 @@ def _next_number() -> int:
         file.truncate()
         file.write(str(number))
     return number
+
+
+def open_shared(name: str) -> TextIO:
+    """A file that this user's processes have together, to be locked.
+
+    Raises:
+        OSError: somebody else's is in its place.
+    """
+    path = Path(tempfile.gettempdir()) / f"holdfast-{name}-{os.getuid()}"
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+")
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:

@@ -1,6 +1,8 @@
 """Redis at the end of its means: no memory, no room for a connection, no disk; and behind Sentinels, which replace it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from holdfast.adapters.redis.link import RedisLink
@@ -33,14 +35,10 @@ async def _redis_full(stage: LocalStage) -> None:
 
 async def _redis_crowded(stage: LocalStage) -> None:
     """Every connection is dropped, and no other is accepted."""
-    async with stage.operator() as operator:
-        _, before = await operator.call("CONFIG", "GET", "maxclients")
-        async with stage.fault("redis-crowded"):
-            await operator.call("CONFIG", "SET", "maxclients", "1")
-            for kind in ("normal", "pubsub"):
-                await operator.call("CLIENT", "KILL", "TYPE", kind)
-            await _endure(stage)
-            await operator.call("CONFIG", "SET", "maxclients", before)
+    async with stage.operator() as operator, stage.fault("redis-crowded"), _closed_to_others(operator):
+        for kind in ("normal", "pubsub"):
+            await operator.call("CLIENT", "KILL", "TYPE", kind)
+        await _endure(stage)
     await _recover(stage)
 
 
@@ -109,23 +107,34 @@ async def _sentinel_cut(stage: LocalStage) -> None:
     left_behind = stage.instances[0]
     ways = stage.target.to_sentinels[left_behind.name]
     await _check_steady(stage)
-    async with stage.operator(stage.target.redis.url) as operator:
-        _, before = await operator.call("CONFIG", "GET", "maxclients")
-        async with stage.fault("sentinel-cut", left_behind.name):
-            for way in ways:
-                await way.refuse()
-            await operator.call("CONFIG", "SET", "maxclients", "1")  # who is connected stays, nobody else comes in
-            await _drop_all_but(left_behind.name, operator)
-            await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
-            await stage.expect("the split is noticed", _SPLIT_SECONDS, partial(_all_know_of_a_split, stage))
-            await stage.expect("all ready", 1.0, stage.all_ready)
-            await stage.pause(stage.seconds)
-            await stage.expect("all still know of it", 1.0, partial(_all_know_of_a_split, stage))
-            for way in ways:
-                await way.listen()
-            await operator.call("CONFIG", "SET", "maxclients", before)
+    async with (
+        stage.operator(stage.target.redis.url) as operator,
+        stage.fault("sentinel-cut", left_behind.name),
+        _closed_to_others(operator),
+    ):
+        for way in ways:
+            await way.refuse()
+        await _drop_all_but(left_behind.name, operator)
+        await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
+        await stage.expect("the split is noticed", _SPLIT_SECONDS, partial(_all_know_of_a_split, stage))
+        await stage.expect("all ready", 1.0, stage.all_ready)
+        await stage.pause(stage.seconds)
+        await stage.expect("all still know of it", 1.0, partial(_all_know_of_a_split, stage))
+        for way in ways:
+            await way.listen()
     await stage.expect("nobody stays on the old primary", _DEMOTED_SECONDS, partial(_is_left, stage, stage.target.redis.url))
     await _recover(stage)
+
+
+@asynccontextmanager
+async def _closed_to_others(operator: RedisLink) -> AsyncIterator[None]:
+    """Who is connected stays, nobody else comes in."""
+    _, before = await operator.call("CONFIG", "GET", "maxclients")
+    await operator.call("CONFIG", "SET", "maxclients", "1")
+    try:
+        yield
+    finally:
+        await operator.call("CONFIG", "SET", "maxclients", before)
 
 
 async def _drop_all_but(name: str, operator: RedisLink) -> None:
