@@ -1,11 +1,11 @@
 """Where one instance is put together: the only place that names concrete adapters."""
 
 import re
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 from holdfast import __version__
+from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.machine.memory import ProcessMemory
 from holdfast.adapters.peers.http import HttpPeers
 from holdfast.adapters.push.log import LogNotifier
@@ -22,27 +22,15 @@ from holdfast.errors import ConfigurationError
 from holdfast.node.dependencies import Dependency
 from holdfast.node.isolation import Isolation
 from holdfast.node.node import Node
-from holdfast.ports import Clock, DependencyWatch, MessageStore, Notifier
+from holdfast.ports import Clock, DependencyWatch, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
-from holdfast.settings import BusSettings, PushSettings, Settings, StoreSettings
+from holdfast.settings import BusSettings, PushSettings, RedisSettings, Settings, StoreSettings
 from holdfast.telemetry import Telemetry
 from holdfast.web.auth import Authenticator
 from holdfast.web.gate import Gate
 from holdfast.web.jwks import Jwks
 
 _FIRESTORE = re.compile(r"firestore://([^/]+)(?:/(.+))?")
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def monotonic(self) -> float:
-        """See `ports.Clock`."""
-        return time.monotonic()
-
-    def now_ms(self) -> int:
-        """See `ports.Clock`."""
-        return time.time_ns() // 1_000_000
 
 
 class Instance:
@@ -60,25 +48,25 @@ class Instance:
         store_dependency = Dependency(store_name, clock, telemetry)
         redis_dependency = Dependency(redis_name, clock, telemetry)
         instance_id = InstanceId(settings.instance_id)
-        self._link = RedisLink(settings.redis, instance_id, redis_dependency)
+        self._link = RedisLink(settings.redis, instance_id, clock, redis_dependency)
         bus = RedisBus(self._link, instance_id, seals(settings.bus))
         telemetry.bus_counts = lambda: {**asdict(bus.counters), **asdict(bus.pipeline.counters)}
         node = Node(
             settings,
             __version__,
-            message_store(settings.store, store_dependency),
+            message_store(settings.store, store_dependency, clock),
             bus,
             RedisRegistry(self._link, instance_id),
             RedisRosters(self._link, bus.pipeline),
-            notifier(settings.push),
+            notifier(settings.push, clock),
             clock,
             ProcessMemory(settings.limits.memory_bytes),
             telemetry,
             store_dependency,
             redis_dependency,
         )
-        jwks = Jwks(settings.auth.jwks_url) if settings.auth.jwks_url is not None else None
-        self.gate = Gate(node, Authenticator(settings.auth, node.revocations.is_revoked, jwks))
+        jwks = Jwks(settings.auth.jwks_url, clock) if settings.auth.jwks_url is not None else None
+        self.gate = Gate(node, Authenticator(settings.auth, node.revocations.is_revoked, jwks, clock))
         self._peers = HttpPeers(settings.readiness.peers) if settings.readiness.on_redis_loss == "isolate" else None
         self.background = tuple(part.run() for part in (jwks, self._isolation(node)) if part is not None)
         if settings.readiness.on_redis_loss == "unready":
@@ -115,7 +103,7 @@ class ControllerProcess:
 
         clock: Clock = SystemClock()
         instance_id = InstanceId(settings.instance_id)
-        self._link = RedisLink(settings.redis, instance_id, Dependency("redis", clock, Telemetry(__version__)))
+        self._link = RedisLink(settings.redis, instance_id, clock, Dependency("redis", clock, Telemetry(__version__)))
         self._orchestrator = KubernetesOrchestrator(settings.kubernetes)
         self.controller = Controller(self._orchestrator, RedisFates(self._link), clock, settings.instance_id)
 
@@ -125,7 +113,12 @@ class ControllerProcess:
         await self._link.close()
 
 
-def message_store(settings: StoreSettings, watch: DependencyWatch) -> MessageStore:
+def redis_link(settings: RedisSettings, name: str) -> RedisLink:
+    """A way to Redis beside the instances': for a command, or a drill. The caller closes it."""
+    return RedisLink(settings, InstanceId(name), SystemClock(), Unwatched())
+
+
+def message_store(settings: StoreSettings, watch: DependencyWatch, clock: Clock) -> MessageStore:
     """The store that the URL names.
 
     Raises:
@@ -134,12 +127,12 @@ def message_store(settings: StoreSettings, watch: DependencyWatch) -> MessageSto
     if settings.url is None:
         raise ConfigurationError("HOLDFAST_STORE__URL: not set; sqlite:///path or firestore://project[/database]")
     if settings.url.startswith("sqlite:"):
-        return SqliteStore(Path(settings.url.removeprefix("sqlite:///")), settings.timeout_seconds, watch)
+        return SqliteStore(Path(settings.url.removeprefix("sqlite:///")), settings.timeout_seconds, clock, watch)
     match = _FIRESTORE.fullmatch(settings.url)
     assert match is not None  # noqa: S101 - the settings have checked it
     from holdfast.adapters.firestore.store import FirestoreStore  # here: its libraries cost 65 MB that SQLite need not pay
 
-    return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, watch)
+    return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, clock, watch)
 
 
 def seals(settings: BusSettings) -> Seals | None:
@@ -150,11 +143,11 @@ def seals(settings: BusSettings) -> Seals | None:
     return Seals(settings.secret.get_secret_value(), previous, may_be_unsigned=settings.accept_unsigned)
 
 
-def notifier(settings: PushSettings) -> Notifier:
+def notifier(settings: PushSettings, clock: Clock) -> Notifier:
     """Where offline notifications go."""
     if settings.webhook_url is None or settings.webhook_secret is None:
         return LogNotifier()
-    return WebhookNotifier(settings.webhook_url, settings.webhook_secret.get_secret_value(), settings.timeout_seconds)
+    return WebhookNotifier(settings.webhook_url, settings.webhook_secret.get_secret_value(), settings.timeout_seconds, clock)
 
 
 def _store_name(settings: StoreSettings) -> str:

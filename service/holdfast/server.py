@@ -51,7 +51,7 @@ async def serve(gate: Gate, background: Sequence[Coroutine[Any, Any, None]] = ()
     internal_socket = _listen(http.host, internal_port, "HOLDFAST_HTTP__INTERNAL_PORT")
     public = _Server(_config(public_app(gate), ws=ChatSocket.bound_to(gate)))
     internal = _Server(_config(internal_app(gate), ws="none"))
-    drain = Drain(node.hub, node.health, node.settings.drain.window_seconds)
+    drain = Drain(node.hub, node.health, node.clock, node.settings.drain.window_seconds)
     stop = asyncio.Event()
 
     def on_signal() -> None:

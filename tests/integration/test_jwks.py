@@ -11,6 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from holdfast.adapters.machine.clock import SystemClock
 from holdfast.web.jwks import Jwks
 from support.eventually import eventually
 
@@ -58,7 +59,7 @@ def issuer() -> Iterator[Issuer]:
 
 async def test_no_answer_ends_the_fetching(issuer: Issuer) -> None:
     """Else the first rotation after it would refuse everybody for ever."""
-    jwks = Jwks(f"http://127.0.0.1:{issuer.server_port}/keys")
+    jwks = Jwks(f"http://127.0.0.1:{issuer.server_port}/keys", SystemClock())
     running = asyncio.create_task(jwks.run())
 
     def is_known() -> bool:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.push.webhook import WebhookNotifier
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import Notification
@@ -64,7 +65,7 @@ def receiver() -> Iterator[Receiver]:
 
 async def push(url: str) -> None:
     """One attempt."""
-    notifier = WebhookNotifier(url, SECRET, 5.0)
+    notifier = WebhookNotifier(url, SECRET, 5.0, SystemClock())
     try:
         await notifier.push(RECORD)
     finally:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.conversations import NewConversation
 from holdfast.domain.ids import ConversationId, UserId
@@ -67,7 +68,7 @@ class _Blind:
 
 
 async def _main(path: str, conversation_id: str, writer: str, count: str) -> None:
-    store = SqliteStore(Path(path), 10.0, _Blind())
+    store = SqliteStore(Path(path), 10.0, SystemClock(), _Blind())
     await store.open()
     await insist(store, ConversationId(conversation_id), drafts(int(count), writer))
     await store.close()

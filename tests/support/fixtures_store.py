@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.adapters.firestore.store import FirestoreStore
+from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.errors import StoreUnavailable
 from holdfast.ports import MessageStore
@@ -71,7 +72,7 @@ async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
     stores: list[MessageStore] = []
 
     async def make(*, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None) -> MessageStore:
-        stores.append(store := SqliteStore(tmp_path / "holdfast.db", timeout_seconds, watch or StoreWatch()))
+        stores.append(store := SqliteStore(tmp_path / "holdfast.db", timeout_seconds, SystemClock(), watch or StoreWatch()))
         await opened(store)
         return store
 
@@ -91,7 +92,7 @@ async def new_firestore(firestore_emulator: Emulator, monkeypatch: pytest.Monkey
     ) -> MessageStore:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", address or firestore_emulator.address)
         watch = watch or StoreWatch()
-        stores.append(store := FirestoreStore(project, "(default)", timeout_seconds, watch))
+        stores.append(store := FirestoreStore(project, "(default)", timeout_seconds, SystemClock(), watch))
         await opened(store)
         watch.failures.clear()
         return store

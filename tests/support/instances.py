@@ -20,7 +20,7 @@ SECRET = "a-secret-of-tests-that-is-long-enough"
 
 def token(user_id: str, ttl_seconds: float = 3600, *, is_admin: bool = False, secret: str = SECRET) -> str:
     """A token that the instances of tests believe."""
-    return issue(secret, user_id, ttl_seconds, issuer="holdfast", audience="holdfast", is_admin=is_admin)
+    return issue(secret, user_id, ttl_seconds, issuer="holdfast", audience="holdfast", is_admin=is_admin, issued_at=time.time())
 
 
 @dataclass

@@ -84,7 +84,7 @@ def _instance(directory: Path, store: str | None) -> Iterator[workloads.Target]:
     instance = subprocess.Popen([sys.executable, "-m", "holdfast", "serve", "--port", str(port)], env=environ)  # noqa: S603 - our own command
 
     def token(user: str) -> str:
-        return issue(secret, user, 3600, issuer="holdfast", audience="holdfast")
+        return issue(secret, user, 3600, issuer="holdfast", audience="holdfast", issued_at=time.time())
 
     def new_conversation(users: Sequence[str]) -> str:
         answer = _call(port, "/api/conversations", token(users[0]), {"members": list(users)})

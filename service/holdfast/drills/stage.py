@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.adapters.redis.link import RedisLink
-from holdfast.domain.ids import InstanceId
+from holdfast.bootstrap import redis_link
 from holdfast.drills.crowd import Crowd
 from holdfast.drills.history import History
 from holdfast.drills.local.instance import LocalInstance
 from holdfast.drills.local.target import LocalTarget
 from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.errors import RedisUnavailable
-from holdfast.ports import Unwatched
 from holdfast.settings import RedisSettings
 
 _CONNECT_SECONDS: Final = 3.0
@@ -139,7 +138,7 @@ class LocalStage(Stage):
     async def operator(self, url: str = "") -> AsyncIterator[RedisLink]:
         """One connection to Redis (or to the server at `url`) that is there before the failure and stays, to take it back."""
         settings = RedisSettings(url=url or self.target.redis_url, pool_connections=1)
-        link = RedisLink(settings, InstanceId("drill"), Unwatched())
+        link = redis_link(settings, "drill")
         try:
             await link.call("PING")
             yield link
@@ -179,7 +178,7 @@ class LocalStage(Stage):
         return not await self.is_online(user)
 
     async def _redis(self, *command: str | bytes | int, url: str = "") -> object:
-        link = RedisLink(RedisSettings(url=url or self.target.redis_url), InstanceId("drill"), Unwatched())
+        link = redis_link(RedisSettings(url=url or self.target.redis_url), "drill")
         try:
             answer: object = await link.call(*command)
         except RedisUnavailable:

@@ -8,6 +8,7 @@ from typing import Final
 from holdfast.node.connection import Connection
 from holdfast.node.health import Health
 from holdfast.node.hub import Hub
+from holdfast.ports import Clock
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CloseCode
 
@@ -20,9 +21,10 @@ _log = logging.getLogger(__name__)
 class Drain:
     """Lives in the loop. `run` once; `hurry` ends the pacing."""
 
-    def __init__(self, hub: Hub, health: Health, window_seconds: float) -> None:
+    def __init__(self, hub: Hub, health: Health, clock: Clock, window_seconds: float) -> None:
         self._hub = hub
         self._health = health
+        self._clock = clock
         self._window_seconds = window_seconds
         self._hurry = asyncio.Event()
 
@@ -36,8 +38,7 @@ class Drain:
         self._health.evaluate()
         connections = list(self._hub.connections.values())
         _log.info("draining", extra={"fields": {"connections": len(connections)}})
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = self._clock.monotonic()
         span = self._window_seconds * _HURRY_AT
         overlap = min(_OVERLAP_SECONDS, span / 2)
         pace = (span - overlap) / max(1, len(connections))
@@ -45,8 +46,8 @@ class Drain:
         for at, connection in due:
             _announce(connection, at - began, overlap)
         for at, connection in due:
-            if not self._hurry.is_set() and loop.time() < at:
-                await self._wait(at - loop.time())
+            if not self._hurry.is_set() and (left := at - self._clock.monotonic()) > 0:
+                await self._wait(left)
             connection.transport.close(CloseCode.SERVICE_RESTART, "draining")
         for connection in tuple(self._hub.connections.values()):
             connection.transport.close(CloseCode.SERVICE_RESTART, "draining")

@@ -314,11 +314,10 @@ class Node:
     # --- time -----------------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + _TICK_SECONDS
+            due = self.clock.monotonic() + _TICK_SECONDS
             await asyncio.sleep(_TICK_SECONDS)
-            lag = loop.time() - due
+            lag = self.clock.monotonic() - due
             self.telemetry.loop_lag.set(lag)
             if lag > _THAW_SECONDS:
                 self._on_thaw()

@@ -1,6 +1,5 @@
 """Whose word is believed: JWTs with a shared secret or from a JWKS, algorithms pinned by the kind of key."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +9,7 @@ import jwt
 
 from holdfast.domain.ids import UserId, is_id
 from holdfast.errors import CommandError, ConfigurationError
+from holdfast.ports import Clock
 from holdfast.settings import AuthSettings
 from holdfast.web.jwks import Jwks
 
@@ -29,9 +29,11 @@ class Identity:
 
 
 class Authenticator:
-    """Checks tokens; pure but for the JWKS, whose keys are fetched in the background."""
+    """Checks tokens; pure but for the clock and the JWKS, whose keys are fetched in the background."""
 
-    def __init__(self, settings: AuthSettings, is_revoked: Callable[[UserId, int], bool], jwks: Jwks | None) -> None:
+    def __init__(
+        self, settings: AuthSettings, is_revoked: Callable[[UserId, int], bool], jwks: Jwks | None, clock: Clock
+    ) -> None:
         if settings.secret is None and jwks is None:
             raise ConfigurationError("HOLDFAST_AUTH__SECRET: neither it nor HOLDFAST_AUTH__JWKS_URL is set")
         secrets = (settings.secret, settings.previous_secret)
@@ -39,6 +41,7 @@ class Authenticator:
         self._settings = settings
         self._is_revoked = is_revoked
         self._jwks = jwks
+        self._clock = clock
 
     def verify(self, token: str) -> Identity:
         """Who the bearer is.
@@ -76,7 +79,7 @@ class Authenticator:
                 raise CommandError("token_expired", "the token has expired") from None
             except jwt.InvalidSignatureError:
                 continue
-            except (jwt.PyJWTError, ValueError, TypeError):
+            except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
                 raise CommandError("unauthenticated", "the token is not valid here") from None
         raise CommandError("unauthenticated", "the token's signature is not known here")
 
@@ -108,10 +111,24 @@ class Authenticator:
             algorithms=algorithms,
             audience=self._settings.audience,
             issuer=self._settings.issuer,
-            leeway=self._settings.leeway_seconds,
-            options={"require": _REQUIRED, "verify_iat": True},
+            # The times are checked below: PyJWT would ask the machine's clock, not ours.
+            options={"require": _REQUIRED, "verify_iat": False, "verify_nbf": False, "verify_exp": False},
         )
+        self._check_times(claims)
         return claims
+
+    def _check_times(self, claims: dict[str, Any]) -> None:
+        """As PyJWT checks them (RFC 7519, 4.1.4 to 4.1.6), in whole seconds.
+
+        Raises:
+            jwt.PyJWTError: the token has expired, or is not valid yet.
+            ValueError: a time is no number. TypeError, OverflowError: likewise.
+        """
+        now, leeway = self._clock.now_ms() / 1000, self._settings.leeway_seconds
+        if max(int(claims["iat"]), int(claims.get("nbf", 0))) > now + leeway:
+            raise jwt.ImmatureSignatureError("the token is not valid yet")
+        if int(claims["exp"]) <= now - leeway:
+            raise jwt.ExpiredSignatureError("the token has expired")
 
 
 def issue(
@@ -121,11 +138,11 @@ def issue(
     *,
     issuer: str,
     audience: str,
+    issued_at: float,
     is_admin: bool = False,
-    issued_at: float | None = None,
 ) -> str:
-    """A token as `holdfast token` and the demo page hand out. `issued_at`: Unix seconds, now where nothing is said."""
-    now = int(time.time() if issued_at is None else issued_at)
+    """A token as `holdfast token` and the demo page hand out. `issued_at`: Unix seconds."""
+    now = int(issued_at)
     claims: dict[str, Any] = {"sub": user_id, "iat": now, "exp": now + int(ttl_seconds), "iss": issuer, "aud": audience}
     if is_admin:
         claims["scope"] = ADMIN_SCOPE

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import logging
-import time
 import urllib.request
 from typing import Any, Final
 
 import jwt
+
+from holdfast.ports import Clock
 
 _REFRESH_SECONDS: Final = 300.0
 _UNKNOWN_KID_SECONDS: Final = 10.0  # one fetch for an unknown kid at most that often, whoever asks
@@ -20,8 +21,9 @@ _log = logging.getLogger(__name__)
 class Jwks:
     """Keys by `kid`. `run` until cancelled; `key` never waits."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Clock) -> None:
         self._url = url
+        self._clock = clock
         self._keys: dict[str, Any] = {}
         self._wake = asyncio.Event()
         self._fetched_at = 0.0
@@ -29,7 +31,7 @@ class Jwks:
     def key(self, kid: object) -> Any | None:
         """The key, or None; an unknown one causes a fetch, so that a rotated key is known to the next try."""
         key = self._keys.get(kid) if isinstance(kid, str) else None
-        if key is None and time.monotonic() - self._fetched_at > _UNKNOWN_KID_SECONDS:
+        if key is None and self._clock.monotonic() - self._fetched_at > _UNKNOWN_KID_SECONDS:
             self._wake.set()
         return key
 
@@ -37,7 +39,7 @@ class Jwks:
         """Keep the keys fresh. An outage keeps those that are known."""
         while True:
             self._wake.clear()
-            self._fetched_at = time.monotonic()
+            self._fetched_at = self._clock.monotonic()
             try:
                 document = await asyncio.to_thread(self._fetch)
                 self._keys = _usable(document) or self._keys

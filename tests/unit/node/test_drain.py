@@ -28,7 +28,7 @@ class Scene:
         self.connections = [connection(f"user-{number}") for number in range(10)]
         for each in self.connections:
             self.hub.add(each)
-        self.drain = Drain(self.hub, self.health, 10.0)  # type: ignore[arg-type]  # the part it uses
+        self.drain = Drain(self.hub, self.health, LoopClock(), 10.0)  # type: ignore[arg-type]  # the part it uses
 
     def closed(self) -> int:
         """How many were let go."""

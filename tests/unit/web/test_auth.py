@@ -9,11 +9,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import SecretStr, ValidationError
 
+from holdfast.adapters.machine.clock import SystemClock
 from holdfast.errors import CommandError, ConfigurationError
 from holdfast.settings import AuthSettings
-from holdfast.web.auth import ADMIN_SCOPE, Authenticator
+from holdfast.web.auth import ADMIN_SCOPE, Authenticator, issue
 from holdfast.web.jwks import Jwks, _usable
 from support.bad_tokens import bad_tokens, claims, signed
+from support.fakes import ManualClock
 from support.instances import SECRET
 
 HS256 = {"alg": "HS256", "typ": "JWT"}
@@ -26,14 +28,14 @@ def _jwks() -> Jwks:
     """Keys as if they had been fetched."""
     rsa_key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key())) | {"kid": "rsa", "alg": "RS256"}
     ec_key = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(EC.public_key())) | {"kid": "ec", "alg": "ES256"}
-    jwks = Jwks("http://127.0.0.1:1/keys")
+    jwks = Jwks("http://127.0.0.1:1/keys", SystemClock())
     jwks._keys = _usable({"keys": [rsa_key, ec_key]})
     return jwks
 
 
 def _authenticator(jwks: Jwks | None = None, *, revoked_before: int = 0, **settings: Any) -> Authenticator:
     given = {"secret": SecretStr(SECRET)} | settings
-    return Authenticator(AuthSettings(**given), lambda _, issued_at: issued_at < revoked_before, jwks)
+    return Authenticator(AuthSettings(**given), lambda _, issued_at: issued_at < revoked_before, jwks, SystemClock())
 
 
 def _code(authenticator: Authenticator, text: str) -> str:
@@ -106,9 +108,22 @@ def test_a_key_has_one_algorithm() -> None:
 
 def test_without_a_secret_no_hs256() -> None:
     """Only the issuer's keys count then, and its public ones are no secrets."""
-    authenticator = Authenticator(AuthSettings(jwks_url="http://127.0.0.1:1/keys"), lambda *_: False, _jwks())
+    authenticator = Authenticator(AuthSettings(jwks_url="http://127.0.0.1:1/keys"), lambda *_: False, _jwks(), SystemClock())
     assert _code(authenticator, signed(HS256, claims())) == "unauthenticated"
     assert _code(authenticator, signed(HS256, claims(), b"")) == "unauthenticated"
+
+
+def test_token_times_are_checked_on_the_clock_of_the_instance() -> None:
+    """One clock decides everything: a token ages with it, whatever the machine's says."""
+    clock = ManualClock()
+    authenticator = Authenticator(AuthSettings(secret=SecretStr(SECRET), leeway_seconds=5), lambda *_: False, None, clock)
+    text = issue(SECRET, "alice", 60, issuer="holdfast", audience="holdfast", issued_at=clock.now)
+    for at, code in ((-6.0, "unauthenticated"), (-5.0, ""), (64.9, ""), (65.0, "token_expired")):
+        clock.now = 1_000.0 + at
+        if code:
+            assert _code(authenticator, text) == code, at
+        else:
+            assert authenticator.verify(text).user_id == "alice"
 
 
 def test_keys_that_are_not_for_signatures_are_not_taken() -> None:

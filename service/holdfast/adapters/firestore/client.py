@@ -6,7 +6,6 @@ adapter passes `retry=None` and a timeout (`Calls.unretried`), and decides for i
 
 import asyncio
 import os
-import time
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
@@ -18,7 +17,7 @@ from google.cloud.firestore_v1 import base_client
 from google.cloud.firestore_v1.async_client import AsyncClient
 
 from holdfast.errors import StoreBusy, StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
-from holdfast.ports import DependencyWatch
+from holdfast.ports import Clock, DependencyWatch
 
 T = TypeVar("T")
 
@@ -56,7 +55,8 @@ def connect(project: str, database: str) -> AsyncClient:
 class Calls:
     """One client and the rules for calling it. `client` is made by `open`."""
 
-    def __init__(self, project: str, database: str, timeout_seconds: float, watch: DependencyWatch) -> None:
+    def __init__(self, project: str, database: str, timeout_seconds: float, clock: Clock, watch: DependencyWatch) -> None:
+        self.clock = clock
         self._project = project
         self._database = database
         self._timeout_seconds = timeout_seconds
@@ -96,7 +96,7 @@ class Calls:
             StoreBusy: there was no place within half of the deadline.
             StoreError: see `translated`.
         """
-        began = time.monotonic()
+        began = self.clock.monotonic()
         try:
             async with asyncio.timeout(self._timeout_seconds / 2):
                 await self._places.acquire()
@@ -108,7 +108,7 @@ class Calls:
             work.close()
             raise
         try:
-            return await self.run_now(work, self._timeout_seconds - (time.monotonic() - began))
+            return await self.run_now(work, self._timeout_seconds - (self.clock.monotonic() - began))
         finally:
             self._places.release()
 
@@ -118,7 +118,7 @@ class Calls:
         Raises:
             StoreError: see `translated`.
         """
-        began = time.monotonic()
+        began = self.clock.monotonic()
         try:
             async with asyncio.timeout(self._timeout_seconds if timeout_seconds is None else timeout_seconds):
                 result = await work
@@ -130,11 +130,11 @@ class Calls:
         except Exception as error:
             translation = translated(error)
             if isinstance(translation, StoreConflict | StoreRejected):
-                self._watch.succeeded(time.monotonic() - began)
+                self._watch.succeeded(self.clock.monotonic() - began)
             else:
                 self._watch.failed(str(translation), is_timeout=isinstance(translation, StoreTimeout))
             raise translation from error
-        self._watch.succeeded(time.monotonic() - began)
+        self._watch.succeeded(self.clock.monotonic() - began)
         return result
 
 

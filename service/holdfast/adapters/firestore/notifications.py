@@ -8,7 +8,6 @@ comes after the hold, or for a record that was made anew, changes nothing.
 import asyncio
 import random
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,15 +32,15 @@ _AT_ONCE: Final = 16  # records claimed one by one
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What proves a claim, and when it was made: by Firestore's time, and on our monotonic clock (seconds)."""
+    """What proves a claim, and when it was made: by Firestore's time, and on the monotonic clock (seconds)."""
 
     update_time: datetime
     read_time: datetime
     noted_at: float
 
-    def now(self) -> datetime:
-        """Firestore's time, as far as this claim tells."""
-        return self.read_time + timedelta(seconds=time.monotonic() - self.noted_at)
+    def at(self, now: float) -> datetime:
+        """Firestore's time at `now` (seconds on the monotonic clock), as far as this claim tells."""
+        return self.read_time + timedelta(seconds=now - self.noted_at)
 
 
 async def catch_ups(calls: Calls, limit: int) -> list[CatchUp]:
@@ -125,7 +124,7 @@ async def mark(calls: Calls, claims: Claims[Claim], notification_id: str, state:
     proof = claims.of(notification_id)
     if proof is None:
         return
-    due_at = proof.now() + timedelta(seconds=retry_in_seconds) if state == "pending" else DELETE_FIELD
+    due_at = proof.at(calls.clock.monotonic()) + timedelta(seconds=retry_in_seconds) if state == "pending" else DELETE_FIELD
     option = calls.client.write_option(last_update_time=proof.update_time)
     try:
         await _ref(calls, notification_id).update({"state": state, "dueAt": due_at}, option=option, **calls.unretried)
@@ -171,7 +170,7 @@ async def _claim(
     calls: Calls, claims: Claims[Claim], due: Sequence[DocumentSnapshot[Any]], hold: timedelta
 ) -> list[Notification]:
     """All of them or none; a claim whose answer is lost comes back after its hold."""
-    noted_at = time.monotonic()
+    noted_at = calls.clock.monotonic()
     batch = calls.client.batch()
     records = []
     for snapshot in due:

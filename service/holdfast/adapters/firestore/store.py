@@ -16,7 +16,7 @@ from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import CommandError
-from holdfast.ports import DependencyWatch
+from holdfast.ports import Clock, DependencyWatch
 
 
 class FirestoreStore:
@@ -24,9 +24,9 @@ class FirestoreStore:
 
     name = "firestore"
 
-    def __init__(self, project: str, database: str, timeout_seconds: float, watch: DependencyWatch) -> None:
+    def __init__(self, project: str, database: str, timeout_seconds: float, clock: Clock, watch: DependencyWatch) -> None:
         """Connects to nothing yet."""
-        self._calls = Calls(project, database, timeout_seconds, watch)
+        self._calls = Calls(project, database, timeout_seconds, clock, watch)
         self._tails = Tails(self._calls)
         self._unfinished = presence.Unfinished()
         self._claims: Claims[notifications.Claim] = Claims()

@@ -9,7 +9,6 @@ other that is not 2xx: a signed request goes to the configured endpoint or nowhe
 import base64
 import hashlib
 import hmac
-import time
 from typing import Final
 
 import httpx
@@ -18,6 +17,7 @@ import msgspec
 from holdfast.domain.ids import message_id
 from holdfast.domain.notifications import Notification
 from holdfast.errors import PushFailed
+from holdfast.ports import Clock
 from holdfast.protocol.jsontext import rfc3339
 
 _CONNECTIONS: Final = 8  # as many as are pushed at once
@@ -28,9 +28,10 @@ _TYPE: Final = "message.offline"
 class WebhookNotifier:
     """Implements `ports.Notifier`."""
 
-    def __init__(self, url: str, secret: str, timeout_seconds: float) -> None:
+    def __init__(self, url: str, secret: str, timeout_seconds: float, clock: Clock) -> None:
         """Connects with the first push. `secret`: `whsec_` and a key in base64."""
         self._url = url
+        self._clock = clock
         self._key = base64.b64decode(secret.removeprefix("whsec_"))
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
         self._http = httpx.AsyncClient(timeout=timeout_seconds, limits=limits, follow_redirects=False, trust_env=False)
@@ -38,7 +39,7 @@ class WebhookNotifier:
     async def push(self, notification: Notification) -> None:
         """See `Notifier.push`. The answer's body is not read: nobody can make us hold it."""
         body = encode(notification)
-        headers = signed(self._key, notification.notification_id, int(time.time()), body)
+        headers = signed(self._key, notification.notification_id, self._clock.now_ms() // 1000, body)
         try:
             async with self._http.stream("POST", self._url, content=body, headers=headers) as answer:
                 status = answer.status_code

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -49,6 +48,7 @@ class RedisBus:
         self.pipeline = Pipeline(link, self._publishing_failed)
         self.counters = BusCounters()
         self._link = link
+        self._clock = link.clock
         self._seals = seals
         self._control = keys.control_channel(instance_id)
         self._subscriptions_key = keys.subscriptions(instance_id)
@@ -68,7 +68,7 @@ class RedisBus:
     @property
     def is_live(self) -> bool:
         """See `ClusterBus.is_live`."""
-        return self._liveness.is_live(time.monotonic())
+        return self._liveness.is_live(self._clock.monotonic())
 
     @property
     def channels(self) -> frozenset[str]:
@@ -133,7 +133,7 @@ class RedisBus:
         missing = self._listener.subscriptions.want(channels)
         if not missing:
             return True
-        self._liveness.wanting(time.monotonic())
+        self._liveness.wanting(self._clock.monotonic())
         return await self._listener.wait_for(missing)
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
@@ -144,10 +144,10 @@ class RedisBus:
     def rename(self, instance_id: InstanceId) -> None:
         """See `ClusterBus.rename`."""
         # The last thing under the old name: whoever has it now learns that its SET may hold channels of ours.
-        self._probe(time.monotonic())
+        self._probe(self._clock.monotonic())
         self._control = keys.control_channel(instance_id)
         self._subscriptions_key = keys.subscriptions(instance_id)
-        self._liveness.wanting(time.monotonic())
+        self._liveness.wanting(self._clock.monotonic())
         self._listener.rename(self._control)
 
     def record_channels(self) -> None:
@@ -194,14 +194,14 @@ class RedisBus:
             self.counters.foreign_echoes += 1
             self._must_record = True  # another process under our name writes into our SET, too, until one of us yields
             return
-        self._liveness.echoed(int(payload[len(self._echo_head) : -1]), time.monotonic())
+        self._liveness.echoed(int(payload[len(self._echo_head) : -1]), self._clock.monotonic())
         self._tell_liveness()
 
     def connected(self) -> None:
         """Nothing is proven on a new connection."""
         self.counters.connections += 1
         self._is_announced = False
-        self._liveness.restarted(time.monotonic())
+        self._liveness.restarted(self._clock.monotonic())
 
     def confirmed(self, channels: list[str]) -> None:
         """Write them down for operators and reapers."""
@@ -213,7 +213,7 @@ class RedisBus:
         if self._is_announced:
             return
         self._is_announced = True
-        self._probe(time.monotonic())
+        self._probe(self._clock.monotonic())
         self.record_channels()
         self._call(self._on_subscribed)
 
@@ -225,13 +225,13 @@ class RedisBus:
     # --- liveness -----------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        probe_at = ticked_at = time.monotonic()
+        probe_at = ticked_at = self._clock.monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._wake.wait()
             self._wake.clear()
-            now = time.monotonic()
+            now = self._clock.monotonic()
             if now - ticked_at > _STALL_SECONDS:
                 self._listener.last_byte = now
             ticked_at = now
@@ -259,7 +259,7 @@ class RedisBus:
         self._tell_liveness()
 
     def _tell_liveness(self) -> None:
-        if (turn := self._liveness.turn(time.monotonic())) is not None:
+        if (turn := self._liveness.turn(self._clock.monotonic())) is not None:
             self._call(self._on_liveness, *turn)
 
     def _call(self, callback: Callable[..., None], *arguments: Any) -> None:

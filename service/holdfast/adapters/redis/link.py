@@ -6,7 +6,6 @@ After a failure calls fail at once until one probe succeeds.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +20,7 @@ from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import RedisTimeout, RedisUnavailable
-from holdfast.ports import DependencyWatch
+from holdfast.ports import Clock, DependencyWatch
 from holdfast.settings import RedisSettings
 
 _HANDSHAKE_ROUND_TRIPS = 4  # Sentinel, TLS, AUTH, SELECT, each bounded by the timeout; together no longer than this
@@ -30,7 +29,9 @@ _HANDSHAKE_ROUND_TRIPS = 4  # Sentinel, TLS, AUTH, SELECT, each bounded by the t
 class RedisLink:
     """What registry and bus share. Used from one event loop; closed by whoever built it, after them."""
 
-    def __init__(self, settings: RedisSettings, instance_id: InstanceId, watch: DependencyWatch | None = None) -> None:
+    def __init__(
+        self, settings: RedisSettings, instance_id: InstanceId, clock: Clock, watch: DependencyWatch | None = None
+    ) -> None:
         """Connects to nothing yet.
 
         Raises:
@@ -38,6 +39,7 @@ class RedisLink:
         """
         self.timeout_seconds = settings.timeout_seconds
         self.circuit = Circuit()
+        self.clock = clock
         self._watch = watch
         self._name = f"holdfast:{instance_id}"
         self._address = resolve(settings)
@@ -83,7 +85,7 @@ class RedisLink:
         Raises:
             RedisUnavailable: see `call`.
         """
-        began = time.monotonic()
+        began = self.clock.monotonic()
         if not self.circuit.admit(began):
             raise RedisUnavailable("Redis is away; not tried again yet")
         try:
@@ -109,7 +111,7 @@ class RedisLink:
             raise
         self.circuit.succeeded()
         if self._watch is not None:
-            self._watch.succeeded(time.monotonic() - began)
+            self._watch.succeeded(self.clock.monotonic() - began)
 
     def report_refusal(self, reason: str) -> None:
         """Redis answered a command with an error."""
@@ -153,6 +155,6 @@ class RedisLink:
 
     def _failed(self, reason: str, *, is_timeout: bool) -> None:
         self._has_failed = True
-        self.circuit.failed(time.monotonic())
+        self.circuit.failed(self.clock.monotonic())
         if self._watch is not None:
             self._watch.failed(reason, is_timeout=is_timeout)

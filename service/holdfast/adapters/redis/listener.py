@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -145,7 +144,7 @@ class Listener:
 
     def _connected(self) -> None:
         self._is_away = False
-        self.last_byte = time.monotonic()
+        self.last_byte = self._link.clock.monotonic()
         self._ear.connected()
         self._ask_next()
 
@@ -163,7 +162,7 @@ class Listener:
     async def _listen(self, wire: Wire) -> None:
         while True:
             replies = await wire.receive()
-            self.last_byte = time.monotonic()
+            self.last_byte = self._link.clock.monotonic()
             confirmed: list[str] = []
             for reply in replies:
                 self._handle(reply, confirmed)

@@ -8,7 +8,6 @@ done is not known. (NOSCRIPT is known: nothing was done; that command is sent on
 import asyncio
 import contextlib
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,7 +90,7 @@ class Pipeline:
         return reply
 
     def _queue_item(self, item: _Item) -> bool:
-        if self._task is None or self._link.circuit.is_open(time.monotonic()):
+        if self._task is None or self._link.circuit.is_open(self._link.clock.monotonic()):
             self.counters.dropped_away += 1
             return False
         if len(self._queue) >= _QUEUE_COMMANDS or self._queued_bytes + len(item.packed) > _QUEUE_BYTES:

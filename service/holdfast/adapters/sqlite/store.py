@@ -7,7 +7,6 @@ stops the writers of all others until it continues.
 import asyncio
 import secrets
 import sqlite3
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -21,7 +20,7 @@ from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import CommandError, StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
-from holdfast.ports import DependencyWatch
+from holdfast.ports import Clock, DependencyWatch
 
 T = TypeVar("T")
 
@@ -33,10 +32,11 @@ class SqliteStore:
 
     name = "sqlite"
 
-    def __init__(self, path: Path, timeout_seconds: float, watch: DependencyWatch) -> None:
+    def __init__(self, path: Path, timeout_seconds: float, clock: Clock, watch: DependencyWatch) -> None:
         """Opens nothing yet."""
         self._path = path
         self._timeout_seconds = timeout_seconds
+        self._clock = clock
         self._watch = watch
         self._may_write = True
         self._writer: Lane | None = None
@@ -81,7 +81,7 @@ class SqliteStore:
 
     async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
         """See the port."""
-        return await self._read(lambda c: messages.settle(c, conversation_id, keys, _now_ms()))
+        return await self._read(lambda c: messages.settle(c, conversation_id, keys, self._clock.now_ms()))
 
     async def heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
         """See the port."""
@@ -178,7 +178,7 @@ class SqliteStore:
 
     async def create_notifications(self, records: Sequence[Notification]) -> list[Notification]:
         """See the port."""
-        return await self._write(lambda c: notifications.create(c, records, _now_ms()))
+        return await self._write(lambda c: notifications.create(c, records, self._clock.now_ms()))
 
     async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
         """See the port."""
@@ -187,14 +187,14 @@ class SqliteStore:
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
         """See the port."""
         claim_id, hold_ms = secrets.token_hex(8), round(hold_seconds * 1000)
-        claimed = await self._write(lambda c: notifications.claim(c, claim_id, limit, hold_ms, _now_ms()))
+        claimed = await self._write(lambda c: notifications.claim(c, claim_id, limit, hold_ms, self._clock.now_ms()))
         self._claims.hold([record.notification_id for record in claimed], claim_id)
         return claimed
 
     async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
         """See the port."""
         if (claim_id := self._claims.of(notification_id)) is not None:
-            due_at_ms = _now_ms() + round(retry_in_seconds * 1000)
+            due_at_ms = self._clock.now_ms() + round(retry_in_seconds * 1000)
             await self._write(lambda c: notifications.mark(c, notification_id, claim_id, state, due_at_ms))
             self._claims.end(notification_id, claim_id)
 
@@ -204,7 +204,7 @@ class SqliteStore:
 
     async def write_bulletin(self, bulletin: Bulletin) -> int:
         """See the port."""
-        return await self._write(lambda c: presence.write_bulletin(c, bulletin, _now_ms()))
+        return await self._write(lambda c: presence.write_bulletin(c, bulletin, self._clock.now_ms()))
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         """See the port."""
@@ -254,11 +254,11 @@ class SqliteStore:
     ) -> T:
         if lane is None:
             raise StoreUnavailable("the store is not open")
-        began = time.monotonic()
+        began = self._clock.monotonic()
         try:
             result = await lane.run(work, on_late)
         except (StoreConflict, StoreRejected):
-            self._watch.succeeded(time.monotonic() - began)
+            self._watch.succeeded(self._clock.monotonic() - began)
             raise
         except StoreError as error:
             self._may_write = self._may_write and lane is self._reader
@@ -266,9 +266,5 @@ class SqliteStore:
             raise
         self._may_write = self._may_write or lane is self._writer
         if self._may_write:  # reads that succeed beside failing writes are no sign of health
-            self._watch.succeeded(time.monotonic() - began)
+            self._watch.succeeded(self._clock.monotonic() - began)
         return result
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -8,8 +8,7 @@ from rich.table import Table
 
 from holdfast import settings
 from holdfast.adapters.redis.link import RedisLink
-from holdfast.domain.ids import InstanceId
-from holdfast.ports import Unwatched
+from holdfast.bootstrap import redis_link
 
 _LEASE_MS: Final = 12_000
 _MICROS: Final = 16  # digits of an epoch's beginning, Redis's clock
@@ -44,7 +43,7 @@ async def read(redis: settings.RedisSettings) -> FleetStatus:
     Raises:
         RedisUnavailable: nothing.
     """
-    link = RedisLink(redis, InstanceId("holdfast-status"), Unwatched())
+    link = redis_link(redis, "holdfast-status")
     try:
         names = sorted(name.decode() for name in await link.call("SMEMBERS", "instances"))
         instances = [await _instance(link, name) for name in names]

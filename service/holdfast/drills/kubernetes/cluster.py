@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,7 +107,7 @@ class Cluster:
 
     def token(self, user_id: str) -> str:
         """A token that the release believes."""
-        return issue(self._secret, user_id, _TOKEN_SECONDS, issuer="holdfast", audience="holdfast")
+        return issue(self._secret, user_id, _TOKEN_SECONDS, issuer="holdfast", audience="holdfast", issued_at=time.time())
 
     async def pods(self) -> list[Pod]:
         """The chat pods, whatever state they are in."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from holdfast.adapters.redis.link import RedisLink
-from holdfast.domain.ids import InstanceId
+from holdfast.bootstrap import redis_link
 from holdfast.drills.local.waiting import TargetFailed, accepts, free_port, until
 from holdfast.settings import RedisSettings
 
@@ -163,7 +163,7 @@ class WatchedRedis:
     async def start(self) -> None:
         """After the primary; the Sentinels when there is a replica for them to find: they look again only after 10 s."""
         await self.replica.start()
-        link = RedisLink(RedisSettings(url=self.replica.url), InstanceId("drill"))
+        link = redis_link(RedisSettings(url=self.replica.url), "drill")
         try:
             await until(lambda: _is_in_step(link), _IN_STEP_SECONDS, "the replica follows the primary")
         finally:

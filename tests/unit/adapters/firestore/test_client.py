@@ -13,6 +13,7 @@ from google.cloud.firestore_v1.async_client import AsyncClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
 
 from holdfast.adapters.firestore import client
+from holdfast.adapters.machine.clock import SystemClock
 from holdfast.errors import StoreConflict, StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
 
 MEANINGS = [
@@ -85,7 +86,7 @@ def test_the_library_still_keeps_its_channel_where_we_close_it() -> None:
 
 async def test_closing_without_a_call_is_fine() -> None:
     """A start that was broken off closes what it never used."""
-    calls = client.Calls("project", "(default)", 1.0, watch=None)  # type: ignore[arg-type]  # nothing is called
+    calls = client.Calls("project", "(default)", 1.0, SystemClock(), watch=None)  # type: ignore[arg-type]  # nothing is called
     await calls.close()
     with pytest.raises(StoreUnavailable):
         _ = calls.client
@@ -93,7 +94,7 @@ async def test_closing_without_a_call_is_fine() -> None:
 
 async def test_a_caller_s_own_cancellation_passes() -> None:
     """Only the library's is taken for a closed channel."""
-    calls = client.Calls("project", "(default)", 10.0, watch=None)  # type: ignore[arg-type]  # nothing is reported
+    calls = client.Calls("project", "(default)", 10.0, SystemClock(), watch=None)  # type: ignore[arg-type]  # nothing is reported
     task = asyncio.ensure_future(calls.run(asyncio.Event().wait()))
     await asyncio.sleep(0)
     task.cancel()

@@ -23,6 +23,7 @@ from google.cloud.firestore_v1.types import StructuredQuery
 from holdfast.adapters.firestore import bulletins, conversations, documents, messages, notifications, presence
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.tails import Tails
+from holdfast.adapters.machine.clock import SystemClock
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
@@ -80,7 +81,7 @@ class Need:
 @pytest.fixture
 def calls() -> Calls:
     """A client that reaches nobody."""
-    calls = Calls("project", "(default)", 1.0, watch=None)  # type: ignore[arg-type]  # nothing is called
+    calls = Calls("project", "(default)", 1.0, SystemClock(), watch=None)  # type: ignore[arg-type]  # nothing is called
     calls._client = AsyncClient(project="project", credentials=AnonymousCredentials())
     return calls
 
