@@ -1,7 +1,8 @@
 """Where one instance is put together: the only place that names concrete adapters."""
 
 import re
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from holdfast import __version__
@@ -10,11 +11,13 @@ from holdfast.adapters.machine.memory import ProcessMemory
 from holdfast.adapters.peers.http import HttpPeers
 from holdfast.adapters.push.log import LogNotifier
 from holdfast.adapters.push.webhook import WebhookNotifier
+from holdfast.adapters.redis.address import Address, resolve
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.fates import RedisFates
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
 from holdfast.adapters.redis.rosters import RedisRosters
+from holdfast.adapters.sqlite.database import Database, DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.controller.controller import Controller
 from holdfast.domain.ids import InstanceId
@@ -22,9 +25,9 @@ from holdfast.errors import ConfigurationError
 from holdfast.node.dependencies import Dependency
 from holdfast.node.isolation import Isolation
 from holdfast.node.node import Node
-from holdfast.ports import Clock, DependencyWatch, MessageStore, Notifier, Unwatched
+from holdfast.ports import Clock, DependencyWatch, Memory, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
-from holdfast.settings import BusSettings, PushSettings, RedisSettings, Settings, StoreSettings
+from holdfast.settings import BusSettings, LimitSettings, PushSettings, RedisSettings, Settings, StoreSettings
 from holdfast.telemetry import Telemetry
 from holdfast.web.auth import Authenticator
 from holdfast.web.gate import Gate
@@ -33,34 +36,54 @@ from holdfast.web.jwks import Jwks
 _FIRESTORE = re.compile(r"firestore://([^/]+)(?:/(.+))?")
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What an instance takes from the machine it runs on: its clocks, its memory, the ways to Redis and to a file.
+
+    The real one is `machine(settings)`. Another one puts the same instance into another world, of another time for example.
+    """
+
+    clock: Clock
+    memory: Memory
+    redis: Callable[[RedisSettings], Address]
+    database: Callable[[Path, float], Database]  # a path and the longest wait in seconds
+
+
+def machine(limits: LimitSettings | None = None) -> Machine:
+    """The machine that this process runs on; `limits` may replace what it says of its memory."""
+    memory = ProcessMemory(limits.memory_bytes if limits is not None else None)
+    return Machine(SystemClock(), memory, resolve, DatabaseFile)
+
+
 class Instance:
     """Everything of one process: the gate is served, `background` runs beside it, `close` is called at the end."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Connects to nothing yet.
+    def __init__(self, settings: Settings, on: Machine | None = None) -> None:
+        """Connects to nothing yet. `on`: this machine, where no other is given.
 
         Raises:
             ConfigurationError: a setting is missing, or contradicts another.
         """
-        clock: Clock = SystemClock()
+        on = on or machine(settings.limits)
+        clock = on.clock
         telemetry = Telemetry(__version__)
         store_name, redis_name = _store_name(settings.store), "redis"
         store_dependency = Dependency(store_name, clock, telemetry)
         redis_dependency = Dependency(redis_name, clock, telemetry)
         instance_id = InstanceId(settings.instance_id)
-        self._link = RedisLink(settings.redis, instance_id, clock, redis_dependency)
+        self._link = RedisLink(on.redis(settings.redis), settings.redis, instance_id, clock, redis_dependency)
         bus = RedisBus(self._link, instance_id, seals(settings.bus))
         telemetry.bus_counts = lambda: {**asdict(bus.counters), **asdict(bus.pipeline.counters)}
         node = Node(
             settings,
             __version__,
-            message_store(settings.store, store_dependency, clock),
+            message_store(settings.store, store_dependency, on),
             bus,
             RedisRegistry(self._link, instance_id),
             RedisRosters(self._link, bus.pipeline),
             notifier(settings.push, clock),
             clock,
-            ProcessMemory(settings.limits.memory_bytes),
+            on.memory,
             telemetry,
             store_dependency,
             redis_dependency,
@@ -103,7 +126,8 @@ class ControllerProcess:
 
         clock: Clock = SystemClock()
         instance_id = InstanceId(settings.instance_id)
-        self._link = RedisLink(settings.redis, instance_id, clock, Dependency("redis", clock, Telemetry(__version__)))
+        watch = Dependency("redis", clock, Telemetry(__version__))
+        self._link = RedisLink(resolve(settings.redis), settings.redis, instance_id, clock, watch)
         self._orchestrator = KubernetesOrchestrator(settings.kubernetes)
         self.controller = Controller(self._orchestrator, RedisFates(self._link), clock, settings.instance_id)
 
@@ -114,25 +138,31 @@ class ControllerProcess:
 
 
 def redis_link(settings: RedisSettings, name: str) -> RedisLink:
-    """A way to Redis beside the instances': for a command, or a drill. The caller closes it."""
-    return RedisLink(settings, InstanceId(name), SystemClock(), Unwatched())
+    """A way to Redis beside the instances': for a command, or a drill. The caller closes it.
+
+    Raises:
+        ConfigurationError: the URL cannot be understood.
+    """
+    return RedisLink(resolve(settings), settings, InstanceId(name), SystemClock(), Unwatched())
 
 
-def message_store(settings: StoreSettings, watch: DependencyWatch, clock: Clock) -> MessageStore:
+def message_store(settings: StoreSettings, watch: DependencyWatch, on: Machine | None = None) -> MessageStore:
     """The store that the URL names.
 
     Raises:
         ConfigurationError: there is none.
     """
+    on = on or machine()
     if settings.url is None:
         raise ConfigurationError("HOLDFAST_STORE__URL: not set; sqlite:///path or firestore://project[/database]")
     if settings.url.startswith("sqlite:"):
-        return SqliteStore(Path(settings.url.removeprefix("sqlite:///")), settings.timeout_seconds, clock, watch)
+        database = on.database(Path(settings.url.removeprefix("sqlite:///")), settings.timeout_seconds)
+        return SqliteStore(database, on.clock, watch)
     match = _FIRESTORE.fullmatch(settings.url)
     assert match is not None  # noqa: S101 - the settings have checked it
     from holdfast.adapters.firestore.store import FirestoreStore  # here: its libraries cost 65 MB that SQLite need not pay
 
-    return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, clock, watch)
+    return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, on.clock, watch)
 
 
 def seals(settings: BusSettings) -> Seals | None:

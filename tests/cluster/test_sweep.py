@@ -6,6 +6,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from holdfast.adapters.machine.clock import SystemClock
+from holdfast.adapters.sqlite.database import DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Draft, content_digest, send_key
@@ -20,7 +21,7 @@ async def test_a_commit_whose_owner_died_before_publishing_reaches_everybody(
     """The sender never returns; without the mark the message would wait for the next one in that conversation."""
     a, b = await sqlite_instances.start("instance-1", "instance-2")
     c = await new_conversation(a, "alice", "bob")
-    store = SqliteStore(tmp_path / "holdfast.db", 2.0, SystemClock(), Watch())
+    store = SqliteStore(DatabaseFile(tmp_path / "holdfast.db", 2.0), SystemClock(), Watch())
     await store.open()
     async with Chatter(a, "alice") as alice, Chatter(b, "bob") as bob:
         draft = Draft(

@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.adapters.firestore.store import FirestoreStore
 from holdfast.adapters.machine.clock import SystemClock
+from holdfast.adapters.sqlite.database import DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.ids import ConversationId
 from holdfast.errors import StoreDenied, StoreRejected
@@ -36,7 +37,7 @@ async def test_a_file_that_is_no_database_is_denied(tmp_path: Path) -> None:
     path.write_bytes(b"this is something else" * 1_000)
     watch = StoreWatch()
     with pytest.raises(StoreDenied, match="not a database"):
-        await SqliteStore(path, SHORT_SECONDS, SystemClock(), watch).open()
+        await SqliteStore(DatabaseFile(path, SHORT_SECONDS), SystemClock(), watch).open()
     assert len(watch.failures) == 1
 
 
@@ -46,14 +47,14 @@ async def test_a_file_of_a_newer_layout_is_denied(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(StoreDenied, match="layout 99"):
-        await SqliteStore(tmp_path / "holdfast.db", SHORT_SECONDS, SystemClock(), StoreWatch()).open()
+        await SqliteStore(DatabaseFile(tmp_path / "holdfast.db", SHORT_SECONDS), SystemClock(), StoreWatch()).open()
 
 
 async def test_a_directory_that_cannot_be_is_denied(tmp_path: Path) -> None:
     """A wrong path is named at the start."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreDenied):
-        await SqliteStore(tmp_path / "file" / "holdfast.db", SHORT_SECONDS, SystemClock(), StoreWatch()).open()
+        await SqliteStore(DatabaseFile(tmp_path / "file" / "holdfast.db", SHORT_SECONDS), SystemClock(), StoreWatch()).open()
 
 
 async def test_an_emulator_s_address_with_a_scheme_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.adapters.machine.clock import SystemClock
+from holdfast.adapters.sqlite.database import DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.conversations import NewConversation
 from holdfast.domain.ids import ConversationId, UserId
@@ -68,7 +69,7 @@ class _Blind:
 
 
 async def _main(path: str, conversation_id: str, writer: str, count: str) -> None:
-    store = SqliteStore(Path(path), 10.0, SystemClock(), _Blind())
+    store = SqliteStore(DatabaseFile(Path(path), 10.0), SystemClock(), _Blind())
     await store.open()
     await insist(store, ConversationId(conversation_id), drafts(int(count), writer))
     await store.close()

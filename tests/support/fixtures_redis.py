@@ -10,6 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from holdfast.adapters.machine.clock import SystemClock
+from holdfast.adapters.redis.address import resolve
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
@@ -115,9 +116,8 @@ async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
 
     def make(name: str = "one", url: str | None = None, seals: Seals | None = None, **settings: object) -> RedisNode:
         instance_id, watch = InstanceId(name), Watch()
-        link = RedisLink(
-            RedisSettings.model_validate({"url": url or redis_down.url, **settings}), instance_id, SystemClock(), watch
-        )
+        redis = RedisSettings.model_validate({"url": url or redis_down.url, **settings})
+        link = RedisLink(resolve(redis), redis, instance_id, SystemClock(), watch)
         bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id)
         node = RedisNode(instance_id, link, bus, registry, RedisRosters(link, bus.pipeline), Ears(), watch)
         nodes.append(node)

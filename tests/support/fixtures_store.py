@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.adapters.firestore.store import FirestoreStore
 from holdfast.adapters.machine.clock import SystemClock
+from holdfast.adapters.sqlite.database import DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.errors import StoreUnavailable
 from holdfast.ports import MessageStore
@@ -72,7 +73,9 @@ async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
     stores: list[MessageStore] = []
 
     async def make(*, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None) -> MessageStore:
-        stores.append(store := SqliteStore(tmp_path / "holdfast.db", timeout_seconds, SystemClock(), watch or StoreWatch()))
+        stores.append(
+            store := SqliteStore(DatabaseFile(tmp_path / "holdfast.db", timeout_seconds), SystemClock(), watch or StoreWatch())
+        )
         await opened(store)
         return store
 

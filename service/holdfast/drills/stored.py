@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
-from holdfast.adapters.machine.clock import SystemClock
 from holdfast.bootstrap import message_store
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import notification_id
@@ -31,7 +30,7 @@ def store_at(url: str) -> MessageStore:
     Raises:
         ConfigurationError: the URL names none.
     """
-    return message_store(StoreSettings(url=url, timeout_seconds=_CALL_SECONDS), Unwatched(), SystemClock())
+    return message_store(StoreSettings(url=url, timeout_seconds=_CALL_SECONDS), Unwatched())
 
 
 async def read_store(store: MessageStore, crowd: Crowd, history: History) -> None:

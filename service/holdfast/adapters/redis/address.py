@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
@@ -42,11 +43,30 @@ class PrimaryTlsConnection(PrimaryConnection, SSLConnection):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """How to connect. `sentinel` is closed by whoever resolved the address; None without Sentinel."""
+    """How connections are made: with other classes and options they lead elsewhere. `sentinel`: None without Sentinel."""
 
     connection_class: type[AbstractConnection]
     options: dict[str, Any]
     sentinel: Sentinel | None = None
+
+    def connection(self, client_name: str) -> AbstractConnection:
+        """A connection of its own, not connected yet; the caller disconnects it."""
+        return self.connection_class(client_name=client_name, **self.options)
+
+    def pool(self, client_name: str, size: int, timeout_seconds: float) -> BlockingConnectionPool:
+        """At most `size` connections, none yet; a caller waits `timeout_seconds` for a free one. The caller closes the pool."""
+        return BlockingConnectionPool(
+            max_connections=size,
+            timeout=timeout_seconds,
+            connection_class=self.connection_class,
+            client_name=client_name,
+            **self.options,
+        )
+
+    async def close(self) -> None:
+        """Let the Sentinels go."""
+        if self.sentinel is not None:
+            await self.sentinel.aclose()
 
 
 def resolve(settings: RedisSettings) -> Address:

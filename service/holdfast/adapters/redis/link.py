@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisPyTimeoutError
 
-from holdfast.adapters.redis.address import resolve
+from holdfast.adapters.redis.address import Address
 from holdfast.adapters.redis.circuit import Circuit
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire
@@ -30,35 +30,28 @@ class RedisLink:
     """What registry and bus share. Used from one event loop; closed by whoever built it, after them."""
 
     def __init__(
-        self, settings: RedisSettings, instance_id: InstanceId, clock: Clock, watch: DependencyWatch | None = None
+        self,
+        address: Address,
+        settings: RedisSettings,
+        instance_id: InstanceId,
+        clock: Clock,
+        watch: DependencyWatch | None = None,
     ) -> None:
-        """Connects to nothing yet.
-
-        Raises:
-            ConfigurationError: the URL cannot be understood.
-        """
+        """Connects to nothing yet. The address is closed with the link."""
         self.timeout_seconds = settings.timeout_seconds
         self.circuit = Circuit()
         self.clock = clock
         self._watch = watch
         self._name = f"holdfast:{instance_id}"
-        self._address = resolve(settings)
-        pool = BlockingConnectionPool(
-            max_connections=settings.pool_connections,
-            timeout=settings.timeout_seconds,
-            connection_class=self._address.connection_class,
-            client_name=self._name,
-            **self._address.options,
-        )
-        self._pool = pool
+        self._address = address
+        self._pool = address.pool(self._name, settings.pool_connections, settings.timeout_seconds)
         self._has_failed = False
-        self._client: Redis = Redis(connection_pool=pool)
+        self._client: Redis = Redis(connection_pool=self._pool)
 
     async def close(self) -> None:
         """Release all connections. Calls under way end with `RedisUnavailable`."""
         await self._pool.disconnect()
-        if self._address.sentinel is not None:
-            await self._address.sentinel.aclose()
+        await self._address.close()
 
     async def call(self, *command: Argument) -> Any:
         """Run one command.
@@ -126,7 +119,7 @@ class RedisLink:
         Raises:
             RedisUnavailable: no connection, or its handshake failed.
         """
-        connection = self._address.connection_class(client_name=f"{self._name}:{purpose}", **self._address.options)
+        connection = self._address.connection(f"{self._name}:{purpose}")
         try:
             async with asyncio.timeout(self.timeout_seconds * _HANDSHAKE_ROUND_TRIPS):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left it without annotations

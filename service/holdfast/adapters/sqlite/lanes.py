@@ -35,8 +35,8 @@ class _Job:
     error: Exception | None = None
 
 
-class Lane:
-    """One thread with its own connection. `close` ends it; jobs still queued fail with `StoreUnavailable`."""
+class ThreadLane:
+    """Implements `database.Lane`: one thread with its own connection. Jobs still queued at its end fail."""
 
     def __init__(self, path: str, timeout_seconds: float, name: str, *, is_writer: bool) -> None:
         self._path = path
@@ -71,10 +71,10 @@ class Lane:
         except TimeoutError:
             raise StoreTimeout("the store did not answer in time") from None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the thread after what it has begun."""
         self._jobs.put(None)
-        self._thread.join(self._timeout_seconds + 1)
+        await asyncio.to_thread(self._thread.join, self._timeout_seconds + 1)
 
     def _run(self) -> None:
         try:

@@ -4,15 +4,14 @@ Same port, same contract suite as Firestore. One difference is the machine's: a 
 stops the writers of all others until it continues.
 """
 
-import asyncio
 import secrets
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Final, TypeVar
 
-from holdfast.adapters.sqlite import conversations, messages, notifications, presence, rows, schema
-from holdfast.adapters.sqlite.lanes import Lane, translated
+from holdfast.adapters.sqlite import conversations, messages, notifications, presence, rows
+from holdfast.adapters.sqlite.database import Database, Lane
+from holdfast.adapters.sqlite.lanes import translated
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
@@ -28,14 +27,13 @@ _MAX_UNREPORTED: Final = 10_000  # far more than one deadline's worth of presenc
 
 
 class SqliteStore:
-    """Implements `ports.MessageStore`. Used from one event loop; `close` ends its two threads."""
+    """Implements `ports.MessageStore`. Used from one event loop; `close` ends its two lanes."""
 
     name = "sqlite"
 
-    def __init__(self, path: Path, timeout_seconds: float, clock: Clock, watch: DependencyWatch) -> None:
+    def __init__(self, database: Database, clock: Clock, watch: DependencyWatch) -> None:
         """Opens nothing yet."""
-        self._path = path
-        self._timeout_seconds = timeout_seconds
+        self._database = database
         self._clock = clock
         self._watch = watch
         self._may_write = True
@@ -48,23 +46,21 @@ class SqliteStore:
         """Create the file and what is missing in it."""
         if self._writer is None:
             try:
-                await asyncio.to_thread(self._create)
+                await self._database.create()
             except (sqlite3.Error, OSError, StoreDenied) as error:
                 refusal = StoreDenied(str(error)) if isinstance(error, OSError) else translated(error)
                 self._watch.failed(str(refusal), is_timeout=isinstance(refusal, StoreTimeout))
                 raise refusal from error
-            self._writer = Lane(str(self._path), self._timeout_seconds, "sqlite-writer", is_writer=True)
-            self._reader = Lane(str(self._path), self._timeout_seconds, "sqlite-reader", is_writer=False)
-            self._writer.start()
-            self._reader.start()
+            self._writer = self._database.lane("sqlite-writer", is_writer=True)
+            self._reader = self._database.lane("sqlite-reader", is_writer=False)
         await self.probe()
 
     async def close(self) -> None:
-        """End both threads."""
+        """End both lanes."""
         lanes = [lane for lane in (self._writer, self._reader) if lane is not None]
         self._writer = self._reader = None
         for lane in lanes:
-            await asyncio.to_thread(lane.close)
+            await lane.close()
 
     async def probe(self) -> None:
         """See the port; asked of the writer, because a locked or full file still answers reads."""
@@ -234,14 +230,6 @@ class SqliteStore:
         self._unreported.update((change.user_id, change) for change in changes)
         while len(self._unreported) > _MAX_UNREPORTED:
             del self._unreported[next(iter(self._unreported))]
-
-    def _create(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = schema.connect(str(self._path), self._timeout_seconds)
-        try:
-            schema.create(connection, secrets.token_hex(8))
-        finally:
-            connection.close()
 
     async def _write(self, work: Callable[[sqlite3.Connection], T], on_late: Callable[[T], None] | None = None) -> T:
         return await self._run(self._writer, work, on_late)

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.adapters.sqlite.lanes import Lane, translated
+from holdfast.adapters.sqlite.lanes import ThreadLane, translated
 from holdfast.errors import StoreConflict, StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
 
 
 @pytest.fixture
-async def lane(tmp_path: Path) -> AsyncIterator[Lane]:
+async def lane(tmp_path: Path) -> AsyncIterator[ThreadLane]:
     """A writer with one table."""
-    lane = Lane(str(tmp_path / "lane.db"), 10.0, "writer", is_writer=True)
+    lane = ThreadLane(str(tmp_path / "lane.db"), 10.0, "writer", is_writer=True)
     lane.start()
     await lane.run(lambda c: c.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, text TEXT)").rowcount)
     yield lane
-    await asyncio.to_thread(lane.close)
+    await lane.close()
 
 
 def insert(connection: sqlite3.Connection, n: int, text: str = "") -> int:
@@ -27,12 +27,12 @@ def insert(connection: sqlite3.Connection, n: int, text: str = "") -> int:
     return connection.execute("INSERT INTO t VALUES (?, ?)", (n, text)).rowcount
 
 
-async def rows(lane: Lane) -> list[int]:
+async def rows(lane: ThreadLane) -> list[int]:
     """What is committed."""
     return [n for (n,) in await lane.run(lambda c: c.execute("SELECT n FROM t ORDER BY n").fetchall())]
 
 
-async def grouped(lane: Lane, *jobs: object) -> list[object]:
+async def grouped(lane: ThreadLane, *jobs: object) -> list[object]:
     """Queue jobs while another one runs, so that they share a transaction."""
     is_busy, may_end = threading.Event(), threading.Event()
 
@@ -49,7 +49,7 @@ async def grouped(lane: Lane, *jobs: object) -> list[object]:
     return await asyncio.gather(*others, return_exceptions=True)
 
 
-async def test_what_waits_shares_a_transaction(lane: Lane) -> None:
+async def test_what_waits_shares_a_transaction(lane: ThreadLane) -> None:
     """One flush to the disk for all: that is where the throughput comes from."""
     transactions: list[str] = []
     await lane.run(lambda c: c.set_trace_callback(lambda sql: transactions.append(sql) if sql == "COMMIT" else None))
@@ -59,7 +59,7 @@ async def test_what_waits_shares_a_transaction(lane: Lane) -> None:
     assert await rows(lane) == list(range(50))
 
 
-async def test_whoever_fails_fails_alone(lane: Lane) -> None:
+async def test_whoever_fails_fails_alone(lane: ThreadLane) -> None:
     """Refusals, values that no column takes and faults of our own undo nothing of the others, and half of nothing stays."""
 
     def conflict(connection: sqlite3.Connection) -> None:
@@ -83,7 +83,7 @@ async def test_whoever_fails_fails_alone(lane: Lane) -> None:
     assert await rows(lane) == [1, 2]
 
 
-async def test_a_group_that_cannot_be_committed_fails_whole_and_the_lane_goes_on(lane: Lane) -> None:
+async def test_a_group_that_cannot_be_committed_fails_whole_and_the_lane_goes_on(lane: ThreadLane) -> None:
     """Nobody is told that it is in when it is not."""
 
     def undone(connection: sqlite3.Connection) -> None:
@@ -97,7 +97,7 @@ async def test_a_group_that_cannot_be_committed_fails_whole_and_the_lane_goes_on
     assert await rows(lane) == [3]
 
 
-async def test_an_answer_too_late_is_handed_over(lane: Lane) -> None:
+async def test_an_answer_too_late_is_handed_over(lane: ThreadLane) -> None:
     """For those who must know what their abandoned work did."""
     is_in, may_end, late = threading.Event(), threading.Event(), list[int]()
 
@@ -118,11 +118,11 @@ async def test_an_answer_too_late_is_handed_over(lane: Lane) -> None:
 
 async def test_what_is_queued_at_the_end_is_not_left_waiting(tmp_path: Path) -> None:
     """Closing answers everybody."""
-    lane = Lane(str(tmp_path / "lane.db"), 10.0, "reader", is_writer=False)
+    lane = ThreadLane(str(tmp_path / "lane.db"), 10.0, "reader", is_writer=False)
     lane.start()
     waiting = [asyncio.ensure_future(lane.run(lambda c: c.execute("SELECT 1").fetchone())) for _ in range(5)]
     await asyncio.sleep(0)  # they are in the queue
-    await asyncio.to_thread(lane.close)
+    await lane.close()
     assert await asyncio.gather(*waiting) == [(1,)] * 5
 
 
