@@ -71,7 +71,7 @@ class Scene:
         joined = [connection(user) for user in users]
         for each in joined:
             self.hub.add(each)
-            each.conversations = set()
+            each.conversations = {}
             self.hub.join(self.delivery.locals[C], each)
         return joined
 

@@ -83,7 +83,7 @@ class Inbox:
         known = self.streams.cursors
         if known is None:
             return
-        for conversation_id in self._taken.keys() - known.keys():
+        for conversation_id in [taken for taken in self._taken if taken not in known]:
             del self._taken[conversation_id]
         for conversation_id, cursor in known.items():
             self._taken.setdefault(conversation_id, cursor)

@@ -80,7 +80,7 @@ class Link:
         self._open_connection = open_connection
         self._successor: Connection | None = None
         self._opening: asyncio.Task[Connection] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
 
     async def run(self) -> None:
         """Connect, and connect again, for ever.
@@ -226,8 +226,8 @@ class Link:
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(_until_told_to_stop(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
 
 async def first(*waits: Coroutine[Any, Any, object], within: float | None = None) -> None:

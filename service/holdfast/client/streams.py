@@ -79,5 +79,5 @@ class Streams:
 
     def _keep(self, heads: Mapping[str, int]) -> None:
         assert self.cursors is not None  # noqa: S101 - set by the caller
-        for conversation_id in self.cursors.keys() - heads.keys():
+        for conversation_id in [known for known in self.cursors if known not in heads]:
             self.give_up(conversation_id)

@@ -53,14 +53,15 @@ class PresenceAudit:
             StoreError: what was found before is put right, the rest waits.
         """
         began, entry = self._clock.monotonic(), self._entry()
-        missing = self._presence.certain(entry)
+        missing = dict.fromkeys(self._presence.certain(entry))
         # At the last look everybody whose entry stood there was here, or had just left; since then they may have missed things.
         heard_at_ms = self._store_clock.at(self._looked_at)
         released, after = 0, UserId("")
         while page := await self._store.users_on(entry, PAGE, after):
             if entry != self._entry():
                 return  # a new epoch writes everybody anew
-            missing.difference_update(page)
+            for user_id in page:
+                missing.pop(user_id, None)
             released += self._presence.release(entry, page, heard_at_ms)
             after = page[-1]
             await asyncio.sleep(PACE_SECONDS)

@@ -59,7 +59,7 @@ class Committer:
         self._strangers = strangers
         self._dirty_prefix = dirty_prefix
         self._lanes: dict[ConversationId, _Lane] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._queued = 0
         self._batches = 0
 
@@ -73,8 +73,8 @@ class Committer:
         if lane is None:
             lane = self._lanes[conversation_id] = _Lane(conversation_id)
             task = asyncio.create_task(self._run(lane))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = None
+            task.add_done_callback(self._tasks.pop)
         lane.queue.append(Waiting(draft, self._clock.monotonic(), on_settled, is_guest))
 
     def expire(self) -> None:

@@ -64,10 +64,11 @@ class Comparison:
 
     async def _refresh_user(self, user_id: UserId) -> None:
         """Compare what a user's connections hear with the store's list."""
-        listed = {row.conversation_id for row in await self._store.memberships_of(user_id)}
+        listed = dict.fromkeys(row.conversation_id for row in await self._store.memberships_of(user_id))
         for connection in self._hub.connections_of(user_id):
             if connection.conversations is None:
                 connection.missed.update(listed)
                 continue
-            for conversation_id in listed ^ connection.conversations:
+            heard = connection.conversations
+            for conversation_id in [*(c for c in listed if c not in heard), *(c for c in heard if c not in listed)]:
                 await self._membership.refresh(conversation_id)

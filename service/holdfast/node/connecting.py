@@ -142,7 +142,7 @@ class Connecting:
         told = await self._insist(connection, partial(self._rosters.finish, connection.user_id, roster, heads))
         if told is None:
             return
-        connection.missed |= {c for c, revision in told[1].items() if revision == 0}  # not in the list: is it a member still?
+        connection.missed |= {c: None for c, revision in told[1].items() if revision == 0}  # not in the list: a member still?
         read_seqs, revisions = ({str(c): number for c, number in numbers.items()} for numbers in told)
         synced = frames.Synced(heads={str(c): head for c, head in heads.items()}, read_seqs=read_seqs, revisions=revisions)
         connection.write(frames.frame(synced))
@@ -190,7 +190,7 @@ class Connecting:
     def _join(self, connection: Connection, memberships: Mapping[ConversationId, MembershipRow]) -> dict[ConversationId, Seq]:
         """Hold back what is live, and fix the heads, in one go."""
         connection.hold_back()
-        connection.conversations = set()
+        connection.conversations = {}
         for conversation_id in memberships:
             self._hub.join(self._delivery.locals[conversation_id], connection)
         return {conversation_id: self._delivery.head(conversation_id) for conversation_id in memberships}
@@ -239,7 +239,7 @@ class Connecting:
 
     async def _catch_up_on_members(self, connection: Connection) -> None:
         """Changes of members that came while `hello` was being answered."""
-        missed, connection.missed = connection.missed, set()
+        missed, connection.missed = connection.missed, {}
         for conversation_id in missed:
             await self._insist(connection, partial(self._membership.refresh, conversation_id))
 

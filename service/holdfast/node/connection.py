@@ -63,8 +63,8 @@ class Connection:
         self.issued_at = issued_at
         self.expires_at = expires_at
         self.connected_at_ms = connected_at_ms
-        self.conversations: set[ConversationId] | None = None
-        self.missed: set[ConversationId] = set()
+        self.conversations: dict[ConversationId, None] | None = None
+        self.missed: dict[ConversationId, None] = {}
         self.entered: dict[ConversationId, int] = {}
         self.deliver: Callable[[bytes], None] = _nowhere
         self.inflight_sends = 0

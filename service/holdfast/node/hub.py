@@ -20,15 +20,15 @@ class Hub:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self.connections: dict[ConnectionId, Connection] = {}
-        self._by_user: dict[UserId, set[Connection]] = {}
+        self._by_user: dict[UserId, dict[Connection, None]] = {}  # in the order in which they came, as everything here
         self._unflushed: list[LocalConversation] = []
         self._telemetry = telemetry
 
     def add(self, connection: Connection) -> bool:
         """Take in a connection; True when it is its user's first here."""
         self.connections[connection.connection_id] = connection
-        devices = self._by_user.setdefault(connection.user_id, set())
-        devices.add(connection)
+        devices = self._by_user.setdefault(connection.user_id, {})
+        devices[connection] = None
         return len(devices) == 1
 
     def remove(self, connection: Connection) -> bool:
@@ -36,7 +36,7 @@ class Hub:
         if self.connections.pop(connection.connection_id, None) is None:
             return False
         devices = self._by_user[connection.user_id]
-        devices.discard(connection)
+        devices.pop(connection, None)
         if devices:
             return False
         del self._by_user[connection.user_id]
@@ -73,18 +73,18 @@ class Hub:
     def join(self, local: LocalConversation, connection: Connection) -> None:
         """From the next frame on, `connection` hears `local`."""
         self._flush_one(local)
-        local.connections.add(connection)
+        local.connections[connection] = None
         local.idle_since = None
         if connection.conversations is None:
-            connection.conversations = set()
-        connection.conversations.add(local.conversation_id)
+            connection.conversations = {}
+        connection.conversations[local.conversation_id] = None
 
     def leave(self, local: LocalConversation, connection: Connection, now: float) -> None:
         """`connection` hears `local` no more."""
         self._flush_one(local)
-        local.connections.discard(connection)
+        local.connections.pop(connection, None)
         if connection.conversations is not None:
-            connection.conversations.discard(local.conversation_id)
+            connection.conversations.pop(local.conversation_id, None)
         if not local.connections:
             local.idle_since = now
 

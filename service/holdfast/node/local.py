@@ -13,6 +13,7 @@ class LocalConversation:
 
     Attributes:
         active_at: when a message last came, by any way, on the monotonic clock.
+        connections: those that hear it, in the order in which they joined; one of them has no value.
         announced: revisions whose event local connections have heard, the latest few.
         members_version: the latest members that its connections were held against.
         pending: encoded frames of this tick, in order.
@@ -41,7 +42,7 @@ class LocalConversation:
     def __init__(self, conversation_id: ConversationId, now: float) -> None:
         self.conversation_id = conversation_id
         self.sequencer: Sequencer[Outgoing] = Sequencer()
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
         self.pending: list[bytes] = []
         self.announced: list[int] = []
         self.held: list[Outgoing] = []

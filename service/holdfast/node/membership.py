@@ -139,7 +139,7 @@ class Membership:
     async def _apply(self, conversation_id: ConversationId, envelope: envelopes.ConversationEnvelope | None) -> None:
         conversation = await self._conversations.read(conversation_id)
         envelope = envelope or self._applying.get(conversation_id)  # who is let in for another reason is told of it all the same
-        members = set(conversation.members) if conversation is not None else set[UserId]()
+        members = conversation.members if conversation is not None else ()
         cursors = await self._store.read_cursors(conversation_id) if envelope is not None and conversation else {}
         newcomers = self._newcomers(conversation_id, members)
         if newcomers and conversation is not None:
@@ -150,7 +150,7 @@ class Membership:
         # From here on nothing is awaited: who joins hears everything after the head that the notice names, and of two
         # changes at once the later reading decides.
         conversation = self._conversations.latest(conversation)
-        members = set(conversation.members) if conversation is not None else set()
+        members = conversation.members if conversation is not None else ()
         self._let_go(local, conversation)
         if conversation is None:
             return
@@ -165,13 +165,13 @@ class Membership:
             connection.entered[conversation_id] = conversation.revision
             self._on_membership(connection.user_id, conversation, True)
 
-    def _newcomers(self, conversation_id: ConversationId, members: set[UserId]) -> list[Connection]:
+    def _newcomers(self, conversation_id: ConversationId, members: Sequence[UserId]) -> list[Connection]:
         """Members' connections that do not hear it yet; those still being answered their `hello` remember it."""
         newcomers = []
         for user_id in members:
             for connection in self._hub.connections_of(user_id):
                 if connection.conversations is None:
-                    connection.missed.add(conversation_id)
+                    connection.missed[conversation_id] = None
                 elif conversation_id not in connection.conversations:
                     newcomers.append(connection)
         return newcomers

@@ -214,12 +214,15 @@ class Notifications:
         now = self._clock.monotonic()
         unknown = [user_id for user_id in rest if not self._connected.holds(user_id, now)]
         try:
-            for user_id in await self._registry.connected(unknown) if unknown else ():
-                self._connected.add(user_id, now)
+            found = await self._registry.connected(unknown) if unknown else set()
+            for user_id in unknown:
+                if user_id in found:
+                    self._connected.add(user_id, now)
         except HoldfastError:
             self._offline.clear()  # Redis cannot say who has come since: the store is asked about everybody
         away = [user_id for user_id in rest if not self._connected.holds(user_id, now)]
-        self._tell_filtered(conversation.conversation_id, [*connected, *(set(rest) - set(away))])
+        nowhere = frozenset(away)
+        self._tell_filtered(conversation.conversation_id, [*connected, *(user_id for user_id in rest if user_id not in nowhere)])
         return away
 
     async def _of_the_offline(self, away: list[UserId], work: _Work) -> dict[UserId, int]:

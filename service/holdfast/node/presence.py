@@ -76,7 +76,7 @@ class Presence:
         self._on_offline = on_offline
         self._wanted: dict[UserId, _Wanted] = {}
         self._written: dict[UserId, str] = {}  # or about to be
-        self._replaced: dict[str, set[UserId]] = {}  # entry of an older epoch -> who may still stand under it
+        self._replaced: dict[str, dict[UserId, None]] = {}  # entry of an older epoch -> who may still stand under it
         self._inherited: dict[str, int] = {}
         self._inherited_left: dict[UserId, int] = {}
         self._leaving: list[tuple[float, UserId, int]] = []
@@ -118,7 +118,7 @@ class Presence:
 
         Whoever reaps us has to look for those, too.
         """
-        moving = dict.fromkeys({*self._written.values()} | self._replaced.keys(), 0)
+        moving = dict.fromkeys((*self._written.values(), *self._replaced), 0)
         return {entry: alive_ms for entry, alive_ms in (moving | self._inherited).items() if entry != self._entry()}
 
     def left_behind(self) -> dict[UserId, int]:
@@ -162,9 +162,9 @@ class Presence:
         for user_id, seen_at_ms in (self.leaving() | dict.fromkeys(self._hub.users, now_ms)).items():
             self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=seen_at_ms)
 
-    def certain(self, entry: str) -> set[UserId]:
+    def certain(self, entry: str) -> list[UserId]:
         """Those connected here who stand in the store under `entry`, as far as we know, with nothing under way."""
-        return {u for u in self._hub.users if self._written.get(u) == entry and u not in self._wanted}
+        return [u for u in self._hub.users if self._written.get(u) == entry and u not in self._wanted]
 
     def release(self, entry: str, user_ids: Iterable[UserId], heard_at_ms: int) -> int:
         """Of users who stand in the store under `entry`, take out whoever is not here and not within the grace; how many.
@@ -178,7 +178,8 @@ class Presence:
 
     def restore(self, entry: str, user_ids: Iterable[UserId]) -> int:
         """Users who were certain, and whom the store does not have: those who still are come in again; how many."""
-        lost = self.certain(entry).intersection(user_ids)
+        wanted = frozenset(user_ids)
+        lost = [user_id for user_id in self.certain(entry) if user_id in wanted]
         for user_id in lost:
             self._want(user_id, is_present=True, entry=entry, seen_at_ms=self._store_clock.now())
         return len(lost)
@@ -247,7 +248,7 @@ class Presence:
         for user_id, wanted in batch.items():
             if not wanted.is_present:  # what is written by now, which a new epoch may have changed since it was wanted
                 wanted.entry = self._written.get(user_id, wanted.entry)
-        for entry in {wanted.entry for wanted in batch.values()}:
+        for entry in dict.fromkeys(wanted.entry for wanted in batch.values()):
             coming = {u: w for u, w in batch.items() if w.entry == entry and w.is_present}
             going = {u: w for u, w in batch.items() if w.entry == entry and not w.is_present}
             changes: list[PresenceChange] = []
@@ -274,7 +275,7 @@ class Presence:
         for user_id in user_ids:
             earlier = self._written.get(user_id, entry)
             if earlier != entry:
-                self._replaced.setdefault(earlier, set()).add(user_id)
+                self._replaced.setdefault(earlier, {})[user_id] = None
             self._written[user_id] = entry
 
     async def _remove_replaced(self) -> None:
@@ -294,7 +295,8 @@ class Presence:
                 except StoreError:
                     await asyncio.sleep(_RETRY_SECONDS)
                     continue
-                user_ids.difference_update(some)
+                for user_id in some:
+                    user_ids.pop(user_id, None)
                 if not user_ids:
                     self._replaced.pop(entry, None)
         finally:
@@ -343,7 +345,7 @@ class Presence:
     ) -> None:
         """Each connection that shares one of the conversations hears it once; the user's own do not."""
         listeners = {
-            connection
+            connection: None
             for conversation_id in conversations
             if (local := self._delivery.locals.get(conversation_id)) is not None
             for connection in local.connections

@@ -87,7 +87,7 @@ class Receipts:
         self._indicator_members = indicator_members
         self._on_moved = on_moved
         self._lanes: dict[ConversationId, _Lane] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._known: OrderedDict[tuple[ConversationId, UserId], Seq] = OrderedDict()
         self._pending = 0
 
@@ -135,8 +135,8 @@ class Receipts:
         if lane is None:
             lane = self._lanes[conversation_id] = _Lane(conversation_id)
             task = asyncio.create_task(self._run(lane))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = None
+            task.add_done_callback(self._tasks.pop)
         lane.readers.append(reader)
 
     async def _run(self, lane: _Lane) -> None:

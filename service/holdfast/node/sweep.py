@@ -77,11 +77,10 @@ class Sweep:
         while len(self._first_seen) > _MAX_SEEN:
             self._first_seen.pop(next(iter(self._first_seen)))  # the oldest: most marks are removed by their owners
         changes = [change for entry in entries if (change := change_of(entry)) is not None]
-        for changed_id in {change.conversation_id for change in changes}:  # first: these are to be told within 3 s
+        for changed_id in dict.fromkeys(change.conversation_id for change in changes):  # first: these are to be told within 3 s
             await self._tell([change for change in changes if change.conversation_id == changed_id])
         unpublished = {entry.partition("|")[0] for entry in entries if not is_notify_mark(entry)}
-        undecided = {entry.partition("|")[0] for entry in entries if is_notify_mark(entry)}
-        for conversation_id in filter(is_id, unpublished | undecided):
+        for conversation_id in filter(is_id, dict.fromkeys(entry.partition("|")[0] for entry in entries)):
             await self._finish(ConversationId(conversation_id), is_published=conversation_id not in unpublished)
         living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances() if lease.epoch is not None}
         for entry in entries:

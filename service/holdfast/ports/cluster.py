@@ -1,6 +1,7 @@
 """The other instances: what they publish, and who is connected where."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -63,8 +64,8 @@ class ClusterBus(Protocol):
         ...
 
     @property
-    def channels(self) -> frozenset[str]:
-        """The channels whose subscription is confirmed on the connection as it is."""
+    def channels(self) -> AbstractSet[str]:
+        """The channels whose subscription is confirmed on the connection as it is; it follows what happens."""
         ...
 
     async def start(

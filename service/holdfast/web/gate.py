@@ -35,7 +35,7 @@ class Gate:
     def __init__(self, node: Node, authenticator: Authenticator) -> None:
         self.node = node
         self.limits = announced(node.settings.limits)
-        self.sockets: set[Ticking] = set()
+        self.sockets: dict[Ticking, None] = {}
         http, limits = node.settings.http, node.settings.limits
         self.sends: TokenBuckets[UserId] = TokenBuckets(limits.sends_per_second, limits.sends_burst)
         self.calls: TokenBuckets[UserId] = TokenBuckets(limits.frames_per_second, limits.frames_burst)

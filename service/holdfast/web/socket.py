@@ -94,7 +94,7 @@ class ChatSocket(WebSocket):
             self.end(row.close or CloseCode.POLICY_VIOLATION, self._excuse.code)
             return
         self.gate.node.telemetry.connections_opened.inc()
-        self.gate.sockets.add(self)
+        self.gate.sockets[self] = None
         self.gate.node.connecting.open(self._connection)
 
     def _welcome(self, identity: Identity, now_ms: int) -> frames.Welcome:
@@ -164,7 +164,7 @@ class ChatSocket(WebSocket):
         """Gone."""
         if self._excuse is not None:
             return
-        self.gate.sockets.discard(self)
+        self.gate.sockets.pop(self, None)
         self.gate.addresses.leave(self._address)
         own, peer = self.own_close_code, self.peer_close_code
         initiator = "none" if own is None and peer is None else "client" if own == peer else "server"

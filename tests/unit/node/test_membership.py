@@ -91,7 +91,7 @@ async def test_a_newcomer_is_told_where_live_starts_and_hears_exactly_what_follo
     scene.receive(2)
     scene.change_members("alice", "bob", "carol", version=2)
     carol = connection("carol")
-    carol.conversations = set()
+    carol.conversations = {}
     scene.hub.add(carol)
     await settled()
     reading.set()
@@ -123,7 +123,7 @@ async def test_who_is_let_in_by_a_proof_hears_of_it_once() -> None:
     scene.receive(1)
     await settled()
     carol = connection("carol")
-    carol.conversations = set()
+    carol.conversations = {}
     scene.hub.add(carol)
     scene.change_members("alice", "bob", "carol", version=2)
     counting = scene.store.hold("read_cursors")
@@ -149,7 +149,7 @@ async def test_who_was_let_in_before_the_hint_came_is_not_told_again() -> None:
     scene = Scene()
     (alice,) = await scene.join("alice")
     carol = connection("carol")
-    carol.conversations = set()
+    carol.conversations = {}
     scene.hub.add(carol)
     scene.change_members("alice", "bob", "carol", version=2)
     await scene.membership.refresh(C)

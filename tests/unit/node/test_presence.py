@@ -50,7 +50,7 @@ class Scene:
         )
         self.bob = connection("bob")
         local = LocalConversation("c1", 0.0)  # type: ignore[arg-type]  # an id
-        local.connections.add(self.bob)
+        local.connections[self.bob] = None
         self.delivery.locals["c1"] = local
         self.store.conversations["c1"] = conversation("c1", "alice", "bob")
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from holdfast.adapters.redis import keys
@@ -71,9 +72,9 @@ class RedisBus:
         return self._liveness.is_live(self._clock.monotonic())
 
     @property
-    def channels(self) -> frozenset[str]:
+    def channels(self) -> AbstractSet[str]:
         """See `ClusterBus.channels`."""
-        return frozenset(self._listener.subscriptions.confirmed)
+        return self._listener.subscriptions.confirmed
 
     async def start(
         self,
@@ -167,13 +168,13 @@ class RedisBus:
         """Make the SET equal to what is confirmed; the pipeline's order makes it exact whatever changes meanwhile."""
         self._must_record = False
         try:
-            found = {entry.decode() for entry in await self.pipeline.ask("SMEMBERS", self._subscriptions_key)}
+            found = dict.fromkeys(entry.decode() for entry in await self.pipeline.ask("SMEMBERS", self._subscriptions_key))
         except RedisUnavailable:
             self._must_record = True
             return
         confirmed = self._listener.subscriptions.confirmed
-        self._record("SREM", found - confirmed)
-        self._record("SADD", confirmed - found)
+        self._record("SREM", [name for name in found if name not in confirmed])
+        self._record("SADD", [name for name in confirmed if name not in found])
 
     # --- receiving ----------------------------------------------------------------------------------------------------
 

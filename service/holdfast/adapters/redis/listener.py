@@ -50,7 +50,7 @@ class Ear(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    missing: set[str]
+    missing: dict[str, None]
     outcome: asyncio.Future[bool]
 
 
@@ -93,7 +93,7 @@ class Listener:
             self._dropped_because = reason
             self._wire.abort()
 
-    async def wait_for(self, missing: set[str]) -> bool:
+    async def wait_for(self, missing: dict[str, None]) -> bool:
         """Whether these wanted channels are confirmed within a second; False at once while Redis is known to be away."""
         self._ask_next()
         if self._is_away or self._task is None:
@@ -152,7 +152,7 @@ class Listener:
         wire, self._wire = self._wire, None
         self._is_away = True
         self.subscriptions.restart()
-        for waiter in {waiter for waiters in self._waiting.values() for waiter in waiters}:
+        for waiter in [waiter for waiters in self._waiting.values() for waiter in waiters]:
             _answer(waiter, is_confirmed=False)
         reason, self._dropped_because = self._dropped_because or reason, ""
         if wire is not None:
@@ -191,7 +191,7 @@ class Listener:
         self._ear.confirmed(names)
         for name in names:
             for waiter in self._waiting.pop(name, ()):
-                waiter.missing.discard(name)
+                waiter.missing.pop(name, None)
                 if not waiter.missing:
                     _answer(waiter, is_confirmed=True)
 

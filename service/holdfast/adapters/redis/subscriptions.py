@@ -5,7 +5,7 @@ confirmed only when no command about it is still under way (so that SUBSCRIBE, U
 confuse it).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 from typing import Final
 
 from holdfast.adapters.redis.keys import USER_PREFIX
@@ -19,7 +19,7 @@ class Subscriptions:
 
     def __init__(self, control: str) -> None:
         """`control` is always wanted, and first."""
-        self.confirmed: set[str] = set()
+        self._confirmed: dict[str, None] = {}
         self._control = control
         self._names: dict[bytes, str] = {}  # what is wanted
         self._first: dict[str, None] = {}  # to be asked for, in order; control and users
@@ -35,21 +35,26 @@ class Subscriptions:
         return before
 
     @property
+    def confirmed(self) -> KeysView[str]:
+        """The channels that are subscribed, in the order of their confirmations; it follows what happens."""
+        return self._confirmed.keys()
+
+    @property
     def is_complete(self) -> bool:
         """Everything wanted is confirmed."""
-        return len(self.confirmed) == len(self._names)
+        return len(self._confirmed) == len(self._names)
 
     def name_of(self, channel: bytes) -> str | None:
         """The name of a wanted channel, or None."""
         return self._names.get(channel)
 
-    def want(self, channels: Iterable[str]) -> set[str]:
+    def want(self, channels: Iterable[str]) -> dict[str, None]:
         """Want these; returns those of them that are not confirmed."""
-        missing: set[str] = set()
+        missing: dict[str, None] = {}
         for name in channels:
-            if name in self.confirmed:
+            if name in self._confirmed:
                 continue
-            missing.add(name)
+            missing[name] = None
             channel = name.encode()
             if channel not in self._names:
                 self._names[channel] = name
@@ -66,14 +71,14 @@ class Subscriptions:
                 self._first.pop(name, None)
                 self._later.pop(name, None)
                 continue
-            self.confirmed.discard(name)
+            self._confirmed.pop(name, None)
             self._under_way[name] = self._under_way.get(name, 0) + 1
             sent.append(name)
         return sent
 
     def restart(self) -> None:
         """A new connection, or none: nothing is confirmed, everything wanted is to be asked for."""
-        self.confirmed.clear()
+        self._confirmed.clear()
         self._under_way.clear()
         self._first.clear()
         self._later.clear()
@@ -111,7 +116,7 @@ class Subscriptions:
         self._subscribing = max(0, self._subscribing - 1)
         if name is None or left > 0:
             return None
-        self.confirmed.add(name)
+        self._confirmed[name] = None
         return name
 
     def _ask_for(self, name: str) -> None:
