@@ -16,20 +16,21 @@ import uvicorn
 
 from holdfast.errors import ConfigurationError
 from holdfast.node.drain import Drain
-from holdfast.web.app import internal_app, public_app
 from holdfast.web.gate import Gate, watch
-from holdfast.web.http import GuardedHttp
-from holdfast.web.socket import ChatSocket
+from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protocols, public_protocols
 
 _BACKLOG: Final = 2_048
 _DEAD_PEER_MS: Final = 20_000  # unacknowledged that long: the peer is gone, and its buffer with it
-_GRACEFUL_SECONDS: Final = 5
 
 _log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers."""
+    """uvicorn's listening and shutting down, without its signal handlers."""
+
+    def __init__(self, protocols: Protocols) -> None:
+        super().__init__(protocols.config)
+        self.server_state = protocols.state
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -49,8 +50,7 @@ async def serve(gate: Gate, background: Sequence[Coroutine[Any, Any, None]] = ()
     public_socket = _listen(http.host, http.port, "HOLDFAST_HTTP__PORT")
     internal_port = http.effective_internal_port
     internal_socket = _listen(http.host, internal_port, "HOLDFAST_HTTP__INTERNAL_PORT")
-    public = _Server(_config(public_app(gate), ws=ChatSocket.bound_to(gate)))
-    internal = _Server(_config(internal_app(gate), ws="none"))
+    public, internal = _Server(public_protocols(gate)), _Server(internal_protocols(gate))
     drain = Drain(node.hub, node.health, node.clock, node.settings.drain.window_seconds)
     stop = asyncio.Event()
 
@@ -86,23 +86,8 @@ async def serve(gate: Gate, background: Sequence[Coroutine[Any, Any, None]] = ()
     await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
     await drain.run()
     public.should_exit = internal.should_exit = True
-    await asyncio.wait([asyncio.gather(*serving, return_exceptions=True)], timeout=_GRACEFUL_SECONDS + 2)
+    await asyncio.wait([asyncio.gather(*serving, return_exceptions=True)], timeout=GRACEFUL_SECONDS + 2)
     await node.stop()
-
-
-def _config(app: Any, ws: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=GuardedHttp,
-        ws=ws,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_GRACEFUL_SECONDS,
-    )
 
 
 def _listen(host: str, port: int, setting: str) -> socket.socket:

@@ -34,6 +34,18 @@ async def test_a_tick_is_one_write_per_connection() -> None:
     assert _written(alice) == _written(bob) == [b"123"]
 
 
+async def test_connections_are_written_to_in_the_order_in_which_they_joined() -> None:
+    """Whatever the addresses of objects are: what an instance does can be repeated."""
+    hub, local, made = _scene(*(f"user-{number}" for number in range(50)), "alice", "alice")
+    order: list[Connection] = []
+    for each in made:
+        each.deliver = lambda _, each=each: order.append(each)  # type: ignore[misc]  # a fake's default argument
+    hub.fan_out(local, b"1")
+    hub.flush()
+    assert order == made
+    assert hub.connections_of(made[-1].user_id) == tuple(made[-2:])
+
+
 async def test_who_joins_hears_only_what_comes_after_and_who_leaves_only_what_came_before() -> None:
     """Within one tick, too: heads are fixed at the join."""
     hub, local, (alice,) = _scene("alice")
