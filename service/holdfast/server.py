@@ -5,6 +5,7 @@ uvicorn would close every socket within 0.1 s of SIGTERM; so the signals are our
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import signal
@@ -90,18 +91,46 @@ async def serve(gate: Gate, background: Sequence[Coroutine[Any, Any, None]] = ()
     await node.stop()
 
 
-def _listen(host: str, port: int, setting: str) -> socket.socket:
-    """A listening socket; dead peers are noticed by the kernel."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
+def _listen(host: str | None, port: int, setting: str) -> socket.socket:
+    """A listening socket; dead peers are noticed by the kernel.
+
+    Without a host it listens on every address of both families, on a machine without IPv6 on every IPv4 address.
+    """
     try:
-        listener.bind((host, port))
+        listener = _bound(host, port)
     except OSError as error:
-        listener.close()
-        raise ConfigurationError(f"{setting}: cannot listen on {host}:{port}: {error.strerror}") from None
+        where = f"{host or 'all addresses'}, port {port}"
+        raise ConfigurationError(f"{setting}: cannot listen on {where}: {error.strerror}") from None
     listener.listen(_BACKLOG)
     listener.setblocking(False)
+    return listener
+
+
+def _bound(host: str | None, port: int) -> socket.socket:
+    if host:
+        host = host.strip("[]")
+        # A name may have addresses of both families; the first is what the machine prefers.
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return _bound_to(family, address, is_dual=host == "::")
+    if socket.has_dualstack_ipv6():
+        try:
+            return _bound_to(socket.AF_INET6, ("::", port), is_dual=True)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise  # the IPv4 half alone would hide it
+    return _bound_to(socket.AF_INET, ("0.0.0.0", port), is_dual=False)  # noqa: S104 - a container serves on all its addresses
+
+
+def _bound_to(family: socket.AddressFamily, address: Any, *, is_dual: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not is_dual)  # whatever the machine's default is
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
     return listener

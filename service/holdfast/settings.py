@@ -64,9 +64,33 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each as a browser writes it (RFC 6454 §6.2): lower case, no default port, nothing behind the host."""
+    return tuple(dict.fromkeys(_origin(text) for text in texts))
+
+
+def _origin(text: str) -> str:
+    example = "an origin is scheme://host or scheme://host:port, such as https://chat.example.com"
+    if "*" in text:
+        raise ValueError(f"{text!r}: wildcards are not supported; name each origin, or leave this unset to allow every origin")
+    if "://" not in text:
+        raise ValueError(f"{text!r}: the scheme is missing; {example}")
+    match = re.fullmatch(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?/?", text.lower())
+    if match is None:
+        hint = "; write an international host name in its xn-- form" if not text.isascii() else ""
+        raise ValueError(f"{text!r}: {example}{hint}")
+    scheme, host, port = match[1], match[2], match[3] or ""
+    if scheme in ("ws", "wss"):
+        raise ValueError(f"{text!r}: a page's origin is http or https, whatever it connects to")
+    return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS.get(scheme) else port}"
+
+
 def _peers(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+:[0-9]{1,5}", name):
+        if not re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", name):
             raise ValueError(f"{name!r}: expected host:port")
     return names
 
@@ -123,10 +147,11 @@ class AuthSettings(_Group):
 class HttpSettings(_Group):
     """Listeners and who may talk to them."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - a container serves on all its addresses
+    host: str | None = None  # a container serves on all its addresses, IPv4 and IPv6
     port: int = Field(8000, ge=0, le=65535)
     internal_port: int | None = Field(None, ge=0, le=65535)  # default: port + 1000
-    allowed_origins: CommaSeparated = ()
+    keep_alive_seconds: float = Field(75.0, gt=0, le=3600)  # balancers keep 60: who closes first races with their next request
+    allowed_origins: Annotated[CommaSeparated, AfterValidator(_origins)] = ()
     trusted_proxies: CommaSeparated = ()
 
     @property

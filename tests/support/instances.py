@@ -62,10 +62,10 @@ class Serving:
 
     async def start(self, *, until_ready: bool = True) -> "Serving":
         """Start it; returns when `/readyz` says so."""
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("HOLDFAST_")} | self.environ
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("HOLDFAST_")}
+        environ |= {"HOLDFAST_HTTP__HOST": "127.0.0.1"} | self.environ
         environ |= {
             "INSTANCE_ID": self.name,
-            "HOLDFAST_HTTP__HOST": "127.0.0.1",
             "HOLDFAST_HTTP__PORT": str(self.port),
             "HOLDFAST_HTTP__INTERNAL_PORT": str(self.internal_port),
         }

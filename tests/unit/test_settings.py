@@ -36,3 +36,51 @@ def test_what_makes_no_sense_is_named(environ: dict[str, str]) -> None:
     (name,) = environ
     with pytest.raises(ConfigurationError, match=name.split("__")[0]):
         settings.load(environ)
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://chat.example.com", "https://chat.example.com"),
+        ("https://chat.example.com/", "https://chat.example.com"),
+        ("HTTPS://Chat.Example.COM", "https://chat.example.com"),
+        ("https://chat.example.com:443", "https://chat.example.com"),
+        ("http://chat.example.com:80/", "http://chat.example.com"),
+        ("http://chat.example.com:443", "http://chat.example.com:443"),
+        ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ],
+)
+def test_an_allowed_origin_is_read_as_browsers_write_it(written: str, origin: str) -> None:
+    """The comparison is exact: an origin that no browser ever sends would start and match nothing."""
+    assert settings.load({"HOLDFAST_HTTP__ALLOWED_ORIGINS": written}).http.allowed_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("*", "wildcards are not supported"),
+        ("https://*.example.com", "wildcards are not supported"),
+        ("chat.example.com", "scheme is missing"),
+        ("chat.example.com:8443", "scheme is missing"),
+        ("null", "scheme is missing"),
+        ("https://", "such as https://chat.example.com"),
+        ("https://chat.example.com/app", "such as https://chat.example.com"),
+        ("https://chat.example.com?x", "such as https://chat.example.com"),
+        ("https://me@chat.example.com", "such as https://chat.example.com"),
+        ("https://b\u00fccher.example", "xn--"),
+        ("wss://chat.example.com", "http or https"),
+    ],
+)
+def test_an_origin_that_no_browser_sends_ends_the_start(written: str, says: str) -> None:
+    """With a sentence that names the setting, the value and the remedy; not with pages that cannot connect."""
+    with pytest.raises(ConfigurationError, match="HOLDFAST_HTTP__ALLOWED_ORIGINS") as refused:
+        settings.load({"HOLDFAST_HTTP__ALLOWED_ORIGINS": f"https://good.example, {written}"})
+    assert says in str(refused.value)
+    assert repr(written) in str(refused.value)
+
+
+def test_peers_may_be_ipv6_addresses() -> None:
+    """In a cluster without IPv4 there are no others."""
+    environ = {"HOLDFAST_READINESS__ON_REDIS_LOSS": "isolate", "HOLDFAST_READINESS__PEERS": "[fd00::1]:9000, pods.chat:9000"}
+    assert settings.load(environ).readiness.peers == ("[fd00::1]:9000", "pods.chat:9000")

@@ -7,6 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from holdfast.errors import CommandError
 from holdfast.web import probes, problems, rest, schema
+from holdfast.web.calls import GET
 from holdfast.web.gate import Gate
 
 
@@ -49,15 +50,15 @@ def _documents() -> APIRouter:
         answer.headers["Upgrade"] = "websocket"
         return answer
 
-    @routes.get("/api/openapi.json", include_in_schema=False)
+    @routes.api_route("/api/openapi.json", methods=GET, include_in_schema=False)
     async def openapi() -> Response:
         return Response(schema.openapi(), media_type="application/json")
 
-    @routes.get("/api/asyncapi.json", include_in_schema=False)
+    @routes.api_route("/api/asyncapi.json", methods=GET, include_in_schema=False)
     async def asyncapi() -> Response:
         return Response(schema.asyncapi(), media_type="application/json")
 
-    @routes.get("/api/docs", include_in_schema=False)
+    @routes.api_route("/api/docs", methods=GET, include_in_schema=False)
     async def docs() -> Response:
         policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
         return Response(page, headers={"Content-Security-Policy": policy}, media_type="text/html; charset=utf-8")

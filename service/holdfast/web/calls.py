@@ -13,6 +13,8 @@ from holdfast.web.auth import Identity
 from holdfast.web.gate import Gate
 
 T = TypeVar("T")
+GET = ["GET", "HEAD"]
+"""The methods of a call that reads: balancers check health by HEAD, which every GET must answer (RFC 9110 §9.1)."""
 
 
 def identity(request: Request, gate: Gate) -> Identity:

@@ -92,6 +92,11 @@ class GuardedHttp(HttpToolsProtocol):
         self._stop_timer()
         super().connection_lost(exc)
 
+    def _get_upgrade(self) -> bytes | None:
+        """For uvicorn: `websocket` when the client lists it; both headers are lists and may stand twice (RFC 9110 §5.3)."""
+        options = {name: _options(self.headers, name) for name in (b"connection", b"upgrade")}
+        return b"websocket" if b"upgrade" in options[b"connection"] and b"websocket" in options[b"upgrade"] else None
+
     def handle_websocket_upgrade(self) -> None:
         """Give the connection to the socket's class, and let go of everything of ours."""
         self._stop_timer()
@@ -131,3 +136,8 @@ class GuardedHttp(HttpToolsProtocol):
             if not is_answered and (self._head_bytes or status != 408):  # who sent nothing gets nothing
                 self.transport.write(refused(Refusal(status, "invalid_request", detail)))
             self.transport.close()
+
+
+def _options(headers: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
+    """The elements of a header that is a list, in lower case, however many lines it takes."""
+    return {option.strip().lower() for name, value in headers if name == wanted for option in value.split(b",")}

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from holdfast.node.health import Health
 from holdfast.telemetry import Telemetry
-from holdfast.web.calls import answer
+from holdfast.web.calls import GET, answer
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -21,7 +21,7 @@ def router(health: Health) -> APIRouter:
         "/startupz": lambda: health.has_started,
     }
     for path, check in checks.items():
-        routes.add_api_route(path, _probe(health, check), methods=["GET", "HEAD"], include_in_schema=False)
+        routes.add_api_route(path, _probe(health, check), methods=GET, include_in_schema=False)
     return routes
 
 
@@ -29,7 +29,7 @@ def health_router(health: Health) -> APIRouter:
     """`/api/health` as on the public port, for the neighbours."""
     routes = APIRouter()
 
-    @routes.get("/api/health", include_in_schema=False)
+    @routes.api_route("/api/health", methods=GET, include_in_schema=False)
     async def body() -> Response:
         return answer(health.body(), 200 if health.is_ok else 503)
 
@@ -40,7 +40,7 @@ def metrics_router(telemetry: Telemetry) -> APIRouter:
     """`/metrics`, for the internal port."""
     routes = APIRouter()
 
-    @routes.get("/metrics", include_in_schema=False)
+    @routes.api_route("/metrics", methods=GET, include_in_schema=False)
     async def metrics() -> Response:
         return Response(generate_latest(telemetry.registry), headers=_NO_STORE, media_type=CONTENT_TYPE_LATEST)
 

@@ -25,7 +25,7 @@ class Protocols:
         state: the open HTTP connections and running requests, as uvicorn counts them.
     """
 
-    def __init__(self, app: Any, socket: type[asyncio.Protocol] | None) -> None:
+    def __init__(self, app: Any, socket: type[asyncio.Protocol] | None, keep_alive_seconds: float) -> None:
         """`app`: ASGI. `socket`: the class that takes upgraded connections over; None where there are none."""
         self.state = ServerState()
         self.config = uvicorn.Config(
@@ -38,6 +38,7 @@ class Protocols:
             server_header=False,
             date_header=False,
             proxy_headers=False,
+            timeout_keep_alive=keep_alive_seconds,  # type: ignore[arg-type]  # declared an int, but only handed to `call_later`
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
         self.config.load()
@@ -53,9 +54,9 @@ class Protocols:
 
 def public_protocols(gate: Gate) -> Protocols:
     """What clients connect to."""
-    return Protocols(public_app(gate), ChatSocket.bound_to(gate))
+    return Protocols(public_app(gate), ChatSocket.bound_to(gate), gate.node.settings.http.keep_alive_seconds)
 
 
 def internal_protocols(gate: Gate) -> Protocols:
     """What the neighbours in the cluster connect to."""
-    return Protocols(internal_app(gate), None)
+    return Protocols(internal_app(gate), None, gate.node.settings.http.keep_alive_seconds)

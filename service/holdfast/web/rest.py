@@ -21,7 +21,7 @@ from holdfast.node.outgoing import message_frame
 from holdfast.node.receipts import ReadDone
 from holdfast.protocol import rest
 from holdfast.protocol.jsontext import rfc3339
-from holdfast.web.calls import answer, body, caller, identity, number
+from holdfast.web.calls import GET, answer, body, caller, identity, number
 from holdfast.web.gate import Gate
 
 _DEFAULT_LIMIT: Final = 50
@@ -59,7 +59,8 @@ class _Rest:
             ("GET", "/connections/info", "connection_info"),
             ("GET", "/health", "health"),
         ):
-            self.router.add_api_route(f"/api{path}", getattr(self, name), methods=[method], include_in_schema=False)
+            methods = GET if method == "GET" else [method]
+            self.router.add_api_route(f"/api{path}", getattr(self, name), methods=methods, include_in_schema=False)
         guide = {"/{conversation_id}/typing": "set_typing", "/{conversation_id}/messages/{message_id}/read": "mark_read"}
         for path, name in guide.items():
             self.router.add_api_route(path, getattr(self, name), methods=["POST"], include_in_schema=False)

@@ -37,6 +37,20 @@ def test_an_upgrade_to_something_else_is_a_plain_request() -> None:
     assert "h2c" not in head.for_instance().decode()
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Connection: keep-alive", "Connection: Upgrade", "Upgrade: websocket"),
+        ("Connection: Upgrade", "Connection: keep-alive", "Upgrade: WebSocket"),
+        ("Connection: Upgrade", "Upgrade: h2c, websocket"),
+        ("Connection: Upgrade", "Upgrade: h2c", "Upgrade: websocket"),
+    ],
+)
+def test_an_upgrade_may_be_one_element_of_a_list(headers: tuple[str, ...]) -> None:
+    """Connection and Upgrade are lists, in one line or in several (RFC 9110 §5.3): proxies add their own."""
+    assert parse(_get(*headers, target="/ws")).is_websocket
+
+
 def test_the_path_is_the_target_without_its_query() -> None:
     """`/?user=user123` is the page."""
     assert parse(_get(target="/?user=user123")).path == "/"

@@ -65,7 +65,7 @@ class HttpPeers:
 async def _resolve(host: str, port: int) -> list[str]:
     try:
         async with asyncio.timeout(_SECONDS):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except (OSError, TimeoutError):
         return []
     return [f"[{at[0]}]:{port}" if family == socket.AF_INET6 else f"{at[0]}:{port}" for family, _, _, _, at in found]

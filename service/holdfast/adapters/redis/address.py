@@ -4,10 +4,11 @@ Forms: `redis://`, `rediss://` (TLS), `unix://`, and `sentinel://host:port,host:
 both). A user and password in a Sentinel URL are those of the Sentinels; Redis's own password is `settings.password`.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
@@ -101,17 +102,31 @@ def _password(settings: RedisSettings) -> dict[str, Any]:
     return {} if settings.password is None else {"password": settings.password.get_secret_value()}
 
 
+def _node(text: str) -> tuple[str, int]:
+    """`host`, `host:port`, `[::1]` or `[::1]:port`.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^\[\]:]+))(?::([0-9]{1,5}))?", text.strip())
+    if match is None:
+        raise ValueError(text)
+    return match[1] or match[2], int(match[3] or _SENTINEL_PORT)
+
+
 def _with_sentinel(settings: RedisSettings, options: dict[str, Any], *, is_tls: bool) -> Address:
-    parts = urlsplit(settings.url)
-    userinfo, _, hosts = parts.netloc.rpartition("@")
-    service, _, database = parts.path.strip("/").partition("/")
+    # Not urlsplit: a list of hosts is no URL to it, and with brackets it refuses some and misreads others.
+    _, _, rest = settings.url.partition("://")
+    authority, _, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    userinfo, _, hosts = authority.rpartition("@")
+    service, _, database = path.strip("/").partition("/")
     try:
-        nodes = [(host, int(port or _SENTINEL_PORT)) for host, _, port in (node.partition(":") for node in hosts.split(","))]
+        nodes = [_node(text) for text in hosts.split(",")]
         db = int(database or 0)
     except ValueError:
         nodes, db = [], 0
-    if not service or not nodes or not all(host for host, _ in nodes):
-        raise ConfigurationError("HOLDFAST_REDIS__URL: expected sentinel://host:port,host:port/service/db")
+    if not service or not nodes:
+        raise ConfigurationError("HOLDFAST_REDIS__URL: expected sentinel://host:port,host:port/service/db (IPv6 as [::1]:26379)")
     user, _, password = userinfo.partition(":")
     credentials = {"username": unquote(user) or None, "password": unquote(password) or None} if userinfo else {}
     sentinel_options = options | credentials | ({"ssl": True} if is_tls else {})

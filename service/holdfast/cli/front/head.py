@@ -41,8 +41,11 @@ class Head:
     @property
     def is_websocket(self) -> bool:
         """Whether this asks for a WebSocket."""
-        connection = {option.strip().lower() for option in self.header("connection").split(",")}
-        return "upgrade" in connection and self.header("upgrade").strip().lower() == "websocket"
+        connection, upgrade = self._options("connection"), self._options("upgrade")
+        return "upgrade" in connection and "websocket" in upgrade
+
+    def _options(self, name: str) -> set[str]:
+        return {option.strip().lower() for option in self.header(name).split(",")}
 
     def header(self, name: str) -> str:
         """The value of `name` (lower case), several joined by a comma; empty when there is none."""

@@ -54,6 +54,18 @@ def test_sentinels_are_asked_at_each_connection() -> None:
     ]
 
 
+def test_sentinels_may_be_ipv6_addresses() -> None:
+    """In a cluster without IPv4 there are no others; brackets tell the address from the port."""
+    address = resolve(RedisSettings(url="sentinel://:p%40ss@[::1]:26380,[fd00::2],c/main"))
+    assert address.sentinel is not None
+    sentinels = [client.connection_pool.connection_kwargs for client in address.sentinel.sentinels]
+    assert [(each["host"], each["port"], each["password"]) for each in sentinels] == [
+        ("::1", 26380, "p@ss"),
+        ("fd00::2", 26379, "p@ss"),
+        ("c", 26379, "p@ss"),
+    ]
+
+
 def test_tls_to_sentinels_is_tls_to_redis() -> None:
     """One word for both: half of it in clear text would be a surprise."""
     address = resolve(RedisSettings(url="sentinels://a/main", ca_file=Path("/ca.pem")))
@@ -62,7 +74,17 @@ def test_tls_to_sentinels_is_tls_to_redis() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h:port", "redis://h/?retry_on_timeout=yes", "sentinel://a", "sentinel:///main", "sentinel://a:x/main"]
+    "url",
+    [
+        "redis://h:port",
+        "redis://h/?retry_on_timeout=yes",
+        "sentinel://a",
+        "sentinel:///main",
+        "sentinel://a:x/main",
+        "sentinel://::1/main",
+        "sentinel://[::1/main",
+        "sentinel://a,/main",
+    ],
 )
 def test_a_url_that_says_nothing_sensible_is_one_line(url: str) -> None:
     """The line names the variable that an operator set."""
