@@ -49,14 +49,18 @@ def last_words_are_heard(run: Run) -> Expectation:
                 line.synced_at < last.invoked_at and last.invoked_at + 2 * _SWEPT_SECONDS < line.closed_at
                 for line in device.lines.values()
             )
-            if is_steady and (conversation, device.user) in run.members:
+            if is_steady and run.memberships.of(conversation, device.user):
                 heard.append(min(shown, default=math.inf) - last.invoked_at)
     return Expectation("the last to hear the last words", _SWEPT_SECONDS, round(max(heard, default=math.inf), 2), "s")
 
 
 def nobody_is_refused(run: Run) -> Expectation:
-    """Limits count what was sent, whatever the clock says: people who keep to them are let through."""
-    return Expectation("sends refused", 0, sum(sent.is_refused for sent in run.sends.values()), "")
+    """Limits count what was sent, whatever the clock says: members who keep to them are let through."""
+    refused = sum(
+        sent.is_refused and run.memberships.is_member(conversation, user, sent.invoked_at, sent.refused_at)
+        for (user, conversation, _), sent in run.sends.items()
+    )
+    return Expectation("sends refused", 0, refused, "")
 
 
 def reconnects_are_jittered(run: Run) -> Expectation:

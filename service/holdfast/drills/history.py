@@ -81,6 +81,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     online: bool = False
     present: bool = False
     name: str = ""
+    joined: int | None = None
     on: bool = False
     target: str = ""
 

@@ -32,7 +32,7 @@ class Figures:
     """What is reported of a run.
 
     Attributes:
-        sends, acknowledged, shown: how many.
+        sends, acknowledged, refused, shown: how many.
         ack, delivery: from the send to its ack; from the send to the message on each device that was connected then.
         reconnect: from the end of a device's only connection to the end of the next replay.
         longest_gap: the longest that any device was without a connection.
@@ -43,6 +43,7 @@ class Figures:
 
     sends: int
     acknowledged: int
+    refused: int
     shown: int
     ack: Spread
     delivery: Spread
@@ -76,6 +77,7 @@ def measure(run: Run) -> Figures:
     return Figures(
         sends=len(run.sends),
         acknowledged=len(acked),
+        refused=sum(sent.is_refused for sent in run.sends.values()),
         shown=sum(
             1 for device in run.devices.values() for stream in device.stream.values() for e in stream if e.event == "shown"
         ),

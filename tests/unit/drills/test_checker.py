@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from holdfast.cli import main
-from holdfast.drills.checker import INVARIANTS, Verdict, judge
+from holdfast.drills.checker import INVARIANTS, judge
 from holdfast.drills.checker.run import Run
-from holdfast.drills.history import Bounds, Header, History, HistoryUnreadable, digest, read_history
+from holdfast.drills.history import HistoryUnreadable, digest, read_history
 from holdfast.drills.measure import measure
+from support.histories import Line, change, drop, more, only, verdict_of
 
-Line = dict[str, Any]
 C, ANN, BEN, CYD, DAN = "c1", "ann", "ben", "cyd", "dan"
 END = 200.0
 
@@ -67,42 +67,6 @@ def good() -> list[Line]:
         add(END, "stored_presence", user=user, online=user != DAN)
     add(END, "end")
     return sorted(lines, key=lambda line: line["t"])
-
-
-def verdict_of(path: Path, lines: list[Line]) -> Verdict:
-    """Written and read as a file is."""
-    header = Header(name="test", bounds=Bounds(delivery_s=5.0, offline_s=40.0, grace_s=15.0, removal_s=2.0, healthy_s=15.0))
-    with History(path / "history.jsonl", header):
-        pass
-    with (path / "history.jsonl").open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
-    return judge(*read_history(path / "history.jsonl"))
-
-
-def only(lines: list[Line], event: str, **fields: Any) -> list[Line]:
-    """The lines that are so."""
-    return [line for line in lines if line["event"] == event and all(line.get(name) == value for name, value in fields.items())]
-
-
-def drop(lines: list[Line], event: str, **fields: Any) -> list[Line]:
-    """Without them."""
-    gone = {id(line) for line in only(lines, event, **fields)}
-    assert gone
-    return [line for line in lines if id(line) not in gone]
-
-
-def change(lines: list[Line], event: str, where: dict[str, Any], **fields: Any) -> list[Line]:
-    """With other values in them."""
-    found = only(lines, event, **where)
-    assert found
-    for line in found:
-        line.update(fields)
-    return sorted(lines, key=lambda line: line["t"])
-
-
-def more(lines: list[Line], t: float, event: str, **fields: Any) -> list[Line]:
-    """With one more."""
-    return sorted([*lines, {"event": event, "t": t, **fields}], key=lambda line: line["t"])
 
 
 def swap_shown(lines: list[Line]) -> list[Line]:

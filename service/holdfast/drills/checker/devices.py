@@ -1,101 +1,91 @@
-"""I6 to I9: what devices showed and heard."""
+"""I7 to I9: whether devices showed the tail, what they received after a removal, and what they saw of read cursors."""
 
 import math
+from collections import defaultdict
 
-from holdfast.drills.checker.run import Device, Run, Spans
+from holdfast.drills.checker.memberships import Membership
+from holdfast.drills.checker.run import Device, Run, Sent, Spans
 from holdfast.drills.checker.verdict import Verdict
 
 
 def check(run: Run, verdict: Verdict) -> None:
     """Judge every device."""
-    by_conversation: dict[str, list[tuple[int, float]]] = {}
-    for (conversation, seq), acked_at in run.acked_at.items():
-        by_conversation.setdefault(conversation, []).append((seq, acked_at))
+    acked: dict[str, list[tuple[int, Sent]]] = defaultdict(list)
+    for conversation, placed in run.placed.items():
+        acked[conversation] = [(seq, sent) for seq, sent in sorted(placed.items()) if sent.acked_at < math.inf]
     for name, device in run.devices.items():
-        shown = _check_streams(run, verdict, name, device)
-        _check_tails(run, verdict, name, device, shown, by_conversation)
+        for conversation in run.memberships.conversations_of(device.user):
+            _Tail(run, verdict, name, device, conversation).check(acked[conversation])
         _check_removed(run, verdict, name, device)
     _check_cursors(run, verdict)
 
 
-def _check_streams(run: Run, verdict: Verdict, name: str, device: Device) -> dict[tuple[str, int], float]:
-    """I6; returns when each message was shown, or excused."""
-    shown: dict[tuple[str, int], float] = {}
-    for conversation, stream in device.stream.items():
-        at: int | None = None
-        for event in stream:
-            if event.event == "start":
-                at = event.seq
-            elif event.event == "reset":
-                at = event.head
+class _Tail:
+    """I7, of one device and one conversation, whether or not it ever showed anything of it.
+
+    For every stretch of being connected: everything that was acknowledged long enough before its end.
+    """
+
+    def __init__(self, run: Run, verdict: Verdict, name: str, device: Device, conversation: str) -> None:
+        self._run = run
+        self._verdict = verdict
+        self._device = device
+        self._name = f"{name} showed {conversation}"
+        self._memberships = run.memberships.of(conversation, device.user)
+        self._shown: dict[int, float] = {}
+        for event in device.stream.get(conversation, ()):
+            if event.event == "shown":
+                self._shown.setdefault(event.seq, event.t)
             elif event.event == "skipped":
-                at = max(at or 0, event.last)
-                shown.update(((conversation, seq), event.t) for seq in range(event.first, event.last + 1))
-            else:
-                is_next = at is None or event.seq == at + 1
-                verdict.check("I6", is_next, event.t, f"{name} was at {at} of {conversation} and showed {event.seq}")
-                at = event.seq
-                shown.setdefault((conversation, event.seq), event.t)
-                if run.has_store:
-                    stored = run.stored[conversation].get(event.seq)
-                    is_it = stored is not None and (stored.sender, stored.key, stored.digest) == (
-                        event.sender,
-                        event.key,
-                        event.digest,
-                    )
-                    verdict.check("I6", is_it, event.t, f"{name} showed {conversation}/{event.seq} otherwise than it is stored")
-    return shown
+                self._shown.update((seq, event.t) for seq in range(event.first, event.last + 1))
+        self._known_from = [self._position(each, conversation) for each in self._memberships]
+        self._stretches = Spans(
+            (line.synced_at, min(line.closed_at, run.end)) for line in device.lines.values() if line.synced_at < math.inf
+        )
 
+    def check(self, acked: list[tuple[int, Sent]]) -> None:
+        """All that was acknowledged, by seq."""
+        for seq, sent in acked:
+            for membership, known_from in zip(self._memberships, self._known_from, strict=True):
+                if membership.since <= sent.acked_at < membership.leaving_at:
+                    if seq >= known_from or sent.invoked_at > max(membership.since, self._device.hears_from):
+                        self._check_one(seq, sent, membership)
+                    break
 
-def _check_tails(
-    run: Run,
-    verdict: Verdict,
-    name: str,
-    device: Device,
-    shown: dict[tuple[str, int], float],
-    by_conversation: dict[str, list[tuple[int, float]]],
-) -> None:
-    """I7: for every stretch of being connected, everything that was acknowledged long enough before its end."""
-    bound = run.bounds.delivery_s
-    stretches = Spans(
-        (line.synced_at, min(line.closed_at, run.end)) for line in device.lines.values() if line.synced_at < math.inf
-    )
-    for conversation, acked in by_conversation.items():
-        if (conversation, device.user) not in run.members or not device.stream.get(conversation):
-            continue
-        first = next((e.seq for e in device.stream[conversation] if e.event in ("start", "shown")), 0)
-        for seq, acked_at in acked:
-            for begin, end in stretches.all:
-                deadline = run.after_faults(max(acked_at, begin), bound)
-                if deadline > end or acked_at > end or seq < first:
-                    continue
-                if not run.is_member(conversation, device.user, acked_at, deadline):
-                    continue
-                at = shown.get((conversation, seq), math.inf)
-                late = f"{at - acked_at:.1f} s after its ack" if at < math.inf else "never"
-                message = f"{name} showed {conversation}/{seq} {late}"
-                verdict.check("I7", at <= deadline, deadline, message, is_late=at < math.inf)
-                break
+    def _position(self, membership: Membership, conversation: str) -> float:
+        """From which seq on the device shows everything, whenever it was sent, as far as the history tells."""
+        told = [
+            notice.joined + 1
+            for notice in self._device.notices.get(conversation, ())
+            if notice.joined is not None and membership.since <= notice.t < membership.leaving_at
+        ]
+        position = max(told, default=math.inf)
+        if membership is not self._memberships[0]:
+            return position
+        shown = (event for event in self._device.stream.get(conversation, ()) if event.event == "shown")
+        first = next((event.seq for event in shown if event.t < membership.leaving_at), math.inf)
+        start = self._device.starts.get(conversation)
+        return min(position, first, math.inf if start is None else start + 1)
+
+    def _check_one(self, seq: int, sent: Sent, membership: Membership) -> None:
+        for begin, end in self._stretches.all:
+            deadline = self._run.after_faults(max(sent.acked_at, begin), self._run.bounds.delivery_s)
+            if deadline > end or sent.acked_at > end or not membership.covers(sent.acked_at, deadline):
+                continue
+            at = self._shown.get(seq, math.inf)
+            late = f"{at - sent.acked_at:.1f} s after its ack" if at < math.inf else "never"
+            self._verdict.check("I7", at <= deadline, deadline, f"{self._name}/{seq} {late}", is_late=at < math.inf)
+            return
 
 
 def _check_removed(run: Run, verdict: Verdict, name: str, device: Device) -> None:
-    """I8."""
+    """I8, of every message that was received in a conversation whose members are known."""
     for event in device.received:
-        changes = run.members.get((event.conversation, device.user))
-        if changes is None or all(present for _, present in changes):
+        sent = run.placed[event.conversation].get(event.seq)
+        if sent is None or not run.memberships.knows(event.conversation):
             continue
-        acked_at = run.acked_at.get((event.conversation, event.seq))
-        if acked_at is None:
-            continue
-        said_at = run.sends[event.sender, event.conversation, event.key].invoked_at
-        removed = [t for t, present in changes if not present and t + run.bounds.removal_s < said_at]
-        is_back = any(present and removed and t > removed[-1] for t, present in changes if t <= event.t)
-        message = (
-            f"{name} received {event.conversation}/{event.seq}, sent {said_at - removed[-1]:.1f} s after a removal"
-            if removed
-            else ""
-        )
-        verdict.check("I8", not removed or is_back, event.t, message)
+        was_out = run.memberships.has_been_out(event.conversation, device.user, run.bounds.removal_s, sent.invoked_at, event.t)
+        verdict.check("I8", not was_out, event.t, f"{name} received {event.conversation}/{event.seq}, sent after a removal")
 
 
 def _check_cursors(run: Run, verdict: Verdict) -> None:

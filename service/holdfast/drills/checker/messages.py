@@ -13,6 +13,7 @@ def check(run: Run, verdict: Verdict) -> None:
     if run.has_store:
         _check_stored(run, verdict)
     _check_order(run, verdict)
+    _check_senders(run, verdict)
 
 
 def _check_acks(run: Run, verdict: Verdict) -> None:
@@ -26,6 +27,8 @@ def _check_acks(run: Run, verdict: Verdict) -> None:
             is_it = found is not None and (found.sender, found.key) == (send_id[0], send_id[2])
             is_same = is_it and found is not None and (sent is None or found.digest == sent.digest)
             verdict.check("I1", is_same, t, f"{_name(send_id)} was acknowledged as {seq}; there the store has {found}")
+            has_predecessor = seq == 1 or seq - 1 in run.stored[send_id[1]]
+            verdict.check("I4", has_predecessor, t, f"{_name(send_id)} was acknowledged as {seq}; the store has no {seq - 1}")
 
 
 def _check_stored(run: Run, verdict: Verdict) -> None:
@@ -65,6 +68,15 @@ def _check_order(run: Run, verdict: Verdict) -> None:
                 done += 1
             message = f"{_name(send_id)} became {sent.seq}, sent after {_name(highest_id)} was acknowledged as {highest}"
             verdict.check("I5", sent.seq > highest, sent.acked_at, message)
+
+
+def _check_senders(run: Run, verdict: Verdict) -> None:
+    """I8: nothing is accepted from a user who was removed."""
+    for send_id, sent in run.sends.items():
+        user, conversation, _ = send_id
+        if sent.acked_at < math.inf and run.memberships.knows(conversation):
+            was_out = run.memberships.has_been_out(conversation, user, run.bounds.removal_s, sent.invoked_at, sent.acked_at)
+            verdict.check("I8", not was_out, sent.acked_at, f"{_name(send_id)} was accepted, sent after a removal")
 
 
 def _name(send_id: SendId) -> str:

@@ -72,10 +72,11 @@ def _check_notifications(run: Run, verdict: Verdict) -> None:
         if settled_at > run.end:
             continue  # there was not time enough for it
         stored = run.stored[conversation].get(seq)
-        for (where, user), changes in run.members.items():
-            if where != conversation or stored is None or user == stored.sender or not changes:
-                continue
-            if run.is_member(conversation, user, acked_at, settled_at) and _was_away(run, user, acked_at):
+        if stored is None:
+            continue
+        invoked_at = run.placed[conversation][seq].invoked_at
+        for user in sorted(run.memberships.users_of(conversation) - {stored.sender}):
+            if run.memberships.is_member(conversation, user, invoked_at, settled_at) and _was_away(run, user, acked_at):
                 message = f"{user}, who was away, was not notified of {conversation}/{seq}"
                 verdict.check("I11", (conversation, seq, user) in made, acked_at, message)
 

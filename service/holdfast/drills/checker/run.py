@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from holdfast.drills.checker.memberships import Memberships
 from holdfast.drills.history import Bounds, Event, Header
 
 SendId = tuple[str, str, str]
@@ -15,19 +16,25 @@ _ATTEMPT_S = 10.0  # a client gives up by then; what it asked for may have been 
 _BEFORE_A_FREEZE_S = 4.0  # an instance that is taken for dead was last proven alive up to a beat before
 
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
-_KNOWN = _SAID | {"opening", "opened", "synced", "closed", "presence", "member", "fault", "settled", "end"}
+_KNOWN = _SAID | {"opening", "opened", "synced", "closed", "presence", "asking", "member", "notice", "fault", "settled", "end"}
 _FINAL = {"stored", "stored_notification", "stored_presence", "stored_cursor"}
 
 
 @dataclass(slots=True)
 class Sent:
-    """One send, from its first attempt. `acked_at`: infinite while it was not."""
+    """One send, from its first attempt. `acked_at`, `refused_at`: infinite while it was not."""
 
     invoked_at: float
     digest: str
     acked_at: float = math.inf
     seq: int = 0
-    is_refused: bool = False
+    refused_at: float = math.inf
+    code: str | int = ""
+
+    @property
+    def is_refused(self) -> bool:
+        """For good, with `code`."""
+        return self.refused_at < math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Line:
     clean: bool = True
     code: str | int = ""
     instance: str = ""
+    resumed: bool = False
 
 
 @dataclass(slots=True)
@@ -58,6 +66,8 @@ class Device:
     """What one client saw: `shown`, `received` and the excuses, in order.
 
     Attributes:
+        starts: conversation -> the seq after which everything is to be shown, where the client had one from the beginning.
+        notices: what it was told of a conversation, in order.
         asked_at: when it asked for the connection that it is about to get, or may have got without hearing of it.
         in_vain: from such a moment until it gave up.
     """
@@ -66,8 +76,18 @@ class Device:
     lines: dict[str, Line] = field(default_factory=dict)
     stream: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     received: list[Event] = field(default_factory=list)
+    starts: dict[str, int] = field(default_factory=dict)
+    notices: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     asked_at: float | None = None
     in_vain: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def hears_from(self) -> float:
+        """Everything that was sent later is to be shown: the first `synced` of a client that asked for no replay."""
+        lines = list(self.lines.values())
+        if self.starts or (lines and lines[0].resumed):
+            return -math.inf
+        return min((line.synced_at for line in lines), default=math.inf)
 
 
 class Spans:
@@ -116,7 +136,7 @@ class Run:
         self.stored: dict[str, dict[int, Stored]] = defaultdict(dict)
         self.stored_twice: list[Event] = []
         self.devices: dict[str, Device] = {}
-        self.members: dict[tuple[str, str], list[tuple[float, bool]]] = defaultdict(list)
+        self.memberships = Memberships()
         self.presences: list[Event] = []
         self.reads: list[Event] = []
         self.cursors: list[Event] = []
@@ -151,22 +171,11 @@ class Run:
         self.acked_at = {
             (send_id[1], sent.seq): sent.acked_at for send_id, sent in self.sends.items() if sent.seq and sent.acked_at < math.inf
         }
+        self.placed = self._placed()
 
     def device(self, event: Event) -> Device:
         """The device of an event."""
         return self.devices.setdefault(event.device, Device(event.user))
-
-    def is_member(self, conversation: str, user: str, begin: float, end: float) -> bool:
-        """Whether the user was one all that time, as far as changes were acknowledged."""
-        changes = self.members.get((conversation, user), [])
-        state = False
-        for t, present in changes:
-            if t > begin:
-                if t <= end and not present:
-                    return False
-                break
-            state = present
-        return state
 
     def after_faults(self, t: float, bound: float) -> float:
         """The deadline of what began at `t`: `bound` seconds without any fault."""
@@ -186,15 +195,20 @@ class Run:
                     sent.acked_at, sent.seq = event.t, event.seq
             case "refused":
                 if (sent := self.sends.get((event.user, event.conversation, event.key))) is not None:
-                    sent.is_refused = True
+                    sent.refused_at, sent.code = event.t, event.code
             case "shown" | "start" | "skipped" | "reset":
-                self.device(event).stream[event.conversation].append(event)
+                device = self.device(event)
+                device.stream[event.conversation].append(event)
+                if event.event == "start":
+                    device.starts.setdefault(event.conversation, event.seq)
+            case "notice":
+                self.device(event).notices[event.conversation].append(event)
             case "received":
                 self.device(event).received.append(event)
             case "opening" | "opened" | "synced" | "closed":
                 self._take_line(event)
-            case "member":
-                self.members[event.conversation, event.user].append((event.t, event.present))
+            case "asking" | "member":
+                self.memberships.take(event)
             case "presence":
                 self.presences.append(event)
             case "read":
@@ -212,7 +226,7 @@ class Run:
             device.asked_at = event.t
         elif event.event == "opened":
             asked_at = event.t - _OPENING_S if device.asked_at is None else device.asked_at
-            device.lines[event.connection] = Line(event.user, asked_at, event.t, instance=event.instance)
+            device.lines[event.connection] = Line(event.user, asked_at, event.t, instance=event.instance, resumed=event.resumed)
             device.asked_at = None
         elif (line := device.lines.get(event.connection)) is not None:
             if event.event == "synced":
@@ -235,6 +249,18 @@ class Run:
                 self.final_cursors[event.user, event.conversation] = event.seq
             case "end":
                 self.has_notifications = True
+
+    def _placed(self) -> dict[str, dict[int, Sent]]:
+        """Conversation -> seq -> what was sent: by acknowledgement, and by what the store holds."""
+        placed: dict[str, dict[int, Sent]] = defaultdict(dict)
+        for conversation, messages in self.stored.items():
+            for seq, message in messages.items():
+                if (sent := self.sends.get((message.sender, conversation, message.key))) is not None:
+                    placed[conversation][seq] = sent
+        for (_, conversation, _), sent in self.sends.items():
+            if sent.acked_at < math.inf:
+                placed[conversation].setdefault(sent.seq, sent)
+        return placed
 
     def _unproven(self) -> dict[str, Spans]:
         """Per user, when their connection was to an instance that stood still: open, and yet nobody was at the other end."""
