@@ -7,6 +7,7 @@ HoldfastError
 │   └── (all others are CommandError with their code)
 ├── StoreError              the store's answer to one attempt
 │   ├── StoreConflict       definite: something exists already or a precondition failed; nothing was written
+│   │   └── PredecessorMissing  definite: the message or conversation that an append follows does not exist; nothing was written
 │   ├── StoreRejected       definite: the content was refused; nothing was written and never will be
 │   ├── StoreDenied         definite: credentials, permissions or addresses are wrong; waiting does not help
 │   └── StoreUnavailable    ambiguous: it may or may not have been written
@@ -80,6 +81,10 @@ class StoreError(HoldfastError):
 
 class StoreConflict(StoreError):
     """Definite: a document exists already or a precondition failed. Nothing of the attempt was written."""
+
+
+class PredecessorMissing(StoreConflict):
+    """Definite: the message that an append follows (for the first one: the conversation) does not exist. Nothing was written."""
 
 
 class StoreRejected(StoreError):

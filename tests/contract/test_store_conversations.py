@@ -8,7 +8,7 @@ from holdfast.domain.conversations import LastMessage, PageKey
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError
 from holdfast.ports import MessageStore
-from support.appending import NOW_MS, drafts, new_conversation
+from support.appending import NOW_MS, begin, drafts, new_conversation
 from support.fixtures_store import NewStore
 
 C = ConversationId("c1")
@@ -174,6 +174,7 @@ async def test_of_concurrent_hints_the_newest_stays(new_store: NewStore) -> None
 
 async def test_read_cursors_only_move_forward(store: MessageStore) -> None:
     """The answer is what is committed: never below what was asked, possibly above."""
+    await begin(store, C)
     await store.append(C, 1, drafts(9), NOW_MS)
     assert await store.advance_cursors(C, {ALICE: 5, BOB: 2}, {}) == {ALICE: 5, BOB: 2}
     assert await store.advance_cursors(C, {ALICE: 3, BOB: 4}, {}) == {ALICE: 5, BOB: 4}
@@ -195,6 +196,7 @@ async def test_cursors_of_several_instances_converge(new_store: NewStore) -> Non
 
 async def test_readers_of_a_message_that_does_not_exist_make_no_ghost(store: MessageStore) -> None:
     """A document without a body would be read as a message, and block its place."""
+    await begin(store, C)
     await store.append(C, 1, drafts(2), NOW_MS)
     assert await store.advance_cursors(C, {ALICE: 3}, {2: [ALICE], 3: [ALICE]}) == {ALICE: 3}
     assert await store.heads({C: 2}) == {C: 2}

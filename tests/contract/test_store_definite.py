@@ -13,7 +13,7 @@ from holdfast.adapters.sqlite.database import DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.ids import ConversationId
 from holdfast.errors import StoreDenied, StoreRejected
-from support.appending import NOW_MS, draft, drafts
+from support.appending import NOW_MS, begin, draft, drafts
 from support.fixtures_store import NewStore, StoreWatch
 
 C = ConversationId("c1")
@@ -23,6 +23,7 @@ SHORT_SECONDS = 1.0
 async def test_content_that_no_store_takes_is_refused_alone(new_store: NewStore) -> None:
     """Others in the same moment must not pay for it: neither conflict nor outage, and the culprit can be named."""
     store = await new_store()
+    await begin(store, *(f"c{n}" for n in range(1, 22)))
     poison = store.append(C, 1, [replace(draft("m1"), body="half a pair: \ud800")], NOW_MS)
     healthy = [store.append(ConversationId(f"c{n}"), 1, drafts(1), NOW_MS) for n in range(2, 22)]
     outcomes = await asyncio.gather(poison, *healthy, return_exceptions=True)

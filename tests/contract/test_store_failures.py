@@ -21,7 +21,7 @@ from holdfast.domain.presence import PresenceChange
 from holdfast.drills.local.proxy import Proxy
 from holdfast.errors import StoreBusy, StoreConflict, StoreTimeout, StoreUnavailable
 from holdfast.ports import MessageStore
-from support.appending import NOW_MS, draft, drafts, new_conversation
+from support.appending import NOW_MS, begin, draft, drafts, new_conversation
 from support.emulator import Emulator
 from support.eventually import eventually
 from support.fixtures_store import TIMEOUT_SECONDS, NewStore, StoreWatch
@@ -127,6 +127,7 @@ async def test_more_than_the_store_can_take_waits_here_and_was_never_sent(
     """Then giving up is certain: nobody has to ask what became of it. An instance's proof of life waits for nobody."""
     watch = StoreWatch()
     store = await new_firestore(timeout_seconds=SHORT_SECONDS, watch=watch)
+    await begin(await new_firestore(), *(f"c{n}" for n in range(MAX_UNDER_WAY + 20)))
     with frozen(firestore_emulator):
         calls = (store.append(ConversationId(f"c{n}"), 1, drafts(1), NOW_MS) for n in range(MAX_UNDER_WAY + 20))
         outcomes, beat = await asyncio.gather(
@@ -180,6 +181,7 @@ async def test_an_append_whose_reply_is_lost_is_in(new_firestore: NewStore, prox
     """The error says that it cannot tell; settling tells; repeating it would be refused."""
     direct = await new_firestore()
     store = await new_firestore(address=proxy.address)
+    await begin(direct, C)
     proxy.swallow_replies()
     attempt = asyncio.create_task(store.append(C, 1, drafts(2), NOW_MS))
     await eventually(lambda: has_tail(direct, 2), within=TIMEOUT_SECONDS)
@@ -318,6 +320,7 @@ async def test_calls_under_way_end_when_the_store_is_closed(new_firestore: NewSt
     """The library cancels them; a caller must not take that for its own end."""
     direct = await new_firestore()
     store = await new_firestore(address=proxy.address)
+    await begin(direct, C)
     proxy.swallow_replies()
     attempt = asyncio.create_task(store.append(C, 1, drafts(1), NOW_MS))
     await eventually(lambda: has_tail(direct, 1), within=TIMEOUT_SECONDS)
@@ -340,6 +343,7 @@ async def test_every_answer_is_reported(new_store: NewStore) -> None:
     """Health is made of it: refusals are answers of a store that is well."""
     watch = StoreWatch()
     store = await new_store(watch=watch)
+    await begin(store, C)
     before = watch.successes
     await store.append(C, 1, drafts(1), NOW_MS)
     with pytest.raises(StoreConflict):

@@ -13,7 +13,7 @@ from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.ports import MessageStore
-from support.appending import NOW_MS, draft, drafts, new_conversation
+from support.appending import NOW_MS, begin, draft, drafts, new_conversation
 from support.fixtures_store import NewStore
 
 C = ConversationId("c1")
@@ -59,6 +59,7 @@ async def console(store: MessageStore) -> AsyncIterator[Console]:
 async def test_messages_and_their_keys(store: MessageStore, console: Console) -> None:
     """The document's id is the public message id; nobody has read it; its key expires after 7 days."""
     sent = draft("m1", "hello", metadata_json='{"a":1}')
+    await begin(store, C)
     await store.append(C, 1, [sent], NOW_MS)
     assert await console.ids("conversations/c1/messages") == ["000000000001"]
     assert await console.document("conversations/c1/messages/000000000001") == {
@@ -79,6 +80,7 @@ async def test_messages_and_their_keys(store: MessageStore, console: Console) ->
 
 async def test_read_by_gathers_every_reader_once(store: MessageStore, console: Console) -> None:
     """On the message addressed, and nowhere else; beside the cursors, which are the truth."""
+    await begin(store, C)
     await store.append(C, 1, drafts(2), NOW_MS)
     await store.advance_cursors(C, {ALICE: 2}, {2: [ALICE]})
     await store.advance_cursors(C, {ALICE: 2, BOB: 2}, {2: [ALICE, BOB]})

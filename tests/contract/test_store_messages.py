@@ -10,7 +10,7 @@ from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import StoreConflict
 from holdfast.ports import MessageStore
 from support import appending
-from support.appending import NOW_MS, draft, drafts, insist
+from support.appending import NOW_MS, begin, draft, drafts, insist
 from support.fixtures_store import NewStore
 
 C = ConversationId("c1")
@@ -43,6 +43,7 @@ async def stored(store: MessageStore, conversation_id: ConversationId = C) -> li
 
 async def test_messages_get_the_places_asked_for(store: MessageStore) -> None:
     """`seq` is the caller's, and a batch is consecutive."""
+    await begin(store, C)
     await store.append(C, 1, drafts(3), NOW_MS)
     await store.append(C, 4, [draft("m4")], NOW_MS)
     assert await stored(store) == [(1, "m1"), (2, "m2"), (3, "m3"), (4, "m4")]
@@ -50,6 +51,7 @@ async def test_messages_get_the_places_asked_for(store: MessageStore) -> None:
 
 async def test_a_message_comes_back_as_it_was_sent(store: MessageStore) -> None:
     """Every field is what clients see later."""
+    await begin(store, C)
     sent = draft("m1", "body", sender="bob", metadata_json='{"b": 1.50, "a": null}')
     await store.append(C, 1, [sent], NOW_MS + 7)
     (message,) = await store.read_messages(C, limit=10)
@@ -59,6 +61,7 @@ async def test_a_message_comes_back_as_it_was_sent(store: MessageStore) -> None:
 
 async def test_hostile_content_echoes_verbatim(store: MessageStore) -> None:
     """What people type is nobody's syntax, and nothing is normalized."""
+    await begin(store, C)
     await store.append(C, 1, [draft(f"m{n}", body) for n, body in enumerate(HOSTILE_BODIES)], NOW_MS)
     messages = await store.read_messages(C, after_seq=0, limit=100)
     assert [message.body for message in messages] == list(HOSTILE_BODIES)
@@ -66,6 +69,7 @@ async def test_hostile_content_echoes_verbatim(store: MessageStore) -> None:
 
 async def test_a_taken_place_is_refused_and_nothing_of_the_batch_is_written(store: MessageStore) -> None:
     """A loser of a race may try all of its batch again."""
+    await begin(store, C)
     await store.append(C, 1, drafts(2), NOW_MS)
     with pytest.raises(StoreConflict):
         await store.append(C, 2, [draft("new1"), draft("new2")], NOW_MS)
@@ -76,6 +80,7 @@ async def test_a_taken_place_is_refused_and_nothing_of_the_batch_is_written(stor
 
 async def test_a_known_key_is_refused_and_nothing_of_the_batch_is_written(store: MessageStore) -> None:
     """The same send never gets a second place, whichever instance it reaches."""
+    await begin(store, C)
     await store.append(C, 1, drafts(2), NOW_MS)
     with pytest.raises(StoreConflict):
         await store.append(C, 3, [draft("new"), draft("m1")], NOW_MS)
@@ -84,6 +89,7 @@ async def test_a_known_key_is_refused_and_nothing_of_the_batch_is_written(store:
 
 async def test_keys_belong_to_their_conversation(store: MessageStore) -> None:
     """A client may use one id in two conversations."""
+    await begin(store, C, OTHER)
     await store.append(C, 1, [draft("m1")], NOW_MS)
     await store.append(OTHER, 1, [draft("m1")], NOW_MS)
     assert await stored(store, OTHER) == [(1, "m1")]
@@ -91,6 +97,7 @@ async def test_keys_belong_to_their_conversation(store: MessageStore) -> None:
 
 async def test_settling_tells_what_is_in_and_where_the_conversation_ends(store: MessageStore) -> None:
     """After any doubt this is the only source of truth."""
+    await begin(store, C)
     await store.append(C, 1, [draft("m1"), draft("m2", metadata_json="{}")], NOW_MS)
     settlement = await store.settle(C, [draft("m2").key, draft("never").key])
     assert settlement.tail == 2
@@ -101,6 +108,7 @@ async def test_settling_tells_what_is_in_and_where_the_conversation_ends(store: 
 
 async def test_settling_without_keys_is_the_tail(store: MessageStore) -> None:
     """An empty conversation ends at 0."""
+    await begin(store, C)
     assert (await store.settle(C, [])).tail == 0
     await store.append(C, 1, drafts(3), NOW_MS)
     assert (await store.settle(C, [])).tail == 3
@@ -109,6 +117,7 @@ async def test_settling_without_keys_is_the_tail(store: MessageStore) -> None:
 async def test_many_writers_from_several_instances_leave_no_gap_and_no_double(new_store: NewStore) -> None:
     """Twenty writers of three instances race for every place of one conversation."""
     instances = [await new_store() for _ in range(3)]
+    await begin(instances[0], C)
     writers = [insist(instances[n % 3], C, drafts(6, f"w{n}-")) for n in range(20)]
     await asyncio.gather(*writers)
     messages = await stored(instances[0])
@@ -119,6 +128,7 @@ async def test_many_writers_from_several_instances_leave_no_gap_and_no_double(ne
 async def test_processes_of_one_machine_leave_no_gap_and_no_double(new_sqlite: NewStore, tmp_path: Path) -> None:
     """SQLite's locks hold between real processes, this one included."""
     store = await new_sqlite()
+    await begin(store, C)
     assert appending.__file__ is not None
     rivals = [
         await asyncio.create_subprocess_exec(
@@ -138,6 +148,7 @@ async def test_processes_of_one_machine_leave_no_gap_and_no_double(new_sqlite: N
 async def test_equal_sends_through_two_instances_are_one_message(new_store: NewStore) -> None:
     """A client that tries again elsewhere while the first attempt still runs."""
     one, two = await new_store(), await new_store()
+    await begin(one, C)
     for number in range(10):
         outcomes = await asyncio.gather(
             *(each.append(C, number + 1, [draft(f"m{number}")], NOW_MS) for each in (one, two)), return_exceptions=True
@@ -148,6 +159,7 @@ async def test_equal_sends_through_two_instances_are_one_message(new_store: NewS
 
 async def test_pages_go_forward_from_a_bound(store: MessageStore) -> None:
     """Replay after a cursor: ascending, the bound excluded, never more than asked for."""
+    await begin(store, C)
     await store.append(C, 1, drafts(10), NOW_MS)
 
     async def page(after: Seq, limit: int, before: Seq | None = None) -> list[Seq]:
@@ -164,6 +176,7 @@ async def test_pages_go_forward_from_a_bound(store: MessageStore) -> None:
 
 async def test_pages_go_back_from_a_bound_or_the_end(store: MessageStore) -> None:
     """History while scrolling up: the nearest ones, ascending all the same."""
+    await begin(store, C)
     await store.append(C, 1, drafts(10), NOW_MS)
 
     async def page(before: Seq | None, limit: int) -> list[Seq]:
@@ -184,6 +197,7 @@ async def test_heads_are_the_true_tails_whatever_was_believed(new_store: NewStor
     writer, reader = await new_store(), await new_store()
     beliefs = sorted({0, 1, max(0, length - 1), length, length + 1, length + 40, 10_000})
     known = {ConversationId(f"c{belief}"): belief for belief in beliefs}
+    await begin(writer, *known)
     if length:
         for conversation_id in known:
             await writer.append(conversation_id, 1, drafts(length), NOW_MS)
@@ -194,6 +208,7 @@ async def test_heads_are_the_true_tails_whatever_was_believed(new_store: NewStor
 async def test_heads_see_what_another_instance_wrote_since(new_store: NewStore) -> None:
     """What an instance remembers of a tail is never its answer."""
     one, two = await new_store(), await new_store()
+    await begin(one, C)
     await one.append(C, 1, drafts(5), NOW_MS)
     assert await one.heads({C: 5}) == {C: 5}
     await two.append(C, 6, drafts(200, "more"), NOW_MS)
@@ -205,6 +220,7 @@ async def test_heads_see_what_another_instance_wrote_since(new_store: NewStore) 
 async def test_a_key_older_than_a_week_may_be_used_again(new_sqlite: NewStore) -> None:
     """SQLite has no TTL policy of its own: what Firestore removes after 7 days is ignored here, then replaced."""
     store = await new_sqlite()
+    await begin(store, C)
     long_ago = 1_000_000_000_000
     await store.append(C, 1, [draft("m1")], long_ago)
     assert (await store.settle(C, [draft("m1").key])).sends == {}

@@ -40,8 +40,13 @@ def new_conversation(name: str, *members: str, created_at_ms: int = NOW_MS, titl
     return NewConversation(ConversationId(name), users, users[0], created_at_ms, title, metadata_json, digest=",".join(users))
 
 
+async def begin(store: MessageStore, *names: str) -> None:
+    """Create conversations: a first message requires its conversation."""
+    await asyncio.gather(*(store.create_conversation(new_conversation(name, "alice", "bob")) for name in names))
+
+
 async def insist(store: MessageStore, conversation_id: ConversationId, messages: Sequence[Draft]) -> None:
-    """Append each message, whatever others do and whatever is uncertain; returns once all are in."""
+    """Append each message to an existing conversation, whatever others do and whatever is uncertain; returns once all are in."""
     left = {message.key: message for message in messages}
     tail = 0
     while left:

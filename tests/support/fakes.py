@@ -9,7 +9,7 @@ from holdfast.domain.conversations import Conversation, Membership
 from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend, content_digest, send_key
 from holdfast.domain.presence import Presence, PresenceChange
-from holdfast.errors import StoreConflict
+from holdfast.errors import PredecessorMissing, StoreConflict
 from holdfast.node.connection import Connection
 from holdfast.ports import Clock, MemoryUse
 
@@ -105,6 +105,7 @@ class FakeStore(Faulty):
         self.cursor_writes = 0
         self.on: dict[str, set[str]] = defaultdict(set)
         self.versions: dict[str, int] = defaultdict(int)
+        self.removed: set[str] = set()  # conversations that do not exist any more
         self.judge_draft: Callable[[Draft], None] = lambda _: None
 
     def put(self, conversation_id: str, *bodies: str, sender: str = "bob") -> None:
@@ -112,6 +113,11 @@ class FakeStore(Faulty):
         for body in bodies:
             one = draft(sender, f"key-{body}", body)
             self._insert(ConversationId(conversation_id), len(self.messages[conversation_id]) + 1, one, 5)
+
+    def truncate(self, conversation_id: str, tail: Seq) -> None:
+        """What came after `tail` is gone, as in a restored store."""
+        del self.messages[conversation_id][tail:]
+        self.sends = {(c, key): send for (c, key), send in self.sends.items() if c != conversation_id or send.message.seq <= tail}
 
     def bodies(self, conversation_id: str) -> list[str]:
         """What is stored, in order."""
@@ -121,7 +127,10 @@ class FakeStore(Faulty):
         await self._enter("append")
         for each in drafts:
             self.judge_draft(each)
-        if first_seq != len(self.messages[conversation_id]) + 1 or any((conversation_id, d.key) in self.sends for d in drafts):
+        tail = len(self.messages[conversation_id])
+        if first_seq > tail + 1 or (first_seq == 1 and conversation_id in self.removed):
+            raise PredecessorMissing("missing")
+        if first_seq != tail + 1 or any((conversation_id, d.key) in self.sends for d in drafts):
             raise StoreConflict("exists")
         for seq, each in enumerate(drafts, first_seq):
             self._insert(conversation_id, seq, each, sent_at_ms)

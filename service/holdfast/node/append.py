@@ -1,20 +1,21 @@
 """One batch of sends on its way into the store, until every send of it is settled or given up.
 
 An append creates what must not exist yet, so losing a race is harmless, and an uncertain one is settled by reading: whatever
-turns out to be stored, by whichever attempt, is answered and handed on like a fresh commit.
+turns out to be stored, by whichever attempt, is answered and handed on like a fresh commit. An append also requires the message
+that it follows, so a remembered tail that is wrong costs a conflict and the reading that corrects it, and leaves no gap.
 """
 
 import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Draft, Message, Settlement
-from holdfast.errors import CommandError, StoreBusy, StoreConflict, StoreError, StoreRejected
+from holdfast.errors import CommandError, PredecessorMissing, StoreBusy, StoreConflict, StoreError, StoreRejected
 from holdfast.node.turns import Turns
 from holdfast.ports import Clock, MessageStore
 from holdfast.telemetry import Telemetry
@@ -120,15 +121,19 @@ class Appender:
         self._turns = Turns(instance_id)
 
     def note_tail(self, conversation_id: ConversationId, tail: Seq) -> None:
-        """Some path learned how far the conversation is. A wrong value costs one conflict, nothing else."""
+        """The conversation was read, or committed, up to `tail`. A wrong value costs one conflict, nothing else."""
         self._tails[conversation_id] = max(tail, self._tails.get(conversation_id, 0))
         self._tails.move_to_end(conversation_id)
         if len(self._tails) > _MAX_TAILS:
             self._tails.popitem(last=False)
 
-    def note_foreign(self, conversation_id: ConversationId, instance_id: InstanceId, tail: Seq) -> None:
-        """Another instance committed up to `tail`."""
-        self.note_tail(conversation_id, tail)
+    def note_foreign(self, conversation_id: ConversationId, instance_id: InstanceId, first: Seq, last: Seq) -> None:
+        """Another instance says that it committed messages `first … last`.
+
+        They raise the tail only where they continue what was read or committed: a wrong or forged seq raises nothing.
+        """
+        if first <= self._tails.get(conversation_id, 0) + 1:
+            self.note_tail(conversation_id, last)
         self._turns.won(conversation_id, instance_id, self._clock.monotonic())
         waiter = self._awaited.pop(conversation_id, None)
         if waiter is not None and not waiter.done():
@@ -146,7 +151,8 @@ class Appender:
         give_up_at = self._clock.monotonic() + SETTLE_SECONDS
         attempt, limit = 0, len(batch.sends)
         while batch.sends:
-            error = await self._try(batch, self._tails.get(batch.conversation_id, 0), limit)
+            tail = self._tails.get(batch.conversation_id, 0)
+            error = await self._try(batch, tail, limit)
             if isinstance(error, StoreRejected):
                 limit = self._isolate(batch, limit, error)
             elif isinstance(error, StoreBusy):
@@ -159,13 +165,32 @@ class Appender:
                 settlement = await self._settle(batch, give_up_at)
                 if settlement is None:
                     break
-                self._accept(batch, settlement)
+                self._accept(batch, settlement, is_tail_wrong=isinstance(error, PredecessorMissing))
                 batch.forget_answered()
+                if isinstance(error, PredecessorMissing) and settlement.tail == tail == 0:
+                    self.refuse_all(batch, not_found("refused" if batch.is_certain else "unknown"))
                 if batch.sends:
                     await self._before_retry(batch.conversation_id, error, attempt)
         if batch.sends:
             _log.error("gave up on an uncertain append", extra={"fields": {"conversation_id": batch.conversation_id}})
             self.refuse_all(batch, unavailable("unknown"))
+
+    async def answer_stored(self, conversation_id: ConversationId, sends: Sequence[Waiting]) -> None:
+        """Answer those of `sends` that were stored by an earlier attempt; the others are left without an answer.
+
+        Raises:
+            StoreError: the store does not say.
+        """
+        found = (await self._store.settle(conversation_id, list({waiting.draft.key for waiting in sends}))).sends
+        for waiting in sends:
+            stored = found.get(waiting.draft.key)
+            if stored is None:
+                continue
+            if stored.digest != waiting.draft.digest:
+                self.refuse(waiting, conflict())
+            elif waiting.answer(Settled(stored.message, is_duplicate=True)):
+                elapsed = self._clock.monotonic() - waiting.accepted_at
+                self._telemetry.commit_latency.labels("acknowledged").observe(elapsed)
 
     def refuse(self, waiting: Waiting, error: CommandError) -> None:
         """Answer one send with an error."""
@@ -189,6 +214,9 @@ class Appender:
         began = self._clock.monotonic()
         try:
             await self._store.append(batch.conversation_id, tail + 1, drafts, sent_at_ms)
+        except PredecessorMissing as error:
+            self._telemetry.commit_conflicts.inc()
+            return error
         except StoreConflict as error:
             self._telemetry.commit_conflicts.inc()
             self._turns.lost(batch.conversation_id, self._clock.monotonic())
@@ -227,7 +255,10 @@ class Appender:
                 pause = min(1.0, pause * 2)
         return None
 
-    def _accept(self, batch: Batch, settlement: Settlement) -> None:
+    def _accept(self, batch: Batch, settlement: Settlement, *, is_tail_wrong: bool) -> None:
+        """Answer what is stored. A tail that the store refused to follow is replaced, otherwise the higher one is the younger."""
+        if is_tail_wrong:
+            self._tails[batch.conversation_id] = settlement.tail
         self.note_tail(batch.conversation_id, settlement.tail)
         found = sorted(settlement.sends.items(), key=lambda item: item[1].message.seq)
         if found:
@@ -253,7 +284,7 @@ class Appender:
         self._on_commit(Commit(batch.conversation_id, messages, accepted_at, batch.dirty if may_clear else None, own))
 
     async def _before_retry(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> None:
-        if not isinstance(error, StoreConflict):
+        if not isinstance(error, StoreConflict) or (isinstance(error, PredecessorMissing) and attempt > 1):
             await asyncio.sleep(min(1.0, 0.05 * 2.0**attempt) * random.uniform(0.5, 1.5))
         await self.turn(conversation_id)
 
@@ -262,6 +293,11 @@ def unavailable(outcome: str) -> CommandError:
     """The store did not answer in time; `outcome` says whether an attempt was made."""
     detail = "the store did not answer; send it again under the same id"
     return CommandError("store_unavailable", detail, outcome=outcome, retry_after_ms=1000)
+
+
+def not_found(outcome: str) -> CommandError:
+    """There is no such conversation, or not for this user."""
+    return CommandError("conversation_not_found", "no such conversation", outcome=outcome)
 
 
 def conflict() -> CommandError:

@@ -107,7 +107,8 @@ class Delivery:
         """What another instance committed (our own, echoed, is dropped by the sequencer)."""
         conversation_id = ConversationId(envelope.c)
         if envelope.instance != self.instance_id:
-            self._appender.note_foreign(conversation_id, InstanceId(envelope.instance), envelope.seq)
+            first = envelope.seq - len(envelope.messages) + 1
+            self._appender.note_foreign(conversation_id, InstanceId(envelope.instance), first, envelope.seq)
         local = self.locals.get(conversation_id)
         if local is None or (local.sequencer.head or 0) >= envelope.seq:
             return
@@ -329,6 +330,8 @@ class Delivery:
             connection.transport.close(1013, "overloaded")
 
     def _publish(self, commit: Commit, run: list[Outgoing], dirty: str | None) -> None:
+        if not self.generation:
+            return  # other instances would drop it; the mark stays, and the sweep publishes it
         texts = [item.text for item in run]
         envelope = envelopes.MessagesEnvelope(
             v=envelopes.VERSION,

@@ -43,11 +43,15 @@ class Incoming:
         self._telemetry = telemetry
 
     def take(self, _channel: str, payload: bytes) -> None:
-        """Act on an envelope; one that nobody can read, or that is of another store, is counted and dropped."""
+        """Act on an envelope; one that is malformed, or does not carry the generation of this store, is counted and dropped.
+
+        Until the store has answered for the first time, its generation is unknown and every envelope is taken. No conversation
+        is followed before that.
+        """
         envelope, generation = envelopes.decode(payload), self._delivery.generation
         if envelope is None:
             self._telemetry.dropped.labels("malformed_envelope").inc()
-        elif envelope.generation and generation and envelope.generation != generation:
+        elif generation and envelope.generation != generation:
             self._telemetry.dropped.labels("other_generation").inc()
         elif isinstance(envelope, envelopes.MessagesEnvelope):
             self._delivery.receive(envelope)

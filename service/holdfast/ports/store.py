@@ -45,9 +45,11 @@ class MessageStore(Protocol):
     async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
         """Atomically create the messages `first_seq … first_seq + len(drafts) - 1` and their `sends` records.
 
-        One attempt, no retry inside. The caller passes distinct keys and at most 200 drafts.
+        The same commit requires that message `first_seq - 1` exists (for `first_seq` 1: the conversation), so a conversation
+        never has a gap. One attempt, no retry inside. The caller passes distinct keys and at most 200 drafts.
 
         Raises:
+            PredecessorMissing: what the first message has to follow does not exist; nothing was written.
             StoreConflict: one of those seqs or keys exists; nothing was written.
             StoreRejected: the content was refused; nothing was written.
             StoreUnavailable: it may have been written, now or a little later.

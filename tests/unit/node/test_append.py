@@ -188,3 +188,67 @@ async def test_an_uncertain_append_is_pursued_for_a_minute_and_then_given_up() -
     assert scene.seqs() == {"k1": [("store_unavailable", "unknown")]}
     assert SETTLE_SECONDS <= LoopClock().monotonic() - began < SETTLE_SECONDS + 3
     assert scene.store.calls["settle"] < 150, "retries have to back off"
+
+
+@in_virtual_time
+async def test_send_behind_a_tail_that_is_too_high_gets_the_next_seq() -> None:
+    """Whatever made the remembered tail wrong: one conflict, then the true tail, and no gap."""
+    scene = Scene()
+    scene.store.put(C, "theirs")
+    scene.appender.note_tail(C, 50)
+    await scene.appender.run(scene.batch(draft(key="k1"), draft(key="k2")))
+    await scene.appender.run(scene.batch(draft(key="k3")))
+    assert scene.seqs() == {"k1": [2], "k2": [3], "k3": [4]}
+    assert (scene.store.calls["append"], scene.store.calls["settle"]) == (3, 1)
+
+
+@in_virtual_time
+async def test_envelope_raises_the_tail_only_where_it_continues_what_is_known() -> None:
+    """A forged seq costs nothing, and what another instance did commit saves the conflict."""
+    scene = Scene()
+    scene.appender.note_tail(C, 0)
+    scene.appender.note_foreign(C, InstanceId("evil"), 51, 51)
+    await scene.appender.run(scene.batch(draft(key="k1")))
+    scene.store.put(C, "theirs 1", "theirs 2")
+    scene.appender.note_foreign(C, InstanceId("two"), 2, 3)
+    await scene.appender.run(scene.batch(draft(key="k2")))
+    assert scene.seqs() == {"k1": [1], "k2": [4]}
+    assert (scene.store.calls["append"], scene.store.calls["settle"]) == (2, 0)
+
+
+@in_virtual_time
+async def test_send_after_the_store_was_restored_follows_what_is_left() -> None:
+    """The tail goes back from 50 to 30 under a running instance: the next message is 31."""
+    scene = Scene()
+    await scene.appender.run(scene.batch(*(draft(key=f"k{number}") for number in range(1, 51))))
+    scene.store.truncate(C, 30)
+    scene.answers.clear()
+    await scene.appender.run(scene.batch(draft(key="k40"), draft(key="new"), draft(key="k20")))
+    await scene.appender.run(scene.batch(draft(key="next")))
+    assert scene.seqs() == {"k40": [31], "new": [32], "k20": [20], "next": [33]}
+    assert len(scene.store.messages[C]) == 33
+
+
+@in_virtual_time
+async def test_send_into_an_emptied_store_is_refused_as_conversation_not_found() -> None:
+    """There is nobody to show it to: nothing is acknowledged, nothing is stored, and the answer comes at once."""
+    scene = Scene()
+    await scene.appender.run(scene.batch(draft(key="k1"), draft(key="k2")))
+    scene.store.truncate(C, 0)
+    scene.store.removed.add(C)
+    scene.answers.clear()
+    began = LoopClock().monotonic()
+    await scene.appender.run(scene.batch(draft(key="k3"), draft(key="k4")))
+    assert scene.seqs() == {key: [("conversation_not_found", "refused")] for key in ("k3", "k4")}
+    assert scene.store.bodies(C) == []
+    assert LoopClock().monotonic() - began < 1
+
+
+@in_virtual_time
+async def test_send_in_doubt_when_its_conversation_is_gone_is_answered_as_unknown() -> None:
+    """An attempt without an answer may have been stored before the store was emptied."""
+    scene = Scene()
+    scene.store.removed.add(C)
+    scene.store.fail("append", StoreTimeout("lost"))
+    await scene.appender.run(scene.batch(draft(key="k1")))
+    assert scene.seqs() == {"k1": [("conversation_not_found", "unknown")]}

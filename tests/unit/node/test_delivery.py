@@ -85,3 +85,31 @@ async def test_an_envelope_that_overtakes_the_answer_of_the_store_is_not_lost() 
     scene.receive(7)
     await settled()
     assert seqs(alice) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@in_virtual_time
+async def test_forged_seq_in_an_envelope_moves_neither_the_stream_nor_the_tail() -> None:
+    """A hint asks the store, and the store decides: what follows is shown at its right place."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.store.put(C, "body 1")
+    scene.receive(1)
+    scene.receive(51)
+    scene.delivery.hint(C, 1_000)
+    await scene.ticks(1)
+    assert scene.delivery.head(C) == 1
+    scene.store.put(C, "body 2")
+    scene.receive(2)
+    await settled()
+    assert seqs(alice) == [1, 2]
+
+
+@in_virtual_time
+async def test_commit_before_the_generation_is_known_keeps_its_mark_for_the_sweep() -> None:
+    """Other instances drop an envelope without a generation: shown here at once, published by the mark later."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.delivery.generation = ""
+    scene.delivery.hand_over(Commit(C, [delivered(1)], 0.0, "mark"))
+    await settled()
+    assert (seqs(alice), scene.bus.commits, scene.bus.cleared) == ([1], [], [])

@@ -63,6 +63,7 @@ class Calls:
         self._watch = watch
         self._client: AsyncClient | None = None
         self._places = asyncio.Semaphore(MAX_UNDER_WAY)
+        self.may_verify = False  # decided by the store's first contact: see `creates.can_verify`
         self.unretried: dict[str, Any] = {"retry": None, "timeout": timeout_seconds}
 
     @property
@@ -133,6 +134,8 @@ class Calls:
                 self._watch.succeeded(self.clock.monotonic() - began)
             else:
                 self._watch.failed(str(translation), is_timeout=isinstance(translation, StoreTimeout))
+            if translation is error:
+                raise
             raise translation from error
         self._watch.succeeded(self.clock.monotonic() - began)
         return result

@@ -18,6 +18,7 @@ from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend
+from holdfast.errors import PredecessorMissing
 
 SENDS_LIVE: Final = timedelta(days=7)  # how long a repeated send is recognized; the TTL policy removes it then
 
@@ -33,11 +34,16 @@ async def append(
     """See `ports.MessageStore.append`: one commit of creates, so that nothing of it exists, or all of it."""
     creates = Creates(calls.client)
     place = f"conversations/{conversation_id}"
+    predecessor = f"{place}/messages/{message_id(first_seq - 1)}" if first_seq > 1 else place
+    creates.require(predecessor, may_verify=calls.may_verify)
     expire_at = documents.at(sent_at_ms) + SENDS_LIVE
     for seq, draft in enumerate(drafts, first_seq):
         creates.add(f"{place}/messages/{message_id(seq)}", documents.message_fields(draft, seq, sent_at_ms))
         creates.add(f"{place}/sends/{draft.key}", {"seq": seq, "digest": draft.digest, "expireAt": expire_at})
-    await creates.commit(calls.unretried)
+    try:
+        await creates.commit(calls.unretried)
+    except NotFound as error:  # a missing project or database has the same status: the reads that settle a conflict tell of it
+        raise PredecessorMissing(str(error)[:200]) from error
     tails.note(conversation_id, first_seq + len(drafts) - 1)
 
 

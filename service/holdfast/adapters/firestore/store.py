@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from google.api_core.exceptions import AlreadyExists
 
-from holdfast.adapters.firestore import bulletins, conversations, messages, notifications, presence
+from holdfast.adapters.firestore import bulletins, conversations, creates, messages, notifications, presence
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.bulletins import Bulletin
@@ -35,6 +35,7 @@ class FirestoreStore:
         """See the port."""
         await self._calls.open()
         await self.generation()
+        self._calls.may_verify = await creates.can_verify(self._calls.client, "meta/generation", self._calls.unretried)
 
     async def close(self) -> None:
         """See the port."""

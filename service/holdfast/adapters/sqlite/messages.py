@@ -7,7 +7,7 @@ from typing import Final
 from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, marks, message, tail
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend
-from holdfast.errors import StoreConflict
+from holdfast.errors import PredecessorMissing, StoreConflict
 
 SENDS_LIVE_MS: Final = 7 * 24 * 3600 * 1000  # how long a repeated send is recognized
 
@@ -16,6 +16,7 @@ def append(
     connection: sqlite3.Connection, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int
 ) -> None:
     """See `ports.MessageStore.append`."""
+    _require_predecessor(connection, conversation_id, first_seq)
     expires_at_ms = sent_at_ms + SENDS_LIVE_MS
     try:
         connection.executemany(
@@ -35,6 +36,16 @@ def append(
         )
     except sqlite3.IntegrityError as error:
         raise StoreConflict(str(error)) from None
+
+
+def _require_predecessor(connection: sqlite3.Connection, conversation_id: ConversationId, first_seq: Seq) -> None:
+    """Inside the append's transaction, which holds the write lock: what is there now is there at the commit."""
+    if first_seq > 1:
+        query = "SELECT 1 FROM messages WHERE conversation_id = :conversation AND seq = :previous"
+    else:
+        query = "SELECT 1 FROM conversations WHERE id = :conversation"
+    if connection.execute(query, {"conversation": conversation_id, "previous": first_seq - 1}).fetchone() is None:
+        raise PredecessorMissing(f"nothing that message {first_seq} could follow")
 
 
 def settle(connection: sqlite3.Connection, conversation_id: ConversationId, keys: Sequence[str], now_ms: int) -> Settlement:

@@ -1,0 +1,70 @@
+"""Envelopes of other instances: which are acted on."""
+
+from typing import Any
+
+import msgspec
+
+from holdfast.domain.ids import InstanceId
+from holdfast.node.incoming import Incoming
+from holdfast.node.outgoing import outgoing
+from support.delivery_scene import C, Scene, delivered
+from support.virtual_time import in_virtual_time
+
+
+class _Revocations:
+    def __init__(self) -> None:
+        self.learned: list[str] = []
+
+    def learn(self, user_id: str, _not_before: int) -> None:
+        self.learned.append(user_id)
+
+
+def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:
+    """Over the delivery of a scene; what is not asked for is absent."""
+    absent: Any = None
+    others: Any = revocations
+    return Incoming(
+        lambda: InstanceId("one"),
+        scene.delivery,
+        absent,
+        absent,
+        absent,
+        scene.conversations,
+        scene.membership,
+        others,
+        scene.tasks,
+        scene.telemetry,
+    )
+
+
+def messages(seq: int, **header: object) -> bytes:
+    """An envelope of one message, as another instance or anyone else on the channel writes it."""
+    text = msgspec.Raw(outgoing(delivered(seq), "bus", 0.0).text)
+    envelope = {"v": 1, "kind": "messages", "c": C, "seq": seq, "instance": "two", "age_ms": 0, "messages": [text]}
+    return msgspec.json.encode(envelope | header)
+
+
+@in_virtual_time
+async def test_envelope_without_the_generation_of_this_store_is_dropped() -> None:
+    """It is of another store, or of no instance at all; each one is counted."""
+    scene = Scene()
+    await scene.join("alice")
+    take = incoming(scene).take
+    for header in ({}, {"generation": ""}, {"generation": "store-2"}):
+        take("", messages(1, **header))
+        take("", msgspec.json.encode({"v": 2, "kind": "tomorrow", "c": C, "seq": 9} | header))
+    assert scene.delivery.head(C) == 0
+    assert scene.delivery.locals[C].sequencer.known_tail == 0
+    assert scene.telemetry.dropped.labels("other_generation")._value.get() == 6
+    take("", messages(1, generation="store-1"))
+    assert scene.delivery.head(C) == 1
+
+
+@in_virtual_time
+async def test_revocation_is_heard_while_the_generation_is_not_known_yet() -> None:
+    """An instance that starts while the store is away refuses revoked tokens all the same."""
+    scene, revocations = Scene(), _Revocations()
+    scene.delivery.generation = ""
+    take = incoming(scene, revocations).take
+    take("", msgspec.json.encode({"v": 1, "kind": "revoked", "generation": "store-1", "user": "eve", "not_before": 5}))
+    assert revocations.learned == ["eve"]
