@@ -7,15 +7,15 @@ with its place, with a refusal, or with `store_unavailable` and an outcome. The 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Draft
 from holdfast.domain.notifications import notify_mark
 from holdfast.errors import CommandError, StoreError
-from holdfast.node.append import Appender, Batch, OnSettled, Waiting, conflict, unavailable
+from holdfast.node.append import Appender, Batch, OnSettled, Waiting, conflict, not_found, unavailable
 from holdfast.ports import Clock, ClusterBus
 from holdfast.telemetry import Telemetry
 
@@ -72,9 +72,7 @@ class Committer:
         lane = self._lanes.get(conversation_id)
         if lane is None:
             lane = self._lanes[conversation_id] = _Lane(conversation_id)
-            task = asyncio.create_task(self._run(lane))
-            self._tasks[task] = None
-            task.add_done_callback(self._tasks.pop)
+            self._start(self._run(lane))
         lane.queue.append(Waiting(draft, self._clock.monotonic(), on_settled, is_guest))
 
     def expire(self) -> None:
@@ -97,6 +95,11 @@ class Committer:
         for task in tuple(self._tasks):
             task.cancel()
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
     async def _run(self, lane: _Lane) -> None:
         try:
             while lane.queue:
@@ -109,7 +112,7 @@ class Committer:
 
     async def _commit(self, batch: Batch) -> None:
         try:
-            await self._refuse_strangers(batch)
+            await self._exclude_non_members(batch)
             batch.forget_answered()
             if batch.sends:
                 await self._mark(batch)
@@ -137,11 +140,15 @@ class Committer:
                 size += 4 * len(waiting.draft.body) + len(waiting.draft.metadata_json or "")
         return batch
 
-    async def _refuse_strangers(self, batch: Batch) -> None:
-        """Membership is checked once per batch, and fresh: the lane waits for it, so that order holds."""
+    async def _exclude_non_members(self, batch: Batch) -> None:
+        """Membership is checked once per batch, and fresh: the lane waits for it, so that order holds.
+
+        A send that was stored while its sender was a member is still answered with its place; the lane does not wait for that.
+        """
         strangers = await self._strangers(batch.conversation_id, {same[0].draft.sender for same in batch.sends.values()})
         if strangers is not None and not strangers:
             return
+        excluded = []
         for key, same in tuple(batch.sends.items()):
             admitted = []
             for waiting in same:
@@ -149,12 +156,27 @@ class Committer:
                 if strangers is not None and (waiting.is_guest or waiting.draft.sender not in strangers):
                     admitted.append(waiting)
                 else:
-                    error = CommandError("conversation_not_found", "no such conversation", outcome="refused")
-                    self._appender.refuse(waiting, error)
+                    excluded.append(waiting)
             if admitted:
                 batch.sends[key] = admitted
             else:
                 del batch.sends[key]
+        if excluded:
+            self._start(self._answer_excluded(batch.conversation_id, excluded))
+
+    async def _answer_excluded(self, conversation_id: ConversationId, excluded: list[Waiting]) -> None:
+        time_left = min(waiting.accepted_at for waiting in excluded) + SEND_DEADLINE_SECONDS - self._clock.monotonic()
+        try:
+            async with asyncio.timeout(time_left):
+                await self._appender.answer_stored(conversation_id, excluded)
+            error = not_found("refused")
+        except (StoreError, TimeoutError):
+            error = unavailable("unknown")
+        except Exception:  # noqa: BLE001 - whatever it is, these sends are answered
+            _log.exception("sends of non-members could not be looked up")
+            error = CommandError("internal_error", "this send failed", outcome="unknown")
+        for waiting in excluded:
+            self._appender.refuse(waiting, error)
 
     async def _mark(self, batch: Batch) -> None:
         """From here until it is published, whoever finds the mark knows what this instance might leave undone."""

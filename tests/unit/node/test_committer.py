@@ -221,3 +221,37 @@ async def test_closing_waits_for_what_is_under_way() -> None:
     appending.set()
     await closing
     assert scene.answers == [("k1", 1)]
+
+
+@in_virtual_time
+async def test_retry_of_a_stored_send_by_a_former_member_is_acknowledged_as_duplicate() -> None:
+    """It was stored and shown, only its answer was lost: `refused` would be untrue. What is new is refused."""
+    scene = Scene()
+    scene.send("k1", sender="bob")
+    await passed(1)
+    scene.members.discard("bob")
+    scene.send("k1", sender="bob")
+    scene.send("k1", "other content", sender="bob")
+    scene.send("k2", sender="bob")
+    await passed(1)
+    refused = ("conversation_not_found", "refused")
+    assert sorted(scene.answers, key=str) == sorted(
+        [("k1", 1), ("k1", 1), ("k1", ("idempotency_conflict", "refused")), ("k2", refused)], key=str
+    )
+    assert scene.store.bodies(C) == ["hello"]
+
+
+@in_virtual_time
+async def test_sends_of_non_members_do_not_hold_up_the_members() -> None:
+    """They are looked up beside the lane, and answered within the deadline whatever the store does."""
+    scene = Scene()
+    settling = scene.store.hold("settle")
+    scene.send("k1", sender="eve")
+    scene.send("k2")
+    await passed(0.2)
+    assert scene.answers == [("k2", 1)]
+    await scene.until(SEND_DEADLINE_SECONDS)
+    assert scene.answers == [("k2", 1), ("k1", ("store_unavailable", "unknown"))]
+    settling.set()
+    await passed(1)
+    assert len(scene.answers) == 2
