@@ -55,7 +55,6 @@ async def test_forged_envelopes_reach_nobody(hostile: Hostile, where: str) -> No
     alice, bob, stranger = hostile.user(), hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
     channel = {"conversation": f"conversation:{c}", "user": f"user:{bob}", "control": f"control:{hostile.serving.name}"}[where]
-    forged = [json.dumps({"v": 1, "c": c, "generation": ""} | envelope).encode() for envelope in FORGED]
     other_store = json.dumps(
         {"v": 1, "kind": "typing", "c": c, "generation": "other", "user": alice, "active": True, "origin": "x"}
     )
@@ -65,8 +64,13 @@ async def test_forged_envelopes_reach_nobody(hostile: Hostile, where: str) -> No
         Chatter(hostile.serving, stranger) as outsider,
         Redis(port=hostile.redis.port) as redis,
     ):
-        await sender.say(c, "one")
+        async with redis.pubsub() as tap:
+            await tap.subscribe(f"conversation:{c}")
+            await sender.say(c, "one")
+            generation = json.loads(await eventually_heard(tap))["generation"]
         await receiver.receive("message", seq=1)
+        headers = [{"v": 1, "c": c, "generation": known} for known in (generation, "")]
+        forged = [json.dumps(header | envelope).encode() for header in headers for envelope in FORGED]
         for payload in (*GARBAGE, *forged, other_store.encode()):
             await redis.publish(channel, payload)
         assert (await sender.say(c, "two"))["seq"] == 2
