@@ -1,6 +1,9 @@
 """The store's contract, appends: a message is stored only behind its predecessor, whatever its writer believes of the tail."""
 
 import asyncio
+import contextlib
+import sqlite3
+from pathlib import Path
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -134,13 +137,14 @@ async def test_emptied_emulator_takes_no_message_behind_what_it_has_lost(new_fir
     await client._firestore_api.transport.close()
 
 
-async def test_emptied_file_takes_no_message_behind_what_it_has_lost(new_sqlite: NewStore) -> None:
+async def test_emptied_file_takes_no_message_behind_what_it_has_lost(new_sqlite: NewStore, tmp_path: Path) -> None:
     """The same of the embedded store."""
     store = await new_sqlite()
     await begin(store, C)
     await store.append(C, 1, drafts(5), NOW_MS)
-    for table in ("conversations", "members", "messages", "sends"):
-        await store._write(lambda connection, table=table: connection.execute(f"DELETE FROM {table}"))  # type: ignore[attr-defined,misc]
+    emptying = "DELETE FROM conversations; DELETE FROM members; DELETE FROM messages; DELETE FROM sends"
+    with contextlib.closing(sqlite3.connect(tmp_path / "holdfast.db")) as connection:
+        connection.executescript(emptying)
     for first_seq in (6, 1):
         with pytest.raises(PredecessorMissing):
             await store.append(C, first_seq, [draft("late")], NOW_MS)
