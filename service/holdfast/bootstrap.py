@@ -27,7 +27,7 @@ from holdfast.node.isolation import Isolation
 from holdfast.node.node import Node
 from holdfast.ports import Clock, DependencyWatch, Memory, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
-from holdfast.settings import BusSettings, LimitSettings, PushSettings, RedisSettings, Settings, StoreSettings
+from holdfast.settings import AuthSettings, BusSettings, LimitSettings, PushSettings, RedisSettings, Settings, StoreSettings
 from holdfast.telemetry import Telemetry
 from holdfast.web.auth import Authenticator
 from holdfast.web.gate import Gate
@@ -135,6 +135,19 @@ class ControllerProcess:
         """Disconnect."""
         await self._orchestrator.close()
         await self._link.close()
+
+
+def token_check(settings: AuthSettings) -> Authenticator:
+    """What an instance with these settings would say of a token, revocations aside. Fetches the issuer's keys, where there are.
+
+    Raises:
+        ConfigurationError: neither a secret nor a JWKS is set, or its keys cannot be fetched.
+    """
+    clock = SystemClock()
+    jwks = Jwks(settings.jwks_url, clock) if settings.jwks_url is not None else None
+    if jwks is not None:
+        jwks.load()
+    return Authenticator(settings, lambda _user_id, _issued_at: False, jwks, clock)
 
 
 def redis_link(settings: RedisSettings, name: str) -> RedisLink:

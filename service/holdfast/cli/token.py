@@ -7,20 +7,24 @@ Nothing but the token is printed, so that `TOKEN=$(holdfast token user123)` work
 import argparse
 import os
 import secrets
+import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jwt
+from pydantic import SecretStr
 
 from holdfast import settings
 from holdfast.domain import ids
-from holdfast.errors import ConfigurationError, InvalidRequest
+from holdfast.errors import CommandError, ConfigurationError, InvalidRequest
 
 LOCAL_NAME = "holdfast"
 """Issuer and audience of a local cluster's tokens: the defaults of `AuthSettings`, which its instances run with."""
 ADMIN_SCOPE = "holdfast:admin"
 SECRET_FILE = "secret"  # noqa: S105 - the file's name inside the data directory, not a secret
 _DEFAULT_DATA = Path(".data")
+_MAX_TOKEN_CHARACTERS = 16_384  # more than instances take: they say so themselves
 _SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 
 
@@ -115,6 +119,31 @@ def local_token(user_id: str, data: Path | None = None, *, ttl_seconds: int = 3_
     return token
 
 
-def run(args: argparse.Namespace) -> None:
-    """Print a token."""
+def run(args: argparse.Namespace) -> int:
+    """Print a token, or with `--check` what an instance would say of the one on standard input; 1 when it would refuse it."""
+    if args.check:
+        return _check(args)
+    if args.user is None:
+        raise ConfigurationError("USER: whose token? (or --check, with a token on standard input)")
     print(local_token(args.user, args.data, ttl_seconds=args.ttl, is_admin=args.admin))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from holdfast.bootstrap import token_check  # here: what an instance is made of, which making a token does not need
+
+    if args.user is not None:
+        raise ConfigurationError("--check: the token comes on standard input, where no process list shows it; no USER")
+    auth = settings.load().auth if args.data is None else settings.AuthSettings()
+    if auth.secret is None and auth.jwks_url is None:
+        secret, _, _ = _signing(args.data)
+        auth = settings.AuthSettings(secret=SecretStr(secret))
+    token = sys.stdin.readline(_MAX_TOKEN_CHARACTERS).strip()
+    try:
+        identity = token_check(auth).verify(token.removeprefix("Bearer ").strip())
+    except CommandError as error:
+        print(f"401 {error.code}: {error.detail}")
+        return 1
+    until = datetime.fromtimestamp(identity.expires_at, UTC).isoformat().replace("+00:00", "Z")
+    print(f"valid: {identity.user_id}, until {until}{', an administrator' if identity.is_admin else ''}")
+    return 0

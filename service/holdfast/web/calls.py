@@ -25,7 +25,7 @@ def identity(request: Request, gate: Gate) -> Identity:
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise CommandError("unauthenticated", "a bearer token is needed")
+        raise CommandError("unauthenticated", "a bearer token is needed: Authorization: Bearer <jwt>")
     return gate.authenticate(token.strip())
 
 

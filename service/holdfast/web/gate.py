@@ -1,7 +1,6 @@
 """Who comes in: what the socket and REST share of tokens, limits and admission."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 from holdfast.domain.buckets import TokenBuckets
@@ -12,6 +11,7 @@ from holdfast.protocol.frames import Limits
 from holdfast.settings import LimitSettings
 from holdfast.web.addresses import Addresses
 from holdfast.web.auth import Authenticator, Identity
+from holdfast.web.refusals import TokenRefusals
 
 
 class Ticking(Protocol):
@@ -42,7 +42,20 @@ class Gate:
         at_once = limits.connections_per_user
         self.handshakes: TokenBuckets[UserId] = TokenBuckets(max(1.0, at_once / 4), max(32.0, 4.0 * at_once))
         self.addresses = Addresses(http.trusted_proxies, limits.connections_per_address)
-        self.authenticate: Callable[[str], Identity] = authenticator.verify
+        self._authenticator = authenticator
+        self._refusals = TokenRefusals(node.clock)
+
+    def authenticate(self, token: str) -> Identity:
+        """Whom the token names; why not, the log says as well.
+
+        Raises:
+            CommandError: `unauthenticated` and its kind.
+        """
+        try:
+            return self._authenticator.verify(token)
+        except CommandError as error:
+            self._refusals.note(error)
+            raise
 
     def count_call(self, user_id: UserId) -> None:
         """One more of what is counted for all of a user's sockets and calls together: REST, reads, typing.
@@ -67,7 +80,9 @@ class Gate:
                 "overloaded", "this instance has as many connections, or as much in memory, as it can have", retry_after_ms=1000
             )
         if token is None:
-            raise CommandError("unauthenticated", "a bearer token is needed")
+            raise CommandError(
+                "unauthenticated", "a bearer token is needed: Authorization: Bearer <jwt>, or the subprotocol bearer.<jwt>"
+            )
         identity = self.authenticate(token)
         if debt := self.handshakes.take(identity.user_id, self.node.clock.monotonic()):
             raise rate_limited("this user connects too often", debt)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import jwt
 
+from holdfast.errors import ConfigurationError
 from holdfast.ports import Clock
 
 _REFRESH_SECONDS: Final = 300.0
@@ -34,6 +35,19 @@ class Jwks:
         if key is None and self._clock.monotonic() - self._fetched_at > _UNKNOWN_KID_SECONDS:
             self._wake.set()
         return key
+
+    def load(self) -> None:
+        """Fetch the keys once, and wait for them: for a command.
+
+        Raises:
+            ConfigurationError: they cannot be fetched, or none of them is usable.
+        """
+        try:
+            self._keys = _usable(self._fetch())
+        except Exception as error:  # noqa: BLE001 - whatever an issuer, or a proxy before it, answers
+            raise ConfigurationError(f"HOLDFAST_AUTH__JWKS_URL: the keys cannot be fetched: {error}") from None
+        if not self._keys:
+            raise ConfigurationError("HOLDFAST_AUTH__JWKS_URL: no usable key there (RS256, ES256 or EdDSA, with a kid)")
 
     async def run(self) -> None:
         """Keep the keys fresh. An outage keeps those that are known."""

@@ -1,5 +1,7 @@
 """`holdfast token`: a token that an instance with the same secret believes, and nothing else on standard output."""
 
+import io
+import re
 import stat
 from pathlib import Path
 
@@ -93,3 +95,26 @@ def test_a_secret_that_is_too_short_is_named(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "secret").write_text("short", encoding="ascii")
     assert main(["token", "user123", "--data", str(tmp_path)]) == 2
     assert "at least 32 bytes" in capsys.readouterr().err
+
+
+def test_check_says_what_an_instance_would_say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first client is written: is this token one that instances with these settings take, and if not, why not?"""
+    monkeypatch.setenv("HOLDFAST_AUTH__SECRET", _SECRET)
+    assert main(["token", "root", "--admin"]) == 0
+    token = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO(token))
+    assert main(["token", "--check"]) == 0
+    assert re.fullmatch(r"valid: root, until 20\d\d-\S+Z, an administrator\n", capsys.readouterr().out)
+    monkeypatch.setenv("HOLDFAST_AUTH__AUDIENCE", "chat")
+    monkeypatch.setattr("sys.stdin", io.StringIO(token))
+    assert main(["token", "--check"]) == 1
+    assert capsys.readouterr().out == '401 unauthenticated: the claim "aud" must be "chat", or a list with it\n'
+
+
+def test_check_takes_no_token_as_an_argument(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments are in the process list and in the shell's history."""
+    monkeypatch.setenv("HOLDFAST_AUTH__SECRET", _SECRET)
+    assert main(["token", "--check", "a.b.c"]) == 2
+    assert "standard input" in capsys.readouterr().err
+    assert main(["token"]) == 2
+    assert "USER" in capsys.readouterr().err

@@ -53,6 +53,62 @@ def test_what_is_not_believed(name: str, *, with_keys: bool) -> None:
     assert _code(_authenticator(_jwks() if with_keys else None), text) == code
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        *((f"without {claim}", f'the claim "{claim}" is missing') for claim in ("exp", "iat", "sub", "aud", "iss")),
+        ("another issuer", 'the claim "iss" must be "holdfast"'),
+        ("issuer as a list", 'the claim "iss" must be "holdfast"'),
+        ("another audience", 'the claim "aud" must be "holdfast"'),
+        ("not yet", 'the claim "nbf" is in the future'),
+        ("from the future", 'the claim "iat" is in the future'),
+        ("expiry as text", 'the claim "exp" must be a number'),
+        ("expiry is infinite", 'the claim "exp" must be a number'),
+        ("subject is a number", 'the claim "sub" must be a user\'s id'),
+        ("expired", 'the time in the claim "exp" is over'),
+        ("another secret", "signature does not match"),
+        ("HS512", 'the header "alg" must be HS256'),
+        ("RS256 without keys", 'the header "alg" must be HS256'),
+        ("alg none", 'the header "alg" must be HS256'),
+        ("crit", "without extensions (crit)"),
+        ("no token at all", "no JWT"),
+        ("payload is no json", "malformed"),
+        ("too long", "longer than 8192 characters"),
+    ],
+)
+def test_a_refusal_names_the_claim(name: str, says: str) -> None:
+    """With twenty reasons behind one sentence, the first token of one's own takes an afternoon."""
+    text, _ = TOKENS[name]
+    with pytest.raises(CommandError) as refused:
+        _authenticator().verify(text)
+    assert says in refused.value.detail
+    assert "alice" not in refused.value.detail
+    assert not any(part in refused.value.detail for part in text.split(".") if len(part) > 8)
+
+
+def test_all_missing_claims_are_named_at_once() -> None:
+    """One round instead of five."""
+    with pytest.raises(CommandError) as refused:
+        _authenticator().verify(signed(HS256, {"sub": "alice", "exp": 1}))
+    assert '"iat", "iss", "aud" are missing' in refused.value.detail
+
+
+def test_an_audience_may_be_one_of_a_list() -> None:
+    """RFC 7519 §4.1.3: identity providers write both forms."""
+    assert _authenticator().verify(signed(HS256, claims(aud=["other", "holdfast"]))).user_id == "alice"
+    assert _code(_authenticator(), signed(HS256, claims(aud=["other"]))) == "unauthenticated"
+    assert _code(_authenticator(), signed(HS256, claims(aud=[]))) == "unauthenticated"
+
+
+def test_an_unknown_key_of_an_issuer_is_named_by_its_header() -> None:
+    """The usual cause is a key that was rotated, or the address of another tenant."""
+    token = jwt.encode(claims(), RSA, algorithm="RS256", headers={"kid": "old"})
+    with pytest.raises(CommandError, match='the header "kid"'):
+        _authenticator(_jwks()).verify(token)
+    with pytest.raises(CommandError, match="one of HS256, RS256, ES256, EdDSA"):
+        _authenticator(_jwks()).verify(jwt.encode(claims(), RSA, algorithm="RS512", headers={"kid": "rsa"}))
+
+
 def test_who_is_believed_to_be_whom() -> None:
     """Subject, times and the one scope that counts."""
     identity = _authenticator().verify(signed(HS256, claims(scope=f"chat {ADMIN_SCOPE}")))
