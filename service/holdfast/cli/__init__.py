@@ -72,8 +72,9 @@ def _up(parser: argparse.ArgumentParser) -> None:
 
 
 def _token(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("user", metavar="USER", nargs="?", help="whose token: becomes the claim `sub`")
-    parser.add_argument("--check", action="store_true", help="say what an instance would say of the token on standard input")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("user", metavar="USER", nargs="?", help="whose token: becomes the claim `sub`")
+    what.add_argument("--check", action="store_true", help="say what an instance would say of the token on standard input")
     parser.add_argument("--ttl", type=duration, default=3_600, help="how long it is valid: 90s, 30m, 1h, 7d (default: 1h)")
     parser.add_argument("--admin", action="store_true", help="with the scope holdfast:admin")
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")

@@ -123,8 +123,6 @@ def run(args: argparse.Namespace) -> int:
     """Print a token, or with `--check` what an instance would say of the one on standard input; 1 when it would refuse it."""
     if args.check:
         return _check(args)
-    if args.user is None:
-        raise ConfigurationError("USER: whose token? (or --check, with a token on standard input)")
     print(local_token(args.user, args.data, ttl_seconds=args.ttl, is_admin=args.admin))
     return 0
 
@@ -132,8 +130,6 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from holdfast.bootstrap import token_check  # here: what an instance is made of, which making a token does not need
 
-    if args.user is not None:
-        raise ConfigurationError("--check: the token comes on standard input, where no process list shows it; no USER")
     auth = settings.load().auth if args.data is None else settings.AuthSettings()
     if auth.secret is None and auth.jwks_url is None:
         secret, _, _ = _signing(args.data)

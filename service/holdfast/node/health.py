@@ -24,7 +24,6 @@ _log = logging.getLogger(__name__)
 STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
 _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://|ipv[46]:)?(?:\[[0-9a-f:]+\]|[\w.-]+):\d{2,5}\b(?:/\S*)?", re.IGNORECASE)
 _START_WAIT_FOR_REDIS_SECONDS: Final = 10.0
-_DEAF: Final = ("Deaf", "no echo from the bus")
 _SPLIT: Final = ("Split", "other instances meet at another Redis")
 
 
@@ -91,7 +90,7 @@ class Health:
         self._redis.evaluate()
         self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
-        self._set("BusLive", self._reaches_all, "EchoSeen", *(_SPLIT if self._bus.is_live else _DEAF))
+        self._set("BusLive", self._reaches_all, "EchoSeen", *(_SPLIT if self._bus.is_live else self._deaf))
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
         self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)
@@ -119,6 +118,10 @@ class Health:
         if not self._store.is_connected:
             names.append("store")
         return tuple(names)
+
+    @property
+    def _deaf(self) -> tuple[str, str]:
+        return "Deaf", f"no echo from the bus: {self._bus_reason}"
 
     @property
     def _reaches_all(self) -> bool:

@@ -19,6 +19,7 @@ from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.listener import Listener
 from holdfast.adapters.redis.liveness import Liveness
+from holdfast.adapters.redis.permissions import is_denial
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES, Publisher
 from holdfast.adapters.redis.subscriptions import CHUNK
@@ -253,7 +254,7 @@ class RedisBus:
 
     def _publishing_failed(self, reason: str) -> None:
         self._must_record = True  # an SADD or SREM may have been among what was dropped
-        self._lost(f"publishing failed: {reason}")
+        self._lost(reason if is_denial(reason) else f"publishing failed: {reason}")
 
     def _lost(self, reason: str) -> None:
         self._liveness.lost(reason)

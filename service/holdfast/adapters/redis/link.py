@@ -6,6 +6,7 @@ After a failure calls fail at once until one probe succeeds.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,12 +17,16 @@ from redis.exceptions import TimeoutError as RedisPyTimeoutError
 
 from holdfast.adapters.redis.address import Address
 from holdfast.adapters.redis.circuit import Circuit
+from holdfast.adapters.redis.permissions import explained, is_denial
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import RedisTimeout, RedisUnavailable
 from holdfast.ports import Clock, DependencyWatch
 from holdfast.settings import RedisSettings
+
+_DENIAL_SECONDS = 60.0
+_log = logging.getLogger("holdfast.redis")
 
 _HANDSHAKE_ROUND_TRIPS = 4  # Sentinel, TLS, AUTH, SELECT, each bounded by the timeout; together no longer than this
 
@@ -46,6 +51,7 @@ class RedisLink:
         self._address = address
         self._pool = address.pool(self._name, settings.pool_connections, settings.timeout_seconds)
         self._has_failed = False
+        self._denial_told_at = float("-inf")
         self._client: Redis = Redis(connection_pool=self._pool)
 
     async def close(self) -> None:
@@ -97,7 +103,7 @@ class RedisLink:
             self.report_refusal(str(error))
             raise RedisUnavailable(f"Redis refused: {error}") from error
         except (RedisError, OSError) as error:
-            self._failed(str(error) or type(error).__name__, is_timeout=False)
+            self._failed(explained(str(error) or type(error).__name__), is_timeout=False)
             raise RedisUnavailable(f"Redis failed: {error}") from error
         except RedisUnavailable as error:
             self._failed(str(error), is_timeout=isinstance(error, RedisTimeout))
@@ -107,7 +113,12 @@ class RedisLink:
             self._watch.succeeded(self.clock.monotonic() - began)
 
     def report_refusal(self, reason: str) -> None:
-        """Redis answered a command with an error."""
+        """Redis answered a command with an error: said to health, and once a minute in the log."""
+        reason = explained(reason)
+        now = self.clock.monotonic()
+        if is_denial(reason) and now >= self._denial_told_at + _DENIAL_SECONDS:
+            self._denial_told_at = now
+            _log.error("%s", reason)
         if self._watch is not None:
             self._watch.failed(reason, is_timeout=False)
 
@@ -129,7 +140,8 @@ class RedisLink:
             raise RedisTimeout("no connection in time") from error
         except (RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
-            raise RedisUnavailable(f"no connection: {error}") from error
+            reason = explained(str(error))
+            raise RedisUnavailable(reason if is_denial(reason) else f"no connection: {reason}") from error
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.permissions import explained
 from holdfast.adapters.redis.subscriptions import CHUNK, Subscriptions
 from holdfast.adapters.redis.wire import Wire, is_error, pack
 from holdfast.errors import RedisUnavailable
@@ -173,7 +174,7 @@ class Listener:
     def _handle(self, reply: Any, confirmed: list[str]) -> None:
         if not isinstance(reply, list):
             if is_error(reply):
-                raise RedisUnavailable(f"Redis refused a subscription: {reply}")
+                raise RedisUnavailable(explained(f"Redis refused a subscription: {reply}"))
             return
         kind, channel, payload = reply
         if kind != b"message":

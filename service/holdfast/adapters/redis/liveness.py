@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from holdfast.adapters.redis.permissions import is_denial
+
 _ECHO_SECONDS: Final = 1.5  # one probe a second may be late by half of one
 _UNCONFIRMED_SECONDS: Final = 1.0  # as long as `subscribe` waits; ordinary subscribing is no loss of liveness
 
@@ -17,7 +19,7 @@ class Liveness:
         self._has_completed = False  # on the connection as it is
         self._unconfirmed_since: float | None = None
         self._was_live = False
-        self._reason = "not connected yet"
+        self._reason = self._told = "not connected yet"
 
     def next_nonce(self) -> int:
         """The nonce of the next probe."""
@@ -42,8 +44,8 @@ class Liveness:
 
     def lost(self, reason: str) -> None:
         """A publish failed or the connection ended: only the echo of a later probe proves life again."""
-        if self._last_echo != float("-inf"):
-            self._reason = reason  # the first reason is the cause, later ones follow from it
+        if self._last_echo != float("-inf") or is_denial(reason):
+            self._reason = reason  # the first reason is the cause, later ones follow from it; a missing right is a cause always
         self._last_echo = float("-inf")
         self._oldest_valid_nonce = self._nonce + 1
 
@@ -59,10 +61,12 @@ class Liveness:
         return self._unconfirmed_since is None or now - self._unconfirmed_since < _UNCONFIRMED_SECONDS
 
     def turn(self, now: float) -> tuple[bool, str] | None:
-        """(is_live, why not) when that changed since the last call."""
+        """(is_live, why not) when that changed since the last call, or when it is not live because a right is missing."""
         is_live = self.is_live(now)
-        if is_live == self._was_live:
+        is_news = not is_live and is_denial(self._reason) and self._reason != self._told
+        if is_live == self._was_live and not is_news:
             return None
+        self._told = self._reason
         self._was_live = is_live
         if is_live:
             return True, ""
