@@ -94,6 +94,24 @@ async def test_members_come_and_go_with_their_version(store: MessageStore) -> No
     assert await store.read_conversation(C) == conversation
 
 
+async def test_the_position_at_which_a_membership_begins_is_stored_with_it(store: MessageStore) -> None:
+    """Delivery to a new member starts there; a member who is removed and added again begins anew."""
+    await store.create_conversation(new_conversation("c1", "alice", "bob"))
+    await store.change_member(C, CARL, is_member=True, max_members=5, joined_seq=7)
+    found = await store.read_conversation(C)
+    assert found is not None
+    assert [found.joined_seq(user) for user in (ALICE, BOB, CARL)] == [0, 0, 7]
+    assert [(row.conversation_id, row.joined_seq) for row in await store.memberships_of(CARL)] == [(C, 7)]
+    assert [row.joined_seq for row in await store.memberships_of(BOB)] == [0]
+    await store.change_member(C, CARL, is_member=True, max_members=5, joined_seq=8)  # a member already: nothing changes
+    assert [row.joined_seq for row in await store.memberships_of(CARL)] == [7]
+    removed = await store.change_member(C, CARL, is_member=False, max_members=5)
+    assert removed is not None
+    assert dict(removed[0].joined) == {}
+    await store.change_member(C, CARL, is_member=True, max_members=5, joined_seq=9)
+    assert [row.joined_seq for row in await store.memberships_of(CARL)] == [9]
+
+
 async def test_a_full_conversation_takes_nobody(store: MessageStore) -> None:
     """But it lets members stay, and go."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))

@@ -1,6 +1,7 @@
 """Delivery and membership of one instance over fakes, and what its sockets were given."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
@@ -9,12 +10,15 @@ from holdfast.node.append import Appender
 from holdfast.node.connection import Connection
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
+from holdfast.node.entering import Entering
 from holdfast.node.hub import Hub
 from holdfast.node.membership import Membership
 from holdfast.node.outgoing import outgoing
+from holdfast.node.replay import Replay
 from holdfast.node.split import Split
 from holdfast.node.tasks import Tasks
 from holdfast.protocol import envelopes
+from holdfast.settings import LimitSettings
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, FakeTransport, connection, conversation
@@ -49,13 +53,19 @@ class Scene:
             instance_id=InstanceId("one"),
             max_conversations=max_conversations,
         )
+        self.replay = Replay(self.store, self.delivery, self.telemetry)  # type: ignore[arg-type]  # the part it uses
+        self.entering = Entering(
+            self.hub, self.conversations, self.delivery, self.replay, self.tasks, LimitSettings(), lambda *_: None
+        )
         self.membership = Membership(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
             self.conversations,
             self.delivery,
+            self.entering,
             self.clock,
+            self.tasks,
             indicator_members=100,
             on_membership=lambda *_: None,
         )
@@ -84,9 +94,9 @@ class Scene:
             )
         )
 
-    def change_members(self, *members: str, version: int) -> None:
-        """The store holds another membership; nobody was told."""
-        self.store.conversations[C] = conversation(C, *members, version=version, revision=version)
+    def change_members(self, *members: str, version: int, joined: Mapping[str, Seq] | None = None) -> None:
+        """The store holds another membership; nobody was told. `joined`: where memberships begin."""
+        self.store.conversations[C] = conversation(C, *members, version=version, revision=version, joined=joined)
 
     async def ticks(self, seconds: float) -> None:
         """Time passes, and holes are looked for."""

@@ -19,6 +19,7 @@ class FakeBus:
     def __init__(self) -> None:
         self.is_live = True
         self.wanted: set[str] = set()
+        self.confirmations = 1  # the number of every subscription that is in force
         self.published: list[tuple[str, bytes]] = []
         self.commits: list[tuple[Seq, list[bytes], bytes, str | None]] = []
         self.marks: list[str] = []
@@ -27,9 +28,8 @@ class FakeBus:
         self.recorded = 0
         self.names: list[str] = []
 
-    @property
-    def channels(self) -> frozenset[str]:
-        return frozenset(self.wanted) if self.is_live else frozenset()
+    def subscription(self, channel: str) -> int:
+        return self.confirmations if self.is_live and channel in self.wanted else 0
 
     async def start(self, *_: Any) -> None:
         return

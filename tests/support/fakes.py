@@ -20,10 +20,20 @@ def draft(sender: str = "alice", key: str = "k1", body: str = "hello") -> Draft:
     return Draft(user, key, body, None, send_key(user, key), content_digest(body, None))
 
 
-def conversation(conversation_id: str, *members: str, version: int = 1, revision: int = 1, last_seq: int = 0) -> Conversation:
-    """A conversation as stored."""
+def conversation(
+    conversation_id: str,
+    *members: str,
+    version: int = 1,
+    revision: int = 1,
+    last_seq: int = 0,
+    joined: Mapping[str, Seq] | None = None,
+) -> Conversation:
+    """A conversation as stored. `joined`: where memberships begin, by user."""
     users = tuple(UserId(member) for member in members)
-    return Conversation(ConversationId(conversation_id), users, version, revision, None, None, users[0], 0, "", last_seq, None, 0)
+    starts = {UserId(member): seq for member, seq in (joined or {}).items()}
+    return Conversation(
+        ConversationId(conversation_id), users, version, revision, None, None, users[0], 0, "", last_seq, None, 0, starts
+    )
 
 
 class FakeTransport:
@@ -168,7 +178,7 @@ class FakeStore(Faulty):
     async def memberships_of(self, user_id: UserId) -> list[Membership]:
         await self._enter("memberships_of")
         return [
-            Membership(c.conversation_id, c.members_version, c.revision, c.last_seq, 0, len(c.members))
+            Membership(c.conversation_id, c.members_version, c.revision, c.last_seq, 0, len(c.members), c.joined_seq(user_id))
             for c in self.conversations.values()
             if user_id in c.members
         ]

@@ -1,6 +1,7 @@
 """Conversations and who belongs to them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
 
@@ -43,6 +44,7 @@ class Conversation:
         revision: rises with each change of members, title or metadata.
         last_seq: a hint, never above the tail.
         last_active_at_ms: of the last message (a hint), or of the creation.
+        joined: where the memberships of those begin who were added later, see `joined_seq`.
     """
 
     conversation_id: ConversationId
@@ -57,11 +59,23 @@ class Conversation:
     last_seq: Seq
     last_message: LastMessage | None
     last_active_at_ms: int
+    joined: Mapping[UserId, Seq] = field(default_factory=dict)
+
+    def joined_seq(self, user_id: UserId) -> Seq:
+        """The position at which the user's membership begins: every later message is delivered to the user's connections.
+
+        It is the tail as it was read before the user was added; 0 for members since the creation.
+        """
+        return self.joined.get(user_id, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A conversation as one of its members' list of conversations holds it: without the `members` array."""
+    """A conversation as one of its members' list of conversations holds it: without the `members` array.
+
+    Attributes:
+        joined_seq: see `Conversation.joined_seq`.
+    """
 
     conversation_id: ConversationId
     members_version: int
@@ -69,6 +83,7 @@ class Membership:
     last_seq: Seq
     last_active_at_ms: int
     member_count: int
+    joined_seq: Seq = 0
 
 
 @dataclass(frozen=True, slots=True)

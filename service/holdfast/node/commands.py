@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import UNSET, Raw, UnsetType
 
 from holdfast.domain import ids
+from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Draft, content_digest, send_key
 from holdfast.errors import CommandError, InvalidRequest
@@ -89,15 +90,12 @@ class Commands:
         """Tell the others that somebody types; False when the membership has to be read first (`typing`).
 
         Raises:
-            CommandError: `invalid_request` or `conversation_not_found`.
+            CommandError: `invalid_request`.
         """
         conversation = self._conversations.cached(ids.conversation_id(conversation_id))
-        if conversation is None:
+        if conversation is None or not (caller.is_admin or caller.user_id in conversation.members):
             return False
-        if caller.user_id not in conversation.members and not caller.is_admin:
-            raise CommandError("conversation_not_found", "no such conversation")
-        if len(conversation.members) <= self._limits.indicator_members:
-            self._tell_typing(conversation.conversation_id, caller.user_id, is_active=is_active)
+        self._tell_typing(conversation, caller.user_id, is_active=is_active)
         return True
 
     async def typing(self, caller: Caller, conversation_id: str, *, is_active: bool) -> None:
@@ -109,9 +107,10 @@ class Commands:
         """
         if self.typing_now(caller, conversation_id, is_active=is_active):
             return
-        if await self._conversations.read(ids.conversation_id(conversation_id)) is None:
+        conversation = await self._conversations.read(ids.conversation_id(conversation_id))
+        if conversation is None or not (caller.is_admin or caller.user_id in conversation.members):
             raise CommandError("conversation_not_found", "no such conversation")
-        self.typing_now(caller, conversation_id, is_active=is_active)
+        self._tell_typing(conversation, caller.user_id, is_active=is_active)
 
     def receive_typing(self, envelope: envelopes.TypingEnvelope) -> None:
         """Somebody types at another instance."""
@@ -133,7 +132,10 @@ class Commands:
             digest=content_digest(body, canonical),
         )
 
-    def _tell_typing(self, conversation_id: ConversationId, user_id: UserId, *, is_active: bool) -> None:
+    def _tell_typing(self, conversation: Conversation, user_id: UserId, *, is_active: bool) -> None:
+        if len(conversation.members) > self._limits.indicator_members:
+            return
+        conversation_id = conversation.conversation_id
         envelope = envelopes.TypingEnvelope(
             v=envelopes.VERSION,
             kind="typing",

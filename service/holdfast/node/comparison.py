@@ -53,10 +53,12 @@ class Comparison:
             await self._delivery.compare("overflow")
 
     async def _refresh_members(self, bulletin: Bulletin) -> None:
+        concerns_users_here = any(map(self._hub.count_of, bulletin.users))
         for conversation_id, version in bulletin.members.items():
             cached = self._conversations.peek(conversation_id)
             is_known = cached is not None and cached.members_version >= version
-            if conversation_id in self._delivery.locals and not is_known:
+            # A conversation that is not local yet may be new to a user who is connected here, and its envelope lost.
+            if not is_known and (concerns_users_here or conversation_id in self._delivery.locals):
                 await self._membership.refresh(conversation_id)
         for user_id in bulletin.users:
             if self._hub.count_of(user_id) and not bulletin.mode == self._mode() == "ok":

@@ -2,43 +2,36 @@
 
 At the handshake: registered, subscribed, present in the store. At `hello`: everything live is held back, the heads are fixed,
 what lies between the client's cursors and the heads is replayed, `synced`, then what was held back, then live. Nothing is awaited
-between fixing the heads and joining, so there is no hole.
+between fixing the heads and joining, so there is no hole. A conversation for which the client has no cursor is replayed from
+where the user's membership begins.
 
 Which conversations those are, how far they are and what was read of them `rosters` knows, mostly without the store: it is looked
 at once the user is subscribed, again when the conversations are, and before `synced`; each change since is heard.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Final, TypeVar
 
 from holdfast.domain.conversations import Membership as MembershipRow
 from holdfast.domain.ids import ConversationId, Seq
-from holdfast.errors import CommandError, StoreError
+from holdfast.errors import CommandError
 from holdfast.node.connection import Connection
+from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
 from holdfast.node.hub import Hub
 from holdfast.node.lease import Lease
 from holdfast.node.membership import Membership
-from holdfast.node.outgoing import message_frame
 from holdfast.node.presence import Presence
+from holdfast.node.replay import Replay, insist, pieces
 from holdfast.node.rosters import Roster, Rosters
 from holdfast.node.tasks import Tasks
+from holdfast.node.views import beginning
 from holdfast.ports import Clock, ClusterBus, MessageStore
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CloseCode
 from holdfast.settings import LimitSettings
 from holdfast.telemetry import Telemetry
-
-_RETRY_SECONDS: Final = 0.5
-_PAGE: Final = 100
-_PIECE_BYTES: Final = 64 * 1024
-
-T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 
 class Connecting:
@@ -49,8 +42,10 @@ class Connecting:
         store: MessageStore,
         bus: ClusterBus,
         hub: Hub,
+        conversations: Conversations,
         delivery: Delivery,
         membership: Membership,
+        replay: Replay,
         presence: Presence,
         rosters: Rosters,
         lease: Lease,
@@ -62,8 +57,10 @@ class Connecting:
         self._store = store
         self._bus = bus
         self._hub = hub
+        self._conversations = conversations
         self._delivery = delivery
         self._membership = membership
+        self._replay = replay
         self._presence = presence
         self._rosters = rosters
         self._lease = lease
@@ -111,7 +108,7 @@ class Connecting:
         if registered > self._limits.connections_per_user:
             connection.transport.close(CloseCode.CONNECTION_LIMIT, "connection_limit")
             return
-        roster = await self._insist(connection, partial(self._rosters.of, connection.user_id))
+        roster = await insist(connection, partial(self._rosters.of, connection.user_id))
         if roster is None or self._is_gone(connection):
             return  # whoever left meanwhile must not be written present
         self._found[connection] = roster
@@ -137,9 +134,11 @@ class Connecting:
         memberships = {c: row for c, row in memberships.items() if not self._membership.has_left(connection.user_id, row)}
         heads = self._join(connection, memberships)
         if cursors is not None:
-            await self._replay(connection, cursors, heads, beyond)
+            starts = {c: cursors.get(c, row.joined_seq) for c, row in memberships.items()}
+            await self._tell_beginnings(connection, {c: seq for c, seq in starts.items() if seq and c not in cursors})
+            await self._replay_all(connection, starts, heads, beyond)
         self._telemetry.resumes.labels("yes" if cursors else "no").inc()
-        told = await self._insist(connection, partial(self._rosters.finish, connection.user_id, roster, heads))
+        told = await insist(connection, partial(self._rosters.finish, connection.user_id, roster, heads))
         if told is None:
             return
         connection.missed |= {c: None for c, revision in told[1].items() if revision == 0}  # not in the list: a member still?
@@ -179,7 +178,7 @@ class Connecting:
             ahead = {c: cursors[c] for c in memberships if cursors.get(c, 0) > self._delivery.head(c) and c not in beyond}
             if not ahead:
                 break
-            tails = await self._insist(connection, partial(self._store.heads, ahead)) or {}
+            tails = await insist(connection, partial(self._store.heads, ahead)) or {}
             for conversation_id, tail in tails.items():
                 if tail < ahead[conversation_id]:
                     beyond.add(conversation_id)
@@ -195,72 +194,44 @@ class Connecting:
             self._hub.join(self._delivery.locals[conversation_id], connection)
         return {conversation_id: self._delivery.head(conversation_id) for conversation_id in memberships}
 
-    async def _replay(
+    async def _tell_beginnings(self, connection: Connection, starts: Mapping[ConversationId, Seq]) -> None:
+        """Conversations for which the client has no cursor, and where they begin for it: it takes the rest for history."""
+        user_id = connection.user_id
+        for conversation_id, start in starts.items():
+            found = await insist(connection, partial(self._conversations.get, conversation_id))
+            if found is not None:
+                by, indicators = found.created_by, self._limits.indicator_members
+                notice = beginning(
+                    found, user_id, "member_added", by, start=start, last_read_seq=start, indicator_members=indicators
+                )
+                connection.write(frames.frame(notice))
+
+    async def _replay_all(
         self,
         connection: Connection,
-        cursors: Mapping[str, Seq],
+        starts: Mapping[ConversationId, Seq],
         heads: Mapping[ConversationId, Seq],
         beyond: set[ConversationId],
     ) -> None:
         budget = self._limits.replay_total
         for conversation_id, head in heads.items():
-            cursor = cursors.get(conversation_id, 0)
+            cursor = starts[conversation_id]
             if conversation_id in beyond:
                 connection.write(frames.frame(frames.Reset(conversation_id=conversation_id, last_seq=head)))
             elif cursor < head:
                 count = min(head - cursor, self._limits.replay_messages, budget)
                 budget -= count
-                await self._replay_one(connection, conversation_id, cursor, cursor + count)
+                async for texts in self._replay.pages(connection, conversation_id, cursor, cursor + count):
+                    for piece in pieces(texts):
+                        await connection.transport.writable()
+                        connection.write(piece)
                 if cursor + count < head:
                     first = cursor + count + 1
                     truncated = frames.Truncated(conversation_id=conversation_id, from_seq=first, to_seq=head)
                     connection.write(frames.frame(truncated))
 
-    async def _replay_one(self, connection: Connection, conversation_id: ConversationId, cursor: Seq, upto: Seq) -> None:
-        """From Redis what it still has: after a drain or a restart everybody misses the same few messages."""
-        if recent := await self._delivery.recent(conversation_id, cursor, upto):
-            self._telemetry.replays.labels("recent").inc()
-            await self._write(connection, recent)
-            return
-        self._telemetry.replays.labels("store").inc()
-        while cursor < upto and not connection.is_ended:
-            ask = partial(self._store.read_messages, conversation_id, after_seq=cursor, limit=min(_PAGE, upto - cursor))
-            page = await self._insist(connection, ask)
-            if not page:
-                return
-            await self._write(connection, [frames.encode(message_frame(message)) for message in page])
-            cursor = page[-1].seq
-
-    @staticmethod
-    async def _write(connection: Connection, texts: list[bytes]) -> None:
-        for piece in _pieces(texts):
-            await connection.transport.writable()
-            connection.write(piece)
-
     async def _catch_up_on_members(self, connection: Connection) -> None:
         """Changes of members that came while `hello` was being answered."""
         missed, connection.missed = connection.missed, {}
         for conversation_id in missed:
-            await self._insist(connection, partial(self._membership.refresh, conversation_id))
-
-    async def _insist(self, connection: Connection, ask: Callable[[], Awaitable[T]]) -> T | None:
-        """Ask the store until it answers or the connection is gone: its socket stays open meanwhile."""
-        while not connection.is_ended:
-            try:
-                return await ask()
-            except StoreError:
-                await asyncio.sleep(_RETRY_SECONDS)
-        return None
-
-
-def _pieces(texts: list[bytes]) -> Iterator[bytes]:
-    """Frames, in pieces that fit the socket's buffer."""
-    piece: list[bytes] = []
-    size = 0
-    for text in texts:
-        piece.append(data := frames.text_frame(text))
-        size += len(data)
-        if size > _PIECE_BYTES:
-            yield b"".join(piece)
-            piece, size = [], 0
-    yield b"".join(piece)
+            await insist(connection, partial(self._membership.refresh, conversation_id))

@@ -1,7 +1,11 @@
 """What this instance knows about conversations, and for how long it may believe it.
 
-A cached conversation is believed while its channel is subscribed and the bus is live and everybody's, or for 2 s; a hint of a
-newer revision ends that at once. Misses are never cached. One read of a conversation is under way at most.
+A conversation that was read while its channel was subscribed is believed for as long as that subscription is in force and the bus
+reaches every instance: each change is heard. Anything else is believed for a second (two while the bus is away). A hint of a
+newer revision ends the belief at once. A refusal rests on a read that began after the question. Misses are never cached.
+
+One read of a conversation is under way at most, and one more waits for it: callers that arrive during a read share the next one,
+because the running read may have missed what they know of.
 """
 
 import asyncio
@@ -17,13 +21,18 @@ from holdfast.ports import Clock, ClusterBus, MessageStore
 
 MAX_CACHED: Final = 10_000
 _READS_FOR_A_HINT: Final = 3
-UNPROVEN_SECONDS: Final = 2.0  # how long a membership is believed when nobody would tell us that it changed
+# How long a membership is believed of whose changes no envelope would tell: a removal is effective within 1 s, 3 s without Redis.
+UNPROVEN_SECONDS: Final = 1.0
+UNPROVEN_WITHOUT_BUS_SECONDS: Final = 2.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
+    """`read_at`: when the read began. `subscription`: the one in force then, see `ClusterBus.subscription`."""
+
     conversation: Conversation
     read_at: float
+    subscription: int
 
 
 class Conversations:
@@ -36,18 +45,20 @@ class Conversations:
         self._split = split
         self._entries: OrderedDict[ConversationId, _Entry] = OrderedDict()
         self._hinted: OrderedDict[ConversationId, int] = OrderedDict()
-        self._reads: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
+        self._running: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
+        self._waiting: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
 
     def cached(self, conversation_id: ConversationId) -> Conversation | None:
         """The conversation if it may be believed now, without a read."""
         entry = self._entries.get(conversation_id)
         if entry is None or entry.conversation.revision < self._hinted.get(conversation_id, 0):
             return None
-        if self._clock.monotonic() - entry.read_at <= UNPROVEN_SECONDS:
+        age = self._clock.monotonic() - entry.read_at
+        if not self._bus.is_live or self._split.is_split:
+            return entry.conversation if age <= UNPROVEN_WITHOUT_BUS_SECONDS else None
+        if entry.subscription and entry.subscription == self._subscription(conversation_id):
             return entry.conversation
-        if self._bus.is_live and not self._split.is_split and f"conversation:{conversation_id}" in self._bus.channels:
-            return entry.conversation
-        return None
+        return entry.conversation if age <= UNPROVEN_SECONDS else None
 
     async def get(self, conversation_id: ConversationId) -> Conversation | None:
         """The conversation, read when the cache may not be believed.
@@ -70,14 +81,20 @@ class Conversations:
         self._hinted.pop(conversation_id, None)  # nobody ever wrote that revision
         return conversation
 
+    async def for_members(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> Conversation | None:
+        """The conversation; read now unless all of these are its members, so that no refusal rests on an old reading.
+
+        Raises:
+            StoreUnavailable: it has to be read and cannot.
+        """
+        conversation = self.cached(conversation_id)
+        if conversation is None or not set(user_ids).issubset(conversation.members):
+            conversation = await self.read(conversation_id)
+        return conversation
+
     def keep(self, conversation: Conversation) -> None:
-        """Remember what somebody read or wrote just now."""
-        known = self._entries.get(conversation.conversation_id)
-        if known is None or known.conversation.revision <= conversation.revision:
-            self._entries[conversation.conversation_id] = _Entry(conversation, self._clock.monotonic())
-            self._entries.move_to_end(conversation.conversation_id)
-        while len(self._entries) > MAX_CACHED:
-            self._entries.popitem(last=False)
+        """Remember what was written just now."""
+        self._keep(_Entry(conversation, self._clock.monotonic(), 0))
 
     def peek(self, conversation_id: ConversationId) -> Conversation | None:
         """What is remembered of it, believable or not."""
@@ -103,31 +120,52 @@ class Conversations:
         self._entries.clear()
 
     async def strangers(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
-        """Which of these are not its members, as far as it may be believed now; None when there is no such conversation.
+        """Which of these are not its members; None when there is no such conversation. Read now, unless all are members.
 
         Raises:
             StoreUnavailable: it has to be read and cannot.
         """
-        conversation = await self.get(conversation_id)
-        return None if conversation is None else set(user_ids) - set(conversation.members)
+        asked = set(user_ids)
+        conversation = await self.for_members(conversation_id, asked)
+        return None if conversation is None else asked.difference(conversation.members)
+
+    def _subscription(self, conversation_id: ConversationId) -> int:
+        return self._bus.subscription(f"conversation:{conversation_id}")
+
+    def _keep(self, entry: _Entry) -> None:
+        conversation_id = entry.conversation.conversation_id
+        known = self._entries.get(conversation_id)
+        if known is None or known.conversation.revision <= entry.conversation.revision:
+            self._entries[conversation_id] = entry
+            self._entries.move_to_end(conversation_id)
+        while len(self._entries) > MAX_CACHED:
+            self._entries.popitem(last=False)
 
     async def _shared_read(self, conversation_id: ConversationId) -> Conversation | None:
-        task = self._reads.get(conversation_id)
+        task = self._waiting.get(conversation_id)
         if task is None:
-            task = asyncio.create_task(self._read(conversation_id))
-            self._reads[conversation_id] = task
+            task = asyncio.create_task(self._read(conversation_id, self._running.get(conversation_id)))
+            self._waiting[conversation_id] = task
             task.add_done_callback(lambda done: self._has_read(conversation_id, done))
         return await asyncio.shield(task)
 
     def _has_read(self, conversation_id: ConversationId, task: "asyncio.Task[Conversation | None]") -> None:
-        self._reads.pop(conversation_id, None)
+        for place in (self._running, self._waiting):
+            if place.get(conversation_id) is task:
+                del place[conversation_id]
         if not task.cancelled():
-            task.exception()  # whoever asked may be gone by now: then nobody hears of a failure, and nothing is wrong
+            task.exception()  # the callers may be gone by now: then a failure concerns nobody
 
-    async def _read(self, conversation_id: ConversationId) -> Conversation | None:
+    async def _read(
+        self, conversation_id: ConversationId, running: "asyncio.Task[Conversation | None] | None"
+    ) -> Conversation | None:
+        if running is not None:
+            await asyncio.wait((running,))
+        self._running[conversation_id] = self._waiting.pop(conversation_id)
+        began, subscription = self._clock.monotonic(), self._subscription(conversation_id)
         conversation = await self._store.read_conversation(conversation_id)
         if conversation is None:
             self._entries.pop(conversation_id, None)
         else:
-            self.keep(conversation)
+            self._keep(_Entry(conversation, began, subscription))
         return conversation

@@ -154,6 +154,7 @@ class Delivery:
         now = self._clock.monotonic()
         for local in fresh:
             local.starting = None
+            local.is_unproven = not is_confirmed
             head = heads[local.conversation_id]
             self._appender.note_tail(local.conversation_id, head)
             self._show(local, local.sequencer.start(head, now))
@@ -205,6 +206,9 @@ class Delivery:
             if hole is not None and not local.is_filling:
                 local.is_filling = True
                 self._tasks.start(self._fill(local, *hole))
+            if local.is_unproven and self._bus.subscription(conversation_channel(local.conversation_id)):
+                local.is_unproven = False
+                self._tasks.start(self._compare_late(local))
             if local.idle_since is not None and local.starting is None and now - local.idle_since > _LINGER_SECONDS:
                 idle.append(local.conversation_id)
         for conversation_id in idle:
@@ -227,6 +231,15 @@ class Delivery:
             for conversation_id, tail in (await self._store.heads(chunk)).items():
                 if (local := self.locals.get(conversation_id)) is not None and tail > (local.sequencer.head or 0):
                     await self.catch_up(conversation_id, tail)
+
+    async def _compare_late(self, local: LocalConversation) -> None:
+        """The subscription was confirmed after the head was read: ask the store once more."""
+        try:
+            await self._afford(1)
+            known = {local.conversation_id: local.sequencer.head or 0}
+            self.hint(local.conversation_id, (await self._store.heads(known))[local.conversation_id])
+        except StoreError:
+            local.is_unproven = True
 
     async def recent(self, conversation_id: ConversationId, after: Seq, upto: Seq) -> list[bytes]:
         """The messages (after, upto] as Redis keeps them, encoded; nothing unless it has all of them."""

@@ -120,16 +120,22 @@ class Directory:
         return await self._summary(updated, caller.user_id)
 
     async def add_member(self, caller: Caller, conversation_id: str, user_id: str) -> tuple[Summary, bool]:
-        """Any member adds; (the summary, whether the user is new). A new member has read everything so far."""
+        """Any member adds; (the summary, whether the user is new).
+
+        The membership begins at the tail as it is now, before the change: later messages are delivered, earlier ones are read.
+        """
         newcomer = ids.user_id(user_id)
-        conversation = await self.get(caller, conversation_id)
-        if newcomer not in conversation.members:
-            await self._check_room([newcomer])
-            head = await self._head(conversation)
-            await self._store.advance_cursors(conversation.conversation_id, {newcomer: head}, {})
+        conversation = await self._read(caller, conversation_id)
+        if newcomer in conversation.members:
+            return await self._summary(conversation, caller.user_id), False
+        await self._check_room([newcomer])
         c, revision = conversation.conversation_id, conversation.revision
+        joined_seq = (await self._store.heads({c: conversation.last_seq}))[c]
+        await self._store.advance_cursors(c, {newcomer: joined_seq}, {})
         async with self._told(c, revision, "member_added", caller.user_id, (newcomer,)) as told:
-            changed = await self._store.change_member(c, newcomer, is_member=True, max_members=self._limits.members)
+            changed = await self._store.change_member(
+                c, newcomer, is_member=True, max_members=self._limits.members, joined_seq=joined_seq
+            )
             told(changed[0] if changed is not None and changed[1] else None)
         if changed is None:
             raise _unknown()
@@ -151,19 +157,18 @@ class Directory:
 
     async def get(self, caller: Caller, conversation_id: str) -> Conversation:
         """A conversation that the caller may see; to anybody else it does not exist."""
-        conversation = await self._conversations.get(ids.conversation_id(conversation_id))
-        if conversation is None or not _may_see(caller, conversation):
-            raise _unknown()
-        return conversation
+        asked = () if caller.is_admin else (caller.user_id,)
+        return _seen_by(caller, await self._conversations.for_members(ids.conversation_id(conversation_id), asked))
+
+    async def _read(self, caller: Caller, conversation_id: str) -> Conversation:
+        """The same as the store has it now."""
+        return _seen_by(caller, await self._conversations.read(ids.conversation_id(conversation_id)))
 
     async def describe(
         self, caller: Caller, conversation_id: str
     ) -> tuple[Summary, Conversation, dict[UserId, Seq], dict[UserId, Presence]]:
         """The summary as of now, the conversation, and, in small conversations, its members' cursors and presence."""
-        await self.get(caller, conversation_id)
-        conversation = await self._conversations.read(ids.conversation_id(conversation_id))
-        if conversation is None or not _may_see(caller, conversation):
-            raise _unknown()
+        conversation = await self._read(caller, conversation_id)
         view = await self._summary(conversation, caller.user_id)
         if len(conversation.members) > self._limits.indicator_members:
             return view, conversation, {}, {}
@@ -179,6 +184,7 @@ class Directory:
         views = [
             summary(
                 conversation,
+                caller.user_id,
                 last_read_seq=cursors.get(conversation.conversation_id, 0),
                 indicator_members=self._limits.indicator_members,
                 head=self._local_head(conversation.conversation_id),
@@ -227,8 +233,7 @@ class Directory:
         self._conversations.keep(conversation)
         if affected:
             self._bulletins.note_members(conversation.conversation_id, conversation.members_version, affected)
-        envelope = self._membership.publish(conversation, event, by, affected, marks)
-        self._tasks.start(self._membership.apply(envelope))
+        self._membership.take(self._membership.publish(conversation, event, by, affected, marks))
 
     def _forget(self, marks: Sequence[str]) -> None:
         self._bus.clear_dirty(*marks)
@@ -295,14 +300,11 @@ class Directory:
         cursors = await self._store.cursors_of(user_id, [conversation.conversation_id])
         return summary(
             conversation,
+            user_id,
             last_read_seq=cursors.get(conversation.conversation_id, 0),
             indicator_members=self._limits.indicator_members,
             head=self._local_head(conversation.conversation_id),
         )
-
-    async def _head(self, conversation: Conversation) -> Seq:
-        known = {conversation.conversation_id: conversation.last_seq}
-        return (await self._store.heads(known))[conversation.conversation_id]
 
     def _local_head(self, conversation_id: ConversationId) -> Seq:
         local = self._delivery.locals.get(conversation_id)
@@ -327,6 +329,12 @@ class Directory:
 
 def _may_see(caller: Caller, conversation: Conversation) -> bool:
     return caller.is_admin or caller.user_id in conversation.members
+
+
+def _seen_by(caller: Caller, conversation: Conversation | None) -> Conversation:
+    if conversation is None or not _may_see(caller, conversation):
+        raise _unknown()
+    return conversation
 
 
 def _check_title(title: str | None) -> None:

@@ -4,13 +4,11 @@ from collections.abc import Callable
 
 from holdfast.domain.ids import ConversationId, InstanceId, UserId
 from holdfast.node.commands import Commands
-from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
 from holdfast.node.membership import Membership
 from holdfast.node.presence import Presence
 from holdfast.node.receipts import Receipts
 from holdfast.node.revocations import Revocations
-from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
 
@@ -25,10 +23,8 @@ class Incoming:
         receipts: Receipts,
         commands: Commands,
         presence: Presence,
-        conversations: Conversations,
         membership: Membership,
         revocations: Revocations,
-        tasks: Tasks,
         telemetry: Telemetry,
     ) -> None:
         self._instance_id = instance_id
@@ -36,10 +32,8 @@ class Incoming:
         self._receipts = receipts
         self._commands = commands
         self._presence = presence
-        self._conversations = conversations
         self._membership = membership
         self._revocations = revocations
-        self._tasks = tasks
         self._telemetry = telemetry
 
     def take(self, _channel: str, payload: bytes) -> None:
@@ -63,13 +57,8 @@ class Incoming:
         elif isinstance(envelope, envelopes.PresenceEnvelope):
             self._presence.receive(envelope)
         elif isinstance(envelope, envelopes.ConversationEnvelope):
-            # At once: a message right behind it must not be shown by the members of before.
-            self._conversations.hint(ConversationId(envelope.c), envelope.revision)
-            self._tasks.start(self._apply(envelope))
+            self._membership.take(envelope)
         elif isinstance(envelope, envelopes.RevokedEnvelope):
             self._revocations.learn(UserId(envelope.user), envelope.not_before)
         elif envelope.c:
             self._delivery.hint(ConversationId(envelope.c), envelope.seq)
-
-    async def _apply(self, envelope: envelopes.ConversationEnvelope) -> None:
-        await until_store_answers(lambda: self._membership.apply(envelope))

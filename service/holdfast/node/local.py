@@ -19,6 +19,7 @@ class LocalConversation:
         pending: encoded frames of this tick, in order.
         held: messages that wait until the membership is proven.
         is_filling: a fetch for its hole is under way.
+        is_unproven: how far it is was read before its subscription was confirmed: what came in between reached nobody here.
         proving: the task that reads the membership for what is held; None when nothing is.
         starting: the task that subscribes and finds the head; None once the stream runs.
         idle_since: when its last local connection left, on the monotonic clock; None while there is one.
@@ -32,6 +33,7 @@ class LocalConversation:
         "held",
         "idle_since",
         "is_filling",
+        "is_unproven",
         "members_version",
         "pending",
         "proving",
@@ -48,6 +50,7 @@ class LocalConversation:
         self.held: list[Outgoing] = []
         self.active_at = now
         self.is_filling = False
+        self.is_unproven = False
         self.members_version = 0
         self.proving: asyncio.Task[None] | None = None
         self.starting: asyncio.Task[None] | None = None

@@ -1,31 +1,41 @@
 """Who hears which conversation, after a change of members.
 
-An envelope about membership is a hint: the conversation is read again, and local connections join or leave by what it says.
-The event itself is told once per revision, however many channels it came on.
+An envelope about membership is a hint: the conversation is read again, until the store answers, and local connections join or
+leave by what it says. The event itself is told once per revision, however many channels it came on.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.conversations import Membership as MembershipRow
-from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.errors import StoreError
 from holdfast.node.connection import Connection
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
+from holdfast.node.entering import Entering, Entrance
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
+from holdfast.node.tasks import Tasks
 from holdfast.node.views import summary
 from holdfast.ports import Clock, ClusterBus, MessageStore, PublishedChange
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import ConversationEvent, ConversationNotice
 from holdfast.protocol.frames import frame as _frame
 
+_MAX_PENDING: Final = 16  # events of one conversation; what is older is not told, its effect is
+_FIRST_PAUSE_SECONDS: Final = 0.25
+_LONGEST_PAUSE_SECONDS: Final = 2.0
+
+_Events = Sequence[envelopes.ConversationEnvelope]
+
 
 class Membership:
-    """Lives in the loop."""
+    """Lives in the loop: one task for each conversation whose change is being applied."""
 
     def __init__(
         self,
@@ -34,7 +44,9 @@ class Membership:
         hub: Hub,
         conversations: Conversations,
         delivery: Delivery,
+        entering: Entering,
         clock: Clock,
+        tasks: Tasks,
         *,
         indicator_members: int,
         on_membership: Callable[[UserId, Conversation, bool], None],
@@ -44,10 +56,12 @@ class Membership:
         self._hub = hub
         self._conversations = conversations
         self._delivery = delivery
+        self._entering = entering
         self._clock = clock
+        self._tasks = tasks
         self._indicator_members = indicator_members
         self._on_membership = on_membership
-        self._applying: dict[ConversationId, envelopes.ConversationEnvelope] = {}
+        self._pending: dict[ConversationId, dict[int, envelopes.ConversationEnvelope]] = {}  # by revision
 
     def publish(
         self,
@@ -87,7 +101,7 @@ class Membership:
         return envelope
 
     async def publish_again(self, conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId]) -> None:
-        """Somebody meant to change the conversation when it had `revision`, and may not have told; these users are affected.
+        """Some instance meant to change the conversation when it had `revision`, and may not have told; these users are affected.
 
         Raises:
             StoreError: it cannot be read now.
@@ -95,27 +109,22 @@ class Membership:
         conversation = await self._conversations.read(conversation_id)
         if conversation is None or conversation.revision <= revision:
             return  # not in, or not yet
-        await self.apply(self.publish(conversation, "updated", conversation.created_by, dict.fromkeys(user_ids)))
+        self.take(self.publish(conversation, "updated", conversation.created_by, dict.fromkeys(user_ids)))
 
-    async def apply(self, envelope: envelopes.ConversationEnvelope) -> None:
-        """Something changed: read it, let people in and out, tell the event.
-
-        Raises:
-            StoreError: the conversation cannot be read now.
-        """
+    def take(self, envelope: envelopes.ConversationEnvelope) -> None:
+        """A conversation changed: in the background read it, let connections in and out, tell the event."""
         conversation_id = ConversationId(envelope.c)
         self._conversations.hint(conversation_id, envelope.revision)
         local = self._delivery.locals.get(conversation_id)
         if local is not None and envelope.revision in local.announced:
             return
-        if (applying := self._applying.get(conversation_id)) is not None and applying.revision == envelope.revision:
-            return  # it comes on several channels
-        self._applying[conversation_id] = envelope
-        try:
-            await self._apply(conversation_id, envelope)
-        finally:
-            if self._applying.get(conversation_id) is envelope:
-                del self._applying[conversation_id]
+        pending = self._pending.get(conversation_id)
+        if pending is None:
+            pending = self._pending[conversation_id] = {}
+            self._tasks.start(self._work(conversation_id, pending))
+        pending.setdefault(envelope.revision, envelope)  # it comes on several channels
+        while len(pending) > _MAX_PENDING:
+            del pending[next(iter(pending))]
 
     def enforce(self, conversation: Conversation) -> None:
         """Let go who is no member any more, at once: something is about to be shown."""
@@ -129,99 +138,118 @@ class Membership:
         return known is not None and known.revision >= row.revision and user_id not in known.members
 
     async def refresh(self, conversation_id: ConversationId) -> None:
-        """Read the membership again, without an event.
+        """Read the membership again.
 
         Raises:
             StoreError: it cannot be read now.
         """
-        await self._apply(conversation_id, None)
-
-    async def _apply(self, conversation_id: ConversationId, envelope: envelopes.ConversationEnvelope | None) -> None:
+        events = self._events(conversation_id)
         conversation = await self._conversations.read(conversation_id)
-        envelope = envelope or self._applying.get(conversation_id)  # who is let in for another reason is told of it all the same
-        members = conversation.members if conversation is not None else ()
-        cursors = await self._store.read_cursors(conversation_id) if envelope is not None and conversation else {}
-        newcomers = self._newcomers(conversation_id, members)
-        if newcomers and conversation is not None:
-            await self._delivery.activate({conversation_id: conversation.last_seq})
-        local = self._delivery.locals.get(conversation_id)
-        if local is None:
-            return
-        # From here on nothing is awaited: who joins hears everything after the head that the notice names, and of two
-        # changes at once the later reading decides.
+        is_told = conversation is not None and (events or self._newcomers(conversation))
+        cursors = await self._store.read_cursors(conversation_id) if is_told else {}
+        # From here on nothing is awaited: of two changes at once the later reading decides.
         conversation = self._conversations.latest(conversation)
-        members = conversation.members if conversation is not None else ()
-        self._let_go(local, conversation)
+        self._entering.turn_away(conversation_id, conversation.members if conversation is not None else ())
+        local = self._delivery.locals.get(conversation_id)
+        if local is not None:
+            self._let_go(local, conversation)
         if conversation is None:
             return
-        if envelope is not None and local.announce_once(envelope.revision):
-            for connection in local.connections:
-                if connection.entered.get(conversation_id, 0) < envelope.revision:
-                    self._tell(connection, local, conversation, envelope, cursors.get(connection.user_id, 0))
-        as_newcomer = envelope if envelope is not None and envelope.event != "updated" else None
-        for connection in self._newcomers(conversation_id, members):
-            self._tell(connection, local, conversation, as_newcomer, cursors.get(connection.user_id, 0))
-            self._hub.join(local, connection)
-            connection.entered[conversation_id] = conversation.revision
-            self._on_membership(connection.user_id, conversation, True)
+        if local is not None:
+            for event in events:
+                self._announce(local, conversation, event, cursors)
+        for connection in self._newcomers(conversation):
+            self._let_in(connection, conversation, events, cursors.get(connection.user_id, 0))
 
-    def _newcomers(self, conversation_id: ConversationId, members: Sequence[UserId]) -> list[Connection]:
+    async def _work(self, conversation_id: ConversationId, pending: dict[int, envelopes.ConversationEnvelope]) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        try:
+            while revisions := tuple(pending):
+                try:
+                    await self.refresh(conversation_id)
+                except StoreError:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                    continue
+                for revision in revisions:
+                    pending.pop(revision, None)
+        finally:
+            del self._pending[conversation_id]
+
+    def _events(self, conversation_id: ConversationId) -> _Events:
+        return tuple(self._pending.get(conversation_id, {}).values())
+
+    def _newcomers(self, conversation: Conversation) -> list[Connection]:
         """Members' connections that do not hear it yet; those still being answered their `hello` remember it."""
-        newcomers = []
-        for user_id in members:
+        conversation_id, newcomers = conversation.conversation_id, []
+        for user_id in dict.fromkeys(conversation.members):
             for connection in self._hub.connections_of(user_id):
                 if connection.conversations is None:
                     connection.missed[conversation_id] = None
                 elif conversation_id not in connection.conversations:
                     newcomers.append(connection)
-        return newcomers
+        return [each for each in newcomers if not self._entering.is_under_way(each, conversation_id)]
+
+    def _let_in(self, connection: Connection, conversation: Conversation, events: _Events, last_read_seq: int) -> None:
+        told = next((e for e in events if e.event == "created" or _names(e, "member_added", connection.user_id)), None)
+        event: ConversationEvent = "created" if told is not None and told.event == "created" else "member_added"
+        by = UserId(told.by) if told is not None else conversation.created_by
+        self._entering.begin(Entrance(connection, conversation, event, by, last_read_seq))
 
     def _let_go(self, local: LocalConversation, conversation: Conversation | None) -> None:
         members = frozenset(conversation.members if conversation is not None else ())
         local.members_version = conversation.members_version if conversation is not None else 0
-        envelope = self._applying.get(local.conversation_id)
         for connection in [c for c in local.connections if c.user_id not in members]:
             self._hub.leave(local, connection, self._clock.monotonic())
             connection.entered.pop(local.conversation_id, None)
             if conversation is not None:
                 self._on_membership(connection.user_id, conversation, False)
+            events = self._events(local.conversation_id)
+            by = next((event.by for event in events if _names(event, "member_removed", connection.user_id)), "")
             connection.deliver(
                 _frame(
                     ConversationNotice(
                         conversation_id=local.conversation_id,
                         event="member_removed",
                         user_id=connection.user_id,
-                        by=envelope.by if envelope is not None else "",
+                        by=by,
                         revision=conversation.revision if conversation is not None else 0,
                     )
                 )
             )
 
-    def _tell(
+    def _announce(
         self,
-        connection: Connection,
         local: LocalConversation,
         conversation: Conversation,
-        envelope: envelopes.ConversationEnvelope | None,
-        last_read_seq: int,
+        event: envelopes.ConversationEnvelope,
+        cursors: Mapping[UserId, Seq],
     ) -> None:
-        view = summary(
-            conversation,
-            last_read_seq=last_read_seq,
-            indicator_members=self._indicator_members,
-            head=local.sequencer.head or 0,
-        )
-        view = replace(view, last_seq=local.shown, unread_count=max(0, local.shown - last_read_seq))
+        """Tell an event to the connections that were in before it, once."""
+        if not local.announce_once(event.revision):
+            return
         self._hub.flush()
-        connection.deliver(
-            _frame(
-                ConversationNotice(
-                    conversation_id=conversation.conversation_id,
-                    event=envelope.event if envelope is not None else "member_added",
-                    user_id=connection.user_id if envelope is None else envelope.user or UNSET,
-                    by=envelope.by if envelope is not None else conversation.created_by,
-                    revision=conversation.revision,
-                    conversation=view,
-                )
+        for connection in local.connections:
+            if connection.entered.get(local.conversation_id, 0) >= event.revision:
+                continue
+            view = summary(
+                conversation,
+                connection.user_id,
+                last_read_seq=cursors.get(connection.user_id, 0),
+                indicator_members=self._indicator_members,
+                last_seq=local.shown,
             )
-        )
+            notice = ConversationNotice(
+                conversation_id=conversation.conversation_id,
+                event=event.event,
+                user_id=event.user or UNSET,
+                by=event.by,
+                revision=conversation.revision,
+                conversation=view,
+            )
+            connection.deliver(_frame(notice))
+
+
+def _names(envelope: envelopes.ConversationEnvelope, event: ConversationEvent, user_id: UserId) -> bool:
+    """Whether it tells of that having happened to this user."""
+    return envelope.event == event and envelope.user == user_id

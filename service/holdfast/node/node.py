@@ -23,6 +23,7 @@ from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
 from holdfast.node.dependencies import Dependency
 from holdfast.node.directory import Directory
+from holdfast.node.entering import Entering
 from holdfast.node.health import Health
 from holdfast.node.hub import Hub
 from holdfast.node.incoming import Incoming
@@ -35,6 +36,7 @@ from holdfast.node.presence import Presence
 from holdfast.node.pushing import Pushing
 from holdfast.node.reaper import Reaper
 from holdfast.node.receipts import Receipts
+from holdfast.node.replay import Replay
 from holdfast.node.revocations import POLL_SECONDS, Revocations
 from holdfast.node.rosters import Rosters
 from holdfast.node.saturation import Saturation
@@ -153,13 +155,19 @@ class Node:
             is_unique=lambda: self.lease.is_unique,
             split=self.split,
         )
+        replay = Replay(store, self.delivery, telemetry)
+        self.entering = Entering(
+            self.hub, self.conversations, self.delivery, replay, self.tasks, limits, self.presence.note_membership
+        )
         self.membership = Membership(
             store,
             bus,
             self.hub,
             self.conversations,
             self.delivery,
+            self.entering,
             clock,
+            self.tasks,
             indicator_members=limits.indicator_members,
             on_membership=self.presence.note_membership,
         )
@@ -231,8 +239,10 @@ class Node:
             store,
             bus,
             self.hub,
+            self.conversations,
             self.delivery,
             self.membership,
+            replay,
             self.presence,
             self.rosters,
             self.lease,
@@ -243,16 +253,7 @@ class Node:
         )
         self.revocations = Revocations(store, bus, self.hub, self.delivery, clock)
         self.incoming = Incoming(
-            own_id,
-            self.delivery,
-            self.receipts,
-            self.commands,
-            self.presence,
-            self.conversations,
-            self.membership,
-            self.revocations,
-            self.tasks,
-            telemetry,
+            own_id, self.delivery, self.receipts, self.commands, self.presence, self.membership, self.revocations, telemetry
         )
         self.activity = Activity(store, self.tasks)
         self.reaper = Reaper(

@@ -160,7 +160,7 @@ class Receipts:
             del self._lanes[lane.conversation_id]
 
     async def _write(self, conversation_id: ConversationId, readers: list[_Reader]) -> None:
-        conversation = await self._conversations.get(conversation_id)
+        conversation = await self._conversations.for_members(conversation_id, {reader.user_id for reader in readers})
         readers = await self._admit(conversation, conversation_id, readers)
         if not readers or conversation is None:
             return

@@ -1,7 +1,6 @@
 """The other instances: what they publish, and who is connected where."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -63,9 +62,12 @@ class ClusterBus(Protocol):
         """An echo came back within the last 1.5 s, and nothing wanted has been unconfirmed for more than a second."""
         ...
 
-    @property
-    def channels(self) -> AbstractSet[str]:
-        """The channels whose subscription is confirmed on the connection as it is; it follows what happens."""
+    def subscription(self, channel: str) -> int:
+        """Which confirmed subscription of the channel is in force, on the connection as it is; 0 for none.
+
+        The number changes whenever envelopes may have been missed: what was read under one subscription may be believed for as
+        long as the same one is in force.
+        """
         ...
 
     async def start(

@@ -94,9 +94,11 @@ class MessageStore(Protocol):
         ...
 
     async def change_member(
-        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int
+        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int, joined_seq: Seq = 0
     ) -> tuple[Conversation, bool] | None:
         """Add or remove one member; `membersVersion` and `revision` rise in the same write. Idempotent.
+
+        `joined_seq`: where the membership of an added user begins (`Conversation.joined_seq`); stored with it.
 
         Returns (the conversation after, whether this changed anything), or None when there is no such conversation.
 

@@ -25,7 +25,10 @@ class ClientFrame(Struct, tag_field="type", frozen=True, kw_only=True, omit_defa
 
 
 class Hello(ClientFrame, tag="hello", frozen=True, kw_only=True):
-    """The first frame, within 10 s. `cursors`: conversation -> last seq seen; omitted: no replay, live from the heads."""
+    """The first frame, within 10 s. `cursors`: conversation -> last seq seen; omitted: no replay, live from the heads.
+
+    A conversation that is missing in `cursors` is replayed from its `joined_seq` on.
+    """
 
     cursors: dict[str, SeqNumber] | UnsetType = UNSET
     client: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
@@ -201,7 +204,11 @@ class LastMessageView(Struct, frozen=True, kw_only=True):
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """A conversation in lists and events. `unread_count = last_seq - last_read_seq`, may lag a second."""
+    """A conversation in lists and events. `unread_count = last_seq - last_read_seq`, may lag a second.
+
+    `joined_seq`: where the user's membership begins; later messages are delivered to the user's devices, earlier ones are
+    history.
+    """
 
     conversation_id: str
     title: str | None
@@ -210,6 +217,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     created_at: At
     member_count: int
     members: tuple[str, ...]
+    joined_seq: int = 0
     last_seq: int
     last_read_seq: int
     unread_count: int
@@ -223,7 +231,11 @@ ConversationEvent = Literal["created", "updated", "member_added", "member_remove
 
 
 class ConversationNotice(ServerFrame, tag="conversation", frozen=True, kw_only=True):
-    """Something about a conversation changed. Precedes its first `message`; live starts after `conversation.last_seq`."""
+    """Something about a conversation changed. Precedes its first `message`.
+
+    For a device to which the conversation is new, messages start after `conversation.last_seq`: the user's `joined_seq`, or a
+    little earlier.
+    """
 
     conversation_id: str
     event: ConversationEvent

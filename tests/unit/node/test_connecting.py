@@ -54,8 +54,10 @@ class Instance(DeliveryScene):
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
+            self.conversations,
             self.delivery,
             self.membership,
+            self.replay,
             _Registered(),  # type: ignore[arg-type]  # the part it uses
             rosters,
             _Registered(),  # type: ignore[arg-type]  # the part it uses
@@ -83,7 +85,7 @@ class Instance(DeliveryScene):
         )
         assert envelope.revision == version
         self.conversations.hint(C, version)
-        self.tasks.start(self.membership.apply(envelope))
+        self.membership.take(envelope)
 
 
 class Scene:
@@ -246,6 +248,7 @@ async def test_a_change_whose_owner_died_is_told_by_whoever_finds_its_mark() -> 
     scene.store.conversations[C] = conversation(C, "alice", "bob", "carol", version=2, revision=2)
     for _ in range(2):
         await one.membership.publish_again(C, 1, [UserId("carol")])
+        await settled()
     channels = [channel for channel, _ in one.bus.published]
     assert channels == ["conversation:c1", "user:carol"] * 2
     assert [frame["event"] for frame in frames(carol) if frame["type"] == "conversation"] == ["member_added"]

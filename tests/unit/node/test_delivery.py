@@ -113,3 +113,19 @@ async def test_commit_before_the_generation_is_known_keeps_its_mark_for_the_swee
     scene.delivery.hand_over(Commit(C, [delivered(1)], 0.0, "mark"))
     await settled()
     assert (seqs(alice), scene.bus.commits, scene.bus.cleared) == ([1], [], [])
+
+
+@in_virtual_time
+async def test_a_head_read_before_the_subscription_was_confirmed_is_read_again() -> None:
+    """Redis confirms late: what another instance published in between reached nobody here."""
+    scene = Scene()
+    scene.bus.is_live = False
+    (alice,) = await scene.join("alice")
+    scene.store.put(C, "body 1")
+    scene.store.fail("heads", StoreTimeout("away"))
+    scene.bus.is_live = True
+    await scene.ticks(2)
+    assert seqs(alice) == [1]
+    before = scene.store.calls["heads"]
+    await scene.ticks(2)
+    assert scene.store.calls["heads"] == before

@@ -29,10 +29,8 @@ def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:
         absent,
         absent,
         absent,
-        scene.conversations,
         scene.membership,
         others,
-        scene.tasks,
         scene.telemetry,
     )
 

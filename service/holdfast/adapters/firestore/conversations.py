@@ -16,7 +16,7 @@ from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls, is_definite
 from holdfast.adapters.firestore.documents import Fields
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
-from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import CommandError, StoreUnavailable
 
 _TRIES: Final = 8
@@ -67,7 +67,7 @@ async def update(
 
 
 async def change_member(
-    calls: Calls, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int
+    calls: Calls, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int, joined_seq: Seq
 ) -> tuple[Conversation, bool] | CommandError | None:
     """See `ports.MessageStore.change_member`; the refusal is returned: it is no answer of the store's."""
     refusal: CommandError | None = None
@@ -81,8 +81,11 @@ async def change_member(
             refusal = CommandError("limit_reached", f"at most {max_members} members", field="members")
             return None
         members = [*members, user_id] if is_member else [member for member in members if member != user_id]
+        # Not only of those who are in: an instance of an older version removes members without their positions.
+        joined = {member: seq for member, seq in fields.get("joined", {}).items() if member != user_id}
         return {
             "members": members,
+            "joined": joined | {user_id: joined_seq} if is_member and joined_seq else joined,
             "memberCount": len(members),
             "membersVersion": fields["membersVersion"] + 1,
             "revision": fields["revision"] + 1,
@@ -98,8 +101,9 @@ async def change_member(
 async def memberships_of(calls: Calls, user_id: UserId) -> list[Membership]:
     """See `ports.MessageStore.memberships_of`."""
     query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
-    snapshots = await query.select(documents.MEMBERSHIP_FIELDS).limit(_MAX_MEMBERSHIPS).get(**calls.unretried)
-    rows = [documents.membership(snapshot.id, snapshot.to_dict() or {}) for snapshot in snapshots]
+    wanted = (*documents.MEMBERSHIP_FIELDS, FieldPath("joined", user_id).to_api_repr())
+    snapshots = await query.select(wanted).limit(_MAX_MEMBERSHIPS).get(**calls.unretried)
+    rows = [documents.membership(snapshot.id, user_id, snapshot.to_dict() or {}) for snapshot in snapshots]
     return sorted(rows, key=lambda row: (row.last_active_at_ms, row.conversation_id), reverse=True)
 
 

@@ -10,7 +10,7 @@ from google.cloud.firestore_v1.async_document import AsyncDocumentReference
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation
-from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, message_id
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId, message_id
 from holdfast.domain.messages import Draft, Message
 from holdfast.domain.notifications import Notification
 
@@ -111,10 +111,11 @@ def conversation(conversation_id: str, fields: Fields) -> Conversation:
         last_seq=fields["lastSeq"],
         last_message=None if last is None else LastMessage(last["seq"], last["sender"], last["body"], ms(last["sentAt"])),
         last_active_at_ms=ms(fields["lastMessageAt"]),
+        joined=fields.get("joined", {}),
     )
 
 
-def membership(conversation_id: str, fields: Fields) -> Membership:
+def membership(conversation_id: str, user_id: UserId, fields: Fields) -> Membership:
     """One row of a user's list, read without the members."""
     return Membership(
         conversation_id=ConversationId(conversation_id),
@@ -123,6 +124,7 @@ def membership(conversation_id: str, fields: Fields) -> Membership:
         last_seq=fields["lastSeq"],
         last_active_at_ms=ms(fields["lastMessageAt"]),
         member_count=fields["memberCount"],
+        joined_seq=fields.get("joined", {}).get(user_id, 0),
     )
 
 

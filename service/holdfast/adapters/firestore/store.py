@@ -83,11 +83,13 @@ class FirestoreStore:
         return await self._calls.run(conversations.update(self._calls, conversation_id, title, metadata_json))
 
     async def change_member(
-        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int
+        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int, joined_seq: Seq = 0
     ) -> tuple[Conversation, bool] | None:
         """See the port."""
         result = await self._calls.run(
-            conversations.change_member(self._calls, conversation_id, user_id, is_member=is_member, max_members=max_members)
+            conversations.change_member(
+                self._calls, conversation_id, user_id, is_member=is_member, max_members=max_members, joined_seq=joined_seq
+            )
         )
         if isinstance(result, CommandError):
             raise result

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Iterable
-from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from holdfast.adapters.redis import keys
@@ -72,10 +71,9 @@ class RedisBus:
         """See `ClusterBus.is_live`."""
         return self._liveness.is_live(self._clock.monotonic())
 
-    @property
-    def channels(self) -> AbstractSet[str]:
-        """See `ClusterBus.channels`."""
-        return self._listener.subscriptions.confirmed
+    def subscription(self, channel: str) -> int:
+        """See `ClusterBus.subscription`."""
+        return self._listener.subscriptions.confirmation(channel)
 
     async def start(
         self,

@@ -90,13 +90,14 @@ class RedisRosters:
 
 
 def _text(row: RosterRow) -> str:
-    """Members' version, revision, tail, last activity, how many members, read cursor."""
+    """Members' version, revision, tail, last activity, how many members, where the membership begins, read cursor."""
     m = row.membership
-    return f"{m.members_version} {m.revision} {m.last_seq} {m.last_active_at_ms} {m.member_count} {row.last_read_seq or 0}"
+    known = (m.members_version, m.revision, m.last_seq, m.last_active_at_ms, m.member_count, m.joined_seq)
+    return " ".join(map(str, (*known, row.last_read_seq or 0)))
 
 
 def _row(conversation: bytes, text: bytes, seq: bytes, revision: bytes, count: bytes, is_moving: Any) -> RosterRow:
-    members_version, known_revision, known_seq, active, known_count, cursor = map(int, text.split())
+    members_version, known_revision, known_seq, active, known_count, joined_seq, cursor = map(int, text.split())
     membership = Membership(
         conversation_id=conversation_id(conversation.decode()),
         members_version=members_version,
@@ -104,5 +105,6 @@ def _row(conversation: bytes, text: bytes, seq: bytes, revision: bytes, count: b
         last_seq=max(known_seq, int(seq)),
         last_active_at_ms=active,
         member_count=int(count) or known_count,
+        joined_seq=joined_seq,
     )
     return RosterRow(membership, None if int(is_moving) else cursor)

@@ -19,7 +19,8 @@ class Subscriptions:
 
     def __init__(self, control: str) -> None:
         """`control` is always wanted, and first."""
-        self._confirmed: dict[str, None] = {}
+        self._confirmed: dict[str, int] = {}  # and the number of the confirmation
+        self._confirmations = 0
         self._control = control
         self._names: dict[bytes, str] = {}  # what is wanted
         self._first: dict[str, None] = {}  # to be asked for, in order; control and users
@@ -38,6 +39,10 @@ class Subscriptions:
     def confirmed(self) -> KeysView[str]:
         """The channels that are subscribed, in the order of their confirmations; it follows what happens."""
         return self._confirmed.keys()
+
+    def confirmation(self, name: str) -> int:
+        """The number of the channel's confirmation, larger for each later one; 0 while it is not confirmed."""
+        return self._confirmed.get(name, 0)
 
     @property
     def is_complete(self) -> bool:
@@ -116,7 +121,8 @@ class Subscriptions:
         self._subscribing = max(0, self._subscribing - 1)
         if name is None or left > 0:
             return None
-        self._confirmed[name] = None
+        self._confirmations += 1
+        self._confirmed[name] = self._confirmations
         return name
 
     def _ask_for(self, name: str) -> None:

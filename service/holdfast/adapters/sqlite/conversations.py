@@ -4,7 +4,7 @@ import sqlite3
 
 from holdfast.adapters.sqlite.rows import conversation
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
-from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import CommandError, StoreConflict
 
 
@@ -27,7 +27,7 @@ def create(connection: sqlite3.Connection, new: NewConversation) -> tuple[Conver
         ),
     )
     connection.executemany(
-        "INSERT INTO members VALUES (?, ?, ?)", [(new.conversation_id, user, at) for at, user in enumerate(new.members)]
+        "INSERT INTO members VALUES (?, ?, ?, 0)", [(new.conversation_id, user, at) for at, user in enumerate(new.members)]
     )
     return _reread(connection, new.conversation_id), True
 
@@ -51,6 +51,7 @@ def change_member(
     *,
     is_member: bool,
     max_members: int,
+    joined_seq: Seq,
 ) -> tuple[Conversation, bool] | CommandError | None:
     """See `ports.MessageStore.change_member`; the refusal is returned, because raising it would end the group's transaction."""
     stored = conversation(connection, conversation_id)
@@ -60,9 +61,9 @@ def change_member(
         if len(stored.members) >= max_members:
             return CommandError("limit_reached", f"at most {max_members} members", field="members")
         connection.execute(
-            "INSERT INTO members SELECT ?, ?, 1 + max(position) FROM (SELECT position FROM members WHERE conversation_id = ? "
+            "INSERT INTO members SELECT ?, ?, 1 + max(position), ? FROM (SELECT position FROM members WHERE conversation_id = ? "
             "UNION ALL SELECT -1)",
-            (conversation_id, user_id, conversation_id),
+            (conversation_id, user_id, joined_seq, conversation_id),
         )
     else:
         connection.execute("DELETE FROM members WHERE conversation_id = ? AND user_id = ?", (conversation_id, user_id))
@@ -77,7 +78,7 @@ def memberships_of(connection: sqlite3.Connection, user_id: UserId) -> list[Memb
     """See `ports.MessageStore.memberships_of`."""
     rows = connection.execute(
         "SELECT c.id, c.members_version, c.revision, c.last_seq, c.last_active_at_ms, "
-        "(SELECT count(*) FROM members n WHERE n.conversation_id = c.id) "
+        "(SELECT count(*) FROM members n WHERE n.conversation_id = c.id), m.joined_seq "
         "FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? "
         "ORDER BY c.last_active_at_ms DESC, c.id DESC LIMIT 5000",
         (user_id,),

@@ -1,7 +1,7 @@
 """Rows to domain objects, and the reads that several operations share. Synchronous: for the threads of `lanes`."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.domain.conversations import Conversation, LastMessage
@@ -25,8 +25,10 @@ def conversation(connection: sqlite3.Connection, conversation_id: ConversationId
     row = connection.execute(f"SELECT {_CONVERSATION_COLUMNS} FROM conversations WHERE id = ?", (conversation_id,)).fetchone()  # noqa: S608 - column names of ours
     if row is None:
         return None
-    members = connection.execute("SELECT user_id FROM members WHERE conversation_id = ? ORDER BY position", (conversation_id,))
-    return _conversation(row, (UserId(user_id) for (user_id,) in members))
+    members = connection.execute(
+        "SELECT user_id, joined_seq FROM members WHERE conversation_id = ? ORDER BY position", (conversation_id,)
+    )
+    return _conversation(row, {UserId(user_id): joined_seq for user_id, joined_seq in members})
 
 
 def tail(connection: sqlite3.Connection, conversation_id: ConversationId) -> Seq:
@@ -40,7 +42,7 @@ def marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-def _conversation(row: tuple[Any, ...], members: Iterable[UserId]) -> Conversation:
+def _conversation(row: tuple[Any, ...], members: Mapping[UserId, Seq]) -> Conversation:
     (
         identity,
         members_version,
@@ -70,4 +72,5 @@ def _conversation(row: tuple[Any, ...], members: Iterable[UserId]) -> Conversati
         last_seq=last_seq,
         last_message=last,
         last_active_at_ms=last_active_at_ms,
+        joined={user_id: joined_seq for user_id, joined_seq in members.items() if joined_seq},
     )

@@ -5,9 +5,12 @@ from typing import Final
 
 from holdfast.errors import StoreDenied
 
-VERSION: Final = 2
+VERSION: Final = 3
 
-_CHANGES: Final = {1: "ALTER TABLE users ADD COLUMN catchup_since_ms INTEGER"}
+_CHANGES: Final = {
+    1: "ALTER TABLE users ADD COLUMN catchup_since_ms INTEGER",
+    2: "ALTER TABLE members ADD COLUMN joined_seq INTEGER NOT NULL DEFAULT 0",
+}
 """What makes of each older layout the next one; what is new altogether is created afterwards."""
 
 _STATEMENTS: Final = """
@@ -17,7 +20,8 @@ CREATE TABLE IF NOT EXISTS conversations (
     last_sender TEXT, last_body TEXT, last_sent_at_ms INTEGER, last_active_at_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS members (
-    conversation_id TEXT NOT NULL, user_id TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (conversation_id, user_id)
+    conversation_id TEXT NOT NULL, user_id TEXT NOT NULL, position INTEGER NOT NULL, joined_seq INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (conversation_id, user_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS members_by_user ON members (user_id);
 CREATE TABLE IF NOT EXISTS messages (

@@ -104,11 +104,13 @@ class SqliteStore:
         return await self._write(lambda c: conversations.update(c, conversation_id, title, metadata_json))
 
     async def change_member(
-        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int
+        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int, joined_seq: Seq = 0
     ) -> tuple[Conversation, bool] | None:
         """See the port."""
         result = await self._write(
-            lambda c: conversations.change_member(c, conversation_id, user_id, is_member=is_member, max_members=max_members)
+            lambda c: conversations.change_member(
+                c, conversation_id, user_id, is_member=is_member, max_members=max_members, joined_seq=joined_seq
+            )
         )
         if isinstance(result, CommandError):
             raise result

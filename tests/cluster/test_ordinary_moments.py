@@ -1,0 +1,91 @@
+"""The most ordinary moments: a conversation's first message, a new member's, that of a member who was removed and added again."""
+
+import os
+
+import pytest
+
+from support.chatting import Chatter, Rest, new_conversation
+from support.devices import Device
+from support.eventually import eventually
+from support.instances import Instances, Serving
+from support.redis_server import RedisServer
+from support.rounds import Rounds
+
+UNPACED = {"HOLDFAST_LIMITS__SENDS_PER_SECOND": "0", "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0"}
+USERS = [f"user-{number}" for number in range(6)]
+ROUNDS = int(os.environ.get("HOLDFAST_TEST_ROUNDS", "10"))  # the long form plays 500 of each
+MOMENTS = (Rounds.create_and_send, Rounds.add_and_send, Rounds.add_again_and_send)
+
+
+async def play(serving: list[Serving], count: int, within_seconds: float = 10.0) -> Rounds:
+    """That many rounds of each moment, one after another."""
+    async with Rounds(serving, USERS, within_seconds) as rounds:
+        for number in range(count):
+            for moment in MOMENTS:
+                await moment(rounds, number)
+    return rounds
+
+
+async def test_the_first_message_reaches_every_connected_member(instances: Instances) -> None:
+    """Delivery starts where membership starts, and not where the recipient's instance happened to look first."""
+    serving = await instances.start("one", "two", "three", **UNPACED)
+    rounds = await play(serving, ROUNDS)
+    assert not rounds.missed, f"{len(rounds.missed)} of {rounds.looked}: {rounds.missed[:5]}"
+
+
+async def test_the_first_message_reaches_every_connected_member_without_redis(instances: Instances, redis7: RedisServer) -> None:
+    """The slow path tells of new conversations and members, too."""
+    serving = await instances.start("one", "two", **UNPACED)
+    async with Rounds(serving, USERS[:4], within_seconds=20) as rounds:
+        redis7.kill()
+        for number in range(max(2, ROUNDS // 5)):
+            for moment in MOMENTS:
+                await moment(rounds, number)
+    assert not rounds.missed, f"{len(rounds.missed)} of {rounds.looked}: {rounds.missed[:5]}"
+
+
+@pytest.mark.parametrize("is_local", [True, False], ids=["creator connected there", "no member connected there"])
+async def test_a_conversation_read_before_its_channel_was_subscribed_is_read_again(
+    instances: Instances, *, is_local: bool
+) -> None:
+    """An instance that created a conversation learns of the members that were changed elsewhere while it did not listen."""
+    here, there = await instances.start("here", "there")
+    async with Rest(here, "maker") as maker:
+        c = await new_conversation(here, "maker", "ann", "bob")
+        async with Rest(there, "maker") as elsewhere:
+            assert (await elsewhere.put(f"/api/conversations/{c}/members/cyd")).status_code == 201
+            assert (await elsewhere.delete(f"/api/conversations/{c}/members/bob")).status_code == 204
+        user = "maker" if is_local else "ann"
+        async with Chatter(here, user), Chatter(here, "cyd") as cyd, Chatter(here, "bob") as bob:
+            answer = await cyd.say(c, "I am a member")
+            assert answer["type"] == "ack", answer
+            await cyd.receive("message", body="I am a member")
+
+            async def is_refused() -> bool:
+                answer = await bob.say(c, "I am none")
+                async with Rest(here, "bob") as rest:
+                    page = await rest.get(f"/api/conversations/{c}/messages")
+                return (answer.get("code"), page.status_code) == ("conversation_not_found", 404)
+
+            await eventually(is_refused, within=3)  # a removal is effective within a second
+        assert (await maker.get(f"/api/conversations/{c}/messages")).status_code == 200
+
+
+async def test_a_member_added_again_while_away_is_shown_what_follows(instances: Instances) -> None:
+    """A client without a cursor for the conversation starts where its membership starts, not at the first message."""
+    here, there = await instances.start("here", "there")
+    c = await new_conversation(here, "maker", "ann")
+    async with Chatter(here, "maker") as maker, Rest(there, "maker") as rest:
+        for body in ("one", "two", "three"):
+            await maker.say(c, body)
+        assert (await rest.delete(f"/api/conversations/{c}/members/ann")).status_code == 204
+        await maker.say(c, "four")
+        assert (await rest.put(f"/api/conversations/{c}/members/ann")).status_code == 201
+        await maker.say(c, "five")
+        for instance in (here, there):
+            for cursors, shown in (({}, [5]), ({c: 2}, [3, 4, 5])):  # a cursor that is given wins: history stays visible
+                ann = Device("ann")
+                ann.cursors = dict(cursors)
+                await ann.connect(instance)
+                await ann.leave()
+                assert (ann.seqs(c), ann.cursors) == (shown, {c: 5})
