@@ -1,15 +1,16 @@
 """Read receipts: cursors that only move forward, at most two writes a second per conversation.
 
 A read is answered after its cursor is committed. What arrives between two writes is one write; the others hear of a cursor
-only when it moved.
+only when it moved. A receipt that comes late is a hint: an instance that began to follow the conversation meanwhile has not heard
+of newer ones, which its clients were told elsewhere. So the store says how far that cursor is, and that is told.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
@@ -19,12 +20,13 @@ from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.hub import Hub
 from holdfast.ports import Clock, ClusterBus, MessageStore, RosterCache
 from holdfast.protocol import envelopes, frames
-from holdfast.protocol.jsontext import rfc3339
+from holdfast.protocol.jsontext import ms_of, rfc3339
 
 WRITE_INTERVAL_SECONDS: Final = 0.5  # 2 writes a second per document: Firestore's sustained limit is about 1, short bursts pass
 DEADLINE_SECONDS: Final = 2.6
 _MAX_PENDING: Final = 10_000
 _MAX_KNOWN: Final = 20_000
+_LATE_SECONDS: Final = 0.5  # envelopes travel in milliseconds; clocks further apart than this cost reads, nothing else
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,8 @@ class Receipts:
         self._lanes: dict[ConversationId, _Lane] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._known: OrderedDict[tuple[ConversationId, UserId], Seq] = OrderedDict()
+        self._late: dict[UserId, dict[ConversationId, None]] = {}
+        self._is_reading = False
         self._pending = 0
 
     def read(
@@ -107,11 +111,22 @@ class Receipts:
 
     def receive(self, envelope: envelopes.ReceiptEnvelope) -> None:
         """A cursor moved at another instance."""
-        self._tell(ConversationId(envelope.c), UserId(envelope.user), envelope.seq, envelope.read_at)
+        conversation_id, user_id = ConversationId(envelope.c), UserId(envelope.user)
+        age_ms = self._clock.now_ms() - (ms_of(envelope.read_at) or 0)
+        if abs(age_ms) <= _LATE_SECONDS * 1000:
+            self._tell(conversation_id, user_id, envelope.seq, envelope.read_at)
+        else:
+            self.learn(conversation_id, user_id, envelope.seq)
 
     def learn(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
-        """A cursor moved at another instance, as its bulletin says."""
-        self._tell(conversation_id, user_id, seq, rfc3339(self._clock.now_ms()))
+        """A cursor moved at another instance up to a minute ago, as its bulletin says: the store is asked how far it is now."""
+        is_news = seq > self._known.get((conversation_id, user_id), 0)
+        if not is_news or conversation_id not in self._delivery.locals or len(self._late) >= _MAX_PENDING:
+            return
+        self._late.setdefault(user_id, {})[conversation_id] = None
+        if not self._is_reading:
+            self._is_reading = True
+            self._start(self._tell_late())
 
     def expire(self) -> None:
         """Answer reads whose deadline has passed; a few times a second."""
@@ -134,10 +149,28 @@ class Receipts:
         lane = self._lanes.get(conversation_id)
         if lane is None:
             lane = self._lanes[conversation_id] = _Lane(conversation_id)
-            task = asyncio.create_task(self._run(lane))
-            self._tasks[task] = None
-            task.add_done_callback(self._tasks.pop)
+            self._start(self._run(lane))
         lane.readers.append(reader)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
+    async def _tell_late(self) -> None:
+        """One read at a time; what the store does not answer is in the next bulletin again."""
+        try:
+            while self._late:
+                user_id = next(iter(self._late))
+                try:
+                    cursors = await self._store.cursors_of(user_id, list(self._late.pop(user_id)))
+                except StoreError as failure:
+                    _log.debug("late receipts cannot be read now: %s", failure)
+                    continue
+                for conversation_id, seq in cursors.items():
+                    self._tell(conversation_id, user_id, seq, rfc3339(self._clock.now_ms()))
+        finally:
+            self._is_reading = False
 
     async def _run(self, lane: _Lane) -> None:
         try:

@@ -52,6 +52,14 @@ def rfc3339(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def ms_of(timestamp: str) -> int | None:
+    """'2025-12-11T05:48:20.123Z' -> 1765432100123; None when it is no timestamp."""
+    try:
+        return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def _depth(value: object, limit: int) -> int:
     if limit < 0 or not isinstance(value, dict | list):
         return 0

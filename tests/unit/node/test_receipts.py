@@ -4,15 +4,19 @@ import json
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreTimeout
+from holdfast.node.connection import Connection
 from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.receipts import DEADLINE_SECONDS, ReadDone, Receipts
 from holdfast.node.split import Split
+from holdfast.protocol import envelopes
+from holdfast.protocol.jsontext import rfc3339
 from holdfast.telemetry import Telemetry
+from support.delivery_scene import shown
 from support.fake_cluster import FakeBus
 from support.fake_rosters import FakeRosters
-from support.fakes import FakeStore, conversation
+from support.fakes import FakeStore, connection, conversation
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
@@ -35,13 +39,13 @@ class Scene:
         self.store.put(C, *(f"body {number}" for number in range(10)))
         self.answers: list[tuple[str, object]] = []
         self.moved: list[tuple[str, int]] = []
-        self.rosters = FakeRosters()
+        self.rosters, self.delivery = FakeRosters(), _Delivery()
         self.receipts = Receipts(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
             Conversations(self.store, self.bus, LoopClock(), Split(LoopClock())),  # type: ignore[arg-type]  # the part it uses
-            _Delivery(),  # type: ignore[arg-type]  # the part it uses
+            self.delivery,  # type: ignore[arg-type]  # the part it uses
             self.rosters,
             LoopClock(),
             indicator_members=100,
@@ -55,6 +59,18 @@ class Scene:
             self.answers.append((user_id, result.seq if isinstance(result, ReadDone) else result.code))
 
         self.receipts.read(C, UserId(user_id), seq, note)
+
+    def listener(self) -> Connection:
+        """A connection of bob's that begins to hear the conversation now."""
+        local = self.delivery.locals.setdefault(C, LocalConversation(C, 0.0))
+        listener = connection("bob")
+        self.hub.join(local, listener)
+        return listener
+
+    def receive(self, seq: int, age_seconds: float = 0.0) -> None:
+        """An envelope of another instance that committed alice's cursor so long ago."""
+        read_at = rfc3339(LoopClock().now_ms() - round(age_seconds * 1000))
+        self.receipts.receive(envelopes.ReceiptEnvelope(v=1, kind="receipt", c=C, seq=seq, user=ALICE, read_at=read_at))
 
     def published(self) -> list[tuple[str, str, int]]:
         """What other instances are told."""
@@ -164,3 +180,62 @@ async def test_in_a_large_conversation_only_the_reader_hears_of_it() -> None:
     scene.read("alice", 3)
     await passed(2)
     assert scene.published() == [("user:alice", "alice", 3)]
+
+
+def heard(listener: Connection) -> list[int]:
+    """The receipts that a connection was given."""
+    return [frame["seq"] for frame in shown(listener) if frame["type"] == "receipt"]
+
+
+@in_virtual_time
+async def test_receipt_does_not_go_back_for_a_client_that_reconnects_after_a_crash() -> None:
+    """It heard 9 elsewhere; the bulletins that its new instance reads name what was told up to a minute before."""
+    scene = Scene()
+    scene.store.cursors[C, ALICE] = 9
+    listener = scene.listener()
+    scene.receipts.learn(C, ALICE, 5)
+    await settled()
+    assert heard(listener) == [9]
+    scene.receipts.learn(C, ALICE, 8)
+    await settled()
+    assert (heard(listener), scene.store.calls["cursors_of"]) == ([9], 1)
+
+
+@in_virtual_time
+async def test_receipt_of_an_instance_that_was_frozen_does_not_go_back() -> None:
+    """Its envelope comes after newer ones of others, which this instance did not follow yet. A prompt one costs no read."""
+    scene = Scene()
+    listener = scene.listener()
+    scene.receive(3)
+    await settled()
+    assert (heard(listener), scene.store.calls["cursors_of"]) == ([3], 0)
+    scene.store.cursors[C, ALICE] = 9
+    scene.receive(5, age_seconds=20)
+    await settled()
+    assert heard(listener) == [3, 9]
+
+
+@in_virtual_time
+async def test_late_receipt_is_told_once_the_store_answers_again() -> None:
+    """The next bulletin names it again; what is read waits for nothing else."""
+    scene = Scene()
+    listener = scene.listener()
+    scene.store.cursors[C, ALICE] = 9
+    scene.store.fail("cursors_of", StoreTimeout("away"))
+    scene.receipts.learn(C, ALICE, 5)
+    await settled()
+    assert heard(listener) == []
+    scene.receipts.learn(C, ALICE, 5)
+    await settled()
+    assert heard(listener) == [9]
+
+
+@in_virtual_time
+async def test_late_receipt_in_a_conversation_without_local_connections_costs_no_read() -> None:
+    """There is nobody to tell."""
+    scene = Scene()
+    scene.store.cursors[C, ALICE] = 9
+    scene.receipts.learn(C, ALICE, 5)
+    scene.receive(5, age_seconds=20)
+    await settled()
+    assert scene.store.calls["cursors_of"] == 0
