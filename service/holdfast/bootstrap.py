@@ -91,7 +91,7 @@ class Instance:
         jwks = Jwks(settings.auth.jwks_url, clock) if settings.auth.jwks_url is not None else None
         self.gate = Gate(node, Authenticator(settings.auth, node.revocations.is_revoked, jwks, clock))
         self._peers = HttpPeers(settings.readiness.peers) if settings.readiness.on_redis_loss == "isolate" else None
-        self.background = tuple(part.run() for part in (jwks, self._isolation(node)) if part is not None)
+        self.background = tuple(part.loop for part in (jwks, self._isolation(node)) if part is not None)
         if settings.readiness.on_redis_loss == "unready":
             node.health.must_leave = lambda: node.health.has_lost_redis
 

@@ -18,6 +18,7 @@ HoldfastError
 ├── OrchestratorUnavailable the API server of Kubernetes refused or failed the call
 ├── LeaseLost               this instance's lease is missing or belongs to another epoch
 ├── NameTaken               a process that started later holds this instance's name
+├── Undecodable             a value read back from Redis or the store is not one that this version writes
 ├── PushFailed              an offline notification was not taken by whoever delivers it
 ├── WorldChanged            Redis was flushed, restarted empty or replaced since the last look
 └── ConfigurationError      a setting is wrong; its message is one line that names it
@@ -129,6 +130,10 @@ class NameTaken(HoldfastError):
 
 class WorldChanged(HoldfastError):
     """`registry:world` is gone or another one: Redis was flushed, restarted empty or replaced."""
+
+
+class Undecodable(HoldfastError):
+    """A value read back is not one that this version writes: it is skipped, counted, and removed where it is ours."""
 
 
 class PushFailed(HoldfastError):

@@ -10,14 +10,15 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import uvicorn
 
 from holdfast.errors import ConfigurationError
+from holdfast.loops import Loop
 from holdfast.node.drain import Drain
-from holdfast.web.gate import Gate, watch
+from holdfast.web.gate import Gate, ticking
 from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protocols, public_protocols
 
 _BACKLOG: Final = 2_048
@@ -39,8 +40,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(gate: Gate, background: Sequence[Coroutine[Any, Any, None]] = ()) -> None:
-    """Run one instance until a signal ends it; `background` is run beside it.
+async def serve(gate: Gate, background: Sequence[Loop] = ()) -> None:
+    """Run one instance until a signal ends it, and the loops of `background` beside it.
 
     Raises:
         ConfigurationError: a setting is wrong, or a port cannot be had.
@@ -66,9 +67,8 @@ async def serve(gate: Gate, background: Sequence[Coroutine[Any, Any, None]] = ()
     gc.collect()
     gc.freeze()  # what is there now stays: a full collection, in which nobody is served, need not look at it again
     await node.start()
-    node.tasks.start(watch(gate))
-    for work in background:
-        node.tasks.start(work)
+    for each in (ticking(gate), *background):
+        node.tasks.start(node.loops.run(each))
     serving = [
         asyncio.create_task(public.serve(sockets=[public_socket])),
         asyncio.create_task(internal.serve(sockets=[internal_socket])),

@@ -122,6 +122,19 @@ class Telemetry:
         self.memory_limit = Gauge("holdfast_memory_limit_bytes", "What it may have; 0: no limit", registry=registry)
         self.loop_lag = Gauge("holdfast_loop_lag_seconds", "How late the last tick of the loop was", registry=registry)
         self.local_conversations = Gauge("holdfast_local_conversations", "Conversations with local members", registry=registry)
+        self.loop_failures = Counter(
+            "holdfast_loop_failures", "Mistakes in background loops, which went on", ["loop"], registry=registry
+        )
+        for loop in LOOPS:
+            self.loop_failures.labels(loop)
+        self.undecodable = Counter(
+            "holdfast_undecodable",
+            "Unreadable values of Redis and the store, skipped",
+            ["source"],
+            registry=registry,
+        )
+        for source in SOURCES:
+            self.undecodable.labels(source)
         self.bus_counts: Callable[[], Mapping[str, int]] = dict
         events = "What the bus received, sent, dropped and met, by event"
         registry.register(CountersView("holdfast_bus_events", events, "event", lambda: self.bus_counts()))
@@ -129,6 +142,16 @@ class Telemetry:
 
 
 PATHS: Final = ("local", "bus", "gap_fill", "poll")
+LOOPS: Final = (
+    "activity", "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups",
+    "committer", "connecting", "delivery", "drain", "isolation", "jwks", "lease", "membership", "notifications", "predecessor",
+    "presence", "pushing", "reaper", "receipts", "registration", "revocations", "rosters", "slow_tick", "sockets",
+    "store_lanes", "sweep", "tick", "controller_conditions", "controller_costs", "controller_lead", "controller_watch",
+)  # fmt: skip
+SOURCES: Final = (
+    "bulletin", "connections", "conversation", "cursor", "dirty", "envelope", "head", "instances", "lease", "member", "message",
+    "notification", "recent", "revocation", "send", "subscriptions", "text", "user", "wrong_type",
+)  # fmt: skip
 
 
 class _JsonFormatter(logging.Formatter):

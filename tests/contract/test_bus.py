@@ -205,7 +205,7 @@ async def test_a_handler_that_fails_does_not_end_the_bus(
     def on_subscribed() -> None:
         raise RuntimeError("the owner's mistake")
 
-    await one.bus.start(on_envelope, on_subscribed, one.ears.on_liveness)
+    await one.bus.start(one.loops(), on_envelope, on_subscribed, one.ears.on_liveness)
     assert await one.bus.subscribe([CHANNEL])
     for payload in (b"{", b"{}"):
         one.bus.publish(CHANNEL, payload)

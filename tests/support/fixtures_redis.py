@@ -1,5 +1,6 @@
 """Fixtures around real Redis servers; everything that takes `redis_server` runs on Redis 7 and on the embedded 6.2."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,8 +17,10 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
 from holdfast.adapters.redis.rosters import RedisRosters
 from holdfast.domain.ids import InstanceId
+from holdfast.loops import Loops
 from holdfast.protocol.seals import Seals
 from holdfast.settings import RedisSettings
+from holdfast.telemetry import Telemetry
 from support.eventually import eventually
 from support.redis_server import EMBEDDED, SYSTEM, RedisServer, require_binary
 
@@ -45,6 +48,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.successes = 0
+        self.unread: list[str] = []
         self.failures: list[tuple[str, bool]] = []
 
     def succeeded(self, latency_seconds: float) -> None:
@@ -56,6 +60,9 @@ class Watch:
 
     def postponed(self) -> None:
         pass
+
+    def undecodable(self, source: str, count: int = 1) -> None:
+        self.unread.extend([source] * count)
 
 
 @dataclass
@@ -69,9 +76,14 @@ class RedisNode:
     rosters: RedisRosters
     ears: Ears
     watch: Watch
+    telemetry: Telemetry = field(default_factory=lambda: Telemetry("test"))
+
+    def loops(self) -> Loops:
+        """What runs the loops of the bus."""
+        return Loops(asyncio.get_running_loop().time, self.telemetry)
 
     async def start(self) -> "RedisNode":
-        await self.bus.start(self.ears.on_envelope, self.ears.on_subscribed, self.ears.on_liveness)
+        await self.bus.start(self.loops(), self.ears.on_envelope, self.ears.on_subscribed, self.ears.on_liveness)
         return self
 
     async def mark(self, *entries: str) -> None:

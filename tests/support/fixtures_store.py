@@ -28,6 +28,7 @@ class StoreWatch:
     successes: int = 0
     failures: list[tuple[str, bool]] = field(default_factory=list)
     postponements: int = 0
+    unread: list[str] = field(default_factory=list)
 
     def succeeded(self, latency_seconds: float) -> None:
         """See the port."""
@@ -41,6 +42,10 @@ class StoreWatch:
     def postponed(self) -> None:
         """See the port."""
         self.postponements += 1
+
+    def undecodable(self, source: str, count: int = 1) -> None:
+        """See the port."""
+        self.unread.extend([source] * count)
 
 
 NewStore = Callable[..., Awaitable[MessageStore]]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from holdfast.domain.ids import UserId
-from holdfast.errors import StoreError
+from holdfast.loops import STORE, Loop
 from holdfast.node.presence import Presence
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class PresenceAudit:
-    """Lives in the loop: `run` until cancelled."""
+    """Lives in the event loop; `loop` compares."""
 
     def __init__(
         self, store: MessageStore, presence: Presence, clock: Clock, store_clock: StoreClock, entry: Callable[[], str]
@@ -37,14 +37,14 @@ class PresenceAudit:
         self._entry = entry
         self._looked_at = clock.monotonic()
 
-    async def run(self) -> None:
-        """Every 10 minutes, give or take a minute: instances that started together do not look together."""
-        while True:
-            await asyncio.sleep(AUDIT_SECONDS * random.uniform(0.9, 1.1))
-            try:
-                await self.look()
-            except StoreError as error:
-                _log.debug("presence is compared the next time: %s", error)
+    @property
+    def loop(self) -> Loop:
+        """Compares every 10 minutes, give or take a minute: instances that started together do not look together."""
+        return Loop("audit", self._round, AUDIT_SECONDS, needs=(STORE,))
+
+    async def _round(self) -> None:
+        await asyncio.sleep(AUDIT_SECONDS * random.uniform(0.9, 1.1))
+        await self.look()
 
     async def look(self) -> None:
         """Compare once.

@@ -11,11 +11,12 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.errors import StoreError
+from holdfast.loops import STORE, Loop
 from holdfast.node.split import Split
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
@@ -23,6 +24,7 @@ from holdfast.ports import Clock, MessageStore
 BEAT_SECONDS: Final = 3.0
 WINDOW_SECONDS: Final = 60.0
 MAX_ENTRIES: Final = 5_000
+_BUSY_SECONDS: Final = 300.0  # a bulletin that overflowed: a comparison of 10,000 conversations with the store
 _TICK_SECONDS: Final = 0.25
 _CHANGED_SECONDS: Final = 1.0
 _READ_SECONDS: Final = 1.0
@@ -62,7 +64,10 @@ class _Recent(Generic[K, V]):
 
 
 class Bulletins:
-    """Lives in the loop: `run` writes and reads until it is cancelled."""
+    """Lives in the event loop; of `loops` one writes and one reads.
+
+    Reading must not delay the beat: without it the others take this instance for dead.
+    """
 
     def __init__(
         self,
@@ -156,22 +161,25 @@ class Bulletins:
         self.note_members(conversation_id, 0, user_ids)
         await self._insist()
 
-    async def run(self) -> None:
-        """Write and read when it is time. Reading must not delay the beat: others take us for dead without it."""
-        reading: asyncio.Task[Any] | None = None
-        try:
-            while True:
-                if self._is_time_to_write():
-                    await self._write()
-                if reading is None or reading.done():
-                    if self._is_time_to_read():
-                        reading = asyncio.create_task(self._read(only_unwell=False))
-                    elif self._clock.monotonic() - self._unwell_read_at >= _UNWELL_SECONDS:
-                        reading = asyncio.create_task(self._read(only_unwell=True))
-                await asyncio.sleep(_TICK_SECONDS)
-        finally:
-            if reading is not None:
-                reading.cancel()
+    @property
+    def loops(self) -> tuple[Loop, Loop]:
+        """Write and read when it is time."""
+        return (
+            Loop("bulletins_write", self._writing_round, BEAT_SECONDS, needs=(STORE,)),
+            Loop("bulletins_read", self._reading_round, _UNWELL_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS),
+        )
+
+    async def _writing_round(self) -> None:
+        while not self._is_time_to_write():  # noqa: ASYNC110 - time makes it true, among other things
+            await asyncio.sleep(_TICK_SECONDS)
+        await self._insist()
+
+    async def _reading_round(self) -> None:
+        while not (is_all := self._is_time_to_read()):
+            if self._clock.monotonic() - self._unwell_read_at >= _UNWELL_SECONDS:
+                break
+            await asyncio.sleep(_TICK_SECONDS)
+        await self._read(only_unwell=not is_all)
 
     def _is_time_to_write(self) -> bool:
         age = self._clock.monotonic() - self._written_at
@@ -244,13 +252,10 @@ class Bulletins:
         self._unwell_read_at = now = self._clock.monotonic()
         if not only_unwell:
             self._read_at = now
-        try:
-            bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
-            others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()]
-            self._judge(others, now, is_complete=not only_unwell)
-            await self._on_read(others)
-        except StoreError:
-            _log.debug("bulletins cannot be read now")
+        bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
+        others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()]
+        self._judge(others, now, is_complete=not only_unwell)
+        await self._on_read(others)
 
     def _judge(self, others: list[Bulletin], now: float, *, is_complete: bool) -> None:
         """What the others say of Redis. Who is elsewhere without knowing is not among the unwell: a look at all tells of them."""

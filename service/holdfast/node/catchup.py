@@ -11,12 +11,13 @@ from typing import Final
 
 from holdfast.domain.ids import UserId
 from holdfast.domain.notifications import CatchUp, Notification
-from holdfast.errors import StoreError
+from holdfast.loops import STORE, Loop
 from holdfast.node.notifications import RESTED_SECONDS, Notifications, records_of
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
 
 _SWEEP_SECONDS: Final = 15.0
+_BUSY_SECONDS: Final = 300.0  # 200 flags, each a read for every conversation of its user
 _AT_ONCE: Final = 8
 _LIMIT: Final = 200
 _HINT_LAG_MS: Final = 2_000  # how much older a conversation's hint of activity may be than its last message
@@ -27,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class CatchUps:
-    """Lives in the loop: `run` until cancelled."""
+    """Lives in the event loop; `loop` does the work."""
 
     def __init__(self, store: MessageStore, notifications: Notifications, clock: Clock, store_clock: StoreClock) -> None:
         self._store = store
@@ -35,26 +36,26 @@ class CatchUps:
         self._clock = clock
         self._store_clock = store_clock
         self._wake = asyncio.Event()
+        self._pause = _SWEEP_SECONDS
 
     def look_soon(self) -> None:
         """Somebody went offline by our doing."""
         self._wake.set()
 
-    async def run(self) -> None:
-        """Whenever somebody went offline here, and every 15 s for what others left."""
-        pause = _SWEEP_SECONDS
-        while True:
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
-            try:
-                pause = await self.look()
-            except StoreError as error:
-                pause = 1.0
-                _log.debug("nobody is caught up on now: %s", error)
+    @property
+    def loop(self) -> Loop:
+        """Looks whenever somebody went offline here, and every 15 s for what others left."""
+        return Loop("catch_ups", self._round, _SWEEP_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS)
+
+    async def _round(self) -> None:
+        try:
+            async with asyncio.timeout(self._pause):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+        self._pause = 1.0  # unless this look succeeds
+        self._pause = await self.look()
 
     async def look(self) -> float:
         """One round over all flags; in how many seconds the next is due.

@@ -24,6 +24,7 @@ class Dependency:
         self._latency = telemetry.dependency_latency.labels(name)
         self._timed_out = telemetry.dependency_failures.labels(name, "timeout")
         self._refused = telemetry.dependency_failures.labels(name, "refused")
+        self._undecodable = telemetry.undecodable
         self._postponed = telemetry.dependency_failures.labels(name, "busy")
 
     def succeeded(self, latency_seconds: float) -> None:
@@ -52,6 +53,10 @@ class Dependency:
     def postponed(self) -> None:
         """A call was not made: too many were under way. How those fare decides."""
         self._postponed.inc()
+
+    def undecodable(self, source: str, count: int = 1) -> None:
+        """Values that it gave are none of ours."""
+        self._undecodable.labels(source).inc(count)
 
     def evaluate(self) -> None:
         """Believe a recovery that has lasted; to be called once a second."""

@@ -44,13 +44,16 @@ class Drain:
         pace = (span - overlap) / max(1, len(connections))
         due = [(began + overlap + pace * (index + 1), connection) for index, connection in enumerate(connections)]
         for at, connection in due:
-            _announce(connection, at - began, overlap)
+            try:
+                _announce(connection, at - began, overlap)
+            except Exception:  # noqa: BLE001 - as for `_let_go`
+                _log.exception("a connection could not be told")
         for at, connection in due:
             if not self._hurry.is_set() and (left := at - self._clock.monotonic()) > 0:
                 await self._wait(left)
-            connection.transport.close(CloseCode.SERVICE_RESTART, "draining")
+            _let_go(connection)
         for connection in tuple(self._hub.connections.values()):
-            connection.transport.close(CloseCode.SERVICE_RESTART, "draining")
+            _let_go(connection)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -58,6 +61,13 @@ class Drain:
                 await self._hurry.wait()
         except TimeoutError:
             pass
+
+
+def _let_go(connection: Connection) -> None:
+    try:
+        connection.transport.close(CloseCode.SERVICE_RESTART, "draining")
+    except Exception:  # noqa: BLE001 - one connection's mistake must not keep all others, nor the end of this instance
+        _log.exception("a connection could not be closed")
 
 
 def _announce(connection: Connection, closes_in_seconds: float, overlap_seconds: float) -> None:

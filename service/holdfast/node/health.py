@@ -5,11 +5,12 @@ It runs once a second and does no I/O; handlers only read what it found.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.loops import REDIS, STORE, Loops
 from holdfast.node.dependencies import Dependency
 from holdfast.node.hub import Hub
 from holdfast.node.saturation import Saturation
@@ -59,6 +60,7 @@ class Health:
         epoch: Callable[[], Epoch],
         is_unique: Callable[[], bool],
         split: Split,
+        loops: Loops,
     ) -> None:
         self.state = "starting"
         self.is_draining = False
@@ -79,6 +81,7 @@ class Health:
         self._epoch = epoch
         self._is_unique = is_unique
         self._split = split
+        self._loops = loops
         self._started_at_ms = clock.now_ms()
         self._began = clock.monotonic()
         self._degraded: tuple[str, ...] = ()
@@ -96,6 +99,9 @@ class Health:
         self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)
         yielded = f"a younger process has this INSTANCE_ID: this one goes on as {self._instance_id()}"
         self._set("InstanceIdUnique", self._is_unique(), "Unique", "Taken", yielded)
+        self._loops.look(self._away)
+        failing = self._loops.failing
+        self._set("LoopsRunning", not failing, "Running", f"Failing:{','.join(sorted(failing))}", _loops_message(failing))
         self._tell(self.degraded)
         self._enter(self._next_state())
 
@@ -124,6 +130,12 @@ class Health:
         return "Deaf", f"no echo from the bus: {self._bus_reason}"
 
     @property
+    def _away(self) -> set[str]:
+        """The dependencies that do not work, as loops name them."""
+        found = {REDIS: self._redis.is_connected, STORE: self._store.is_connected}
+        return {name for name, is_connected in found.items() if not is_connected}
+
+    @property
     def _reaches_all(self) -> bool:
         return self._bus.is_live and not self._split.is_split
 
@@ -139,8 +151,8 @@ class Health:
 
     @property
     def is_live(self) -> bool:
-        """For `/livez`: false only when a restart would help."""
-        return self.state != "unhealthy"
+        """For `/livez`: false only when a restart may help. Asked of the loops directly: the one that evaluates may be stuck."""
+        return self.is_draining or not self._loops.stuck
 
     @property
     def is_ready(self) -> bool:
@@ -204,9 +216,11 @@ class Health:
             if not (self._store.was_reached and may_go):
                 return "starting"
             self.has_started = True
+        if self._loops.stuck:
+            return "unhealthy"
         if self._saturation.is_saturated:
             return "saturated"
-        return "degraded" if self.degraded else "healthy"
+        return "degraded" if self.degraded or self._loops.failing else "healthy"
 
     def _enter(self, state: str) -> None:
         if state != self.state:
@@ -238,6 +252,11 @@ class Health:
 def _told(error: str | None) -> str | None:
     """An error as anybody may read it: where the outside systems are is for the log."""
     return None if error is None else _ADDRESS.sub("(address)", error)
+
+
+def _loops_message(failing: Mapping[str, str]) -> str:
+    """The loops without a success for too long, each with the kind of its last error."""
+    return "no success lately: " + ", ".join(f"{name} ({error or 'does not end'})" for name, error in sorted(failing.items()))
 
 
 def _service(dependency: Dependency, other_error: str | None) -> dict[str, Any]:

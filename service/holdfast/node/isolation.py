@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from holdfast.domain.ids import InstanceId
+from holdfast.loops import Loop
 from holdfast.node.health import Health
 from holdfast.ports import Clock, Peer, Peers
 
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Isolation:
-    """Lives in the loop: `run` until cancelled. `is_isolated`: this instance is better left out of the Service."""
+    """Lives in the event loop; `loop` decides. `is_isolated`: this instance is better left out of the Service."""
 
     def __init__(self, instance_id: Callable[[], InstanceId], health: Health, peers: Peers, clock: Clock) -> None:
         self.is_isolated = False
@@ -34,21 +35,24 @@ class Isolation:
         self._health = health
         self._peers = peers
         self._clock = clock
+        self._ask_at: float | None = None
 
-    async def run(self) -> None:
-        """Ask nobody while Redis is well here; without it, every few seconds."""
-        ask_at: float | None = None
-        while True:
-            now = self._clock.monotonic()
-            if not self._health.has_lost_redis:
-                ask_at = None
-                self._enter(False, "Redis is back")
-            elif ask_at is None:
-                ask_at = now + _PATIENCE_SECONDS + random.uniform(0, _AGAIN_SECONDS)
-            elif now >= ask_at:
-                await self._decide()
-                ask_at = now + _AGAIN_SECONDS + random.uniform(0, _AGAIN_SECONDS)
-            await asyncio.sleep(_LOOK_SECONDS)
+    @property
+    def loop(self) -> Loop:
+        """Asks nobody while Redis is well here; without it, every few seconds."""
+        return Loop("isolation", self._round, _LOOK_SECONDS)
+
+    async def _round(self) -> None:
+        now = self._clock.monotonic()
+        if not self._health.has_lost_redis:
+            self._ask_at = None
+            self._enter(False, "Redis is back")
+        elif self._ask_at is None:
+            self._ask_at = now + _PATIENCE_SECONDS + random.uniform(0, _AGAIN_SECONDS)
+        elif now >= self._ask_at:
+            await self._decide()
+            self._ask_at = now + _AGAIN_SECONDS + random.uniform(0, _AGAIN_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)
 
     async def _decide(self) -> None:
         addresses = list(await self._peers.addresses())

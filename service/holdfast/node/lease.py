@@ -15,6 +15,7 @@ from typing import Final
 from holdfast.domain.ids import Epoch, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord
 from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailable, WorldChanged
+from holdfast.loops import REDIS, Loop
 from holdfast.node.connection import Connection
 from holdfast.node.hub import Hub
 from holdfast.node.tasks import Tasks
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Lives in the loop. `run` until cancelled; `release` at the end.
+    """Lives in the event loop. `loop` holds the lease; `release` at the end.
 
     Attributes:
         instance_id: what this instance is called now.
@@ -76,27 +77,30 @@ class Lease:
         self._is_writing = False
         self._refreshed_at = clock.monotonic()
 
-    async def run(self) -> None:
-        """Hold the lease for as long as this runs."""
-        while True:
-            self._wake.clear()
-            try:
-                await self._step()
-            except (LeaseLost, WorldChanged) as error:
-                _log.warning("registering everything again: %s", error)
-                self.is_held = False
-                self._wake.set()
-            except NameTaken:
-                self._yield()
-            except RedisUnavailable:
-                self.is_cut = True  # all else the watch of the link has noted
-            pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-                await asyncio.sleep(0.05)  # a lease lost again and again must not become a busy loop
-            except TimeoutError:
-                pass
+    @property
+    def loop(self) -> Loop:
+        """Holds the lease for as long as it runs."""
+        return Loop("lease", self._round, RENEW_SECONDS, needs=(REDIS,))
+
+    async def _round(self) -> None:
+        self._wake.clear()
+        try:
+            await self._step()
+        except (LeaseLost, WorldChanged) as error:
+            _log.warning("registering everything again: %s", error)
+            self.is_held = False
+            self._wake.set()
+        except NameTaken:
+            self._yield()
+        except RedisUnavailable:
+            self.is_cut = True  # all else the watch of the link has noted
+        pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
+        try:
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
+            await asyncio.sleep(0.05)  # a lease lost again and again must not become a busy loop
+        except TimeoutError:
+            pass
 
     def doubt(self) -> None:
         """Something may be wrong with what is registered: look now."""

@@ -10,6 +10,7 @@ from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.presence import presence_entry
 from holdfast.errors import HoldfastError
+from holdfast.loops import Loop, Loops, each_of
 from holdfast.node.activity import Activity
 from holdfast.node.append import Appender, Commit
 from holdfast.node.audit import PresenceAudit
@@ -37,7 +38,7 @@ from holdfast.node.pushing import Pushing
 from holdfast.node.reaper import Reaper
 from holdfast.node.receipts import Receipts
 from holdfast.node.replay import Replay
-from holdfast.node.revocations import POLL_SECONDS, Revocations
+from holdfast.node.revocations import Revocations
 from holdfast.node.rosters import Rosters
 from holdfast.node.saturation import Saturation
 from holdfast.node.split import Split
@@ -49,6 +50,7 @@ from holdfast.settings import Settings
 from holdfast.telemetry import Telemetry
 
 _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
+_SLOW_TICK_SECONDS: Final = 1.0
 _THAW_SECONDS: Final = 1.0  # a loop that stood still that long may have been frozen, and missed anything
 _COMMITTERS_GRACE_SECONDS: Final = 3.0
 
@@ -85,6 +87,7 @@ class Node:
         self.notifier = notifier
         self.store_clock = StoreClock(clock)
         self.tasks = Tasks()
+        self.loops = Loops(clock.monotonic, telemetry)
         self.hub = Hub(telemetry)
         self.split = Split(clock)
         self.conversations = Conversations(store, bus, clock, self.split)
@@ -154,6 +157,7 @@ class Node:
             epoch=lambda: self.lease.epoch,
             is_unique=lambda: self.lease.is_unique,
             split=self.split,
+            loops=self.loops,
         )
         replay = Replay(store, self.delivery, telemetry)
         self.entering = Entering(
@@ -285,12 +289,13 @@ class Node:
             StoreDenied: the store refuses us for good.
         """
         await open_store(self.store, self.delivery, self.tasks)
-        await self.bus.start(self.incoming.take, partial(self._on_missed, "resubscribed"), self.health.note_bus)
+        await self.bus.start(self.loops, self.incoming.take, partial(self._on_missed, "resubscribed"), self.health.note_bus)
         grace_seconds = self.settings.presence.grace_seconds
         self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, self._on_predecessor))
-        parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing, self.audit)
-        for work in (*(part.run() for part in parts), self._tick(), self._tick_slowly()):
-            self.tasks.start(work)
+        parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing, self.audit, self.revocations)
+        ticks = (Loop("tick", self._tick, _TICK_SECONDS), Loop("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS))
+        for loop in (*(part.loop for part in parts), *ticks):
+            self.tasks.start(self.loops.run(loop))
 
     async def stop(self) -> None:
         """Finish what is under way, give the name back, let go. Bounded by `drain.flush_seconds`.
@@ -315,16 +320,13 @@ class Node:
     # --- time -----------------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        while True:
-            due = self.clock.monotonic() + _TICK_SECONDS
-            await asyncio.sleep(_TICK_SECONDS)
-            lag = self.clock.monotonic() - due
-            self.telemetry.loop_lag.set(lag)
-            if lag > _THAW_SECONDS:
-                self._on_thaw()
-            self.delivery.tick()
-            self.committer.expire()
-            self.receipts.expire()
+        due = self.clock.monotonic() + _TICK_SECONDS
+        await asyncio.sleep(_TICK_SECONDS)
+        lag = self.clock.monotonic() - due
+        self.telemetry.loop_lag.set(lag)
+        if lag > _THAW_SECONDS:
+            self._on_thaw()
+        each_of(self.delivery.tick, self.committer.expire, self.receipts.expire)
 
     def _on_thaw(self) -> None:
         """This process stood still: what it believes of members and of its lease is old, and much may have passed it by."""
@@ -332,17 +334,10 @@ class Node:
         self._on_missed("thaw")
 
     async def _tick_slowly(self) -> None:
-        polled_at = -POLL_SECONDS
-        while True:
-            self.health.evaluate()
-            self.presence.tick()
-            self.activity.tick()
-            self.telemetry.connections.set(len(self.hub.connections))
-            if self.clock.monotonic() - polled_at >= POLL_SECONDS:
-                polled_at = self.clock.monotonic()
-                self.tasks.start(self.revocations.poll())
-            self.tasks.start(probe_store(self.store))
-            await asyncio.sleep(1.0)
+        self.telemetry.connections.set(len(self.hub.connections))
+        self.tasks.start(probe_store(self.store))  # not awaited: a store that hangs is asked every second all the same
+        each_of(self.health.evaluate, self.presence.tick, self.activity.tick)
+        await asyncio.sleep(_SLOW_TICK_SECONDS)
 
     # --- what happens ---------------------------------------------------------------------------------------------------
 
@@ -367,7 +362,8 @@ class Node:
             self.lease.follow_predecessor(bulletin.server)
             if not bulletin.is_harmless_at(""):
                 self.rosters.doubt()
-        self.tasks.start(self.bulletins.run())
+        for loop in self.bulletins.loops:
+            self.tasks.start(self.loops.run(loop))
 
     def _on_name(self) -> None:
         self.delivery.instance_id = self.instance_id

@@ -6,7 +6,8 @@ import random
 from typing import Final
 
 from holdfast.domain.notifications import Notification
-from holdfast.errors import PushFailed, StoreError
+from holdfast.errors import PushFailed
+from holdfast.loops import STORE, Loop
 from holdfast.ports import MessageStore, Notifier
 from holdfast.telemetry import Telemetry
 
@@ -23,39 +24,38 @@ _log = logging.getLogger(__name__)
 
 
 class Pushing:
-    """Lives in the loop: `run` until cancelled. Every instance runs one; a record is claimed by one of them at a time."""
+    """Lives in the event loop; `loop` pushes. Every instance runs one; a record is claimed by one of them at a time."""
 
     def __init__(self, store: MessageStore, notifier: Notifier, telemetry: Telemetry) -> None:
         self._store = store
         self._notifier = notifier
         self._results = {each: telemetry.notifications.labels(each) for each in ("sent", "retried", "dead")}
         self._wake = asyncio.Event()
+        self._pause = _LOOK_SECONDS
 
     def look_soon(self) -> None:
         """A record was made here."""
         self._wake.set()
 
-    async def run(self) -> None:
-        """At once when a record was made here, and every few seconds for what others left."""
-        pause = _LOOK_SECONDS
-        while True:
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
-            try:
-                claimed = await self._store.claim_notifications(_AT_ONCE, _HOLD_SECONDS)
-                await asyncio.gather(*(self._push(record) for record in claimed))
-            except StoreError as error:
-                claimed = []
-                _log.debug("nothing can be pushed now: %s", error)
-            if len(claimed) == _AT_ONCE:
-                self._wake.set()  # there are more
-            else:
-                await asyncio.sleep(_LEAST_SECONDS)
-            pause = _LOOK_SECONDS if claimed else min(_MAX_LOOK_SECONDS, pause * 1.5)
+    @property
+    def loop(self) -> Loop:
+        """Looks at once when a record was made here, and every few seconds for what others left."""
+        return Loop("pushing", self._round, _MAX_LOOK_SECONDS, needs=(STORE,))
+
+    async def _round(self) -> None:
+        try:
+            async with asyncio.timeout(self._pause):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+        claimed = await self._store.claim_notifications(_AT_ONCE, _HOLD_SECONDS)
+        await asyncio.gather(*(self._push(record) for record in claimed))
+        if len(claimed) == _AT_ONCE:
+            self._wake.set()  # there are more
+        else:
+            await asyncio.sleep(_LEAST_SECONDS)
+        self._pause = _LOOK_SECONDS if claimed else min(_MAX_LOOK_SECONDS, self._pause * 1.5)
 
     async def _push(self, record: Notification) -> None:
         try:

@@ -15,7 +15,7 @@ from typing import Final
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.domain.presence import presence_entry
-from holdfast.errors import LeaseLost, RedisUnavailable, StoreError, WorldChanged
+from holdfast.loops import REDIS, STORE, Loop
 from holdfast.node.presence import Presence
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, ConnectionRegistry, MessageStore
@@ -29,6 +29,7 @@ _RESTED_SECONDS: Final = 2.0
 lease: both witnesses were asked within this time, on the same Redis (its world is checked) and the store, which says more than a
 renewal of 9 s ago. And what is done holds whenever it happens: the registry's script looks at the lease again, a lease that was
 gone comes back under a new epoch only, and presence is taken out by epoch."""
+_BUSY_SECONDS: Final = 300.0  # 20,000 users of one instance, each a few reads of the store
 _ROUNDS_PER_FULL_LOOK: Final = 10  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class _Suspect:
 
 
 class Reaper:
-    """Lives in the loop: `run` until cancelled. Every instance runs one; what they do is idempotent."""
+    """Lives in the event loop; `loop` reaps. Every instance runs one; what they do is idempotent."""
 
     def __init__(
         self,
@@ -75,15 +76,18 @@ class Reaper:
         self._dead: dict[InstanceId, Epoch] = {}  # what Redis told once, until presence is done
         self._rounds = 0
 
-    async def run(self) -> None:
-        """Look every 1.5 s."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self.look()
-            except (RedisUnavailable, LeaseLost, WorldChanged, StoreError) as error:
-                self._suspects.clear()  # a witness was away: nothing is concluded from what was seen before
-                _log.debug("nobody is reaped now: %s", error)
+    @property
+    def loop(self) -> Loop:
+        """Looks every 1.5 s."""
+        return Loop("reaper", self._round, LOOK_SECONDS, needs=(REDIS, STORE), busy_seconds=_BUSY_SECONDS)
+
+    async def _round(self) -> None:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            await self.look()
+        except BaseException:
+            self._suspects.clear()  # a witness was away: nothing is concluded from what was seen before
+            raise
 
     async def look(self) -> None:
         """One round.

@@ -1,10 +1,10 @@
 """Tokens that are refused although their signature is good: kept in the store, effective everywhere within 5 s."""
 
-import logging
+import asyncio
 from typing import Final
 
 from holdfast.domain.ids import UserId
-from holdfast.errors import StoreError
+from holdfast.loops import STORE, Loop
 from holdfast.node.delivery import Delivery
 from holdfast.node.hub import Hub
 from holdfast.ports import Clock, ClusterBus, MessageStore
@@ -14,8 +14,6 @@ from holdfast.protocol.codes import CloseCode
 POLL_SECONDS: Final = 4.0
 _OVERLAP_SECONDS: Final = 60
 _MAX_KNOWN: Final = 100_000
-
-_log = logging.getLogger(__name__)
 
 
 class Revocations:
@@ -62,12 +60,19 @@ class Revocations:
             if connection.issued_at < not_before:
                 connection.transport.close(CloseCode.TOKEN_REVOKED, "token_revoked")
 
+    @property
+    def loop(self) -> Loop:
+        """Learns what others revoked. Failing is harmless: the next poll asks for the same."""
+        return Loop("revocations", self.poll, POLL_SECONDS, needs=(STORE,))
+
     async def poll(self) -> None:
-        """Learn what others revoked. Failing is harmless: the next poll asks for the same."""
+        """Ask once, then wait for the next time.
+
+        Raises:
+            StoreError: it cannot be told now.
+        """
         now = self._clock.now_ms() // 1000
-        try:
-            for user_id, not_before in (await self._store.read_revocations(self._since)).items():
-                self.learn(user_id, not_before)
-            self._since = now - _OVERLAP_SECONDS
-        except StoreError as error:
-            _log.debug("revocations cannot be read now: %s", error)
+        for user_id, not_before in (await self._store.read_revocations(self._since)).items():
+            self.learn(user_id, not_before)
+        self._since = now - _OVERLAP_SECONDS
+        await asyncio.sleep(POLL_SECONDS)

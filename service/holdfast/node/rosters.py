@@ -17,6 +17,7 @@ from typing import Final
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import RedisUnavailable
+from holdfast.loops import REDIS, Loop
 from holdfast.ports import ClusterBus, MessageStore, RosterCache
 from holdfast.telemetry import Telemetry
 
@@ -36,7 +37,7 @@ class Roster:
 
 
 class Rosters:
-    """Lives in the loop; `run` until cancelled."""
+    """Lives in the event loop; `loop` begins new eras."""
 
     def __init__(
         self,
@@ -81,17 +82,17 @@ class Rosters:
             self._unmarked -= 1
             self.doubt()
 
-    async def run(self) -> None:
-        """Begin a new era after every loss."""
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            if self.has_losses and not self._unmarked and self._bus.is_live:
-                before = (self._cache.losses, self._doubts)
-                try:
-                    await self._cache.new_era()
-                    self._told = before
-                except RedisUnavailable as error:
-                    _log.debug("no new era yet: %s", error)
+    @property
+    def loop(self) -> Loop:
+        """Begins a new era after every loss."""
+        return Loop("rosters", self._round, _TICK_SECONDS, needs=(REDIS,))
+
+    async def _round(self) -> None:
+        await asyncio.sleep(_TICK_SECONDS)
+        if self.has_losses and not self._unmarked and self._bus.is_live:
+            before = (self._cache.losses, self._doubts)
+            await self._cache.new_era()
+            self._told = before
 
     async def of(self, user_id: UserId) -> Roster:
         """The user's conversations now; call it when everything about the user is subscribed.

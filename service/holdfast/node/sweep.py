@@ -15,7 +15,8 @@ from typing import Final
 from holdfast.domain.changes import Change, change_of
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, is_id
 from holdfast.domain.notifications import is_notify_mark
-from holdfast.errors import HoldfastError, StoreError
+from holdfast.errors import StoreError
+from holdfast.loops import REDIS, Loop
 from holdfast.node.activity import Activity
 from holdfast.node.append import Commit
 from holdfast.node.delivery import Delivery
@@ -28,13 +29,14 @@ _OLD_SECONDS: Final = 1.5
 _HOLD_SECONDS: Final = 2.0
 _KEEP_SECONDS: Final = 15.0
 _LIMIT: Final = 100
+_BUSY_SECONDS: Final = 300.0  # 100 marks, each a few reads of a store that answers slowly
 _MAX_SEEN: Final = 10_000
 
 _log = logging.getLogger(__name__)
 
 
 class Sweep:
-    """Lives in the loop: `run` until cancelled. Every instance runs one; a mark is claimed by one of them at a time."""
+    """Lives in the event loop; `loop` sweeps. Every instance runs one; a mark is claimed by one of them at a time."""
 
     def __init__(
         self,
@@ -59,16 +61,16 @@ class Sweep:
         self._instance_id = instance_id
         self._first_seen: dict[str, float] = {}
 
-    async def run(self) -> None:
-        """Sweep twice a second; without Redis there is nothing to find."""
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            try:
-                entries = await self._bus.claim_dirty(_OLD_SECONDS, _HOLD_SECONDS, _LIMIT)
-                if entries:
-                    await self._sweep(entries)
-            except HoldfastError as error:
-                _log.debug("not swept now: %s", error)
+    @property
+    def loop(self) -> Loop:
+        """Sweeps twice a second; without Redis there is nothing to find."""
+        return Loop("sweep", self._round, _SWEEP_SECONDS, needs=(REDIS,), busy_seconds=_BUSY_SECONDS)
+
+    async def _round(self) -> None:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        entries = await self._bus.claim_dirty(_OLD_SECONDS, _HOLD_SECONDS, _LIMIT)
+        if entries:
+            await self._sweep(entries)
 
     async def _sweep(self, entries: list[str]) -> None:
         now = self._clock.monotonic()

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from holdfast.domain.conversations import RosterLook, RosterRow
 from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
+from holdfast.loops import Loops
 
 RECENT_MESSAGES: Final = 64
 """How many of each conversation Redis keeps, for two minutes."""
@@ -72,6 +73,7 @@ class ClusterBus(Protocol):
 
     async def start(
         self,
+        loops: Loops,
         on_envelope: Callable[[str, bytes], None],
         on_subscribed: Callable[[], None],
         on_liveness: Callable[[bool, str], None],
@@ -79,6 +81,7 @@ class ClusterBus(Protocol):
         """Begin supervising; returns at once, whether Redis is there or not.
 
         Args:
+            loops: what runs its loops.
             on_envelope: called in the loop with (channel, payload) for each message of a wanted channel, echoes excluded.
             on_subscribed: called after every (re)connection once all wanted channels are confirmed: compare with the store now.
             on_liveness: called on each turn of `is_live`, with the reason when it is lost.

@@ -63,6 +63,10 @@ class DependencyWatch(Protocol):
         """A call was not made: too many were under way. It says nothing about the other side."""
         ...
 
+    def undecodable(self, source: str, count: int = 1) -> None:
+        """Values that were read are none of ours, and were skipped. `source`: one of `telemetry.SOURCES`."""
+        ...
+
 
 class Unwatched:
     """A `DependencyWatch` for who only looks (a command, a drill): nobody asks how its outside system fares."""
@@ -74,4 +78,7 @@ class Unwatched:
         """See `DependencyWatch`."""
 
     def postponed(self) -> None:
+        """See `DependencyWatch`."""
+
+    def undecodable(self, source: str, count: int = 1) -> None:
         """See `DependencyWatch`."""

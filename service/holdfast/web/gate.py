@@ -1,17 +1,21 @@
 """Who comes in: what the socket and REST share of tokens, limits and admission."""
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from holdfast.domain.buckets import TokenBuckets
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, rate_limited
+from holdfast.loops import Loop
 from holdfast.node.node import Node
+from holdfast.protocol.codes import CloseCode
 from holdfast.protocol.frames import Limits
 from holdfast.settings import LimitSettings
 from holdfast.web.addresses import Addresses
 from holdfast.web.auth import Authenticator, Identity
 from holdfast.web.refusals import TokenRefusals
+
+_PARTS: Final = 10
 
 
 class Ticking(Protocol):
@@ -19,6 +23,10 @@ class Ticking(Protocol):
 
     def tick(self, now: float, now_ms: int) -> None:
         """Time passed: monotonic seconds, and the wall clock in Unix milliseconds."""
+        ...
+
+    def close(self, code: int, reason: str = "") -> None:
+        """End it with a closing handshake."""
         ...
 
 
@@ -91,15 +99,21 @@ class Gate:
         return identity
 
 
-async def watch(gate: Gate) -> None:
-    """Give every socket its tick, about once a second, a tenth of them at a time."""
-    parts = 10
-    while True:
-        for part in range(parts):
-            await asyncio.sleep(1 / parts)
+def ticking(gate: Gate) -> Loop:
+    """Gives every socket its tick, about once a second, a tenth of them at a time. A socket whose tick fails is closed."""
+
+    async def step() -> None:
+        for part in range(_PARTS):
+            await asyncio.sleep(1 / _PARTS)
             now, now_ms = gate.node.clock.monotonic(), gate.node.clock.now_ms()
-            for socket in [socket for index, socket in enumerate(gate.sockets) if index % parts == part]:
-                socket.tick(now, now_ms)
+            for socket in [socket for index, socket in enumerate(gate.sockets) if index % _PARTS == part]:
+                try:
+                    socket.tick(now, now_ms)
+                except Exception as error:  # noqa: BLE001 - one socket's mistake must not end the keepalive of all others
+                    gate.node.loops.note_failure("sockets", error)
+                    socket.close(CloseCode.INTERNAL_ERROR, "internal_error")
+
+    return Loop("sockets", step, 1.0)
 
 
 def announced(limits: LimitSettings) -> Limits:

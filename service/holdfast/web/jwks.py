@@ -9,6 +9,7 @@ from typing import Any, Final
 import jwt
 
 from holdfast.errors import ConfigurationError
+from holdfast.loops import Loop
 from holdfast.ports import Clock
 
 _REFRESH_SECONDS: Final = 300.0
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Jwks:
-    """Keys by `kid`. `run` until cancelled; `key` never waits."""
+    """Keys by `kid`. `loop` fetches; `key` never waits."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         self._url = url
@@ -49,21 +50,24 @@ class Jwks:
         if not self._keys:
             raise ConfigurationError("HOLDFAST_AUTH__JWKS_URL: no usable key there (RS256, ES256 or EdDSA, with a kid)")
 
-    async def run(self) -> None:
-        """Keep the keys fresh. An outage keeps those that are known."""
-        while True:
-            self._wake.clear()
-            self._fetched_at = self._clock.monotonic()
-            try:
-                document = await asyncio.to_thread(self._fetch)
-                self._keys = _usable(document) or self._keys
-            except Exception as error:  # noqa: BLE001 - whatever an issuer, or a proxy before it, answers: the next try may be better
-                _log.warning("keys cannot be fetched; the known ones stay: %r", error)
-            try:
-                async with asyncio.timeout(_REFRESH_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+    @property
+    def loop(self) -> Loop:
+        """Keeps the keys fresh. An outage keeps those that are known."""
+        return Loop("jwks", self._round, _REFRESH_SECONDS)
+
+    async def _round(self) -> None:
+        self._wake.clear()
+        self._fetched_at = self._clock.monotonic()
+        try:
+            document = await asyncio.to_thread(self._fetch)
+            self._keys = _usable(document) or self._keys
+        except Exception as error:  # noqa: BLE001 - whatever an issuer, or a proxy before it, answers: the next try may be better
+            _log.warning("keys cannot be fetched; the known ones stay: %r", error)
+        try:
+            async with asyncio.timeout(_REFRESH_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
 
     def _fetch(self) -> dict[str, Any]:
         with urllib.request.urlopen(self._url, timeout=5) as answer:  # noqa: S310 - the address is configured, not a client's

@@ -15,6 +15,7 @@ from holdfast.node.tasks import Tasks
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, connection
+from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 ENTRY, GRACE = "one:1", 15.0
@@ -151,7 +152,7 @@ async def test_it_looks_every_ten_minutes_and_survives_an_outage() -> None:
     with pytest.raises(StoreTimeout):
         await scene.audit.look()
     scene.store.fail("users_on", StoreTimeout("away"))
-    running = asyncio.create_task(scene.audit.run())
+    running = supervised(scene.audit.loop)
     scene.store.on[BOB] = {ENTRY}
     await passed(1.2 * AUDIT_SECONDS)
     assert scene.store.on[BOB]

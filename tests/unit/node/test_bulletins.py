@@ -11,6 +11,7 @@ from holdfast.node.bulletins import BEAT_SECONDS, MAX_ENTRIES, WINDOW_SECONDS, B
 from holdfast.node.split import Split
 from holdfast.node.store_clock import StoreClock
 from support.fakes import FakeStore
+from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
 C = ConversationId("c1")
@@ -50,7 +51,7 @@ class Scene:
 
     async def run(self, seconds: float = 0.3) -> None:
         """From here on it runs."""
-        self.running = asyncio.create_task(self.bulletins.run())
+        self.running = supervised(self.bulletins.loops)
         await passed(seconds)
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.loops import Loops
 from holdfast.node.dependencies import RECOVERY_SECONDS, Dependency
 from holdfast.node.health import Health
 from holdfast.node.hub import Hub
@@ -31,6 +32,7 @@ class Scene:
             lambda: InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, saturation, self.clock, telemetry,
             epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
             split=self.split,  # type: ignore[arg-type]  # all it looks at
+            loops=Loops(self.clock.monotonic, telemetry),
         )  # fmt: skip
 
     def well(self) -> "Scene":

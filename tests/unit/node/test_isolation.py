@@ -13,6 +13,7 @@ from holdfast.domain.ids import InstanceId
 from holdfast.node.health import Health
 from holdfast.node.isolation import Isolation
 from holdfast.ports import Peer
+from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
 PATIENCE = 10.0
@@ -67,7 +68,7 @@ class Fleet:
         return {name for name, isolation in self.isolations.items() if isolation.is_isolated}
 
     async def __aenter__(self) -> Self:
-        self._running = [asyncio.create_task(each.run()) for each in self.isolations.values()]
+        self._running = [supervised(each.loop) for each in self.isolations.values()]
         return self
 
     async def __aexit__(self, *_: object) -> None:

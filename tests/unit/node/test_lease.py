@@ -11,6 +11,7 @@ from holdfast.node.tasks import Tasks
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus, FakeRegistry
 from support.fakes import connection
+from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 
@@ -40,7 +41,7 @@ class Scene:
 
     async def run(self) -> None:
         """From here on it is held."""
-        self.running = asyncio.create_task(self.lease.run())
+        self.running = supervised(self.lease.loop)
         await settled()
 
     def add(self, *names: str) -> list[Connection]:

@@ -7,6 +7,7 @@ from holdfast.domain.notifications import Notification
 from holdfast.errors import PushFailed, StoreUnavailable
 from holdfast.node.pushing import MAX_ATTEMPTS, Pushing, back_off
 from holdfast.telemetry import Telemetry
+from support.supervised import supervised
 from support.virtual_time import in_virtual_time, passed
 
 
@@ -63,7 +64,7 @@ class Receiver:
 
 async def run(records: Records, receiver: Receiver, seconds: float) -> None:
     """Let it push for a while."""
-    pushing = asyncio.create_task(Pushing(records, receiver, Telemetry("test")).run())  # type: ignore[arg-type]  # the part it uses
+    pushing = supervised(Pushing(records, receiver, Telemetry("test")).loop)  # type: ignore[arg-type]  # the part it uses
     await passed(seconds)
     pushing.cancel()
 
@@ -133,7 +134,7 @@ async def test_records_that_come_one_by_one_share_a_look() -> None:
 
     records.claim_notifications = counted  # type: ignore[method-assign]  # it counts its calls
     pushing = Pushing(records, receiver, Telemetry("test"))  # type: ignore[arg-type]  # the part it uses
-    running = asyncio.create_task(pushing.run())
+    running = supervised(pushing.loop)
     for number in range(100):
         records.due[f"n{number}"], records.attempts[f"n{number}"] = 0.0, 0
         pushing.look_soon()

@@ -1,7 +1,5 @@
 """What is believed of a user's conversations without asking the store, and every race in which it must not be."""
 
-import asyncio
-
 from holdfast.domain.changes import Change, change_mark, change_of
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.node.rosters import Rosters
@@ -9,6 +7,7 @@ from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, conversation
+from support.supervised import supervised
 from support.virtual_time import in_virtual_time, passed, settled
 
 ANN = UserId("ann")
@@ -162,7 +161,7 @@ async def test_a_lost_write_ends_what_is_remembered() -> None:
     """It may have been the one that would have: until a new era has begun nothing is believed, and nothing after it of before."""
     scene = Scene()
     await scene.connect()
-    running = asyncio.create_task(scene.rosters.run())
+    running = supervised(scene.rosters.loop)
     scene.cache.losses = 1
     scene.cache.is_away = True
     assert scene.rosters.has_losses
@@ -187,7 +186,7 @@ async def test_a_change_without_a_mark_ends_what_is_remembered_when_it_is_over()
     """No era begins while it is under way: a list of before could be remembered in it."""
     scene = Scene()
     await scene.connect()
-    running = asyncio.create_task(scene.rosters.run())
+    running = supervised(scene.rosters.loop)
     with scene.rosters.unmarked():
         await passed(1)
         assert scene.rosters.has_losses

@@ -1,6 +1,5 @@
 """What an instance left undone: told by whoever finds its marks, which go when nobody can finish it any more."""
 
-import asyncio
 from collections.abc import Iterable
 
 from holdfast.domain.changes import change_mark
@@ -8,6 +7,7 @@ from holdfast.domain.ids import ConversationId, InstanceId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.sweep import Sweep
 from support.fake_cluster import FakeBus, FakeRegistry
+from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, D = ConversationId("c1"), ConversationId("c2")
@@ -43,7 +43,7 @@ class Scene:
             LoopClock(),
             lambda: InstanceId("one"),
         )
-        self.running = asyncio.create_task(sweep.run())
+        self.running = supervised(sweep.loop)
 
     def mark(self, user_id: str, owner: str, conversation_id: ConversationId, revision: int) -> None:
         """Somebody is about to change a conversation."""

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from holdfast.adapters.redis import keys
+from holdfast.adapters.redis import decoding, keys
 from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.listener import Listener
@@ -23,7 +23,8 @@ from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES, Publisher
 from holdfast.adapters.redis.subscriptions import CHUNK
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
-from holdfast.errors import RedisUnavailable
+from holdfast.errors import RedisUnavailable, Undecodable
+from holdfast.loops import Loop, Loops
 from holdfast.ports import PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
 
@@ -35,6 +36,7 @@ _DEAF_SECONDS: Final = 3.0  # three probes; a hung Redis must be found within 3 
 _STALL_SECONDS: Final = 1.0  # a loop that stood still heard nothing because it did not listen
 _FLUSH_SECONDS: Final = 1.0
 _SUBSCRIPTIONS_TTL_MS: Final = 3_600_000  # as the registry's keys; renewed with them
+_MAX_NONCE_DIGITS: Final = 18
 _ECHO: Final = b'{"v":1,"kind":"echo"'
 
 
@@ -60,6 +62,8 @@ class RedisBus:
         self._must_record = False
         self._wake = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
+        self._probe_at = self._ticked_at = 0.0
+        self._note_failure: Callable[[str, BaseException], None] = lambda _name, _error: None
         # The token tells our echoes from those of a second process under the same instance id.
         self._echo_head = b'%b,"bus":"%b","nonce":' % (_ECHO, secrets.token_hex(8).encode())
         self._on_envelope: Callable[[str, bytes], None] = lambda _channel, _payload: None
@@ -77,15 +81,19 @@ class RedisBus:
 
     async def start(
         self,
+        loops: Loops,
         on_envelope: Callable[[str, bytes], None],
         on_subscribed: Callable[[], None],
         on_liveness: Callable[[bool, str], None],
     ) -> None:
         """See `ClusterBus.start`."""
         self._on_envelope, self._on_subscribed, self._on_liveness = on_envelope, on_subscribed, on_liveness
-        self.pipeline.start()
-        self._listener.start()
-        self._watching = asyncio.get_running_loop().create_task(self._watch(), name="redis-bus-watch")
+        self.pipeline.start(loops)
+        self._listener.start(loops)
+        self._note_failure = loops.note_failure
+        self._ticked_at = self._clock.monotonic()
+        watch = Loop("bus_watch", self._round, _TICK_SECONDS)
+        self._watching = asyncio.get_running_loop().create_task(loops.run(watch), name="redis-bus-watch")
 
     async def close(self) -> None:
         """See `ClusterBus.close`. Idempotent."""
@@ -167,10 +175,19 @@ class RedisBus:
         """Make the SET equal to what is confirmed; the pipeline's order makes it exact whatever changes meanwhile."""
         self._must_record = False
         try:
-            found = dict.fromkeys(entry.decode() for entry in await self.pipeline.ask("SMEMBERS", self._subscriptions_key))
+            there = await self.pipeline.ask("SMEMBERS", self._subscriptions_key)
         except RedisUnavailable:
             self._must_record = True
             return
+        found, unread = dict[str, None](), []
+        for entry in there:
+            try:
+                found[decoding.text(entry)] = None
+            except Undecodable:
+                unread.append(entry)
+        if unread:
+            self._link.undecodable("subscriptions", len(unread))
+            self.pipeline.push("SREM", self._subscriptions_key, *unread[:CHUNK])
         confirmed = self._listener.subscriptions.confirmed
         self._record("SREM", [name for name in found if name not in confirmed])
         self._record("SADD", [name for name in confirmed if name not in found])
@@ -190,11 +207,12 @@ class RedisBus:
             self._on_envelope(channel, payload)
 
     def _echoed(self, payload: bytes) -> None:
-        if not payload.startswith(self._echo_head):
+        nonce = payload[len(self._echo_head) : -1]
+        if not payload.startswith(self._echo_head) or not nonce.isdigit() or len(nonce) > _MAX_NONCE_DIGITS:
             self.counters.foreign_echoes += 1
             self._must_record = True  # another process under our name writes into our SET, too, until one of us yields
             return
-        self._liveness.echoed(int(payload[len(self._echo_head) : -1]), self._clock.monotonic())
+        self._liveness.echoed(int(nonce), self._clock.monotonic())
         self._tell_liveness()
 
     def connected(self) -> None:
@@ -224,26 +242,24 @@ class RedisBus:
 
     # --- liveness -----------------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        probe_at = ticked_at = self._clock.monotonic()
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK_SECONDS):
-                    await self._wake.wait()
-            self._wake.clear()
-            now = self._clock.monotonic()
-            if now - ticked_at > _STALL_SECONDS:
-                self._listener.last_byte = now
-            ticked_at = now
-            if now >= probe_at or not self._liveness.is_live(now):
-                probe_at = now + _PROBE_SECONDS
-                self._probe(now)
-            self._tell_liveness()
-            if self._listener.is_connected and now - self._listener.last_byte > _DEAF_SECONDS:
-                self.counters.deaf += 1
-                self._listener.drop(f"deaf: not a byte for {_DEAF_SECONDS:.0f} s")
-            if self._must_record and self._is_announced and self._liveness.is_live(now):
-                await self._record_all()
+    async def _round(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TICK_SECONDS):
+                await self._wake.wait()
+        self._wake.clear()
+        now = self._clock.monotonic()
+        if now - self._ticked_at > _STALL_SECONDS:
+            self._listener.last_byte = now
+        self._ticked_at = now
+        if now >= self._probe_at or not self._liveness.is_live(now):
+            self._probe_at = now + _PROBE_SECONDS
+            self._probe(now)
+        self._tell_liveness()
+        if self._listener.is_connected and now - self._listener.last_byte > _DEAF_SECONDS:
+            self.counters.deaf += 1
+            self._listener.drop(f"deaf: not a byte for {_DEAF_SECONDS:.0f} s")
+        if self._must_record and self._is_announced and self._liveness.is_live(now):
+            await self._record_all()
 
     def _probe(self, now: float) -> None:
         # Not while the circuit is open: it would only be counted as dropped. When the pause is over this is the probe.
@@ -265,6 +281,6 @@ class RedisBus:
     def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:
             callback(*arguments)
-        except Exception:  # noqa: BLE001 - the loop that keeps the bus alive must outlive any mistake of its owner
+        except Exception as error:  # noqa: BLE001 - the loop that keeps the bus alive must outlive any mistake of its owner
             self.counters.failed_calls += 1
-            _log.exception("redis bus: a callback failed")
+            self._note_failure("bus_watch", error)

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from holdfast.adapters.redis import keys, scripts
+from holdfast.adapters.redis import decoding, keys, scripts
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.domain.ids import InstanceId
+from holdfast.errors import Undecodable
 
 _FATE_MS: Final = 120_000  # reaping takes seconds; whoever comes later has two witnesses by then
 SHORT_LEASE_MS: Final = 4_000  # one renewal and a little: a living owner holds it from one to the next
@@ -30,8 +31,11 @@ class RedisFates:
         """See `Fates.connections`."""
         found = {}
         for name in await self._link.call("SMEMBERS", keys.INSTANCES):
-            instance_id = InstanceId(name.decode())
-            count = await self._link.call("HGET", keys.lease(instance_id), "connections")
-            if count is not None:
-                found[instance_id] = int(count)
+            try:
+                instance_id = decoding.instance_name(name)
+                count = await self._link.call("HGET", keys.lease(instance_id), "connections")
+                if count is not None:
+                    found[instance_id] = decoding.number(count)
+            except Undecodable:
+                self._link.undecodable("instances")
         return found

@@ -73,3 +73,23 @@ def user_channel(user_id: UserId) -> str:
 def control_channel(instance_id: InstanceId) -> str:
     """Where one instance is spoken to, and hears its own echo."""
     return f"control:{instance_id}"
+
+
+_KINDS: Final = {
+    WORLD: "string",
+    ERA: "string",
+    INSTANCES: "set",
+    DIRTY: "zset",
+    LEASE_PREFIX: "hash",
+    HEAD_PREFIX: "hash",
+    FATE_PREFIX: "string",
+    "connections:": "hash",
+    "subscriptions:": "set",
+    "recent:": "zset",
+    "member:": "hash",
+}
+
+
+def kind_of(key: str) -> str | None:
+    """The type that Redis must have for the key, as `TYPE` answers; None for a key that is none of ours."""
+    return _KINDS.get(key) or _KINDS.get(key[: key.find(":") + 1])

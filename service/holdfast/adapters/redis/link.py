@@ -15,6 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisPyTimeoutError
 
+from holdfast.adapters.redis import keys as names
+from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.address import Address
 from holdfast.adapters.redis.circuit import Circuit
 from holdfast.adapters.redis.permissions import explained, is_denial
@@ -25,9 +27,10 @@ from holdfast.errors import RedisTimeout, RedisUnavailable
 from holdfast.ports import Clock, DependencyWatch
 from holdfast.settings import RedisSettings
 
-_DENIAL_SECONDS = 60.0
 _log = logging.getLogger("holdfast.redis")
 
+WRONG_TYPE = "WRONGTYPE"
+_DENIAL_SECONDS = 60.0
 _HANDSHAKE_ROUND_TRIPS = 4  # Sentinel, TLS, AUTH, SELECT, each bounded by the timeout; together no longer than this
 
 
@@ -67,15 +70,15 @@ class RedisLink:
             RedisTimeout: no answer within the timeout.
         """
         async with self.attempt():
-            return await self._execute(command)
+            return await self._repaired(command, keys_of(command))
 
     async def run(self, script: Script, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
         """Run one script, teaching it to a Redis that does not know it. Raises like `call`."""
         async with self.attempt():
             try:
-                return await self._execute(script.by_hash(keys, arguments))
+                return await self._repaired(script.by_hash(keys, arguments), keys)
             except NoScriptError:
-                return await self._execute(script.by_source(keys, arguments))
+                return await self._repaired(script.by_source(keys, arguments), keys)
 
     @asynccontextmanager
     async def attempt(self, timeout_seconds: float | None = None) -> AsyncIterator[None]:
@@ -148,6 +151,31 @@ class RedisLink:
         self.circuit.succeeded()  # its handshake was answered: nobody else need wait for a pause to end
         return wire
 
+    def undecodable(self, source: str, count: int = 1) -> None:
+        """See `DependencyWatch.undecodable`."""
+        if self._watch is not None and count:
+            self._watch.undecodable(source, count)
+
+    async def _repaired(self, command: tuple[Argument, ...], its_keys: tuple[str, ...]) -> Any:
+        """Run it; where one of its keys turns out to hold another type, once more when that key is gone."""
+        try:
+            return await self._execute(command)
+        except ResponseError as error:
+            if WRONG_TYPE not in str(error):
+                raise
+            removed = await self._execute(scripts.REPAIR.by_source(*repair_of(its_keys)))
+            if not removed:
+                raise
+        self.note_repair(removed)
+        return await self._execute(command)
+
+    def note_repair(self, removed: object) -> None:
+        """Keys that held another type than ours were removed."""
+        count = removed if isinstance(removed, int) else 0
+        if count:
+            _log.warning("redis: %d keys of another type than ours were removed", count)
+            self.undecodable("wrong_type", count)
+
     async def _execute(self, command: tuple[Argument, ...]) -> Any:
         try:
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py left it so
@@ -163,3 +191,14 @@ class RedisLink:
         self.circuit.failed(self.clock.monotonic())
         if self._watch is not None:
             self._watch.failed(reason, is_timeout=is_timeout)
+
+
+def repair_of(its_keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Keys and arguments of `scripts.REPAIR`: those of the keys that are ours, each with its type."""
+    kinds = {key: kind for key in its_keys if (kind := names.kind_of(key)) is not None}
+    return tuple(kinds), tuple(kinds.values())
+
+
+def keys_of(command: tuple[Argument, ...]) -> tuple[str, ...]:
+    """Of the commands that we call, the key is the first argument."""
+    return (command[1],) if len(command) > 1 and isinstance(command[1], str) else ()

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -18,9 +18,11 @@ from holdfast.adapters.redis.permissions import explained
 from holdfast.adapters.redis.subscriptions import CHUNK, Subscriptions
 from holdfast.adapters.redis.wire import Wire, is_error, pack
 from holdfast.errors import RedisUnavailable
+from holdfast.loops import REDIS, Loop, Loops
 
 _log = logging.getLogger("holdfast.redis")
 
+_ROUND_SECONDS: Final = 1.0  # the echo of each second is something to read
 _RECONNECT_SECONDS: Final = (0.1, 2.0)  # full jitter between these, so that instances do not return in step
 _SUBSCRIBE_SECONDS: Final = 1.0
 
@@ -69,6 +71,7 @@ class Listener:
         self._wire: Wire | None = None
         self._is_away = False  # the last attempt to connect failed
         self._dropped_because = ""
+        self._note_failure: Callable[[str, BaseException], None] = lambda _name, _error: None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -76,9 +79,11 @@ class Listener:
         """There is a connection, as far as anybody knows."""
         return self._wire is not None
 
-    def start(self) -> None:
+    def start(self, loops: Loops) -> None:
         """Begin supervising."""
-        self._task = asyncio.get_running_loop().create_task(self._supervise(), name="redis-bus")
+        loop = Loop("bus_listener", self._round, _ROUND_SECONDS, needs=(REDIS,))
+        self._note_failure = loops.note_failure
+        self._task = asyncio.get_running_loop().create_task(loops.run(loop), name="redis-bus")
 
     async def close(self) -> None:
         """Disconnect. Idempotent."""
@@ -129,19 +134,22 @@ class Listener:
             self._completed_perhaps()
         return leaving
 
-    async def _supervise(self) -> None:
-        while True:
-            try:
-                wire = self._wire = await self._link.open_wire("bus")
+    async def _round(self) -> None:
+        """Connect, or take what one read brings."""
+        try:
+            if self._wire is None:
+                self._wire = await self._link.open_wire("bus")
                 self._connected()
-                await self._listen(wire)
-            except RedisUnavailable as error:
-                _log.warning("redis bus: not connected: %s", self._dropped_because or error)
-                await self._disconnected(str(error))
-            except Exception as error:  # noqa: BLE001 - the loop that keeps the bus alive must outlive any mistake in it
-                _log.exception("redis bus: unexpected")
-                await self._disconnected(repr(error))
+            else:
+                await self._listen(self._wire)
+        except RedisUnavailable as error:
+            _log.warning("redis bus: not connected: %s", self._dropped_because or error)
+            await self._disconnected(str(error))
             await asyncio.sleep(random.uniform(*_RECONNECT_SECONDS))
+            raise
+        except Exception as error:
+            await self._disconnected(repr(error))
+            raise
 
     def _connected(self) -> None:
         self._is_away = False
@@ -161,15 +169,14 @@ class Listener:
         self._ear.disconnected(reason)
 
     async def _listen(self, wire: Wire) -> None:
-        while True:
-            replies = await wire.receive()
-            self.last_byte = self._link.clock.monotonic()
-            confirmed: list[str] = []
-            for reply in replies:
-                self._handle(reply, confirmed)
-            if confirmed:
-                self._confirmed(confirmed)
-            self._completed_perhaps()
+        replies = await wire.receive()
+        self.last_byte = self._link.clock.monotonic()
+        confirmed: list[str] = []
+        for reply in replies:
+            self._handle(reply, confirmed)
+        if confirmed:
+            self._confirmed(confirmed)
+        self._completed_perhaps()
 
     def _handle(self, reply: Any, confirmed: list[str]) -> None:
         if not isinstance(reply, list):
@@ -184,9 +191,9 @@ class Listener:
         elif (name := self.subscriptions.name_of(channel)) is not None:
             try:
                 self._ear.heard(name, payload)
-            except Exception:  # noqa: BLE001 - one envelope that cannot be handled must not cost all the others
+            except Exception as error:  # noqa: BLE001 - one envelope that cannot be handled must not cost all the others
                 self._counters.failed_calls += 1
-                _log.exception("redis bus: an envelope could not be handled")
+                self._note_failure("bus_listener", error)
 
     def _confirmed(self, names: list[str]) -> None:
         self._ear.confirmed(names)

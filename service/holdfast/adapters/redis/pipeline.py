@@ -13,14 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.counters import PipelineCounters
-from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.link import WRONG_TYPE, RedisLink, keys_of, repair_of
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire, is_error, pack
 from holdfast.errors import RedisUnavailable
+from holdfast.loops import REDIS, Loop, Loops
 
 _log = logging.getLogger("holdfast.redis")
 
+_ROUND_SECONDS: Final = 1.0
 _QUEUE_COMMANDS: Final = 10_000  # a second's worth of publishing at full load; older ones would be late anyway
 _QUEUE_BYTES: Final = 64 * 1024 * 1024  # what 10,000 envelopes of ordinary size never reach
 _BATCH_COMMANDS: Final = 512  # about 5 ms of Redis's time, so that a batch stays far below the timeout
@@ -32,6 +35,9 @@ class _Item:
     packed: bytes
     by_source: tuple[Argument, ...] | None
     reply: asyncio.Future[Any] | None
+    keys: tuple[str, ...] = ()
+    is_repeated: bool = False
+    is_repair: bool = False
 
 
 class Pipeline:
@@ -50,9 +56,10 @@ class Pipeline:
         self._wire: Wire | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    def start(self, loops: Loops) -> None:
         """Begin sending."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="redis-pipeline")
+        loop = Loop("bus_pipeline", self._round, _ROUND_SECONDS, needs=(REDIS,))
+        self._task = asyncio.get_running_loop().create_task(loops.run(loop), name="redis-pipeline")
 
     async def close(self, flush_seconds: float) -> None:
         """Send what is queued, at most for `flush_seconds`, and release the connection. Idempotent."""
@@ -69,23 +76,23 @@ class Pipeline:
 
     def push(self, *command: Argument) -> bool:
         """Queue one command; False when it was dropped."""
-        return self._queue_item(_Item(pack(command), None, None))
+        return self._queue_item(_Item(pack(command), None, None, keys_of(command)))
 
     def push_script(self, script: Script, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> bool:
         """Queue one script; False when it was dropped."""
-        return self._queue_item(_Item(pack(script.by_hash(keys, arguments)), script.by_source(keys, arguments), None))
+        return self._queue_item(_Item(pack(script.by_hash(keys, arguments)), script.by_source(keys, arguments), None, keys))
 
     def ask(self, *command: Argument) -> asyncio.Future[Any]:
         """Queue one command and get its reply; the future ends with `RedisUnavailable` when it was dropped or refused."""
-        return self._ask(pack(command), None)
+        return self._ask(pack(command), None, keys_of(command))
 
     def ask_script(self, script: Script, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> asyncio.Future[Any]:
         """Queue one script and get its reply, as `ask` does."""
-        return self._ask(pack(script.by_hash(keys, arguments)), script.by_source(keys, arguments))
+        return self._ask(pack(script.by_hash(keys, arguments)), script.by_source(keys, arguments), keys)
 
-    def _ask(self, packed: bytes, by_source: tuple[Argument, ...] | None) -> asyncio.Future[Any]:
+    def _ask(self, packed: bytes, by_source: tuple[Argument, ...] | None, keys: tuple[str, ...]) -> asyncio.Future[Any]:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if not self._queue_item(_Item(packed, by_source, reply)):
+        if not self._queue_item(_Item(packed, by_source, reply, keys)):
             reply.set_exception(RedisUnavailable("dropped"))
         return reply
 
@@ -102,15 +109,19 @@ class Pipeline:
         self._idle.clear()
         return True
 
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            batch = self._take()
-            try:
-                await self._round_trip(batch)
-            except Exception as error:  # noqa: BLE001 - the only sender of this instance must outlive any mistake in it
-                _log.exception("redis pipeline: unexpected")
-                await self._give_up(batch, repr(error))
+    async def _round(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ROUND_SECONDS):
+                await self._wake.wait()
+        if not self._wake.is_set():
+            return
+        batch = self._take()
+        try:
+            await self._round_trip(batch)
+        except Exception as error:
+            await self._give_up(batch, repr(error))
+            raise
+        finally:
             if not self._queue:
                 self._wake.clear()
                 self._idle.set()
@@ -150,7 +161,10 @@ class Pipeline:
             if is_error(reply):
                 text = str(reply)
                 if item.by_source is not None and text.startswith("NOSCRIPT"):
-                    again.append(_Item(pack(item.by_source), None, item.reply))
+                    again.append(_Item(pack(item.by_source), None, item.reply, item.keys, item.is_repeated))
+                    continue
+                if WRONG_TYPE in text and not item.is_repeated and (repair := repair_of(item.keys))[0]:
+                    again += _repaired(item, *repair)
                     continue
                 refusal = text
                 self.counters.refused += 1
@@ -158,6 +172,8 @@ class Pipeline:
                     item.reply.set_exception(RedisUnavailable(f"Redis refused: {text}"))
                 continue
             self.counters.sent += 1
+            if item.is_repair:
+                self._link.note_repair(reply)
             if item.reply is not None and not item.reply.done():
                 item.reply.set_result(reply)
         if refusal is not None:
@@ -186,6 +202,15 @@ class Pipeline:
         wire, self._wire = self._wire, None
         if wire is not None:
             await wire.close()
+
+
+def _repaired(item: _Item, its_keys: tuple[str, ...], kinds: tuple[str, ...]) -> tuple[_Item, _Item]:
+    """The removal of what keeps `item` from being done, then `item` once more. What a script did before it failed is done twice:
+    publishing and removing marks may be repeated.
+    """
+    packed = item.packed if item.by_source is None else pack(item.by_source)
+    repair = _Item(pack(scripts.REPAIR.by_source(its_keys, kinds)), None, None, is_repair=True)
+    return repair, _Item(packed, None, item.reply, item.keys, is_repeated=True)
 
 
 async def _replies(wire: Wire, count: int) -> list[Any]:

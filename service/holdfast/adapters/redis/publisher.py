@@ -8,12 +8,12 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from holdfast.adapters.redis import keys, scripts
+from holdfast.adapters.redis import decoding, keys, scripts
 from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.domain.ids import ConversationId, Seq
-from holdfast.errors import RedisUnavailable
+from holdfast.errors import RedisUnavailable, Undecodable
 from holdfast.ports import RECENT_MESSAGES, PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
 
@@ -23,6 +23,7 @@ MAX_ENVELOPE_BYTES: Final = 1024 * 1024
 """Larger ones are neither sent nor delivered: whoever misses them asks the store."""
 
 _RECENT_TTL_MS: Final = 120_000  # a reconnecting client is back by then; older replays come from the store
+_MAX_CLAIMS: Final = 20  # when all that is claimed is foreign: 2,000 of them within one sweep
 _RECENT_BYTES: Final = 256 * 1024
 
 
@@ -90,11 +91,15 @@ class Publisher:
     async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
         """See `ClusterBus.claim_dirty`."""
         arguments = (int(older_than_seconds * 1000), int(hold_seconds * 1000), limit)
-        try:
-            due = await self._link.run(scripts.CLAIM_DIRTY, (keys.DIRTY,), arguments)
-        except RedisUnavailable:
-            return []
-        return [entry.decode() for entry in due]
+        for _ in range(_MAX_CLAIMS):
+            try:
+                due = await self._link.run(scripts.CLAIM_DIRTY, (keys.DIRTY,), arguments)
+            except RedisUnavailable:
+                return []
+            entries = self._marks(due)
+            if entries or len(due) < limit:
+                return entries
+        return []  # nothing but foreign marks for now; they are removed
 
     async def recent(self, conversation_id: ConversationId, after_seq: Seq, generation: str) -> list[tuple[Seq, bytes]]:
         """See `ClusterBus.recent`."""
@@ -103,8 +108,32 @@ class Publisher:
             found = await self._link.call("ZRANGEBYSCORE", key, f"({after_seq}", "+inf", "WITHSCORES")
         except RedisUnavailable:
             return []
-        entries, head = zip(found[::2], found[1::2], strict=True), _of(generation)
-        return [(int(float(score)), entry.removeprefix(head)) for entry, score in entries if entry.startswith(head)]
+        messages, foreign, head = [], 0, _of(generation)
+        for entry, score in zip(found[::2], found[1::2], strict=True):
+            try:
+                seq = decoding.score(score)
+            except Undecodable:
+                foreign += 1
+                continue
+            if entry.startswith(head):
+                messages.append((seq, entry.removeprefix(head)))
+        if foreign:
+            self._link.undecodable("recent", foreign)
+            self._pipeline.push("UNLINK", key)
+        return messages
+
+    def _marks(self, due: Sequence[bytes]) -> list[str]:
+        """The marks among these; the others are removed."""
+        entries, unread = [], []
+        for raw in due:
+            try:
+                entries.append(decoding.text(raw))
+            except Undecodable:
+                unread.append(raw)
+        if unread:
+            self._link.undecodable("dirty", len(unread))
+            self._pipeline.push("ZREM", keys.DIRTY, *unread)
+        return entries
 
     def _sealed(self, channel: str, envelope: bytes) -> bytes:
         return envelope if self._seals is None else self._seals.seal(channel, envelope)

@@ -10,13 +10,13 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from holdfast.adapters.redis import keys, scripts
+from holdfast.adapters.redis import decoding, keys, scripts
 from holdfast.adapters.redis.fates import SHORT_LEASE_MS
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
-from holdfast.errors import LeaseLost, NameTaken, RedisUnavailable, WorldChanged
+from holdfast.errors import LeaseLost, NameTaken, RedisUnavailable, Undecodable, WorldChanged
 
 _LEASE_MS: Final = 12_000  # four renewals of 3 s; longer would leave the dead online for longer
 _REGISTRATION_TTL_MS: Final = 3_600_000  # renewed every 15 minutes: what nobody renews does not stay for ever
@@ -56,7 +56,7 @@ class RedisRegistry:
         )
         if answer[0] == b"TAKEN":
             raise NameTaken(f"a younger process has the name {self._instance_id}")
-        world, epoch, self.server = answer[2].decode(), Epoch(answer[1].decode()), answer[3].decode()
+        world, epoch, self.server = decoding.text(answer[2]), decoding.epoch(answer[1]), decoding.text(answer[3])
         self._newest_epoch = epoch
         await self._reap(world, self._instance_id, epoch)
         self._world, self._epoch = world, epoch
@@ -72,7 +72,7 @@ class RedisRegistry:
         """See `ConnectionRegistry.renew`."""
         more = (self._instance_id, state, connections, _LEASE_MS, SHORT_LEASE_MS)
         (server,) = await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
-        self.server = server.decode()
+        self.server = decoding.text(server)
 
     async def set_registered(self) -> None:
         """See `ConnectionRegistry.set_registered`."""
@@ -124,7 +124,13 @@ class RedisRegistry:
     async def connections_of(self, user_id: UserId) -> list[ConnectionRecord]:
         """See `ConnectionRegistry.connections_of`."""
         answer = await self._known(scripts.CONNECTIONS_OF, (keys.connections(user_id),))
-        return [_decode(user_id, connection, record) for connection, record in zip(answer[::2], answer[1::2], strict=True)]
+        found = []
+        for connection, record in zip(answer[::2], answer[1::2], strict=True):
+            try:
+                found.append(decoding.connection(user_id, connection, record))
+            except Undecodable:
+                self._link.undecodable("connections")
+        return found
 
     async def connected(self, user_ids: Sequence[UserId]) -> set[UserId]:
         """See `ConnectionRegistry.connected`."""
@@ -139,7 +145,14 @@ class RedisRegistry:
     async def instances(self) -> list[InstanceLease]:
         """See `ConnectionRegistry.instances`."""
         answer = await self._known(scripts.INSTANCES, (keys.INSTANCES,))
-        return [_decode_lease(*answer[at : at + 6]) for at in range(0, len(answer), 6)]
+        found, unread = [], []
+        for at in range(0, len(answer), 6):
+            try:
+                found.append(decoding.lease(*answer[at : at + 6]))
+            except Undecodable:
+                unread.append(answer[at])
+        await self._drop(keys.INSTANCES, unread, "instances")
+        return found
 
     async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:
         """See `ConnectionRegistry.reap`. When Redis fails in between it returns what was done; the rest stays indexed."""
@@ -164,7 +177,7 @@ class RedisRegistry:
                     connections = tuple(keys.connections(user_id) for user_id in chunk)
                     arguments = (world, epoch, instance_id, *(keys.user_channel(user_id) for user_id in chunk))
                     seen, *outcomes = _check(await self._link.run(scripts.REAP_USERS, fixed + connections, arguments))
-                    newest = max(newest, Epoch(seen.decode()))
+                    newest = max(newest, _epoch_or_none(seen))
                     lost += [user_id for user_id, outcome in zip(chunk, outcomes, strict=True) if outcome]
             if epoch == "":
                 await self._forget(world, instance_id)
@@ -184,10 +197,23 @@ class RedisRegistry:
         cursor: Argument = 0
         while True:
             cursor, found = await self._link.call("SSCAN", key, cursor, "COUNT", _SCAN_COUNT)
-            if found:
-                yield [entry.decode() for entry in found]
+            entries, unread = [], []
+            for raw in found:
+                try:
+                    entries.append(decoding.text(raw))
+                except Undecodable:
+                    unread.append(raw)
+            await self._drop(key, unread, "subscriptions")
+            if entries:
+                yield entries
             if not int(cursor):
                 return
+
+    async def _drop(self, key: str, members: Sequence[bytes], source: str) -> None:
+        """Take members that are none of ours out of a SET of ours."""
+        self._link.undecodable(source, len(members))
+        for chunk in _chunks(members, _CHUNK):
+            await self._link.call("SREM", key, *chunk)
 
     # --- scripts ------------------------------------------------------------------------------------------------------
 
@@ -217,30 +243,11 @@ def _check(answer: list[Any]) -> list[Any]:
     return answer[1:]
 
 
-def _decode(user_id: UserId, connection: bytes, text: bytes) -> ConnectionRecord:
-    record = json.loads(text)
-    return ConnectionRecord(
-        user_id=user_id,
-        connection_id=ConnectionId(connection.decode()),
-        instance_id=InstanceId(record["instance_id"]),
-        epoch=Epoch(record["epoch"]),
-        connected_at=str(record.get("connected_at", "")),
-    )
-
-
-def _decode_lease(
-    instance: bytes, epoch: bytes, registered: bytes, state: bytes, connections: bytes, fate: bytes
-) -> InstanceLease:
-    kind, _, of_epoch = fate.decode().partition("|")
-    return InstanceLease(
-        instance_id=InstanceId(instance.decode()),
-        epoch=Epoch(epoch.decode()) if epoch else None,
-        is_registered=registered == b"1",
-        state=state.decode(),
-        connections=int(connections or 0),
-        ended_epoch=Epoch(of_epoch) if kind == "ended" else None,
-        removed_epoch=Epoch(of_epoch) if kind == "removed" else None,
-    )
+def _epoch_or_none(raw: bytes) -> Epoch:
+    try:
+        return decoding.epoch(raw)
+    except Undecodable:
+        return Epoch("")
 
 
 def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

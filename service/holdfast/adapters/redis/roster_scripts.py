@@ -7,7 +7,7 @@ reading the store to write them; `?NAME`, a write of the read cursor of the conv
 from typing import Final
 
 from holdfast.adapters.redis.keys import HEAD_PREFIX
-from holdfast.adapters.redis.scripts import NOW_MS, RAISE, TOLD, Script
+from holdfast.adapters.redis.scripts import NOW_MS, RAISE, READ, TOLD, Script
 
 # The store's generation, the era, which start of which Redis this is, and since which promotion: a promoted replica and one that
 # came back from its snapshot may have missed what the other was told. KEYS[1] is the era's key and ARGV[1] the generation in all
@@ -15,6 +15,8 @@ from holdfast.adapters.redis.scripts import NOW_MS, RAISE, TOLD, Script
 _PROOF = f"""
 {TOLD}
 local function proof()
+  local found = redis.call('GET', KEYS[1])
+  if found and (#found > 64 or not string.find(found, '^%x*$')) then redis.call('DEL', KEYS[1]) end
   local era = redis.call('GET', KEYS[1]) or ''
   return table.concat({{ARGV[1], era, assert(told('server', 'run_id')), assert(told('replication', 'master_replid'))}}, '|')
 end
@@ -37,7 +39,9 @@ end
 LOOK: Final = Script(f"""
 {_PROOF}
 {_LEAVE}
+{READ}
 local proven = proof()
+if redis.call('HLEN', KEYS[2]) > 10000 then redis.call('UNLINK', KEYS[2]) end
 local fields = redis.call('HGETALL', KEYS[2])
 local rows, moving, special = {{}}, {{}}, {{}}
 for i = 1, #fields, 2 do
@@ -49,7 +53,7 @@ end
 local function answer()
   local found = {{'ROWS', proven}}
   for _, i in ipairs(rows) do
-    local head = redis.call('HMGET', '{HEAD_PREFIX}' .. fields[i], 'generation', 'seq', 'revision', 'members')
+    local head = read('HMGET', '{HEAD_PREFIX}' .. fields[i], 'generation', 'seq', 'revision', 'members') or {{}}
     if head[1] ~= ARGV[1] or not (head[2] and head[3]) then return nil end
     for _, part in ipairs({{
       fields[i], fields[i + 1], head[2], head[3], head[4] or '0', moving[fields[i]] or 0
@@ -78,6 +82,7 @@ FILL: Final = Script(f"""
 {_PROOF}
 {_LEAVE}
 {RAISE}
+{READ}
 local proven = proof()
 if redis.call('HGET', KEYS[2], '.filling') ~= ARGV[2] or not begins(ARGV[2], proven) then return 0 end
 redis.call('HDEL', KEYS[2], '.filling')
@@ -85,6 +90,7 @@ if not is_younger(ARGV[2], tonumber(ARGV[3])) then return 0 end
 for i = 5, #ARGV, 5 do
   redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
   local head = '{HEAD_PREFIX}' .. ARGV[i]
+  read('HGET', head, 'generation')
   raise(head, ARGV[1], 'seq', tonumber(ARGV[i + 2]))
   local is_newer = raise(head, ARGV[1], 'revision', tonumber(ARGV[i + 3]))
   redis.call('HSETNX', head, 'seq', 0)

@@ -9,14 +9,15 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from holdfast.adapters.redis import keys, roster_scripts
+from holdfast.adapters.redis import decoding, keys, roster_scripts
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
-from holdfast.domain.ids import ConversationId, Seq, UserId, conversation_id
-from holdfast.errors import CommandError, RedisUnavailable
+from holdfast.domain.ids import ConversationId, Seq, UserId, is_id
+from holdfast.errors import RedisUnavailable, Undecodable
 
+_ROW_NUMBERS: Final = 7
 _ROSTER_MS: Final = 600_000  # a rolling restart is over by then; and no mistake outlives it
 _AT_ONCE: Final = 8  # of the pool's connections: when thousands come back they wait here, and not against a deadline
 _LEAVE_MS: Final = 60_000  # to read the store and write a roster; `head:` lives longer than both together
@@ -47,12 +48,14 @@ class RedisRosters:
         """See `RosterCache.look`."""
         arguments = (generation, secrets.token_hex(8), _LEAVE_MS)
         kind, text, *rows = await self._run(roster_scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
-        if kind == b"FILL":
-            return RosterLook(None, leave=text.decode())
         try:
-            return RosterLook([_row(*rows[at : at + 6]) for at in range(0, len(rows), 6)], proof=text.decode())
-        except (ValueError, CommandError):
-            return RosterLook(None)  # not written by us
+            if kind == b"FILL":
+                return RosterLook(None, leave=decoding.text(text))
+            return RosterLook([_row(*rows[at : at + 6]) for at in range(0, len(rows), 6)], proof=decoding.text(text))
+        except Undecodable:
+            self._link.undecodable("member")
+            self._pipeline.push("UNLINK", keys.member(user_id))
+            return RosterLook(None)
 
     async def fill(self, user_id: UserId, generation: str, leave: str, rows: Sequence[RosterRow]) -> bool:
         """See `RosterCache.fill`."""
@@ -68,7 +71,12 @@ class RedisRosters:
         """See `RosterCache.tails`."""
         heads = tuple(map(keys.head, conversation_ids))
         found = await self._run(roster_scripts.TAILS, (keys.ERA, *heads), (generation, proof))
-        return dict(zip(conversation_ids, map(int, found), strict=True)) if found else None
+        try:
+            return dict(zip(conversation_ids, map(decoding.seq, found), strict=True)) if found else None
+        except Undecodable:
+            self._link.undecodable("head")
+            self._pipeline.push("UNLINK", *heads)
+            return None
 
     async def begin_reads(self, conversation_id: ConversationId, user_ids: Sequence[UserId]) -> str:
         """See `RosterCache.begin_reads`."""
@@ -97,14 +105,18 @@ def _text(row: RosterRow) -> str:
 
 
 def _row(conversation: bytes, text: bytes, seq: bytes, revision: bytes, count: bytes, is_moving: Any) -> RosterRow:
-    members_version, known_revision, known_seq, active, known_count, joined_seq, cursor = map(int, text.split())
+    numbers = [decoding.number(each) for each in text.split()]
+    name = decoding.text(conversation)
+    if len(numbers) != _ROW_NUMBERS or not is_id(name):
+        raise Undecodable("no row of a roster")
+    members_version, known_revision, known_seq, active, known_count, joined_seq, cursor = numbers
     membership = Membership(
-        conversation_id=conversation_id(conversation.decode()),
+        conversation_id=ConversationId(name),
         members_version=members_version,
-        revision=max(known_revision, int(revision)),
-        last_seq=max(known_seq, int(seq)),
+        revision=max(known_revision, decoding.number(revision)),
+        last_seq=max(known_seq, decoding.seq(seq)),
         last_active_at_ms=active,
-        member_count=int(count) or known_count,
+        member_count=decoding.number(count) or known_count,
         joined_seq=joined_seq,
     )
-    return RosterRow(membership, None if int(is_moving) else cursor)
+    return RosterRow(membership, None if is_moving not in (0, b"0") else cursor)

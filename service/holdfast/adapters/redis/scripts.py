@@ -43,7 +43,9 @@ local function raise(head, generation, field, value)
     redis.call('DEL', head)
     redis.call('HSET', head, 'generation', generation)
   end
-  local is_newer = value > tonumber(redis.call('HGET', head, field) or '0')
+  local known = tonumber(redis.call('HGET', head, field) or '0')
+  if not (known and known >= 0 and known < 1e12) then known = -1 end
+  local is_newer = value > known
   if is_newer then redis.call('HSET', head, field, value) end
   redis.call('PEXPIRE', head, 720000)
   return is_newer
@@ -111,12 +113,38 @@ for _, entry in ipairs(ARGV) do redis.call('ZADD', KEYS[1], now, entry) end
 return 1
 """)
 
+# A mark of the far future is none of ours, and would never be claimed.
 CLAIM_DIRTY: Final = Script(f"""
 {NOW_MS}
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. (now + 3600000), '+inf')
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1], 'LIMIT', 0, ARGV[3])
 for _, entry in ipairs(due) do redis.call('ZADD', KEYS[1], 'XX', now - ARGV[1] + ARGV[2], entry) end
 return due
 """)
+
+# A key that holds another type than ours makes every command on it fail, for ever: it goes. ARGV: the type of each key.
+REPAIR: Final = Script("""
+local removed = 0
+for i, key in ipairs(KEYS) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= ARGV[i] then
+    redis.call('UNLINK', key)
+    removed = removed + 1
+  end
+end
+return removed
+""")
+
+# The same for a key whose name a script finds out itself: false where it held another type.
+READ = """
+local function read(command, key, ...)
+  local found = redis.pcall(command, key, ...)
+  if not (type(found) == 'table' and found.err) then return found end
+  if not string.find(found.err, 'WRONGTYPE') then return redis.call(command, key, ...) end
+  redis.call('UNLINK', key)
+  return false
+end
+"""
 
 # --- the registry -------------------------------------------------------------------------------------------------------
 
@@ -126,6 +154,7 @@ _CHECKS = f"""{_WORLD_CHECK}
 if redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[2] then return {{'LEASE'}} end"""
 
 _RECORDS = f"""
+{READ}
 local function decode(text)
   local ok, record = pcall(cjson.decode, text)
   if ok and type(record) == 'table' and type(record.instance_id) == 'string' and type(record.epoch) == 'string' then
@@ -134,7 +163,7 @@ local function decode(text)
 end
 local leases = {{}}
 local function lease_epoch(instance)
-  if leases[instance] == nil then leases[instance] = redis.call('HGET', '{LEASE_PREFIX}' .. instance, 'epoch') end
+  if leases[instance] == nil then leases[instance] = read('HGET', '{LEASE_PREFIX}' .. instance, 'epoch') end
   return leases[instance]
 end
 local function lives(record) return record ~= nil and lease_epoch(record.instance_id) == record.epoch end
@@ -147,6 +176,9 @@ ACQUIRE: Final = Script(f"""
 {TOLD}
 local instance, state, lease_ms, world, random, floor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local there = redis.call('HGET', KEYS[2], 'epoch') or ''
+if #there > 64 or not string.find(there, '^%d+%-%x+$') then there = '' end
+local known = redis.call('GET', KEYS[1])
+if known and (#known > 64 or not string.find(known, '^%x+$')) then redis.call('DEL', KEYS[1]) end
 if floor ~= '' and there > floor and string.sub(there, 18) ~= random then return {{'TAKEN'}} end
 redis.call('SET', KEYS[1], world, 'NX')
 local time = redis.call('TIME')
@@ -263,12 +295,13 @@ return answer
 # KEYS[2] instances; answers (instance, epoch or '', registered, state, connections, fate or '') of each.
 INSTANCES: Final = Script(f"""
 {_WORLD_CHECK}
+{READ}
 local answer = {{'OK'}}
 for _, instance in ipairs(redis.call('SMEMBERS', KEYS[2])) do
-  local lease = redis.call('HMGET', '{LEASE_PREFIX}' .. instance, 'epoch', 'registered', 'state', 'connections')
+  local lease = read('HMGET', '{LEASE_PREFIX}' .. instance, 'epoch', 'registered', 'state', 'connections') or {{}}
   answer[#answer + 1] = instance
   for i = 1, 4 do answer[#answer + 1] = lease[i] or '' end
-  answer[#answer + 1] = redis.call('GET', '{FATE_PREFIX}' .. instance) or ''
+  answer[#answer + 1] = read('GET', '{FATE_PREFIX}' .. instance) or ''
 end
 return answer
 """)

@@ -1,0 +1,150 @@
+"""Each background loop of an instance survives what its step raises, counts it, and shows in health while it lasts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from holdfast.telemetry import LOOPS, Telemetry
+from support.node_scene import NodeScene
+from support.virtual_time import in_virtual_time, passed
+
+# Of each loop: what its step calls every time, as (part of the scene, attribute).
+_CALLED = {
+    "audit": ("node.presence", "certain"),
+    "bulletins_read": ("node.split", "note"),
+    "bulletins_write": ("store", "write_bulletin"),
+    "catch_ups": ("store", "catch_ups"),
+    "lease": ("registry", "renew"),
+    "pushing": ("store", "claim_notifications"),
+    "reaper": ("registry", "instances"),
+    "revocations": ("store", "read_revocations"),
+    "rosters": ("cache", "new_era"),
+    "slow_tick": ("node.presence", "tick"),
+    "sweep": ("bus", "claim_dirty"),
+    "tick": ("node.delivery", "tick"),
+}
+_PERIODS = {"audit": 700.0, "catch_ups": 20.0, "pushing": 20.0, "lease": 5.0, "bulletins_write": 5.0}
+
+
+class Fault:
+    """What a loop calls, broken until `mend`."""
+
+    def __init__(self, scene: NodeScene, loop: str) -> None:
+        path, self._name = _CALLED[loop]
+        self._part: Any = scene
+        for each in path.split("."):
+            self._part = getattr(self._part, each)
+        self._sound: Callable[..., Any] = getattr(self._part, self._name)
+        self.calls = 0
+        setattr(self._part, self._name, self._fail)
+
+    def _fail(self, *_: Any, **__: Any) -> None:
+        self.calls += 1
+        raise ValueError("no step expects this")
+
+    def mend(self) -> None:
+        """As it was."""
+        setattr(self._part, self._name, self._sound)
+
+
+def _started(scene: NodeScene, loop: str) -> None:
+    if loop == "rosters":
+        scene.node.rosters.doubt()  # else there is nothing to do
+
+
+@pytest.mark.parametrize("loop", sorted(_CALLED))
+def test_a_loop_goes_on_after_a_mistake_and_counts_it(loop: str) -> None:
+    """One exception in a step used to end the loop until the next start of the process."""
+
+    @in_virtual_time
+    async def scenario() -> None:
+        scene = NodeScene()
+        await scene.start()
+        await passed(15)
+        fault = Fault(scene, loop)
+        _started(scene, loop)
+        await passed(_PERIODS.get(loop, 5.0))
+        assert fault.calls >= 1
+        assert scene.failures(loop) == fault.calls
+        fault.mend()
+        await passed(_PERIODS.get(loop, 10.0))
+        counted = scene.failures(loop)
+        assert scene.node.health.conditions["LoopsRunning"].status
+        await passed(60)
+        assert scene.failures(loop) == counted
+        assert scene.node.health.state == "healthy"
+        await scene.close()
+
+    scenario()
+
+
+@pytest.mark.parametrize("loop", sorted(set(_CALLED) - {"audit"}))
+def test_a_loop_that_fails_for_long_is_named_by_health_then_fails_liveness_and_recovers(loop: str) -> None:
+    """An operator sees which loop it is; a restart may help once it has lasted."""
+
+    @in_virtual_time
+    async def scenario() -> None:
+        scene = NodeScene()
+        await scene.start()
+        await passed(15)
+        health = scene.node.health
+        assert health.state == "healthy"
+        fault = Fault(scene, loop)
+        _started(scene, loop)
+        patience = max(30.0, 10 * _period_of(scene, loop))
+        await passed(patience - 10)
+        assert health.is_live
+        await passed(10 + 2 * _PERIODS.get(loop, 5.0))
+        condition = health.conditions["LoopsRunning"]
+        assert not condition.status
+        assert loop in condition.reason
+        assert "ValueError" in condition.message
+        assert health.state == ("degraded" if patience < 60 else "unhealthy")
+        await passed(60)
+        assert not health.is_live
+        assert health.state == "unhealthy"
+        fault.mend()
+        await passed(20)
+        assert health.is_live
+        assert health.conditions["LoopsRunning"].status
+        assert health.state == "healthy"
+        await scene.close()
+
+    scenario()
+
+
+def _period_of(scene: NodeScene, loop: str) -> float:
+    return scene.node.loops._runs[loop].loop.period_seconds
+
+
+@in_virtual_time
+async def test_every_loop_of_a_node_is_broken_by_these_tests() -> None:
+    """A loop that is added without its tooth fails here."""
+    scene = NodeScene()
+    await scene.start()
+    await passed(1)
+    assert set(scene.node.loops._runs) == set(_CALLED)
+    await scene.close()
+
+
+def test_every_loop_has_its_label_before_anything_fails() -> None:
+    """An alert on the rate needs the zero."""
+    registry = Telemetry("test").registry
+    assert all(registry.get_sample_value("holdfast_loop_failures_total", {"loop": name}) == 0.0 for name in LOOPS)
+
+
+@in_virtual_time
+async def test_a_loop_whose_dependency_is_away_is_not_held_to_have_failed() -> None:
+    """An outage of the store has a condition of its own, and no restart ends it."""
+    scene = NodeScene()
+    await scene.start()
+    await passed(15)
+    fault = Fault(scene, "catch_ups")
+    scene.dependencies[0].succeeded = lambda latency_seconds: None  # type: ignore[method-assign]  # the outage
+    scene.dependencies[0].failed("away", is_timeout=False)
+    await passed(400)
+    assert fault.calls > 0
+    assert scene.node.health.is_live
+    assert scene.node.health.conditions["LoopsRunning"].status
+    await scene.close()
