@@ -1,47 +1,52 @@
 """The most ordinary moments: a conversation's first message, a new member's, that of a member who was removed and added again."""
 
-import os
-
 import pytest
 
 from support.chatting import Chatter, Rest, new_conversation
 from support.devices import Device
 from support.eventually import eventually
-from support.instances import Instances, Serving
+from support.instances import Instances
 from support.redis_server import RedisServer
 from support.rounds import Rounds
 
-UNPACED = {"HOLDFAST_LIMITS__SENDS_PER_SECOND": "0", "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0"}
+UNPACED = {
+    "HOLDFAST_LIMITS__SENDS_PER_SECOND": "0",
+    "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0",
+    "HOLDFAST_LIMITS__CONVERSATIONS_PER_USER": "5000",
+}
 USERS = [f"user-{number}" for number in range(6)]
-ROUNDS = int(os.environ.get("HOLDFAST_TEST_ROUNDS", "10"))  # the long form plays 500 of each
-MOMENTS = (Rounds.create_and_send, Rounds.add_and_send, Rounds.add_again_and_send)
 
 
-async def play(serving: list[Serving], count: int, within_seconds: float = 10.0) -> Rounds:
-    """That many rounds of each moment, one after another."""
-    async with Rounds(serving, USERS, within_seconds) as rounds:
-        for number in range(count):
-            for moment in MOMENTS:
-                await moment(rounds, number)
-    return rounds
+async def play(instances: Instances, rounds: int, *, redis: RedisServer | None = None) -> None:
+    """Rounds one by one, then several at once, on three instances; `redis` is killed before the first one."""
+    serving = await instances.start("one", "two", "three", **UNPACED)
+    async with Rounds(serving, USERS, within_seconds=20) as played:
+        if redis is not None:
+            redis.kill()
+        alone = min(3, rounds // 2)
+        await played.play(0, alone, at_once=1)
+        await played.play(alone, rounds - alone, at_once=5)
+    assert not played.missed, f"{len(played.missed)} of {played.looked}: {played.missed[:5]}"
 
 
 async def test_the_first_message_reaches_every_connected_member(instances: Instances) -> None:
     """Delivery starts where membership starts, and not where the recipient's instance happened to look first."""
-    serving = await instances.start("one", "two", "three", **UNPACED)
-    rounds = await play(serving, ROUNDS)
-    assert not rounds.missed, f"{len(rounds.missed)} of {rounds.looked}: {rounds.missed[:5]}"
+    await play(instances, 12)
 
 
 async def test_the_first_message_reaches_every_connected_member_without_redis(instances: Instances, redis7: RedisServer) -> None:
     """The slow path tells of new conversations and members, too."""
-    serving = await instances.start("one", "two", **UNPACED)
-    async with Rounds(serving, USERS[:4], within_seconds=20) as rounds:
-        redis7.kill()
-        for number in range(max(2, ROUNDS // 5)):
-            for moment in MOMENTS:
-                await moment(rounds, number)
-    assert not rounds.missed, f"{len(rounds.missed)} of {rounds.looked}: {rounds.missed[:5]}"
+    await play(instances, 4, redis=redis7)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("has_redis", [True, False], ids=["with Redis", "without Redis"])
+async def test_five_hundred_first_messages_of_each_kind_reach_every_member(
+    instances: Instances, redis7: RedisServer, *, has_redis: bool
+) -> None:
+    """What one in ten recipients missed has to be looked for often."""
+    await play(instances, 500, redis=None if has_redis else redis7)
 
 
 @pytest.mark.parametrize("is_local", [True, False], ids=["creator connected there", "no member connected there"])

@@ -4,7 +4,7 @@ Each device goes by the rule of the protocol alone (`support.devices`), and is a
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -43,6 +43,16 @@ class Rounds:
         for each in (*self._senders, *(device.connection for device in self._devices.values())):
             if each is not None:
                 await each.close()
+
+    async def play(self, first: int, count: int, at_once: int) -> None:
+        """That many rounds of each moment, several under way at a time."""
+        for start in range(first, first + count, at_once):
+            some = range(start, min(start + at_once, first + count))
+            await asyncio.gather(*(moment(number) for number in some for moment in self._moments))
+
+    @property
+    def _moments(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
+        return self.create_and_send, self.add_and_send, self.add_again_and_send
 
     async def create_and_send(self, number: int) -> None:
         """Right after the 201 of the creation the creator writes, at each instance in turn."""
