@@ -252,15 +252,31 @@ async def test_a_head_that_never_ends_is_408(running: Setting, monkeypatch: pyte
 
 
 async def test_the_page_is_served_with_its_policy(running: Setting) -> None:
-    """By the front itself: also while no instance is there."""
-    for instance in running.instances:
-        instance.kill()
+    """By the front itself: instances know nothing of it."""
     answer = await running.get("/?user=user123")
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b"Content-Security-Policy: default-src 'self'" in answer
     assert b'data-testid="user-picker"' in answer
     assert (await running.get("/page/chat.js")).startswith(b"HTTP/1.1 200")
     assert (await running.get("/page/../secret")).startswith(b"HTTP/1.1 404")
+
+
+async def test_the_page_is_not_served_while_no_instance_is_ready(running: Setting) -> None:
+    """A page that can do nothing says less than an error; and a script that waits for `/` waits for what it needs."""
+    for instance in running.instances:
+        instance.kill()
+    await eventually(lambda: not running.backends.has_ready)
+    answer = await running.get("/?user=user123")
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"Retry-After: 1" in answer
+    assert json.loads(_body(answer))["retryable"] is True
+    answer = await running.ask(b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,*/*\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"No instance answers" in answer
+    assert b'http-equiv="refresh"' in answer, "the browser tries again by itself"
+    await running.instances[0].start()
+    await eventually(lambda: running.backends.has_ready)
+    assert (await running.get("/")).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_demo_token_is_what_instances_believe(running: Setting) -> None:

@@ -1,148 +1,14 @@
-"""The chat page in a real browser, two people in two windows on two instances, before a real `holdfast up`.
+"""The chat page in a real browser, two people in two windows on two instances, before a real `holdfast up`."""
 
-Browser and driver are not part of Holdfast: where chromium or playwright is missing these tests are skipped with the
-reason, and fail when CI=true.
-"""
-
-import asyncio
-import contextlib
-import importlib.util
-import secrets
-import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
-import pytest
-
 from support.eventually import eventually
-from support.up import Up, require, require_redis
+from support.page import PHONE, WITHIN, Couple, Window, start
+from support.up import Up
 
 if TYPE_CHECKING:  # not installed everywhere
-    from playwright.async_api import Browser, Locator, Page
-
-_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
-_PHONE = (360, 640)
-_WITHIN = 15.0
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """One cluster for all tests of this file; each restores what it has killed."""
-    require(importlib.util.find_spec("playwright") is not None, "playwright is not installed: pip install playwright")
-    require(_chromium() is not None, "no chromium here: apt-get install chromium")
-    require_redis()
-    cluster = Up(tmp_path_factory.mktemp("page") / "data")
-    asyncio.run(cluster.start())
-    yield cluster
-    asyncio.run(cluster.stop())
-
-
-def _chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Window:
-    """One person's window. Closed with the browser."""
-
-    def __init__(self, page: "Page", user: str) -> None:
-        self.page = page
-        self.user = user
-        self.complaints: list[str] = []
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: self.complaints.append(f"dialog {dialog.message}"))
-
-    def find(self, testid: str) -> "Locator":
-        """The element with this data-testid."""
-        return self.page.get_by_test_id(testid)
-
-    async def is_connected(self) -> bool:
-        """Whether the page says so."""
-        return await self.find("status").get_attribute("data-state") == "connected"
-
-    async def instance(self) -> str:
-        """Which one it says it is connected to."""
-        await eventually(self.is_connected, within=_WITHIN)
-        return await self.find("instance").inner_text()
-
-    async def say(self, text: str) -> None:
-        """Write a message and press Enter."""
-        field = self.find("composer").get_by_role("textbox")
-        await field.fill(text)
-        await field.press("Enter")
-
-    async def bodies(self) -> list[str]:
-        """All messages shown, in order."""
-        return await self.find("messages").get_by_test_id("body").all_inner_texts()
-
-    async def sees(self, *texts: str) -> None:
-        """Exactly these messages, soon."""
-
-        async def is_so() -> bool:
-            return await self.bodies() == list(texts)
-
-        try:
-            await eventually(is_so, within=_WITHIN)
-        except AssertionError:
-            raise AssertionError(f"{self.user} sees {await self.bodies()}, not {list(texts)}") from None
-
-    async def states(self) -> list[str | None]:
-        """data-state of all messages."""
-        return [await message.get_attribute("data-state") for message in await self.find("message").all()]
-
-
-class Couple:
-    """Two people in a conversation with each other, each in a window."""
-
-    def __init__(self, browser: "Browser", up: Up) -> None:
-        mark = secrets.token_hex(3)
-        self.users = (f"ann-{mark}", f"bob-{mark}")
-        self._browser = browser
-        self._up = up
-
-    async def window(self, user: str, size: tuple[int, int] = (1_100, 720)) -> Window:
-        """A window of its own browser context."""
-        context = await self._browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
-        window = Window(await context.new_page(), user)
-        await window.page.goto(f"{self._up.url}/?user={user}")
-        await eventually(window.is_connected, within=_WITHIN)
-        return window
-
-    async def windows(self) -> tuple[Window, Window]:
-        """Both, with the conversation begun by the first and open in both."""
-        ann, bob = await self.window(self.users[0]), await self.window(self.users[1])
-        await start(ann, bob.user)
-        await bob.find("composer").wait_for()
-        return ann, bob
-
-
-async def start(window: Window, other: str) -> None:
-    """Begin a conversation through the dialog."""
-    await window.find("new-conversation").click()
-    await window.page.get_by_label("With whom?").fill(other)
-    await window.page.get_by_role("button", name="Start", exact=True).click()
-    await window.find("composer").wait_for()
-
-
-@pytest.fixture
-async def browser(up: Up) -> AsyncIterator["Browser"]:
-    """A headless chromium; the cluster is whole again before each test."""
-    from playwright.async_api import async_playwright  # not installed everywhere
-
-    await up.restore()
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=_chromium(), args=list(_ARGUMENTS))
-        try:
-            yield browser
-        finally:
-            with contextlib.suppress(Exception):
-                await browser.close()
-
-
-@pytest.fixture
-async def couple(browser: "Browser", up: Up) -> Couple:
-    """Two people nobody else knows."""
-    return Couple(browser, up)
+    from playwright.async_api import Browser, Locator
 
 
 async def test_two_windows_on_two_instances_talk(couple: Couple) -> None:
@@ -153,10 +19,10 @@ async def test_two_windows_on_two_instances_talk(couple: Couple) -> None:
     await bob.sees("hello bob")
     await ann.page.locator('[data-testid=message][data-state=read][data-seq="1"]').wait_for()
     await bob.find("composer").get_by_role("textbox").press_sequentially("hi")
-    await eventually(lambda: _says(ann, "typing", f"{bob.user} is typing"), within=_WITHIN)
+    await eventually(lambda: _says(ann, "typing", f"{bob.user} is typing"), within=WITHIN)
     await bob.say("hi ann")
     await ann.sees("hello bob", "hi ann")
-    await eventually(lambda: _says(ann, "typing", ""), within=_WITHIN)
+    await eventually(lambda: _says(ann, "typing", ""), within=WITHIN)
     assert await ann.find(f"presence-{bob.user}").get_attribute("data-online") == "true"
     assert ann.complaints + bob.complaints == []
 
@@ -179,7 +45,7 @@ async def test_the_page_carries_on_when_its_instance_is_killed(couple: Couple, u
     assert await ann.instance() != lost
     await bob.say("after")
     await ann.sees("before", "during one", "during two", "after")
-    await eventually(lambda: _none_is(ann, "pending"), within=_WITHIN)
+    await eventually(lambda: _none_is(ann, "pending"), within=WITHIN)
 
 
 async def test_the_page_moves_when_its_instance_drains(couple: Couple, up: Up) -> None:
@@ -191,7 +57,7 @@ async def test_the_page_moves_when_its_instance_drains(couple: Couple, up: Up) -
     async def has_moved() -> bool:
         return await bob.is_connected() and await bob.find("instance").inner_text() != leaving
 
-    await eventually(has_moved, within=_WITHIN)
+    await eventually(has_moved, within=WITHIN)
     await ann.say("still there?")
     await bob.sees("still there?")
 
@@ -222,18 +88,18 @@ async def test_what_people_write_is_text(couple: Couple) -> None:
 async def test_unread_messages_are_counted_until_they_are_seen(couple: Couple) -> None:
     """On a phone the list is a pane of its own: nothing is read while it shows."""
     ann = await couple.window(couple.users[0])
-    bob = await couple.window(couple.users[1], _PHONE)
+    bob = await couple.window(couple.users[1], PHONE)
     await start(ann, bob.user)
     await ann.say("one")
     await ann.say("two")
     entry = bob.find(f"conversation-pair-{couple.users[0]}--{couple.users[1]}")
-    await eventually(lambda: _unread(entry, "2"), within=_WITHIN)
-    await eventually(lambda: _are(ann, "sent"), within=_WITHIN)  # an ack may come after the message at the other's
+    await eventually(lambda: _unread(entry, "2"), within=WITHIN)
+    await eventually(lambda: _are(ann, "sent"), within=WITHIN)  # an ack may come after the message at the other's
     await entry.click()
     await bob.sees("one", "two")
-    await eventually(lambda: _unread(entry, "0"), within=_WITHIN)
+    await eventually(lambda: _unread(entry, "0"), within=WITHIN)
     await ann.page.locator('[data-testid=message][data-state=read][data-seq="2"]').wait_for()
-    assert await bob.page.evaluate("document.documentElement.scrollWidth") <= _PHONE[0]
+    assert await bob.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
 
 
 async def _none_is(window: "Window", state: str) -> bool:
@@ -268,7 +134,7 @@ async def test_somebody_is_picked_with_a_click(browser: "Browser", up: Up) -> No
     await page.get_by_test_id("user-picker").wait_for()
     await page.get_by_test_id("user-option-user123").click()
     window = Window(page, "user123")
-    await eventually(window.is_connected, within=_WITHIN)
+    await eventually(window.is_connected, within=WITHIN)
     assert page.url.startswith(f"{up.url}/?user=user123")
 
 

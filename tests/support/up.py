@@ -119,6 +119,14 @@ class Up:
         """kill -9 a part, or signal it otherwise."""
         os.kill(self.pid(name), number)
 
+    async def lose(self, *names: str) -> None:
+        """kill -9 parts; returns when that was noticed."""
+        seen = {name: self.output.count(f"{name} is gone") for name in names}
+        for name in names:
+            self.kill(name)
+        for name in names:
+            await eventually(lambda name=name: self.output.count(f"{name} is gone") > seen[name], within=_READY_SECONDS)  # type: ignore[misc]  # its default is typed by the value
+
     async def start_again(self, name: str) -> None:
         """Run the printed start command in another shell; returns when it was noticed."""
         seen = self.output.count(f"{name} is back")

@@ -12,13 +12,14 @@ import sys
 import threading
 
 from holdfast.cli.token import local_token
-from holdfast.client import Client, ClientStopped, Connected, Disconnected, SendFailed
+from holdfast.client import Client, ClientStopped, Connected, Disconnected, SendFailed, Unreachable
 from holdfast.domain import ids
 from holdfast.errors import ConfigurationError, InvalidRequest
 from holdfast.protocol import frames
 
 _TOKEN = "HOLDFAST_TOKEN"  # noqa: S105 - the name of a variable
 _MAX_LINE = 16_384
+_MAX_REASONS = 16  # each address has one or two
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,9 +63,14 @@ async def _show_messages(client: Client, conversation_id: str) -> None:
 
 
 async def _show_events(client: Client) -> None:
+    told: set[str] = set()  # reasons since the last connection: each once, however often it is tried
     async for event in client.events():
         match event:
+            case Unreachable() if event.detail not in told and len(told) < _MAX_REASONS:
+                told.add(event.detail)
+                print(f"        cannot connect: {_plain(event.detail)}; trying again", flush=True)
             case Connected():
+                told.clear()
                 print(f"        connected to {event.instance_id}", flush=True)
             case Disconnected():
                 print(f"        disconnected ({event.code}), connecting again", flush=True)

@@ -44,6 +44,11 @@ class Backends:
     each: tuple[Backend, ...]
     _turns: "count[int]" = field(default_factory=lambda: count(1))
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether any instance was ready when it was last asked."""
+        return any(backend.health is Health.READY for backend in self.each)
+
     def candidates(self) -> list[Backend]:
         """All of them, the one to try first at the front."""
         return sorted(self.each, key=lambda backend: (backend.health, backend.connections, backend.last_turn))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from holdfast.cli.front.answers import answer
+from holdfast.cli.front.answers import answer, problem
 from holdfast.cli.front.head import Head
 
 _CSP = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -41,6 +41,30 @@ class Asset:
         if head.header("if-none-match") == self.etag:
             return answer(304, headers, has_body=False)
         return answer(200, {"Content-Type": self.content_type, **headers}, self.body, has_body=head.method == "GET")
+
+
+_UNREACHABLE = b"""<!doctype html>
+<html lang="en">
+  <meta charset="utf-8">
+  <meta http-equiv="refresh" content="2">
+  <title>Holdfast</title>
+  <h1>No instance answers</h1>
+  <p>The chat page needs at least one instance. This page tries again by itself.</p>
+</html>
+"""
+
+
+def unreachable(head: Head) -> bytes:
+    """503 for the chat page while no instance is ready: in words for a browser, which tries again; as a problem for others."""
+    if "text/html" not in head.header("accept"):
+        return problem(503, "no instance is ready", retry_after_seconds=1)
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": _CSP,
+        "Retry-After": "1",
+    }
+    return answer(503, headers, _UNREACHABLE, has_body=head.method == "GET")
 
 
 def load() -> dict[str, Asset]:

@@ -90,6 +90,8 @@ class Front:
             if head.path == "/demo/token":
                 return await self._demo_token(head, reader)
             if head.method in ("GET", "HEAD") and (head.path == "/" or head.path.startswith("/page/")):
+                if head.path == "/" and not self._backends.has_ready:
+                    return page.unreachable(head)
                 asset = self._assets.get(head.path)
                 return asset.answer_to(head) if asset else answers.problem(404, "the chat page has no such file")
         except HeadRefused as refused:

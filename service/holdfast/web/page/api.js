@@ -65,8 +65,10 @@ export class Api {
     this.credentials = credentials;
   }
 
-  conversations() {
-    return this.#persist("GET", "/conversations?limit=100");
+  /* One page of the list; `cursor` as the page before it says. */
+  conversations({ cursor = null, limit = 200 } = {}) {
+    const after = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    return this.#persist("GET", `/conversations?limit=${limit}${after}`);
   }
 
   conversation(id) {

@@ -15,6 +15,8 @@ import { drawThread, isAtBottom, noteScroll, toBottom } from "./view/thread.js";
 const NARROW = matchMedia("(max-width: 719px)");
 const PRESENCE_ASKED = 20; // conversations whose other member's presence the list shows
 const NEAR_TOP_PX = 120;
+const LIST_PAGES = 50;
+const STRAYS = 20; // conversations that are asked for one by one, because the list did not tell enough of them
 
 class Chat {
   #openId = decodeURIComponent(location.hash.slice(1)) || null;
@@ -78,13 +80,27 @@ class Chat {
     const known = one?.isKnown ? one : null;
     drawLink(this.#link);
     drawDegraded(this.state.degraded);
-    drawList(this.state, this.#openId, { open: (id) => this.open(id), start: (user) => this.#start(user) });
+    drawList(this.state, this.#openId, { open: (id) => this.open(id), start: (user) => this.#start(user), canStart: this.#isReachable });
     openDraft(known?.id ?? null);
     drawThread(this.state, known, known ? this.outbox.of(known.id) : [], { drop: (id) => this.outbox.drop(id) });
-    setText(byId("nothing-text"), this.state.conversations.size ? "Choose a conversation." : "Start a conversation, and open this page in a second window as the other person.");
+    setText(byId("nothing-text"), this.#nothing());
     const unread = this.state.ordered().reduce((sum, each) => sum + this.state.unread(each), 0);
     document.title = `${unread ? `(${unread}) ` : ""}${this.me} · Holdfast`;
     if (known) this.#markRead(known);
+  }
+
+  get #isReachable() {
+    return this.#link.phase === "open" || this.#link.phase === "moving";
+  }
+
+  /* What stands where no conversation is open: never an invitation to what cannot work now. */
+  #nothing() {
+    const { phase, attempt, reason } = this.#link;
+    if (phase === "offline") return "This device has no network. The page goes on when it is back.";
+    if (phase === "stopped") return `Disconnected: ${reason || "signed out"}.`;
+    if (!this.#isReachable) return phase === "waiting" || attempt ? "No instance can be reached. The page tries again by itself." : "Connecting…";
+    if (!this.state.hasListed) return "Loading your conversations…";
+    return this.state.conversations.size ? "Choose a conversation." : "Start a conversation, and open this page in a second window as the other person.";
   }
 
   #linked(link) {
@@ -114,17 +130,38 @@ class Chat {
   }
 
   #invited(frame) {
-    this.#askPresence();
+    const one = this.state.conversations.get(frame.conversation_id);
+    if (one) this.#askPresence([one]);
+    this.#askLatest();
     if (!this.#openId && !NARROW.matches && this.state.conversations.size === 1) this.open(frame.conversation_id);
   }
 
   /* After each synchronization: what frames do not repeat (who is online, who has read what) may have changed meanwhile. */
   async #refetch() {
-    await this.#attempt(async () => this.state.learnAll((await this.api.conversations()).conversations));
+    await this.#attempt(() => this.#list());
+    for (const one of this.state.unlisted().slice(0, STRAYS)) this.#fetch(one.id);
+    this.#askLatest();
     const [latest] = this.state.ordered();
     if (!this.#openId && latest && !NARROW.matches) this.open(latest.id);
     else if (this.#openId) this.#fetch(this.#openId);
     this.#askPresence();
+  }
+
+  /* Newest first, and no further than what is not known yet: one call, for all but those with hundreds of conversations. */
+  async #list() {
+    for (let cursor = null, page = 0; page < LIST_PAGES; page += 1) {
+      const answer = await this.api.conversations({ cursor, limit: this.state.limits.page_size });
+      this.state.learnAll(answer.conversations);
+      cursor = answer.next_cursor;
+      if (!cursor || this.state.unlisted().length === 0) return;
+    }
+  }
+
+  /* Last messages that summaries do not have yet; few, and only for a moment after a message. */
+  #askLatest() {
+    for (const one of this.state.ordered().filter((each) => this.state.isBehind(each)).slice(0, STRAYS)) {
+      this.api.messages(one.id, { limit: 1 }).then((page) => this.state.learnLatest(one.id, page)).catch(() => {}); // only a preview
+    }
   }
 
   async #fetch(id) {
@@ -157,8 +194,8 @@ class Chat {
     }
   }
 
-  #askPresence() {
-    const others = this.state.ordered().slice(0, PRESENCE_ASKED).map((one) => this.state.others(one)).filter((each) => each.length === 1).flat();
+  #askPresence(conversations = this.state.ordered().slice(0, PRESENCE_ASKED)) {
+    const others = conversations.map((one) => this.state.others(one)).filter((each) => each.length === 1).flat();
     for (const user of new Set(others)) {
       this.api.presence(user).then((answer) => this.state.learnPresence(user, answer)).catch(() => {}); // only a dot: the next frame sets it
     }

@@ -2,7 +2,8 @@
 
    The page keeps its cursors (state.js), so any instance can go on where the last one stopped; nothing here is tied to an
    instance. What is not acknowledged is the outbox's business (outbox.js). Close codes are read as the protocol says:
-   1000 stop; 1002, 1003, 1007, 1009 reconnect at the longest back-off; 1008 and 4500-4999 stop and tell; others reconnect. */
+   When the browser says that this device has no network, the connection is given up at once, and tried again: the server may be
+   on this very device. 1000 stop; 1002, 1003, 1007, 1009 reconnect at the longest back-off; 1008 and 4500-4999 stop and tell; others reconnect. */
 
 const FIRST_CAP_MS = 1_000;
 const SHORTEST_MS = 500;
@@ -40,7 +41,7 @@ export class Connection {
   #isRunning = false;
 
   /* cursors(): those to resume from, or null for a first connection. onState({phase, …}) with phase connecting, open, waiting
-     (retryAt), moving or stopped (reason). */
+     (retryAt), offline (this device has no network), moving or stopped (reason). */
   constructor({ credentials, cursors, onFrame, onState }) {
     Object.assign(this, { credentials, cursors, onFrame, onState });
   }
@@ -49,6 +50,7 @@ export class Connection {
     this.#isRunning = true;
     this.#connect();
     addEventListener("online", this.#hurry);
+    addEventListener("offline", this.#wentOffline);
     document.addEventListener("visibilitychange", this.#hurry);
     this.#lookTimer = setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
@@ -56,6 +58,7 @@ export class Connection {
   stop(reason = "") {
     this.#isRunning = false;
     removeEventListener("online", this.#hurry);
+    removeEventListener("offline", this.#wentOffline);
     document.removeEventListener("visibilitychange", this.#hurry);
     clearInterval(this.#lookTimer);
     clearTimeout(this.#retryTimer);
@@ -81,7 +84,7 @@ export class Connection {
     this.#isWelcomed = this.#isSynced = false;
     this.#lastError = null;
     const attempt = (this.#socket = {}); // stands for the socket while the token is fetched
-    if (!this.#isMoving) this.onState({ phase: "connecting", attempt: this.#attempt });
+    if (!this.#isMoving) this.onState({ phase: navigator.onLine ? "connecting" : "offline", attempt: this.#attempt });
     let token;
     try {
       token = await this.credentials.token();
@@ -159,13 +162,24 @@ export class Connection {
 
   #retryIn(milliseconds) {
     this.#retryTimer = setTimeout(() => this.#connect(), milliseconds);
-    this.onState({ phase: this.#isMoving ? "moving" : "waiting", retryAt: Date.now() + milliseconds });
+    const phase = navigator.onLine ? "waiting" : "offline";
+    this.onState({ phase: this.#isMoving ? "moving" : phase, attempt: this.#attempt, retryAt: Date.now() + milliseconds });
     this.#isMoving = false;
   }
 
   /* Back from the background, or online again: waiting any longer helps nobody. */
   #hurry = () => {
     if (this.#retryTimer && document.visibilityState === "visible") this.#connect();
+  };
+
+  /* Without a network a socket ends without a word: waiting for a missing pong would take most of a minute. */
+  #wentOffline = () => {
+    if (!this.#isRunning) return;
+    clearTimeout(this.#retryTimer);
+    this.#leave();
+    this.#isMoving = false;
+    this.#attempt = 0;
+    this.#retryIn(jittered(1));
   };
 
   #look() {

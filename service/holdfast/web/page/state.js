@@ -3,13 +3,14 @@
    Frames go in, `onChange` comes out; no DOM, no socket. A conversation's cursor moves only by message, truncated and reset,
    and lives with the messages that it stands for. Messages are kept by seq: the same one by another path changes nothing. */
 
+const SETTLED_AFTER_MS = 1_500; // a first message follows its conversation sooner than that
 const KEPT_MESSAGES = 1_000; // per conversation; older ones are paged again when somebody scrolls up
 
 export class State {
   conversations = new Map();
   presence = new Map();
   degraded = new Set();
-  limits = { body_bytes: 16_384, indicator_members: 100 };
+  limits = { body_bytes: 16_384, indicator_members: 100, page_size: 200 };
   hasSynced = false;
   hasListed = false;
 
@@ -49,6 +50,21 @@ export class State {
     return Math.max(0, this.head(conversation) - (conversation.reads.get(this.me) ?? 0));
   }
 
+  /* Whether `last` is not the last message: what a summary says of it may be older than the conversation's head. */
+  isBehind(conversation) {
+    return this.head(conversation) > (conversation.last?.seq ?? 0);
+  }
+
+  /* Known to have no message, and not only because its first one is still on the way. */
+  isEmpty(conversation) {
+    return this.head(conversation) === 0 && Date.now() - conversation.since >= SETTLED_AFTER_MS;
+  }
+
+  /* Those of which the list has told less than `synced` has. */
+  unlisted() {
+    return [...this.conversations.values()].filter((one) => !one.isKnown || one.revision < one.wantedRevision);
+  }
+
   /* Whether everybody else has read up to `seq`. */
   isRead(conversation, seq) {
     const others = this.others(conversation);
@@ -76,10 +92,17 @@ export class State {
     return one;
   }
 
-  /* The first page of the list: from now on it is known who is not in it. */
+  /* A page of the list. */
   learnAll(summaries) {
     for (const summary of summaries) this.learn(summary);
     this.hasListed = true;
+    this.onChange();
+  }
+
+  /* The newest messages of a conversation that is not open: for its line in the list only. */
+  learnLatest(id, page) {
+    const one = this.#get(id);
+    for (const message of page.messages) this.#preview(one, message);
     this.onChange();
   }
 
@@ -146,7 +169,7 @@ export class State {
       const one = this.#get(id);
       one.cursor ??= head;
       one.reads.set(this.me, frame.read_seqs[id] ?? 0); // as committed: a `read` that was lost is sent again
-      if (!one.isKnown || (frame.revisions[id] ?? 0) > one.revision) this.onStale(id);
+      one.wantedRevision = frame.revisions[id] ?? 0; // the list that is asked for next has it
     }
     this.hasSynced = true;
   }
@@ -186,8 +209,9 @@ export class State {
     if (!this.conversations.has(id)) {
       this.conversations.set(id, {
         id, title: null, members: [], memberCount: 0, revision: -1, indicators: true, isKnown: false, cursor: null, last: null,
-        activeAt: 0, messages: [], isLoaded: false, isLoading: false, hasOlder: false, reads: new Map(), typing: new Map(),
+        wantedRevision: 0, since: Date.now(), activeAt: 0, messages: [], isLoaded: false, isLoading: false, hasOlder: false, reads: new Map(), typing: new Map(),
       });
+      setTimeout(() => this.onChange(), SETTLED_AFTER_MS);
     }
     return this.conversations.get(id);
   }

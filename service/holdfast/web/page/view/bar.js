@@ -15,6 +15,8 @@ function words(link) {
       const seconds = Math.ceil((link.retryAt - Date.now()) / 1_000);
       return seconds > 1 ? `Reconnecting in ${seconds} s…` : "Reconnecting…";
     }
+    case "offline":
+      return "Offline: this device has no network";
     case "stopped":
       return `Disconnected: ${link.reason || "signed out"}`;
     default:
@@ -22,7 +24,7 @@ function words(link) {
   }
 }
 
-const STATES = { open: "connected", waiting: "reconnecting", moving: "draining", stopped: "stopped", connecting: "connecting" };
+const STATES = { open: "connected", waiting: "reconnecting", moving: "draining", stopped: "stopped", offline: "offline", connecting: "connecting" };
 
 export function drawLink(link) {
   const status = byId("status");

@@ -13,7 +13,7 @@ function dot(userId, state) {
 function preview(one, state) {
   const typing = state.typing(one);
   if (typing.length) return make("span", { class: "is-typing" }, "typing…");
-  if (!one.last) return make("span", {}, "No messages yet");
+  if (!one.last) return make("span", {}, state.isEmpty(one) ? "No messages yet" : "\u2026");
   const who = one.last.sender === state.me ? "You: " : one.memberCount > 2 ? `${one.last.sender}: ` : "";
   return make("span", {}, who + one.last.body);
 }
@@ -41,21 +41,22 @@ function entry(one, state, isOpen, open) {
   return make("li", { class: unread ? "unread" : null }, button);
 }
 
-export function drawList(state, openId, { open, start }) {
+/* canStart: whether an instance can be reached: without one no conversation can be started. */
+export function drawList(state, openId, { open, start, canStart }) {
   const each = state.ordered();
   reconcile(
     byId("conversations"),
     each.map((one) => {
       const others = state.others(one);
       const signature = JSON.stringify([
-        state.name(one), one.last?.seq, state.unread(one), state.typing(one), one.id === openId, others.length === 1 && state.presence.get(others[0])?.online,
+        state.name(one), one.last?.seq, !one.last && state.isEmpty(one), state.unread(one), state.typing(one), one.id === openId, others.length === 1 && state.presence.get(others[0])?.online,
         one.last && state.isRead(one, one.last.seq),
       ]);
       return [one.id, signature, () => entry(one, state, one.id === openId, open)];
     }),
   );
   const talking = new Set(each.filter((one) => one.memberCount === 2).flatMap((one) => state.others(one)));
-  const fresh = state.hasListed ? SUGGESTED.filter((user) => user !== state.me && !talking.has(user)) : [];
+  const fresh = state.hasListed && canStart ? SUGGESTED.filter((user) => user !== state.me && !talking.has(user)) : [];
   reconcile(
     byId("starts"),
     fresh.map((user) => [
