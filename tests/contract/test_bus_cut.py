@@ -72,7 +72,7 @@ async def test_a_half_open_subscription_is_found_though_publishing_works(new_nod
     assert await one.bus.subscribe([CHANNEL])
     await eventually(lambda: one.bus.is_live and one.ears.subscribed == 1, within=3.0)
     valve.is_deaf = True
-    await eventually(lambda: one.ears.liveness[-1] == (False, "no echo for 1.5 s"), within=4.0)
+    await eventually(lambda: one.ears.liveness[-1] == (False, "not a byte for 1.5 s"), within=4.0)
     await one.mark("c1|one|0000|1")
     await eventually(lambda: one.bus.counters.deaf == 1, within=4.0)
     valve.is_deaf = False
@@ -90,6 +90,33 @@ async def test_traffic_counts_as_life_when_echoes_are_late(new_node: NewNode, va
     await eventually(lambda: one.bus.pipeline.counters.sent >= sent + 8, within=20.0)
     assert one.bus.counters.connections == 1
     assert one.bus.counters.deaf == 0
+
+
+async def test_subscribing_without_a_pause_is_no_loss(new_node: NewNode, valve: Valve) -> None:
+    """Where clients connect every moment some channel is always unconfirmed, though each is confirmed soon enough."""
+    one = await new_node("one", url=f"redis://127.0.0.1:{valve.port}/0").start()
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    valve.delay_seconds = 0.2
+    wanted = [f"user:u{number}" for number in range(400)]
+    subscribing = []
+    for name in wanted:
+        subscribing.append(asyncio.create_task(one.bus.subscribe([name])))
+        await asyncio.sleep(0.01)
+    assert all(await asyncio.gather(*subscribing))
+    assert {*wanted, "control:one"} == one.bus.channels
+    assert (one.ears.liveness, one.bus.counters.connections) == ([(True, "")], 1)
+
+
+async def test_calls_that_wait_for_a_connection_are_no_failure_of_redis(redis_server: RedisServer, new_node: NewNode) -> None:
+    """All connections of the pool are in use: that is our own doing, and must not open the circuit for everybody."""
+    one = await new_node("one", pool_connections=1).start()
+    await eventually(lambda: one.bus.is_live, within=3.0)
+    calls = [one.link.call("BLPOP", "nothing", "0.4") for _ in range(4)]  # one after the other; the last would wait for 1.2 s
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert answers[0] is None
+    assert [str(each) for each in answers[2:]] == ["too many calls to Redis are under way"] * 2
+    assert one.watch.failures == []
+    assert await one.link.call("PING")
 
 
 async def test_a_redis_slower_than_the_timeout_opens_the_circuit(new_node: NewNode, valve: Valve) -> None:

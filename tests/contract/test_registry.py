@@ -57,14 +57,14 @@ async def test_the_last_connection_takes_the_key_and_the_subscription_with_it(
     first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
     await one.registry.register([record(one, first, "u1", "k1"), record(one, first, "u1", "k2")])
     assert await two.registry.register([record(two, second, "u1", "k3")]) == {U1: 3}
-    await one.registry.unregister(U1, ConnectionId("k1"))
+    await one.registry.unregister([(U1, ConnectionId("k1"))])
     assert await redis_admin.smembers("subscriptions:one") == {"user:u1"}
-    await one.registry.unregister(U1, ConnectionId("k3"))
-    await one.registry.unregister(U1, ConnectionId("k2"))
-    await one.registry.unregister(U1, ConnectionId("k2"))
+    await one.registry.unregister([(U1, ConnectionId("k3"))])
+    await one.registry.unregister([(U1, ConnectionId("k2"))])
+    await one.registry.unregister([(U1, ConnectionId("k2"))])
     assert await redis_admin.exists("subscriptions:one") == 0
     assert await redis_admin.hkeys("connections:u1") == ["k3"]
-    await two.registry.unregister(U1, ConnectionId("k3"))
+    await two.registry.unregister([(U1, ConnectionId("k3"))])
     assert await redis_admin.exists("connections:u1") == 0
 
 
@@ -149,7 +149,7 @@ async def test_a_flush_is_noticed_before_anything_is_written(
     for call in (
         one.registry.renew("healthy", 1),
         one.registry.register([record(one, epoch, "u1", "k1")]),
-        one.registry.unregister(U1, ConnectionId("k1")),
+        one.registry.unregister([(U1, ConnectionId("k1"))]),
         one.registry.set_registered(),
         one.registry.refresh([U1]),
         one.registry.connections_of(U1),
@@ -200,7 +200,7 @@ async def test_a_lost_lease_refuses_every_write(redis_server: RedisServer, new_n
     for call in (
         one.registry.renew("healthy", 0),
         one.registry.register([record(one, epoch, "u1", "k1")]),
-        one.registry.unregister(U1, ConnectionId("k1")),
+        one.registry.unregister([(U1, ConnectionId("k1"))]),
         one.registry.set_registered(),
         one.registry.refresh([U1]),
     ):
@@ -261,7 +261,7 @@ async def test_text_from_outside_stays_data(redis_server: RedisServer, new_node:
     assert await one.registry.register([hostile]) == {HOSTILE: 1}
     assert await one.registry.connections_of(hostile.user_id) == [hostile]
     assert [lease.state for lease in await one.registry.instances()] == [HOSTILE]
-    await one.registry.unregister(hostile.user_id, hostile.connection_id)
+    await one.registry.unregister([(hostile.user_id, hostile.connection_id)])
     assert sorted(await redis_admin.keys()) == ["instance:one", "instances", "registry:world"]
 
 

@@ -28,6 +28,10 @@ class FakeBus:
         self.recorded = 0
         self.names: list[str] = []
 
+    @property
+    def is_lost(self) -> bool:
+        return not self.is_live
+
     def subscription(self, channel: str) -> int:
         return self.confirmations if self.is_live and channel in self.wanted else 0
 
@@ -125,9 +129,10 @@ class FakeRegistry(Faulty):
         users = [record.user_id for record in self.registered.values()]
         return {record.user_id: users.count(record.user_id) for record in records}
 
-    async def unregister(self, user_id: UserId, connection_id: ConnectionId) -> None:
+    async def unregister(self, connections: Sequence[tuple[UserId, ConnectionId]]) -> None:
         await self._enter("unregister")
-        self.registered.pop(connection_id, None)
+        for _, connection_id in connections:
+            self.registered.pop(connection_id, None)
 
     async def set_registered(self) -> None:
         await self._enter("set_registered")

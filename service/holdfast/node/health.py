@@ -93,7 +93,7 @@ class Health:
         self._redis.evaluate()
         self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
-        self._set("BusLive", self._reaches_all, "EchoSeen", *(_SPLIT if self._bus.is_live else self._deaf))
+        self._set("BusLive", self._reaches_all, "EchoSeen", *(self._deaf if self._bus.is_lost else _SPLIT))
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
         self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)
@@ -105,11 +105,11 @@ class Health:
         self._tell(self.degraded)
         self._enter(self._next_state())
 
-    def note_bus(self, is_live: bool, reason: str) -> None:
-        """The bus became live, or why it is not."""
-        if not is_live:
+    def note_bus(self, is_well: bool, reason: str) -> None:
+        """The bus works again, or why it is lost."""
+        if not is_well:
             self._bus_reason = reason
-            _log.warning("the bus is not live: %s", reason)
+            _log.warning("the bus is lost: %s", reason)
 
     def note_fleet(self, states: tuple[str, ...]) -> None:
         """The states of all instances that live, as the reaper found them."""
@@ -137,12 +137,12 @@ class Health:
 
     @property
     def _reaches_all(self) -> bool:
-        return self._bus.is_live and not self._split.is_split
+        return not self._bus.is_lost and not self._split.is_split
 
     @property
     def has_lost_redis(self) -> bool:
         """It answers no commands, or carries nothing. Others at another one are no loss: nobody is better off without us."""
-        return not (self._redis.is_connected and self._bus.is_live)
+        return not self._redis.is_connected or self._bus.is_lost
 
     @property
     def redis_is_connected(self) -> bool:
@@ -202,7 +202,7 @@ class Health:
         }
 
     def _redis_service(self) -> dict[str, Any]:
-        body = _service(self._redis, None if self._bus.is_live else f"the bus is deaf: {self._bus_reason}")
+        body = _service(self._redis, f"the bus is deaf: {self._bus_reason}" if self._bus.is_lost else None)
         if self._split.is_split:
             body.setdefault("error", _SPLIT[1])  # connected it is
         return body
@@ -212,7 +212,7 @@ class Health:
             return "draining"
         if not self.has_started:
             waited = self._clock.monotonic() - self._began
-            may_go = (self._redis.was_reached and self._bus.is_live) or waited > _START_WAIT_FOR_REDIS_SECONDS
+            may_go = (self._redis.was_reached and not self._bus.is_lost) or waited > _START_WAIT_FOR_REDIS_SECONDS
             if not (self._store.was_reached and may_go):
                 return "starting"
             self.has_started = True

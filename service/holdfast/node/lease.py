@@ -209,29 +209,29 @@ class Lease:
         try:
             while self._registering or self._unregistering:
                 batch, self._registering = self._registering[:_CHUNK], self._registering[_CHUNK:]
-                counts = await self._register_batch(batch)
+                leaving = [self._unregistering.popleft() for _ in range(min(_CHUNK, len(self._unregistering)))]
+                counts = await self._write_batch([connection for connection, _ in batch], leaving)
                 for connection, future in batch:
                     if not future.done():
                         future.set_result(counts.get(connection.user_id, 0))
-                leaving = [self._unregistering.popleft() for _ in range(min(64, len(self._unregistering)))]
-                results = await asyncio.gather(
-                    *(self._registry.unregister(c.user_id, c.connection_id) for c in leaving), return_exceptions=True
-                )
-                for failure in (result for result in results if isinstance(result, BaseException)):
-                    self._lose(f"a connection could not be unregistered: {failure}")
         finally:
             self._is_writing = False
 
-    async def _register_batch(self, batch: list[tuple[Connection, "asyncio.Future[int]"]]) -> dict[UserId, int]:
-        records = [self._record(connection) for connection, _ in batch if not connection.is_ended]
+    async def _write_batch(self, coming: list[Connection], leaving: list[Connection]) -> dict[UserId, int]:
+        """One script each. Without the lease nothing: the next epoch registers everybody, and those only."""
+        counts: dict[UserId, int] = {}
         try:
-            return await self._registry.register(records) if records else {}
+            if self.is_held and (records := [self._record(connection) for connection in coming if not connection.is_ended]):
+                counts = await self._registry.register(records)
+            if self.is_held and leaving:
+                await self._registry.unregister([(connection.user_id, connection.connection_id) for connection in leaving])
         except HoldfastError as error:
-            self._lose(f"connections could not be registered: {error}")
-            return {}
+            self._lose(f"connections could not be registered, or taken out: {error}")
+        return counts
 
     def _lose(self, why: str) -> None:
         """What Redis holds is not what we have: start a new epoch as soon as it answers."""
-        _log.info("registering everything again: %s", why)
+        if self.is_held:
+            _log.info("registering everything again: %s", why)
         self.is_held = False
         self._wake.set()

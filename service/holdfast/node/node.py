@@ -387,7 +387,7 @@ class Node:
             return LOST
         if not self.health.redis_is_connected:
             return "redis"
-        if not self.bus.is_live:
+        if self.bus.is_lost:
             return "bus"
         return "split" if self.split.is_split else "ok"
 

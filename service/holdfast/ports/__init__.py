@@ -13,6 +13,7 @@ from holdfast.ports.cluster import (
     PublishedCommit,
     RosterCache,
 )
+from holdfast.ports.deadline import within
 from holdfast.ports.orchestrator import Orchestrator, Pod, PodCondition, PodHealth
 from holdfast.ports.peers import Peer, Peers
 from holdfast.ports.process import Clock, DependencyWatch, Memory, MemoryUse, Transport, Unwatched
@@ -41,4 +42,5 @@ __all__ = [
     "RosterCache",
     "Transport",
     "Unwatched",
+    "within",
 ]

@@ -60,7 +60,18 @@ class ClusterBus(Protocol):
 
     @property
     def is_live(self) -> bool:
-        """An echo came back within the last 1.5 s, and nothing wanted has been unconfirmed for more than a second."""
+        """It is proven now that everything published before has been heard on the confirmed channels: caches may be believed.
+
+        While this process listens an echo a second proves it; after it stood still for a second, the next echo.
+        """
+        ...
+
+    @property
+    def is_lost(self) -> bool:
+        """Redis, or the way to it, does not work: a connection or a publish failed, no byte came for 1.5 s, or no echo for 2.5 s.
+
+        Counted in time in which this process listened. What is lost is not live; what is neither is about to be proven.
+        """
         ...
 
     def subscription(self, channel: str) -> int:
@@ -84,7 +95,7 @@ class ClusterBus(Protocol):
             loops: what runs its loops.
             on_envelope: called in the loop with (channel, payload) for each message of a wanted channel, echoes excluded.
             on_subscribed: called after every (re)connection once all wanted channels are confirmed: compare with the store now.
-            on_liveness: called on each turn of `is_live`, with the reason when it is lost.
+            on_liveness: called on each turn of `is_lost`: whether it is well, and the reason when it is lost.
         """
         ...
 
@@ -93,7 +104,7 @@ class ClusterBus(Protocol):
         ...
 
     async def subscribe(self, channels: Iterable[str]) -> bool:
-        """Want these channels; True once Redis confirmed all of them, False after 1 s or without Redis (they stay wanted)."""
+        """Want these channels; True once Redis confirmed all of them, False when it is lost meanwhile (they stay wanted)."""
         ...
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
@@ -267,8 +278,8 @@ class ConnectionRegistry(Protocol):
         """Add connections (scripts of 500); how many connections each user has now, everywhere. Idempotent."""
         ...
 
-    async def unregister(self, user_id: UserId, connection_id: ConnectionId) -> None:
-        """Remove one connection, and `user:{id}` from the subscriptions when it was this instance's last of that user.
+    async def unregister(self, connections: Sequence[tuple[UserId, ConnectionId]]) -> None:
+        """Remove connections, and `user:{id}` from the subscriptions where it was this instance's last of that user.
 
         Idempotent.
         """

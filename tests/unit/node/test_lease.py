@@ -128,6 +128,23 @@ async def test_registrations_at_one_time_share_scripts_and_say_how_many_a_user_h
 
 
 @in_virtual_time
+async def test_a_thousand_that_leave_at_once_are_two_scripts_and_one_failure_is_one_epoch() -> None:
+    """They are taken out together; and where that fails, everything is registered again once, not once per connection."""
+    scene = Scene()
+    leaving = scene.add(*(f"c{number}" for number in range(1_000)))
+    await scene.run()
+    for each in leaving:
+        scene.lease.unregister(each)
+    await settled()
+    assert (scene.registry.calls["unregister"], scene.registry.registered) == (2, {})
+    scene.registry.fail("unregister", *[RedisTimeout("slow")] * 5)
+    for each in leaving:
+        scene.lease.unregister(each)
+    await passed(1)
+    assert (scene.registry.calls["unregister"], scene.epochs) == (3, ["0001", "0002"])
+
+
+@in_virtual_time
 async def test_who_is_gone_before_its_turn_is_not_registered() -> None:
     """Nobody would take it out again."""
     scene = Scene()

@@ -77,8 +77,8 @@ def resolve(settings: RedisSettings) -> Address:
         ConfigurationError: the URL cannot be understood.
     """
     options: dict[str, Any] = {
-        "socket_timeout": settings.timeout_seconds,
-        "socket_connect_timeout": settings.timeout_seconds,
+        "socket_timeout": None,  # every wait is bounded by the link's own deadline, which does not blame Redis for a busy loop
+        "socket_connect_timeout": None,
         "retry": Retry(NoBackoff(), 0),  # redis-py's own would duplicate PUBLISH when a reply is lost
         "protocol": 2,  # replies of one shape on every version, and no push frames between them
         "driver_info": None,  # CLIENT SETINFO is not in 6.2
@@ -129,7 +129,8 @@ def _with_sentinel(settings: RedisSettings, options: dict[str, Any], *, is_tls: 
         raise ConfigurationError("HOLDFAST_REDIS__URL: expected sentinel://host:port,host:port/service/db (IPv6 as [::1]:26379)")
     user, _, password = userinfo.partition(":")
     credentials = {"username": unquote(user) or None, "password": unquote(password) or None} if userinfo else {}
-    sentinel_options = options | credentials | ({"ssl": True} if is_tls else {})
+    timeouts = {"socket_timeout": settings.timeout_seconds, "socket_connect_timeout": settings.timeout_seconds}  # one by one
+    sentinel_options = options | timeouts | credentials | ({"ssl": True} if is_tls else {})
     sentinel = Sentinel(nodes, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]  # redis-py left it so
 
     async def locate() -> tuple[str, int]:

@@ -1,9 +1,9 @@
 """The cluster bus: a publisher, a listener, and the proof that what goes out comes back.
 
 Invariants: Redis's failures never reach the caller; the bus calls itself live only while its own echoes return. A connection
-from which no byte came for 3 s is deaf and is dropped (redis-py never notices a hung or half-open Redis). Every connection
-is announced by `on_subscribed` once everything wanted is confirmed on it. `subscriptions:{instance_id}` follows what is
-confirmed, `user:` entries excepted: registration owns those.
+from which no byte came for 3 s is deaf and is dropped (redis-py never notices a hung or half-open Redis), and so is one on
+which no channel is confirmed. Every connection is announced by `on_subscribed` once all that was wanted when it was made is
+confirmed on it. `subscriptions:{instance_id}` follows what is confirmed, `user:` entries excepted: registration owns those.
 """
 
 import asyncio
@@ -32,8 +32,6 @@ _log = logging.getLogger("holdfast.redis")
 
 _TICK_SECONDS: Final = 0.25
 _PROBE_SECONDS: Final = 1.0
-_DEAF_SECONDS: Final = 3.0  # three probes; a hung Redis must be found within 3 s
-_STALL_SECONDS: Final = 1.0  # a loop that stood still heard nothing because it did not listen
 _FLUSH_SECONDS: Final = 1.0
 _SUBSCRIPTIONS_TTL_MS: Final = 3_600_000  # as the registry's keys; renewed with them
 _MAX_NONCE_DIGITS: Final = 18
@@ -43,7 +41,7 @@ _ECHO: Final = b'{"v":1,"kind":"echo"'
 class RedisBus:
     """Implements `ports.ClusterBus`. Used from one event loop; closed by whoever started it, before the link.
 
-    `heard`, `connected`, `confirmed`, `completed` and `disconnected` are the listener's, see `Ear`.
+    `heard`, `connected`, `confirmed`, `restored` and `disconnected` are the listener's, see `Ear`.
     """
 
     def __init__(self, link: RedisLink, instance_id: InstanceId, seals: Seals | None = None) -> None:
@@ -55,14 +53,14 @@ class RedisBus:
         self._seals = seals
         self._control = keys.control_channel(instance_id)
         self._subscriptions_key = keys.subscriptions(instance_id)
-        self._listener = Listener(link, self._control, self, self.counters)
-        self._publisher = Publisher(link, self.pipeline, self.counters, seals)
         self._liveness = Liveness()
+        self._listener = Listener(link, self._control, self, self.counters, self._liveness)
+        self._publisher = Publisher(link, self.pipeline, self.counters, seals)
         self._is_announced = False
         self._must_record = False
         self._wake = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
-        self._probe_at = self._ticked_at = 0.0
+        self._probe_at = 0.0
         self._note_failure: Callable[[str, BaseException], None] = lambda _name, _error: None
         # The token tells our echoes from those of a second process under the same instance id.
         self._echo_head = b'%b,"bus":"%b","nonce":' % (_ECHO, secrets.token_hex(8).encode())
@@ -74,6 +72,11 @@ class RedisBus:
     def is_live(self) -> bool:
         """See `ClusterBus.is_live`."""
         return self._liveness.is_live(self._clock.monotonic())
+
+    @property
+    def is_lost(self) -> bool:
+        """See `ClusterBus.is_lost`."""
+        return self._liveness.is_lost
 
     def subscription(self, channel: str) -> int:
         """See `ClusterBus.subscription`."""
@@ -91,7 +94,6 @@ class RedisBus:
         self.pipeline.start(loops)
         self._listener.start(loops)
         self._note_failure = loops.note_failure
-        self._ticked_at = self._clock.monotonic()
         watch = Loop("bus_watch", self._round, _TICK_SECONDS)
         self._watching = asyncio.get_running_loop().create_task(loops.run(watch), name="redis-bus-watch")
 
@@ -139,10 +141,7 @@ class RedisBus:
     async def subscribe(self, channels: Iterable[str]) -> bool:
         """See `ClusterBus.subscribe`."""
         missing = self._listener.subscriptions.want(channels)
-        if not missing:
-            return True
-        self._liveness.wanting(self._clock.monotonic())
-        return await self._listener.wait_for(missing)
+        return await self._listener.wait_for(missing) if missing else True
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
         """See `ClusterBus.unsubscribe`."""
@@ -155,7 +154,6 @@ class RedisBus:
         self._probe(self._clock.monotonic())
         self._control = keys.control_channel(instance_id)
         self._subscriptions_key = keys.subscriptions(instance_id)
-        self._liveness.wanting(self._clock.monotonic())
         self._listener.rename(self._control)
 
     def record_channels(self) -> None:
@@ -219,18 +217,17 @@ class RedisBus:
         """Nothing is proven on a new connection."""
         self.counters.connections += 1
         self._is_announced = False
-        self._liveness.restarted(self._clock.monotonic())
 
     def confirmed(self, channels: list[str]) -> None:
         """Write them down for operators and reapers."""
         self._record("SADD", channels)
 
-    def completed(self) -> None:
+    def restored(self) -> None:
         """Announce a new connection, once."""
-        self._liveness.complete()
         if self._is_announced:
             return
         self._is_announced = True
+        self._liveness.restored(self._clock.monotonic())
         self._probe(self._clock.monotonic())
         self.record_channels()
         self._call(self._on_subscribed)
@@ -248,16 +245,14 @@ class RedisBus:
                 await self._wake.wait()
         self._wake.clear()
         now = self._clock.monotonic()
-        if now - self._ticked_at > _STALL_SECONDS:
-            self._listener.last_byte = now
-        self._ticked_at = now
+        self._liveness.tick(now)
         if now >= self._probe_at or not self._liveness.is_live(now):
             self._probe_at = now + _PROBE_SECONDS
             self._probe(now)
         self._tell_liveness()
-        if self._listener.is_connected and now - self._listener.last_byte > _DEAF_SECONDS:
+        if self._listener.is_connected and (why := self._liveness.why_drop(now)):
             self.counters.deaf += 1
-            self._listener.drop(f"deaf: not a byte for {_DEAF_SECONDS:.0f} s")
+            self._listener.drop(why)
         if self._must_record and self._is_announced and self._liveness.is_live(now):
             await self._record_all()
 
@@ -271,7 +266,7 @@ class RedisBus:
         self._lost(reason if is_denial(reason) else f"publishing failed: {reason}")
 
     def _lost(self, reason: str) -> None:
-        self._liveness.lost(reason)
+        self._liveness.lost(reason, self._clock.monotonic())
         self._tell_liveness()
 
     def _tell_liveness(self) -> None:

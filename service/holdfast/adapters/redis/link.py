@@ -1,6 +1,7 @@
 """The commands side: a bounded pool of connections behind one circuit breaker.
 
-Invariants: no call waits longer than `timeout_seconds` (a reconnection included); nothing is retried but what Redis
+Invariants: no call waits longer than `timeout_seconds` for a place and as long again for Redis (a reconnection included), by
+a deadline that does not blame Redis for a busy loop (`ports.within`); nothing is retried but what Redis
 definitely did not do (NOSCRIPT, READONLY); every outcome is told to the `DependencyWatch`; redis-py's exceptions end here.
 After a failure calls fail at once until one probe succeeds.
 """
@@ -24,7 +25,7 @@ from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import RedisTimeout, RedisUnavailable
-from holdfast.ports import Clock, DependencyWatch
+from holdfast.ports import Clock, DependencyWatch, within
 from holdfast.settings import RedisSettings
 
 _log = logging.getLogger("holdfast.redis")
@@ -53,6 +54,7 @@ class RedisLink:
         self._name = f"holdfast:{instance_id}"
         self._address = address
         self._pool = address.pool(self._name, settings.pool_connections, settings.timeout_seconds)
+        self._places = asyncio.Semaphore(settings.pool_connections)
         self._has_failed = False
         self._denial_told_at = float("-inf")
         self._client: Redis = Redis(connection_pool=self._pool)
@@ -66,19 +68,36 @@ class RedisLink:
         """Run one command.
 
         Raises:
-            RedisUnavailable: refused, reset, failed, or the circuit is open.
+            RedisUnavailable: refused, reset, failed, or the circuit is open; or too many calls are under way.
             RedisTimeout: no answer within the timeout.
         """
-        async with self.attempt():
+        async with self._place(), self.attempt():
             return await self._repaired(command, keys_of(command))
 
     async def run(self, script: Script, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
         """Run one script, teaching it to a Redis that does not know it. Raises like `call`."""
-        async with self.attempt():
+        async with self._place(), self.attempt():
             try:
                 return await self._repaired(script.by_hash(keys, arguments), keys)
             except NoScriptError:
                 return await self._repaired(script.by_source(keys, arguments), keys)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the pool's connections. That all are in use says nothing about Redis: their calls do."""
+        if self.circuit.is_open(self.clock.monotonic()):
+            raise RedisUnavailable("Redis is away; not tried again yet")
+        try:
+            async with within(self.timeout_seconds):
+                await self._places.acquire()
+        except TimeoutError:
+            if self._watch is not None:
+                self._watch.postponed()
+            raise RedisUnavailable("too many calls to Redis are under way") from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
     @asynccontextmanager
     async def attempt(self, timeout_seconds: float | None = None) -> AsyncIterator[None]:
@@ -91,7 +110,7 @@ class RedisLink:
         if not self.circuit.admit(began):
             raise RedisUnavailable("Redis is away; not tried again yet")
         try:
-            async with asyncio.timeout(timeout_seconds or self.timeout_seconds):
+            async with within(timeout_seconds or self.timeout_seconds):
                 if self._has_failed:
                     # It may have been a failover: idle connections are still with the old primary, which wakes one day.
                     self._has_failed = False
@@ -135,7 +154,7 @@ class RedisLink:
         """
         connection = self._address.connection(f"{self._name}:{purpose}")
         try:
-            async with asyncio.timeout(self.timeout_seconds * _HANDSHAKE_ROUND_TRIPS):
+            async with within(self.timeout_seconds * _HANDSHAKE_ROUND_TRIPS):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left it without annotations
                 wire = Wire(connection)
         except (TimeoutError, RedisPyTimeoutError) as error:

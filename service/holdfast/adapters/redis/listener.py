@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.liveness import Liveness
 from holdfast.adapters.redis.permissions import explained
 from holdfast.adapters.redis.subscriptions import CHUNK, Subscriptions
 from holdfast.adapters.redis.wire import Wire, is_error, pack
@@ -24,7 +25,7 @@ _log = logging.getLogger("holdfast.redis")
 
 _ROUND_SECONDS: Final = 1.0  # the echo of each second is something to read
 _RECONNECT_SECONDS: Final = (0.1, 2.0)  # full jitter between these, so that instances do not return in step
-_SUBSCRIBE_SECONDS: Final = 1.0
+_SUBSCRIBE_SECONDS: Final = 1.0  # how often a waiter looks whether the bus is lost
 
 
 class Ear(Protocol):
@@ -42,8 +43,8 @@ class Ear(Protocol):
         """These are subscribed now."""
         ...
 
-    def completed(self) -> None:
-        """Nothing wanted is unconfirmed; told after each change."""
+    def restored(self) -> None:
+        """What was wanted when the connection was made is confirmed on it; told after each change."""
         ...
 
     def disconnected(self, reason: str) -> None:
@@ -60,10 +61,10 @@ class _Waiter:
 class Listener:
     """The receiving half of the bus. Used from one event loop; closed by the bus."""
 
-    def __init__(self, link: RedisLink, control: str, ear: Ear, counters: BusCounters) -> None:
-        """Connects to nothing yet; `control` is always wanted."""
+    def __init__(self, link: RedisLink, control: str, ear: Ear, counters: BusCounters, liveness: Liveness) -> None:
+        """Connects to nothing yet; `control` is always wanted. `liveness` is told what comes."""
         self.subscriptions = Subscriptions(control)
-        self.last_byte = 0.0
+        self._liveness = liveness
         self._link = link
         self._ear = ear
         self._counters = counters
@@ -100,7 +101,10 @@ class Listener:
             self._wire.abort()
 
     async def wait_for(self, missing: dict[str, None]) -> bool:
-        """Whether these wanted channels are confirmed within a second; False at once while Redis is known to be away."""
+        """Whether these wanted channels are confirmed; False when the bus is lost meanwhile, at once while Redis is away.
+
+        Not after a fixed time: a thousand others that come first are no reason to start without being subscribed.
+        """
         self._ask_next()
         if self._is_away or self._task is None:
             return False
@@ -108,10 +112,10 @@ class Listener:
         for name in missing:
             self._waiting.setdefault(name, []).append(waiter)
         try:
-            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
-                return await waiter.outcome
-        except TimeoutError:
-            return False
+            while not (await asyncio.wait((waiter.outcome,), timeout=_SUBSCRIBE_SECONDS))[0]:
+                if self._liveness.is_lost:
+                    return False
+            return waiter.outcome.result()
         finally:
             self._dismiss(waiter)
 
@@ -131,7 +135,7 @@ class Listener:
         if self._wire is not None:
             for at in range(0, len(leaving), CHUNK):
                 self._wire.send(pack(("UNSUBSCRIBE", *leaving[at : at + CHUNK])))
-            self._completed_perhaps()
+            self._restored_perhaps()
         return leaving
 
     async def _round(self) -> None:
@@ -153,7 +157,8 @@ class Listener:
 
     def _connected(self) -> None:
         self._is_away = False
-        self.last_byte = self._link.clock.monotonic()
+        self.subscriptions.restart()  # what was wanted since the loss is to be restored as well
+        self._liveness.restarted(self._link.clock.monotonic())
         self._ear.connected()
         self._ask_next()
 
@@ -170,13 +175,15 @@ class Listener:
 
     async def _listen(self, wire: Wire) -> None:
         replies = await wire.receive()
-        self.last_byte = self._link.clock.monotonic()
+        now = self._link.clock.monotonic()
+        self._liveness.heard(now)
         confirmed: list[str] = []
         for reply in replies:
             self._handle(reply, confirmed)
         if confirmed:
+            self._liveness.answered(now, is_all=not self.subscriptions.is_asking)
             self._confirmed(confirmed)
-        self._completed_perhaps()
+        self._restored_perhaps()
 
     def _handle(self, reply: Any, confirmed: list[str]) -> None:
         if not isinstance(reply, list):
@@ -203,13 +210,14 @@ class Listener:
                 if not waiter.missing:
                     _answer(waiter, is_confirmed=True)
 
-    def _completed_perhaps(self) -> None:
-        if self.subscriptions.is_complete:
-            self._ear.completed()
+    def _restored_perhaps(self) -> None:
+        if self.subscriptions.is_restored:
+            self._ear.restored()
 
     def _ask_next(self) -> None:
         if self._wire is not None and (chunk := self.subscriptions.next_chunk()):
             self._wire.send(pack(("SUBSCRIBE", *chunk)))
+            self._liveness.asked(self._link.clock.monotonic())
 
     def _dismiss(self, waiter: _Waiter) -> None:
         for name in waiter.missing:

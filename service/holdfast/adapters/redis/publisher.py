@@ -3,7 +3,6 @@
 Invariant: nothing here raises for Redis's sake; what cannot be sent is dropped and counted by the pipeline.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -14,7 +13,7 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import RedisUnavailable, Undecodable
-from holdfast.ports import RECENT_MESSAGES, PublishedChange, PublishedCommit
+from holdfast.ports import RECENT_MESSAGES, PublishedChange, PublishedCommit, within
 from holdfast.protocol.seals import Seals
 
 _log = logging.getLogger("holdfast.redis")
@@ -78,7 +77,7 @@ class Publisher:
     async def mark_dirty(self, entries: Sequence[str], within_seconds: float) -> bool:
         """See `ClusterBus.mark_dirty`. False may also mean that the answer came too late: clear the mark all the same."""
         try:
-            async with asyncio.timeout(within_seconds):
+            async with within(within_seconds):
                 await self._pipeline.ask_script(scripts.MARK_DIRTY, (keys.DIRTY,), tuple(entries))
         except (RedisUnavailable, TimeoutError):
             return False

@@ -107,13 +107,12 @@ class RedisRegistry:
             counts.update((record.user_id, count) for record, count in zip(chunk, answer, strict=True))
         return counts
 
-    async def unregister(self, user_id: UserId, connection_id: ConnectionId) -> None:
+    async def unregister(self, connections: Sequence[tuple[UserId, ConnectionId]]) -> None:
         """See `ConnectionRegistry.unregister`."""
-        await self._owned(
-            scripts.UNREGISTER,
-            (self._subscriptions, keys.connections(user_id)),
-            (self._instance_id, connection_id, keys.user_channel(user_id)),
-        )
+        for chunk in _chunks(connections, _CHUNK):
+            told = [part for user_id, connection_id in chunk for part in (connection_id, keys.user_channel(user_id))]
+            its_keys = tuple(keys.connections(user_id) for user_id, _ in chunk)
+            await self._owned(scripts.UNREGISTER, (self._subscriptions, *its_keys), (self._instance_id, *told))
 
     async def refresh(self, user_ids: Sequence[UserId]) -> None:
         """See `ConnectionRegistry.refresh`."""

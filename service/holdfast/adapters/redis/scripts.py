@@ -241,17 +241,21 @@ end
 return answer
 """)
 
-# KEYS[3] subscriptions, KEYS[4] connections; ARGV[3] instance, [4] connection, [5] the user's channel.
+# KEYS[3] subscriptions, KEYS[4…] `connections:` of each; ARGV[3] instance, then (connection, the user's channel) each.
 UNREGISTER: Final = Script(f"""
 {_CHECKS}
 {_RECORDS}
-local gone = decode(redis.call('HGET', KEYS[4], ARGV[4]) or '')
-if gone and gone.instance_id == ARGV[3] then redis.call('HDEL', KEYS[4], ARGV[4]) end
-for _, text in ipairs(redis.call('HVALS', KEYS[4])) do
-  local record = decode(text)
-  if record and record.instance_id == ARGV[3] then return {{'OK'}} end
+local function is_ours(text)
+  local record = decode(text or '')
+  return record and record.instance_id == ARGV[3]
 end
-redis.call('SREM', KEYS[3], ARGV[5])
+for i = 4, #KEYS do
+  local at = (i - 4) * 2 + 4
+  if is_ours(redis.call('HGET', KEYS[i], ARGV[at])) then redis.call('HDEL', KEYS[i], ARGV[at]) end
+  local is_elsewhere = true
+  for _, text in ipairs(redis.call('HVALS', KEYS[i])) do is_elsewhere = is_elsewhere and not is_ours(text) end
+  if is_elsewhere then redis.call('SREM', KEYS[3], ARGV[at + 1]) end
+end
 return {{'OK'}}
 """)
 

@@ -27,6 +27,7 @@ class Subscriptions:
         self._later: dict[str, None] = {}
         self._under_way: dict[str, int] = {}  # commands sent about a channel and not confirmed
         self._subscribing = 0
+        self._lost: dict[str, None] = {}  # wanted when the connection was made, and not confirmed on it
         self.want([control])
 
     def rename(self, control: str) -> str:
@@ -45,9 +46,14 @@ class Subscriptions:
         return self._confirmed.get(name, 0)
 
     @property
-    def is_complete(self) -> bool:
-        """Everything wanted is confirmed."""
-        return len(self._confirmed) == len(self._names)
+    def is_restored(self) -> bool:
+        """What was wanted when the connection was made is confirmed on it, or not wanted any more."""
+        return not self._lost
+
+    @property
+    def is_asking(self) -> bool:
+        """A chunk awaits confirmations."""
+        return self._subscribing > 0
 
     def name_of(self, channel: bytes) -> str | None:
         """The name of a wanted channel, or None."""
@@ -72,6 +78,7 @@ class Subscriptions:
         for name in channels:
             if self._names.pop(name.encode(), None) is None:
                 continue
+            self._lost.pop(name, None)
             if name in self._first or name in self._later:
                 self._first.pop(name, None)
                 self._later.pop(name, None)
@@ -89,6 +96,7 @@ class Subscriptions:
         self._later.clear()
         self._subscribing = 0
         self._first[self._control] = None
+        self._lost = dict.fromkeys(self._names.values())
         for name in self._names.values():
             self._ask_for(name)
 
@@ -123,6 +131,7 @@ class Subscriptions:
             return None
         self._confirmations += 1
         self._confirmed[name] = self._confirmations
+        self._lost.pop(name, None)
         return name
 
     def _ask_for(self, name: str) -> None:
