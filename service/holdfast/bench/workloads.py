@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from msgspec import json
 
 from holdfast.bench.process import cpu_seconds, memory_kb
-from holdfast.bench.raw import RawClient, connect
+from holdfast.client.raw import RawClient, connect
 
 _AT_ONCE = 64
 

@@ -7,7 +7,7 @@ from holdfast.drills.local.target import USUAL
 from holdfast.drills.scenarios import CATALOGUE
 from holdfast.drills.stage import LocalStage
 
-LEFT_OUT: Final = frozenset(("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three", "flood"))
+LEFT_OUT: Final = frozenset(("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three", "flood", "storm"))
 """No faults, made of others, or about limits that a crowd in haste does not keep."""
 
 _FAULT_SECONDS: Final = (1.0, 8.0)

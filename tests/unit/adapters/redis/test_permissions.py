@@ -43,9 +43,9 @@ def test_other_failures_are_told_as_they_are(text: str) -> None:
 def test_a_bus_without_rights_says_so_though_it_was_never_live() -> None:
     """At the start there is no turn of liveness that could tell the reason."""
     liveness = Liveness()
-    liveness.lost("Connection refused")
+    liveness.lost("Connection refused", 1.0)
     assert liveness.turn(1.0) is None
-    liveness.lost(explained(CHANNELS))
+    liveness.lost(explained(CHANNELS), 2.0)
     assert liveness.turn(2.0) == (False, explained(CHANNELS))
-    liveness.lost(explained(CHANNELS))
+    liveness.lost(explained(CHANNELS), 3.0)
     assert liveness.turn(3.0) is None

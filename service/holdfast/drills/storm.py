@@ -1,0 +1,172 @@
+"""Thousands of light clients that come back at the same moment, and what each of them is shown.
+
+They are no part of the crowd: its clients take a millisecond each to connect, and wait a random while before they do; these
+arrive as fast as one process can send. Each follows its conversations by the protocol's rule and counts what breaks it.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from holdfast.client.connection import decode
+from holdfast.client.raw import RawClient
+from holdfast.drills.local.waiting import TargetFailed, until
+from holdfast.drills.stage import LocalStage
+from holdfast.protocol import frames
+
+_MEMBERS: Final = 10
+_EACH: Final = 2  # conversations of one user
+_GENTLE: Final = 40  # connections that are opened at a time, when it is no storm yet
+_CALLS: Final = 16
+_PAUSE_SECONDS: Final = 0.5
+_SPOKEN_IN: Final = 50  # conversations, each time that something is said
+_SETTLED_SECONDS: Final = 10.0
+_CONNECT_SECONDS: Final = 60.0
+_FOLLOWED: Final = (b'{"type":"message"', b'{"type":"truncated"', b'{"type":"reset"')  # the others are not worth decoding
+
+
+class _Device:
+    """One client; `broken` counts frames that break its stream."""
+
+    def __init__(self, user: str, token: str) -> None:
+        self.user = user
+        self.token = token
+        self.cursors: dict[str, int] = {}
+        self.broken = 0
+        self._client: RawClient | None = None
+
+    async def connect(self, host: str, port: int) -> None:
+        """Returns when the replay is over.
+
+        Raises:
+            OSError: nobody accepts us, or not for long.
+        """
+        loop = asyncio.get_running_loop()
+        _, client = await loop.create_connection(lambda: RawClient(self.token, host, self._take), host, port)
+        self._client = client
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await client.opened
+            client.send({"type": "hello", "cursors": self.cursors})
+            await client.synced
+
+    def drop(self) -> None:
+        """End the connection without a word."""
+        if self._client is not None:
+            self._client.on_frame = None  # what is still in the buffer was not shown
+            self._client.close()
+
+    def _take(self, text: bytes) -> None:
+        if not text.startswith(_FOLLOWED):
+            return
+        frame = decode(text)
+        if isinstance(frame, frames.MessageFrame):
+            self.broken += frame.seq != self.cursors.get(frame.conversation_id, 0) + 1
+            self.cursors[frame.conversation_id] = frame.seq
+        self.broken += isinstance(frame, frames.Truncated | frames.Reset)
+
+
+class Storm:
+    """`gather`, then `drop` and `come_back` as often as wanted, `say` whenever, `close`. Conversations: id -> members."""
+
+    def __init__(self, stage: LocalStage, count: int) -> None:
+        """Connects to nothing yet."""
+        self._stage = stage
+        self._name = stage.stranger("storm")
+        users = [f"{self._name}-{number}" for number in range(count)]
+        self._devices = {user: _Device(user, stage.target.token(user)) for user in users}
+        self._conversations: dict[str, Sequence[str]] = {}
+        self._said: dict[str, int] = {}
+        self._numbers = itertools.count(1)
+
+    async def gather(self) -> None:
+        """Make the conversations and connect everybody, a few at a time.
+
+        Raises:
+            TargetFailed: it does not work even before it is a storm.
+        """
+        users = list(self._devices)
+        groups = [
+            [users[(start + step * (turn + 1)) % len(users)] for step in range(_MEMBERS)]
+            for turn in range(_EACH)
+            for start in range(0, len(users), _MEMBERS)
+        ]
+        await _at_most(_CALLS, [self._open(list(dict.fromkeys(group))) for group in groups])
+        await _at_most(_GENTLE, [self._connect(device, number) for number, device in enumerate(self._devices.values())])
+
+    def drop(self) -> None:
+        """All connections end at once."""
+        for device in self._devices.values():
+            device.drop()
+
+    async def come_back(self) -> float:
+        """Everybody connects at once, where they were; in how many seconds the last one was up to date."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.gather(*(self._connect(device, number) for number, device in enumerate(self._devices.values())))
+        return loop.time() - began
+
+    async def say(self) -> None:
+        """Something in some of the conversations.
+
+        Raises:
+            TargetFailed: it is not acknowledged.
+        """
+        await _at_most(_CALLS, [self._say(each) for each in self._stage.random.sample(list(self._said), _SPOKEN_IN)])
+
+    async def missing(self) -> int:
+        """Messages that were acknowledged and not shown to a member, when all have had their time."""
+        with contextlib.suppress(TargetFailed):
+            await until(lambda: self._missing() == 0, _SETTLED_SECONDS, "everybody is shown everything")
+        return self._missing()
+
+    @property
+    def broken(self) -> int:
+        """Messages shown twice, out of order or after a gap."""
+        return sum(device.broken for device in self._devices.values())
+
+    def close(self) -> None:
+        """Everybody leaves."""
+        self.drop()
+
+    def _missing(self) -> int:
+        return sum(
+            max(0, seq - self._devices[user].cursors.get(conversation, 0))
+            for conversation, seq in self._said.items()
+            for user in self._conversations[conversation]
+        )
+
+    async def _open(self, members: Sequence[str]) -> None:
+        conversation = f"{self._name}-c{next(self._numbers)}"
+        body = {"conversation_id": conversation, "members": members}
+        await self._stage.crowd.call(self._devices[members[0]].token, "POST", "/api/conversations", body)
+        self._conversations[conversation] = members
+        self._said[conversation] = 0
+
+    async def _say(self, conversation: str) -> None:
+        speaker = self._devices[self._conversations[conversation][0]]
+        body = {"client_message_id": f"storm-{next(self._numbers)}", "body": "in the storm"}
+        answer = await self._stage.crowd.call(speaker.token, "POST", f"/api/conversations/{conversation}/messages", body)
+        self._said[conversation] = max(self._said[conversation], int(answer["seq"]))
+
+    async def _connect(self, device: _Device, number: int) -> None:
+        urls = self._stage.target.urls()
+        parts = urlsplit(urls[number % len(urls)])
+        while True:
+            with contextlib.suppress(OSError):
+                await device.connect(parts.hostname or "", parts.port or 80)
+                return
+            await asyncio.sleep(_PAUSE_SECONDS * self._stage.random.uniform(0.5, 1.5))
+
+
+async def _at_most(many: int, work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """All of it, so many at a time."""
+    room = asyncio.Semaphore(many)
+
+    async def do(one: Coroutine[Any, Any, None]) -> None:
+        async with room:
+            await one
+
+    await asyncio.gather(*map(do, work))
