@@ -13,24 +13,23 @@ from msgspec import Raw
 
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.conversations import Conversation
-from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.append import Appender, Commit
 from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
-from holdfast.node.outgoing import Outgoing, outgoing
+from holdfast.node.outgoing import Outgoing, decoded, outgoing, runs
 from holdfast.node.tasks import Tasks
 from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, MessageStore, PublishedCommit
 from holdfast.protocol import envelopes
-from holdfast.protocol.frames import text_frame
+from holdfast.protocol.frames import Reset, text_frame
 from holdfast.telemetry import PATHS, Telemetry
 
 _PAGE: Final = 500
 _READS_PER_SECOND: Final = 300  # of comparisons: 10,000 conversations take half a minute, the latest first
 _HEADS_AT_ONCE: Final = 500  # two documents each: about 0.1 s, where 10,000 at once would not keep the 2 s deadline
-_ENVELOPE_BYTES: Final = 512 * 1024  # half of what the bus carries at most, because the last message comes on top
 _LINGER_SECONDS: Final = 10.0  # a conversation without local members stays that long: people come back
 _MAX_HELD: Final = 1_000
 _RETRY_SECONDS: Final = 0.5
@@ -90,17 +89,19 @@ class Delivery:
     def hand_over(self, commit: Commit) -> None:
         """What this instance committed: to its own sockets, then to the other instances."""
         items = [outgoing(message, "local", commit.accepted_at) for message in commit.messages]
+        if commit.own:
+            self._suspect(commit.conversation_id, commit.own[0].seq)
         self._offer(commit.conversation_id, items)
-        runs = _runs(items)
-        for position, run in enumerate(runs):
-            self._publish(commit, run, commit.dirty if position == len(runs) - 1 else None)
+        pieces = runs(items)
+        for position, run in enumerate(pieces):
+            self._publish(commit, run, commit.dirty if position == len(pieces) - 1 else None)
 
     def publish_again(self, conversation_id: ConversationId, messages: Sequence[Message]) -> None:
         """What somebody else may have failed to publish: whoever knows it drops it."""
         now = self._clock.monotonic()
         items = [outgoing(message, "poll", now) for message in messages]
         self._offer(conversation_id, items)
-        for run in _runs(items):
+        for run in runs(items):
             self._publish(Commit(conversation_id, list(messages), now, None), run, None)
 
     def receive(self, envelope: envelopes.MessagesEnvelope) -> None:
@@ -109,11 +110,12 @@ class Delivery:
         if envelope.instance != self.instance_id:
             first = envelope.seq - len(envelope.messages) + 1
             self._appender.note_foreign(conversation_id, InstanceId(envelope.instance), first, envelope.seq)
+            self._suspect(conversation_id, first)
         local = self.locals.get(conversation_id)
         if local is None or (local.sequencer.head or 0) >= envelope.seq:
             return
         accepted_at = self._clock.monotonic() - envelope.age_ms / 1000
-        self._offer(conversation_id, _decoded(envelope.c, envelope.messages, "bus", accepted_at))
+        self._offer(conversation_id, decoded(envelope.c, envelope.messages, "bus", accepted_at))
         self.hint(conversation_id, envelope.seq)
 
     def hint(self, conversation_id: ConversationId, tail: Seq) -> None:
@@ -263,7 +265,7 @@ class Delivery:
         try:
             if piece := await self.recent(local.conversation_id, after, upto):
                 self._telemetry.gap_fills.labels("recent").inc()
-                self._offer(local.conversation_id, _decoded(local.conversation_id, piece, path, self._clock.monotonic()))
+                self._offer(local.conversation_id, decoded(local.conversation_id, piece, path, self._clock.monotonic()))
             while (local.sequencer.head or 0) < upto:
                 self._telemetry.gap_fills.labels("store").inc()
                 if not await self._fill_page(local, path):
@@ -284,6 +286,29 @@ class Delivery:
             return True
         local.sequencer.settle_tail(max(local.sequencer.head or 0, page[-1].seq if page else head), claimed)
         return False
+
+    def _suspect(self, conversation_id: ConversationId, first: Seq) -> None:
+        """Message `first` was committed, and our stream has passed it: it comes again, or our head is wrong."""
+        local = self.locals.get(conversation_id)
+        if local is None or first > (local.sequencer.head or 0):
+            return
+        if local.suspected is None:
+            self._tasks.start(self._check_head(local))
+        local.suspected = min(first, local.suspected or first)
+
+    async def _check_head(self, local: LocalConversation) -> None:
+        """Where the store ends before our head (it was restored, or Redis named a wrong head), the stream goes back."""
+        await self._afford(1)
+        conversation_id, head = local.conversation_id, local.sequencer.head or 0
+        tail = (await self._read_heads({conversation_id: head}, ""))[conversation_id]
+        first, local.suspected = local.suspected or head, None
+        if tail >= head:
+            return
+        _log.warning("a conversation ends before what was shown of it", extra={"fields": {"conversation_id": conversation_id}})
+        local.is_filling = True
+        local.sequencer.start(min(first - 1, tail), self._clock.monotonic())
+        self._hub.tell(local, Reset(conversation_id=conversation_id, last_seq=local.sequencer.head or 0))
+        await self._fill(local, tail, tail, path="poll")
 
     # --- out --------------------------------------------------------------------------------------------------------------
 
@@ -366,25 +391,3 @@ def _chunks(known: Mapping[ConversationId, Seq]) -> Iterator[dict[ConversationId
     items = list(known.items())
     for start in range(0, len(items), _HEADS_AT_ONCE):
         yield dict(items[start : start + _HEADS_AT_ONCE])
-
-
-def _decoded(conversation_id: str, texts: Iterable[bytes | Raw], path: str, accepted_at: float) -> Iterable[Outgoing]:
-    """Encoded messages that came from Redis, each checked; foreign ones are left out."""
-    for text in texts:
-        frame = envelopes.decode_message(text)
-        if frame is not None and frame.conversation_id == conversation_id:
-            yield Outgoing(frame.seq, UserId(frame.sender), bytes(text), path, accepted_at)
-
-
-def _runs(items: list[Outgoing]) -> list[list[Outgoing]]:
-    """What one envelope each can carry: without a gap (what a settlement finds may lie apart), and not too large."""
-    runs: list[list[Outgoing]] = []
-    size = 0
-    for item in items:
-        if runs and runs[-1][-1].seq + 1 == item.seq and size < _ENVELOPE_BYTES:
-            runs[-1].append(item)
-        else:
-            runs.append([item])
-            size = 0
-        size += len(item.text)
-    return runs

@@ -21,6 +21,7 @@ class LocalConversation:
         is_filling: a fetch for its hole is under way.
         is_unproven: how far it is was read before its subscription was confirmed: what came in between reached nobody here.
         proving: the task that reads the membership for what is held; None when nothing is.
+        suspected: the first message that was passed by the stream and committed all the same, while the store is asked about it.
         starting: the task that subscribes and finds the head; None once the stream runs.
         idle_since: when its last local connection left, on the monotonic clock; None while there is one.
     """
@@ -39,6 +40,7 @@ class LocalConversation:
         "proving",
         "sequencer",
         "starting",
+        "suspected",
     )
 
     def __init__(self, conversation_id: ConversationId, now: float) -> None:
@@ -54,6 +56,7 @@ class LocalConversation:
         self.members_version = 0
         self.proving: asyncio.Task[None] | None = None
         self.starting: asyncio.Task[None] | None = None
+        self.suspected: Seq | None = None
         self.idle_since: float | None = now
 
     @property

@@ -1,13 +1,17 @@
 """A message on its way to sockets: encoded once, header included, whoever it goes to."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import UNSET, Raw
 
 from holdfast.domain.ids import Seq, UserId, message_id
 from holdfast.domain.messages import Message
-from holdfast.protocol import frames
+from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import rfc3339
+
+_ENVELOPE_BYTES: Final = 512 * 1024  # half of what the bus carries at most, because the last message comes on top
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +48,25 @@ def message_frame(message: Message) -> frames.MessageFrame:
 def outgoing(message: Message, path: str, accepted_at: float) -> Outgoing:
     """Encode a stored message, once."""
     return Outgoing(message.seq, message.sender, frames.encode(message_frame(message)), path, accepted_at)
+
+
+def decoded(conversation_id: str, texts: Iterable[bytes | Raw], path: str, accepted_at: float) -> Iterable[Outgoing]:
+    """Encoded messages that came from Redis, each checked; foreign ones are left out."""
+    for text in texts:
+        frame = envelopes.decode_message(text)
+        if frame is not None and frame.conversation_id == conversation_id:
+            yield Outgoing(frame.seq, UserId(frame.sender), bytes(text), path, accepted_at)
+
+
+def runs(items: list[Outgoing]) -> list[list[Outgoing]]:
+    """What one envelope each can carry: without a gap (what a settlement finds may lie apart), and not too large."""
+    found: list[list[Outgoing]] = []
+    size = 0
+    for item in items:
+        if found and found[-1][-1].seq + 1 == item.seq and size < _ENVELOPE_BYTES:
+            found[-1].append(item)
+        else:
+            found.append([item])
+            size = 0
+        size += len(item.text)
+    return found

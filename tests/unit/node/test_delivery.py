@@ -3,7 +3,7 @@
 from holdfast.errors import StoreTimeout
 from holdfast.node.append import Commit
 from holdfast.node.outgoing import outgoing
-from support.delivery_scene import C, Scene, delivered, seqs
+from support.delivery_scene import C, Scene, delivered, seqs, shown
 from support.virtual_time import in_virtual_time, settled
 
 
@@ -129,3 +129,42 @@ async def test_a_head_read_before_the_subscription_was_confirmed_is_read_again()
     before = scene.store.calls["heads"]
     await scene.ticks(2)
     assert scene.store.calls["heads"] == before
+
+
+@in_virtual_time
+async def test_stream_goes_back_when_the_store_was_restored_under_it() -> None:
+    """What is committed after the restore is shown, by own commits and by envelopes: devices hear a `reset` first."""
+    for is_own in (True, False):
+        scene = Scene()
+        scene.store.put(C, *(f"body {seq}" for seq in range(1, 51)))
+        (alice,) = await scene.join("alice")
+        assert scene.delivery.head(C) == 50
+        scene.store.truncate(C, 30)
+        scene.store.put(C, "new 31", "new 32")
+        for seq in (31, 32):
+            if is_own:
+                message = delivered(seq, f"new {seq}")
+                scene.delivery.hand_over(Commit(C, [message], 0.0, None, [message]))
+            else:
+                scene.receive(seq)
+        await scene.ticks(1)
+        scene.store.put(C, "body 33")
+        scene.receive(33)
+        await settled()
+        told = [(frame["type"], frame.get("seq", frame.get("last_seq")), frame.get("body")) for frame in shown(alice)]
+        assert told == [("reset", 30, None), ("message", 31, "new 31"), ("message", 32, "new 32"), ("message", 33, "body 33")]
+
+
+@in_virtual_time
+async def test_message_that_comes_again_costs_one_read_and_changes_nothing() -> None:
+    """A swept commit is published twice; only the store can tell that from a restore."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    scene.store.put(C, "body 1", "body 2")
+    scene.receive(1, 2)
+    reads = scene.store.calls["heads"]
+    for _ in range(3):
+        scene.receive(1, 2)
+    await scene.ticks(1)
+    assert (seqs(alice), scene.store.calls["heads"] - reads) == ([1, 2], 1)
+    assert [frame["type"] for frame in shown(alice)] == ["message", "message"]
