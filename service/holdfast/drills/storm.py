@@ -7,14 +7,14 @@ arrive as fast as one process can send. Each follows its conversations by the pr
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Coroutine, Sequence
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from holdfast.client.connection import decode
 from holdfast.client.raw import RawClient
 from holdfast.drills.local.waiting import TargetFailed, until
-from holdfast.drills.stage import LocalStage
 from holdfast.protocol import frames
 
 _MEMBERS: Final = 10
@@ -26,6 +26,8 @@ _SPOKEN_IN: Final = 50  # conversations, each time that something is said
 _SETTLED_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 60.0
 _FOLLOWED: Final = (b'{"type":"message"', b'{"type":"truncated"', b'{"type":"reset"')  # the others are not worth decoding
+
+Call = Callable[[str, str, str, Any], Awaitable[dict[str, Any]]]
 
 
 class _Device:
@@ -71,12 +73,21 @@ class _Device:
 class Storm:
     """`gather`, then `drop` and `come_back` as often as wanted, `say` whenever, `close`. Conversations: id -> members."""
 
-    def __init__(self, stage: LocalStage, count: int) -> None:
-        """Connects to nothing yet."""
-        self._stage = stage
-        self._name = stage.stranger("storm")
-        users = [f"{self._name}-{number}" for number in range(count)]
-        self._devices = {user: _Device(user, stage.target.token(user)) for user in users}
+    def __init__(self, name: str, count: int, urls: Callable[[], Sequence[str]], token: Callable[[str], str], call: Call) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            name: in the ids of all users and conversations.
+            urls: of the instances; client after client takes the next one, and the same one when it comes back.
+            token: a user's.
+            call: of REST, by any instance: token, method, path and body in, the answer out.
+        """
+        self._name = name
+        self._urls = urls
+        self._call = call
+        self._random = random.Random(name)
+        users = [f"{name}-{number}" for number in range(count)]
+        self._devices = {user: _Device(user, token(user)) for user in users}
         self._conversations: dict[str, Sequence[str]] = {}
         self._said: dict[str, int] = {}
         self._numbers = itertools.count(1)
@@ -114,7 +125,7 @@ class Storm:
         Raises:
             TargetFailed: it is not acknowledged.
         """
-        await _at_most(_CALLS, [self._say(each) for each in self._stage.random.sample(list(self._said), _SPOKEN_IN)])
+        await _at_most(_CALLS, [self._say(each) for each in self._random.sample(list(self._said), _SPOKEN_IN)])
 
     async def missing(self) -> int:
         """Messages that were acknowledged and not shown to a member, when all have had their time."""
@@ -141,24 +152,24 @@ class Storm:
     async def _open(self, members: Sequence[str]) -> None:
         conversation = f"{self._name}-c{next(self._numbers)}"
         body = {"conversation_id": conversation, "members": members}
-        await self._stage.crowd.call(self._devices[members[0]].token, "POST", "/api/conversations", body)
+        await self._call(self._devices[members[0]].token, "POST", "/api/conversations", body)
         self._conversations[conversation] = members
         self._said[conversation] = 0
 
     async def _say(self, conversation: str) -> None:
         speaker = self._devices[self._conversations[conversation][0]]
         body = {"client_message_id": f"storm-{next(self._numbers)}", "body": "in the storm"}
-        answer = await self._stage.crowd.call(speaker.token, "POST", f"/api/conversations/{conversation}/messages", body)
+        answer = await self._call(speaker.token, "POST", f"/api/conversations/{conversation}/messages", body)
         self._said[conversation] = max(self._said[conversation], int(answer["seq"]))
 
     async def _connect(self, device: _Device, number: int) -> None:
-        urls = self._stage.target.urls()
+        urls = self._urls()
         parts = urlsplit(urls[number % len(urls)])
         while True:
             with contextlib.suppress(OSError):
                 await device.connect(parts.hostname or "", parts.port or 80)
                 return
-            await asyncio.sleep(_PAUSE_SECONDS * self._stage.random.uniform(0.5, 1.5))
+            await asyncio.sleep(_PAUSE_SECONDS * self._random.uniform(0.5, 1.5))
 
 
 async def _at_most(many: int, work: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -48,7 +48,7 @@ async def _storm(stage: LocalStage) -> None:
     count = min(_MOST_CLIENTS, round(_CLIENTS_PER_SECOND * stage.seconds))
     if problem := make_room_for(count + len(stage.crowd.clients)):
         raise TargetFailed(problem)
-    storm = Storm(stage, count)
+    storm = Storm(stage.stranger("storm"), count, stage.target.urls, stage.target.token, stage.crowd.call)
     stage.say(f"{count} more clients connect")
     try:
         await storm.gather()
