@@ -17,7 +17,7 @@ from google.cloud.firestore_v1 import base_client
 from google.cloud.firestore_v1.async_client import AsyncClient
 
 from holdfast.errors import StoreBusy, StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
-from holdfast.ports import Clock, DependencyWatch
+from holdfast.ports import Clock, DependencyWatch, within
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class Calls:
         """
         began = self.clock.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_seconds / 2):
+            async with within(self._timeout_seconds / 2):
                 await self._places.acquire()
         except TimeoutError:
             work.close()
@@ -121,7 +121,7 @@ class Calls:
         """
         began = self.clock.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_seconds if timeout_seconds is None else timeout_seconds):
+            async with within(self._timeout_seconds if timeout_seconds is None else timeout_seconds):
                 result = await work
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

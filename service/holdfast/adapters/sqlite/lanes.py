@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from holdfast.adapters.sqlite import schema
 from holdfast.errors import StoreBusy, StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
+from holdfast.ports import within
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
@@ -66,7 +67,7 @@ class ThreadLane:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put(_Job(work, future, on_late))
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with within(self._timeout_seconds):
                 return await future
         except TimeoutError:
             raise StoreTimeout("the store did not answer in time") from None

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -143,3 +144,12 @@ def test_sqlite_s_errors_have_a_meaning(name: str, meaning: type[Exception]) -> 
     error = sqlite3.OperationalError("x")
     error.sqlite_errorname = name
     assert type(translated(error)) is meaning
+
+
+async def test_answer_that_came_while_the_loop_was_busy_is_no_timeout(tmp_path: Path) -> None:
+    """A store that answered in a millisecond did not fail because thousands of clients connected in that half second."""
+    lane = ThreadLane(str(tmp_path / "lane.db"), 0.2, "reader", is_writer=False)
+    lane.start()
+    asyncio.get_running_loop().call_soon(time.sleep, 0.4)
+    assert await lane.run(lambda c: c.execute("SELECT 1").fetchone()) == (1,)
+    await lane.close()
