@@ -20,6 +20,7 @@ Seq = int
 _ALLOWED = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _RESERVED = re.compile(r"__.*__", re.ASCII)  # Firestore reserves these document ids
 _MESSAGE_ID_DIGITS = 12  # zero-padded, so that document order is numeric order: 10^12 messages per conversation
+MAX_SEQ = 10**_MESSAGE_ID_DIGITS - 1
 
 
 def is_id(text: str) -> bool:

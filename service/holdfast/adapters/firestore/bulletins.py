@@ -22,7 +22,8 @@ async def read_bulletins(calls: Calls, *, only_unwell: bool) -> list[Bulletin]:
     collection = calls.client.collection("instances")
     query = collection.where(filter=FieldFilter("mode", "!=", "ok")) if only_unwell else collection
     snapshots = await query.get(**calls.unretried)
-    return [documents.bulletin(each.id, each.to_dict() or {}, documents.whole_ms(each.update_time)) for each in snapshots]
+    written = {each.id: documents.whole_ms(each.update_time) for each in snapshots}
+    return calls.read("bulletin", snapshots, lambda name, stored: documents.bulletin(name, stored, written[name]))
 
 
 async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -> None:
@@ -30,7 +31,7 @@ async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -
     client = calls.client
     reference = client.document("instances", instance_id)
     snapshot = await reference.get(**calls.unretried)
-    if snapshot.exists and (snapshot.to_dict() or {})["epoch"] == epoch:
+    if snapshot.exists and (snapshot.to_dict() or {}).get("epoch") == epoch:
         try:
             await reference.delete(option=client.write_option(last_update_time=snapshot.update_time), **calls.unretried)
         except (FailedPrecondition, NotFound):
@@ -46,4 +47,5 @@ async def revoke(calls: Calls, user_id: UserId, not_before: int) -> None:
 async def read_revocations(calls: Calls, since: int) -> dict[UserId, int]:
     """See `ports.MessageStore.read_revocations`."""
     query = calls.client.collection("revocations").where(filter=FieldFilter("notBefore", ">=", since))
-    return {UserId(each.id): (each.to_dict() or {})["notBefore"] for each in await query.get(**calls.unretried)}
+    snapshots = await query.get(**calls.unretried)
+    return dict(calls.read("revocation", snapshots, lambda name, stored: (UserId(name), stored.number("notBefore"))))

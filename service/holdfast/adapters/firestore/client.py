@@ -6,7 +6,7 @@ adapter passes `retry=None` and a timeout (`Calls.unretried`), and decides for i
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 import grpc  # type: ignore[import-untyped]  # ships no types
@@ -15,8 +15,19 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud.firestore_v1 import base_client
 from google.cloud.firestore_v1.async_client import AsyncClient
+from google.cloud.firestore_v1.base_document import DocumentSnapshot
 
-from holdfast.errors import StoreBusy, StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
+from holdfast.domain.stored import Stored
+from holdfast.errors import (
+    StoreBusy,
+    StoreConflict,
+    StoreDenied,
+    StoreError,
+    StoreRejected,
+    StoreTimeout,
+    StoreUnavailable,
+    Undecodable,
+)
 from holdfast.ports import Clock, DependencyWatch, within
 
 T = TypeVar("T")
@@ -139,6 +150,19 @@ class Calls:
             raise translation from error
         self._watch.succeeded(self.clock.monotonic() - began)
         return result
+
+    def read(self, source: str, snapshots: Iterable[DocumentSnapshot[Any]], decode: Callable[[str, Stored], T]) -> list[T]:
+        """Each document decoded, given its id and fields; those that cannot be are left out, and what is damaged is counted."""
+        found = []
+        for snapshot in snapshots:
+            stored = Stored(snapshot.to_dict())
+            try:
+                found.append(decode(snapshot.id, stored))
+            except Undecodable:
+                stored.is_damaged = True
+            if stored.is_damaged:
+                self._watch.undecodable(source)
+        return found
 
 
 def translated(error: Exception) -> Exception:

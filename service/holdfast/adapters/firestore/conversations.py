@@ -4,11 +4,12 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from google.api_core.exceptions import Aborted, AlreadyExists, FailedPrecondition, GoogleAPICallError
 from google.cloud.firestore_v1 import SERVER_TIMESTAMP
 from google.cloud.firestore_v1.async_query import AsyncQuery
+from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.firestore_v1.field_path import FieldPath
 
@@ -17,6 +18,7 @@ from holdfast.adapters.firestore.client import Calls, is_definite
 from holdfast.adapters.firestore.documents import Fields
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.stored import Stored
 from holdfast.errors import CommandError, StoreUnavailable
 
 _TRIES: Final = 8
@@ -48,8 +50,7 @@ async def create(calls: Calls, new: NewConversation) -> tuple[Conversation, bool
 async def read(calls: Calls, conversation_id: ConversationId) -> Conversation | None:
     """See `ports.MessageStore.read_conversation`."""
     snapshot = await documents.conversation_ref(calls.client, conversation_id).get(**calls.unretried)
-    fields = snapshot.to_dict()
-    return documents.conversation(conversation_id, fields) if fields else None
+    return _decoded(calls, snapshot)
 
 
 async def update(
@@ -58,12 +59,12 @@ async def update(
     """See `ports.MessageStore.update_conversation`."""
 
     def change(fields: Fields) -> Fields | None:
-        if (fields["title"], fields["metadataJson"]) == (title, metadata_json):
+        if (fields.get("title"), fields.get("metadataJson")) == (title, metadata_json):
             return None
-        return {"title": title, "metadataJson": metadata_json, "revision": fields["revision"] + 1}
+        return {"title": title, "metadataJson": metadata_json, "revision": Stored(fields).number("revision") + 1}
 
     changed = await _change(calls, conversation_id, change)
-    return None if changed is None else documents.conversation(conversation_id, changed[0])
+    return None if changed is None else documents.conversation(conversation_id, Stored(changed[0]))
 
 
 async def change_member(
@@ -74,7 +75,8 @@ async def change_member(
 
     def change(fields: Fields) -> Fields | None:
         nonlocal refusal
-        members = list(fields["members"])
+        stored = Stored(fields)
+        members = list(stored.texts("members"))
         if (user_id in members) == is_member:
             return None
         if is_member and len(members) >= max_members:
@@ -87,15 +89,15 @@ async def change_member(
             "members": members,
             "joined": joined | {user_id: joined_seq} if is_member and joined_seq else joined,
             "memberCount": len(members),
-            "membersVersion": fields["membersVersion"] + 1,
-            "revision": fields["revision"] + 1,
+            "membersVersion": stored.number("membersVersion") + 1,
+            "revision": stored.number("revision") + 1,
         }
 
     changed = await _change(calls, conversation_id, change)
     if changed is None or refusal is not None:
         return refusal
     fields, was_written = changed
-    return documents.conversation(conversation_id, fields), was_written
+    return documents.conversation(conversation_id, Stored(fields)), was_written
 
 
 async def memberships_of(calls: Calls, user_id: UserId) -> list[Membership]:
@@ -103,7 +105,7 @@ async def memberships_of(calls: Calls, user_id: UserId) -> list[Membership]:
     query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
     wanted = (*documents.MEMBERSHIP_FIELDS, FieldPath("joined", user_id).to_api_repr())
     snapshots = await query.select(wanted).limit(_MAX_MEMBERSHIPS).get(**calls.unretried)
-    rows = [documents.membership(snapshot.id, user_id, snapshot.to_dict() or {}) for snapshot in snapshots]
+    rows = calls.read("conversation", snapshots, lambda name, stored: documents.membership(name, user_id, stored))
     return sorted(rows, key=lambda row: (row.last_active_at_ms, row.conversation_id), reverse=True)
 
 
@@ -123,7 +125,7 @@ async def page(calls: Calls, user_id: UserId, limit: int, after: PageKey | None)
     query = query.order_by("lastMessageAt", direction=AsyncQuery.DESCENDING)
     query = query.order_by(FieldPath.document_id(), direction=AsyncQuery.DESCENDING)
     snapshots = await query.limit(limit + _SAME_MOMENT).get(**calls.unretried)
-    found = [documents.conversation(snapshot.id, snapshot.to_dict() or {}) for snapshot in snapshots]
+    found = calls.read("conversation", snapshots, documents.conversation)
     found.sort(key=_place, reverse=True)
     if after is not None:
         key = (after.last_active_at_ms, after.conversation_id)
@@ -135,7 +137,7 @@ async def note_activity(calls: Calls, conversation_id: ConversationId, last: Las
     """See `ports.MessageStore.note_activity`. A plain `Maximum` would keep `lastSeq` right but not the preview beside it."""
 
     def change(fields: Fields) -> Fields | None:
-        if fields["lastSeq"] >= last.seq:
+        if Stored(fields).number("lastSeq") >= last.seq:
             return None
         return {"lastSeq": last.seq, "lastMessage": documents.last_message_fields(last), "lastMessageAt": SERVER_TIMESTAMP}
 
@@ -193,3 +195,8 @@ async def _change(
 
 def _place(conversation: Conversation) -> tuple[int, str]:
     return conversation.last_active_at_ms, conversation.conversation_id
+
+
+def _decoded(calls: Calls, snapshot: DocumentSnapshot[Any]) -> Conversation | None:
+    found = calls.read("conversation", [snapshot] if snapshot.to_dict() else [], documents.conversation)
+    return found[0] if found else None

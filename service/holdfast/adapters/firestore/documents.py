@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 from google.cloud.firestore_v1 import SERVER_TIMESTAMP
 from google.cloud.firestore_v1.async_client import AsyncClient
 from google.cloud.firestore_v1.async_document import AsyncDocumentReference
@@ -13,9 +14,12 @@ from holdfast.domain.conversations import Conversation, LastMessage, Membership,
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId, message_id
 from holdfast.domain.messages import Draft, Message
 from holdfast.domain.notifications import Notification
+from holdfast.domain.stored import Stored
+from holdfast.errors import Undecodable
 
 Fields = dict[str, Any]
 
+_SEQ_DIGITS: Final = 12
 RECORDS_LIVE: Final = timedelta(days=7)  # of notifications; the TTL policy removes them then
 
 MEMBERSHIP_FIELDS = ("membersVersion", "revision", "lastSeq", "lastMessageAt", "memberCount")
@@ -64,16 +68,22 @@ def message_fields(draft: Draft, seq: Seq, sent_at_ms: int) -> Fields:
     }
 
 
-def message(conversation_id: ConversationId, fields: Fields) -> Message:
-    """A stored message."""
+def message(conversation_id: ConversationId, document_id: str, stored: Stored) -> Message:
+    """A stored message. A damaged one keeps its place: without it nothing behind it could be shown to anybody.
+
+    Raises:
+        Undecodable: the document's name is no position.
+    """
+    if len(document_id) != _SEQ_DIGITS or not (document_id.isascii() and document_id.isdecimal()):
+        raise Undecodable("no message")
     return Message(
         conversation_id=conversation_id,
-        seq=fields["seq"],
-        sender=fields["sender"],
-        client_message_id=fields["clientMessageId"],
-        body=fields["body"],
-        metadata_json=fields["metadataJson"],
-        sent_at_ms=ms(fields["sentAt"]),
+        seq=int(document_id),
+        sender=UserId(stored.text("sender")),
+        client_message_id=stored.text("clientMessageId"),
+        body=stored.text("body"),
+        metadata_json=_json_object(stored, "metadataJson"),
+        sent_at_ms=moment(stored, "sentAt"),
     )
 
 
@@ -95,36 +105,46 @@ def conversation_fields(new: NewConversation) -> Fields:
     }
 
 
-def conversation(conversation_id: str, fields: Fields) -> Conversation:
+def conversation(conversation_id: str, stored: Stored) -> Conversation:
     """A stored conversation."""
-    last = fields.get("lastMessage")
+    members = tuple(UserId(member) for member in stored.texts("members"))
+    joined = stored.numbers("joined")
     return Conversation(
         conversation_id=ConversationId(conversation_id),
-        members=tuple(fields["members"]),
-        members_version=fields["membersVersion"],
-        revision=fields["revision"],
-        title=fields["title"],
-        metadata_json=fields["metadataJson"],
-        created_by=fields["createdBy"],
-        created_at_ms=ms(fields["createdAt"]),
-        digest=fields["digest"],
-        last_seq=fields["lastSeq"],
-        last_message=None if last is None else LastMessage(last["seq"], last["sender"], last["body"], ms(last["sentAt"])),
-        last_active_at_ms=ms(fields["lastMessageAt"]),
-        joined=fields.get("joined", {}),
+        members=members,
+        members_version=stored.number("membersVersion"),
+        revision=stored.number("revision"),
+        title=stored.optional_text("title"),
+        metadata_json=_json_object(stored, "metadataJson"),
+        created_by=UserId(stored.text("createdBy")),
+        created_at_ms=moment(stored, "createdAt"),
+        digest=stored.text("digest"),
+        last_seq=stored.number("lastSeq"),
+        last_message=_last_message(stored),
+        last_active_at_ms=moment(stored, "lastMessageAt"),
+        joined=joined,
     )
 
 
-def membership(conversation_id: str, user_id: UserId, fields: Fields) -> Membership:
+def _last_message(stored: Stored) -> LastMessage | None:
+    if stored.of("lastMessage") is None:
+        return None
+    last = Stored(stored.of("lastMessage"))
+    found = LastMessage(last.number("seq"), UserId(last.text("sender")), last.text("body"), moment(last, "sentAt"))
+    stored.is_damaged |= last.is_damaged
+    return None if last.is_damaged else found
+
+
+def membership(conversation_id: str, user_id: UserId, stored: Stored) -> Membership:
     """One row of a user's list, read without the members."""
     return Membership(
         conversation_id=ConversationId(conversation_id),
-        members_version=fields["membersVersion"],
-        revision=fields["revision"],
-        last_seq=fields["lastSeq"],
-        last_active_at_ms=ms(fields["lastMessageAt"]),
-        member_count=fields["memberCount"],
-        joined_seq=fields.get("joined", {}).get(user_id, 0),
+        members_version=stored.number("membersVersion"),
+        revision=stored.number("revision"),
+        last_seq=stored.number("lastSeq"),
+        last_active_at_ms=moment(stored, "lastMessageAt"),
+        member_count=stored.number("memberCount"),
+        joined_seq=stored.numbers("joined").get(user_id, 0),
     )
 
 
@@ -151,22 +171,26 @@ def bulletin_fields(bulletin: Bulletin) -> Fields:
     }
 
 
-def bulletin(instance_id: str, fields: Fields, written_at_ms: int) -> Bulletin:
-    """A stored bulletin."""
+def bulletin(instance_id: str, stored: Stored, written_at_ms: int) -> Bulletin:
+    """A stored bulletin.
+
+    Raises:
+        Undecodable: it does not say of which epoch it is.
+    """
     return Bulletin(
         instance_id=InstanceId(instance_id),
-        epoch=Epoch(fields["epoch"]),
-        beat=fields["beat"],
-        mode=fields["mode"],
-        heads=fields["heads"],
-        members=fields["members"],
-        users=tuple(fields["users"]),
-        receipts=fields["receipts"],
-        left=fields.get("left", {}),
-        earlier=fields.get("earlier", {}),
-        overflow=fields["overflow"],
-        server=fields.get("server", ""),
-        is_cut=fields.get("isCut", False),
+        epoch=Epoch(stored.required_text("epoch")),
+        beat=stored.number("beat"),
+        mode=stored.required_text("mode"),
+        heads=stored.numbers("heads"),
+        members=stored.numbers("members"),
+        users=tuple(UserId(user_id) for user_id in stored.texts("users")),
+        receipts=stored.numbers("receipts"),
+        left=stored.numbers("left"),
+        earlier=stored.numbers("earlier"),
+        overflow=stored.flag("overflow"),
+        server=stored.text("server") if stored.of("server") is not None else "",
+        is_cut=stored.flag("isCut"),
         written_at_ms=written_at_ms,
     )
 
@@ -174,7 +198,7 @@ def bulletin(instance_id: str, fields: Fields, written_at_ms: int) -> Bulletin:
 def flag_ms(user_fields: Fields) -> int:
     """Since when somebody is to be caught up; 0, everything, where a flag was set by hand without it."""
     since = user_fields.get("catchupSince")
-    return 0 if since is None else ms(since)
+    return ms(since) if isinstance(since, datetime) else 0
 
 
 def notification_fields(record: Notification, token: str) -> Fields:
@@ -198,15 +222,41 @@ def notification_fields(record: Notification, token: str) -> Fields:
     }
 
 
-def notification(notification_id: str, fields: Fields) -> Notification:
-    """A stored record."""
+def notification(notification_id: str, stored: Stored) -> Notification:
+    """A stored record.
+
+    Raises:
+        Undecodable: it does not say who is to be notified of what.
+    """
     return Notification(
         notification_id=notification_id,
-        user_id=fields["userId"],
-        conversation_id=fields["conversationId"],
-        seq=fields["seq"],
-        sender=fields["sender"],
-        preview=fields["preview"],
-        created_at_ms=ms(fields["createdAt"]),
-        attempts=fields["attempts"],
+        user_id=UserId(stored.required_text("userId")),
+        conversation_id=ConversationId(stored.required_text("conversationId")),
+        seq=stored.number("seq"),
+        sender=UserId(stored.text("sender")),
+        preview=stored.text("preview"),
+        created_at_ms=moment(stored, "createdAt"),
+        attempts=stored.number("attempts"),
     )
+
+
+def moment(stored: Stored, name: str) -> int:
+    """A timestamp as Unix milliseconds, 0 where there is none."""
+    value = stored.of(name)
+    if not isinstance(value, datetime):
+        stored.is_damaged = True
+        return 0
+    return max(0, ms(value))
+
+
+def _json_object(stored: Stored, name: str) -> str | None:
+    """A client's object as text, None where it cannot be one: frames carry it verbatim."""
+    text = stored.optional_text(name)
+    if text is None:
+        return None
+    try:
+        is_object = isinstance(msgspec.json.decode(text), dict)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        is_object = False
+    stored.is_damaged |= not is_object
+    return text if is_object else None

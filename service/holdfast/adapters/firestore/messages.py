@@ -1,6 +1,6 @@
 """Messages, sends and read cursors in Firestore."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,9 +16,10 @@ from holdfast.adapters.firestore.client import Calls, is_missing_document
 from holdfast.adapters.firestore.creates import Creates
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
-from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
+from holdfast.domain.ids import MAX_SEQ, ConversationId, Seq, UserId, message_id
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend
-from holdfast.errors import PredecessorMissing
+from holdfast.domain.stored import Stored
+from holdfast.errors import PredecessorMissing, Undecodable
 
 SENDS_LIVE: Final = timedelta(days=7)  # how long a repeated send is recognized; the TTL policy removes it then
 
@@ -51,17 +52,13 @@ async def settle(calls: Calls, tails: Tails, conversation_id: ConversationId, ke
     """See `ports.MessageStore.settle`: the keys first, then the tail, which so covers them."""
     client = calls.client
     found = await get_many(calls, [documents.send_ref(client, conversation_id, key) for key in keys])
-    sends = {snapshot.id: snapshot.to_dict() or {} for snapshot in found.values()}
+    sends = dict(calls.read("send", found.values(), _send))
     tail = await tails.find_one(conversation_id)
-    messages = await get_many(calls, [documents.message_ref(client, conversation_id, fields["seq"]) for fields in sends.values()])
-    by_id = {snapshot.id: documents.message(conversation_id, snapshot.to_dict() or {}) for snapshot in messages.values()}
+    messages = await get_many(calls, [documents.message_ref(client, conversation_id, seq) for seq, _ in sends.values()])
+    by_seq = {message.seq: message for message in _messages(calls, conversation_id, messages.values())}
     return Settlement(
         tail,
-        {
-            key: StoredSend(by_id[message_id(fields["seq"])], fields["digest"])
-            for key, fields in sends.items()
-            if message_id(fields["seq"]) in by_id
-        },
+        {key: StoredSend(by_seq[seq], digest) for key, (seq, digest) in sends.items() if seq in by_seq},
     )
 
 
@@ -79,7 +76,7 @@ async def page(
         end = tail if before_seq is None else min(before_seq - 1, tail)
         after_seq, before_seq = max(0, end - limit), end + 1
     snapshots = await _between(calls, conversation_id, after_seq, before_seq, limit)
-    return [documents.message(conversation_id, snapshot.to_dict() or {}) for snapshot in snapshots]
+    return _messages(calls, conversation_id, snapshots)
 
 
 async def since(calls: Calls, tails: Tails, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
@@ -89,7 +86,7 @@ async def since(calls: Calls, tails: Tails, conversation_id: ConversationId, sin
     tail = await tails.find_one(conversation_id)
     snapshots = await _between(calls, conversation_id, max(0, tail - limit), tail + 1, limit)
     committed = [each for each in snapshots if documents.whole_ms(each.create_time) >= since_ms]
-    return [documents.message(conversation_id, snapshot.to_dict() or {}) for snapshot in committed]
+    return _messages(calls, conversation_id, committed)
 
 
 async def advance_cursors(
@@ -105,14 +102,14 @@ async def advance_cursors(
         if not is_missing_document(error):
             raise
         existing = await get_many(calls, [documents.message_ref(calls.client, conversation_id, seq) for seq in read_by], ["seq"])
-        seqs = {(snapshot.to_dict() or {})["seq"] for snapshot in existing.values()}
+        seqs = {int(snapshot.id) for snapshot in existing.values()}
         return await _advance(calls, conversation_id, cursors, {seq: who for seq, who in read_by.items() if seq in seqs})
 
 
 async def read_cursors(calls: Calls, conversation_id: ConversationId) -> dict[UserId, Seq]:
     """See `ports.MessageStore.read_cursors`."""
     snapshots = await calls.client.collection("conversations", conversation_id, "cursors").get(**calls.unretried)
-    return {UserId(snapshot.id): (snapshot.to_dict() or {})["lastReadSeq"] for snapshot in snapshots}
+    return dict(calls.read("cursor", snapshots, _cursor))
 
 
 async def cursors_of(calls: Calls, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
@@ -120,11 +117,27 @@ async def cursors_of(calls: Calls, user_id: UserId, conversation_ids: Sequence[C
     client = calls.client
     references = {c: client.document("conversations", c, "cursors", user_id) for c in conversation_ids}
     found = await get_many(calls, list(references.values()))
-    return {
-        c: (found[reference.path].to_dict() or {})["lastReadSeq"]
-        for c, reference in references.items()
-        if reference.path in found
-    }
+    cursors = {}
+    for conversation_id, reference in references.items():
+        for _, seq in calls.read("cursor", [found[reference.path]] if reference.path in found else [], _cursor):
+            cursors[conversation_id] = seq
+    return cursors
+
+
+def _messages(calls: Calls, conversation_id: ConversationId, snapshots: Iterable[DocumentSnapshot[Any]]) -> list[Message]:
+    return calls.read("message", snapshots, lambda name, stored: documents.message(conversation_id, name, stored))
+
+
+def _send(key: str, stored: Stored) -> tuple[str, tuple[Seq, str]]:
+    """Under a send's key: the position of its message, and its digest."""
+    seq = stored.number("seq")
+    if not 1 <= seq <= MAX_SEQ:
+        raise Undecodable("no position")
+    return key, (seq, stored.text("digest"))
+
+
+def _cursor(user_id: str, stored: Stored) -> tuple[UserId, Seq]:
+    return UserId(user_id), stored.number("lastReadSeq")
 
 
 async def _between(

@@ -24,6 +24,7 @@ from holdfast.adapters.firestore.client import Calls, is_definite, translated
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.domain.ids import UserId
 from holdfast.domain.notifications import CatchUp, Claims, Notification
+from holdfast.domain.stored import Stored
 from holdfast.errors import StoreConflict, StoreUnavailable
 
 _TRIES: Final = 8
@@ -154,7 +155,25 @@ async def _commit(calls: Calls, records: Sequence[Notification], token: str) -> 
 
 async def _due(calls: Calls, limit: int) -> list[DocumentSnapshot[Any]]:
     snapshots = await calls.client.collection("notifications").order_by("dueAt").limit(limit).get(**calls.unretried)
-    return [each for each in snapshots if (each.to_dict() or {})["dueAt"] <= each.read_time]
+    due, buried = [], 0
+    for each in snapshots:
+        due_at = (each.to_dict() or {}).get("dueAt")
+        if not calls.read("notification", [each], documents.notification) or not isinstance(due_at, datetime):
+            await _bury(calls, each)
+            buried += 1
+        elif due_at <= each.read_time:
+            due.append(each)
+    return await _due(calls, limit) if buried and not due else due  # each look buries some: the next one sees further
+
+
+async def _bury(calls: Calls, snapshot: DocumentSnapshot[Any]) -> None:
+    """A record that says nothing cannot be pushed, and must not stand before all others for ever."""
+    option = calls.client.write_option(last_update_time=snapshot.update_time)
+    try:
+        await snapshot.reference.update({"state": "dead", "dueAt": DELETE_FIELD}, option=option, **calls.unretried)
+    except GoogleAPICallError as error:
+        if not _is_conflict(error):
+            raise
 
 
 async def _claim_one(calls: Calls, claims: Claims[Claim], snapshot: DocumentSnapshot[Any], hold: timedelta) -> list[Notification]:
@@ -175,10 +194,10 @@ async def _claim(
     records = []
     for snapshot in due:
         fields = snapshot.to_dict() or {}
-        fields |= {"attempts": fields["attempts"] + 1, "dueAt": snapshot.read_time + hold}
+        fields |= {"attempts": Stored(fields).number("attempts") + 1, "dueAt": snapshot.read_time + hold}
         option = calls.client.write_option(last_update_time=snapshot.update_time)
         batch.update(snapshot.reference, {name: fields[name] for name in ("attempts", "dueAt")}, option=option)
-        records.append(documents.notification(snapshot.id, fields))
+        records.append(documents.notification(snapshot.id, Stored(fields)))
     results = await batch.commit(**calls.unretried)
     for snapshot, result in zip(due, results, strict=True):
         claims.hold([snapshot.id], Claim(result.update_time, snapshot.read_time, noted_at))

@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from google.api_core.exceptions import GoogleAPICallError
@@ -22,6 +23,7 @@ from holdfast.adapters.firestore.reads import get_many
 from holdfast.domain.ids import UserId
 from holdfast.domain.notifications import flagged_since
 from holdfast.domain.presence import Presence, PresenceChange
+from holdfast.domain.stored import Stored
 from holdfast.errors import StoreUnavailable
 
 _TRIES: Final = 8
@@ -70,7 +72,8 @@ class _Turn:
         """Nothing is left to do: it was so, or an uncertain write of ours made it so."""
         self.is_done = True
         if self.is_uncertain and self._turned_from is not None and self._turned_from != stored["online"]:
-            self.change = PresenceChange(self.user_id, stored["online"], version, documents.ms(stored["lastSeen"]))
+            last_seen = documents.ms(stored["lastSeen"]) if stored["lastSeen"] is not None else None
+            self.change = PresenceChange(self.user_id, stored["online"], version, last_seen)
 
 
 class Unfinished:
@@ -114,8 +117,8 @@ async def change(
 async def read(calls: Calls, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
     """See `ports.MessageStore.read_presence`."""
     found = await get_many(calls, [_ref(calls, user_id) for user_id in user_ids])
-    users = {UserId(snapshot.id): snapshot.to_dict() or {} for snapshot in found.values()}
-    return {user_id: _presence(user_id, _NOBODY | users.get(user_id, {})) for user_id in user_ids}
+    users = {UserId(snapshot.id): _user(calls, snapshot) for snapshot in found.values()}
+    return {user_id: _presence(user_id, users.get(user_id, _NOBODY)) for user_id in user_ids}
 
 
 async def users_on(calls: Calls, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
@@ -149,7 +152,7 @@ async def _attempt(calls: Calls, turns: list[_Turn], size: int) -> None:
     pending: list[tuple[_Turn, dict[str, Any], DocumentSnapshot[Any] | None]] = []
     for turn in turns:
         snapshot = found.get(_ref(calls, turn.user_id).path)
-        stored = _NOBODY | (snapshot.to_dict() or {}) if snapshot is not None else _NOBODY
+        stored = _user(calls, snapshot) if snapshot is not None else _NOBODY
         fields = turn.wanted(stored)
         if fields is None:
             turn.found(stored, _micros(snapshot.update_time) if snapshot is not None else 0)
@@ -184,6 +187,19 @@ async def _commit(calls: Calls, group: list[tuple[_Turn, dict[str, Any], Documen
         return
     for (turn, fields, _), result in zip(group, results, strict=True):
         turn.wrote(fields, _micros(result.update_time))
+
+
+def _user(calls: Calls, snapshot: DocumentSnapshot[Any]) -> dict[str, Any]:
+    """The fields of a user, those of presence in their types."""
+
+    def decode(_user_id: str, stored: Stored) -> dict[str, Any]:
+        seen = stored.of("lastSeen")
+        on = list(stored.texts("on")) if stored.of("on") is not None else []
+        known = {"on": on, "online": stored.flag("online"), "lastSeen": seen if isinstance(seen, datetime) else None}
+        stored.is_damaged |= seen is not None and known["lastSeen"] is None
+        return (snapshot.to_dict() or {}) | known
+
+    return calls.read("user", [snapshot], decode)[0]
 
 
 def _ref(calls: Calls, user_id: UserId) -> AsyncDocumentReference:

@@ -15,7 +15,8 @@ from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.presence import Presence, PresenceChange
-from holdfast.errors import CommandError
+from holdfast.domain.stored import Stored
+from holdfast.errors import CommandError, StoreUnavailable
 from holdfast.ports import Clock, DependencyWatch
 
 
@@ -204,4 +205,7 @@ class FirestoreStore:
             with contextlib.suppress(AlreadyExists):
                 await reference.create({"id": secrets.token_hex(8)}, **self._calls.unretried)
             snapshot = await reference.get(**self._calls.unretried)
-        return str((snapshot.to_dict() or {})["id"])
+        found = Stored(snapshot.to_dict()).text("id")
+        if not found:
+            raise StoreUnavailable("meta/generation holds no id")
+        return found

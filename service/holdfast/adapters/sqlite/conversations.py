@@ -3,8 +3,10 @@
 import sqlite3
 
 from holdfast.adapters.sqlite.rows import conversation
+from holdfast.adapters.sqlite.schema import note_damaged
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.stored import is_number, is_text
 from holdfast.errors import CommandError, StoreConflict
 
 
@@ -83,7 +85,13 @@ def memberships_of(connection: sqlite3.Connection, user_id: UserId) -> list[Memb
         "ORDER BY c.last_active_at_ms DESC, c.id DESC LIMIT 5000",
         (user_id,),
     )
-    return [Membership(*row) for row in rows]
+    found = []
+    for conversation_id, *numbers in rows:
+        if is_text(conversation_id) and all(map(is_number, numbers)):
+            found.append(Membership(ConversationId(conversation_id), *numbers))
+        else:
+            note_damaged(connection, "conversation")
+    return found
 
 
 def count_memberships(connection: sqlite3.Connection, user_id: UserId) -> int:

@@ -7,6 +7,7 @@ from typing import Final
 from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, marks, message, tail
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend
+from holdfast.domain.stored import is_number, is_text
 from holdfast.errors import PredecessorMissing, StoreConflict
 
 SENDS_LIVE_MS: Final = 7 * 24 * 3600 * 1000  # how long a repeated send is recognized
@@ -59,7 +60,7 @@ def settle(connection: sqlite3.Connection, conversation_id: ConversationId, keys
             f"WHERE s.conversation_id = ? AND s.key IN ({marks(len(keys))}) AND s.expires_at_ms > ?",
             (conversation_id, *keys, now_ms),
         ).fetchall()
-        sends = {key: StoredSend(message(tuple(row)), digest) for key, digest, *row in rows}
+        sends = {key: StoredSend(message(connection, row), digest) for key, digest, *row in rows}
         return Settlement(tail(connection, conversation_id), sends)
     finally:
         connection.execute("COMMIT")
@@ -80,7 +81,7 @@ def page(
         f"ORDER BY seq {order} LIMIT ?",
         (conversation_id, after_seq or 0, before_seq if before_seq is not None else 1 << 62, limit),
     ).fetchall()
-    found = [message(row) for row in rows]
+    found = [message(connection, row) for row in rows]
     return found if after_seq is not None else found[::-1]
 
 
@@ -108,7 +109,7 @@ def advance_cursors(
 def read_cursors(connection: sqlite3.Connection, conversation_id: ConversationId) -> dict[UserId, Seq]:
     """See `ports.MessageStore.read_cursors`."""
     rows = connection.execute("SELECT user_id, last_read_seq FROM cursors WHERE conversation_id = ?", (conversation_id,))
-    return {UserId(user_id): seq for user_id, seq in rows}
+    return {UserId(user_id): seq for user_id, seq in rows if is_text(user_id) and is_number(seq)}
 
 
 def cursors_of(
@@ -120,6 +121,6 @@ def cursors_of(
         row = connection.execute(
             "SELECT last_read_seq FROM cursors WHERE conversation_id = ? AND user_id = ?", (conversation_id, user_id)
         ).fetchone()
-        if row is not None:
+        if row is not None and is_number(row[0]):
             cursors[conversation_id] = row[0]
     return cursors

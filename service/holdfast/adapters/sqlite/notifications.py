@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, message
+from holdfast.adapters.sqlite.schema import note_damaged
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.notifications import CatchUp, Notification
+from holdfast.domain.stored import Stored, is_number, is_text
+from holdfast.errors import Undecodable
 
 RECORDS_LIVE_MS: Final = 7 * 24 * 3600 * 1000  # as long as a repeated send is recognized, and as Firestore keeps them
 
 _COLUMNS: Final = "id, user_id, conversation_id, seq, sender, preview, created_at_ms, attempts"
+_NAMES: Final = tuple(_COLUMNS.split(", "))
 
 
 def messages_since(connection: sqlite3.Connection, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
@@ -25,7 +29,7 @@ def messages_since(connection: sqlite3.Connection, conversation_id: Conversation
         "WHERE sent_at_ms >= ? ORDER BY seq",
         (conversation_id, limit, since_ms),
     )
-    return [message(row) for row in rows]
+    return [message(connection, row) for row in rows]
 
 
 def catch_ups(connection: sqlite3.Connection, limit: int) -> list[CatchUp]:
@@ -33,7 +37,7 @@ def catch_ups(connection: sqlite3.Connection, limit: int) -> list[CatchUp]:
     rows = connection.execute(
         "SELECT id, catchup_since_ms FROM users WHERE catchup_since_ms IS NOT NULL ORDER BY catchup_since_ms LIMIT ?", (limit,)
     )
-    return [CatchUp(UserId(user_id), since_ms) for user_id, since_ms in rows]
+    return [CatchUp(UserId(user_id), since_ms) for user_id, since_ms in rows if is_text(user_id) and is_number(since_ms)]
 
 
 def finish_catch_up(connection: sqlite3.Connection, done: CatchUp) -> None:
@@ -65,7 +69,30 @@ def claim(connection: sqlite3.Connection, claim_id: str, limit: int, hold_ms: in
         [(now_ms + hold_ms, claim_id, each) for (each,) in due],
     )
     query = f"SELECT {_COLUMNS} FROM notifications WHERE id = ?"  # noqa: S608 - column names of ours
-    return [Notification(*connection.execute(query, row).fetchone()) for row in due]
+    records = []
+    for row in due:
+        stored = Stored(dict(zip(_NAMES, connection.execute(query, row).fetchone(), strict=True)))
+        try:
+            records.append(_record(stored))
+        except Undecodable:  # it cannot be pushed, and must not stand before all others for ever
+            connection.execute("UPDATE notifications SET state = 'dead', claim = NULL WHERE id = ?", row)
+            stored.is_damaged = True
+        if stored.is_damaged:
+            note_damaged(connection, "notification")
+    return records
+
+
+def _record(stored: Stored) -> Notification:
+    return Notification(
+        notification_id=stored.required_text("id"),
+        user_id=UserId(stored.required_text("user_id")),
+        conversation_id=ConversationId(stored.required_text("conversation_id")),
+        seq=stored.number("seq"),
+        sender=UserId(stored.text("sender")),
+        preview=stored.text("preview"),
+        created_at_ms=stored.number("created_at_ms"),
+        attempts=stored.number("attempts"),
+    )
 
 
 def mark(connection: sqlite3.Connection, notification_id: str, claim_id: str, state: str, due_at_ms: int) -> None:

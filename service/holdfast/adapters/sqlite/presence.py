@@ -3,14 +3,15 @@
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
+from holdfast.adapters.sqlite.schema import note_damaged
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId, UserId
 from holdfast.domain.notifications import flagged_since
 from holdfast.domain.presence import Presence, PresenceChange
-
-_BULLETIN_FIELDS = tuple(field.name for field in fields(Bulletin))
+from holdfast.domain.stored import Stored, is_number, is_text
+from holdfast.errors import Undecodable
 
 
 def change(
@@ -37,7 +38,8 @@ def change(
         if was_online and not online:
             _flag(connection, user_id, seen_ms)
         if was_online != online:
-            changes.append(PresenceChange(user_id, online, version, last_seen))
+            seen = last_seen if is_number(last_seen) else seen_ms
+            changes.append(PresenceChange(user_id, online, version, seen))
     return changes
 
 
@@ -47,15 +49,17 @@ def read(connection: sqlite3.Connection, user_ids: Sequence[UserId]) -> dict[Use
     for user_id in user_ids:
         row = connection.execute("SELECT is_online, last_seen_at_ms FROM users WHERE id = ?", (user_id,)).fetchone()
         entries = connection.execute("SELECT entry FROM present WHERE user_id = ?", (user_id,)).fetchall()
-        on = tuple(entry for (entry,) in entries)
-        found[user_id] = Presence(user_id, bool(row and row[0]), on, row[1] if row else None)
+        on = tuple(entry for (entry,) in entries if is_text(entry))
+        last_seen = row[1] if row and is_number(row[1]) else None
+        found[user_id] = Presence(user_id, bool(row and row[0]), on, last_seen)
     return found
 
 
 def users_on(connection: sqlite3.Connection, entry: str, limit: int, after: UserId | None) -> list[UserId]:
     """See `ports.MessageStore.users_on`."""
     statement = "SELECT user_id FROM present WHERE entry = ? AND user_id > ? ORDER BY user_id LIMIT ?"
-    return [UserId(user_id) for (user_id,) in connection.execute(statement, (entry, after or "", limit))]
+    found = connection.execute(statement, (entry, after or "", limit))
+    return [UserId(user_id) for (user_id,) in found if is_text(user_id)]
 
 
 def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin, now_ms: int) -> int:
@@ -70,7 +74,13 @@ def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin, now_ms: i
 def read_bulletins(connection: sqlite3.Connection) -> list[Bulletin]:
     """See `ports.MessageStore.read_bulletins`."""
     rows = connection.execute("SELECT bulletin FROM instances").fetchall()
-    return [_bulletin(text) for (text,) in rows]
+    found = []
+    for (text,) in rows:
+        try:
+            found.append(_bulletin(text))
+        except Undecodable:
+            note_damaged(connection, "bulletin")
+    return found
 
 
 def remove_bulletin(connection: sqlite3.Connection, instance_id: InstanceId, epoch: Epoch) -> None:
@@ -89,16 +99,39 @@ def revoke(connection: sqlite3.Connection, user_id: UserId, not_before: int) -> 
 def read_revocations(connection: sqlite3.Connection, since: int) -> dict[UserId, int]:
     """See `ports.MessageStore.read_revocations`."""
     rows = connection.execute("SELECT user_id, not_before FROM revocations WHERE not_before >= ?", (since,))
-    return {UserId(user_id): not_before for user_id, not_before in rows}
+    return {UserId(user_id): not_before for user_id, not_before in rows if is_text(user_id) and is_number(not_before)}
 
 
 def _flag(connection: sqlite3.Connection, user_id: UserId, seen_at_ms: int) -> None:
     """Somebody went offline: what came since is to be looked through (`flagged_since`)."""
     (stored,) = connection.execute("SELECT catchup_since_ms FROM users WHERE id = ?", (user_id,)).fetchone()
-    connection.execute("UPDATE users SET catchup_since_ms = ? WHERE id = ?", (flagged_since(stored, seen_at_ms), user_id))
+    since_ms = flagged_since(stored if is_number(stored) else None, seen_at_ms)
+    connection.execute("UPDATE users SET catchup_since_ms = ? WHERE id = ?", (since_ms, user_id))
 
 
-def _bulletin(text: str) -> Bulletin:
-    stored = json.loads(text)
-    known = {name: stored[name] for name in _BULLETIN_FIELDS if name in stored}  # another version may have more, or fewer
-    return Bulletin(**{**known, "users": tuple(stored["users"])})
+def _bulletin(text: object) -> Bulletin:
+    """A stored bulletin; another version's may have more fields, or fewer.
+
+    Raises:
+        Undecodable: it is none.
+    """
+    try:
+        stored = Stored(json.loads(text) if isinstance(text, str) else None)
+    except (ValueError, RecursionError):
+        raise Undecodable("no JSON") from None
+    return Bulletin(
+        instance_id=InstanceId(stored.required_text("instance_id")),
+        epoch=Epoch(stored.required_text("epoch")),
+        beat=stored.number("beat"),
+        mode=stored.required_text("mode"),
+        heads=stored.numbers("heads"),
+        members=stored.numbers("members"),
+        users=tuple(UserId(user_id) for user_id in stored.texts("users")),
+        receipts=stored.numbers("receipts"),
+        left=stored.numbers("left"),
+        earlier=stored.numbers("earlier"),
+        overflow=stored.flag("overflow"),
+        server=stored.text("server"),
+        is_cut=stored.flag("is_cut"),
+        written_at_ms=stored.number("written_at_ms"),
+    )

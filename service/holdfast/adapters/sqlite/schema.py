@@ -1,7 +1,8 @@
 """Tables of the embedded store. Created by whichever process comes first; `user_version` says which layout a file has."""
 
 import sqlite3
-from typing import Final
+from collections import Counter
+from typing import Any, Final
 
 from holdfast.errors import StoreDenied
 
@@ -59,13 +60,33 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 """
 
 
+class Connection(sqlite3.Connection):
+    """Counts what was read on it and is damaged, by source, until somebody takes the counts."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.damaged: Counter[str] = Counter()
+
+
+def note_damaged(connection: sqlite3.Connection, source: str) -> None:
+    """A value of that source is none of ours."""
+    if isinstance(connection, Connection):
+        connection.damaged[source] += 1
+
+
+def _text(raw: bytes) -> str:
+    """SQLite keeps any bytes in a text column; with its own reader one that is no UTF-8 would make the whole query fail."""
+    return raw.decode(errors="replace")
+
+
 def connect(path: str, timeout_seconds: float) -> sqlite3.Connection:
     """A connection for one thread; it waits at most `timeout_seconds` for other processes' locks.
 
     `synchronous=FULL`: an acknowledged message survives a power failure. Group commit makes the flush one per transaction,
     not one per message.
     """
-    connection = sqlite3.connect(path, timeout=timeout_seconds, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=timeout_seconds, isolation_level=None, check_same_thread=False, factory=Connection)
+    connection.text_factory = _text
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA busy_timeout = {int(timeout_seconds * 1000)}")

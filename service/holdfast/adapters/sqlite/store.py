@@ -7,11 +7,13 @@ stops the writers of all others until it continues.
 import secrets
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from holdfast.adapters.sqlite import conversations, messages, notifications, presence, rows
 from holdfast.adapters.sqlite.database import Database, Lane
 from holdfast.adapters.sqlite.lanes import translated
+from holdfast.adapters.sqlite.schema import Connection
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
@@ -233,6 +235,16 @@ class SqliteStore:
         while len(self._unreported) > _MAX_UNREPORTED:
             del self._unreported[next(iter(self._unreported))]
 
+    def _counted(self, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+        """Do `work`, and report what it found damaged; in the lane's thread."""
+        try:
+            return work(connection)
+        finally:
+            if isinstance(connection, Connection):
+                for source, count in connection.damaged.items():
+                    self._watch.undecodable(source, count)
+                connection.damaged.clear()
+
     async def _write(self, work: Callable[[sqlite3.Connection], T], on_late: Callable[[T], None] | None = None) -> T:
         return await self._run(self._writer, work, on_late)
 
@@ -246,7 +258,7 @@ class SqliteStore:
             raise StoreUnavailable("the store is not open")
         began = self._clock.monotonic()
         try:
-            result = await lane.run(work, on_late)
+            result = await lane.run(partial(self._counted, work), on_late)
         except (StoreConflict, StoreRejected):
             self._watch.succeeded(self._clock.monotonic() - began)
             raise
