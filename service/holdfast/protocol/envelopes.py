@@ -5,10 +5,10 @@ conversation `c` has reached `seq`. Envelopes of another store's generation are 
 never from the envelope.
 """
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from holdfast.protocol.frames import ConversationEvent, MessageFrame, SeqNumber
 
@@ -16,64 +16,69 @@ VERSION: Final = 1
 MAX_BYTES: Final = 8 * 1024 * 1024
 
 
+Id = Annotated[str, Meta(max_length=128)]
+Name = Annotated[str, Meta(max_length=200)]
+Count = Annotated[int, Meta(ge=0, le=1 << 60)]  # of versions: those of Firestore are microseconds
+
+
 class Header(Struct, frozen=True, kw_only=True):
     """What every envelope of every version starts with."""
 
     v: int
-    kind: str
-    c: str = ""
+    kind: Name
+    c: Id = ""
     seq: SeqNumber = 0
-    generation: str = ""
+    generation: Name = ""
 
 
 class MessagesEnvelope(Header, frozen=True, kw_only=True):
     """Messages up to `seq`, without a gap. `age_ms`: from the acceptance of the oldest to the publication, on one clock."""
 
-    instance: str
-    age_ms: int
+    instance: Name
+    age_ms: Annotated[int, Meta(ge=0, le=999_999_999_999)]
     messages: list[Raw]
 
 
 class ReceiptEnvelope(Header, frozen=True, kw_only=True):
     """`user` has read up to `seq`."""
 
-    user: str
-    read_at: str
+    user: Id
+    read_at: Name
 
 
 class TypingEnvelope(Header, frozen=True, kw_only=True):
     """`user` is typing, or stopped; `origin`: the instance that has told its own clients already."""
 
-    user: str
+    user: Id
     active: bool
-    origin: str
+    origin: Name
 
 
 class PresenceEnvelope(Header, frozen=True, kw_only=True):
     """`user` came or went; `conversations`: all that are told, so that each connection hears it once."""
 
-    user: str
+    user: Id
     online: bool
-    version: int
-    last_seen_at: str | None
-    conversations: list[str]
+    version: Count
+    last_seen_at: Name | None
+    conversations: list[Id]
 
 
 class ConversationEnvelope(Header, frozen=True, kw_only=True):
     """A hint that conversation `c` changed: read it again. `user`: who was added or removed."""
 
     event: ConversationEvent
-    by: str
-    user: str | None
-    members_version: int
-    revision: int
+    by: Id
+    user: Id | None
+    members_version: Count
+    revision: Count
 
 
 class RevokedEnvelope(Header, frozen=True, kw_only=True):
     """Tokens of `user` issued before `not_before` (Unix seconds) are refused from now on."""
 
-    user: str
-    not_before: int
+    user: Id
+    not_before: Count
 
 
 _encoder = msgspec.json.Encoder()
