@@ -22,6 +22,7 @@ from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.controller.controller import Controller
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import ConfigurationError
+from holdfast.loops import Loops
 from holdfast.node.dependencies import Dependency
 from holdfast.node.isolation import Isolation
 from holdfast.node.node import Node
@@ -126,10 +127,13 @@ class ControllerProcess:
 
         clock: Clock = SystemClock()
         instance_id = InstanceId(settings.instance_id)
-        watch = Dependency("redis", clock, Telemetry(__version__))
+        telemetry = Telemetry(__version__)
+        watch = Dependency("redis", clock, telemetry)
         self._link = RedisLink(resolve(settings.redis), settings.redis, instance_id, clock, watch)
         self._orchestrator = KubernetesOrchestrator(settings.kubernetes)
-        self.controller = Controller(self._orchestrator, RedisFates(self._link), clock, settings.instance_id)
+        self.controller = Controller(
+            self._orchestrator, RedisFates(self._link), clock, settings.instance_id, Loops(clock.monotonic, telemetry)
+        )
 
     async def close(self) -> None:
         """Disconnect."""

@@ -143,14 +143,14 @@ class Telemetry:
 
 PATHS: Final = ("local", "bus", "gap_fill", "poll")
 LOOPS: Final = (
-    "activity", "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups",
-    "committer", "connecting", "delivery", "drain", "isolation", "jwks", "lease", "membership", "notifications", "predecessor",
-    "presence", "pushing", "reaper", "receipts", "registration", "revocations", "rosters", "slow_tick", "sockets",
-    "store_lanes", "sweep", "tick", "controller_conditions", "controller_costs", "controller_lead", "controller_watch",
+    "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups", "committer",
+    "connecting", "isolation", "jwks", "lease", "notifications", "presence", "pushing", "reaper", "registration", "revocations",
+    "rosters", "slow_tick", "sockets", "sweep", "tasks", "tick",
+    "controller_conditions", "controller_costs", "controller_lead", "controller_watch",
 )  # fmt: skip
 SOURCES: Final = (
-    "bulletin", "connections", "conversation", "cursor", "dirty", "envelope", "head", "instances", "lease", "member", "message",
-    "notification", "recent", "revocation", "send", "subscriptions", "text", "user", "wrong_type",
+    "bulletin", "connections", "conversation", "cursor", "dirty", "envelope", "head", "instances", "member", "message",
+    "notification", "recent", "revocation", "send", "subscriptions", "user", "wrong_type",
 )  # fmt: skip
 
 

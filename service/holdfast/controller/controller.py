@@ -9,6 +9,7 @@ from holdfast.controller.costs import Costs
 from holdfast.controller.transitions import Transition, Transitions
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import OrchestratorUnavailable, RedisUnavailable
+from holdfast.loops import Loop, Loops
 from holdfast.ports import Clock, Fates, Orchestrator, Pod, PodCondition, PodHealth
 
 LEASE_SECONDS: Final = 15
@@ -18,7 +19,7 @@ _LOOK_SECONDS: Final = 2.0
 _COST_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 1.0
 _MAX_UNSAID: Final = 1_000
-_TOLD: Final = ("RedisConnected", "BusLive", "StoreReachable", "Draining")
+_TOLD: Final = ("RedisConnected", "BusLive", "StoreReachable", "Draining", "LoopsRunning")
 PREFIX: Final = "holdfast.dev/"
 
 _log = logging.getLogger(__name__)
@@ -27,12 +28,14 @@ _log = logging.getLogger(__name__)
 class Controller:
     """Lives in the loop: `run` until cancelled."""
 
-    def __init__(self, orchestrator: Orchestrator, fates: Fates, clock: Clock, identity: str) -> None:
+    def __init__(self, orchestrator: Orchestrator, fates: Fates, clock: Clock, identity: str, loops: Loops) -> None:
         """`identity`: who holds the Lease; the controller's own pod."""
         self._orchestrator = orchestrator
         self._fates = fates
         self._clock = clock
         self._identity = identity
+        self._loops = loops
+        self._was_leading = False
         self._pods: dict[InstanceId, Pod] = {}
         self._told_ended: set[str] = set()
         self._unsaid: dict[InstanceId, bool] = {}
@@ -49,8 +52,8 @@ class Controller:
         """Until cancelled; then the Lease is given back, so that a successor need not wait for its end."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for job in (self._lead, self._watch, self._look, self._weigh):
-                    tasks.create_task(job())
+                for loop in self._jobs:
+                    tasks.create_task(self._loops.run(loop))
         finally:
             if self.is_leading:
                 try:
@@ -58,57 +61,61 @@ class Controller:
                 except OrchestratorUnavailable:
                     _log.info("the lease is not given back: it ends by itself")
 
+    @property
+    def _jobs(self) -> tuple[Loop, ...]:
+        return (
+            Loop("controller_lead", self._lead, RENEW_SECONDS),
+            Loop("controller_watch", self._watch, _RETRY_SECONDS),
+            Loop("controller_conditions", self._look, _LOOK_SECONDS),
+            Loop("controller_costs", self._weigh, _COST_SECONDS),
+        )
+
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     async def _lead(self) -> None:
-        was_leading = False
-        while True:
-            try:
-                began = self._clock.monotonic()
-                self._led_at = began if await self._orchestrator.lead(self._identity, LEASE_SECONDS) else None
-            except OrchestratorUnavailable as error:
-                _log.warning("the lease cannot be renewed: %s", error)
-            if was_leading != self.is_leading:
-                was_leading = self.is_leading
-                _log.info("leading" if was_leading else "not leading")
-            await asyncio.sleep(RENEW_SECONDS)
+        try:
+            began = self._clock.monotonic()
+            self._led_at = began if await self._orchestrator.lead(self._identity, LEASE_SECONDS) else None
+        except OrchestratorUnavailable as error:
+            _log.warning("the lease cannot be renewed: %s", error)
+        if self._was_leading != self.is_leading:
+            self._was_leading = self.is_leading
+            _log.info("leading" if self._was_leading else "not leading")
+        await asyncio.sleep(RENEW_SECONDS)
 
     async def _watch(self) -> None:
-        while True:
-            try:
-                await self._orchestrator.watch(self._pod_is, self._pod_is_gone)
-            except OrchestratorUnavailable as error:
-                _log.warning("the pods cannot be watched: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            await self._orchestrator.watch(self._pod_is, self._pod_is_gone)
+        except OrchestratorUnavailable as error:
+            _log.warning("the pods cannot be watched: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _look(self) -> None:
         """What pods say of themselves becomes conditions and Events."""
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            if not self.is_leading:
-                continue
-            try:
-                await self._say_what_was_not()
-                pods = [pod for pod in self._pods.values() if pod.address and not pod.has_ended]
-                healths = await asyncio.gather(*(self._orchestrator.health(pod) for pod in pods))
-                known = {pod.name: health for pod, health in zip(pods, healths, strict=True) if health is not None}
-                await self._write_conditions(known)
-                await self._tell({name: health.state for name, health in known.items()})
-            except OrchestratorUnavailable as error:
-                _log.warning("nothing can be told to Kubernetes: %s", error)
+        await asyncio.sleep(_LOOK_SECONDS)
+        if not self.is_leading:
+            return
+        try:
+            await self._say_what_was_not()
+            pods = [pod for pod in self._pods.values() if pod.address and not pod.has_ended]
+            healths = await asyncio.gather(*(self._orchestrator.health(pod) for pod in pods))
+            known = {pod.name: health for pod, health in zip(pods, healths, strict=True) if health is not None}
+            await self._write_conditions(known)
+            await self._tell({name: health.state for name, health in known.items()})
+        except OrchestratorUnavailable as error:
+            _log.warning("nothing can be told to Kubernetes: %s", error)
 
     async def _weigh(self) -> None:
-        while True:
-            await asyncio.sleep(_COST_SECONDS)
-            if not self.is_leading:
-                continue
-            try:
-                connections = await self._fates.connections()
-                current = {name: pod.deletion_cost for name, pod in self._pods.items() if not pod.has_ended}
-                for name, cost in self._costs.due(connections, current, self._clock.monotonic()).items():
-                    await self._orchestrator.set_deletion_cost(self._pods[name], cost)
-            except (OrchestratorUnavailable, RedisUnavailable) as error:
-                _log.info("deletion costs stay as they are: %s", error)
+        await asyncio.sleep(_COST_SECONDS)
+        if not self.is_leading:
+            return
+        try:
+            connections = await self._fates.connections()
+            current = {name: pod.deletion_cost for name, pod in self._pods.items() if not pod.has_ended}
+            for name, cost in self._costs.due(connections, current, self._clock.monotonic()).items():
+                await self._orchestrator.set_deletion_cost(self._pods[name], cost)
+        except (OrchestratorUnavailable, RedisUnavailable) as error:
+            _log.info("deletion costs stay as they are: %s", error)
 
     # --- pods ---------------------------------------------------------------------------------------------------------
 

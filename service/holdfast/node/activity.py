@@ -55,5 +55,9 @@ class Activity:
         except StoreError as error:
             _log.debug("hints wait: %s", error)
             self._waiting = waiting | self._waiting
+        except Exception:
+            del waiting[next(iter(waiting))]  # the one that failed: the others are written the next time
+            self._waiting = waiting | self._waiting
+            raise
         finally:
             self._is_writing = False

@@ -65,9 +65,13 @@ class CatchUps:
         """
         flags = await self._store.catch_ups(_LIMIT)
         due_ms = self._store_clock.now() - _SETTLING_MS
+        mistakes: list[BaseException] = []
         due = [flag for flag in flags if flag.since_ms <= due_ms]
         for start in range(0, len(due), _AT_ONCE):
-            await asyncio.gather(*(self._catch_up(flag) for flag in due[start : start + _AT_ONCE]))
+            some = (self._catch_up(flag) for flag in due[start : start + _AT_ONCE])
+            mistakes += [each for each in await asyncio.gather(*some, return_exceptions=True) if each is not None]
+        if mistakes:  # when all the others had their turn
+            raise mistakes[0]
         if len(due) < len(flags):
             return 1.0
         return 0.1 if len(flags) == _LIMIT else _SWEEP_SECONDS

@@ -106,6 +106,11 @@ class Committer:
                 await self._appender.turn(lane.conversation_id)
                 lane.batch = self._take(lane)
                 await self._commit(lane.batch)
+        except Exception:  # noqa: BLE001 - as in `_commit`: whatever it is, what is queued has its answer
+            _log.exception("a lane failed")
+            self._telemetry.loop_failures.labels("committer").inc()
+            for waiting in lane.queue:
+                self._appender.refuse(waiting, CommandError("internal_error", "this send failed", outcome="refused"))
         finally:
             self._queued -= len(lane.queue)
             del self._lanes[lane.conversation_id]
@@ -122,6 +127,7 @@ class Committer:
             self._appender.refuse_all(batch, unavailable("refused"))
         except Exception:  # noqa: BLE001 - a lane must not die with sends in it: whatever it is, they are answered
             _log.exception("a batch failed")
+            self._telemetry.loop_failures.labels("committer").inc()
             outcome = "unknown" if batch.was_sent else "refused"
             self._appender.refuse_all(batch, CommandError("internal_error", "this send failed", outcome=outcome))
 

@@ -151,8 +151,15 @@ class Delivery:
             await asyncio.shield(task)
 
     async def _start(self, fresh: list[LocalConversation], hints: Mapping[ConversationId, Seq], proof: str) -> None:
-        is_confirmed = await self._bus.subscribe([conversation_channel(local.conversation_id) for local in fresh])
-        heads = await self._read_heads(hints, proof if is_confirmed else "")
+        channels = [conversation_channel(local.conversation_id) for local in fresh]
+        try:
+            is_confirmed = await self._bus.subscribe(channels)
+            heads = await self._read_heads(hints, proof if is_confirmed else "")
+        except Exception:
+            for local in fresh:  # so that the next client that needs them begins anew
+                self.locals.pop(local.conversation_id, None)
+            self._bus.unsubscribe(channels)
+            raise
         now = self._clock.monotonic()
         for local in fresh:
             local.starting = None

@@ -45,6 +45,7 @@ class Incoming:
         envelope, generation = envelopes.decode(payload), self._delivery.generation
         if envelope is None:
             self._telemetry.dropped.labels("malformed_envelope").inc()
+            self._telemetry.undecodable.labels("envelope").inc()
         elif generation and envelope.generation != generation:
             self._telemetry.dropped.labels("other_generation").inc()
         elif isinstance(envelope, envelopes.MessagesEnvelope):

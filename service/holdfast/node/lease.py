@@ -225,7 +225,9 @@ class Lease:
                 counts = await self._registry.register(records)
             if self.is_held and leaving:
                 await self._registry.unregister([(connection.user_id, connection.connection_id) for connection in leaving])
-        except HoldfastError as error:
+        except Exception as error:  # noqa: BLE001 - those who wait must have an answer, whatever it is
+            if not isinstance(error, HoldfastError):
+                self._tasks.note_failure("registration", error)
             self._lose(f"connections could not be registered, or taken out: {error}")
         return counts
 

@@ -86,8 +86,8 @@ class Node:
         self.registry = registry
         self.notifier = notifier
         self.store_clock = StoreClock(clock)
-        self.tasks = Tasks()
         self.loops = Loops(clock.monotonic, telemetry)
+        self.tasks = Tasks(self.loops.note_failure)
         self.hub = Hub(telemetry)
         self.split = Split(clock)
         self.conversations = Conversations(store, bus, clock, self.split)

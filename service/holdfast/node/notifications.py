@@ -151,6 +151,9 @@ class Notifications:
             except StoreError:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
+            except Exception as error:  # noqa: BLE001 - the worker has others to see to
+                self._tasks.note_failure("notifications", error)
+                break
             for mark in work.marks:
                 self._bus.clear_dirty(notify_mark(mark))
             return

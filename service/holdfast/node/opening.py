@@ -38,6 +38,8 @@ async def _open_later(store: MessageStore, delivery: Delivery) -> None:
             delivery.generation = await store.generation()
         except StoreError as error:
             _log.debug("the store does not answer yet: %s", error)
+        except Exception:  # noqa: BLE001 - without a generation nothing is believed: it is asked for until it is there
+            _log.exception("the store cannot be opened yet")
 
 
 async def probe_store(store: MessageStore) -> None:

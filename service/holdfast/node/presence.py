@@ -226,14 +226,23 @@ class Presence:
             self._tasks.start(self._write_all())
 
     async def _write_all(self) -> None:
+        """One user who cannot be written, for whatever mistake, is found by going one by one, and left to the comparison."""
+        size = _BATCH
         try:
             while self._wanted:
-                batch = dict(list(self._wanted.items())[:_BATCH])
+                batch = dict(list(self._wanted.items())[:size])
                 try:
                     await self._write(batch)
+                    size = min(_BATCH, 2 * size)
                 except StoreError:
                     await asyncio.sleep(_RETRY_SECONDS)
                     continue
+                except Exception as error:  # noqa: BLE001 - one user must not keep all others from being written
+                    self._tasks.note_failure("presence", error)
+                    if len(batch) > 1:
+                        size = 1
+                        continue
+                    await asyncio.sleep(_RETRY_SECONDS)
                 for user_id, wanted in batch.items():
                     if self._wanted.get(user_id) is wanted:
                         del self._wanted[user_id]
@@ -292,8 +301,11 @@ class Presence:
                     for change in await self._store.remove_presence(entry, dict.fromkeys(some, self._store_clock.now())):
                         await self._tell_of_absent(change)  # their grace ended meanwhile
                         self._on_offline()
-                except StoreError:
+                except Exception as error:  # noqa: BLE001 - others wait behind it
+                    if not isinstance(error, StoreError):
+                        self._tasks.note_failure("presence", error)
                     await asyncio.sleep(_RETRY_SECONDS)
+                    self._replaced[entry] = self._replaced.pop(entry)
                     continue
                 for user_id in some:
                     user_ids.pop(user_id, None)

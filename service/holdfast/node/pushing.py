@@ -50,7 +50,9 @@ class Pushing:
             pass
         self._wake.clear()
         claimed = await self._store.claim_notifications(_AT_ONCE, _HOLD_SECONDS)
-        await asyncio.gather(*(self._push(record) for record in claimed))
+        results = await asyncio.gather(*(self._push(record) for record in claimed), return_exceptions=True)
+        for mistake in (each for each in results if each is not None):
+            raise mistake
         if len(claimed) == _AT_ONCE:
             self._wake.set()  # there are more
         else:
@@ -62,6 +64,9 @@ class Pushing:
             await self._notifier.push(record)
         except PushFailed as error:
             await self._failed(record, error)
+        except Exception as error:
+            await self._failed(record, PushFailed(repr(error)[:200], is_final=False))
+            raise
         else:
             self._results["sent"].inc()
             await self._store.mark_notification(record.notification_id, "sent")

@@ -15,6 +15,7 @@ from typing import Final
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.domain.presence import presence_entry
+from holdfast.errors import HoldfastError
 from holdfast.loops import REDIS, STORE, Loop
 from holdfast.node.presence import Presence
 from holdfast.node.store_clock import StoreClock
@@ -85,7 +86,7 @@ class Reaper:
         await asyncio.sleep(LOOK_SECONDS)
         try:
             await self.look()
-        except BaseException:
+        except HoldfastError:
             self._suspects.clear()  # a witness was away: nothing is concluded from what was seen before
             raise
 
@@ -110,6 +111,7 @@ class Reaper:
         bulletins = {bulletin.instance_id: bulletin for bulletin in await self._store.read_bulletins()}
         gone |= bulletins.keys() - living - {self._instance_id()}
         self._suspects = {i: suspect for i, suspect in self._suspects.items() if i in gone or i in removed}
+        mistakes: list[Exception] = []
         for instance_id in sorted(gone | (removed - {self._instance_id()})):
             if self._clock.monotonic() - began > _RESTED_SECONDS:
                 return  # slow, or thawed: what was read is too old to act on
@@ -117,7 +119,14 @@ class Reaper:
             is_silent = self._is_silent(instance_id, bulletin)
             has_ended = _is_about(ended.get(instance_id), bulletin)
             if instance_id in gone and (is_silent or has_ended):
-                await self._reap(instance_id, bulletin, "lease" if is_silent else "kubelet")
+                try:
+                    await self._reap(instance_id, bulletin, "lease" if is_silent else "kubelet")
+                except HoldfastError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - raised below, when the others had their turn
+                    mistakes.append(error)
+        if mistakes:
+            raise mistakes[0]
 
     def _is_silent(self, instance_id: InstanceId, bulletin: Bulletin | None) -> bool:
         now = self._clock.monotonic()

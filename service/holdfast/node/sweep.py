@@ -9,8 +9,8 @@ have passed: a slow commit may still have landed until then.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from holdfast.domain.changes import Change, change_of
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, is_id
@@ -78,17 +78,28 @@ class Sweep:
             self._first_seen.setdefault(entry, now)
         while len(self._first_seen) > _MAX_SEEN:
             self._first_seen.pop(next(iter(self._first_seen)))  # the oldest: most marks are removed by their owners
+        mistakes: list[Exception] = []
         changes = [change for entry in entries if (change := change_of(entry)) is not None]
         for changed_id in dict.fromkeys(change.conversation_id for change in changes):  # first: these are to be told within 3 s
-            await self._tell([change for change in changes if change.conversation_id == changed_id])
+            await self._try(mistakes, self._tell([change for change in changes if change.conversation_id == changed_id]))
         unpublished = {entry.partition("|")[0] for entry in entries if not is_notify_mark(entry)}
         for conversation_id in filter(is_id, dict.fromkeys(entry.partition("|")[0] for entry in entries)):
-            await self._finish(ConversationId(conversation_id), is_published=conversation_id not in unpublished)
+            finishing = self._finish(ConversationId(conversation_id), is_published=conversation_id not in unpublished)
+            await self._try(mistakes, finishing)
         living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances() if lease.epoch is not None}
         for entry in entries:
             if now - self._first_seen.get(entry, now) >= _KEEP_SECONDS and self._is_ownerless(entry, living):
                 self._bus.clear_dirty(entry)
                 self._first_seen.pop(entry, None)
+        if mistakes:  # when all the others had their turn
+            raise mistakes[0]
+
+    @staticmethod
+    async def _try(mistakes: list[Exception], work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - raised when the others had their turn
+            mistakes.append(error)
 
     async def _finish(self, conversation_id: ConversationId, *, is_published: bool) -> None:
         try:

@@ -13,9 +13,14 @@ _log = logging.getLogger(__name__)
 
 
 class Tasks:
-    """Owns what it starts; `close` cancels it."""
+    """Owns what it starts; `close` cancels it.
 
-    def __init__(self) -> None:
+    Attributes:
+        note_failure: told of a mistake, with the name that it is counted under (`telemetry.LOOPS`).
+    """
+
+    def __init__(self, note_failure: Callable[[str, BaseException], None] | None = None) -> None:
+        self.note_failure = note_failure or _log_failure
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -35,14 +40,27 @@ class Tasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a background task failed", exc_info=error)
+            self.note_failure("tasks", error)
+
+
+def _log_failure(name: str, error: BaseException) -> None:
+    _log.error("a background task failed: %s", name, exc_info=error)
 
 
 async def until_store_answers(ask: Callable[[], Awaitable[None]], tries: int = 20) -> None:
-    """Ask again, twice a second, until the store answers or `tries` are used up: something later will look again."""
+    """Ask again, twice a second, until the store answers or `tries` are used up: something later will look again.
+
+    A mistake on the way is no answer either; the first one is logged.
+    """
+    is_told = False
     for _ in range(tries):
         try:
             return await ask()
         except StoreError:
-            await asyncio.sleep(_RETRY_SECONDS)
+            pass
+        except Exception as error:  # noqa: BLE001 - what was asked for must not be dropped because of one mistake
+            if not is_told:
+                _log.error("asking the store failed; it is tried again", exc_info=error)
+            is_told = True
+        await asyncio.sleep(_RETRY_SECONDS)
     return None

@@ -9,7 +9,9 @@ from typing import Self
 from holdfast.controller.controller import Controller
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import OrchestratorUnavailable, RedisUnavailable
+from holdfast.loops import Loops
 from holdfast.ports import Pod, PodCondition, PodHealth
+from holdfast.telemetry import Telemetry
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
 A, B = InstanceId("a"), InstanceId("b")
@@ -106,7 +108,9 @@ class Scene:
 
     def __init__(self) -> None:
         self.kubernetes, self.fates = FakeOrchestrator(), FakeFates()
-        self.controller = Controller(self.kubernetes, self.fates, LoopClock(), "me")
+        self.telemetry = Telemetry("test")
+        self.loops = Loops(asyncio.get_running_loop().time, self.telemetry)
+        self.controller = Controller(self.kubernetes, self.fates, LoopClock(), "me", self.loops)
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self.controller.run())
@@ -220,3 +224,19 @@ async def test_without_the_api_server_it_waits_and_goes_on() -> None:
         await passed(10)
         assert scene.controller.is_leading
         assert ("a", "holdfast.dev/BusLive", False) in scene.kubernetes.conditions
+
+
+@in_virtual_time
+async def test_a_mistake_in_one_job_ends_none_of_them() -> None:
+    """It ended the process: until the restart nobody told the pods what Kubernetes knew."""
+    scene = Scene()
+    scene.kubernetes.health = None  # type: ignore[assignment]  # a mistake: calling it raises
+    scene.kubernetes.lead = None  # type: ignore[method-assign]  # as above
+    running = asyncio.create_task(scene.controller.run())
+    await passed(60)
+    assert not running.done()
+    failures = scene.telemetry.registry.get_sample_value("holdfast_loop_failures_total", {"loop": "controller_lead"})
+    assert failures is not None
+    assert failures > 10
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

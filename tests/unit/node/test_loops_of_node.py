@@ -1,11 +1,16 @@
 """Each background loop of an instance survives what its step raises, counts it, and shows in health while it lasts."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
+from holdfast.domain.conversations import Membership
+from holdfast.domain.ids import UserId
+from holdfast.domain.presence import PresenceChange
 from holdfast.telemetry import LOOPS, Telemetry
+from support.fakes import connection
 from support.node_scene import NodeScene
 from support.virtual_time import in_virtual_time, passed
 
@@ -147,4 +152,42 @@ async def test_a_loop_whose_dependency_is_away_is_not_held_to_have_failed() -> N
     assert fault.calls > 0
     assert scene.node.health.is_live
     assert scene.node.health.conditions["LoopsRunning"].status
+    await scene.close()
+
+
+@in_virtual_time
+async def test_one_user_who_cannot_be_written_does_not_keep_the_others_from_being_present() -> None:
+    """The writer ended with the first mistake; whoever waited for it waited for ever."""
+    scene = NodeScene()
+    await scene.start()
+    add = scene.store.add_presence
+
+    async def picky(entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
+        if UserId("odd") in seen_at_ms:
+            raise TypeError("no such user was expected")
+        return await add(entry, seen_at_ms)
+
+    scene.store.add_presence = picky  # type: ignore[method-assign]  # the mistake
+    users = [UserId(name) for name in ("ann", "odd", "ben")]
+    await asyncio.wait_for(asyncio.gather(*(scene.node.presence.arrived(user) for user in users)), 20)
+    assert {user for user, on in scene.store.on.items() if on} == {"ann", "ben"}
+    assert scene.failures("presence") >= 2
+    await scene.close()
+
+
+@in_virtual_time
+async def test_a_client_whose_opening_meets_a_mistake_is_let_go() -> None:
+    """It would wait for its `synced` for ever, on a socket that stays open."""
+    scene = NodeScene()
+    await scene.start()
+
+    async def broken(user_id: UserId) -> list[Membership]:
+        raise TypeError("no such row was expected")
+
+    scene.store.memberships_of = broken  # type: ignore[method-assign]  # the mistake
+    device = connection("ann")
+    scene.node.connecting.open(device)
+    await passed(2)
+    assert device.transport.closed == (1011, "internal_error")  # type: ignore[attr-defined]  # the fake's
+    assert scene.failures("connecting") == 1
     await scene.close()

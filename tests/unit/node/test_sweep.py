@@ -84,3 +84,24 @@ async def test_the_mark_of_a_change_goes_when_its_owner_is_gone_and_nothing_can_
     await passed(5)
     assert scene.bus.cleared == ["user:ann|two|0001|1|c1|3"]
     await scene.close()
+
+
+@in_virtual_time
+async def test_a_mark_that_cannot_be_worked_off_does_not_hide_the_others() -> None:
+    """One bad item costs itself: what stands behind it is told in the same round."""
+    scene = Scene()
+    told = scene.membership.publish_again
+
+    async def picky(conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId]) -> None:
+        if conversation_id == C:
+            raise TypeError("no such conversation was expected")
+        await told(conversation_id, revision, user_ids)
+
+    scene.membership.publish_again = picky  # type: ignore[method-assign]  # the mistake
+    scene.mark("ann", "two|0001", C, 3)
+    scene.mark("ann", "two|0001", D, 7)
+    await passed(0.7)
+    assert ("c2", 7, ["ann"]) in scene.membership.told
+    await passed(60)
+    assert sorted(scene.bus.cleared) == ["user:ann|two|0001|1|c1|3", "user:ann|two|0001|1|c2|7"]
+    await scene.close()
