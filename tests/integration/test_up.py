@@ -1,5 +1,6 @@
 """`holdfast up` from start to end: ready, robust against the loss of its parts, and gone without a trace."""
 
+import asyncio
 import json
 import os
 import re
@@ -28,6 +29,10 @@ def _command_line(pid: int) -> str:
     return subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
 
 
+def _shell(command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sh", "-c", command], cwd="/", env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+
 def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -53,6 +58,23 @@ async def test_it_says_how_to_stop_and_start_each_part(up: Up) -> None:
         assert f"start   {up.data / 'start' / name}\n" in up.output
     assert re.search(r"redis-cli -p \d+ shutdown nosave", up.output)
     assert await _answering(up) == {"instance-1", "instance-2"}
+
+
+async def test_the_printed_commands_work_in_another_shell_elsewhere(up: Up) -> None:
+    """The `holdfast` of a `.venv` is on nobody's PATH, and a second terminal stands in another directory."""
+    environ = {"PATH": "/usr/bin:/bin"}
+    token = re.search(r"^ +token +(.+)$", up.output, re.MULTILINE)
+    redis = re.search(r"^ +redis +(.+)$", up.output, re.MULTILINE)
+    assert token is not None
+    assert redis is not None
+    for command, expected in ((token[1], r"ey[\w-]+\.[\w-]+\.[\w-]+\n"), (f"{redis[1]} ping", r"PONG\n")):
+        done = await asyncio.to_thread(_shell, command, environ)
+        assert re.fullmatch(expected, done.stdout), (command, done)
+    assert await up.stop(signal.SIGINT) == 0
+    again = re.search(r"Messages are kept; (.+) goes on with them", up.output)
+    assert again is not None
+    assert f" up --port {up.port} --data {up.data}" in again[1]
+    assert Path(again[1].split()[0]).is_absolute()
 
 
 async def test_a_killed_instance_is_reported_and_never_restarted(up: Up) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from holdfast.cli.drill.check import show
+from holdfast.cli.program import command
 from holdfast.drills.drill import Drill
 from holdfast.drills.history import read_history
 from holdfast.drills.kubernetes import scenarios
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     names = list(catalogue) if args.names == ["all"] else args.names
     unknown = [name for name in names if name not in catalogue]
     if unknown:
-        raise ConfigurationError(f"no such drill: {unknown[0]}; `holdfast drill list` names them")
+        raise ConfigurationError(f"no such drill: {unknown[0]}; `{command('drill', 'list')}` names them")
     logging.getLogger("holdfast").setLevel(logging.ERROR)
     drills = [catalogue[name] for name in names]
     if args.target == "k8s" and not (args.context and args.namespace and args.url):

@@ -1,11 +1,13 @@
 """What `holdfast up` says in the terminal. Commands stand on lines of their own, unwrapped, to be copied."""
 
 import shlex
+import sys
 
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from holdfast.cli.program import command
 from holdfast.cli.up import redis
 from holdfast.cli.up.part import Part
 from holdfast.cli.up.plan import Plan
@@ -27,7 +29,7 @@ class Report:
         self._row("API", f"{page}/api/health   {page}/api/docs")
         self._row("store", str(plan.data / "holdfast.db") if plan.has_own_store else "as HOLDFAST_STORE__URL says")
         self._row("redis", redis.cli(plan.redis.port) if plan.redis else "as HOLDFAST_REDIS__URL says")
-        self._row("token", f"holdfast token {_USERS[0]} --data {shlex.quote(str(plan.data))}")
+        self._row("token", command("token", _USERS[0], "--data", str(plan.data)))
         self._row("logs", str(plan.data / "logs"))
         for part in plan.parts:
             self._part(part, plan.redis is part)
@@ -50,7 +52,7 @@ class Report:
 
     def ended(self) -> None:
         """Nothing runs any more."""
-        self._say("Everything has ended. Messages are kept; [bold]holdfast up[/] goes on with them.")
+        self._say(f"Everything has ended. Messages are kept; [bold]{escape(command(*sys.argv[1:]))}[/] goes on with them.")
 
     def note(self, text: str) -> None:
         """One line to read once."""
