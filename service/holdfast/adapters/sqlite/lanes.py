@@ -6,6 +6,7 @@ comes is not begun: after another process held the lock for long, the queue is n
 """
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -84,8 +85,7 @@ class ThreadLane:
                 self._work_off(group)
                 _answer(group)
         finally:
-            if self._connection is not None:
-                self._connection.close()
+            self._reset()
             while not self._jobs.empty():
                 if (left := self._jobs.get()) is not None:
                     left.error = StoreUnavailable("the store is closed")
@@ -139,7 +139,8 @@ class ThreadLane:
         """Leave no transaction open: a half-done one would hold the write lock."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            with contextlib.suppress(Exception):  # it is given up either way, and the thread has others to see to
+                connection.close()
 
 
 def _begin(connection: sqlite3.Connection) -> bool:

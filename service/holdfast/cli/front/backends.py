@@ -93,7 +93,7 @@ async def _readyz(backend: Backend) -> int:
         writer.write(f"GET /readyz HTTP/1.1\r\nHost: {backend.host}:{backend.port}\r\nConnection: close\r\n\r\n".encode())
         line = await reader.readuntil(b"\r\n")
         return int(line.split(b" ", 2)[1]) if line.startswith(b"HTTP/1.") else 0
-    except (asyncio.LimitOverrunError, IndexError):
+    except (asyncio.LimitOverrunError, IndexError, ValueError):
         return 0  # something answers, but it is no instance
     finally:
         writer.close()

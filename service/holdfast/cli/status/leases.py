@@ -45,7 +45,7 @@ async def read(redis: settings.RedisSettings) -> FleetStatus:
     """
     link = redis_link(redis, "holdfast-status")
     try:
-        names = sorted(name.decode() for name in await link.call("SMEMBERS", "instances"))
+        names = sorted(name.decode(errors="replace") for name in await link.call("SMEMBERS", "instances"))
         instances = [await _instance(link, name) for name in names]
         oldest = await link.call("ZRANGE", "dirty", 0, 0, "WITHSCORES")
         age = int(time.time() * 1000 - float(oldest[1])) if oldest else 0
@@ -57,21 +57,26 @@ async def read(redis: settings.RedisSettings) -> FleetStatus:
 
 async def _instance(link: RedisLink, name: str) -> InstanceStatus:
     found: dict[bytes, bytes] = await link.call("HGETALL", f"instance:{name}")
-    lease = {field.decode(): value.decode() for field, value in found.items()}
+    lease = {field.decode(errors="replace"): value.decode(errors="replace") for field, value in found.items()}
     if not lease:
         return InstanceStatus(name, "gone", 0, False, None, None, "")
     left_ms = int(await link.call("PTTL", f"instance:{name}"))
     epoch = lease.get("epoch", "")
-    began = int(epoch[:_MICROS]) / 1_000_000 if epoch[:_MICROS].isdecimal() else time.time()
+    began = _number(epoch[:_MICROS]) / 1_000_000 or time.time()
     return InstanceStatus(
         instance_id=name,
         state=lease.get("state", ""),
-        connections=int(lease.get("connections", 0)),
+        connections=_number(lease.get("connections", "0")),
         is_registered=lease.get("registered") == "1",
         renewed_ms=max(0, _LEASE_MS - left_ms),
         up_seconds=max(0, int(time.time() - began)),
         epoch=epoch,
     )
+
+
+def _number(text: str) -> int:
+    """0 where somebody else wrote something else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MICROS else 0
 
 
 def table(fleet: FleetStatus) -> Table:

@@ -5,11 +5,14 @@ is told once per change.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from holdfast.cli.front.backends import Health
 from holdfast.cli.up.part import Part
+
+_log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 _MISSED_LOOKS = 4  # a running process may be busy for two seconds; an ended one is told at once
@@ -38,7 +41,11 @@ async def watch(parts: Sequence[Watched], lost: Callable[[Part], None], back: Ca
     """Look at all parts for ever and tell each change once; ends by cancellation."""
     while True:
         for watched in parts:
-            is_up = await watched.look()
+            try:
+                is_up = await watched.look()
+            except Exception:  # noqa: BLE001 - one part that cannot be looked at must not hide what becomes of the others
+                _log.exception("%s cannot be looked at", watched.part.name)
+                continue
             if is_up != watched.is_up:
                 watched.is_up = is_up
                 (back if is_up else lost)(watched.part)

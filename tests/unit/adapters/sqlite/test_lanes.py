@@ -153,3 +153,20 @@ async def test_answer_that_came_while_the_loop_was_busy_is_no_timeout(tmp_path: 
     asyncio.get_running_loop().call_soon(time.sleep, 0.4)
     assert await lane.run(lambda c: c.execute("SELECT 1").fetchone()) == (1,)
     await lane.close()
+
+
+async def test_a_connection_that_cannot_be_closed_does_not_end_the_thread(lane: ThreadLane) -> None:
+    """The store would be away until the next start of the process, and nothing would say why."""
+
+    def fail() -> None:
+        raise sqlite3.OperationalError("unable to close")
+
+    def work(connection: sqlite3.Connection) -> None:
+        connection.close = fail  # type: ignore[method-assign]  # as SQLite may refuse
+        connection.execute("ROLLBACK")
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with pytest.raises(StoreUnavailable):
+        await lane.run(work)
+    await lane.run(lambda c: insert(c, 1))
+    assert await rows(lane) == [1]
