@@ -123,7 +123,12 @@ class Loops:
                 pause = _FIRST_PAUSE_SECONDS
 
     def note_failure(self, name: str, error: BaseException) -> None:
-        """Count a mistake in loop `name`, and log it unless one of that loop was logged in the last 30 s."""
+        """Count a mistake in loop `name`, and log it unless one of that loop was logged in the last 30 s.
+
+        What a dependency refuses (a `HoldfastError`) is no mistake: nothing is done.
+        """
+        if isinstance(error, HoldfastError):
+            return
         self._failures.labels(name).inc()
         now = self._monotonic()
         if now - self._logged_at.get(name, -_LOG_SECONDS) >= _LOG_SECONDS:

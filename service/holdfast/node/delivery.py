@@ -151,14 +151,13 @@ class Delivery:
             await asyncio.shield(task)
 
     async def _start(self, fresh: list[LocalConversation], hints: Mapping[ConversationId, Seq], proof: str) -> None:
-        channels = [conversation_channel(local.conversation_id) for local in fresh]
         try:
-            is_confirmed = await self._bus.subscribe(channels)
+            is_confirmed = await self._bus.subscribe(map(conversation_channel, hints))
             heads = await self._read_heads(hints, proof if is_confirmed else "")
         except Exception:
-            for local in fresh:  # so that the next client that needs them begins anew
-                self.locals.pop(local.conversation_id, None)
-            self._bus.unsubscribe(channels)
+            for conversation_id in hints:  # so that the next client that needs them begins anew
+                self.locals.pop(conversation_id, None)
+            self._bus.unsubscribe(map(conversation_channel, hints))
             raise
         now = self._clock.monotonic()
         for local in fresh:
@@ -358,7 +357,8 @@ class Delivery:
                 assert self.on_stale_membership is not None  # noqa: S101 - wired at construction of the node
                 await self.on_stale_membership(local.conversation_id)
                 break
-            except StoreError:
+            except Exception as error:  # noqa: BLE001 - what is held would be held for ever
+                self._tasks.note_failure("tasks", error)
                 if len(local.held) > _MAX_HELD:
                     break
                 await asyncio.sleep(_RETRY_SECONDS)

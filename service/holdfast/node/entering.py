@@ -99,6 +99,9 @@ class Entering:
                     await self._fetch(entrance, local.shown)
         except CommandError:  # this instance follows as many conversations as it can: another one may have room
             connection.transport.close(CloseCode.TRY_AGAIN_LATER, "overloaded")
+        except Exception as error:  # noqa: BLE001 - its client would never learn of the conversation: it connects anew
+            self._tasks.note_failure("connecting", error)
+            connection.transport.close(CloseCode.INTERNAL_ERROR, "internal_error")
         finally:
             if self._is_wanted(entrance):
                 self._forget(connection, conversation_id)

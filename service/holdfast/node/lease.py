@@ -226,8 +226,7 @@ class Lease:
             if self.is_held and leaving:
                 await self._registry.unregister([(connection.user_id, connection.connection_id) for connection in leaving])
         except Exception as error:  # noqa: BLE001 - those who wait must have an answer, whatever it is
-            if not isinstance(error, HoldfastError):
-                self._tasks.note_failure("registration", error)
+            self._tasks.note_failure("registration", error)
             self._lose(f"connections could not be registered, or taken out: {error}")
         return counts
 

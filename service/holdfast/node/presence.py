@@ -302,8 +302,7 @@ class Presence:
                         await self._tell_of_absent(change)  # their grace ended meanwhile
                         self._on_offline()
                 except Exception as error:  # noqa: BLE001 - others wait behind it
-                    if not isinstance(error, StoreError):
-                        self._tasks.note_failure("presence", error)
+                    self._tasks.note_failure("presence", error)
                     await asyncio.sleep(_RETRY_SECONDS)
                     self._replaced[entry] = self._replaced.pop(entry)
                     continue

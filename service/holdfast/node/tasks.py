@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-from holdfast.errors import StoreError
+from holdfast.errors import HoldfastError, StoreError
 
 _RETRY_SECONDS: Final = 0.5
 
@@ -40,7 +40,8 @@ class Tasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.note_failure("tasks", error)
+            note = _log_failure if isinstance(error, HoldfastError) else self.note_failure
+            note("tasks", error)
 
 
 def _log_failure(name: str, error: BaseException) -> None:
