@@ -1,6 +1,7 @@
 """Frames as an instance sends them, for tests of the client's rules."""
 
-from holdfast.protocol.frames import MessageFrame, Synced
+from holdfast.protocol.frames import Limits, MessageFrame, Synced
+from holdfast.settings import LimitSettings
 
 
 def message(seq: int, conversation_id: str = "c") -> MessageFrame:
@@ -19,3 +20,9 @@ def message(seq: int, conversation_id: str = "c") -> MessageFrame:
 def synced(**heads: int) -> Synced:
     """Conversations and where they end."""
     return Synced(heads=heads, read_seqs={}, revisions={})
+
+
+def limits(**changed: int) -> Limits:
+    """What an instance announces by default."""
+    settings = LimitSettings()
+    return Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__} | changed)

@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from types import TracebackType
 from typing import Any, Final, Self
 
-import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET
 
+from holdfast.client import backoff
+from holdfast.client.checks import Draft, checked_cursors, checked_name
+from holdfast.client.commands import Commands
 from holdfast.client.connection import Connection
 from holdfast.client.errors import ClientStopped, SendFailed
 from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Unreachable
+from holdfast.client.greeting import Greeting, greeting
 from holdfast.client.holes import Holes
 from holdfast.client.inbox import Inbox
 from holdfast.client.link import Link
@@ -23,9 +26,10 @@ from holdfast.client.pages import Pages
 from holdfast.client.read_cursors import ReadCursors
 from holdfast.client.tokens import Token, Tokens
 from holdfast.protocol import frames
+from holdfast.protocol.codes import CODES
 
 MAX_EVENTS: Final = 1_000
-_ANSWER_SECONDS: Final = 10.0
+_TICK_SECONDS: Final = 15.0  # sends without an answer, and those that are too old, are looked for this often
 _EVENTS: Final = (
     frames.ConversationNotice
     | frames.Degraded
@@ -47,6 +51,10 @@ class Client:
             everything; None starts with what is new.
         observer: is told everything, see `Observer`.
         name: shows in the server's log, up to 64 characters.
+
+    Raises:
+        TypeError: one of them is something else.
+        ValueError: no instance would ever accept it.
     """
 
     def __init__(
@@ -60,13 +68,14 @@ class Client:
     ) -> None:
         self._tokens = Tokens(token)
         self._link = Link(urls, self._tokens, self)
-        self._inbox = Inbox(cursors)
+        self._inbox = Inbox(checked_cursors(cursors))
         self._user_id = ""
         self._read_cursors = ReadCursors()
         self._observer: Observer = observer or Nobody()
-        self._name = name
+        self._name = checked_name(name)
+        self._limits: frames.Limits | None = None
         self._outbox = Outbox()
-        self._answers: dict[str, tuple[Connection, asyncio.Future[frames.Ok]]] = {}
+        self._commands = Commands()
         self._events: deque[Event] | None = None
         self._news = asyncio.Event()
         self._replayed = asyncio.Event()
@@ -74,9 +83,11 @@ class Client:
         self._stopped: ClientStopped | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._pages = Pages()
-        self._holes = Holes(self._inbox, self._pages, self._tokens, self._offer, lambda: self._link.base_url)
+        self._holes = Holes(self._inbox, self._pages, self._tokens, self._found, lambda: self._link.base_url)
 
     async def __aenter__(self) -> Self:
+        if self._stopped is not None:
+            raise self._stopped
         self._tasks = [asyncio.create_task(self._run(work)) for work in (self._link.run(), self._write(), self._holes.run())]
         return self
 
@@ -140,16 +151,19 @@ class Client:
         To stop waiting does not take the message back: it is sent on until it is answered or the client is closed.
 
         Raises:
-            SendFailed: it was refused for good, or not stored within a day.
-            ClientStopped: the client has ended.
+            SendFailed: it cannot succeed, was refused for good, or was not stored within a day.
+            ClientStopped: the client has ended, or was never entered.
         """
         if self._stopped is not None:
             raise self._stopped
-        key = client_message_id or uuid.uuid4().hex
-        raw = UNSET if metadata is None else Raw(msgspec.json.encode(metadata))
-        frame = frames.Send(conversation_id=conversation_id, client_message_id=key, body=body, metadata=raw)
+        if not self._tasks:
+            raise ClientStopped("not_started", "a client is used inside `async with`")
+        key = uuid.uuid4().hex if client_message_id is None else client_message_id
+        draft = Draft.of(uuid.uuid4().hex, conversation_id, key, body, metadata)
+        if self._limits is not None and (excess := draft.excess(self._limits)) is not None:
+            raise SendFailed(*excess, retryable=False)
         answered: asyncio.Future[frames.Ack] = asyncio.get_running_loop().create_future()
-        self._outbox.add(frame, answered, _now())
+        self._outbox.add(draft, answered, _now())
         self._observer.record("send", conversation=conversation_id, key=key, body=body)
         self._work.set()
         return await answered
@@ -160,28 +174,18 @@ class Client:
         Raises:
             SendFailed: it was refused, or the connection ended first; reading a later message covers this one.
         """
-        connection = self._link.current
-        if connection is None:
-            raise SendFailed("unreachable", "there is no connection now")
-        ref = uuid.uuid4().hex
-        answer: asyncio.Future[frames.Ok] = asyncio.get_running_loop().create_future()
-        self._answers[ref] = (connection, answer)
-        try:
-            await connection.send(frames.Read(ref=ref, conversation_id=conversation_id, message_id=message_id))
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                ok = await answer
-        except TimeoutError:
-            raise SendFailed("unreachable", "no answer", outcome="unknown") from None
-        finally:
-            del self._answers[ref]
+        ok = await self._commands.read(self._link.current, conversation_id, message_id)
         if ok.seq is not UNSET:
             self._observer.record("read", conversation=conversation_id, seq=ok.seq)
         return ok
 
     async def typing(self, conversation_id: str, *, active: bool = True) -> None:
-        """Show others that the user types; to be repeated every 3 s. Nothing happens without a connection."""
-        if (connection := self._link.current) is not None:
-            await connection.send(frames.Typing(conversation_id=conversation_id, active=active))
+        """Show others that the user types; to be repeated every 3 s. Nothing happens without a connection.
+
+        Raises:
+            SendFailed: it cannot succeed.
+        """
+        await self._commands.typing(self._link.current, conversation_id, active=active)
 
     async def close(self) -> None:
         """Leave; who still waits for an answer gets `SendFailed`. Idempotent."""
@@ -194,10 +198,14 @@ class Client:
 
     # --- the link's owner ---------------------------------------------------------------------------------------------
 
-    def hello(self) -> frames.Hello:
+    def hello(self, connection: Connection) -> Greeting:
         """See `LinkOwner.hello`."""
-        cursors = self._inbox.streams.cursors
-        return frames.Hello(cursors=UNSET if cursors is None else dict(cursors), client=self._name)
+        streams = self._inbox.streams
+        return greeting(streams.cursors, connection.welcome.limits, name=self._name, number=streams.greet())
+
+    def has_in_flight(self, connection: Connection) -> bool:
+        """See `LinkOwner.has_in_flight`."""
+        return self._outbox.has_in_flight(connection)
 
     def opening(self) -> None:
         """See `LinkOwner.opening`."""
@@ -207,6 +215,7 @@ class Client:
         """See `LinkOwner.opened`."""
         welcome = connection.welcome
         self._user_id = welcome.user_id
+        self._limits = welcome.limits
         self._record_connection("opened", connection, instance=welcome.instance_id, resumed=self._is_resuming)
 
     def refused(self, code: str, detail: str) -> None:
@@ -225,27 +234,19 @@ class Client:
                 self._offer(frame)
             case frames.Ack():
                 if self._outbox.acknowledged(frame):
-                    self._observer.record(
-                        "ack",
-                        conversation=frame.conversation_id,
-                        key=frame.client_message_id,
-                        seq=frame.seq,
-                        duplicate=frame.duplicate,
-                    )
+                    key, seq = frame.client_message_id, frame.seq
+                    self._observer.record("ack", conversation=frame.conversation_id, key=key, seq=seq, duplicate=frame.duplicate)
                     self._work.set()
             case frames.ErrorFrame():
                 self._failed(frame)
             case frames.Ok():
-                if (answer := self._answer(frame.ref)) is not None:
-                    answer.set_result(frame)
+                self._commands.answered(frame)
             case frames.Truncated():
                 self._observer.record("truncated", conversation=frame.conversation_id, first=frame.from_seq, last=frame.to_seq)
-                self._inbox.streams.want(frame.conversation_id, frame.to_seq)
+                self._inbox.truncated(frame.conversation_id, frame.from_seq, frame.to_seq)
                 self._holes.look()
             case frames.Reset():
-                self._observer.record("reset", conversation=frame.conversation_id, head=frame.last_seq)
-                self._inbox.reset(frame.conversation_id, frame.last_seq)
-                self._read_cursors.forget(frame.conversation_id)
+                self._reset(frame)
             case frames.Synced():
                 self._synced(frame, connection)
             case frames.ConversationNotice():
@@ -261,15 +262,19 @@ class Client:
 
     def closed(self, connection: Connection) -> None:
         """See `LinkOwner.closed`."""
+        reason = connection.reason
+        if backoff.is_our_mistake(connection.code):
+            code, detail = f"closed_{connection.code}", "the socket was closed for what was written to it"
+            if reason is not None and reason.code in CODES and CODES[reason.code].close == connection.code:
+                code, detail = reason.code, reason.detail
+            self._outbox.blamed(connection, code, detail)
         self._outbox.lost(connection)
+        self._commands.lost(connection)
         self._work.set()
         self._record_connection("closed", connection, code=connection.code, clean=connection.code != 1006)
         if self._link.current in (None, connection):
             self._replayed.clear()
-            self._tell(Disconnected(connection.code))
-        for asked, answer in self._answers.values():
-            if asked is connection and not answer.done():
-                answer.set_exception(SendFailed("unreachable", "the connection ended", outcome="unknown"))
+            self._tell(Disconnected(connection.code, "" if reason is None else reason.code))
 
     # --- what frames lead to ------------------------------------------------------------------------------------------
 
@@ -284,24 +289,34 @@ class Client:
 
     def _synced(self, frame: frames.Synced, connection: Connection) -> None:
         resumed = self._is_resuming
-        self._inbox.synced(frame)
+        said = connection.greeting
+        assert said is not None  # noqa: S101 - the link says hello before it reads
+        self._inbox.synced(frame, said.number, said.left_out)
+        self._holes.look()
         self._record_connection("synced", connection)
         self._replayed.set()
         self._tell(Connected(connection.welcome.instance_id, connection.welcome.connection_id, resumed))
 
-    def _answer(self, ref: str | UnsetType) -> "asyncio.Future[frames.Ok] | None":
-        """Of a command that still waits for it."""
-        _, answer = self._answers.get(ref, (None, None)) if ref is not UNSET else (None, None)
-        return None if answer is None or answer.done() else answer
+    def _found(self, frame: frames.MessageFrame | frames.Reset) -> None:
+        """By REST."""
+        if isinstance(frame, frames.MessageFrame):
+            self._offer(frame)
+        else:
+            self._reset(frame)
+            self._tell(frame)
+
+    def _reset(self, frame: frames.Reset) -> None:
+        self._observer.record("reset", conversation=frame.conversation_id, head=frame.last_seq)
+        self._inbox.reset(frame.conversation_id, frame.last_seq)
+        self._read_cursors.forget(frame.conversation_id)
 
     def _failed(self, frame: frames.ErrorFrame) -> None:
-        if (answer := self._answer(frame.ref)) is not None:
-            outcome = "refused" if frame.outcome is UNSET else frame.outcome
-            answer.set_exception(SendFailed(frame.code, frame.detail, outcome=outcome, retryable=frame.retryable))
+        if self._commands.failed(frame):
             return
-        failure = self._outbox.failed(frame, _now())
-        if failure is not None and failure.outcome == "refused":
-            self._observer.record("refused", conversation=frame.conversation_id, key=frame.client_message_id, code=frame.code)
+        match self._outbox.failed(frame, _now()):
+            case (send, failure) if failure.outcome == "refused":
+                key = send.client_message_id
+                self._observer.record("refused", conversation=send.conversation_id, key=key, code=frame.code)
         self._work.set()
 
     def _tell(self, event: Event) -> None:
@@ -317,20 +332,23 @@ class Client:
         except ClientStopped as stopped:
             self._stop(stopped)
         except Exception as error:  # noqa: BLE001 - a defect, or an observer that raises: whoever waits has to hear of it
-            defect = ClientStopped("internal_error", repr(error))
+            defect = ClientStopped("internal_error", f"a defect: {type(error).__name__}, see __cause__")
             defect.__cause__ = error
             self._stop(defect)
 
     async def _write(self) -> None:
         """Send what is due."""
         while True:
+            self._outbox.expire(_now())
+            pause = _TICK_SECONDS
             connection = self._link.current
             if connection is not None and not connection.ended.is_set():
-                for frame in self._outbox.due(connection, _now()):
-                    await connection.send(frame)
-            next_at = self._outbox.next_at()
+                for draft in self._outbox.due(connection, _now(), connection.welcome.limits):
+                    await connection.write(draft.text)
+                next_at = self._outbox.next_at()
+                pause = _TICK_SECONDS if next_at is None else min(_TICK_SECONDS, max(0.0, next_at - _now()))
             try:
-                async with asyncio.timeout(None if next_at is None else max(0.0, next_at - _now())):
+                async with asyncio.timeout(pause):
                     await self._work.wait()
             except TimeoutError:
                 continue

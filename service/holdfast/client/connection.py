@@ -1,14 +1,18 @@
 """One socket of the client: opened, kept alive, read until its end."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from holdfast.client import backoff
+from holdfast.client.greeting import Greeting
+from holdfast.client.problems import problem_in
 from holdfast.client.tls import authorities
 from holdfast.errors import HoldfastError
 from holdfast.protocol import frames
@@ -26,7 +30,7 @@ class Refused(HoldfastError):
     """A connection was not accepted.
 
     Attributes:
-        status: of HTTP; 0 when nobody answered.
+        status: of HTTP; 0 when there was no answer.
         code: the problem's, or `unreachable`.
         retry_after_seconds: what the server asks for, 0 where it says nothing.
         is_final: asking again would be answered in the same way.
@@ -50,6 +54,9 @@ class Connection:
         reason: the last error that the server named without a command of ours: it comes before it closes.
         synced: replay is over.
         ended: set with `code`.
+        greeting: our `hello` on it; None before it was said.
+        is_draining: the server has said so.
+        is_refreshing: a new token is being fetched for it.
     """
 
     def __init__(self, socket: ClientConnection, welcome: frames.Welcome) -> None:
@@ -58,6 +65,9 @@ class Connection:
         self.reason: frames.ErrorFrame | None = None
         self.synced = asyncio.Event()
         self.ended = asyncio.Event()
+        self.greeting: Greeting | None = None
+        self.is_draining = False
+        self.is_refreshing = False
         self._socket = socket
         self._heard_at = 0.0
 
@@ -66,10 +76,10 @@ class Connection:
         """Connect and wait for `welcome`.
 
         Raises:
-            Refused: nobody accepts us there now, or ever (`is_final`).
+            Refused: we are not accepted there now, or ever (`is_final`: the service itself says so).
         """
         try:
-            socket = await connect(
+            socket = await _Connect(
                 url,
                 additional_headers={"Authorization": f"Bearer {token}"},
                 subprotocols=[Subprotocol(frames.PROTOCOL)],
@@ -83,8 +93,8 @@ class Connection:
             )
         except InvalidStatus as error:
             raise _refusal(error) from None
-        except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
-            raise Refused(0, "unreachable", f"{url}: {error or type(error).__name__}") from None
+        except (OSError, TimeoutError, WebSocketException, EOFError, ValueError) as error:
+            raise Refused(0, "unreachable", f"{url}: {_in_short(error)}") from None
         try:
             return cls(socket, await _greeting(socket, url))
         except BaseException:
@@ -93,8 +103,12 @@ class Connection:
 
     async def send(self, frame: frames.ClientFrame) -> None:
         """Write one frame; nothing happens when the socket has ended: whoever reads it notices."""
+        await self.write(msgspec.json.encode(frame).decode())
+
+    async def write(self, text: str) -> None:
+        """Write one frame that is encoded already."""
         try:
-            await self._socket.send(msgspec.json.encode(frame).decode())
+            await self._socket.send(text)
         except ConnectionClosed:
             return
 
@@ -113,7 +127,7 @@ class Connection:
         finally:
             watch.cancel()
             self._socket.transport.abort()
-            self.code = self._socket.close_code or 1006
+            self.code = self._close_code()
             self.ended.set()
 
     async def close(self, code: int = 1000) -> None:
@@ -123,6 +137,12 @@ class Connection:
     def abort(self) -> None:
         """End it now, without a word."""
         self._socket.transport.abort()
+
+    def _close_code(self) -> int:
+        """Why it ended. A code that blames the other side blames us only where it is not ours that is echoed."""
+        code = self._socket.close_code or 1006
+        is_echo = self._socket.protocol.close_rcvd_then_sent is False
+        return 1006 if is_echo and backoff.is_our_mistake(code) else code
 
     async def _watch(self) -> None:
         """After `keepalive_ms` of silence ask; 10 s later let go."""
@@ -144,8 +164,16 @@ def decode(text: str | bytes) -> frames.AnyServerFrame | None:
     """A frame; None for one of a type or shape that this version does not know."""
     try:
         return _decoder.decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+class _Connect(connect):
+    """Follows no redirect: the token is for the address that the application named, and REST is asked there, too."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Whatever a server answers, it is the answer."""
+        return exc
 
 
 async def _greeting(socket: ClientConnection, url: str) -> frames.Welcome:
@@ -159,19 +187,24 @@ async def _greeting(socket: ClientConnection, url: str) -> frames.Welcome:
     return first
 
 
+def _in_short(error: BaseException) -> str:
+    """What went wrong, without a word that the other side said: a foreign server may repeat our headers."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__
+
+
 def _refusal(error: InvalidStatus) -> Refused:
-    status = error.response.status_code
-    problem: dict[str, Any] = {}
-    try:
-        decoded = msgspec.json.decode(error.response.body or b"{}")
-        problem = decoded if isinstance(decoded, dict) else {}
-    except msgspec.MsgspecError:
-        pass
-    asked = error.response.headers.get("Retry-After", "")
+    response = error.response
+    asked = response.headers.get("Retry-After", "")
     retry_after = float(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 6 else 0.0
-    detail = str(problem.get("detail", f"the server answered {status}"))
-    code = str(problem.get("code", f"http_{status}"))
-    retryable = problem.get(
-        "retryable", not 400 <= status < 500 or status in (408, 429)
-    )  # a proxy's answer is no problem of ours
-    return Refused(status, code, detail, is_final=retryable is False, retry_after_seconds=retry_after)
+    problem = problem_in(bytes(response.body or b""))
+    if problem is not None:
+        is_final = not problem.retryable
+        return Refused(response.status_code, problem.code, problem.detail, is_final=is_final, retry_after_seconds=retry_after)
+    detail = f"answered {response.status_code}, and it was not the service: is a proxy in front of it, or the address wrong?"
+    if 300 <= response.status_code < 400:
+        detail = f"answered {response.status_code}: redirects are not followed, use the address that they lead to"
+    return Refused(response.status_code, f"http_{response.status_code}", detail, retry_after_seconds=retry_after)

@@ -17,9 +17,13 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """There is no connection now and the client tries again by itself. `code`: RFC 6455, 1006 when nothing was said."""
+    """There is no connection now and the client tries again by itself.
+
+    `code`: RFC 6455, 1006 when nothing was said. `error`: the code of the error that the server named before; empty where none.
+    """
 
     code: int
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ what does not fit is a hole like any other, and fetched again.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from holdfast.client.messages import Message
@@ -56,9 +56,14 @@ class Inbox:
             self._taken[message.conversation_id] = message.seq
         return message
 
-    def synced(self, frame: Synced) -> None:
-        """Replay is over."""
-        self.streams.synced(frame)
+    def truncated(self, conversation_id: str, from_seq: int, to_seq: int) -> None:
+        """So much was not replayed."""
+        self.streams.truncated(conversation_id, from_seq, to_seq)
+        self._follow()
+
+    def synced(self, frame: Synced, hello: int, left_out: Collection[str] = ()) -> None:
+        """Replay is over; see `Streams.synced`."""
+        self.streams.synced(frame, hello, left_out)
         self._follow()
 
     def changed(self, frame: ConversationNotice, user_id: str) -> None:
@@ -75,8 +80,11 @@ class Inbox:
         """The store was restored and ends at `last_seq`: what lay behind it will be something else."""
         self.streams.reset(conversation_id, last_seq)
         self._unread = deque(each for each in self._unread if each.conversation_id != conversation_id or each.seq <= last_seq)
-        waiting = [each.seq for each in self._unread if each.conversation_id == conversation_id]
-        self._taken[conversation_id] = min([last_seq, *(seq - 1 for seq in waiting)])
+        self._taken[conversation_id] = self._before_unread(conversation_id, last_seq)
+
+    def _before_unread(self, conversation_id: str, cursor: int) -> int:
+        """The cursor, or what lies before the first message that is still to be taken."""
+        return min([cursor, *(each.seq - 1 for each in self._unread if each.conversation_id == conversation_id)])
 
     def _follow(self) -> None:
         """Conversations begin where their streams begin, and end with them."""
@@ -85,5 +93,5 @@ class Inbox:
             return
         for conversation_id in [taken for taken in self._taken if taken not in known]:
             del self._taken[conversation_id]
-        for conversation_id, cursor in known.items():
-            self._taken.setdefault(conversation_id, cursor)
+        for conversation_id in [new for new in known if new not in self._taken]:
+            self._taken[conversation_id] = self._before_unread(conversation_id, known[conversation_id])

@@ -5,14 +5,15 @@ import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
 from holdfast.client import backoff
+from holdfast.client.addresses import base_urls
 from holdfast.client.connection import Connection, Refused
 from holdfast.client.errors import ClientStopped
-from holdfast.client.tokens import Tokens, TokenUnavailable
+from holdfast.client.greeting import Greeting
+from holdfast.client.tokens import TokenInvalid, Tokens, TokenUnavailable
 from holdfast.protocol import frames
 
 Opener = Callable[[str, str], Awaitable[Connection]]
@@ -21,13 +22,18 @@ Opener = Callable[[str, str], Awaitable[Connection]]
 _SYNC_SECONDS: Final = 30.0
 _TOKENS_REFUSED: Final = 3  # of a hook, in a row, before it is believed that no better one comes
 _LONGEST: Final = 10  # the attempt from which on the pauses are the longest
+_LASTING_SECONDS: Final = 10.0  # a connection that ends sooner counts as one more attempt: else an unlucky fleet is stormed
 
 
 class LinkOwner(Protocol):
     """Who uses the link."""
 
-    def hello(self) -> frames.Hello:
+    def hello(self, connection: Connection) -> Greeting:
         """The first frame on a new connection, as it is now."""
+        ...
+
+    def has_in_flight(self, connection: Connection) -> bool:
+        """Whether an error that names no command may be about a send."""
         ...
 
     def opening(self) -> None:
@@ -39,7 +45,7 @@ class LinkOwner(Protocol):
         ...
 
     def refused(self, code: str, detail: str) -> None:
-        """Nobody accepts us now; it is tried again."""
+        """No connection is accepted now; it is tried again."""
         ...
 
     def took_over(self, connection: Connection) -> None:
@@ -67,41 +73,49 @@ class Link:
         """Connects to nothing yet.
 
         Raises:
-            ValueError: no URL, or none that is `http(s)://` or `ws(s)://`.
+            TypeError: `urls` is one text.
+            ValueError: no URL, or one that is no address of the service.
         """
-        if not urls:
-            raise ValueError("at least one URL is needed")
-        self.current: Connection | None = None
-        self._bases = [_base(url) for url in urls]
+        self._bases = base_urls(urls)
         self.base_url = self._bases[0]
+        self.current: Connection | None = None
         self._at = 0
+        self._attempt = 0  # in a row, without a connection that lasted
         self._tokens = tokens
         self._owner = owner
         self._open_connection = open_connection
         self._successor: Connection | None = None
+        self._replaced: Connection | None = None
         self._opening: asyncio.Task[Connection] | None = None
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self._failure: BaseException | None = None
+        self._has_failed = asyncio.Event()
 
     async def run(self) -> None:
         """Connect, and connect again, for ever.
 
         Raises:
-            ClientStopped: the server told us not to come back.
+            ClientStopped: the server told us not to come back, or refuses what we cannot change.
         """
-        attempt = 0
+        connection = await self._establish()
         while True:
-            connection = self._take_successor() or await self._establish(attempt)
             self._take_over(connection)
-            await connection.ended.wait()
-            attempt = 0 if connection.synced.is_set() else attempt + 1
+            taken_over_at = asyncio.get_running_loop().time()
+            await first(connection.ended.wait(), self._has_failed.wait())
+            self._raise_failure()
             self.current = None
-            if await self._has_successor():
+            lasted = connection.synced.is_set() and asyncio.get_running_loop().time() - taken_over_at >= _LASTING_SECONDS
+            self._attempt = 0 if lasted else self._attempt + 1
+            if (successor := await self._next_successor()) is not None:
+                connection = successor
                 continue
-            if backoff.is_final(connection.code):
+            if backoff.is_final(connection.code) and connection is not self._replaced:
                 raise _told_to_stop(connection)
             if backoff.is_our_mistake(connection.code):
-                attempt = _LONGEST
-            await asyncio.sleep(backoff.pause(attempt))
+                self._attempt = _LONGEST
+            await asyncio.sleep(backoff.pause(self._attempt - 1))
+            self._raise_failure()
+            connection = await self._establish()
 
     async def close(self) -> None:
         """Leave politely, within 2 s."""
@@ -117,38 +131,44 @@ class Link:
         self.current = connection
         self._owner.took_over(connection)
 
-    async def _has_successor(self) -> bool:
-        """Whether there is one, once it is known: another attempt beside one that is under way would load who is left twice."""
+    async def _next_successor(self) -> Connection | None:
+        """The one that is there or under way: another attempt beside it would load the other instances twice."""
         if self._opening is not None:
             await asyncio.wait((self._opening,))
-        return self._successor is not None
-
-    def _take_successor(self) -> Connection | None:
         successor, self._successor = self._successor, None
         return successor if successor is not None and not successor.ended.is_set() else None
 
-    async def _establish(self, attempt: int) -> Connection:
-        tokens_refused = 0
+    async def _establish(self) -> Connection:
+        refused = 0
         while True:
             try:
                 return await self._open()
             except Refused as error:
-                tokens_refused += error.status == 401
-                may_get_better = error.status == 401 and not self._tokens.is_static and tokens_refused < _TOKENS_REFUSED
-                if error.is_final and not may_get_better:
+                is_token = error.is_final and error.status == 401
+                refused += is_token
+                if error.is_final and not (is_token and self._may_get_better(refused)):
                     raise ClientStopped(error.code, error.detail) from None
-                await self._pause_after(error, attempt)
+                await self._pause_after(error)
+            except TokenInvalid as error:
+                refused += 1
+                if not self._may_get_better(refused):
+                    raise ClientStopped("unauthenticated", str(error)) from None
+                await self._pause_after(error)
             except TokenUnavailable as error:
-                await self._pause_after(error, attempt)
-            attempt += 1
+                await self._pause_after(error)
 
-    async def _pause_after(self, error: Refused | TokenUnavailable, attempt: int) -> None:
+    def _may_get_better(self, tokens_refused: int) -> bool:
+        return not self._tokens.is_static and tokens_refused < _TOKENS_REFUSED
+
+    async def _pause_after(self, error: Refused | TokenUnavailable) -> None:
+        at_least = 0.0
         if isinstance(error, Refused):
+            at_least = error.retry_after_seconds
             self._owner.refused(error.code, error.detail)
-            await asyncio.sleep(backoff.pause(attempt, at_least=error.retry_after_seconds))
         else:
             self._owner.refused("token_unavailable", str(error))
-            await asyncio.sleep(backoff.pause(attempt))
+        self._attempt += 1
+        await asyncio.sleep(backoff.pause(self._attempt - 1, at_least=at_least))
 
     async def _open(self) -> Connection:
         base = self._bases[self._at % len(self._bases)]
@@ -158,8 +178,9 @@ class Link:
         connection = await self._open_connection(base.replace("http", "ws", 1) + "/ws", token)
         self.base_url = base
         self._owner.opened(connection)
+        connection.greeting = self._owner.hello(connection)
         self._start(self._read(connection))
-        await connection.send(self._owner.hello())
+        await connection.send(connection.greeting.frame)
         return connection
 
     async def _read(self, connection: Connection) -> None:
@@ -169,40 +190,57 @@ class Link:
             self._owner.closed(connection)
 
     def _received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:
+        if isinstance(frame, frames.ErrorFrame):
+            self._judge(frame, connection)
         self._owner.received(frame, connection)
         if isinstance(frame, frames.Synced):
             connection.synced.set()
-        elif isinstance(frame, frames.Draining):
+        elif isinstance(frame, frames.Draining) and not connection.is_draining:
+            connection.is_draining = True
             self._start(self._hand_over(connection, frame.reconnect_after_ms / 1000))
-        elif isinstance(frame, frames.TokenExpiring):
+        elif isinstance(frame, frames.TokenExpiring) and not connection.is_refreshing:
+            connection.is_refreshing = True
             self._start(self._refresh(connection))
-        elif isinstance(frame, frames.ErrorFrame) and frame.ref is UNSET and frame.conversation_id is UNSET:
-            connection.reason = frame
+
+    def _judge(self, error: frames.ErrorFrame, connection: Connection) -> None:
+        """An error about the connection, or about our `hello`: the same one would be refused again and again."""
+        is_about_hello = connection.greeting is not None and error.ref == connection.greeting.frame.ref
+        if not is_about_hello and not (error.ref is UNSET and error.conversation_id is UNSET):
+            return
+        connection.reason = error
+        if connection.synced.is_set():
+            return
+        if error.retryable:
+            if is_about_hello:
+                connection.abort()
+        elif error.code != "token_expired" and (is_about_hello or not self._owner.has_in_flight(connection)):
+            self._fail(ClientStopped(error.code, error.detail))
 
     async def _hand_over(self, old: Connection, after_seconds: float) -> None:
         """Make before break: the next connection is replayed before the old one, which is about to be closed, is let go.
 
         If the old one ends before that, `run` goes on with the next one, as far as it is.
         """
-        await asyncio.sleep(after_seconds)
-        attempt = 0
+        await asyncio.sleep(after_seconds + (backoff.pause(self._attempt - 1) if self._attempt else 0.0))
         while not old.ended.is_set() and self._successor is None and self._opening is None:
             self._opening = asyncio.create_task(self._open_successor())
             try:
                 successor = await self._opening
             except (Refused, TokenUnavailable) as error:
-                await self._pause_after(error, attempt)
-                attempt += 1
+                await self._pause_after(error)
                 continue
             await first(successor.synced.wait(), successor.ended.wait(), old.ended.wait(), within=_SYNC_SECONDS)
             if old.ended.is_set():
                 return
             if successor.synced.is_set() and not successor.ended.is_set():
+                self._replaced = old
                 self._take_over(successor)
                 await old.close()
                 return
             self._successor = None
             await successor.close()
+            await asyncio.sleep(backoff.pause(self._attempt))
+            self._attempt += 1
 
     async def _open_successor(self) -> Connection:
         try:
@@ -222,12 +260,31 @@ class Link:
                 attempt += 1
                 continue
             await connection.send(frames.Refresh(ref=uuid.uuid4().hex, token=token))
-            return
+            break
+        connection.is_refreshing = False
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(_until_told_to_stop(work))
         self._tasks[task] = None
-        task.add_done_callback(self._tasks.pop)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Let `run` end with it."""
+        self._failure = self._failure or error
+        self._has_failed.set()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            for connection in (self.current, self._successor):
+                if connection is not None:
+                    connection.abort()
+            self.current = None
+            raise self._failure
 
 
 async def first(*waits: Coroutine[Any, Any, object], within: float | None = None) -> None:
@@ -249,12 +306,3 @@ def _told_to_stop(connection: Connection) -> ClientStopped:
     if connection.reason is not None:
         return ClientStopped(connection.reason.code, connection.reason.detail)
     return ClientStopped(f"closed_{connection.code}", "the server ended the connection for good")
-
-
-def _base(url: str) -> str:
-    parts = urlsplit(url)
-    scheme = {"http": "http", "https": "https", "ws": "http", "wss": "https"}.get(parts.scheme)
-    if scheme is None or not parts.netloc:
-        raise ValueError(f"{url!r}: expected http(s)://host or ws(s)://host")
-    path = parts.path.rstrip("/").removesuffix("/ws")
-    return f"{scheme}://{parts.netloc}{path}"

@@ -11,11 +11,14 @@ from typing import Final, Protocol
 
 from msgspec import UNSET
 
+from holdfast.client.checks import Draft
 from holdfast.client.errors import SendFailed
-from holdfast.protocol.frames import Ack, ErrorFrame, Send
+from holdfast.protocol.frames import Ack, ErrorFrame, Limits, Send
 
 GIVE_UP_SECONDS: Final = 24 * 3600.0  # the store keeps keys for seven days: a repetition is always safe until then
+ANSWER_SECONDS: Final = 60.0  # an instance answers within seconds, be it with an error: after this a send is repeated
 MAX_WAITING: Final = 10_000
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024  # 4,000 texts of the largest size
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _MAX_PAUSE_SECONDS: Final = 10.0
 
@@ -38,7 +41,7 @@ class Answered(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Pending:
-    frame: Send
+    draft: Draft
     answered: Answered
     give_up_at: float
     tries: int = 0
@@ -49,6 +52,7 @@ class _Lane:
     conversation_id: str
     queue: deque[_Pending] = field(default_factory=deque)
     connection: object | None = None  # on which the first one is in flight
+    sent_at: float = 0.0
     not_before: float = 0.0
 
 
@@ -58,63 +62,77 @@ class Outbox:
     def __init__(self) -> None:
         """Empty."""
         self._lanes: dict[str, _Lane] = {}
+        self._refs: dict[str, str] = {}  # of a send -> its conversation
         self._later: list[tuple[float, str]] = []
-        self._waiting = 0
+        self._waiting_bytes = 0
 
-    def add(self, frame: Send, answered: Answered, now: float) -> None:
+    def add(self, draft: Draft, answered: Answered, now: float) -> None:
         """Queue one.
 
         Raises:
             SendFailed: `overloaded`, when too many wait already.
         """
-        if self._waiting >= MAX_WAITING:
-            raise SendFailed("overloaded", f"{MAX_WAITING} sends are waiting")
-        self._waiting += 1
-        lane = self._lanes.setdefault(frame.conversation_id, _Lane(frame.conversation_id))
-        lane.queue.append(_Pending(frame, answered, now + GIVE_UP_SECONDS))
+        if len(self._refs) >= MAX_WAITING or self._waiting_bytes + draft.frame_bytes > MAX_WAITING_BYTES:
+            raise SendFailed("overloaded", f"{len(self._refs)} sends with {self._waiting_bytes} bytes are waiting")
+        conversation_id = draft.frame.conversation_id
+        self._refs[_ref(draft)] = conversation_id
+        self._waiting_bytes += draft.frame_bytes
+        lane = self._lanes.setdefault(conversation_id, _Lane(conversation_id))
+        lane.queue.append(_Pending(draft, answered, now + GIVE_UP_SECONDS))
 
-    def due(self, connection: object, now: float) -> list[Send]:
-        """What to write to `connection` now."""
+    def due(self, connection: object, now: float, limits: Limits) -> list[Draft]:
+        """What to write to `connection` now. What is over its limits fails instead, and the next one is looked at."""
         while self._later and self._later[0][0] <= now:
             heapq.heappop(self._later)
-        frames = []
+        drafts = []
         for lane in tuple(self._lanes.values()):
-            self._drop_overdue(lane, now)
-            if lane.queue and lane.connection is None and lane.not_before <= now:
-                lane.connection = connection
+            if lane.connection is not None or lane.not_before > now:
+                continue
+            self._drop_excess(lane, limits)
+            if lane.queue:
+                lane.connection, lane.sent_at = connection, now
                 lane.queue[0].tries += 1
-                frames.append(lane.queue[0].frame)
-        return frames
+                drafts.append(lane.queue[0].draft)
+        return drafts
+
+    def expire(self, now: float) -> None:
+        """Give up what is too old; what has no answer for a minute is due again. To be called now and then."""
+        for lane in tuple(self._lanes.values()):
+            if lane.connection is not None and lane.sent_at + ANSWER_SECONDS <= now:
+                lane.connection = None
+            while lane.queue and lane.connection is None and lane.queue[0].give_up_at <= now:
+                self._fail(lane, SendFailed("store_unavailable", "given up after a day", outcome="unknown"))
 
     def next_at(self) -> float | None:
         """When something becomes due by itself."""
         return self._later[0][0] if self._later else None
 
+    def has_in_flight(self, connection: object) -> bool:
+        """Whether something has no answer yet that was written to this connection."""
+        return any(lane.connection is connection for lane in self._lanes.values())
+
     def acknowledged(self, ack: Ack) -> bool:
         """Whether it answers one of ours; the next one of its conversation is due then."""
-        pending = self._take(ack.conversation_id, ack.client_message_id)
-        if pending is None:
+        lane = self._lanes.get(ack.conversation_id)
+        if lane is None or lane.queue[0].draft.frame.client_message_id != ack.client_message_id:
             return False
+        pending = self._take(lane)
         if not pending.answered.done():
             pending.answered.set_result(ack)
         return True
 
-    def failed(self, error: ErrorFrame, now: float) -> SendFailed | None:
-        """A refusal: for good, then the error; or to be tried again after a pause, then None. Unknown ones are ignored."""
-        if error.conversation_id is UNSET or error.client_message_id is UNSET:
+    def failed(self, error: ErrorFrame, now: float) -> tuple[Send, SendFailed] | None:
+        """A refusal: for good, then of what and why; or to be tried again after a pause, then None. Unknown ones are ignored."""
+        lane = self._lane_of(error)
+        if lane is None:
             return None
-        lane = self._lanes.get(error.conversation_id)
-        if lane is None or not lane.queue or lane.queue[0].frame.client_message_id != error.client_message_id:
-            return None
-        if error.retryable:
+        if error.retryable or error.code == "invalid_state":  # before the instance accepted our hello: the send is not to blame
             self._try_later(lane, error, now)
             return None
-        pending = self._take(error.conversation_id, error.client_message_id)
         outcome = "refused" if error.outcome is UNSET else error.outcome
-        failure = SendFailed(error.code, error.detail, outcome=outcome, retryable=False)
-        if pending is not None and not pending.answered.done():
-            pending.answered.set_exception(failure)
-        return failure
+        frame, failure = lane.queue[0].draft.frame, SendFailed(error.code, error.detail, outcome=outcome, retryable=False)
+        self._fail(lane, failure)
+        return frame, failure
 
     def lost(self, connection: object) -> None:
         """The connection ended: what was in flight on it is due again."""
@@ -122,15 +140,36 @@ class Outbox:
             if lane.connection is connection:
                 lane.connection = None
 
+    def blamed(self, connection: object, code: str, detail: str) -> None:
+        """The connection ended because of what was written to it: what was in flight is not written again."""
+        for lane in tuple(self._lanes.values()):
+            if lane.connection is connection:
+                self._fail(lane, SendFailed(code, detail, outcome="unknown", retryable=False))
+
     def close(self, code: str, detail: str) -> None:
         """Tell everybody who waits that nobody will answer, and why."""
-        for lane in self._lanes.values():
-            for pending in lane.queue:
-                if not pending.answered.done():
-                    outcome = "unknown" if pending.tries else "refused"
-                    pending.answered.set_exception(SendFailed(code, detail, outcome=outcome))
-        self._lanes.clear()
-        self._waiting = 0
+        for lane in tuple(self._lanes.values()):
+            while lane.queue:
+                outcome = "unknown" if lane.queue[0].tries else "refused"
+                self._fail(lane, SendFailed(code, detail, outcome=outcome))
+
+    def _lane_of(self, error: ErrorFrame) -> _Lane | None:
+        """Whose first send the error is about: found by its ref, which instances always repeat where they can read it."""
+        conversation_id = self._refs.get(error.ref) if error.ref is not UNSET else None
+        if conversation_id is None and error.conversation_id is not UNSET:
+            conversation_id = error.conversation_id
+        lane = self._lanes.get(conversation_id) if conversation_id is not None else None
+        if lane is None:
+            return None
+        first = lane.queue[0].draft
+        is_it = error.ref == _ref(first) if error.ref is not UNSET else error.client_message_id == first.frame.client_message_id
+        return lane if is_it else None
+
+    def _drop_excess(self, lane: _Lane, limits: Limits) -> None:
+        while lane.queue and (excess := lane.queue[0].draft.excess(limits)) is not None:
+            code, detail = excess
+            outcome = "unknown" if lane.queue[0].tries else "refused"
+            self._fail(lane, SendFailed(code, detail, outcome=outcome, retryable=False))
 
     def _try_later(self, lane: _Lane, error: ErrorFrame, now: float) -> None:
         tries = lane.queue[0].tries
@@ -141,20 +180,22 @@ class Outbox:
         lane.not_before = now + pause
         heapq.heappush(self._later, (lane.not_before, lane.conversation_id))
 
-    def _take(self, conversation_id: str, client_message_id: str) -> _Pending | None:
-        lane = self._lanes.get(conversation_id)
-        if lane is None or not lane.queue or lane.queue[0].frame.client_message_id != client_message_id:
-            return None
+    def _fail(self, lane: _Lane, failure: SendFailed) -> None:
+        pending = self._take(lane)
+        if not pending.answered.done():
+            pending.answered.set_exception(failure)
+
+    def _take(self, lane: _Lane) -> _Pending:
+        """The first of a lane, which is over."""
         lane.connection = None
         lane.not_before = 0.0
-        self._waiting -= 1
         pending = lane.queue.popleft()
+        self._refs.pop(_ref(pending.draft), None)
+        self._waiting_bytes -= pending.draft.frame_bytes
         if not lane.queue:
-            del self._lanes[conversation_id]
+            del self._lanes[lane.conversation_id]
         return pending
 
-    def _drop_overdue(self, lane: _Lane, now: float) -> None:
-        while lane.queue and lane.connection is None and lane.queue[0].give_up_at <= now:
-            pending = self._take(lane.conversation_id, lane.queue[0].frame.client_message_id)
-            if pending is not None and not pending.answered.done():
-                pending.answered.set_exception(SendFailed("store_unavailable", "given up after a day", outcome="unknown"))
+
+def _ref(draft: Draft) -> str:
+    return str(draft.frame.ref)

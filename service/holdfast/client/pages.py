@@ -1,10 +1,12 @@
 """What the socket did not replay, from REST."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
 import msgspec
 
+from holdfast.client.problems import problem_in
 from holdfast.client.tls import authorities
 from holdfast.errors import HoldfastError
 from holdfast.protocol.frames import MessageFrame
@@ -21,9 +23,17 @@ class TokenRefused(PageUnavailable):
     """With this token; whether another one comes is for the socket to find out."""
 
 
-class _Page(msgspec.Struct):
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages in ascending order; `last_seq`: where the conversation ends in the store."""
+
+    messages: list[MessageFrame]
+    last_seq: int
+
+
+class _Answer(msgspec.Struct):
     messages: list[msgspec.Raw]
-    has_more: bool
+    last_seq: int
 
 
 class _Body(msgspec.Struct):
@@ -51,8 +61,8 @@ class Pages:
         if self._http is not None:
             await self._http.aclose()
 
-    async def after(self, base_url: str, token: str, conversation_id: str, seq: int) -> list[MessageFrame] | None:
-        """Up to 200 messages after `seq`, ascending; None when the conversation is not ours any more.
+    async def after(self, base_url: str, token: str, conversation_id: str, seq: int) -> Page | None:
+        """Up to 200 messages after `seq`; None when the conversation is not ours any more, and it is the service that says so.
 
         Raises:
             PageUnavailable: not now.
@@ -66,19 +76,27 @@ class Pages:
                 params={"after_seq": seq, "limit": PAGE},
                 headers={"Authorization": f"Bearer {token}"},
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise PageUnavailable(f"{base_url}: {type(error).__name__}") from None
-        if answer.status_code == 404:
-            return None
         if answer.status_code == 401:
             raise TokenRefused(f"{base_url}: answered 401")
         if answer.status_code != 200:
+            problem = problem_in(answer.content)
+            if problem is not None and problem.code == "conversation_not_found":
+                return None
             raise PageUnavailable(f"{base_url}: answered {answer.status_code}")
-        try:
-            page = msgspec.json.decode(answer.content, type=_Page)
-            return [_frame(msgspec.json.decode(raw, type=_Body)) for raw in page.messages]
-        except msgspec.MsgspecError as error:
-            raise PageUnavailable(f"{base_url}: not a page: {error}") from None
+        return _page(answer.content, base_url, conversation_id)
+
+
+def _page(content: bytes, base_url: str, conversation_id: str) -> Page:
+    try:
+        answer = msgspec.json.decode(content, type=_Answer)
+        bodies = [msgspec.json.decode(raw, type=_Body) for raw in answer.messages]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise PageUnavailable(f"{base_url}: not a page ({type(error).__name__})") from None
+    if any(body.conversation_id != conversation_id for body in bodies):
+        raise PageUnavailable(f"{base_url}: a page of another conversation")
+    return Page([_frame(body) for body in bodies], answer.last_seq)
 
 
 def _frame(body: _Body) -> MessageFrame:

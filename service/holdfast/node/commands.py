@@ -26,7 +26,6 @@ from holdfast.protocol.jsontext import check_object
 from holdfast.settings import LimitSettings
 
 TYPING_EXPIRES_MS: Final = 6_000
-_METADATA_DEPTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +164,4 @@ def checked_metadata(metadata: Raw | UnsetType, max_bytes: int) -> tuple[str | N
     """
     if metadata is UNSET or bytes(metadata) == b"null":
         return None, None
-    return check_object(bytes(metadata), field="metadata", max_bytes=max_bytes, max_depth=_METADATA_DEPTH)
+    return check_object(bytes(metadata), field="metadata", max_bytes=max_bytes, max_depth=frames.METADATA_LEVELS)

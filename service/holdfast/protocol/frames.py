@@ -10,10 +10,14 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 PROTOCOL: Final = "holdfast.v1"
+ID_PATTERN: Final = "^[A-Za-z0-9_-]{1,128}$"
+MAX_SEQ: Final = 999_999_999_999
+METADATA_LEVELS: Final = 8  # of objects and arrays inside each other
+CLIENT_CHARACTERS: Final = 64  # of `hello.client`
 
 Ref = Annotated[str, Meta(max_length=128, description="Echoed in the one answer to this command.")]
-IdText = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,128}$", examples=["team-42"])]
-SeqNumber = Annotated[int, Meta(ge=0, le=999_999_999_999)]
+IdText = Annotated[str, Meta(pattern=ID_PATTERN, examples=["team-42"])]
+SeqNumber = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 At = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds, Z", examples=["2026-01-31T12:00:00.000Z"])]
 JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"}, description="Echoed verbatim, never interpreted.")]
 
@@ -31,7 +35,7 @@ class Hello(ClientFrame, tag="hello", frozen=True, kw_only=True):
     """
 
     cursors: dict[str, SeqNumber] | UnsetType = UNSET
-    client: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
+    client: Annotated[str, Meta(max_length=CLIENT_CHARACTERS)] | UnsetType = UNSET
 
 
 class Send(ClientFrame, tag="send", frozen=True, kw_only=True):

@@ -9,9 +9,9 @@ import pytest
 from holdfast.client import backoff
 from holdfast.client.holes import Holes
 from holdfast.client.inbox import MAX_UNREAD, Inbox
-from holdfast.client.pages import PAGE, PageUnavailable, TokenRefused
+from holdfast.client.pages import PAGE, Page, PageUnavailable, TokenRefused
 from holdfast.client.tokens import Tokens
-from holdfast.protocol.frames import MessageFrame
+from holdfast.protocol.frames import MessageFrame, Reset
 from support.server_frames import message, synced
 
 
@@ -24,14 +24,14 @@ class Service:
         self.is_member = is_member
         self.asked: list[tuple[str, int]] = []
 
-    async def after(self, _base_url: str, token: str, _conversation_id: str, seq: int) -> list[MessageFrame] | None:
+    async def after(self, _base_url: str, token: str, _conversation_id: str, seq: int) -> Page | None:
         self.asked.append((token, seq))
         await asyncio.sleep(0)
         if self.errors:
             raise self.errors.pop(0)
         if not self.is_member:
             return None
-        return [message(each) for each in range(seq + 1, min(seq + PAGE, self.last_seq) + 1)]
+        return Page([message(each) for each in range(seq + 1, min(seq + PAGE, self.last_seq) + 1)], self.last_seq)
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +41,13 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def _fetching(inbox: Inbox, service: Service, tokens: Tokens) -> AsyncIterator[Holes]:
-    def offer(frame: MessageFrame) -> None:
-        inbox.offer(frame)
+    def receive(frame: MessageFrame | Reset) -> None:
+        if isinstance(frame, MessageFrame):
+            inbox.offer(frame)
+        else:
+            inbox.reset(frame.conversation_id, frame.last_seq)
 
-    holes = Holes(inbox, service, tokens, offer, lambda: "http://service")
+    holes = Holes(inbox, service, tokens, receive, lambda: "http://service")
     task = asyncio.create_task(holes.run())
     yield holes
     task.cancel()
@@ -57,7 +60,7 @@ async def _until_still(service: Service) -> None:
     before = -1
     while before != len(service.asked):
         before = len(service.asked)
-        for _ in range(10):
+        for _ in range(50):
             await asyncio.sleep(0)
 
 
@@ -68,8 +71,8 @@ def _take_all(inbox: Inbox) -> list[int]:
 def _truncated_at(last_seq: int) -> Inbox:
     """Begun at 0, and the server says that it did not send everything."""
     inbox = Inbox({"c": 0})
-    inbox.streams.want("c", last_seq)
-    inbox.synced(synced(c=last_seq))
+    inbox.truncated("c", 1, last_seq)
+    inbox.synced(synced(c=last_seq), inbox.streams.greet())
     return inbox
 
 

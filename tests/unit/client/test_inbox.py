@@ -33,14 +33,14 @@ def test_cursors_tell_what_was_taken_not_what_came() -> None:
 def test_a_conversation_of_which_nothing_was_taken_begins_where_its_stream_does() -> None:
     """Without that cursor the next client would have its whole history replayed."""
     inbox = Inbox(None)
-    inbox.synced(synced(c=7, d=0))
+    inbox.synced(synced(c=7, d=0), inbox.streams.greet())
     assert inbox.cursors == {"c": 7, "d": 0}
 
 
 def test_what_is_replayed_before_synced_counts_from_before_it() -> None:
     inbox = Inbox({})
     offer(inbox, 1, 2)
-    inbox.synced(synced(c=2))
+    inbox.synced(synced(c=2), inbox.streams.greet())
     assert inbox.cursors == {"c": 0}
     assert take_all(inbox) == [1, 2]
     assert inbox.cursors == {"c": 2}

@@ -9,6 +9,7 @@ import pytest
 from holdfast.client import backoff
 from holdfast.client.connection import Connection, Refused
 from holdfast.client.errors import ClientStopped
+from holdfast.client.greeting import Greeting
 from holdfast.client.link import Link
 from holdfast.client.tokens import Tokens
 from holdfast.protocol import frames
@@ -23,6 +24,10 @@ class Socket:
         self.reason: frames.ErrorFrame | None = None
         self.synced = asyncio.Event()
         self.ended = asyncio.Event()
+        self.greeting: Greeting | None = None
+        self.is_draining = False
+        self.is_refreshing = False
+        self.is_aborted = False
         self.is_read = asyncio.Event()
         self.on_frame: Callable[[Any], None] = lambda frame: None
 
@@ -36,6 +41,10 @@ class Socket:
 
     async def close(self, code: int = 1000) -> None:
         self.end(code)
+
+    def abort(self) -> None:
+        self.is_aborted = True
+        self.end(1006)
 
     def end(self, code: int) -> None:
         self.code = self.code or code
@@ -69,10 +78,16 @@ class Owner:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.greeted = 0
+        self.is_sending = False
         self.took_over_twice = asyncio.Event()
 
-    def hello(self) -> frames.Hello:
-        return frames.Hello()
+    def hello(self, connection: Connection) -> Greeting:
+        self.greeted += 1
+        return Greeting(frames.Hello(ref=f"hello-{self.greeted}"), self.greeted, ())
+
+    def has_in_flight(self, connection: Connection) -> bool:
+        return self.is_sending
 
     def opening(self) -> None:
         self.told.append("opening")

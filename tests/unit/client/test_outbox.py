@@ -2,11 +2,14 @@
 
 import pytest
 
+from holdfast.client.checks import Draft
 from holdfast.client.errors import SendFailed
-from holdfast.client.outbox import GIVE_UP_SECONDS, MAX_WAITING, Outbox
-from holdfast.protocol.frames import Ack, ErrorFrame, Send
+from holdfast.client.outbox import ANSWER_SECONDS, GIVE_UP_SECONDS, MAX_WAITING, MAX_WAITING_BYTES, Outbox
+from holdfast.protocol.frames import Ack, ErrorFrame
+from support.server_frames import limits
 
 LINE, OTHER = object(), object()
+LIMITS = limits()
 
 
 class Answer:
@@ -25,8 +28,8 @@ class Answer:
         self.told = error
 
 
-def send(key: str, conversation_id: str = "c") -> Send:
-    return Send(conversation_id=conversation_id, client_message_id=key, body=key)
+def send(key: str, conversation_id: str = "c", body: str = "") -> Draft:
+    return Draft.of(f"ref-{conversation_id}-{key}", conversation_id, key, body or key, None)
 
 
 def ack(key: str, seq: int = 1, conversation_id: str = "c") -> Ack:
@@ -41,8 +44,8 @@ def error(key: str, *, retryable: bool, code: str = "store_unavailable", retry_a
     )
 
 
-def keys(frames: list[Send]) -> list[str]:
-    return [frame.client_message_id for frame in frames]
+def keys(drafts: list[Draft]) -> list[str]:
+    return [draft.frame.client_message_id for draft in drafts]
 
 
 def test_one_is_in_flight_per_conversation() -> None:
@@ -50,20 +53,20 @@ def test_one_is_in_flight_per_conversation() -> None:
     outbox = Outbox()
     for key, conversation_id in (("a", "c"), ("b", "c"), ("x", "d")):
         outbox.add(send(key, conversation_id), Answer(), 0.0)
-    assert keys(outbox.due(LINE, 0.0)) == ["a", "x"]
-    assert outbox.due(LINE, 0.0) == []
+    assert keys(outbox.due(LINE, 0.0, LIMITS)) == ["a", "x"]
+    assert outbox.due(LINE, 0.0, LIMITS) == []
     assert outbox.acknowledged(ack("a"))
-    assert keys(outbox.due(LINE, 0.0)) == ["b"]
+    assert keys(outbox.due(LINE, 0.0, LIMITS)) == ["b"]
 
 
 def test_what_was_in_flight_on_a_lost_connection_is_sent_again_on_the_next() -> None:
     outbox, answer = Outbox(), Answer()
     outbox.add(send("a"), answer, 0.0)
-    outbox.due(LINE, 0.0)
+    outbox.due(LINE, 0.0, LIMITS)
     outbox.lost(OTHER)
-    assert outbox.due(OTHER, 1.0) == []
+    assert outbox.due(OTHER, 1.0, LIMITS) == []
     outbox.lost(LINE)
-    assert keys(outbox.due(OTHER, 1.0)) == ["a"]
+    assert keys(outbox.due(OTHER, 1.0, LIMITS)) == ["a"]
     assert outbox.acknowledged(ack("a", seq=4))
     assert answer.told == ack("a", seq=4)
     assert not outbox.acknowledged(ack("a", seq=4)), "answered by the first connection, too"
@@ -72,13 +75,13 @@ def test_what_was_in_flight_on_a_lost_connection_is_sent_again_on_the_next() -> 
 def test_a_refusal_that_may_pass_is_tried_again_when_the_server_says() -> None:
     outbox, answer = Outbox(), Answer()
     outbox.add(send("a"), answer, 0.0)
-    outbox.due(LINE, 0.0)
+    outbox.due(LINE, 0.0, LIMITS)
     assert outbox.failed(error("a", retryable=True), 0.0) is None
-    assert outbox.due(LINE, 0.9) == []
+    assert outbox.due(LINE, 0.9, LIMITS) == []
     at = outbox.next_at()
     assert at is not None
     assert at >= 1.0
-    assert keys(outbox.due(LINE, at)) == ["a"]
+    assert keys(outbox.due(LINE, at, LIMITS)) == ["a"]
     assert not answer.done()
 
 
@@ -86,19 +89,20 @@ def test_a_refusal_for_good_is_told_and_the_next_one_goes_out() -> None:
     outbox, answer = Outbox(), Answer()
     outbox.add(send("a"), answer, 0.0)
     outbox.add(send("b"), Answer(), 0.0)
-    outbox.due(LINE, 0.0)
+    outbox.due(LINE, 0.0, LIMITS)
     outbox.failed(error("a", retryable=False, code="idempotency_conflict"), 0.0)
     assert isinstance(answer.told, SendFailed)
     assert (answer.told.code, answer.told.retryable) == ("idempotency_conflict", False)
-    assert keys(outbox.due(LINE, 0.0)) == ["b"]
+    assert keys(outbox.due(LINE, 0.0, LIMITS)) == ["b"]
 
 
 def test_after_a_day_it_is_given_up_with_an_unknown_outcome() -> None:
     outbox, answer = Outbox(), Answer()
     outbox.add(send("a"), answer, 0.0)
-    outbox.due(LINE, 0.0)
+    outbox.due(LINE, 0.0, LIMITS)
     outbox.lost(LINE)
-    assert outbox.due(LINE, GIVE_UP_SECONDS) == []
+    outbox.expire(GIVE_UP_SECONDS)
+    assert outbox.due(LINE, GIVE_UP_SECONDS, LIMITS) == []
     assert isinstance(answer.told, SendFailed)
     assert (answer.told.outcome, answer.told.retryable) == ("unknown", True)
 
@@ -108,13 +112,13 @@ def test_too_many_are_refused_at_once() -> None:
     for number in range(MAX_WAITING):
         outbox.add(send(str(number)), Answer(), 0.0)
     with pytest.raises(SendFailed, match="overloaded"):
-        outbox.add(send("one more"), Answer(), 0.0)
+        outbox.add(send("one-more"), Answer(), 0.0)
 
 
 def test_closing_tells_everybody_what_is_known() -> None:
     outbox, tried, waiting = Outbox(), Answer(), Answer()
     outbox.add(send("a"), tried, 0.0)
     outbox.add(send("b"), waiting, 0.0)
-    outbox.due(LINE, 0.0)
+    outbox.due(LINE, 0.0, LIMITS)
     outbox.close("closed", "")
     assert [each.told.outcome for each in (tried, waiting) if isinstance(each.told, SendFailed)] == ["unknown", "refused"]

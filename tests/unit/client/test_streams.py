@@ -35,7 +35,7 @@ def test_what_finds_no_room_is_wanted_again() -> None:
 
 def test_who_starts_with_what_is_new_starts_at_the_heads() -> None:
     streams = Streams(None)
-    streams.synced(synced(c=7))
+    streams.synced(synced(c=7), streams.greet())
     assert streams.cursors == {"c": 7}
     assert offer(streams, 8)
 
@@ -43,14 +43,14 @@ def test_who_starts_with_what_is_new_starts_at_the_heads() -> None:
 def test_a_conversation_of_which_nothing_could_be_replayed_is_fetched_from_its_beginning() -> None:
     """The replay's budget was used up by others: its head must not become its cursor."""
     streams = Streams({})
-    streams.want("c", 40)
-    streams.synced(synced(c=40))
+    streams.truncated("c", 1, 40)
+    streams.synced(synced(c=40), streams.greet())
     assert (streams.cursors, streams.wanted) == ({"c": 0}, {"c": 40})
 
 
 def test_a_store_that_was_restored_takes_the_cursor_back() -> None:
     streams = Streams({"c": 9})
-    streams.want("c", 12)
+    streams.truncated("c", 10, 12)
     streams.reset("c", 5)
     assert not streams.wanted
     assert offer(streams, 6)
@@ -58,8 +58,8 @@ def test_a_store_that_was_restored_takes_the_cursor_back() -> None:
 
 def test_what_is_not_listed_is_not_ours_any_more() -> None:
     streams = Streams({"c": 9, "gone": 3})
-    streams.want("gone", 5)
-    streams.synced(synced(c=9))
+    streams.truncated("gone", 4, 5)
+    streams.synced(synced(c=9), streams.greet())
     assert (streams.cursors, streams.wanted) == ({"c": 9}, {})
 
 
