@@ -37,7 +37,7 @@ async def test_what_is_typed_is_sent_and_what_fails_is_said(sqlite_instances: In
     status, out, errors = await chat(one, "nowhere", token("ann"), b"hello\n")
     assert (status, errors) == (0, "")
     assert "not sent: conversation_not_found" in out
-    status, _, errors = await chat(one, c, "not a token", b"")
+    status, _, errors = await chat(one, c, "not-a-token", b"")
     assert (status, errors) == (0, "") or (
         status == 1 and errors.startswith("holdfast chat: unauthenticated: the token is no JWT")
     )

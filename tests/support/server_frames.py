@@ -1,6 +1,8 @@
 """Frames as an instance sends them, for tests of the client's rules."""
 
-from holdfast.protocol.frames import Limits, MessageFrame, Synced
+import msgspec
+
+from holdfast.protocol.frames import ConversationNotice, Limits, MessageFrame, Synced
 from holdfast.settings import LimitSettings
 
 
@@ -26,3 +28,33 @@ def limits(**changed: int) -> Limits:
     """What an instance announces by default."""
     settings = LimitSettings()
     return Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__} | changed)
+
+
+def notice(conversation_id: str, event: str, revision: int, last_seq: int | None = None) -> ConversationNotice:
+    """About Ann; without `last_seq` it has no summary, as for a user who was removed."""
+    summary = {
+        "created_by": "ben",
+        "created_at": "",
+        "member_count": 2,
+        "members": [],
+        "last_seq": last_seq,
+        "revision": revision,
+    }
+    absent = dict.fromkeys(("title", "metadata", "last_message", "last_message_at"))
+    zero = dict.fromkeys(("last_read_seq", "unread_count"), 0)
+    return msgspec.convert(
+        {
+            "type": "conversation",
+            "conversation_id": conversation_id,
+            "event": event,
+            "user_id": "ann",
+            "by": "ben",
+            "revision": revision,
+            **(
+                {}
+                if last_seq is None
+                else {"conversation": {"conversation_id": conversation_id, "indicators": True, **summary, **absent, **zero}}
+            ),
+        },
+        ConversationNotice,
+    )

@@ -109,14 +109,14 @@ async def test_a_page_that_cannot_be_had_is_asked_for_again() -> None:
 
 async def test_a_refused_token_is_replaced() -> None:
     async def login() -> str:
-        return f"token {len(service.asked)}"
+        return f"token-{len(service.asked)}"
 
     inbox, service = _truncated_at(3), Service(3, TokenRefused("401"))
     async with _fetching(inbox, service, Tokens(login)) as holes:
         holes.look()
         await _until_still(service)
     assert _take_all(inbox) == [1, 2, 3]
-    assert [token for token, _ in service.asked][:2] == ["token 0", "token 1"]
+    assert [token for token, _ in service.asked][:2] == ["token-0", "token-1"]
 
 
 async def test_a_conversation_that_is_not_ours_any_more_is_given_up() -> None:

@@ -235,3 +235,78 @@ async def test_what_ends_while_its_successor_is_being_opened_waits_for_it() -> N
     assert len(service.tried) == 2
     running.cancel()
     await link.close()
+
+
+async def test_an_answer_that_is_not_the_services_ends_nothing() -> None:
+    """A proxy has nobody behind it during a rollout: its 403 and 404 are not ours."""
+    page = Refused(404, "http_404", "not ours")
+    service = Service(page, Refused(401, "http_401", "not ours"), page, _refusal(403, "forbidden"))
+    assert (await _ends(service, Tokens("t"))).code == "forbidden"
+    assert len(service.tried) == 4
+
+
+async def test_a_static_token_that_is_none_is_never_sent() -> None:
+    service = Service()
+    stopped = await _ends(service, Tokens("t\n"))
+    assert (stopped.code, service.tried) == ("unauthenticated", [])
+
+
+async def _run(socket: Socket, owner: Owner) -> tuple[Link, "asyncio.Task[None]"]:
+    link = Link(["ws://one"], Tokens("t"), owner, Service(socket).open)
+    running = asyncio.create_task(link.run())
+    await socket.is_read.wait()
+    return link, running
+
+
+@pytest.mark.parametrize("ref", ["hello-1", None])
+async def test_a_hello_that_is_refused_for_good_ends_it_with_the_reason(ref: str | None) -> None:
+    """The same one would be refused again, for ever, and the application would never hear why."""
+    socket = Socket()
+    link, running = await _run(socket, Owner())
+    named = {} if ref is None else {"ref": ref}
+    socket.on_frame(frames.ErrorFrame(code="invalid_request", detail="cursors", retryable=False, **named))
+    with pytest.raises(ClientStopped, match="cursors"):
+        await running
+    assert socket.is_aborted
+    await link.close()
+
+
+async def test_an_error_that_may_be_about_a_send_does_not_end_it() -> None:
+    socket, owner = Socket(), Owner()
+    owner.is_sending = True
+    link, running = await _run(socket, owner)
+    socket.on_frame(frames.ErrorFrame(code="frame_too_large", detail="", retryable=False))
+    await settled()
+    assert not running.done()
+    running.cancel()
+    await link.close()
+
+
+async def test_an_observer_that_raises_ends_it() -> None:
+    """It would be asked again after each reconnection, and nothing would say so."""
+
+    class Broken(Owner):
+        def closed(self, connection: Connection) -> None:
+            raise RuntimeError("the observer's")
+
+    socket = Socket()
+    link, running = await _run(socket, Broken())
+    socket.end(1012)
+    with pytest.raises(RuntimeError, match="observer"):
+        await asyncio.wait_for(running, 10)
+    await link.close()
+
+
+async def test_a_server_that_says_draining_again_and_again_gets_one_successor() -> None:
+    old, new = Socket(), Socket()
+    service = Service(old, new)
+    link = Link(["ws://one"], Tokens("t"), Owner(), service.open)
+    running = asyncio.create_task(link.run())
+    await old.is_read.wait()
+    for _ in range(50):
+        old.on_frame(frames.Draining(reconnect_after_ms=0, closes_in_ms=1_000))
+    assert len(link._tasks) <= 2
+    await new.is_read.wait()
+    assert len(service.tried) == 2
+    running.cancel()
+    await link.close()

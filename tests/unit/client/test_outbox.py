@@ -122,3 +122,63 @@ def test_closing_tells_everybody_what_is_known() -> None:
     outbox.due(LINE, 0.0, LIMITS)
     outbox.close("closed", "")
     assert [each.told.outcome for each in (tried, waiting) if isinstance(each.told, SendFailed)] == ["unknown", "refused"]
+
+
+def test_what_is_over_the_limits_of_the_instance_fails_and_the_next_one_goes_out() -> None:
+    """Known only when a connection is there; until it was written its outcome is certain."""
+    outbox, large, later = Outbox(), Answer(), Answer()
+    outbox.add(send("a", body="x" * 100), large, 0.0)
+    outbox.add(send("b"), later, 0.0)
+    assert keys(outbox.due(LINE, 0.0, limits(body_bytes=99))) == ["b"]
+    assert isinstance(large.told, SendFailed)
+    assert (large.told.code, large.told.outcome, large.told.retryable) == ("body_too_large", "refused", False)
+
+
+def test_a_send_that_nothing_answers_is_repeated_after_a_minute() -> None:
+    outbox = Outbox()
+    outbox.add(send("a"), Answer(), 0.0)
+    outbox.due(LINE, 0.0, LIMITS)
+    outbox.expire(ANSWER_SECONDS - 1)
+    assert outbox.due(LINE, ANSWER_SECONDS - 1, LIMITS) == []
+    outbox.expire(ANSWER_SECONDS)
+    assert keys(outbox.due(LINE, ANSWER_SECONDS, LIMITS)) == ["a"]
+
+
+def test_without_any_connection_a_send_is_given_up_after_a_day_too() -> None:
+    outbox, answer = Outbox(), Answer()
+    outbox.add(send("a"), answer, 0.0)
+    outbox.expire(GIVE_UP_SECONDS)
+    assert isinstance(answer.told, SendFailed)
+
+
+def test_a_connection_that_ends_for_what_was_written_to_it_fails_what_was_in_flight_there() -> None:
+    """And nothing else: what waits behind it, and what is in flight elsewhere, goes on."""
+    outbox, blamed, elsewhere = Outbox(), Answer(), Answer()
+    outbox.add(send("x", "d"), elsewhere, 0.0)
+    outbox.due(OTHER, 0.0, LIMITS)
+    outbox.add(send("a"), blamed, 0.0)
+    outbox.add(send("b"), Answer(), 0.0)
+    outbox.due(LINE, 0.0, LIMITS)
+    outbox.blamed(LINE, "closed_1009", "")
+    assert isinstance(blamed.told, SendFailed)
+    assert (blamed.told.outcome, blamed.told.retryable) == ("unknown", False)
+    assert not elsewhere.done()
+    assert keys(outbox.due(OTHER, 0.0, LIMITS)) == ["b"]
+
+
+def test_an_error_finds_its_send_by_the_ref_alone() -> None:
+    """Ids that are too long are not repeated in an error."""
+    outbox, answer = Outbox(), Answer()
+    outbox.add(send("a"), answer, 0.0)
+    outbox.due(LINE, 0.0, LIMITS)
+    outbox.failed(ErrorFrame(code="tomorrow", detail="", retryable=False, ref="ref-c-other"), 0.0)
+    assert not answer.done()
+    outbox.failed(ErrorFrame(code="tomorrow", detail="", retryable=False, ref="ref-c-a"), 0.0)
+    assert isinstance(answer.told, SendFailed)
+
+
+def test_no_more_bytes_wait_than_the_bound() -> None:
+    outbox, large = Outbox(), "x" * (MAX_WAITING_BYTES // 2)
+    outbox.add(send("a", body=large), Answer(), 0.0)
+    with pytest.raises(SendFailed, match="overloaded"):
+        outbox.add(send("b", body=large), Answer(), 0.0)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from holdfast.client.streams import Streams
 from holdfast.protocol.frames import ConversationNotice
-from support.server_frames import message, synced
+from support.server_frames import message, notice, synced
 
 
 def offer(streams: Streams, seq: int) -> bool:
@@ -77,3 +77,57 @@ def test_whatever_arrives_what_is_shown_has_no_hole_and_no_repetition(arrivals: 
     shown = [seq for seq in arrivals if offer(streams, seq)]
     assert shown == list(range(start + 1, start + 1 + len(shown)))
     assert streams.wanted.get("c", 0) in (0, max(arrivals, default=0))
+
+
+def begins(revision: int, last_seq: int, event: str = "created") -> ConversationNotice:
+    return notice("c", event, revision, last_seq)
+
+
+def test_a_conversation_that_began_after_a_hello_is_kept_when_its_answer_does_not_list_it() -> None:
+    """In a hand-over the old connection tells of it first: given up, it would be shown again from the new one's notice."""
+    streams = Streams({})
+    streams.synced(synced(), streams.greet())
+    second = streams.greet()
+    streams.changed(begins(1, 0), "ann")
+    assert [seq for seq in (1, 2) if offer(streams, seq)] == [1, 2]
+    streams.synced(synced(), second)
+    streams.changed(begins(1, 0), "ann")
+    assert [seq for seq in (1, 2, 3) if offer(streams, seq)] == [3]
+
+
+def test_a_conversation_that_began_before_a_hello_is_given_up_when_its_answer_does_not_list_it() -> None:
+    streams = Streams({})
+    streams.synced(synced(), streams.greet())
+    streams.changed(begins(1, 0), "ann")
+    streams.synced(synced(), streams.greet())
+    assert streams.cursors == {}
+
+
+def test_a_membership_that_begins_anew_starts_at_its_position() -> None:
+    """What was sent between the two is history; what the second connection tells late changes nothing."""
+    streams = Streams({"c": 5})
+    removal = notice("c", "member_removed", 2)
+    for told in (removal, begins(3, 9, "member_added"), removal, begins(3, 9, "member_added")):
+        streams.changed(told, "ann")
+    assert streams.cursors == {"c": 9}
+    assert offer(streams, 10)
+
+
+def test_after_a_removal_a_late_message_begins_nothing() -> None:
+    streams = Streams({"c": 5})
+    streams.changed(notice("c", "member_removed", 2), "ann")
+    streams.synced(synced(c=6), 1)
+    assert (offer(streams, 6), streams.cursors, streams.wanted) == (False, {}, {})
+
+
+def test_a_conversation_without_a_cursor_begins_with_its_first_message() -> None:
+    """It is replayed from the position at which the membership begins: what lies before is history and not a hole."""
+    streams = Streams({})
+    assert offer(streams, 10)
+    assert (streams.cursors, streams.wanted) == ({"c": 10}, {})
+
+
+def test_a_cursor_that_was_not_said_and_lies_beyond_the_head_is_compared_with_the_store() -> None:
+    streams = Streams({"c": 9, "d": 4})
+    streams.synced(synced(c=7, d=4), streams.greet(), ("c", "d"))
+    assert streams.wanted == {"c": 10}
