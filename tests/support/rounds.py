@@ -13,6 +13,8 @@ from support.devices import Device
 from support.eventually import eventually
 from support.instances import Serving
 
+_ANSWER_SECONDS = 30.0
+
 
 @dataclass
 class Rounds:
@@ -83,18 +85,31 @@ class Rounds:
         await self._all_show(c, 3, [member])
 
     async def _create(self, c: str, *members: str) -> None:
-        async with Rest(self.serving[0], "maker") as rest:
-            answer = await rest.post("/api/conversations", json={"members": ["maker", *members], "conversation_id": c})
-            assert answer.status_code == 201, answer.text
+        await self._call(0, "POST", "/api/conversations", {"members": ["maker", *members], "conversation_id": c})
 
     async def _change(self, method: str, number: int, c: str, member: str) -> None:
+        await self._call(number, method, f"/api/conversations/{c}/members/{member}")
+
+    async def _call(self, number: int, method: str, path: str, body: object = None) -> None:
+        """A call that may be repeated, until the store answers: a busy emulator takes its time."""
         async with Rest(self.serving[number % len(self.serving)], "maker") as rest:
-            answer = await rest.request(method, f"/api/conversations/{c}/members/{member}")
-            assert answer.status_code in (200, 201, 204), answer.text
+
+            async def is_done() -> bool:
+                answer = await rest.request(method, path, json=body)
+                assert answer.is_success or answer.json()["retryable"], answer.text
+                return answer.is_success
+
+            await eventually(is_done, within=_ANSWER_SECONDS)
 
     async def _say(self, number: int, c: str, body: str) -> None:
-        answer = await self._senders[number % len(self._senders)].say(c, body)
-        assert answer["type"] == "ack", answer
+        """Acknowledged; a repetition goes under the same id."""
+
+        async def is_acknowledged() -> bool:
+            answer = await self._senders[number % len(self._senders)].say(c, body, body)
+            assert answer["type"] == "ack" or answer["retryable"], answer
+            return bool(answer["type"] == "ack")
+
+        await eventually(is_acknowledged, within=_ANSWER_SECONDS)
 
     async def _all_show(self, c: str, tail: int, users: Sequence[str]) -> None:
         await asyncio.gather(*(self._shows(c, tail, user) for user in users))
