@@ -3,8 +3,10 @@
 Invariant: only the cancellation of its task ends a loop. A step that raises is repeated after a pause. What a dependency refuses
 (a `HoldfastError`) is expected and only logged for debugging; every other exception is a mistake: logged with its traceback,
 at most every 30 s for each loop, and counted in `holdfast_loop_failures_total`. A loop without a success for ten of its periods,
-at least 30 s, is failing; after ten periods, at least 60 s, it is stuck. Time in which a dependency that the loop needs does not
-work is not held against the loop.
+at least 30 s, is failing. Time in which a dependency that the loop needs does not work is not held against the loop.
+
+A vital loop is stuck after ten periods, at least 60 s, without a success, if its last round hangs or ended with a mistake. Only
+that fails liveness: to restart every instance because all of them meet the same refusal or the same bad item would be the outage.
 """
 
 import asyncio
@@ -41,6 +43,7 @@ class Loop:
         period_seconds: how often a round succeeds while all is well.
         busy_seconds: how long one round may take when there is much to do.
         needs: the dependencies (`REDIS`, `STORE`) without which no round can succeed.
+        is_vital: without it the instance cannot serve; its beats, its ticks and the watch over the bus.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Loop:
     period_seconds: float
     needs: tuple[str, ...] = ()
     busy_seconds: float = 0.0
+    is_vital: bool = False
 
 
 @dataclass(slots=True)
@@ -55,9 +59,13 @@ class _Run:
     loop: Loop
     since: float  # the last success, or the end of an outage that is no fault of the loop
     error: str = ""  # of the rounds since then
+    is_refused: bool = False  # the last of them by a dependency
 
     def succeed(self, now: float) -> None:
-        self.since, self.error = now, ""
+        self.since, self.error, self.is_refused = now, "", False
+
+    def fail(self, error: BaseException) -> None:
+        self.error, self.is_refused = type(error).__name__, isinstance(error, HoldfastError)
 
     def is_silent(self, now: float, least_seconds: float) -> bool:
         patience = max(_FAILING_PERIODS * self.loop.period_seconds, least_seconds)
@@ -88,13 +96,13 @@ class Loops:
             try:
                 await loop.step()
             except HoldfastError as error:
-                run.error = type(error).__name__
+                run.fail(error)
                 _log.debug("%s: %s", loop.name, error)
                 await asyncio.sleep(_EXPECTED_PAUSE_SECONDS)
             except (Exception, asyncio.CancelledError) as error:
                 if _is_ending():
                     raise
-                run.error = type(error).__name__
+                run.fail(error)
                 self.note_failure(loop.name, error)
                 await asyncio.sleep(pause * random.uniform(0.75, 1.0))
                 pause = min(_MAX_PAUSE_SECONDS, 2 * pause)
@@ -147,16 +155,17 @@ class Loops:
     @property
     def failing(self) -> dict[str, str]:
         """The loops that are failing, each with the name of its last error; empty for a round that does not end."""
-        return self._silent(FAILING_SECONDS)
+        return {run.loop.name: run.error for run in self._silent(FAILING_SECONDS)}
 
     @property
     def stuck(self) -> dict[str, str]:
-        """As `failing`, of those that have been so for a minute."""
-        return self._silent(STUCK_SECONDS)
+        """The vital loops that hang, or meet nothing but mistakes, for a minute: a restart may help."""
+        silent = self._silent(STUCK_SECONDS)
+        return {run.loop.name: run.error for run in silent if run.loop.is_vital and not run.is_refused}
 
-    def _silent(self, least_seconds: float) -> dict[str, str]:
+    def _silent(self, least_seconds: float) -> list[_Run]:
         now = self._monotonic()
-        return {name: run.error for name, run in self._runs.items() if run.is_silent(now, least_seconds)}
+        return [run for run in self._runs.values() if run.is_silent(now, least_seconds)]
 
 
 def each_of(*parts: Callable[[], None]) -> None:

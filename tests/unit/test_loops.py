@@ -14,13 +14,13 @@ from support.virtual_time import in_virtual_time, passed
 class Scene:
     """One loop; `error`: what its step raises."""
 
-    def __init__(self, period_seconds: float = 1.0, busy_seconds: float = 0.0) -> None:
+    def __init__(self, period_seconds: float = 1.0, busy_seconds: float = 0.0, *, is_vital: bool = False) -> None:
         self.telemetry = Telemetry("test")
         self.loops = Loops(asyncio.get_running_loop().time, self.telemetry)
         self.error: BaseException | None = None
         self.rounds = 0
         self.is_hanging = False
-        loop = Loop("sweep", self._step, period_seconds, needs=(REDIS,), busy_seconds=busy_seconds)
+        loop = Loop("sweep", self._step, period_seconds, (REDIS,), busy_seconds, is_vital)
         self.task = asyncio.create_task(self.loops.run(loop))
 
     async def _step(self) -> None:
@@ -96,7 +96,7 @@ async def test_what_a_dependency_refuses_is_no_mistake_but_no_success_either() -
     assert scene.loops.failing == {"sweep": "RedisUnavailable"}
     assert scene.loops.stuck == {}
     await scene.passed(int(STUCK_SECONDS - FAILING_SECONDS))
-    assert scene.loops.stuck == {"sweep": "RedisUnavailable"}
+    assert scene.loops.stuck == {}  # a restart would meet the same refusal
     scene.error = None
     await scene.passed(3)
     assert scene.loops.failing == {}
@@ -113,6 +113,24 @@ async def test_a_round_that_does_not_end_is_failing_unless_it_may_be_busy() -> N
     assert busy.loops.failing == {}
     await scene.close()
     await busy.close()
+
+
+@in_virtual_time
+async def test_only_a_vital_loop_is_stuck_after_a_minute_of_mistakes_or_hanging() -> None:
+    """Liveness rests on it: a bad item that fails a loop beside the path of messages must not restart every instance."""
+    vital, other = Scene(is_vital=True), Scene()
+    for scene in (vital, other):
+        scene.error = ValueError("a bad item")
+        await scene.passed(int(STUCK_SECONDS) + 5)
+    assert (vital.loops.stuck, other.loops.stuck) == ({"sweep": "ValueError"}, {})
+    vital.error = None
+    await vital.passed(6)
+    assert vital.loops.stuck == {}
+    vital.is_hanging = True
+    await vital.passed(int(STUCK_SECONDS) + 2)
+    assert vital.loops.stuck == {"sweep": ""}
+    await vital.close()
+    await other.close()
 
 
 @in_virtual_time

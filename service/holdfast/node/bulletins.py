@@ -165,7 +165,7 @@ class Bulletins:
     def loops(self) -> tuple[Loop, Loop]:
         """Write and read when it is time."""
         return (
-            Loop("bulletins_write", self._writing_round, BEAT_SECONDS, needs=(STORE,)),
+            Loop("bulletins_write", self._writing_round, BEAT_SECONDS, needs=(STORE,), is_vital=True),
             Loop("bulletins_read", self._reading_round, _UNWELL_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS),
         )
 

@@ -80,7 +80,7 @@ class Lease:
     @property
     def loop(self) -> Loop:
         """Holds the lease for as long as it runs."""
-        return Loop("lease", self._round, RENEW_SECONDS, needs=(REDIS,))
+        return Loop("lease", self._round, RENEW_SECONDS, needs=(REDIS,), is_vital=True)
 
     async def _round(self) -> None:
         self._wake.clear()

@@ -293,7 +293,8 @@ class Node:
         grace_seconds = self.settings.presence.grace_seconds
         self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, self._on_predecessor))
         parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing, self.audit, self.revocations)
-        ticks = (Loop("tick", self._tick, _TICK_SECONDS), Loop("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS))
+        rounds = (("tick", self._tick, _TICK_SECONDS), ("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS))
+        ticks = [Loop(name, step, seconds, is_vital=True) for name, step, seconds in rounds]
         for loop in (*(part.loop for part in parts), *ticks):
             self.tasks.start(self.loops.run(loop))
 

@@ -94,7 +94,7 @@ class RedisBus:
         self.pipeline.start(loops)
         self._listener.start(loops)
         self._note_failure = loops.note_failure
-        watch = Loop("bus_watch", self._round, _TICK_SECONDS)
+        watch = Loop("bus_watch", self._round, _TICK_SECONDS, is_vital=True)
         self._watching = asyncio.get_running_loop().create_task(loops.run(watch), name="redis-bus-watch")
 
     async def close(self) -> None:
