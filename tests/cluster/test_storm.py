@@ -16,14 +16,11 @@ LINES = 10  # of each log, in about ten seconds
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("is_built", [True, False], ids=["as built", "without it"])
-async def test_three_thousand_clients_that_come_back_at_once_do_not_make_redis_lost(
-    sqlite_instances: Instances, *, is_built: bool
-) -> None:
-    """Never lost, no lease lost, no log storm, every message shown once; with deadlines in haste it breaks."""
+async def test_three_thousand_clients_that_come_back_at_once_do_not_make_redis_lost(sqlite_instances: Instances) -> None:
+    """Never lost, no lease lost, no log storm, every message shown once."""
     if problem := make_room_for(CLIENTS):
         pytest.skip(problem)
-    instances = await sqlite_instances.start("one", "two", **({} if is_built else {"ALTERED": "hasty"}))
+    instances = await sqlite_instances.start("one", "two")
     async with httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0)) as http:
 
         async def call(bearer: str, method: str, path: str, body: Any) -> dict[str, Any]:
@@ -45,11 +42,10 @@ async def test_three_thousand_clients_that_come_back_at_once_do_not_make_redis_l
             storm.close()
         after = [(await _epoch(http, each), len(each.log().splitlines())) for each in instances]
     assert (missing, storm.broken) == (0, 0)
-    lost = sum(each.log().count("the bus is lost") for each in instances)
-    are_kept = [then[0] == now[0] for then, now in zip(before, after, strict=True)]
-    are_quiet = [now[1] - then[1] <= LINES for then, now in zip(before, after, strict=True)]
-    print(f"lost {lost}, leases kept {are_kept}, lines {[now[1] - then[1] for then, now in zip(before, after, strict=True)]}")
-    assert ((lost, all(are_kept), all(are_quiet)) == (0, True, True)) == is_built
+    assert all("the bus is lost" not in each.log() for each in instances)
+    for (epoch, lines), (epoch_now, lines_now) in zip(before, after, strict=True):
+        assert epoch_now == epoch
+        assert lines_now - lines <= LINES
 
 
 async def _epoch(http: httpx.AsyncClient, instance: Serving) -> str:

@@ -4,7 +4,6 @@ So that a test can show that it would notice: it passes over instances as built,
 """
 
 import asyncio
-import math
 import os
 import secrets
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import cli
-from holdfast.adapters.redis import link, liveness, publisher, scripts
+from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain import bulletins
@@ -219,18 +218,10 @@ def read_before_subscribe() -> None:
     replace(Delivery, "_start", _start)
 
 
-def hasty() -> None:
-    """Deadlines end a wait though the loop has not turned, and silence counts though nobody listened."""
-    replace(link, "within", asyncio.timeout)
-    replace(publisher, "within", asyncio.timeout)
-    replace(liveness, "_COUNTED_SECONDS", math.inf)
-
-
 ALTERATIONS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
         die_after_commit,
-        hasty,
         die_undecided,
         die_after_change,
         no_marks,
