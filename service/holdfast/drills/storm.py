@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.protocol import frames
 
 _MEMBERS: Final = 10
-_EACH: Final = 2  # conversations of one user
+_EACH: Final = 6  # conversations of one user
 _GENTLE: Final = 40  # connections that are opened at a time, when it is no storm yet
 _CALLS: Final = 16
 _PAUSE_SECONDS: Final = 0.5
@@ -78,7 +78,7 @@ class Storm:
 
         Args:
             name: in the ids of all users and conversations.
-            urls: of the instances; client after client takes the next one, and the same one when it comes back.
+            urls: of the instances; client after client takes the next one, and the one after that when it comes back.
             token: a user's.
             call: of REST, by any instance: token, method, path and body in, the answer out.
         """
@@ -91,6 +91,7 @@ class Storm:
         self._conversations: dict[str, Sequence[str]] = {}
         self._said: dict[str, int] = {}
         self._numbers = itertools.count(1)
+        self._shift = 0
 
     async def gather(self) -> None:
         """Make the conversations and connect everybody, a few at a time.
@@ -98,13 +99,7 @@ class Storm:
         Raises:
             TargetFailed: it does not work even before it is a storm.
         """
-        users = list(self._devices)
-        groups = [
-            [users[(start + step * (turn + 1)) % len(users)] for step in range(_MEMBERS)]
-            for turn in range(_EACH)
-            for start in range(0, len(users), _MEMBERS)
-        ]
-        await _at_most(_CALLS, [self._open(list(dict.fromkeys(group))) for group in groups])
+        await _at_most(_CALLS, [self._open(group) for group in self._groups(len(self._urls()))])
         await _at_most(_GENTLE, [self._connect(device, number) for number, device in enumerate(self._devices.values())])
 
     def drop(self) -> None:
@@ -113,9 +108,10 @@ class Storm:
             device.drop()
 
     async def come_back(self) -> float:
-        """Everybody connects at once, where they were; in how many seconds the last one was up to date."""
+        """Everybody connects at once, to the next instance; in how many seconds the last one was up to date."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        self._shift += 1
         await asyncio.gather(*(self._connect(device, number) for number, device in enumerate(self._devices.values())))
         return loop.time() - began
 
@@ -149,6 +145,15 @@ class Storm:
             for user in self._conversations[conversation]
         )
 
+    def _groups(self, instances: int) -> Iterator[Sequence[str]]:
+        """Of users who are connected to the same instance: when they come back to another, it has to learn all of it."""
+        for first in range(instances):
+            here = list(self._devices)[first::instances]
+            for turn in range(1, _EACH + 1):
+                for start in range(0, len(here), _MEMBERS):
+                    group = [here[(start + turn * step) % len(here)] for step in range(_MEMBERS)]
+                    yield list(dict.fromkeys(group))
+
     async def _open(self, members: Sequence[str]) -> None:
         conversation = f"{self._name}-c{next(self._numbers)}"
         body = {"conversation_id": conversation, "members": members}
@@ -164,7 +169,7 @@ class Storm:
 
     async def _connect(self, device: _Device, number: int) -> None:
         urls = self._urls()
-        parts = urlsplit(urls[number % len(urls)])
+        parts = urlsplit(urls[(number + self._shift) % len(urls)])
         while True:
             with contextlib.suppress(OSError):
                 await device.connect(parts.hostname or "", parts.port or 80)
