@@ -94,6 +94,7 @@ class ConversationDetail(Struct, frozen=True, kw_only=True):
     created_at: At
     member_count: int
     members: list[Member]
+    joined_seq: int = 0
     last_seq: int
     last_read_seq: int
     unread_count: int

@@ -10,6 +10,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from holdfast.errors import ConfigurationError
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CODES
+from holdfast.protocol.frames import Summary
+from holdfast.protocol.rest import ConversationDetail
 from holdfast.settings import load
 from holdfast.web import schema
 from holdfast.web.app import public_app
@@ -122,3 +124,8 @@ def test_every_frame_is_in_the_asyncapi_document() -> None:
         names = [ref["$ref"].rpartition("/")[2] for ref in ASYNCAPI["operations"][operation]["messages"]]
         types = {ASYNCAPI["components"]["messages"][name]["name"] for name in names}
         assert types == {kind.__struct_config__.tag for kind in union.__args__}
+
+
+def test_the_detail_of_a_conversation_has_every_field_of_its_summary() -> None:
+    """It is made of the summary: a field that only the summary has makes every call for a conversation fail."""
+    assert set(Summary.__struct_fields__) <= set(ConversationDetail.__struct_fields__)
