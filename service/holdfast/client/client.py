@@ -15,7 +15,7 @@ from holdfast.client.checks import Draft, checked_cursors, checked_name
 from holdfast.client.commands import Commands
 from holdfast.client.connection import Connection
 from holdfast.client.errors import ClientStopped, SendFailed
-from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Unreachable
+from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Unreachable, notice_fields
 from holdfast.client.greeting import Greeting, greeting
 from holdfast.client.holes import Holes
 from holdfast.client.inbox import Inbox
@@ -250,6 +250,7 @@ class Client:
             case frames.Synced():
                 self._synced(frame, connection)
             case frames.ConversationNotice():
+                self._observer.record("notice", **notice_fields(frame))
                 self._inbox.changed(frame, self._user_id)
             case frames.PresenceNotice():
                 self._observer.record("presence", about=frame.user_id, online=frame.online)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import UNSET
+
 from holdfast.protocol import frames
 
 
@@ -55,11 +57,20 @@ class Observer(Protocol):
         """What each says besides is in docs/drills.md.
 
         Args:
-            event: send, ack, refused, received, shown, truncated, reset, opening, opened, synced, closed, presence, cursor or
-                read.
+            event: send, ack, refused, received, shown, truncated, reset, notice, opening, opened, synced, closed, presence,
+                cursor or read.
             fields: of the event.
         """
         ...
+
+
+def notice_fields(notice: frames.ConversationNotice) -> dict[str, object]:
+    """What an observer is told of a change of a conversation."""
+    about = "" if notice.user_id is UNSET else notice.user_id
+    fields: dict[str, object] = {"conversation": notice.conversation_id, "name": notice.event, "about": about}
+    if notice.conversation is not UNSET:
+        fields |= {"seq": notice.conversation.last_seq, "joined": notice.conversation.joined_seq}
+    return fields
 
 
 class Nobody:

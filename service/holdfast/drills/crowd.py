@@ -7,14 +7,12 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-import httpx
-
 from holdfast.client import Client, ClientStopped, SendFailed
-from holdfast.client.tls import authorities
+from holdfast.drills.calls import Calls
 from holdfast.drills.history import History
 from holdfast.drills.local.waiting import TargetFailed
 
@@ -45,7 +43,13 @@ class Size:
 
 
 class Crowd:
-    """`start`, `stop`, `close`. `conversations`: id -> members."""
+    """`start`, `stop`, `close`.
+
+    Attributes:
+        conversations: id -> members, the creator first.
+        usual: those that are there from the beginning, in which everybody talks; the others came later.
+        tag: in the names of all users and conversations.
+    """
 
     def __init__(
         self,
@@ -59,21 +63,20 @@ class Crowd:
         """`urls`: of the instances, in any order; asked once per client. `tag`: in all names, where earlier crowds have been."""
         self._urls = urls
         self._token = token
-        self._tag = tag
+        self.tag = tag
         self._history = history
         self._size = size
         self._random = random.Random(seed)
         self.users = [f"user-{tag}{number}" for number in range(1, size.clients + 1)]
         self.conversations: dict[str, list[str]] = {}
+        self.usual: list[str] = []
         self.clients: dict[str, Client] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._pending: dict[str, set[asyncio.Task[Any]]] = {user: set() for user in self.users}
         self._may_talk = asyncio.Event()
         self._is_stopping = asyncio.Event()
         self._numbers = itertools.count(1)
-        # No connection is kept: behind a Service the next attempt has to reach another instance than the one that failed.
-        each_anew = httpx.Limits(max_keepalive_connections=0)
-        self._http = httpx.AsyncClient(trust_env=False, verify=authorities(), timeout=5, limits=each_anew)
+        self.calls = Calls(urls)
 
     async def start(self) -> None:
         """Make the conversations, connect everybody, begin to talk.
@@ -82,6 +85,7 @@ class Crowd:
             TargetFailed: it does not work even before anything is broken.
         """
         await self._make_conversations()
+        self.usual = list(self.conversations)
         for number, user in enumerate(self.users):
             self._connect(user, number)
         try:
@@ -111,10 +115,9 @@ class Crowd:
             while loop.time() < until:
                 for user, guest in zip(users, guests, strict=True):
                     mine = [conversation for conversation, members in self.conversations.items() if user in members]
-                    self._say(user, guest, self._random.choice(mine))
+                    self.say(user, self._random.choice(mine), guest)
                 await asyncio.sleep(_GUEST_PAUSE_SECONDS)
-            for user in users:
-                await asyncio.wait(self._pending[user] or {asyncio.create_task(asyncio.sleep(0))}, timeout=_ANSWER_SECONDS)
+            await self.answered(*users)
 
     async def lose_one(self) -> None:
         """A client is closed and does not come back; half of them stay, however often this is asked."""
@@ -130,22 +133,47 @@ class Crowd:
     async def open_conversation(self, conversation: str, members: list[str]) -> None:
         """One more, by the first of its members. Whoever talks already does not talk in it."""
         body = {"conversation_id": conversation, "members": members, "title": conversation}
-        await self.call(self._token(members[0]), "POST", "/api/conversations", body)
-        self.conversations[conversation] = members
-        for member in members:
-            self._history.record("member", conversation=conversation, user=member, present=True)
+        with self.changing(conversation, *members, present=True) as acknowledged:
+            await self.call(self._token(members[0]), "POST", "/api/conversations", body)
+            acknowledged()
 
     async def remove(self, user: str, conversation: str) -> None:
         """Take the user out of a conversation, by its creator."""
         creator = self.conversations[conversation][0]
-        await self.call(self._token(creator), "DELETE", f"/api/conversations/{conversation}/members/{user}")
-        self._history.record("member", conversation=conversation, user=user, present=False)
-        self.conversations[conversation] = [each for each in self.conversations[conversation] if each != user]
+        with self.changing(conversation, user, present=False) as acknowledged:
+            await self.call(self._token(creator), "DELETE", f"/api/conversations/{conversation}/members/{user}")
+            acknowledged()
+
+    @contextlib.contextmanager
+    def changing(self, conversation: str, *users: str, present: bool) -> Iterator[Callable[[], None]]:
+        """While it is entered these users' memberships change; call what this gives, once or more, when that is acknowledged.
+
+        Users talk in a conversation while they are surely its members.
+        """
+        for user in users:
+            self._history.record("asking", conversation=conversation, user=user, present=present)
+            if not present:
+                self.conversations[conversation].remove(user)
+        asked = list(users)
+
+        def acknowledged() -> None:
+            members = self.conversations.setdefault(conversation, [])
+            for user in asked:
+                self._history.record("member", conversation=conversation, user=user, present=present)
+                if present:
+                    members.append(user)
+            asked.clear()
+
+        yield acknowledged
 
     async def stop(self) -> None:
         """Nobody says anything more; what is under way is answered, or given up after a minute."""
         self._is_stopping.set()
-        pending = {task for tasks in self._pending.values() for task in tasks}
+        await self.answered(*self._pending)
+
+    async def answered(self, *users: str) -> None:
+        """What these users said is answered, or given up after a minute."""
+        pending = {task for user in users for task in self._pending.get(user, ())}
         if pending:
             await asyncio.wait(pending, timeout=_ANSWER_SECONDS)
 
@@ -157,7 +185,7 @@ class Crowd:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._http.aclose()
+        await self.calls.close()
 
     def _connect(self, user: str, number: int) -> None:
         device = self._history.device(f"{user}-1", user)
@@ -184,18 +212,50 @@ class Crowd:
         while mine and not self._is_stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_stopping.wait(), self._random.uniform(0.3, 1.7) * pause)
-            self._say(user, client, self._random.choice(mine))
+            self.say(user, self._random.choice(mine), client)
 
-    def _say(self, user: str, client: Client, conversation: str) -> None:
-        is_welcome = user in self.conversations[conversation] and not self._is_stopping.is_set()
-        if is_welcome and len(self._pending[user]) < _MAX_PENDING:
+    def say(self, user: str, conversation: str, client: Client | None = None) -> None:
+        """The user says something, by their own client where none is given; not while they wait for many answers."""
+        client = client or self.clients.get(user)
+        if client is not None and user in self.conversations.get(conversation, ()) and not self._is_stopping.is_set():
             number = next(self._numbers)
             self._soon(user, client.send(conversation, f"{user} says {number}", client_message_id=f"k{number}"))
 
-    def _soon(self, user: str, work: Any) -> None:
+    def say_by_rest(self, user: str, conversation: str, url: str) -> None:
+        """The same by REST, at one instance first; also of users who are no members."""
+        if not self._is_stopping.is_set():
+            self._soon(user, self._send_by_rest(user, conversation, url))
+
+    async def _send_by_rest(self, user: str, conversation: str, url: str) -> None:
+        number = next(self._numbers)
+        key, body = f"k{number}", f"{user} says {number} by REST"
+        device = self._history.device(f"{user}-rest", user)
+        device.record("send", conversation=conversation, key=key, body=body)
+        try:
+            answer = await self.calls.insist(
+                self._token(user),
+                "POST",
+                f"/api/conversations/{conversation}/messages",
+                {"client_message_id": key, "body": body},
+                first=url,
+                is_enough=lambda answer: answer.is_success or answer.is_refusal,
+            )
+        except TargetFailed:
+            return  # whether it is stored is not known
+        if answer.is_success:
+            told = answer.content
+            device.record("ack", conversation=conversation, key=key, seq=told["seq"], duplicate=told["duplicate"])
+        else:
+            device.record("refused", conversation=conversation, key=key, code=answer.code)
+
+    def _soon(self, user: str, work: Coroutine[Any, Any, object]) -> None:
+        pending = self._pending.setdefault(user, set())
+        if len(pending) >= _MAX_PENDING:
+            work.close()
+            return
         task = asyncio.create_task(_quietly(work))
-        self._pending[user].add(task)
-        task.add_done_callback(self._pending[user].discard)
+        pending.add(task)
+        task.add_done_callback(pending.discard)
 
     async def _make_conversations(self) -> None:
         groups = [self.users[:_HOT_MEMBERS]]
@@ -206,7 +266,7 @@ class Crowd:
 
         async def make(number: int, members: list[str]) -> None:
             async with limit:
-                await self.open_conversation(f"drill-{self._tag}{number}", [*members, AWAY])
+                await self.open_conversation(f"drill-{self.tag}{number}", [*members, AWAY])
 
         await asyncio.gather(*(make(number, members) for number, members in enumerate(groups)))
 
@@ -216,20 +276,8 @@ class Crowd:
         Raises:
             TargetFailed: none does, for long.
         """
-        told = "no instance answers"
-        for _ in range(20):
-            for url in self._urls():
-                headers = {"Authorization": f"Bearer {token}"}
-                try:
-                    answer = await self._http.request(method, url + path, json=body, headers=headers)
-                except httpx.HTTPError as error:
-                    told = f"{url}: {type(error).__name__}"
-                    continue
-                if answer.is_success:
-                    return dict(answer.json()) if answer.content else {}
-                told = answer.text[:300]
-            await asyncio.sleep(0.5)
-        raise TargetFailed(f"{method} {path}: {told}")
+        answer = await self.calls.insist(token, method, path, body, is_enough=lambda answer: answer.is_success)
+        return answer.content
 
 
 @contextlib.asynccontextmanager
@@ -250,7 +298,7 @@ async def listening(client: Client) -> AsyncIterator[Client]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def _quietly(work: Any) -> None:
+async def _quietly(work: Coroutine[Any, Any, object]) -> None:
     """What became of it is in the history."""
     with contextlib.suppress(SendFailed, ClientStopped):
         await work

@@ -23,6 +23,7 @@ from holdfast.drills.local.open_files import make_room_for
 from holdfast.drills.local.target import LocalTarget, environment
 from holdfast.drills.local.waiting import until
 from holdfast.drills.measure import Figures, measure
+from holdfast.drills.moments import Moments
 from holdfast.drills.stage import Expectation, LocalStage
 from holdfast.drills.stored import read_store
 from holdfast.errors import HoldfastError
@@ -168,10 +169,11 @@ async def _play(
         progress(drill.fault)
         removed = asyncio.create_task(_remove_somebody(crowd))
         beside = (watching, removed)
-        await drill.play(stage)
-        progress("watching the aftermath")
-        await removed
-        await stage.pause(drill.bounds.healthy_s + (_BRIEF_SECONDS if options.is_brief else 2 * drill.bounds.delivery_s))
+        async with Moments(crowd, history, target.urls, target.token, options.seed, size.rate):
+            await drill.play(stage)
+            progress("watching the aftermath")
+            await removed
+            await stage.pause(drill.bounds.healthy_s + (_BRIEF_SECONDS if options.is_brief else 2 * drill.bounds.delivery_s))
         await crowd.stop()
         await stage.pause(drill.bounds.delivery_s + (_BRIEF_LINGER_SECONDS if options.is_brief else drill.linger_seconds))
         watching.cancel()
@@ -202,7 +204,7 @@ def _uncollected() -> Iterator[None]:
 
 async def _remove_somebody(crowd: Crowd) -> None:
     """While things fail, somebody is taken out of a conversation: what is said there afterwards is not theirs."""
-    conversation = next(reversed(crowd.conversations))
+    conversation = crowd.usual[-1]
     await crowd.remove(crowd.conversations[conversation][1], conversation)
 
 

@@ -18,6 +18,7 @@ from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.scenarios import KubernetesStage
 from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.drills.measure import measure
+from holdfast.drills.moments import Moments
 from holdfast.drills.run import Options, Outcome, Progress
 from holdfast.drills.stage import Expectation
 from holdfast.drills.stored import read_store, store_at
@@ -102,9 +103,10 @@ async def _play(
         await crowd.start()
         await stage.pause(_STEADY_SECONDS)
         progress(drill.fault)
-        await drill.play(stage)
-        progress("watching the aftermath")
-        await stage.pause(drill.bounds.healthy_s + 2 * drill.bounds.delivery_s)
+        async with Moments(crowd, history, lambda: [place.url], cluster.token, options.seed, size.rate):
+            await drill.play(stage)
+            progress("watching the aftermath")
+            await stage.pause(drill.bounds.healthy_s + 2 * drill.bounds.delivery_s)
         await crowd.stop()
         await stage.pause(drill.bounds.delivery_s + drill.linger_seconds)
         progress("reading what is stored")

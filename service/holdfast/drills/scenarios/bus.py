@@ -16,7 +16,7 @@ async def _duplicates(stage: LocalStage) -> None:
     async with stage.fault("duplicates"):
         until = stage.history.now + stage.seconds
         while stage.history.now < until:
-            for conversation in stage.crowd.conversations:
+            for conversation in tuple(stage.crowd.conversations):
                 for message in await _recent(stage, conversation):
                     await stage.redis("PUBLISH", f"conversation:{conversation}", message)
             await stage.pause(0.3)
@@ -60,7 +60,7 @@ async def _versions(stage: LocalStage) -> None:
         generation = await _generation(stage)
         until = stage.history.now + stage.seconds
         while stage.history.now < until:
-            for conversation in stage.crowd.conversations:
+            for conversation in tuple(stage.crowd.conversations):
                 header = {"c": conversation, "seq": 1, "generation": generation, "colour": "blue"}
                 for more in ({"v": 1, "kind": "invented"}, {"v": 9, "kind": "messages", "messages": "folded"}):
                     await stage.redis("PUBLISH", f"conversation:{conversation}", json.dumps(header | more).encode())
