@@ -251,6 +251,17 @@ async def test_world_check(sqlite_instances: Instances, redis7: RedisServer, *, 
             assert (not await becomes(partial(are_recorded, 2), within=2)) == is_built
 
 
+async def test_membership_starts_at_its_position(sqlite_instances: Instances, *, is_built: bool) -> None:
+    """A conversation is created and written to at once; the recipient's instance takes its time to follow it."""
+    (one,) = await sqlite_instances.start("one")
+    names = ["slow_activation"] if is_built else ["slow_activation", "no_joined_seq"]
+    (slow,) = await sqlite_instances.start("slow", **altered(*names))
+    async with Chatter(one, "ann") as ann, Chatter(slow, "ben") as ben:
+        c = await new_conversation(one, "ann", "ben")
+        assert (await ann.say(c, "the first words"))["type"] == "ack"
+        assert await heard(ben, "the first words") == is_built
+
+
 async def test_second_witness(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
     """An instance is cut from Redis for longer than its lease; it lives, and its users are online."""
     names = [] if is_built else ["no_second_witness"]

@@ -28,6 +28,7 @@ from holdfast.node.committer import Committer
 from holdfast.node.comparison import Comparison
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.directory import Directory
+from holdfast.node.entering import Entering, Entrance
 from holdfast.node.local import LocalConversation
 from holdfast.node.reaper import Reaper
 from holdfast.node.rosters import Rosters
@@ -205,6 +206,19 @@ def no_catch_up() -> None:
     replace(CatchUps, "_catch_up", _nothing)
 
 
+def no_joined_seq() -> None:
+    """Delivery to a newcomer starts at the head of the moment at which the instance gets to it."""
+    try_to_join = Entering._try_to_join
+
+    def _try_to_join(self: Entering, entrance: Entrance) -> bool:
+        local = self._delivery.locals.get(entrance.conversation.conversation_id)
+        if local is not None and local.starting is None:
+            entrance.start = entrance.position = local.shown
+        return try_to_join(self, entrance)
+
+    replace(Entering, "_try_to_join", _try_to_join)
+
+
 def read_before_subscribe() -> None:
     """How far a conversation is gets read first, then it is subscribed."""
 
@@ -241,6 +255,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_members_version,
         no_catch_up,
         read_before_subscribe,
+        no_joined_seq,
     )
 }
 
