@@ -1,5 +1,7 @@
 """How a live connection enters a conversation: nothing between its membership and its joining is missed, nothing comes twice."""
 
+import asyncio
+
 from holdfast.errors import StoreTimeout
 from holdfast.node.connection import Connection
 from holdfast.protocol import envelopes
@@ -89,10 +91,8 @@ async def test_a_connection_enters_when_the_store_answers_again() -> None:
     assert (notices(carol), seqs(carol)) == ([("member_added", 0)], [1, 2])
 
 
-@in_virtual_time
-async def test_a_user_who_is_removed_while_entering_hears_nothing() -> None:
-    """The removal is heard while what was missed is still being fetched."""
-    scene = Scene()
+async def removed_while_entering(scene: Scene) -> tuple[Connection, asyncio.Event]:
+    """Carol's device, added and removed while its messages are fetched; set the event, and they come."""
     await scene.join("alice")
     say(scene, 1)
     await settled()
@@ -104,6 +104,14 @@ async def test_a_user_who_is_removed_while_entering_hears_nothing() -> None:
     scene.change_members("alice", "bob", version=3)
     scene.membership.take(told("member_removed", 3, "carol"))
     await settled()
+    return carol, fetching
+
+
+@in_virtual_time
+async def test_a_user_who_is_removed_while_entering_hears_nothing() -> None:
+    """The removal is heard while what was missed is still being fetched."""
+    scene = Scene()
+    carol, fetching = await removed_while_entering(scene)
     fetching.set()
     say(scene, 2)
     await settled()
@@ -114,17 +122,7 @@ async def test_a_user_who_is_removed_while_entering_hears_nothing() -> None:
 async def test_a_member_added_again_while_entering_is_shown_the_new_membership_alone() -> None:
     """The first attempt ends with the removal; the second one begins at the new position."""
     scene = Scene()
-    await scene.join("alice")
-    say(scene, 1)
-    await settled()
-    carol = device(scene, "carol")
-    scene.change_members("alice", "bob", "carol", version=2)
-    fetching = scene.store.hold("read_messages")
-    scene.membership.take(told("member_added", 2, "carol"))
-    await settled()
-    scene.change_members("alice", "bob", version=3)
-    scene.membership.take(told("member_removed", 3, "carol"))
-    await settled()
+    carol, fetching = await removed_while_entering(scene)
     say(scene, 2)
     scene.change_members("alice", "bob", "carol", version=4, joined={"carol": 2})
     say(scene, 3)

@@ -12,7 +12,7 @@ from itertools import count
 
 _POLL_SECONDS = 1.0
 _MISSED_POLL_SECONDS = 0.25  # who starts a part again wants to see it taken up
-_PROBE_TIMEOUT_SECONDS = 2.0  # of the kubelet's readiness probe, too (protocol §4)
+_PROBE_TIMEOUT_SECONDS = 2.0  # of the kubelet's readiness probe, too
 _SILENT_PROBES = 2  # one late answer of a busy machine is no news; a refused connection is
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from holdfast.errors import HoldfastError
 
-MAX_BYTES = 16_384  # design §9: larger headers are refused at the servers, too
+MAX_BYTES = 16_384  # larger headers are refused at the instances, too
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "upgrade", "http2-settings"})
 

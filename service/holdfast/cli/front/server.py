@@ -19,7 +19,7 @@ from holdfast.cli.front.head import MAX_BYTES, Head, HeadRefused, parse
 from holdfast.cli.token import mint
 from holdfast.errors import InvalidRequest
 
-_HEAD_SECONDS = 3.0  # design §9
+_HEAD_SECONDS = 3.0  # as at the instances
 _CONNECT_SECONDS = 1.0  # on one machine a connection is made at once or never
 _ANY_INSTANCE_SECONDS = 5.0  # all attempts together
 _FORM_BYTES = 1_024

@@ -23,7 +23,7 @@ from holdfast.cli.up.report import Report, explain
 from holdfast.cli.up.watch import Watched, watch
 from holdfast.drills.local.open_files import raise_file_limit
 
-_READY_SECONDS = 30.0  # starting instances wait up to 10 s for Redis (protocol §4)
+_READY_SECONDS = 30.0  # starting instances wait up to 10 s for Redis
 _TERM_SECONDS = 8.0  # they have no clients left then: a flush of the last commits at most
 _KILL_SECONDS = 2.0
 _LOOK_SECONDS = 0.1

@@ -18,7 +18,7 @@ from holdfast.drills.local.waiting import free_port, open_shared
 from holdfast.errors import HoldfastError
 
 HOST = "127.0.0.1"
-_INTERNAL_OFFSET = 1_000  # protocol §5: internal port = port + 1000
+_INTERNAL_OFFSET = 1_000  # internal port = port + 1000
 _DRAIN_SECONDS = "5"  # two tabs need no minute, and who typed `kill PID` watches
 _PASSED_ON = ("FIRESTORE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT")
 _OURS = ("HOLDFAST_AUTH__", "HOLDFAST_HTTP__HOST", "HOLDFAST_HTTP__PORT", "HOLDFAST_HTTP__INTERNAL_PORT")
