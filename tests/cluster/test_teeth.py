@@ -4,9 +4,12 @@ A scenario says whether the promise was kept. Where several mechanisms cover for
 """
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -319,3 +322,15 @@ async def _stays(condition: partial[object], seconds: float) -> bool:
             return False
         await asyncio.sleep(0.1)
     return True
+
+
+async def test_condition_on_the_predecessor(sqlite_instances: Instances, tmp_path: Path, *, is_built: bool) -> None:
+    """The store is put back under a running instance: what comes next is stored without a gap."""
+    (one,) = await sqlite_instances.start("one", **altered(*[] if is_built else ["no_predecessor"]))
+    c = await new_conversation(one, "ann", "ben")
+    async with Chatter(one, "ann") as ann:
+        for number in range(1, 6):
+            assert (await ann.say(c, f"body {number}"))["seq"] == number
+        with contextlib.closing(sqlite3.connect(tmp_path / "holdfast.db", isolation_level=None)) as connection:
+            connection.executescript("DELETE FROM sends WHERE seq > 3; DELETE FROM messages WHERE seq > 3")
+        assert (await ann.say(c, "after the restore"))["seq"] == (4 if is_built else 6)

@@ -14,6 +14,7 @@ from typing import Any
 from holdfast import cli
 from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.bus import RedisBus
+from holdfast.adapters.sqlite import messages
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain import bulletins
 from holdfast.domain.bulletins import Bulletin
@@ -232,6 +233,15 @@ def read_before_subscribe() -> None:
     replace(Delivery, "_start", _start)
 
 
+def no_predecessor() -> None:
+    """A message is stored at whatever seq its instance believes to be next."""
+
+    def _require_predecessor(*_: object) -> None:
+        return
+
+    replace(messages, "_require_predecessor", _require_predecessor)
+
+
 ALTERATIONS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
@@ -244,6 +254,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         slow_activation,
         no_dedupe,
         no_sweep,
+        no_predecessor,
         one_mark,
         no_bulletins,
         no_resync,
