@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-long test-idle test-kubernetes drills drills-once manifests lint style types architecture bench lock clean
+.PHONY: help install run test test-long test-endurance test-kubernetes drills drills-once manifests lint style types architecture bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,8 +56,8 @@ test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
 test-long: install ## the tests that take minutes: every mechanism switched off in turn, and what breaks without it
 	$(BIN)/python -m pytest -m long $(WORKERS) $(ARGS)
 
-test-idle: install ## ten idle minutes behind a balancer: they cost no CPU
-	$(BIN)/python -m pytest -m idle $(ARGS)
+test-endurance: install ## the longest tests: 500 first messages of each kind on both stores, ten idle minutes behind a balancer
+	$(BIN)/python -m pytest -m endurance $(WORKERS) $(ARGS)
 
 test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about a quarter of an hour, as root
 	$(BIN)/python -m pytest tests/kubernetes -m kubernetes $(ARGS)

@@ -39,7 +39,7 @@ async def test_the_first_message_reaches_every_connected_member_without_redis(in
     await play(instances, 4, redis=redis7)
 
 
-@pytest.mark.long
+@pytest.mark.endurance
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("has_redis", [True, False], ids=["with Redis", "without Redis"])
 async def test_five_hundred_first_messages_of_each_kind_reach_every_member(

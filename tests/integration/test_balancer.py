@@ -84,7 +84,7 @@ async def test_a_balancer_uses_its_connection_again_after_a_pause(balanced: str)
     assert first.headers["x-upstream-port"] == second.headers["x-upstream-port"], "the instance had closed the connection"
 
 
-@pytest.mark.idle
+@pytest.mark.endurance
 @pytest.mark.timeout(720)
 async def test_ten_idle_minutes_behind_a_balancer_bring_no_502(balanced: str) -> None:
     """Requests after pauses of all lengths up to what the balancer keeps, most at the lengths at which one side may close."""
