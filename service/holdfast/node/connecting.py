@@ -199,8 +199,9 @@ class Connecting:
         """Hold back what is live, and fix the heads, in one go."""
         connection.hold_back()
         connection.conversations = {}
-        for conversation_id in memberships:
+        for conversation_id, row in memberships.items():
             self._hub.join(self._delivery.locals[conversation_id], connection)
+            connection.entered[conversation_id] = row.revision
         return {conversation_id: self._delivery.head(conversation_id) for conversation_id in memberships}
 
     async def _tell_beginnings(self, connection: Connection, starts: Mapping[ConversationId, Seq]) -> None:

@@ -23,7 +23,7 @@ class Connection:
     Attributes:
         conversations: what it hears; None before its `hello` is answered.
         missed: conversations whose membership changed while that answer was being made.
-        entered: the revision of those that it was let into later: that event was told with the conversation itself.
+        entered: the revision by which it was let into each: that event needs not be told, and no older reading turns it away.
     """
 
     __slots__ = (

@@ -200,6 +200,8 @@ class Membership:
         members = frozenset(conversation.members if conversation is not None else ())
         local.members_version = conversation.members_version if conversation is not None else 0
         for connection in [c for c in local.connections if c.user_id not in members]:
+            if conversation is not None and connection.entered.get(local.conversation_id, 0) > conversation.revision:
+                continue  # let in by a later reading than this one
             self._hub.leave(local, connection, self._clock.monotonic())
             connection.entered.pop(local.conversation_id, None)
             if conversation is not None:

@@ -292,3 +292,22 @@ async def test_a_tail_that_redis_proves_is_not_asked_of_the_store() -> None:
 
 def _commit(body: str) -> Commit:
     return Commit(C, [Message(C, 1, UserId("bob"), "key", body, None, 5)], 0.0, None)
+
+
+@in_virtual_time
+async def test_an_older_reading_does_not_turn_away_a_connection_whose_list_is_newer() -> None:
+    """Read here for a call by REST, then a member was added elsewhere and connects: the next message is shown to that member."""
+    scene = Scene()
+    instance = scene.instance()
+    instance.conversations.keep(conversation(C, "alice", "bob", version=2, revision=2))
+    instance.change_members("alice", "bob", "dan", version=3)
+    dan = await instance.connect("dan", {})
+    instance.receive(1)
+    await settled()
+    assert [frame["seq"] for frame in frames(dan) if frame["type"] == "message"] == [1]
+    assert not [frame for frame in frames(dan) if frame.get("event") == "member_removed"]
+    instance.change_members("alice", "bob", version=4)
+    instance.conversations.keep(scene.store.conversations[C])
+    instance.receive(2)
+    await settled()
+    assert [frame["seq"] for frame in frames(dan) if frame["type"] == "message"] == [1]
