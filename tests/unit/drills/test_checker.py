@@ -195,6 +195,18 @@ def test_who_is_connected_to_an_instance_that_stands_still_may_be_called_away(tm
     assert verdict_of(tmp_path, other).counts["I10"] == 1
 
 
+def test_a_user_who_came_between_a_commit_and_its_late_acknowledgement_may_be_notified(tmp_path: Path) -> None:
+    """The first answer was lost, and the retry was acknowledged when the user was connected again; the commit was before that."""
+    lines = drop(good(), "closed", device="dan-1")
+    lines = more(lines, 40.0, "closed", device="dan-1", user=DAN, connection="dan-a", code=1000, clean=True)
+    lines = more(lines, 95.0, "opened", device="dan-1", user=DAN, connection="dan-b", instance="two", resumed=True)
+    lines = change(lines, "stored_presence", {"user": DAN}, online=True)
+    late = change(lines, "ack", {"key": "k90"}, t=97.0)
+    violations = verdict_of(tmp_path, late).violations
+    notified = {each.message.rpartition("/")[2] for each in violations if each.invariant == "I11"}
+    assert notified == {str(seq) for seq in range(96, 101)}, "only what was sent while the user was connected"
+
+
 def test_others_may_hear_of_a_connection_from_when_it_was_asked_for(tmp_path: Path) -> None:
     """Its own client, one of thousands here, may see it open seconds later, or never; before that they may not."""
     heard = more(good(), 140.0, "presence", device="ann-1", user=ANN, about=DAN, online=True)

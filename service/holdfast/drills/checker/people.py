@@ -66,7 +66,8 @@ def _check_notifications(run: Run, verdict: Verdict) -> None:
         acked_at = run.acked_at.get((conversation, seq))
         if acked_at is not None:
             message = f"{user}, who was there, was notified of {conversation}/{seq}"
-            verdict.check("I11", not _was_there(run, user, acked_at, silent), acked_at, message)
+            invoked_at = run.placed[conversation][seq].invoked_at
+            verdict.check("I11", not _was_there(run, user, invoked_at, acked_at, silent), acked_at, message)
     for (conversation, seq), acked_at in run.acked_at.items():
         settled_at = run.after_faults(acked_at, run.bounds.offline_s + _LATE_S)
         if settled_at > run.end:
@@ -81,17 +82,17 @@ def _check_notifications(run: Run, verdict: Verdict) -> None:
                 verdict.check("I11", (conversation, seq, user) in made, acked_at, message)
 
 
-def _was_there(run: Run, user: str, t: float, silent: dict[str, list[float]]) -> bool:
-    """Connected a little before and, but for less than the grace, until well after; and not shortly before a silent end."""
+def _was_there(run: Run, user: str, invoked_at: float, acked_at: float, silent: dict[str, list[float]]) -> bool:
+    """Connected while the message may have been stored, and a second more on both sides, without a silent end soon after.
+
+    The acknowledgement may be that of a retry, long after the commit.
+    """
     there = run.connected.get(user, _NOBODY)
-    if run.unproven.get(user, _NOBODY).around(t) is not None:
+    if run.unproven.get(user, _NOBODY).touches(invoked_at, acked_at):
         return False
-    span = there.around(t)
-    if span is None or span[0] > t - 1.0:
+    if any(invoked_at <= ended <= acked_at + run.bounds.offline_s for ended in silent.get(user, ())):
         return False
-    if any(t <= ended <= t + run.bounds.offline_s for ended in silent.get(user, ())):
-        return False
-    return span[1] > t + 1.0
+    return there.covers(invoked_at - 1.0, acked_at + 1.0)
 
 
 def _was_away(run: Run, user: str, t: float) -> bool:
