@@ -269,3 +269,14 @@ async def test_thousands_who_come_back_at_once_wait_their_turn(redis_server: Red
     found = await asyncio.gather(*(one.rosters.look(ANN, STORE) for _ in range(3_000)))
     assert all(look.rows is not None and len(look.rows) == 50 for look in found)
     assert one.watch.failures == []
+
+
+async def test_rows_of_another_version_are_not_read(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """During a rolling upgrade both kinds of instances are up: an older one fails on a row with more numbers than it knows."""
+    one = await new_node("one").start()
+    proof = (await filled(one, row(C))).proof
+    earlier = proof.removeprefix("2|")
+    assert earlier != proof
+    await redis_admin.hset("member:ann", mapping={C: "1 2 5 1700000000000 2 3", ".proof": earlier})
+    assert (await one.rosters.look(ANN, STORE)).rows is None
+    assert not await redis_admin.hexists("member:ann", C)

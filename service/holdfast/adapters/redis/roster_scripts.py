@@ -9,16 +9,20 @@ from typing import Final
 from holdfast.adapters.redis.keys import HEAD_PREFIX
 from holdfast.adapters.redis.scripts import NOW_MS, RAISE, READ, TOLD, Script
 
+_LAYOUT: Final = 2  # of a row, see `rosters`; the first had no number in the proof
+
 # The store's generation, the era, which start of which Redis this is, and since which promotion: a promoted replica and one that
 # came back from its snapshot may have missed what the other was told. KEYS[1] is the era's key and ARGV[1] the generation in all
 # that use it.
+# It begins with the layout of the rows, so that instances of another version neither read ours nor we theirs.
 _PROOF = f"""
 {TOLD}
 local function proof()
   local found = redis.call('GET', KEYS[1])
   if found and (#found > 64 or not string.find(found, '^%x*$')) then redis.call('DEL', KEYS[1]) end
   local era = redis.call('GET', KEYS[1]) or ''
-  return table.concat({{ARGV[1], era, assert(told('server', 'run_id')), assert(told('replication', 'master_replid'))}}, '|')
+  local server, replica = assert(told('server', 'run_id')), assert(told('replication', 'master_replid'))
+  return table.concat({{'{_LAYOUT}', ARGV[1], era, server, replica}}, '|')
 end
 local function begins(text, head) return text and string.sub(text, 1, #head) == head end
 """
