@@ -103,12 +103,14 @@ class Entering:
             self._tasks.note_failure("connecting", error)
             connection.transport.close(CloseCode.INTERNAL_ERROR, "internal_error")
         finally:
-            if self._is_wanted(entrance):
+            if self._is_known(entrance):  # its connection may have ended
                 self._forget(connection, conversation_id)
 
     def _is_wanted(self, entrance: Entrance) -> bool:
-        under_way = self._under_way.get(entrance.conversation.conversation_id, {})
-        return under_way.get(entrance.connection) is entrance and not entrance.connection.is_ended
+        return self._is_known(entrance) and not entrance.connection.is_ended
+
+    def _is_known(self, entrance: Entrance) -> bool:
+        return self._under_way.get(entrance.conversation.conversation_id, {}).get(entrance.connection) is entrance
 
     def _forget(self, connection: Connection, conversation_id: ConversationId) -> None:
         under_way = self._under_way[conversation_id]
