@@ -234,6 +234,8 @@ class Membership:
         for connection in local.connections:
             if connection.entered.get(local.conversation_id, 0) >= event.revision:
                 continue
+            if _names(event, "member_removed", connection.user_id):
+                continue  # the user is a member again by now, and the device was never out
             view = summary(
                 conversation,
                 connection.user_id,

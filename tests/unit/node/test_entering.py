@@ -165,3 +165,38 @@ async def test_an_instance_that_is_full_sends_the_connection_elsewhere() -> None
     await settled()
     assert isinstance(bob.transport, FakeTransport)
     assert bob.transport.closed == (1013, "overloaded")
+
+
+@in_virtual_time
+async def test_a_connection_that_ends_while_it_enters_is_forgotten() -> None:
+    """With it everything that was fetched for it: what is kept of ended connections adds up."""
+    scene = Scene()
+    bob = device(scene, "bob")
+    looking = scene.store.hold("heads")
+    scene.membership.take(told("created", 1))
+    await settled()
+    assert scene.entering.is_under_way(bob, C)
+    bob.end()
+    looking.set()
+    await passed(1.0)
+    assert not scene.entering.is_under_way(bob, C)
+
+
+@in_virtual_time
+async def test_a_removal_that_was_undone_before_it_was_read_does_not_end_the_conversation() -> None:
+    """The device stays in: told of a removal, it would forget where it is, and take what follows for a new conversation."""
+    scene = Scene()
+    alice, bob = await scene.join("alice", "bob")
+    say(scene, 1, 2)
+    await settled()
+    scene.change_members("alice", "bob", version=3, joined={"bob": 2})
+    scene.membership.take(told("member_removed", 2, "bob"))
+    await settled()
+    say(scene, 3)
+    await settled()
+    scene.membership.take(told("member_added", 3, "bob"))
+    await settled()
+    say(scene, 4)
+    await settled()
+    assert (notices(bob), seqs(bob)) == ([("member_added", 3)], [1, 2, 3, 4])
+    assert [event for event, _ in notices(alice)] == ["member_removed", "member_added"]
