@@ -143,7 +143,8 @@ class Connecting:
         memberships = {c: row for c, row in memberships.items() if not self._membership.has_left(connection.user_id, row)}
         heads = self._join(connection, memberships)
         if cursors is not None:
-            starts = {c: cursors.get(c, row.joined_seq) for c, row in memberships.items()}
+            # A head behind the start: what is live next is then where delivery starts, as for those who enter later.
+            starts = {c: cursors.get(c, min(row.joined_seq, heads[c])) for c, row in memberships.items()}
             await self._tell_beginnings(connection, {c: seq for c, seq in starts.items() if seq and c not in cursors})
             await self._replay_all(connection, starts, heads, beyond)
         self._telemetry.resumes.labels("yes" if cursors else "no").inc()

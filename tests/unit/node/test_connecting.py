@@ -311,3 +311,15 @@ async def test_an_older_reading_does_not_turn_away_a_connection_whose_list_is_ne
     instance.receive(2)
     await settled()
     assert [frame["seq"] for frame in frames(dan) if frame["type"] == "message"] == [1]
+
+
+@in_virtual_time
+async def test_a_membership_that_begins_beyond_the_end_is_delivered_from_the_end() -> None:
+    """A store that was restored in part: told to begin later, the client would drop the next messages as known."""
+    scene = Scene()
+    scene.store.conversations[C] = conversation(C, "bob", "alice", version=2, revision=2, joined={"alice": 5})
+    scene.store.put(C, "one", "two")
+    again = scene.instance()
+    back = await again.connect("alice", {})
+    (notice,) = [frame for frame in frames(back) if frame["type"] == "conversation"]
+    assert notice["conversation"]["last_seq"] == synced(back)["heads"][C] == 2
