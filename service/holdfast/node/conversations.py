@@ -75,10 +75,12 @@ class Conversations:
             StoreUnavailable: it cannot be read.
         """
         for _ in range(_READS_FOR_A_HINT):  # a read that began before the hinted change may not have seen it
+            hinted = self._hinted.get(conversation_id, 0)
             conversation = await self._shared_read(conversation_id)
             if conversation is None or conversation.revision >= self._hinted.get(conversation_id, 0):
                 return conversation
-        self._hinted.pop(conversation_id, None)  # nobody ever wrote that revision
+        if self._hinted.get(conversation_id) == hinted:  # one that came during the last read is newer than that
+            del self._hinted[conversation_id]  # nobody ever wrote that revision
         return conversation
 
     async def for_members(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> Conversation | None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.conversations import MAX_CACHED, UNPROVEN_SECONDS, Conversations
@@ -211,3 +212,20 @@ async def test_it_is_bounded() -> None:
         scene.cache.hint(ConversationId(f"x{number}"), 1)
     assert scene.cache.peek(ConversationId("x4")) is None
     assert scene.cache.peek(ConversationId("x5")) is not None
+
+
+@in_virtual_time
+async def test_changes_that_come_during_every_read_are_not_forgotten() -> None:
+    """The last read may have missed the latest of them: a removed member would be believed to be one."""
+    scene = Scene()
+    await scene.cache.get(C)
+    revisions = iter(range(2, 10))
+
+    async def read(_: str) -> Conversation:
+        revision = next(revisions)
+        scene.cache.hint(C, revision + 1)
+        return conversation(C, "alice", version=revision, revision=revision)
+
+    scene.store.read_conversation = read  # type: ignore[method-assign]  # each read meets the next change
+    await scene.cache.read(C)
+    assert scene.cache.cached(C) is None
