@@ -45,10 +45,11 @@ class Comparison:
         for bulletin in bulletins:
             for conversation_id, seq in bulletin.heads.items():
                 self._delivery.hint(conversation_id, seq)
-            await self._refresh_members(bulletin)
             for key, seq in bulletin.receipts.items():
                 conversation, _, user = key.partition("|")
                 self._receipts.learn(ConversationId(conversation), UserId(user), seq)
+        for bulletin in bulletins:  # these may take a read each: no message waits for them
+            await self._refresh_members(bulletin)
         if any(bulletin.overflow for bulletin in bulletins):
             await self._delivery.compare("overflow")
 
