@@ -32,7 +32,7 @@ def _broken(original: Callable[..., Any], times: int) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("loop", "part", "attribute"),
     [
-        ("bus_listener", lambda node: node.bus._listener, "_completed_perhaps"),
+        ("bus_listener", lambda node: node.bus._listener, "_restored_perhaps"),
         ("bus_pipeline", lambda node: node.bus.pipeline, "_round_trip"),
         ("bus_watch", lambda node: node.bus, "_probe"),
     ],

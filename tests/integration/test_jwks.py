@@ -12,6 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from holdfast.adapters.machine.clock import SystemClock
+from holdfast.loops import Loops
+from holdfast.telemetry import Telemetry
 from holdfast.web.jwks import Jwks
 from support.eventually import eventually
 
@@ -60,7 +62,8 @@ def issuer() -> Iterator[Issuer]:
 async def test_no_answer_ends_the_fetching(issuer: Issuer) -> None:
     """Else the first rotation after it would refuse everybody for ever."""
     jwks = Jwks(f"http://127.0.0.1:{issuer.server_port}/keys", SystemClock())
-    running = asyncio.create_task(jwks.run())
+    loops = Loops(asyncio.get_running_loop().time, Telemetry("test"))
+    running = asyncio.create_task(loops.run(jwks.loop))
 
     def is_known() -> bool:
         jwks._fetched_at = 0.0  # a minute has passed: an unknown key is worth another look

@@ -53,7 +53,7 @@ QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
 # What is stored in each collection. Fields that are written in place are listed here, the others come from `documents`.
 WRITTEN = {
     "messages": documents.message_fields(Draft(USER, "m", "b", None, "k", "d"), 1, 1),
-    "conversations": documents.conversation_fields(NewConversation(C, (USER,), USER, 1, None, None, "d")),
+    "conversations": documents.conversation_fields(NewConversation(C, (USER,), USER, 1, None, None, "d")) | {"joined": {}},
     "instances": documents.bulletin_fields(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
     "sends": {"seq", "digest", "expireAt"},
     "cursors": {"lastReadSeq"},
