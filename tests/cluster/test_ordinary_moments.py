@@ -76,6 +76,22 @@ async def test_a_conversation_read_before_its_channel_was_subscribed_is_read_aga
         assert (await maker.get(f"/api/conversations/{c}/messages")).status_code == 200
 
 
+async def test_a_new_member_has_not_read_the_history_before_the_addition(instances: Instances) -> None:
+    """It counts as read for the new member's own list, and nobody is told that the new member has read it."""
+    (here,) = await instances.start("here")
+    c = await new_conversation(here, "maker", "ann")
+    async with Chatter(here, "maker") as maker, Chatter(here, "ann") as ann, Rest(here, "maker") as rest:
+        await maker.say(c, "before")
+        await ann.ask(type="read", conversation_id=c, message_id="000000000001")
+        added = await rest.put(f"/api/conversations/{c}/members/bob")
+        assert added.status_code == 201
+        await maker.say(c, "after")
+        async with Chatter(here, "bob") as bob:
+            await bob.ask(type="read", conversation_id=c, message_id="000000000002")
+        page = (await rest.get(f"/api/conversations/{c}/messages?after_seq=0")).json()
+        assert [message["read_by"] for message in page["messages"]] == [["ann"], ["bob"]]
+
+
 async def test_a_member_added_again_while_away_is_shown_what_follows(instances: Instances) -> None:
     """A client without a cursor for the conversation starts where its membership starts, not at the first message."""
     here, there = await instances.start("here", "there")

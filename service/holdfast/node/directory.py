@@ -196,8 +196,11 @@ class Directory:
 
     async def messages(
         self, caller: Caller, conversation_id: str, *, after_seq: Seq | None, before_seq: Seq | None, limit: int
-    ) -> tuple[list[Message], bool, Seq, dict[UserId, Seq]]:
-        """(messages ascending, whether there are more in that direction, the tail, cursors of a small conversation)."""
+    ) -> tuple[list[Message], bool, Seq, dict[UserId, tuple[Seq, Seq]]]:
+        """(messages ascending, whether there are more in that direction, the tail, what users of a small conversation have read).
+
+        The last: from where the membership begins (exclusive) to the read cursor. History is nothing that a new member has read.
+        """
         self._check_limit(limit)
         conversation = await self.get(caller, conversation_id)
         found = await self._store.read_messages(
@@ -209,7 +212,7 @@ class Directory:
         tail = (await self._store.heads({conversation.conversation_id: known}))[conversation.conversation_id]
         is_small = len(conversation.members) <= self._limits.indicator_members
         cursors = await self._store.read_cursors(conversation.conversation_id) if is_small and found else {}
-        return found, is_more, tail, cursors
+        return found, is_more, tail, {user_id: (conversation.joined_seq(user_id), seq) for user_id, seq in cursors.items()}
 
     async def presence(self, caller: Caller, user_id: str) -> Presence:
         """Whether somebody is online; only for those who share a conversation."""

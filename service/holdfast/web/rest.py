@@ -121,14 +121,14 @@ class _Rest:
 
     async def list_messages(self, request: Request, conversation_id: str) -> Response:
         who = self._caller(request)
-        messages, has_more, tail, cursors = await self._node.directory.messages(
+        messages, has_more, tail, read = await self._node.directory.messages(
             who,
             conversation_id,
             after_seq=number(request, "after_seq"),
             before_seq=number(request, "before_seq"),
             limit=number(request, "limit", _DEFAULT_LIMIT) or 0,
         )
-        shown = [_stored(message, cursors) for message in messages]
+        shown = [_stored(message, read) for message in messages]
         return answer(rest.MessagePage(messages=shown, has_more=has_more, last_seq=tail))
 
     async def send_message(self, request: Request, conversation_id: str) -> Response:
@@ -257,11 +257,13 @@ def _at(at_ms: int | None) -> str | None:
     return None if at_ms is None else rfc3339(at_ms)
 
 
-def _stored(message: Message, cursors: dict[UserId, Seq]) -> rest.StoredMessage:
+def _stored(message: Message, read: dict[UserId, tuple[Seq, Seq]]) -> rest.StoredMessage:
+    """`read`: see `Directory.messages`."""
     frame = message_frame(message)
-    readers = sorted(str(user) for user, seq in cursors.items() if seq >= message.seq and user != message.sender)
+    spans = ((str(user), after < message.seq <= upto) for user, (after, upto) in read.items() if user != message.sender)
+    readers = sorted(user for user, has_read in spans if has_read)
     fields = {name: getattr(frame, name) for name in frame.__struct_fields__}
-    return rest.StoredMessage(**fields, read_by=readers if cursors else UNSET)
+    return rest.StoredMessage(**fields, read_by=readers if read else UNSET)
 
 
 def _cursor(key: PageKey) -> str:
