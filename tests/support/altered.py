@@ -160,10 +160,10 @@ def no_split() -> None:
 def no_watchdog() -> None:
     """A bus that was subscribed once is believed for ever."""
 
-    async def _watch(self: RedisBus) -> None:
+    async def _round(self: RedisBus) -> None:
         await asyncio.Event().wait()
 
-    replace(RedisBus, "_watch", _watch)
+    replace(RedisBus, "_round", _round)
     replace(RedisBus, "is_live", property(lambda _: True))
 
 
