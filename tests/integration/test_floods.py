@@ -228,10 +228,11 @@ async def test_a_client_that_freezes_and_reads_again(sqlite_instances: Instances
         seqs = _seqs(client)
         assert code in ((4000, 1006) if is_cut else (0,))
         assert seqs == list(range(1, len(seqs) + 1))
-    resumed = await Chatter(a, "bob").connect({c: len(seqs)})
-    told = [frame for frame in resumed.frames if frame["type"] != "message"]
-    assert seqs + resumed.seqs(c) == list(range(1, sent + 2)), told
-    await resumed.close()
+    for _ in range(2):  # one replay brings 500 messages at most
+        resumed = await Chatter(a, "bob").connect({c: len(seqs)})
+        seqs += resumed.seqs(c)
+        await resumed.close()
+    assert seqs == list(range(1, sent + 2))
 
 
 def _seqs(client: Raw) -> list[int]:
