@@ -1,4 +1,4 @@
-"""How long to wait before connecting again, and whether at all (protocol §1, close codes)."""
+"""How long to wait before connecting again, and whether at all, by close code."""
 
 import random
 from typing import Final

@@ -10,7 +10,7 @@ from holdfast.drills.local.doomed import LAST_WORDS
 from holdfast.drills.measure import Spread, deliveries
 from holdfast.drills.stage import Expectation
 
-_ACK_SECONDS: Final = 1.5  # faults.md, F6: what a send costs while Redis does not work
+_ACK_SECONDS: Final = 1.5  # what a send may cost while Redis does not work
 _SWEPT_SECONDS: Final = 2.0
 _SLOWER_SECONDS: Final = 0.5
 _AFTERMATH_SECONDS: Final = 1.0
