@@ -194,13 +194,17 @@ class LimitSettings(_Group):
     body_bytes: int = Field(16_384, ge=1, le=262_144)
     metadata_bytes: int = Field(4_096, ge=2, le=65_536)
     frame_bytes: int = Field(131_072, ge=1_024, le=1_048_576)
-    cursors: int = Field(1_000, ge=1, le=10_000)
+    cursors: int = Field(5_000, ge=1, le=10_000)  # well above the conversations that a user can be in
     replay_messages: int = Field(500, ge=1, le=500)
     replay_total: int = Field(2_000, ge=1, le=100_000)
     page_size: int = Field(200, ge=1, le=500)
     members: int = Field(1_000, ge=1, le=1_000)
     conversations_per_user: int = Field(1_000, ge=1, le=5_000)
     indicator_members: int = Field(100, ge=0, le=1_000)
+    creates_per_minute: int = Field(60, ge=0)  # a person creates a few a day; each costs every member a place in the list
+    creates_burst: int = Field(200, ge=1)
+    adds_per_minute: int = Field(120, ge=0)
+    adds_burst: int = Field(1_000, ge=1)  # one conversation with as many members as it may have
     sends_per_second: int = Field(50, ge=0)
     sends_burst: int = Field(200, ge=1)
     inflight_sends: int = Field(64, ge=1)

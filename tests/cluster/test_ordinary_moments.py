@@ -12,6 +12,8 @@ from support.rounds import Rounds
 UNPACED = {
     "HOLDFAST_LIMITS__SENDS_PER_SECOND": "0",
     "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0",
+    "HOLDFAST_LIMITS__CREATES_PER_MINUTE": "0",
+    "HOLDFAST_LIMITS__ADDS_PER_MINUTE": "0",
     "HOLDFAST_LIMITS__CONVERSATIONS_PER_USER": "5000",
 }
 USERS = [f"user-{number}" for number in range(6)]

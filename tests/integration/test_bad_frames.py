@@ -139,9 +139,8 @@ async def test_a_bad_id_as_a_cursor_is_refused_and_hello_may_be_said_again(hosti
     for name, bad in BAD_IDS.items():
         answer = await client.ask(type="hello", cursors={bad: 1})
         assert (answer["code"], answer["field"]) == ("invalid_request", "cursors"), name
-    answer = await client.ask(type="hello", cursors={f"c{number}": 0 for number in range(1_001)})
-    assert (answer["code"], answer["field"]) == ("invalid_request", "cursors")
-    await client.send({"type": "hello", "cursors": {"unknown": 10**12 - 1}})
+    surplus = {f"c{number}": 0 for number in range(6_000)}
+    await client.send({"type": "hello", "cursors": surplus | {"unknown": 10**12 - 1}})
     assert (await client.receive("synced"))["heads"] == {}
     await client.close()
 

@@ -34,6 +34,26 @@ class TokenBucket:
         self._tokens = max(tokens, -2.0 * self._burst)
         return 0.0 if tokens >= 0 else -tokens / rate
 
+    def spend(self, count: int, now: float) -> float:
+        """Take `count` tokens at once, or none; return the seconds until they will be there, 0 when they were.
+
+        A full bucket is enough for any count: it goes into debt for what is beyond the burst.
+        """
+        rate = self._rate
+        if not rate:
+            return 0.0
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * rate)
+        self._at = now
+        missing = min(count, self._burst) - self._tokens
+        if missing > 0:
+            return missing / rate
+        self._tokens -= count
+        return 0.0
+
+    def give_back(self, count: int) -> None:
+        """What was spent was not needed."""
+        self._tokens = min(self._burst, self._tokens + count)
+
     @property
     def is_in_debt(self) -> bool:
         """The last attempt was refused."""
@@ -55,8 +75,18 @@ class TokenBuckets(Generic[K]):
 
     def take(self, key: K, now: float) -> float:
         """As `TokenBucket.take`, of that one's."""
-        if not self._rate:
-            return 0.0
+        return self._bucket(key, now).take(now) if self._rate else 0.0
+
+    def spend(self, key: K, count: int, now: float) -> float:
+        """As `TokenBucket.spend`, of that one's."""
+        return self._bucket(key, now).spend(count, now) if self._rate and count else 0.0
+
+    def give_back(self, key: K, count: int) -> None:
+        """As `TokenBucket.give_back`, to that one's."""
+        if (bucket := self._buckets.get(key)) is not None:
+            bucket.give_back(count)
+
+    def _bucket(self, key: K, now: float) -> TokenBucket:
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = TokenBucket(self._rate, self._burst, now)
@@ -64,4 +94,4 @@ class TokenBuckets(Generic[K]):
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(key)
-        return bucket.take(now)
+        return bucket

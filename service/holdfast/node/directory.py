@@ -14,6 +14,7 @@ from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
 from holdfast.errors import CommandError, InvalidRequest, StoreUnavailable
+from holdfast.node.budgets import Budgets
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.commands import Caller
 from holdfast.node.conversations import Conversations
@@ -64,6 +65,7 @@ class Directory:
         self._clock = clock
         self._tasks = tasks
         self._limits = limits
+        self._budgets = Budgets(limits, clock)
 
     async def create(
         self,
@@ -77,12 +79,13 @@ class Directory:
         """Create a conversation; (its summary, whether it is new). A given id makes it idempotent.
 
         Raises:
-            CommandError: `conversation_exists` when the id stands for other members; `limit_reached`.
+            CommandError: `conversation_exists` when the id stands for other members; `limit_reached`, `rate_limited`.
         """
         everyone = tuple(dict.fromkeys((caller.user_id, *(ids.user_id(member, "members") for member in members))))
         if len(everyone) > self._limits.members:
             raise CommandError("limit_reached", f"at most {self._limits.members} members", field="members")
         _check_title(title)
+        self._budgets.spend(caller, creates=1, adds=len(everyone) - 1)
         await self._check_room(everyone)
         new = NewConversation(
             conversation_id=ids.conversation_id(conversation_id or secrets.token_hex(12)),
@@ -96,6 +99,8 @@ class Directory:
         async with self._told(new.conversation_id, 0, "created", caller.user_id, everyone) as told:
             conversation, is_new = await self._store.create_conversation(new)
             told(conversation if is_new else None)
+        if not is_new:
+            self._budgets.give_back(caller, creates=1, adds=len(everyone) - 1)
         if not is_new and (conversation.digest != new.digest or not _may_see(caller, conversation)):
             raise CommandError("conversation_exists", "this id stands for another conversation", field="conversation_id")
         return await self._summary(conversation, caller.user_id), is_new
@@ -128,6 +133,7 @@ class Directory:
         conversation = await self._read(caller, conversation_id)
         if newcomer in conversation.members:
             return await self._summary(conversation, caller.user_id), False
+        self._budgets.spend(caller, adds=1)
         await self._check_room([newcomer])
         c, revision = conversation.conversation_id, conversation.revision
         joined_seq = (await self._store.heads({c: conversation.last_seq}))[c]
@@ -140,6 +146,8 @@ class Directory:
         if changed is None:
             raise _unknown()
         conversation, is_new = changed
+        if not is_new:
+            self._budgets.give_back(caller, adds=1)
         return await self._summary(conversation, caller.user_id), is_new
 
     async def remove_member(self, caller: Caller, conversation_id: str, user_id: str) -> None:

@@ -7,11 +7,9 @@ the socket, the commands (`commands`) own the effects.
 from dataclasses import dataclass
 from typing import Final
 
-from msgspec import UNSET
-
 from holdfast.domain.buckets import TokenBucket, TokenBuckets
 from holdfast.domain.ids import UserId, check_id
-from holdfast.errors import CommandError, InvalidRequest, rate_limited
+from holdfast.errors import CommandError, rate_limited
 from holdfast.protocol import commands, frames
 from holdfast.protocol.codes import CODES, CloseCode
 from holdfast.protocol.jsontext import rfc3339
@@ -139,8 +137,8 @@ class Session:
     def _hello(self, frame: frames.Hello) -> Output:
         if self._has_hello:
             raise CommandError("invalid_state", "hello comes once")
-        if frame.cursors is not UNSET and len(frame.cursors) > self._limits.cursors:
-            raise InvalidRequest(f"at most {self._limits.cursors} cursors", field="cursors")
+        # However many: the frame's size bounds them, and those of other conversations than the user's are not looked at. A
+        # client whose `hello` is refused for their number could never connect again.
         for conversation_id in frame.cursors or ():
             check_id(conversation_id, "cursors")
         self._has_hello = True

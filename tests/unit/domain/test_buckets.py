@@ -58,3 +58,25 @@ def test_each_of_many_has_its_own_and_the_longest_unused_is_forgotten() -> None:
         buckets.take(f"user-{number}", 0.0)
     assert buckets.take("ben", 0.0) > 0
     assert buckets.take("ann", 0.0) == 0
+
+
+def test_several_tokens_are_spent_at_once_or_not_at_all() -> None:
+    """A refused call costs nothing, and the time that it is told is enough."""
+    bucket = TokenBucket(2, 10, 0.0)
+    assert bucket.spend(8, 0.0) == 0
+    wait = bucket.spend(6, 0.0)
+    assert wait == 2.0
+    assert bucket.spend(6, 1.9) > 0
+    assert bucket.spend(6, wait) == 0
+    bucket.give_back(6)
+    assert bucket.spend(6, wait) == 0
+
+
+def test_a_full_bucket_is_enough_for_more_than_the_burst() -> None:
+    """A call larger than the burst would otherwise be refused for ever; the rate is paid afterwards."""
+    buckets: TokenBuckets[str] = TokenBuckets(1, 5)
+    assert buckets.spend("ann", 20, 0.0) == 0
+    assert buckets.spend("ann", 1, 0.0) == 16.0
+    assert buckets.spend("ann", 1, 16.0) == 0
+    assert buckets.spend("ben", 0, 0.0) == 0
+    assert TokenBuckets[str](0, 1).spend("ann", 20, 0.0) == 0

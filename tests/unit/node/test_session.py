@@ -49,6 +49,15 @@ def test_hello_comes_first_once_and_in_time() -> None:
     assert (late.code, late.error.code) == (4003, "hello_timeout")
 
 
+def test_hello_with_more_cursors_than_the_limit_is_answered() -> None:
+    """A user may be in more conversations than that. Refused for it, the client could never connect again (4003 each time)."""
+    session = _session(hello=False, cursors=3)
+    cursors = {f"c{number}": number for number in range(2_000)}
+    answer = session.receive(json.dumps({"type": "hello", "cursors": cursors}).encode(), 1.0)
+    assert isinstance(answer, frames.Hello)
+    assert answer.cursors == cursors
+
+
 def test_a_silent_client_is_asked_once_and_then_let_go() -> None:
     """Any frame is a sign of life, a pong too; within 25 s a dead one is gone."""
     session = _session()
