@@ -10,8 +10,8 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
 
 import uvicorn
 
@@ -40,21 +40,45 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(gate: Gate, background: Sequence[Loop] = ()) -> None:
-    """Run one instance until a signal ends it, and the loops of `background` beside it.
+class Run(Protocol):
+    """One life of an instance in this process, put together and not started. `background`: loops that run beside its node."""
+
+    gate: Gate
+    background: tuple[Loop, ...]
+
+    async def close(self) -> None:
+        """Let go of what its node has not let go of."""
+        ...
+
+
+async def serve(new_run: Callable[[], Run]) -> None:
+    """Run one instance until a signal ends it; when its store is replaced, end the run and begin the next one at once.
+
+    The ports stay open between two runs: who connects meanwhile waits for the next one.
 
     Raises:
         ConfigurationError: a setting is wrong, or a port cannot be had.
         StoreDenied: the store refuses us for good.
     """
-    node = gate.node
-    http = node.settings.http
+    run = new_run()
+    http = run.gate.node.settings.http
     public_socket = _listen(http.host, http.port, "HOLDFAST_HTTP__PORT")
-    internal_port = http.effective_internal_port
-    internal_socket = _listen(http.host, internal_port, "HOLDFAST_HTTP__INTERNAL_PORT")
+    internal_socket = _listen(http.host, http.effective_internal_port, "HOLDFAST_HTTP__INTERNAL_PORT")
+    stop, replacements = asyncio.Event(), 0
+    while not stop.is_set():
+        await _serve_run(run, public_socket.dup(), internal_socket.dup(), stop)  # uvicorn closes what it is given
+        await run.close()
+        if not stop.is_set():
+            replacements += 1
+            run = new_run()
+            run.gate.node.telemetry.store_replacements.inc(replacements)
+
+
+async def _serve_run(run: Run, public_socket: socket.socket, internal_socket: socket.socket, stop: asyncio.Event) -> None:
+    """Returns when `stop` is set, by a signal, and all is drained; or when the store was replaced, and all sockets are closed."""
+    gate, node = run.gate, run.gate.node
     public, internal = _Server(public_protocols(gate)), _Server(internal_protocols(gate))
     drain = Drain(node.hub, node.health, node.clock, node.settings.drain.window_seconds)
-    stop = asyncio.Event()
 
     def on_signal() -> None:
         if stop.is_set():
@@ -64,10 +88,11 @@ async def serve(gate: Gate, background: Sequence[Loop] = ()) -> None:
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, on_signal)
+    gc.unfreeze()  # the run before this one, if there was one
     gc.collect()
     gc.freeze()  # what is there now stays: a full collection, in which nobody is served, need not look at it again
     await node.start()
-    for each in (ticking(gate), *background):
+    for each in (ticking(gate), *run.background):
         node.tasks.start(node.loops.run(each))
     serving = [
         asyncio.create_task(public.serve(sockets=[public_socket])),
@@ -83,9 +108,16 @@ async def serve(gate: Gate, background: Sequence[Loop] = ()) -> None:
             }
         },
     )
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
-    await drain.run()
+    replaced = node.store_contact.replaced
+    ends = [asyncio.create_task(event.wait()) for event in (stop, replaced)]
+    await asyncio.wait([*ends, *serving], return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
+    if replaced.is_set():
+        drain.run_at_once("store_replaced")
+    else:
+        stop.set()
+        await drain.run()
     public.should_exit = internal.should_exit = True
     await asyncio.wait([asyncio.gather(*serving, return_exceptions=True)], timeout=GRACEFUL_SECONDS + 2)
     await node.stop()

@@ -104,6 +104,9 @@ class Telemetry:
         self.dependency_failures = Counter(
             "holdfast_dependency_failures", "Calls failed", ["dependency", "kind"], registry=registry
         )
+        self.store_replacements = Counter(
+            "holdfast_store_replacements", "Times the store was found restored, renewed or emptied", registry=registry
+        )
         self.bus_up = Gauge("holdfast_bus_up", "1 while the echo comes back and all meet at one Redis", registry=registry)
         self.resyncs = Counter("holdfast_resyncs", "Comparisons with the store", ["reason"], registry=registry)
         self.reads_delayed = Counter(

@@ -1,11 +1,52 @@
-"""A store that is put back to an earlier moment under running instances."""
+"""A store that is put back to an earlier moment, or emptied, under running instances."""
 
+import asyncio
 import contextlib
 import sqlite3
 from pathlib import Path
 
-from support.chatting import Chatter, new_conversation
-from support.instances import Instances
+import httpx
+import pytest
+
+from support.chatting import Chatter, Rest, new_conversation
+from support.eventually import eventually
+from support.instances import Instances, Serving
+from support.restoring import StoreOperator
+
+
+@pytest.fixture
+def store(store_environ: dict[str, str]) -> StoreOperator:
+    """Of the instances' store."""
+    return StoreOperator(store_environ)
+
+
+async def replacements(instance: Serving) -> float:
+    """How often it found its store replaced; -1 while it does not answer."""
+    try:
+        async with httpx.AsyncClient() as client:
+            text = (await client.get(f"{instance.internal_url}/metrics", timeout=2)).text
+    except httpx.HTTPError:
+        return -1
+    return next(
+        (float(line.split()[1]) for line in text.splitlines() if line.startswith("holdfast_store_replacements_total ")), -1
+    )
+
+
+async def anew(instance: Serving, times: int = 1) -> None:
+    """Wait until it has begun anew and is ready."""
+
+    async def is_anew() -> bool:
+        return await replacements(instance) == times and await instance.is_ready()
+
+    await eventually(is_anew, within=15)
+
+
+async def talk(c: str, one: Chatter, two: Chatter, count: int) -> None:
+    """Messages 1 … `count`, shown to both."""
+    for number in range(1, count + 1):
+        await (one if number % 2 else two).say(c, f"body {number}", f"m{number}")
+    for device in (one, two):
+        await device.receive("message", seq=count)
 
 
 async def test_messages_after_a_restore_get_the_next_seq_and_are_shown(sqlite_instances: Instances, tmp_path: Path) -> None:
@@ -26,3 +67,65 @@ async def test_messages_after_a_restore_get_the_next_seq_and_are_shown(sqlite_in
         for device in (alice, bob):
             assert [frame["last_seq"] for frame in device.frames if frame["type"] == "reset"] == [30]
             assert device.seqs(c) == [*range(1, 51), 31, 32, 33]
+
+
+async def test_renewed_store_ends_every_connection_and_resets_every_cursor(instances: Instances, store: StoreOperator) -> None:
+    """All instances begin anew by themselves: devices behind the end are told `reset`, and what follows has no gap."""
+    one, two = await instances.start("one", "two")
+    c = await new_conversation(one, "alice", "bob")
+    async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
+        await talk(c, alice, bob, 50)
+        await store.put_back(c, 30)
+        renewed = store.renew()
+        assert (renewed.returncode, renewed.stderr) == (0, "")
+        assert [await alice.closed(15), await bob.closed(15)] == [1012, 1012]
+    await asyncio.gather(anew(one), anew(two))
+    assert [each.pid for each in (one, two)] == [
+        each.process.pid for each in (one, two) if each.process and each.process.poll() is None
+    ]
+    alice, bob = Chatter(two, "alice"), Chatter(one, "bob")
+    for device in (alice, bob):
+        await device.connect({c: 50})
+        assert [frame["last_seq"] for frame in device.frames if frame["type"] == "reset"] == [30]
+    for number in (31, 32, 33):
+        assert (await alice.say(c, f"again {number}"))["seq"] == number
+        await bob.receive("message", seq=number, body=f"again {number}")
+    async with Rest(one, "bob") as rest:
+        page = (await rest.get(f"/api/conversations/{c}/messages", params={"limit": 100})).json()
+    assert [message["seq"] for message in page["messages"]] == list(range(1, 34))
+    assert "the store was restored or renewed" in one.log()
+    for device in (alice, bob):
+        await device.close()
+
+
+async def test_emptied_store_is_set_up_anew_and_says_not_found(instances: Instances, store: StoreOperator) -> None:
+    """No message is acknowledged for a conversation that does not exist; everything works with new ones."""
+    one, two = await instances.start("one", "two")
+    c = await new_conversation(one, "alice", "bob")
+    async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
+        await talk(c, alice, bob, 5)
+        await store.empty()
+        assert [await alice.closed(15), await bob.closed(15)] == [1012, 1012]
+    await asyncio.gather(anew(one), anew(two))
+    assert "the store was emptied" in one.log() + two.log()
+    async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
+        assert (await alice.say(c, "lost"))["code"] == "conversation_not_found"
+        c = await new_conversation(one, "alice", "bob")
+        await alice.receive("conversation", conversation_id=c)
+        await bob.receive("conversation", conversation_id=c)
+        await talk(c, alice, bob, 5)
+
+
+async def test_file_that_was_replaced_under_running_instances_is_noticed(sqlite_instances: Instances, tmp_path: Path) -> None:
+    """Their connections still write to the file that nobody will ever read: they open the new one."""
+    one, two = await sqlite_instances.start("one", "two")
+    c = await new_conversation(one, "alice", "bob")
+    async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
+        await talk(c, alice, bob, 5)
+        for suffix in ("", "-wal", "-shm"):
+            (tmp_path / f"holdfast.db{suffix}").unlink()
+        assert [await alice.closed(15), await bob.closed(15)] == [1012, 1012]
+    await asyncio.gather(anew(one), anew(two))
+    async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
+        c = await new_conversation(one, "alice", "bob")
+        await talk(c, alice, bob, 5)

@@ -45,9 +45,9 @@ WRITES: dict[str, Call] = {
     "write_bulletin": lambda store: store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
     "remove_bulletin": lambda store: store.remove_bulletin(InstanceId("one"), Epoch("e1")),
     "revoke": lambda store: store.revoke(ALICE, 1),
+    "renew": lambda store: store.renew(),
 }
 READS: dict[str, Call] = {
-    "probe": lambda store: store.probe(),
     "generation": lambda store: store.generation(),
     "settle": lambda store: store.settle(C, [draft("m1").key]),
     "heads": lambda store: store.heads({C: 0}),
@@ -146,11 +146,11 @@ async def test_every_deadline_holds_while_another_process_holds_sqlite_s_lock(ne
     """Writes and the probe end by the deadline, reads go on but are no sign of health; once the lock is free all works again."""
     watch = StoreWatch()
     store = await new_sqlite(timeout_seconds=SHORT_SECONDS, watch=watch)
-    needing_the_lock = WRITES | {"probe": READS["probe"]}
+    needing_the_lock = WRITES | {"generation": READS["generation"]}
     with locked(tmp_path / "holdfast.db"):
         await assert_all_time_out(store, needing_the_lock)
         successes = watch.successes
-        await asyncio.gather(*(call(store) for name, call in READS.items() if name != "probe"))
+        await asyncio.gather(*(call(store) for name, call in READS.items() if name != "generation"))
         assert watch.successes == successes
     assert [is_timeout for _, is_timeout in watch.failures] == [True] * len(needing_the_lock)
     await eventually(lambda: answers(store, WRITES["revoke"]), within=TIMEOUT_SECONDS)
@@ -348,14 +348,14 @@ async def test_every_answer_is_reported(new_store: NewStore) -> None:
     await store.append(C, 1, drafts(1), NOW_MS)
     with pytest.raises(StoreConflict):
         await store.append(C, 1, drafts(1), NOW_MS)
-    await store.probe()
+    await store.generation()
     assert (watch.successes - before, watch.failures) == (3, [])
 
 
 # --- predicates ---------------------------------------------------------------------------------------------------------
 
 
-async def answers(store: MessageStore, call: Call = READS["probe"]) -> bool:
+async def answers(store: MessageStore, call: Call = READS["generation"]) -> bool:
     """Whether a call works (again)."""
     try:
         await call(store)

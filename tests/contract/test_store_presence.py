@@ -165,5 +165,5 @@ async def test_all_instances_agree_on_the_generation(new_store: NewStore) -> Non
     assert len(generations) == 1
     assert generations != {""}
     await stores[0].open()
-    await stores[0].probe()
+    await stores[0].generation()
     assert {await stores[0].generation()} == generations

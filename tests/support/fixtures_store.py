@@ -77,11 +77,14 @@ async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
     """Makes open stores, as many instances on one machine have them; closes them."""
     stores: list[MessageStore] = []
 
-    async def make(*, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None) -> MessageStore:
+    async def make(
+        *, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None, may_open: bool = True
+    ) -> MessageStore:
         stores.append(
             store := SqliteStore(DatabaseFile(tmp_path / "holdfast.db", timeout_seconds), SystemClock(), watch or StoreWatch())
         )
-        await opened(store)
+        if may_open:
+            await opened(store)
         return store
 
     yield make
@@ -96,15 +99,21 @@ async def new_firestore(firestore_emulator: Emulator, monkeypatch: pytest.Monkey
     stores: list[MessageStore] = []
 
     async def make(
-        *, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None, address: str | None = None
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        watch: StoreWatch | None = None,
+        address: str | None = None,
+        may_open: bool = True,
     ) -> MessageStore:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", address or firestore_emulator.address)
         watch = watch or StoreWatch()
         stores.append(store := FirestoreStore(project, "(default)", timeout_seconds, SystemClock(), watch))
-        await opened(store)
+        if may_open:
+            await opened(store)
         watch.failures.clear()
         return store
 
+    make.project = project  # type: ignore[attr-defined]  # for tests that change the data behind the stores
     yield make
     for store in stores:
         await store.close()

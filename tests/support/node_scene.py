@@ -17,17 +17,17 @@ from support.virtual_time import LoopClock
 class NodeStore(FakeStore):
     """What a node asks of its store when nobody is connected."""
 
+    stored_generation = "g1"
+
     async def open(self) -> None:
         await self._enter("open")
 
     async def close(self) -> None:
         return
 
-    async def probe(self) -> None:
-        await self._enter("probe")
-
     async def generation(self) -> str:
-        return "g1"
+        await self._enter("generation")
+        return self.stored_generation
 
     async def catch_ups(self, limit: int) -> list[CatchUp]:
         await self._enter("catch_ups")

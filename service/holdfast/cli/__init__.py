@@ -95,6 +95,15 @@ def _status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
 
 
+def _store(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    what = "say that the store was restored or emptied: instances begin anew, clients forget what the store does not hold"
+    renew = actions.add_parser("renew", help=what, description=what + ". The last step of every restore.")
+    renew.add_argument(
+        "--url", metavar="URL", help="sqlite:///path or firestore://project[/database] (default: HOLDFAST_STORE__URL)"
+    )
+
+
 def _smoke(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="of the service")
     parser.add_argument("--across", action="store_true", help="fail unless the two are at different instances")
@@ -180,6 +189,7 @@ COMMANDS = (
     _Command("up", "the whole thing on this machine: Redis, instances, a front and the chat page", "holdfast.cli.up", _up),
     _Command("serve", "one instance, configured by HOLDFAST_* variables", "holdfast.cli.serve", _serve),
     _Command("status", "the fleet as Redis knows it", "holdfast.cli.status", _status),
+    _Command("store", "what is to be done by hand with the store: after a restore, `renew`", "holdfast.cli.store", _store),
     _Command("controller", "tell Kubernetes what pods say, and pods what it knows", "holdfast.cli.controller", _nothing_more),
     _Command("smoke", "a short conversation with a deployment: does it work?", "holdfast.cli.smoke", _smoke),
     _Command("drill", "rehearse a failure, and judge what clients saw", "holdfast.cli.drill", _drill),

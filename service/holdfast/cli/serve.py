@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     telemetry.configure_logging(loaded.log.level, loaded.log.format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(loaded))
+            runner.run(server.serve(lambda: Instance(loaded)))
     except StoreDenied as error:
         print(f"holdfast: the store refuses this instance: {error}", file=sys.stderr)
         return 2
@@ -31,9 +31,3 @@ def run(args: argparse.Namespace) -> int:
         print(f"holdfast: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-async def _serve(loaded: settings.Settings) -> None:
-    instance = Instance(loaded)
-    await server.serve(instance.gate, instance.background)
-    await instance.close()

@@ -52,8 +52,17 @@ class Drain:
             if not self._hurry.is_set() and (left := at - self._clock.monotonic()) > 0:
                 await self._wait(left)
             _let_go(connection)
+        self._let_all_go("draining")
+
+    def run_at_once(self, reason: str) -> None:
+        """Close every socket now, untold: what these connections know is not valid any more. Clients connect again."""
+        self._health.is_draining = True
+        self._health.evaluate()
+        self._let_all_go(reason)
+
+    def _let_all_go(self, reason: str) -> None:
         for connection in tuple(self._hub.connections.values()):
-            _let_go(connection)
+            _let_go(connection, reason)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -63,9 +72,9 @@ class Drain:
             pass
 
 
-def _let_go(connection: Connection) -> None:
+def _let_go(connection: Connection, reason: str = "draining") -> None:
     try:
-        connection.transport.close(CloseCode.SERVICE_RESTART, "draining")
+        connection.transport.close(CloseCode.SERVICE_RESTART, reason)
     except Exception:  # noqa: BLE001 - one connection's mistake must not keep all others, nor the end of this instance
         _log.exception("a connection could not be closed")
 

@@ -3,6 +3,7 @@
 It runs once a second and does no I/O; handlers only read what it found.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "un
 _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://|ipv[46]:)?(?:\[[0-9a-f:]+\]|[\w.-]+):\d{2,5}\b(?:/\S*)?", re.IGNORECASE)
 _START_WAIT_FOR_REDIS_SECONDS: Final = 10.0
 _SPLIT: Final = ("Split", "other instances meet at another Redis")
+_REPLACED: Final = "the store was restored, renewed or emptied: this instance begins anew"
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class Health:
         is_unique: Callable[[], bool],
         split: Split,
         loops: Loops,
+        store_replaced: asyncio.Event,
     ) -> None:
         self.state = "starting"
         self.is_draining = False
@@ -82,6 +85,7 @@ class Health:
         self._is_unique = is_unique
         self._split = split
         self._loops = loops
+        self._store_replaced = store_replaced
         self._started_at_ms = clock.now_ms()
         self._began = clock.monotonic()
         self._degraded: tuple[str, ...] = ()
@@ -95,6 +99,7 @@ class Health:
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
         self._set("BusLive", self._reaches_all, "EchoSeen", *(self._deaf if self._bus.is_lost else _SPLIT))
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
+        self._set("StoreCurrent", not self._store_replaced.is_set(), "Current", "Replaced", _REPLACED)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
         self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)
         yielded = f"a younger process has this INSTANCE_ID: this one goes on as {self._instance_id()}"

@@ -31,7 +31,7 @@ from holdfast.node.incoming import Incoming
 from holdfast.node.lease import Lease
 from holdfast.node.membership import Membership
 from holdfast.node.notifications import Notifications
-from holdfast.node.opening import open_store, probe_store
+from holdfast.node.opening import StoreContact
 from holdfast.node.predecessor import reap_predecessor
 from holdfast.node.presence import Presence
 from holdfast.node.pushing import Pushing
@@ -104,6 +104,7 @@ class Node:
             instance_id=instance_id,
             max_conversations=limits.subscriptions,
         )
+        self.store_contact = StoreContact(store, self.delivery)
         self.lease = Lease(
             registry,
             bus,
@@ -158,6 +159,7 @@ class Node:
             is_unique=lambda: self.lease.is_unique,
             split=self.split,
             loops=self.loops,
+            store_replaced=self.store_contact.replaced,
         )
         replay = Replay(store, self.delivery, telemetry)
         self.entering = Entering(
@@ -288,7 +290,7 @@ class Node:
         Raises:
             StoreDenied: the store refuses us for good.
         """
-        await open_store(self.store, self.delivery, self.tasks)
+        await self.store_contact.open(self.tasks)
         await self.bus.start(self.loops, self.incoming.take, partial(self._on_missed, "resubscribed"), self.health.note_bus)
         grace_seconds = self.settings.presence.grace_seconds
         self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, self._on_predecessor))
@@ -302,13 +304,14 @@ class Node:
         """Finish what is under way, give the name back, let go. Bounded by `drain.flush_seconds`.
 
         Presence is left as it is: our users are within their grace. Our bulletin, now without a lease, tells the others (or the
-        next start) to take those offline who do not come back.
+        next start) to take those offline who do not come back. What was read of a store that was replaced is not written there.
         """
         try:
             async with asyncio.timeout(self.settings.drain.flush_seconds):
                 await self.committer.close(_COMMITTERS_GRACE_SECONDS)
-                await self.receipts.close(_COMMITTERS_GRACE_SECONDS)
-                await self.activity.flush()
+                if not self.store_contact.replaced.is_set():
+                    await self.receipts.close(_COMMITTERS_GRACE_SECONDS)
+                    await self.activity.flush()
                 await self.bulletins.write_last()
                 await self.lease.release()
         except (TimeoutError, HoldfastError) as error:
@@ -336,7 +339,7 @@ class Node:
 
     async def _tick_slowly(self) -> None:
         self.telemetry.connections.set(len(self.hub.connections))
-        self.tasks.start(probe_store(self.store))  # not awaited: a store that hangs is asked every second all the same
+        self.tasks.start(self.store_contact.look())  # not awaited: a store that hangs is asked every second all the same
         each_of(self.health.evaluate, self.presence.tick, self.activity.tick)
         await asyncio.sleep(_SLOW_TICK_SECONDS)
 

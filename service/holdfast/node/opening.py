@@ -1,4 +1,9 @@
-"""Contact with the store when nobody sends. The first one: who refuses us ends the start, who is merely away is waited for."""
+"""Contact with the store when nobody sends: the first one, and a look every second.
+
+A run of an instance works with one generation of the store. When the store holds another one, or none, it was restored or
+emptied: whatever the run remembers of it (tails, members, cursors) may be wrong. The run then ends as a whole, and `server`
+begins the next one in the same process, so that no memory can be forgotten.
+"""
 
 import asyncio
 import logging
@@ -14,37 +19,68 @@ _RETRY_SECONDS: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
-async def open_store(store: MessageStore, delivery: Delivery, tasks: Tasks) -> None:
-    """Open it and learn its generation, in the background where it does not answer yet.
+class StoreContact:
+    """Lives in the loop. `replaced`: set for good when the store is found to be of another generation than this run's."""
 
-    Raises:
-        StoreDenied: it refuses us for good.
-    """
-    try:
-        await store.open()
-        delivery.generation = await store.generation()
-    except StoreDenied:
-        raise
-    except StoreError as error:
-        _log.warning("the store does not answer yet: %s", error)
-        tasks.start(_open_later(store, delivery))
+    def __init__(self, store: MessageStore, delivery: Delivery) -> None:
+        self.replaced = asyncio.Event()
+        self._store = store
+        self._delivery = delivery
 
+    async def open(self, tasks: Tasks) -> None:
+        """Open the store and learn its generation, in the background where it does not answer yet.
 
-async def _open_later(store: MessageStore, delivery: Delivery) -> None:
-    while not delivery.generation:
-        await asyncio.sleep(_RETRY_SECONDS)
+        Raises:
+            StoreDenied: it refuses this instance for good.
+        """
         try:
-            await store.open()
-            delivery.generation = await store.generation()
+            await self._open()
+        except StoreDenied:
+            raise
         except StoreError as error:
-            _log.debug("the store does not answer yet: %s", error)
-        except Exception:  # noqa: BLE001 - without a generation nothing is believed: it is asked for until it is there
-            _log.exception("the store cannot be opened yet")
+            _log.warning("the store does not answer yet: %s", error)
+            tasks.start(self._open_later())
 
+    async def look(self) -> None:
+        """Notice an outage, and its end, when nobody sends; and notice that the store was replaced."""
+        expected = self._delivery.generation
+        try:
+            found = await self._store.generation()
+        except StoreError as error:
+            _log.debug("the store does not answer: %s", error)
+            return
+        if expected and found != expected and not self.replaced.is_set():
+            self.replaced.set()
+            fields = {"expected": expected, "found": found or "none"}
+            if found:
+                _log.error(
+                    "the store was restored or renewed: all sockets are closed, and all is read again", extra={"fields": fields}
+                )
+            else:
+                _log.error(
+                    "the store was emptied or its file replaced: all sockets are closed, and it is set up anew; "
+                    "after restoring a backup run `holdfast store renew`",
+                    extra={"fields": fields},
+                )
 
-async def probe_store(store: MessageStore) -> None:
-    """So that an outage is noticed, and its end, when nobody sends."""
-    try:
-        await store.probe()
-    except StoreError as error:
-        _log.debug("the store does not answer: %s", error)
+    async def generation(self) -> str:
+        """The generation that this run works with.
+
+        Raises:
+            StoreError: the store has not said it yet, and does not say it now.
+        """
+        return self._delivery.generation or await self._store.generation()
+
+    async def _open(self) -> None:
+        await self._store.open()
+        self._delivery.generation = await self._store.generation()
+
+    async def _open_later(self) -> None:
+        while not self._delivery.generation:
+            await asyncio.sleep(_RETRY_SECONDS)
+            try:
+                await self._open()
+            except StoreError as error:
+                _log.debug("the store does not answer yet: %s", error)
+            except Exception:  # noqa: BLE001 - without a generation nothing is believed: it is asked for until it is there
+                _log.exception("the store cannot be opened yet")

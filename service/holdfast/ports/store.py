@@ -24,20 +24,27 @@ class MessageStore(Protocol):
         """`firestore` or `sqlite`; the key of `services` in `/api/health`."""
         ...
 
-    async def open(self) -> None:
-        """First contact: connects, creates what is missing (schema, `meta/generation`). May be repeated until it succeeds."""
+    async def open(self, *, may_create: bool = True) -> None:
+        """First contact: connects and, unless told not to, creates what is missing (schema, `meta/generation`).
+
+        May be repeated until it succeeds.
+        """
         ...
 
     async def close(self) -> None:
         """Release everything. Calls under way end with `StoreUnavailable`."""
         ...
 
-    async def probe(self) -> None:
-        """One cheap strongly consistent read."""
+    async def generation(self) -> str:
+        """The id in `meta/generation`; "" where there is none. One cheap strongly consistent read, which fails when writes would.
+
+        `open` creates the id, of several processes one. It is missing afterwards when the store was emptied or replaced, and
+        another one when the store was restored and renewed: what was read of the store before is not valid any more.
+        """
         ...
 
-    async def generation(self) -> str:
-        """The id in `meta/generation`: changes when the store was restored or replaced. Created once, atomically."""
+    async def renew(self) -> str:
+        """Replace the id in `meta/generation` by a new one, in one write, and return it. To be called after a restore."""
         ...
 
     # --- messages -------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Health as a state machine: bad news at once, good news when it lasts, and what probes make of it."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,13 +27,14 @@ class Scene:
         self.told: list[Any] = []
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
         self.is_unique, self.split = True, SimpleNamespace(is_split=False)
+        self.store_replaced = asyncio.Event()
         self.memory = FakeMemory()
         saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)
         self.health = Health(
             lambda: InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, saturation, self.clock, telemetry,
             epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
             split=self.split,  # type: ignore[arg-type]  # all it looks at
-            loops=Loops(self.clock.monotonic, telemetry),
+            loops=Loops(self.clock.monotonic, telemetry), store_replaced=self.store_replaced,
         )  # fmt: skip
 
     def well(self) -> "Scene":

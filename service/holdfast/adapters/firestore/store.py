@@ -4,7 +4,7 @@ import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
 
-from google.api_core.exceptions import AlreadyExists
+from google.api_core.exceptions import AlreadyExists, FailedPrecondition
 
 from holdfast.adapters.firestore import bulletins, conversations, creates, messages, notifications, presence
 from holdfast.adapters.firestore.client import Calls
@@ -16,7 +16,7 @@ from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.domain.stored import Stored
-from holdfast.errors import CommandError, StoreUnavailable
+from holdfast.errors import CommandError
 from holdfast.ports import Clock, DependencyWatch
 
 
@@ -32,24 +32,26 @@ class FirestoreStore:
         self._unfinished = presence.Unfinished()
         self._claims: Claims[notifications.Claim] = Claims()
 
-    async def open(self) -> None:
+    async def open(self, *, may_create: bool = True) -> None:
         """See the port."""
         await self._calls.open()
-        await self.generation()
+        if may_create:
+            await self._calls.run(self._ensure_generation())
         self._calls.may_verify = await creates.can_verify(self._calls.client, "meta/generation", self._calls.unretried)
 
     async def close(self) -> None:
         """See the port."""
         await self._calls.close()
 
-    async def probe(self) -> None:
-        """See the port."""
-        reference = self._calls.client.document("meta", "generation")
-        await self._calls.run(reference.get(**self._calls.unretried))
-
     async def generation(self) -> str:
         """See the port."""
         return await self._calls.run(self._generation())
+
+    async def renew(self) -> str:
+        """See the port."""
+        new = secrets.token_hex(8)
+        await self._calls.run(self._calls.client.document("meta", "generation").set({"id": new}, **self._calls.unretried))
+        return new
 
     async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
         """See the port."""
@@ -199,13 +201,20 @@ class FirestoreStore:
         return await self._calls.run(work)
 
     async def _generation(self) -> str:
-        reference = self._calls.client.document("meta", "generation")
+        snapshot = await self._calls.client.document("meta", "generation").get(**self._calls.unretried)
+        return Stored(snapshot.to_dict()).text("id")
+
+    async def _ensure_generation(self) -> None:
+        """Create the id; of several processes one does it. A document without a usable id is replaced in the same way."""
+        client = self._calls.client
+        reference = client.document("meta", "generation")
         snapshot = await reference.get(**self._calls.unretried)
-        if not snapshot.exists:
-            with contextlib.suppress(AlreadyExists):
-                await reference.create({"id": secrets.token_hex(8)}, **self._calls.unretried)
-            snapshot = await reference.get(**self._calls.unretried)
-        found = Stored(snapshot.to_dict()).text("id")
-        if not found:
-            raise StoreUnavailable("meta/generation holds no id")
-        return found
+        if Stored(snapshot.to_dict()).text("id"):
+            return
+        new = {"id": secrets.token_hex(8)}
+        with contextlib.suppress(AlreadyExists, FailedPrecondition):
+            if snapshot.exists:
+                unchanged = client.write_option(last_update_time=snapshot.update_time)
+                await reference.update(new, option=unchanged, **self._calls.unretried)
+            else:
+                await reference.create(new, **self._calls.unretried)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import Counter
+from pathlib import Path
 from typing import Any, Final
 
 from holdfast.errors import StoreDenied
@@ -61,17 +62,32 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 
 
 class Connection(sqlite3.Connection):
-    """Counts what was read on it and is damaged, by source, until somebody takes the counts."""
+    """Counts what was read on it and is damaged, by source, until somebody takes the counts; knows which file it opened."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, path: str, *arguments: Any, **named: Any) -> None:
+        super().__init__(path, *arguments, **named)
         self.damaged: Counter[str] = Counter()
+        self._path = path
+        self._file = _file_at(path)
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the path now leads to another file, or to none; SQLite itself does not notice in WAL mode."""
+        return _file_at(self._path) != self._file
 
 
 def note_damaged(connection: sqlite3.Connection, source: str) -> None:
     """A value of that source is none of ours."""
     if isinstance(connection, Connection):
         connection.damaged[source] += 1
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _text(raw: bytes) -> str:
@@ -111,6 +127,19 @@ def create(connection: sqlite3.Connection, generation: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def generation(connection: sqlite3.Connection) -> str:
+    """The id of this store; "" where the file is not at its path any more, or has none."""
+    if isinstance(connection, Connection) and connection.is_moved:
+        return ""
+    try:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        return ""
+    return "" if row is None else str(row[0])
 
 
 def _bring_up(connection: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from holdfast.adapters.sqlite import conversations, messages, notifications, presence, rows
+from holdfast.adapters.sqlite import conversations, messages, notifications, presence, rows, schema
 from holdfast.adapters.sqlite.database import Database, Lane
 from holdfast.adapters.sqlite.lanes import translated
 from holdfast.adapters.sqlite.schema import Connection
@@ -44,18 +44,19 @@ class SqliteStore:
         self._unreported: dict[UserId, PresenceChange] = {}
         self._claims: Claims[str] = Claims()
 
-    async def open(self) -> None:
-        """Create the file and what is missing in it."""
+    async def open(self, *, may_create: bool = True) -> None:
+        """See the port."""
         if self._writer is None:
             try:
-                await self._database.create()
+                if may_create:
+                    await self._database.create()
             except (sqlite3.Error, OSError, StoreDenied) as error:
                 refusal = StoreDenied(str(error)) if isinstance(error, OSError) else translated(error)
                 self._watch.failed(str(refusal), is_timeout=isinstance(refusal, StoreTimeout))
                 raise refusal from error
             self._writer = self._database.lane("sqlite-writer", is_writer=True)
             self._reader = self._database.lane("sqlite-reader", is_writer=False)
-        await self.probe()
+        await self.generation()
 
     async def close(self) -> None:
         """End both lanes."""
@@ -64,14 +65,18 @@ class SqliteStore:
         for lane in lanes:
             await lane.close()
 
-    async def probe(self) -> None:
-        """See the port; asked of the writer, because a locked or full file still answers reads."""
-        await self._write(lambda c: c.execute("SELECT 1").fetchone())
-
     async def generation(self) -> str:
+        """See the port; asked of the writer, because a locked or full file still answers reads.
+
+        A file of which the path was taken away, or given to another file, has none: what is written there is lost.
+        """
+        return await self._write(schema.generation)
+
+    async def renew(self) -> str:
         """See the port."""
-        (value,) = await self._read(lambda c: c.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone())
-        return str(value)
+        new = secrets.token_hex(8)
+        await self._write(lambda c: c.execute("INSERT OR REPLACE INTO meta VALUES ('generation', ?)", (new,)))
+        return new
 
     async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
         """See the port."""

@@ -1,0 +1,40 @@
+"""The look at the store, once a second: what it notices, and what it does not mistake for a replaced store."""
+
+import pytest
+
+from holdfast.errors import StoreUnavailable
+from support.node_scene import NodeScene
+from support.virtual_time import in_virtual_time, passed
+
+
+@pytest.mark.parametrize("found", ["g2", "g0", ""], ids=["renewed", "older", "emptied"])
+def test_another_generation_is_noticed_within_seconds_and_shows_in_health(found: str) -> None:
+    """Whatever the run remembers of the store may be wrong."""
+
+    @in_virtual_time
+    async def scenario() -> None:
+        scene = NodeScene()
+        await scene.start()
+        await passed(5)
+        assert not scene.node.store_contact.replaced.is_set()
+        scene.store.stored_generation = found
+        await passed(3)
+        assert scene.node.store_contact.replaced.is_set()
+        condition = scene.node.health.conditions["StoreCurrent"]
+        assert (condition.status, condition.reason) == (False, "Replaced")
+        await scene.close()
+
+    scenario()
+
+
+@in_virtual_time
+async def test_outage_of_the_store_does_not_end_the_run() -> None:
+    """A store that does not answer says nothing about its generation."""
+    scene = NodeScene()
+    await scene.start()
+    await passed(5)
+    scene.store.fail("generation", *[StoreUnavailable("away")] * 20)
+    await passed(30)
+    assert not scene.node.store_contact.replaced.is_set()
+    assert scene.node.health.conditions["StoreCurrent"].status
+    await scene.close()
