@@ -113,6 +113,7 @@ class FakeStore(Faulty):
         self.bulletins: dict[str, Bulletin] = {}
         self.cursors: dict[tuple[str, str], Seq] = {}
         self.cursor_writes = 0
+        self.read_by: dict[Seq, list[str]] = defaultdict(list)  # of whichever conversation
         self.on: dict[str, set[str]] = defaultdict(set)
         self.versions: dict[str, int] = defaultdict(int)
         self.removed: set[str] = set()  # conversations that do not exist any more
@@ -188,6 +189,8 @@ class FakeStore(Faulty):
     ) -> dict[UserId, Seq]:
         await self._enter("advance_cursors")
         self.cursor_writes += 1
+        for seq, users in read_by.items():
+            self.read_by[seq] += [str(user) for user in users if user not in self.read_by[seq]]
         for user_id, seq in cursors.items():
             self.cursors[conversation_id, user_id] = max(seq, self.cursors.get((conversation_id, user_id), 0))
         await self._leave("advance_cursors")

@@ -32,8 +32,17 @@ class Draft:
     metadata_bytes: int
 
     @classmethod
-    def of(cls, ref: str, conversation_id: str, client_message_id: str, body: str, metadata: Mapping[str, Any] | None) -> "Draft":
-        """Check and encode.
+    def of(
+        cls,
+        ref: str,
+        conversation_id: str,
+        client_message_id: str,
+        body: str,
+        metadata: Mapping[str, Any] | None,
+        *,
+        read_seq: int = 0,
+    ) -> "Draft":
+        """Check and encode. `read_seq`: the last message of the conversation that the application had taken.
 
         Raises:
             SendFailed: `invalid_request`: no instance would accept it, whatever its limits.
@@ -44,7 +53,14 @@ class Draft:
         if not body_bytes:
             raise _invalid("body", "at least one character is needed")
         raw: Raw | UnsetType = UNSET if metadata is None else Raw(_metadata(metadata))
-        frame = Send(ref=ref, conversation_id=conversation_id, client_message_id=client_message_id, body=body, metadata=raw)
+        frame = Send(
+            ref=ref,
+            conversation_id=conversation_id,
+            client_message_id=client_message_id,
+            body=body,
+            metadata=raw,
+            read_seq=read_seq,
+        )
         encoded = msgspec_json.encode(frame)
         metadata_bytes = 0 if raw is UNSET else len(bytes(raw))
         return cls(frame, encoded.decode(), len(encoded), body_bytes, metadata_bytes)

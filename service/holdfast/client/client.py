@@ -159,7 +159,7 @@ class Client:
         if not self._tasks:
             raise ClientStopped("not_started", "a client is used inside `async with`")
         key = uuid.uuid4().hex if client_message_id is None else client_message_id
-        draft = Draft.of(uuid.uuid4().hex, conversation_id, key, body, metadata)
+        draft = Draft.of(uuid.uuid4().hex, conversation_id, key, body, metadata, read_seq=self._inbox.read_seq(conversation_id))
         if self._limits is not None and (excess := draft.excess(self._limits)) is not None:
             raise SendFailed(*excess, retryable=False)
         answered: asyncio.Future[frames.Ack] = asyncio.get_running_loop().create_future()

@@ -23,6 +23,7 @@ class Inbox:
         self.streams = Streams(None if cursors is None else dict(cursors))
         self._unread: deque[Message] = deque()
         self._taken: dict[str, int] = dict(cursors or {})
+        self._read: dict[str, int] = dict(cursors or {})  # what was taken indeed: a stream may begin behind a history
 
     def __len__(self) -> int:
         """How many may be taken."""
@@ -32,6 +33,10 @@ class Inbox:
     def cursors(self) -> dict[str, int]:
         """Conversation -> seq of the last message that was taken."""
         return dict(self._taken)
+
+    def read_seq(self, conversation_id: str) -> int:
+        """The last message of the conversation that was taken, here or by the client that kept the cursors; 0: none."""
+        return self._read.get(conversation_id, 0)
 
     def has_room(self, messages: int = 1) -> bool:
         """Whether so many more fit."""
@@ -53,7 +58,7 @@ class Inbox:
         """
         message = self._unread.popleft()
         if message.conversation_id in self._taken:
-            self._taken[message.conversation_id] = message.seq
+            self._taken[message.conversation_id] = self._read[message.conversation_id] = message.seq
         return message
 
     def truncated(self, conversation_id: str, from_seq: int, to_seq: int) -> None:
@@ -81,6 +86,7 @@ class Inbox:
         self.streams.reset(conversation_id, last_seq)
         self._unread = deque(each for each in self._unread if each.conversation_id != conversation_id or each.seq <= last_seq)
         self._taken[conversation_id] = self._before_unread(conversation_id, last_seq)
+        self._read[conversation_id] = min(self.read_seq(conversation_id), last_seq)
 
     def _before_unread(self, conversation_id: str, cursor: int) -> int:
         """The cursor, or what lies before the first message that is still to be taken."""
@@ -93,5 +99,6 @@ class Inbox:
             return
         for conversation_id in [taken for taken in self._taken if taken not in known]:
             del self._taken[conversation_id]
+            self._read.pop(conversation_id, None)
         for conversation_id in [new for new in known if new not in self._taken]:
             self._taken[conversation_id] = self._before_unread(conversation_id, known[conversation_id])

@@ -14,11 +14,12 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Draft, content_digest, send_key
 from holdfast.errors import CommandError, InvalidRequest
-from holdfast.node.append import OnSettled
+from holdfast.node.append import OnSettled, Settled
 from holdfast.node.committer import Committer
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.hub import Hub
+from holdfast.node.reading import Seen
 from holdfast.node.receipts import OnRead, Receipts
 from holdfast.ports import ClusterBus
 from holdfast.protocol import envelopes, frames
@@ -65,8 +66,12 @@ class Commands:
         body: str,
         metadata: Raw | UnsetType,
         on_settled: OnSettled,
+        seen: Seen | None = None,
     ) -> None:
         """Send a message; `on_settled` is called once.
+
+        Args:
+            seen: what the sender had been shown; None: the message was not written by its sender, and says nothing of them.
 
         Raises:
             CommandError: `invalid_request`, `invalid_json` or `body_too_large`, before anything is queued.
@@ -74,7 +79,13 @@ class Commands:
         conversation = ids.conversation_id(conversation_id)
         ids.check_id(client_message_id, "client_message_id")
         draft = self._draft(caller.user_id, client_message_id, body, metadata)
-        self._committer.submit(conversation, draft, on_settled, is_guest=caller.is_admin)
+
+        def settled(result: Settled | CommandError) -> None:
+            on_settled(result)
+            if seen is not None and isinstance(result, Settled):
+                self._receipts.note_sent(conversation, caller.user_id, result.message.seq, seen)
+
+        self._committer.submit(conversation, draft, settled, is_guest=caller.is_admin)
 
     def read(self, caller: Caller, conversation_id: str, message_id: str, on_done: OnRead) -> None:
         """Mark everything up to a message as read; `on_done` is called once.

@@ -159,8 +159,14 @@ class Connecting:
         if connection.is_behind:
             connection.transport.close(CloseCode.SLOW_CONSUMER, "slow_consumer")
         elif not connection.is_ended:
-            connection.go_live()
+            self._go_live(connection)
         await self._catch_up_on_members(connection)
+
+    def _go_live(self, connection: Connection) -> None:
+        """What came while `hello` was being answered belongs to the replay (see `reading.shown_live`)."""
+        heard = connection.conversations or {}
+        heard.update((c, local.shown) for c in heard if (local := self._delivery.locals.get(c)) is not None)
+        connection.go_live()
 
     async def _reach(
         self,

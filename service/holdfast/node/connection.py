@@ -7,7 +7,7 @@ backlog while it replays, straight to the socket when it is live, nowhere after 
 from collections.abc import Callable
 from typing import Final
 
-from holdfast.domain.ids import ConnectionId, ConversationId, UserId
+from holdfast.domain.ids import ConnectionId, ConversationId, Seq, UserId
 from holdfast.ports import Transport
 
 MAX_BACKLOG_BYTES: Final = 256 * 1024  # half of the socket's write limit, which it joins: who replays slower reads too slowly
@@ -21,7 +21,7 @@ class Connection:
     """Lives in the loop. Created by the socket's rim, ended by `end`.
 
     Attributes:
-        conversations: what it hears; None before its `hello` is answered.
+        conversations: what it hears, and after which message it is live there; None before its `hello` is answered.
         missed: conversations whose membership changed while that answer was being made.
         entered: the revision by which it was let into each: that event needs not be told, and no older reading turns it away.
     """
@@ -63,7 +63,7 @@ class Connection:
         self.issued_at = issued_at
         self.expires_at = expires_at
         self.connected_at_ms = connected_at_ms
-        self.conversations: dict[ConversationId, None] | None = None
+        self.conversations: dict[ConversationId, Seq] | None = None
         self.missed: dict[ConversationId, None] = {}
         self.entered: dict[ConversationId, int] = {}
         self.deliver: Callable[[bytes], None] = _nowhere
@@ -95,6 +95,10 @@ class Connection:
         self.deliver = self.transport.write
         if backlog:
             self.transport.write(b"".join(backlog))
+
+    def live_since(self, conversation_id: ConversationId) -> Seq | None:
+        """Later messages are delivered here as they come; None where nothing is, or the replay is not over."""
+        return (self.conversations or {}).get(conversation_id) if self._is_live else None
 
     def end(self) -> None:
         """Nothing is delivered any more."""

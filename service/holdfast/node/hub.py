@@ -77,7 +77,7 @@ class Hub:
         local.idle_since = None
         if connection.conversations is None:
             connection.conversations = {}
-        connection.conversations[local.conversation_id] = None
+        connection.conversations[local.conversation_id] = local.shown
 
     def leave(self, local: LocalConversation, connection: Connection, now: float) -> None:
         """`connection` hears `local` no more."""

@@ -350,8 +350,6 @@ class Node:
         self.bulletins.note_commit(commit.conversation_id, commit.messages[-1].seq)
         self.activity.note(commit)
         self.notifications.note(commit)
-        for message in commit.messages:
-            self.receipts.note_sent(commit.conversation_id, message.sender, message.seq)
 
     def _on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         self.bulletins.note_receipt(conversation_id, user_id, seq)

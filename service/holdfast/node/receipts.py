@@ -1,14 +1,17 @@
 """Read receipts: cursors that only move forward, at most two writes a second per conversation.
 
-A read is answered after its cursor is committed. What arrives between two writes is one write; the others hear of a cursor
-only when it moved. A receipt that comes late is a hint: an instance that began to follow the conversation meanwhile has not heard
-of newer ones, which its clients were told elsewhere. So the store says how far that cursor is, and that is told.
+A read is answered after its cursor is committed. What arrives between two writes is one write. The advance of a cursor is told,
+whatever moved it: a read, or a message of the user's that counts as reading (`reading`). What was told is kept apart from the
+cursor: an explicit read beyond it is told, although the cursor may be there already.
+
+A receipt that comes late is a hint: an instance that began to follow the conversation meanwhile has not heard of newer ones,
+which its clients were told elsewhere. So the store says how far that cursor is, and that is told.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +21,7 @@ from holdfast.errors import CommandError, StoreError
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.hub import Hub
+from holdfast.node.reading import Advance, Position, Seen, Sent, advance
 from holdfast.ports import Clock, ClusterBus, MessageStore, RosterCache
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import ms_of, rfc3339
@@ -44,11 +48,14 @@ OnRead = Callable[[ReadDone | CommandError], None]
 
 @dataclass(slots=True, eq=False)
 class _Reader:
+    """An explicit read, or with `seen` the user's own message at `seq`."""
+
     user_id: UserId
     seq: Seq
     asked_at: float
-    on_done: OnRead | None
-    is_guest: bool
+    on_done: OnRead | None = None
+    is_guest: bool = False
+    seen: Seen | None = None
 
     def answer(self, result: ReadDone | CommandError) -> None:
         callback, self.on_done = self.on_done, None
@@ -90,7 +97,7 @@ class Receipts:
         self._on_moved = on_moved
         self._lanes: dict[ConversationId, _Lane] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
-        self._known: OrderedDict[tuple[ConversationId, UserId], Seq] = OrderedDict()
+        self._positions: OrderedDict[tuple[ConversationId, UserId], Position] = OrderedDict()
         self._late: dict[UserId, dict[ConversationId, None]] = {}
         self._is_reading = False
         self._pending = 0
@@ -104,10 +111,10 @@ class Receipts:
             return
         self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), on_done, is_guest))
 
-    def note_sent(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
-        """Who sends has read what came before. Nobody waits for it; under pressure it is left to the next send."""
-        if self._pending < _MAX_PENDING // 2 and seq > self._known.get((conversation_id, user_id), 0):
-            self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), None, is_guest=False))
+    def note_sent(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, seen: Seen) -> None:
+        """A user's own message is stored. No client waits for what follows; under pressure it is left to the next message."""
+        if self._pending < _MAX_PENDING // 2 and seq > self._position(conversation_id, user_id).cursor:
+            self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), seen=seen))
 
     def receive(self, envelope: envelopes.ReceiptEnvelope) -> None:
         """A cursor moved at another instance."""
@@ -120,7 +127,7 @@ class Receipts:
 
     def learn(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         """A cursor moved at another instance up to a minute ago, as its bulletin says: the store is asked how far it is now."""
-        is_news = seq > self._known.get((conversation_id, user_id), 0)
+        is_news = seq > self._position(conversation_id, user_id).told
         if not is_news or conversation_id not in self._delivery.locals or len(self._late) >= _MAX_PENDING:
             return
         self._late.setdefault(user_id, {})[conversation_id] = None
@@ -197,23 +204,41 @@ class Receipts:
         readers = await self._admit(conversation, conversation_id, readers)
         if not readers or conversation is None:
             return
-        cursors: dict[UserId, Seq] = {}
-        read_by: dict[Seq, list[UserId]] = {}
         is_small = len(conversation.members) <= self._indicator_members
-        for reader in readers:
-            cursors[reader.user_id] = max(reader.seq, cursors.get(reader.user_id, 0))
-            if is_small and reader.on_done is not None and reader.user_id not in read_by.setdefault(reader.seq, []):
-                read_by[reader.seq].append(reader.user_id)
+        advances = await self._advances(conversation, readers)
+        cursors = {user_id: made.cursor for user_id, made in advances.items() if made.cursor}
+        if not cursors:
+            return
         writing = await self._rosters.begin_reads(conversation_id, list(cursors))
-        committed = await self._store.advance_cursors(conversation_id, cursors, read_by)
+        committed = await self._store.advance_cursors(conversation_id, cursors, _read_by(advances) if is_small else {})
         self._rosters.end_reads(writing, conversation_id, committed)
         read_at = rfc3339(self._clock.now_ms())
-        spoken = {reader.user_id for reader in readers if reader.on_done is not None}
         for reader in readers:
-            reader.answer(ReadDone(committed[reader.user_id], read_at))
+            if reader.seen is None:
+                reader.answer(ReadDone(committed[reader.user_id], read_at))
         for user_id, seq in committed.items():
-            if self._moved(conversation_id, user_id, seq) and user_id in spoken:
+            position = self._position(conversation_id, user_id)
+            position.note(seq)
+            if advances[user_id].to_tell > position.told:
+                position.told = seq
                 self._publish(conversation_id, user_id, seq, read_at, is_small=is_small)
+
+    async def _advances(self, conversation: Conversation, readers: list[_Reader]) -> dict[UserId, Advance]:
+        """By user. Where an own message follows one that this instance does not know to be read, the store is asked."""
+        advances = {}
+        for user_id in dict.fromkeys(reader.user_id for reader in readers):
+            reads = [reader.seq for reader in readers if reader.user_id == user_id and reader.seen is None]
+            sent = [Sent(each.seq, each.seen) for each in readers if each.user_id == user_id and each.seen is not None]
+            position, start = self._position(conversation.conversation_id, user_id), conversation.joined_seq(user_id)
+            made = advance(position, start, reads, sent)
+            if made.unread:
+                stored = await self._store.cursors_of(user_id, [conversation.conversation_id])
+                made = advance(position, max([start, *stored.values()]), reads, sent)
+            for seq in made.unread:
+                position.note_own(seq)
+            if reads or made.cursor > position.cursor:
+                advances[user_id] = made
+        return advances
 
     async def _admit(
         self, conversation: Conversation | None, conversation_id: ConversationId, readers: list[_Reader]
@@ -228,23 +253,21 @@ class Receipts:
                 reader.answer(CommandError("conversation_not_found", "no such conversation"))
         local = self._delivery.locals.get(conversation_id)
         tail = (local.sequencer.head or 0) if local is not None else 0
-        if any(reader.seq > tail and reader.on_done is not None for reader in admitted):
+        if any(reader.seq > tail and reader.seen is None for reader in admitted):
             tail = (await self._store.heads({conversation_id: tail}))[conversation_id]
         for reader in admitted:
-            if reader.seq > tail and reader.on_done is not None:
+            if reader.seq > tail and reader.seen is None:
                 reader.answer(CommandError("message_not_found", "there is no such message yet", field="message_id"))
                 reader.seq = -1
         return [reader for reader in admitted if reader.seq >= 0]
 
-    def _moved(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> bool:
+    def _position(self, conversation_id: ConversationId, user_id: UserId) -> Position:
         key = (conversation_id, user_id)
-        if seq <= self._known.get(key, 0):
-            return False
-        self._known[key] = seq
-        self._known.move_to_end(key)
-        if len(self._known) > _MAX_KNOWN:
-            self._known.popitem(last=False)
-        return True
+        position = self._positions.setdefault(key, Position())
+        self._positions.move_to_end(key)
+        if len(self._positions) > _MAX_KNOWN:
+            self._positions.popitem(last=False)
+        return position
 
     def _publish(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool) -> None:
         envelope = envelopes.ReceiptEnvelope(
@@ -267,8 +290,11 @@ class Receipts:
             self._hub.tell(local, frame)
 
     def _tell(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> None:
-        if not self._moved(conversation_id, user_id, seq):
+        position = self._position(conversation_id, user_id)
+        position.note(seq)
+        if seq <= position.told:
             return  # our own echo, or older than what was told
+        position.told = seq
         frame = _frame(conversation_id, user_id, seq, read_at)
         local = self._delivery.locals.get(conversation_id)
         conversation = self._conversations.cached(conversation_id)
@@ -280,6 +306,15 @@ class Receipts:
 
 def _frame(conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> frames.Receipt:
     return frames.Receipt(conversation_id=conversation_id, user_id=user_id, message_id=message_id(seq), seq=seq, read_at=read_at)
+
+
+def _read_by(advances: Mapping[UserId, Advance]) -> dict[Seq, list[UserId]]:
+    """Which users are added to which messages' `readBy`."""
+    read_by: dict[Seq, list[UserId]] = {}
+    for user_id, made in advances.items():
+        for seq in made.read:
+            read_by.setdefault(seq, []).append(user_id)
+    return read_by
 
 
 def _answer_all(readers: list[_Reader], error: CommandError) -> None:

@@ -39,12 +39,16 @@ class Hello(ClientFrame, tag="hello", frozen=True, kw_only=True):
 
 
 class Send(ClientFrame, tag="send", frozen=True, kw_only=True):
-    """A message. The same `client_message_id` gives the same message, on any instance, for 7 days."""
+    """A message. The same `client_message_id` gives the same message, on any instance, for 7 days.
+
+    `read_seq`: how far the user had read the conversation when writing it.
+    """
 
     conversation_id: str
     client_message_id: str
     body: str
     metadata: JsonObject | UnsetType = UNSET
+    read_seq: SeqNumber | UnsetType = UNSET
 
 
 class Read(ClientFrame, tag="read", frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from holdfast.protocol.frames import At, JsonObject, LastMessageView, MessageFrame, Summary
+from holdfast.protocol.frames import At, JsonObject, LastMessageView, MessageFrame, SeqNumber, Summary
 
 Title = Annotated[str, Meta(max_length=200)]
 
@@ -26,12 +26,13 @@ class UpdateConversation(Struct, frozen=True, kw_only=True):
 
 
 class SendMessage(Struct, frozen=True, kw_only=True):
-    """`sender`: for administrators only; others' is ignored."""
+    """`sender`: for administrators only; others' is ignored. `read_seq`: how far the user had read when writing it."""
 
     client_message_id: Annotated[str, Meta(examples=["0b7e6a52"])]
     body: Annotated[str, Meta(examples=["hello"])]
     metadata: JsonObject | UnsetType = UNSET
     sender: str | None = None
+    read_seq: SeqNumber = 0
 
 
 class SetTyping(Struct, frozen=True, kw_only=True):

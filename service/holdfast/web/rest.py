@@ -18,6 +18,7 @@ from holdfast.errors import CommandError, HoldfastError, InvalidRequest, rate_li
 from holdfast.node.append import Settled
 from holdfast.node.commands import TYPING_EXPIRES_MS, Caller, checked_metadata
 from holdfast.node.outgoing import message_frame
+from holdfast.node.reading import Seen
 from holdfast.node.receipts import ReadDone
 from holdfast.protocol import rest
 from holdfast.protocol.jsontext import rfc3339
@@ -134,12 +135,16 @@ class _Rest:
     async def send_message(self, request: Request, conversation_id: str) -> Response:
         who = self._caller(request)
         wanted = await body(request, rest.SendMessage, self._limits.frame_bytes)
+        seen: Seen | None = Seen(upto=wanted.read_seq)
         if who.is_admin and wanted.sender is not None:
+            seen = None if wanted.sender != who.user_id else seen
             who = Caller(ids.user_id(wanted.sender, "sender"), is_admin=True)
         elif debt := self._gate.sends.take(who.user_id, self._node.clock.monotonic()):
             raise rate_limited("too many sends", debt, outcome="refused")
         future: asyncio.Future[Settled | CommandError] = asyncio.get_running_loop().create_future()
-        self._node.commands.send(who, conversation_id, wanted.client_message_id, wanted.body, wanted.metadata, _resolve(future))
+        self._node.commands.send(
+            who, conversation_id, wanted.client_message_id, wanted.body, wanted.metadata, _resolve(future), seen
+        )
         settled = await future
         if isinstance(settled, CommandError):
             raise settled

@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 from msgspec import UNSET, UnsetType
 
 from holdfast import __version__
-from holdfast.domain.ids import ConnectionId, message_id
+from holdfast.domain.ids import ConnectionId, ConversationId, message_id
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.append import Settled
 from holdfast.node.commands import Caller
 from holdfast.node.connection import Connection
+from holdfast.node.reading import Seen, shown_live
 from holdfast.node.receipts import ReadDone
 from holdfast.node.session import KEEPALIVE_SECONDS, Command, End, Output, Ping, Session, end
 from holdfast.protocol import commands, frames
@@ -227,11 +228,22 @@ class ChatSocket(WebSocket):
         connection.inflight_sends += 1
         try:
             node.commands.send(
-                self._caller, command.conversation_id, command.client_message_id, command.body, command.metadata, answer
+                self._caller,
+                command.conversation_id,
+                command.client_message_id,
+                command.body,
+                command.metadata,
+                answer,
+                self._seen(command),
             )
         except CommandError:
             connection.inflight_sends -= 1
             raise
+
+    def _seen(self, command: frames.Send) -> Seen:
+        if command.read_seq is not UNSET:
+            return Seen(upto=command.read_seq)
+        return shown_live(self._connection, self.gate.node.delivery.locals.get(ConversationId(command.conversation_id)))
 
     def _read(self, command: frames.Read) -> None:
         self.gate.count_call(self._caller.user_id)

@@ -8,6 +8,7 @@ from holdfast.node.connection import Connection
 from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
+from holdfast.node.reading import NOTHING, Seen
 from holdfast.node.receipts import DEADLINE_SECONDS, ReadDone, Receipts
 from holdfast.node.split import Split
 from holdfast.protocol import envelopes
@@ -164,13 +165,80 @@ async def test_a_store_that_fails_is_told_and_the_next_read_works() -> None:
 
 
 @in_virtual_time
-async def test_who_sends_has_read_what_came_before_and_nobody_is_told() -> None:
-    """The message itself says so."""
+async def test_user_who_answers_before_reading_sends_a_receipt() -> None:
+    """The message was shown before the answer was written: the cursor moves over both, and the others hear of it."""
     scene = Scene()
-    scene.receipts.note_sent(C, BOB, 10)
+    scene.receipts.note_sent(C, BOB, 10, Seen(upto=9))
+    await passed(2)
+    assert scene.store.cursors == {(C, "bob"): 10}
+    assert scene.published() == [(f"conversation:{C}", "bob", 10)]
+    assert scene.store.read_by == {9: ["bob"]}
+
+
+@in_virtual_time
+async def test_user_who_has_read_everything_sends_without_a_receipt() -> None:
+    """One message would be two envelopes: the others know that a user has read up to their own message."""
+    scene = Scene()
+    scene.read("bob", 8)
+    await passed(2)
+    for seq in (9, 10):
+        scene.receipts.note_sent(C, BOB, seq, Seen(upto=seq - 1))
+        await passed(2)
+    assert scene.store.cursors == {(C, "bob"): 10}
+    assert scene.published() == [(f"conversation:{C}", "bob", 8)]
+
+
+@in_virtual_time
+async def test_message_written_before_others_arrived_reads_none_of_them() -> None:
+    """It waited for a connection. What is read later is told, although it lies below the user's own message."""
+    scene = Scene()
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    await passed(2)
+    assert (scene.store.cursors, scene.published()) == ({}, [])
+    scene.read("bob", 7)
+    await passed(2)
+    assert scene.published() == [(f"conversation:{C}", "bob", 7)]
+    scene.read("bob", 9)
+    await passed(2)
+    assert scene.published()[1:] == [(f"conversation:{C}", "bob", 10)]
+    assert scene.answers == [("bob", 7), ("bob", 10)]
+
+
+@in_virtual_time
+async def test_first_read_below_the_own_message_is_told() -> None:
+    """The cursor was there already, by a message that another instance stored."""
+    scene = Scene()
+    scene.store.cursors[C, BOB] = 10
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    await passed(2)
+    scene.read("bob", 5)
+    await passed(2)
+    assert scene.published() == [(f"conversation:{C}", "bob", 10)]
+
+
+@in_virtual_time
+async def test_own_message_after_what_was_read_at_another_instance_is_read() -> None:
+    """This instance does not know it, and asks the store."""
+    scene = Scene()
+    scene.store.cursors[C, BOB] = 9
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
     await passed(2)
     assert scene.store.cursors == {(C, "bob"): 10}
     assert scene.published() == []
+
+
+@in_virtual_time
+async def test_read_whose_answer_came_too_late_is_told_all_the_same() -> None:
+    """Its client was answered with an error; the cursor moves, so the others hear of it."""
+    scene = Scene()
+    writing = scene.store.hold("advance_cursors")
+    scene.read("alice", 3)
+    await passed(DEADLINE_SECONDS + 0.1)
+    scene.receipts.expire()
+    writing.set()
+    await passed(2)
+    assert scene.answers == [("alice", "store_unavailable")]
+    assert scene.published() == [(f"conversation:{C}", "alice", 3)]
 
 
 @in_virtual_time

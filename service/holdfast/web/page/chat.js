@@ -212,15 +212,17 @@ class Chat {
   #markRead(one) {
     const last = one.messages.at(-1);
     if (!last || !one.isLoaded || document.visibilityState !== "visible" || !isAtBottom()) return;
-    if ((one.reads.get(this.me) ?? 0) >= last.seq) return;
-    if (this.connection.send({ type: "read", conversation_id: one.id, message_id: last.message_id })) this.state.readUpTo(one, last.seq);
+    const read = one.reads.get(this.me) ?? 0;
+    if (read >= last.seq) return;
+    if (last.sender === this.me && read === last.seq - 1) this.state.readUpTo(one, last.seq); // as the service does by itself
+    else if (this.connection.send({ type: "read", conversation_id: one.id, message_id: last.message_id })) this.state.readUpTo(one, last.seq);
   }
 
   #send(text) {
     if (!text || !this.#openId) return "";
     const excess = new TextEncoder().encode(text).length - this.state.limits.body_bytes;
     if (excess > 0) return `Too long by ${excess} bytes.`;
-    this.outbox.add(this.#openId, text);
+    this.outbox.add(this.#openId, text, this.state.conversations.get(this.#openId)?.reads.get(this.me) ?? 0);
     requestAnimationFrame(() => (toBottom(), this.draw()));
     return "";
   }

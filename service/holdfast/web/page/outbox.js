@@ -28,8 +28,9 @@ export class Outbox {
     return this.#entries.filter((entry) => entry.conversationId === conversationId);
   }
 
-  add(conversationId, body) {
-    this.#entries.push({ id: newId(), conversationId, body, at: Date.now(), state: "queued", attempts: 0, notBefore: 0 });
+  /* readSeq: how far the user has read it. A message that waits for a connection says nothing about what arrives meanwhile. */
+  add(conversationId, body, readSeq) {
+    this.#entries.push({ id: newId(), conversationId, body, readSeq, at: Date.now(), state: "queued", attempts: 0, notBefore: 0 });
     this.#changed();
     this.#pump();
   }
@@ -95,7 +96,8 @@ export class Outbox {
   }
 
   #frame(entry) {
-    return { type: "send", ref: entry.id, conversation_id: entry.conversationId, client_message_id: entry.id, body: entry.body };
+    const { id, conversationId, body, readSeq = 0 } = entry;
+    return { type: "send", ref: id, conversation_id: conversationId, client_message_id: id, body, read_seq: readSeq };
   }
 
   #look() {
