@@ -72,7 +72,7 @@ class Instance:
         store_dependency = Dependency(store_name, clock, telemetry)
         redis_dependency = Dependency(redis_name, clock, telemetry)
         instance_id = InstanceId(settings.instance_id)
-        self._link = RedisLink(on.redis(settings.redis), settings.redis, instance_id, clock, redis_dependency)
+        self._link = RedisLink(on.redis(settings.redis), settings.redis, instance_id, clock, redis_dependency, has_registry=True)
         bus = RedisBus(self._link, instance_id, seals(settings.bus))
         telemetry.bus_counts = lambda: {**asdict(bus.counters), **asdict(bus.pipeline.counters)}
         node = Node(

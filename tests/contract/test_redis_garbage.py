@@ -143,7 +143,9 @@ async def test_garbage_among_connections_and_subscriptions_does_not_keep_an_inst
     await raw.delete("instance:one")
     assert await two.registry.connections_of(ANN) == [living]
     assert await two.registry.connected([ANN]) == {ANN}
-    _, lost = await two.registry.reap(InstanceId("one"))
+    reaped = await two.registry.reap(InstanceId("one"))
+    assert reaped is not None
+    _, lost = reaped
     assert lost == [ANN]
     assert await raw.exists("subscriptions:one") == 0
     assert await raw.smembers("instances") == {b"two"}

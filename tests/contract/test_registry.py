@@ -41,7 +41,9 @@ async def test_a_registered_connection_is_what_an_operator_reads(
     epoch = await one.registry.acquire("healthy")
     assert await one.registry.register([record(one, epoch, "u1", "k1"), record(one, epoch, "u1", "k2")]) == {U1: 2}
     fields = await redis_admin.hgetall("connections:u1")
-    assert json.loads(fields["k1"]) == {"instance_id": "one", "epoch": epoch, "connected_at": "2026-01-01T00:00:00Z"}
+    (registration,) = await redis_admin.hmget("instance:one", "registration")
+    expected = {"instance_id": "one", "epoch": epoch, "registration": registration, "connected_at": "2026-01-01T00:00:00Z"}
+    assert json.loads(fields["k1"]) == expected
     assert await redis_admin.smembers("subscriptions:one") == {"user:u1"}
     assert await redis_admin.smembers("instances") == {"one"}
     assert 0 < await redis_admin.pttl("instance:one") <= 12_000

@@ -24,6 +24,13 @@ async def expire_lease(admin: Redis, name: str) -> None:
     await admin.delete(f"instance:{name}")
 
 
+async def reaped(by: RedisNode, name: str) -> tuple[Epoch | None, list[UserId]]:
+    """What was found of an instance that is gone."""
+    found = await by.registry.reap(InstanceId(name))
+    assert found is not None
+    return found
+
+
 async def test_a_second_start_of_the_name_takes_over(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """The new start removes its predecessor's fields, and the old process finds its lease foreign."""
     old, new, other = new_node("one"), new_node("one"), new_node("two")
@@ -81,9 +88,9 @@ async def test_a_gone_instance_is_reaped_by_another(redis_server: RedisServer, n
     await one.registry.register([record(one, first, f"u{number}", "k1") for number in range(250)])
     await two.registry.register([record(two, second, "u1", "k2")])
     await redis_admin.sadd("subscriptions:one", "conversation:c1", "control:one")
-    assert await two.registry.reap(one.instance_id) == (None, [])
+    assert await two.registry.reap(one.instance_id) is None
     await expire_lease(redis_admin, "one")
-    epoch, lost = await two.registry.reap(one.instance_id)
+    epoch, lost = await reaped(two, "one")
     assert epoch == first
     assert sorted(lost) == sorted(f"u{number}" for number in range(250))
     assert await redis_admin.keys("connections:*") == ["connections:u1"]
@@ -101,7 +108,7 @@ async def test_a_living_instance_is_never_reaped(redis_server: RedisServer, new_
     await expire_lease(redis_admin, "one")
     fresh = await one.registry.acquire("healthy")
     await one.registry.register([record(one, fresh, "u1", "k1")])
-    assert await two.registry.reap(one.instance_id) == (None, [])
+    assert await two.registry.reap(one.instance_id) is None
     assert await two.registry.connections_of(U1) == [record(one, fresh, "u1", "k1")]
 
 
@@ -150,14 +157,14 @@ async def test_an_interrupted_reaping_is_finished_by_a_later_one(
         return await run(*arguments)  # type: ignore[arg-type]  # passed through as it came
 
     monkeypatch.setattr(two.link, "run", run_once)
-    epoch, lost = await two.registry.reap(one.instance_id)
+    epoch, lost = await reaped(two, "one")
     assert (epoch, len(lost)) == (first, 100)
     assert await redis_admin.scard("subscriptions:one") == 150
     assert await redis_admin.sismember("instances", "one")
     with pytest.raises(RedisTimeout):
         await two.registry.reap(one.instance_id)
     monkeypatch.undo()
-    assert len((await two.registry.reap(one.instance_id))[1]) == 150
+    assert len((await reaped(two, "one"))[1]) == 150
     assert await redis_admin.keys("connections:*") == []
 
 

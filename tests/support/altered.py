@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import cli
-from holdfast.adapters.redis import scripts
+from holdfast.adapters.redis import registry_scripts as scripts
 from holdfast.adapters.redis.bus import RedisBus
+from holdfast.adapters.redis.scripts import Script
 from holdfast.adapters.sqlite import messages
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain import bulletins
@@ -175,11 +176,11 @@ def no_epoch() -> None:
 
 def no_world_check() -> None:
     """Whatever Redis answers is believed, also when it is another one than the one that was registered in."""
-    known = {name: each for name, each in vars(scripts).items() if isinstance(each, scripts.Script)}
+    known = {name: each for name, each in vars(scripts).items() if isinstance(each, Script)}
     checked = {name: each.source for name, each in known.items() if scripts._WORLD_CHECK in each.source}
     assert checked, "no script looks at the world"
     for name, source in checked.items():
-        replace(scripts, name, scripts.Script(source.replace(scripts._WORLD_CHECK, "")))
+        replace(scripts, name, Script(source.replace(scripts._WORLD_CHECK, "")))
 
 
 def no_second_witness() -> None:

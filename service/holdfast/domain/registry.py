@@ -7,7 +7,7 @@ from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRecord:
-    """One field of `connections:{user_id}`. It counts only while its instance's lease with that epoch lives."""
+    """One field of `connections:{user_id}`. It counts only under the registration and in the world in which it was written."""
 
     user_id: UserId
     connection_id: ConnectionId

@@ -17,6 +17,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.errors import StoreError
 from holdfast.loops import STORE, Loop
+from holdfast.node.life_signs import LifeSigns
 from holdfast.node.split import Split
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
@@ -83,6 +84,7 @@ class Bulletins:
         server: Callable[[], str],
         is_cut: Callable[[], bool],
         store_clock: StoreClock,
+        life_signs: LifeSigns,
         on_read: Callable[[list[Bulletin]], Awaitable[None]],
         on_loss_elsewhere: Callable[[], None],
     ) -> None:
@@ -97,6 +99,7 @@ class Bulletins:
         self._server = server
         self._is_cut = is_cut
         self._store_clock = store_clock
+        self._life_signs = life_signs
         self._on_read = on_read
         self._on_loss_elsewhere = on_loss_elsewhere
         self._heads: _Recent[ConversationId, Seq] = _Recent()
@@ -246,6 +249,7 @@ class Bulletins:
             self._has_changed = True
             raise
         self._store_clock.note(stamped_ms, self._clock.monotonic())
+        self._life_signs.note_beat(now)
         self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch, bulletin.server)
 
     async def _read(self, *, only_unwell: bool) -> None:

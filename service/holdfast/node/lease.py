@@ -1,7 +1,8 @@
 """This instance's claim on its name, and the registration of its connections under it.
 
-The lease is renewed every 3 s. Found missing or foreign, or the world another one, everything is registered again under a new
-epoch. Redis away refuses nobody: connections are accepted, and registered when it is back. Of two live processes with one name
+The lease is renewed every 3 s. Found missing or foreign, or the world another one, everything is registered again: under the same
+epoch, so that presence stays as it is, where only Redis failed and no other instance can have reaped this one; else under a new
+one. Redis away refuses nobody: connections are accepted, and registered when it is back. Of two live processes with one name
 the older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids that clients may choose.
 """
 
@@ -18,6 +19,7 @@ from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailabl
 from holdfast.loops import REDIS, Loop
 from holdfast.node.connection import Connection
 from holdfast.node.hub import Hub
+from holdfast.node.life_signs import LifeSigns
 from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, ConnectionRegistry
 from holdfast.protocol.jsontext import rfc3339
@@ -37,6 +39,7 @@ class Lease:
 
     Attributes:
         instance_id: what this instance is called now.
+        life_signs: whether its users still stand in the store under its epoch.
         is_cut: Redis did not answer the last time that the lease was asked for.
     """
 
@@ -60,6 +63,7 @@ class Lease:
         self.is_cut = True
         self._server = ""
         self._answered_at = clock.monotonic()
+        self.life_signs = LifeSigns(clock)
         self._registry = registry
         self._bus = bus
         self._hub = hub
@@ -75,6 +79,7 @@ class Lease:
         self._registering: list[tuple[Connection, asyncio.Future[int]]] = []
         self._unregistering: deque[Connection] = deque()
         self._is_writing = False
+        self._turn = asyncio.Lock()  # one script about connections at a time: what was sent later must not be done first
         self._refreshed_at = clock.monotonic()
 
     @property
@@ -135,7 +140,7 @@ class Lease:
         return await future
 
     def unregister(self, connection: Connection) -> None:
-        """Take a connection out of the registry. What cannot be taken out now is left to a new epoch."""
+        """Take a connection out of the registry. What stays because Redis is away is void after the next registration."""
         if self.is_held:
             self._unregistering.append(connection)
             if len(self._unregistering) > _MAX_UNREGISTERING:
@@ -156,6 +161,7 @@ class Lease:
             await self._acquire()
         else:
             await self._registry.renew(self._state(), len(self._hub.connections))
+            self.life_signs.note_lease()
             self._follow()
             if began - self._refreshed_at > _REFRESH_SECONDS:
                 self._refreshed_at = began
@@ -164,6 +170,7 @@ class Lease:
     def _yield(self) -> None:
         """Another live process has our name: the older one leaves it to the younger, or both would steal it for ever."""
         self.is_unique = False
+        self.life_signs.note_successor()
         self.instance_id = InstanceId(f"{self._configured_id}.{self.epoch}")
         _log.error("a younger process has the name %s: going on as %s", self._configured_id, self.instance_id)
         self._registry.rename(self.instance_id)
@@ -172,11 +179,17 @@ class Lease:
         self._wake.set()
 
     async def _acquire(self) -> None:
-        self.epoch = await self._registry.acquire(self._state())
+        before, is_kept = self.epoch, self.life_signs.are_unbroken
+        self.epoch = await self._registry.acquire(self._state(), may_keep_epoch=is_kept)
         self._follow()
+        is_kept &= self.epoch == before
+        if is_kept and not self.life_signs.are_unbroken:
+            raise LeaseLost("this instance may have been reaped meanwhile")
+        self.life_signs.note_lease()
         self._unregistering.clear()
         self.is_held = True
-        self._on_epoch()
+        if not is_kept:
+            self._on_epoch()
         self._bus.record_channels()
         try:
             await self._register_everybody()
@@ -187,7 +200,8 @@ class Lease:
     async def _register_everybody(self) -> None:
         connections = list(self._hub.connections.values())
         for start in range(0, len(connections), _CHUNK):
-            await self._registry.register([self._record(c) for c in connections[start : start + _CHUNK] if not c.is_ended])
+            async with self._turn:
+                await self._registry.register([self._record(c) for c in connections[start : start + _CHUNK] if not c.is_ended])
         await self._registry.set_registered()
 
     def _record(self, connection: Connection) -> ConnectionRecord:
@@ -210,7 +224,8 @@ class Lease:
             while self._registering or self._unregistering:
                 batch, self._registering = self._registering[:_CHUNK], self._registering[_CHUNK:]
                 leaving = [self._unregistering.popleft() for _ in range(min(_CHUNK, len(self._unregistering)))]
-                counts = await self._write_batch([connection for connection, _ in batch], leaving)
+                async with self._turn:
+                    counts = await self._write_batch([connection for connection, _ in batch], leaving)
                 for connection, future in batch:
                     if not future.done():
                         future.set_result(counts.get(connection.user_id, 0))
@@ -218,7 +233,7 @@ class Lease:
             self._is_writing = False
 
     async def _write_batch(self, coming: list[Connection], leaving: list[Connection]) -> dict[UserId, int]:
-        """One script each. Without the lease nothing: the next epoch registers everybody, and those only."""
+        """One script each. Without the lease nothing: the next registration is of all who are here then, and only those."""
         counts: dict[UserId, int] = {}
         try:
             if self.is_held and (records := [self._record(connection) for connection in coming if not connection.is_ended]):
@@ -231,7 +246,7 @@ class Lease:
         return counts
 
     def _lose(self, why: str) -> None:
-        """What Redis holds is not what we have: start a new epoch as soon as it answers."""
+        """What Redis holds is not what we have: register everything again as soon as it answers."""
         if self.is_held:
             _log.info("registering everything again: %s", why)
         self.is_held = False

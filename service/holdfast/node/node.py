@@ -142,6 +142,7 @@ class Node:
             server=lambda: self.lease.server,
             is_cut=lambda: self.lease.is_cut,
             store_clock=self.store_clock,
+            life_signs=self.lease.life_signs,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
             on_loss_elsewhere=self._on_loss_elsewhere,
         )

@@ -28,8 +28,8 @@ _LEASE_SECONDS: Final = 15.0  # a lease that is found gone was renewed at most s
 _RESTED_SECONDS: Final = 2.0
 """What an end rests on was read less than this ago, also after a thaw. There is no second fence on the last renewal of our own
 lease: both witnesses were asked within this time, on the same Redis (its world is checked) and the store, which says more than a
-renewal of 9 s ago. And what is done holds whenever it happens: the registry's script looks at the lease again, a lease that was
-gone comes back under a new epoch only, and presence is taken out by epoch."""
+renewal of 9 s ago. And what is done holds whenever it happens: the registry's script looks at the lease again, presence is taken
+out by epoch, and a lease that was gone comes back under the same epoch only where no heartbeat was late (`life_signs`)."""
 _BUSY_SECONDS: Final = 300.0  # 20,000 users of one instance, each a few reads of the store
 _ROUNDS_PER_FULL_LOOK: Final = 10  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
 
@@ -139,7 +139,11 @@ class Reaper:
         return now - suspect.since >= SILENCE_SECONDS
 
     async def _reap(self, instance_id: InstanceId, bulletin: Bulletin | None, trigger: str) -> None:
-        epoch, user_ids = await self._registry.reap(instance_id)
+        reaped = await self._registry.reap(instance_id)
+        if reaped is None:  # it is back, perhaps under the epoch of before: its users are its own again
+            self._suspects.pop(instance_id, None)
+            return
+        epoch, user_ids = reaped
         if epoch is not None:
             self._dead[instance_id] = epoch
         self._reaped[trigger].inc(len(user_ids))

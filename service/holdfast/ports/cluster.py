@@ -251,11 +251,15 @@ class ConnectionRegistry(Protocol):
         """Which start of which Redis took the last `acquire` or `renew`; empty before, and where that may not be asked."""
         ...
 
-    async def acquire(self, state: str) -> Epoch:
-        """Take the lease under a new epoch, and remember the world (creating it when there is none).
+    async def acquire(self, state: str, *, may_keep_epoch: bool = False) -> Epoch:
+        """Take the lease, and remember the world (creating it when there is none, or when another server made it).
 
-        The first time whatever was there is taken over: a start follows its predecessor. What an earlier start of the same
-        name left in the registry is removed.
+        The first time whatever was there is taken over: a start follows its predecessor. Nothing that was registered before
+        under this name counts any more, and it is removed.
+
+        Args:
+            may_keep_epoch: go on under the last epoch, where the lease is still there under it or was lost with the world.
+                A new epoch is given in every other case.
 
         Raises:
             NameTaken: we had it before, and a process that started later has it now; nothing was changed.
@@ -305,9 +309,9 @@ class ConnectionRegistry(Protocol):
         """Which of them (≤ 1,000) have a connection at some instance whose lease lives."""
         ...
 
-    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:
-        """Remove what a gone instance left: only if its lease is still gone, field by field, comparing epochs.
+    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]] | None:
+        """Remove what a gone instance left, field by field, only if its lease is still gone.
 
-        Returns the epoch it last had, where known, and the users who lost a connection by it.
+        Returns the epoch it last had, where known, and the users who lost a connection by it; None where it has a lease.
         """
         ...

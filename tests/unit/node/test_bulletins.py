@@ -8,6 +8,7 @@ from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.bulletins import BEAT_SECONDS, MAX_ENTRIES, WINDOW_SECONDS, Bulletins
+from holdfast.node.life_signs import LifeSigns
 from holdfast.node.split import Split
 from holdfast.node.store_clock import StoreClock
 from support.fakes import FakeStore
@@ -37,6 +38,7 @@ class Scene:
             earlier=dict,
             server=lambda: self.server,
             store_clock=StoreClock(self.clock),
+            life_signs=LifeSigns(self.clock),
             on_read=self._on_read,
             is_cut=lambda: False,
             on_loss_elsewhere=self._on_loss_elsewhere,

@@ -44,6 +44,12 @@ class Scene:
         self.running = supervised(self.lease.loop)
         await settled()
 
+    async def beats(self, seconds: float) -> None:
+        """So much time passes, and the store acknowledges a heartbeat twice a second."""
+        for _ in range(int(2 * seconds)):
+            self.lease.life_signs.note_beat(LoopClock().monotonic())
+            await passed(0.5)
+
     def add(self, *names: str) -> list[Connection]:
         """Accepted sockets."""
         made = [connection("alice", name) for name in names]
@@ -76,6 +82,57 @@ async def test_a_lost_lease_and_another_world_mean_a_new_epoch_at_once() -> None
         await passed(RENEW_SECONDS + 1)
         assert scene.epochs == ["0001", "0002"], number
         assert sorted(scene.registry.registered) == ["c1"]
+
+
+@in_virtual_time
+async def test_another_world_changes_nothing_in_the_store_while_heartbeats_are_written() -> None:
+    """A failover costs one registration, and not one write of presence per user; the same where Redis only failed to answer."""
+    for error in (WorldChanged("replaced"), RedisTimeout("slow")):
+        scene = Scene()
+        scene.add("c1")
+        await scene.run()
+        await scene.beats(2 * RENEW_SECONDS)
+        scene.registry.registered.clear()
+        scene.registry.fail("renew", error)
+        if isinstance(error, RedisTimeout):
+            scene.registry.fail("unregister", error)
+            scene.lease.unregister(connection("alice", "c2"))
+        await scene.beats(2 * RENEW_SECONDS)
+        assert scene.epochs == ["0001"], error
+        assert sorted(scene.registry.registered) == ["c1"]
+        assert scene.registry.is_complete
+
+
+@in_virtual_time
+async def test_a_late_heartbeat_or_a_missing_lease_means_a_new_epoch() -> None:
+    """Another instance may have reaped this one: its users do not stand in the store under its epoch any more."""
+    late, missing = Scene(), Scene()
+    for scene in (late, missing):
+        await scene.run()
+        await scene.beats(2 * RENEW_SECONDS)
+    missing.registry.has_lost_lease = True
+    missing.registry.fail("renew", LeaseLost("expired"))
+    await missing.beats(2 * RENEW_SECONDS)
+    assert missing.epochs == ["0001", "0002"]
+    late.registry.fail("renew", *[RedisUnavailable("away")] * 3, WorldChanged("replaced"))
+    await passed(3 * RENEW_SECONDS)
+    await late.beats(3 * RENEW_SECONDS)
+    assert late.epochs == ["0001", "0002"]
+
+
+@in_virtual_time
+async def test_a_connection_that_ends_while_all_are_registered_is_taken_out_after_that() -> None:
+    """The registration and the removal travel by different connections: in the wrong order the field would stay."""
+    scene = Scene()
+    (one,) = scene.add("c1")
+    may_register = scene.registry.hold("register")
+    await scene.run()
+    one.end()
+    scene.lease.unregister(one)
+    await settled()
+    may_register.set()
+    await settled()
+    assert scene.registry.registered == {}
 
 
 @in_virtual_time

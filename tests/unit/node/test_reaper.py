@@ -100,6 +100,17 @@ async def test_an_instance_that_is_cut_from_redis_alone_is_alive() -> None:
 
 
 @in_virtual_time
+async def test_an_instance_that_has_a_lease_again_keeps_its_users() -> None:
+    """It may have come back under the epoch of before, between the look at its lease and the reaping."""
+    scene = Scene()
+    scene.registry.lease("two", None)
+    scene.registry.back.add(InstanceId("two"))
+    await scene.rounds(20)
+    assert scene.registry.reaped
+    assert scene.presence.reaped == []
+
+
+@in_virtual_time
 async def test_an_instance_whose_beat_stopped_but_whose_lease_lives_is_alive() -> None:
     """It is the store that does not take its beat."""
     scene = Scene()

@@ -23,6 +23,7 @@ _SENTINEL_PORT = 26379
 _ALLOWED_OPTIONS = {"host", "port", "db", "path", "username", "password", "connection_class"}
 
 Locate = Callable[[], Awaitable[tuple[str, int]]]
+OnConnect = Callable[[AbstractConnection], Awaitable[None]]
 
 
 class PrimaryConnection(Connection):
@@ -54,13 +55,19 @@ class Address:
         """A connection of its own, not connected yet; the caller disconnects it."""
         return self.connection_class(client_name=client_name, **self.options)
 
-    def pool(self, client_name: str, size: int, timeout_seconds: float) -> BlockingConnectionPool:
-        """At most `size` connections, none yet; a caller waits `timeout_seconds` for a free one. The caller closes the pool."""
+    def pool(
+        self, client_name: str, size: int, timeout_seconds: float, on_connect: OnConnect | None = None
+    ) -> BlockingConnectionPool:
+        """At most `size` connections, none yet; a caller waits `timeout_seconds` for a free one. The caller closes the pool.
+
+        `on_connect` makes redis-py's handshake on each new connection, and whatever has to come before the first command.
+        """
         return BlockingConnectionPool(
             max_connections=size,
             timeout=timeout_seconds,
             connection_class=self.connection_class,
             client_name=client_name,
+            redis_connect_func=on_connect,
             **self.options,
         )
 

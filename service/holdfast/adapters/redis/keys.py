@@ -8,7 +8,7 @@ from typing import Final
 from holdfast.domain.ids import ConversationId, InstanceId, UserId
 
 WORLD: Final = "registry:world"
-"""A random id; another one, or none, means that this Redis is not the one it was."""
+"""A random id and a hash of the server's run id and replication id; another one, or none: this Redis is not the one it was."""
 
 INSTANCES: Final = "instances"
 """SET of the ids of instances that have, or had, a lease."""
@@ -26,7 +26,7 @@ USER_PREFIX: Final = "user:"
 
 
 def connections(user_id: UserId) -> str:
-    """HASH connection_id -> JSON `{instance_id, epoch, connected_at}`."""
+    """HASH connection_id -> JSON `{instance_id, epoch, registration, connected_at}`."""
     return f"connections:{user_id}"
 
 
@@ -36,7 +36,7 @@ def subscriptions(instance_id: InstanceId) -> str:
 
 
 def lease(instance_id: InstanceId) -> str:
-    """HASH with a TTL: `epoch`, `registered`, `state`, `connections`."""
+    """HASH with a TTL: `epoch`, `registered`, `state`, `connections`, `world`, `registration`."""
     return f"{LEASE_PREFIX}{instance_id}"
 
 

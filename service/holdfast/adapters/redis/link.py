@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisPyTimeoutError
 
@@ -21,6 +22,7 @@ from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.address import Address
 from holdfast.adapters.redis.circuit import Circuit
 from holdfast.adapters.redis.permissions import explained, is_denial
+from holdfast.adapters.redis.registry_scripts import FORGET_FOREIGN_WORLD
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire
 from holdfast.domain.ids import InstanceId
@@ -45,15 +47,21 @@ class RedisLink:
         instance_id: InstanceId,
         clock: Clock,
         watch: DependencyWatch | None = None,
+        *,
+        has_registry: bool = False,
     ) -> None:
-        """Connects to nothing yet. The address is closed with the link."""
+        """Connects to nothing yet. The address is closed with the link.
+
+        `has_registry`: a registry is read through it, so what another server left is not to be believed (`registry_scripts`).
+        """
         self.timeout_seconds = settings.timeout_seconds
         self.circuit = Circuit()
         self.clock = clock
         self._watch = watch
         self._name = f"holdfast:{instance_id}"
         self._address = address
-        self._pool = address.pool(self._name, settings.pool_connections, settings.timeout_seconds)
+        on_connect = _enter if has_registry else None
+        self._pool = address.pool(self._name, settings.pool_connections, settings.timeout_seconds, on_connect)
         self._places = asyncio.Semaphore(settings.pool_connections)
         self._has_failed = False
         self._denial_told_at = float("-inf")
@@ -210,6 +218,13 @@ class RedisLink:
         self.circuit.failed(self.clock.monotonic())
         if self._watch is not None:
             self._watch.failed(reason, is_timeout=is_timeout)
+
+
+async def _enter(connection: AbstractConnection) -> None:
+    """The handshake of a connection that a registry uses: no answer on it comes from the world of another server."""
+    await connection.on_connect()
+    await connection.send_command(*FORGET_FOREIGN_WORLD.by_source((names.WORLD,), ()))
+    await connection.read_response()
 
 
 def repair_of(its_keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -5,12 +5,14 @@ is cut into scripts of 500 records (100 users when reaping) that may be repeated
 the instance keeps the index of what is left until it is done.
 """
 
+import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from holdfast.adapters.redis import decoding, keys, scripts
+from holdfast.adapters.redis import decoding, keys
+from holdfast.adapters.redis import registry_scripts as scripts
 from holdfast.adapters.redis.fates import SHORT_LEASE_MS
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.scripts import Argument, Script
@@ -41,25 +43,28 @@ class RedisRegistry:
         self._process = secrets.token_hex(4)
         self._world = ""
         self.server = ""
+        self._registration = ""  # empty while no lease is held
         self._epoch = Epoch("")
-        self._newest_epoch = Epoch("")  # also of a lease that was lost: the next one is larger
+        self._newest_epoch = Epoch("")  # also of a lease that was lost: the next one is not smaller
 
     # --- the lease ----------------------------------------------------------------------------------------------------
 
-    async def acquire(self, state: str) -> Epoch:
+    async def acquire(self, state: str, *, may_keep_epoch: bool = False) -> Epoch:
         """See `ConnectionRegistry.acquire`. Epochs compare as text: the newer start is the larger one."""
-        self._epoch, self._world = Epoch(""), ""
+        self._epoch, self._registration = Epoch(""), ""
+        registration, new_world = secrets.token_hex(8), secrets.token_hex(12)
+        before = (self._newest_epoch, int(may_keep_epoch), self._world)
         answer = await self._link.run(
             scripts.ACQUIRE,
             (keys.WORLD, self._lease, keys.INSTANCES),
-            (self._instance_id, state, _LEASE_MS, secrets.token_hex(16), self._process, self._newest_epoch),
+            (self._instance_id, state, _LEASE_MS, new_world, self._process, *before, registration),
         )
         if answer[0] == b"TAKEN":
             raise NameTaken(f"a younger process has the name {self._instance_id}")
         world, epoch, self.server = decoding.text(answer[2]), decoding.epoch(answer[1]), decoding.text(answer[3])
         self._newest_epoch = epoch
-        await self._reap(world, self._instance_id, epoch)
-        self._world, self._epoch = world, epoch
+        await self._reap(world, self._instance_id, registration)
+        self._world, self._epoch, self._registration = world, epoch, registration
         return epoch
 
     def rename(self, instance_id: InstanceId) -> None:
@@ -80,25 +85,27 @@ class RedisRegistry:
 
     async def release(self) -> None:
         """See `ConnectionRegistry.release`."""
-        if not self._epoch:
+        if not self._registration:
             return
         try:
             await self._owned(scripts.RELEASE, (), ())
         except (LeaseLost, WorldChanged):
             return
         finally:
-            self._epoch = Epoch("")
-        # The lease goes first: from then on nobody counts what is left, and whoever is interrupted leaves it to a reaper.
-        await self._reap(self._world, self._instance_id, Epoch(""))
+            self._epoch, self._registration = Epoch(""), ""
+        # The lease goes first: from then on what is left does not count, and after an interruption it is left to a reaper.
+        with contextlib.suppress(LeaseLost):  # a successor has the name, and removes it
+            await self._reap(self._world, self._instance_id, "")
 
     # --- connections --------------------------------------------------------------------------------------------------
 
     async def register(self, records: Sequence[ConnectionRecord]) -> dict[UserId, int]:
-        """See `ConnectionRegistry.register`. A record of another epoch is `LeaseLost`: it was made under a lease that is over."""
+        """See `ConnectionRegistry.register`. Records that were made under a lease that is over are `LeaseLost`."""
         counts: dict[UserId, int] = {}
+        registration = self._registration
         for chunk in _chunks(records, _CHUNK):
-            if not self._epoch or any(record.epoch != self._epoch for record in chunk):
-                raise LeaseLost("the records belong to another epoch")
+            if not registration or registration != self._registration or any(record.epoch != self._epoch for record in chunk):
+                raise LeaseLost("the records belong to another registration")
             arguments: list[Argument] = [_REGISTRATION_TTL_MS]
             for record in chunk:
                 arguments += (keys.user_channel(record.user_id), record.connection_id, self._encode(record))
@@ -153,36 +160,40 @@ class RedisRegistry:
         await self._drop(keys.INSTANCES, unread, "instances")
         return found
 
-    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]]:
+    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]] | None:
         """See `ConnectionRegistry.reap`. When Redis fails in between it returns what was done; the rest stays indexed."""
         world = self._require_world()
-        newest, lost = await self._reap(world, instance_id, Epoch(""), keeps_what_was_done=True)
+        try:
+            newest, lost = await self._reap(world, instance_id, "", keeps_what_was_done=True)
+        except LeaseLost:
+            return None
         return newest or None, lost
 
     async def _reap(
-        self, world: str, instance_id: InstanceId, epoch: Epoch, *, keeps_what_was_done: bool = False
+        self, world: str, instance_id: InstanceId, registration: str, *, keeps_what_was_done: bool = False
     ) -> tuple[Epoch, list[UserId]]:
-        """Remove what starts of `instance_id` other than `epoch` left; stops where its lease turns out to be another one."""
+        """Remove what registrations of `instance_id` other than this one left; '' where it must not have a lease.
+
+        Raises:
+            LeaseLost: its lease is another one.
+        """
         newest, lost = Epoch(""), list[UserId]()
         fixed = (keys.WORLD, keys.lease(instance_id), keys.subscriptions(instance_id))
-        is_own = instance_id == self._instance_id and epoch != ""
+        is_own = instance_id == self._instance_id and registration != ""
         try:
             async for entries in self._scan(fixed[2]):
                 channels = [entry for entry in entries if not entry.startswith(keys.USER_PREFIX)]
                 if channels and not is_own:  # a living bus writes its own channels again
-                    _check(await self._link.run(scripts.REAP_CHANNELS, fixed, (world, epoch, *channels)))
+                    _check(await self._link.run(scripts.REAP_CHANNELS, fixed, (world, registration, *channels)))
                 users = [UserId(entry.removeprefix(keys.USER_PREFIX)) for entry in entries if entry.startswith(keys.USER_PREFIX)]
                 for chunk in _chunks(users, _REAP_CHUNK):
                     connections = tuple(keys.connections(user_id) for user_id in chunk)
-                    arguments = (world, epoch, instance_id, *(keys.user_channel(user_id) for user_id in chunk))
+                    arguments = (world, registration, instance_id, *(keys.user_channel(user_id) for user_id in chunk))
                     seen, *outcomes = _check(await self._link.run(scripts.REAP_USERS, fixed + connections, arguments))
                     newest = max(newest, _epoch_or_none(seen))
                     lost += [user_id for user_id, outcome in zip(chunk, outcomes, strict=True) if outcome]
-            if epoch == "":
+            if registration == "":
                 await self._forget(world, instance_id)
-        except LeaseLost:
-            if epoch != "":
-                raise
         except RedisUnavailable:
             if not (keeps_what_was_done and lost):
                 raise
@@ -217,28 +228,27 @@ class RedisRegistry:
     # --- scripts ------------------------------------------------------------------------------------------------------
 
     async def _owned(self, script: Script, more_keys: tuple[str, ...], more: tuple[Argument, ...]) -> list[Any]:
-        if not self._epoch:
-            raise LeaseLost("no lease was acquired")
-        answer = await self._link.run(script, (keys.WORLD, self._lease, *more_keys), (self._world, self._epoch, *more))
-        return _check(answer)
+        mine = (self._require_world(), self._registration)
+        return _check(await self._link.run(script, (keys.WORLD, self._lease, *more_keys), (*mine, *more)))
 
     async def _known(self, script: Script, more_keys: tuple[str, ...]) -> list[Any]:
         return _check(await self._link.run(script, (keys.WORLD, *more_keys), (self._require_world(),)))
 
     def _require_world(self) -> str:
-        if not self._epoch:
+        if not self._registration:
             raise LeaseLost("no lease was acquired")
         return self._world
 
     def _encode(self, record: ConnectionRecord) -> str:
-        return json.dumps({"instance_id": self._instance_id, "epoch": self._epoch, "connected_at": record.connected_at})
+        written = {"instance_id": self._instance_id, "epoch": self._epoch, "registration": self._registration}
+        return json.dumps({**written, "connected_at": record.connected_at})
 
 
 def _check(answer: list[Any]) -> list[Any]:
     if answer[0] == b"WORLD":
         raise WorldChanged("Redis was flushed, restarted or replaced")
     if answer[0] == b"LEASE":
-        raise LeaseLost("the lease is missing or of another epoch")
+        raise LeaseLost("the lease is missing, or was taken anew")
     return answer[1:]
 
 
