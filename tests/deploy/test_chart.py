@@ -9,7 +9,21 @@ import pytest
 import yaml
 
 from holdfast import settings
-from support.chart import MINIMAL, VALUES, Object, arguments, chat, containers, environ, of_kind, only, pods, rendered
+from support.chart import (
+    MINIMAL,
+    VALUES,
+    Object,
+    arguments,
+    chat,
+    containers,
+    deployment,
+    environ,
+    fullname,
+    of_kind,
+    only,
+    pods,
+    rendered,
+)
 from support.custom_resources import CUSTOM_RESOURCES
 from support.helm import CHART, ROOT, helm, render
 
@@ -42,10 +56,10 @@ def test_every_object_is_what_kubernetes_takes(objects: list[Object]) -> None:
 
 def test_a_misspelt_field_would_be_noticed(objects: list[Object]) -> None:
     """The test above can fail."""
-    deployment = only(objects, "Deployment")
-    deployment["spec"]["template"]["spec"]["terminationGracePeriod"] = 1
+    misspelt = deployment(objects)
+    misspelt["spec"]["template"]["spec"]["terminationGracePeriod"] = 1
     with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(deployment, KUBERNETES, strict=True)
+        kubernetes_validate.validate(misspelt, KUBERNETES, strict=True)
 
 
 def test_every_template_renders_something_somewhere() -> None:
@@ -62,7 +76,7 @@ def test_every_object_is_named_labelled_and_there_once(objects: list[Object]) ->
     """Two objects of one name would overwrite each other."""
     names = [(each["apiVersion"], each["kind"], each["metadata"]["name"]) for each in objects]
     assert len(set(names)) == len(names)
-    assert all(name.startswith("holdfast") for _, _, name in names)
+    assert all(name.startswith(fullname(objects)) for _, _, name in names)
     assert all(each["metadata"]["labels"]["app.kubernetes.io/instance"] == "holdfast" for each in objects)
 
 

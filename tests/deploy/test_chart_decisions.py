@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 import pytest
 import yaml
 
-from support.chart import MINIMAL, VALUES, Object, chat, containers, environ, of_kind, only, rendered
+from support.chart import MINIMAL, VALUES, Object, chat, containers, environ, fullname, of_kind, only, rendered
 from support.helm import CHART, ROOT, render
 
 SLACK_SECONDS = 15
@@ -127,11 +127,11 @@ def test_the_edge_leads_to_the_public_service() -> None:
 
 def test_clients_reach_ready_pods_and_prometheus_all_of_them(objects: list[Object]) -> None:
     """A draining pod's metrics are the ones wanted most; pods that ask each other must see those that left."""
-    headless, internal = (only(objects, "Service", f"holdfast-{name}")["spec"] for name in ("headless", "internal"))
+    headless, internal = (only(objects, "Service", f"{fullname(objects)}-{name}")["spec"] for name in ("headless", "internal"))
     assert (headless["clusterIP"], internal["clusterIP"]) == ("None", "None")
     assert not headless.get("publishNotReadyAddresses")
     assert internal["publishNotReadyAddresses"] is True
-    assert [port["name"] for port in only(objects, "Service")["spec"]["ports"]] == ["http"]
+    assert [port["name"] for port in only(objects, "Service", fullname(objects))["spec"]["ports"]] == ["http"]
 
 
 def test_pods_that_ask_each_other_know_where() -> None:

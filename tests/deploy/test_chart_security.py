@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.chart import MINIMAL, VALUES, Object, containers, of_kind, only, pods, rendered
+from support.chart import MINIMAL, VALUES, Object, containers, fullname, of_kind, only, pods, rendered
 from support.helm import render
 
 
@@ -24,7 +24,9 @@ def test_pods_keep_the_restricted_standard(objects: list[Object]) -> None:
         assert context["seccompProfile"]["type"] == "RuntimeDefault"
         assert spec["enableServiceLinks"] is False
         assert not any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
-        assert {next(kind for kind in volume if kind != "name") for volume in spec.get("volumes", ())} <= {"emptyDir", "secret"}
+        assert {next(kind for kind in volume if kind != "name") for volume in spec.get("volumes", ())} <= {
+            *("configMap", "emptyDir", "secret"),
+        }
         for container in containers(spec):
             own = container["securityContext"]
             assert own["allowPrivilegeEscalation"] is False
@@ -41,7 +43,11 @@ def test_only_the_controller_has_a_token_of_kubernetes(objects: list[Object]) ->
     accounts = {each["metadata"]["name"]: each for each in of_kind(objects, "ServiceAccount")}
     assert not any(each["automountServiceAccountToken"] for each in accounts.values())
     for binding in of_kind(objects, "RoleBinding"):
-        assert [subject["name"] for subject in binding["subjects"]] == ["holdfast-controller"]
+        (bound,) = [subject["name"] for subject in binding["subjects"]]
+        assert (
+            bound
+            == only(objects, "Deployment", f"{fullname(objects)}-controller")["spec"]["template"]["spec"]["serviceAccountName"]
+        )
 
 
 def test_no_right_reaches_beyond_the_namespace(objects: list[Object]) -> None:

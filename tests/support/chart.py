@@ -33,6 +33,21 @@ def of_kind(objects: list[Object], kind: str) -> list[Object]:
     return [each for each in objects if each["kind"] == kind]
 
 
+def deployment(objects: list[Object]) -> Object:
+    """The one of the chat pods, whatever its name."""
+    (found,) = [
+        each
+        for each in of_kind(objects, "Deployment")
+        if each["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"] == "chat"
+    ]
+    return found
+
+
+def fullname(objects: list[Object]) -> str:
+    """What the names of all objects of the release begin with."""
+    return str(deployment(objects)["metadata"]["name"])
+
+
 def pods(objects: list[Object]) -> list[tuple[dict[str, str], Object]]:
     """(labels, spec) of every pod that would run."""
     found = []
@@ -52,8 +67,8 @@ def containers(spec: Object) -> list[Object]:
 
 def chat(objects: list[Object]) -> tuple[Object, Object]:
     """(pod, container) of a chat pod."""
-    spec = only(objects, "Deployment")["spec"]["template"]["spec"]
-    (container,) = spec["containers"]
+    spec = deployment(objects)["spec"]["template"]["spec"]
+    (container,) = [each for each in spec["containers"] if each["name"] == "holdfast"]
     return spec, container
 
 

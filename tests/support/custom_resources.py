@@ -1,7 +1,8 @@
 """The custom resources that the chart makes, as JSON schemas: the fields that we use of what their operators take, and no other.
 
 Kubernetes' own schemas do not know them. From their references: gateway-api.sigs.k8s.io/reference/spec,
-prometheus-operator.dev/docs/api-reference/api, keda.sh/docs/latest/reference/scaledobject-spec and …/scalers/prometheus.
+prometheus-operator.dev/docs/api-reference/api, external-secrets.io/latest/api,
+keda.sh/docs/latest/reference/scaledobject-spec and …/scalers/prometheus.
 """
 
 from typing import Any, Final
@@ -24,12 +25,39 @@ def _resource(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 _SELECTOR: Final = _object({"matchLabels": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}}})
-_ENDPOINTS: Final = _list(_object({"port": _TEXT, "path": {"const": "/metrics"}}, {"interval": {"pattern": "^[0-9]+s$"}}))
-_SCALE_DOWN: Final = _object(
+_DURATION: Final = {"pattern": "^([0-9]+(ms|s|m|h))+$"}
+_RELABELINGS: Final = _list(
+    _object(
+        {},
+        {
+            "action": _TEXT,
+            "sourceLabels": _list(_TEXT),
+            "targetLabel": _TEXT,
+            "regex": _TEXT,
+            "replacement": {"type": "string"},
+            "separator": {"type": "string"},
+            "modulus": _COUNT,
+        },
+    )
+)
+_ENDPOINTS: Final = _list(
+    _object(
+        {"port": _TEXT, "path": {"const": "/metrics"}},
+        {
+            "interval": _DURATION,
+            "scrapeTimeout": _DURATION,
+            "relabelings": _RELABELINGS,
+            "metricRelabelings": _RELABELINGS,
+        },
+    )
+)
+_NAMESPACES: Final = _object({"matchNames": _list(_TEXT)})
+_SCALING: Final = _object(
     {
         "stabilizationWindowSeconds": {"type": "integer", "minimum": 0, "maximum": 3600},
         "policies": _list(_object({"type": {"enum": ["Pods", "Percent"]}, "value": _COUNT, "periodSeconds": _COUNT})),
-    }
+    },
+    {"selectPolicy": {"enum": ["Max", "Min", "Disabled"]}},
 )
 _PROMETHEUS: Final = _object(
     # KEDA reads all metadata as strings.
@@ -58,8 +86,22 @@ CUSTOM_RESOURCES: Final[dict[str, dict[str, dict[str, Any]]]] = {
         )
     },
     "monitoring.coreos.com/v1": {
-        "PodMonitor": _resource(_object({"selector": _SELECTOR, "podMetricsEndpoints": _ENDPOINTS})),
-        "ServiceMonitor": _resource(_object({"selector": _SELECTOR, "endpoints": _ENDPOINTS})),
+        "PodMonitor": _resource(
+            _object({"selector": _SELECTOR, "namespaceSelector": _NAMESPACES, "podMetricsEndpoints": _ENDPOINTS})
+        ),
+        "ServiceMonitor": _resource(_object({"selector": _SELECTOR, "namespaceSelector": _NAMESPACES, "endpoints": _ENDPOINTS})),
+    },
+    "external-secrets.io/v1": {
+        "ExternalSecret": _resource(
+            _object(
+                {
+                    "refreshInterval": _DURATION,
+                    "secretStoreRef": _object({"kind": {"enum": ["SecretStore", "ClusterSecretStore"]}, "name": _TEXT}),
+                    "target": _object({"name": _TEXT}),
+                    "data": _list(_object({"secretKey": _TEXT, "remoteRef": _object({"key": _TEXT}, {"property": _TEXT})})),
+                }
+            )
+        )
     },
     "keda.sh/v1alpha1": {
         "ScaledObject": _resource(
@@ -80,7 +122,11 @@ CUSTOM_RESOURCES: Final[dict[str, dict[str, dict[str, Any]]]] = {
                 },
                 {
                     "advanced": _object(
-                        {"horizontalPodAutoscalerConfig": _object({"behavior": _object({"scaleDown": _SCALE_DOWN})})}
+                        {
+                            "horizontalPodAutoscalerConfig": _object(
+                                {"behavior": _object({"scaleDown": _SCALING}, {"scaleUp": _SCALING})}
+                            )
+                        }
                     )
                 },
             )

@@ -1,6 +1,8 @@
-"""The chart's page of values, made of its schema and its defaults: `python -m support.values_page` writes it."""
+"""The chart's page of values and the comments in `values.yaml`, made of its schema:
+`python -m support.values_page` writes both."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,13 +27,43 @@ def page() -> str:
     return _HEAD + "".join(f"| `{name}` | {default} | {text} |\n" for name, default, text in _rows(values, schema, ""))
 
 
+def commented() -> str:
+    """The text of `charts/holdfast/values.yaml`: what each value means stands above it, as `helm show values` prints it."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    lines: list[str] = []
+    parents: list[tuple[int, str]] = []  # (indent, name) of the maps that the line is in
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        if line.lstrip().startswith("# --"):
+            continue
+        if found := re.match(r"( *)(\w+):", line):
+            indent, name = len(found[1]), found[2]
+            parents = [*(each for each in parents if each[0] < indent), (indent, name)]
+            text = _description(schema, [each for _, each in parents])
+            lines += [f"{found[1]}# -- {text}"] if text else []
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _description(schema: dict[str, Any], names: list[str]) -> str | None:
+    """What the schema says of one value; None of a map of values, and of what is inside a value."""
+    part = schema
+    for name in names:
+        if "description" in part:
+            return None
+        part = part["properties"][name]
+    return _text(part) if "description" in part else None
+
+
+def _text(part: dict[str, Any]) -> str:
+    choices = ", ".join(f"`{choice}`" for choice in part.get("enum", ()) if choice)
+    return f"{part['description']}. One of {choices}" if choices else str(part["description"])
+
+
 def _rows(values: dict[str, Any], schema: dict[str, Any], path: str) -> Iterator[tuple[str, str, str]]:
     for name, value in values.items():
         part, where = schema["properties"][name], f"{path}{name}"
         if "description" in part:
-            text = part["description"]
-            choices = ", ".join(f"`{choice}`" for choice in part.get("enum", ()) if choice)
-            yield where, _shown(value), f"{text}. One of {choices}" if choices else text
+            yield where, _shown(value), _text(part)
         else:
             yield from _rows(value, part, f"{where}.")
 
@@ -44,3 +76,4 @@ def _shown(value: Any) -> str:
 
 if __name__ == "__main__":
     (CHART / "README.md").write_text(page())
+    (CHART / "values.yaml").write_text(commented())

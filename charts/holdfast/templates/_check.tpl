@@ -88,9 +88,19 @@
 {{- fail "service.nodePort: needs service.type: NodePort" -}}
 {{- end -}}
 
-{{- range $values.extraEnv -}}
+{{- range concat $values.extraEnv $values.controller.extraEnv -}}
 {{- if regexMatch "^(INSTANCE_ID|HOLDFAST_(STORE|REDIS)__URL|HOLDFAST_HTTP__(HOST|PORT|INTERNAL_PORT)|HOLDFAST_DRAIN__.*|HOLDFAST_READINESS__.*|HOLDFAST_LIMITS__CONNECTIONS|HOLDFAST_AUTH__(SECRET|JWKS_URL)(_FILE)?)$" .name -}}
 {{- fail (printf "extraEnv: %s has a value of its own in this chart" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range concat $values.extraVolumes $values.controller.extraVolumes -}}
+{{- if has .name (list "tmp" "redis-ca" "firestore-credentials" "data" "code") -}}
+{{- fail (printf "extraVolumes: the name %s is the chart's own" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range concat $values.initContainers $values.extraContainers $values.controller.initContainers $values.controller.extraContainers -}}
+{{- if has .name (list "holdfast" "controller" "code") -}}
+{{- fail (printf "extraContainers: the name %s is the chart's own" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,15 +1,26 @@
+{{- define "holdfast.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+
 {{- define "holdfast.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
+{{- else if contains (include "holdfast.name" .) .Release.Name -}}
 {{- .Release.Name | trunc 53 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 53 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "holdfast.name" .) | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* What all pods of the release carry, and nobody else's. */ -}}
+{{- /* 52 characters at most: Kubernetes makes a label of a StatefulSet's name and a hash, and a label has 63. */ -}}
+{{- define "holdfast.redisName" -}}
+{{- include "holdfast.fullname" . | trunc 46 | trimSuffix "-" }}-redis
+{{- end -}}
+
+{{- /* What all pods of the release carry, and no other pod. */ -}}
 {{- define "holdfast.release" -}}
-app.kubernetes.io/name: holdfast
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "holdfast.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "holdfast.selector" -}}
@@ -34,6 +45,71 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{- /*
+Name, labels and annotations of an object. `root`: the top scope; `name`: where it is not the release's own, or `suffix`: what
+is added to that; `labels`, `annotations`: of this object, they win over the common ones.
+*/ -}}
+{{- define "holdfast.metadata" -}}
+{{- $values := .root.Values -}}
+name: {{ .name | default (include "holdfast.fullname" .root) }}{{ with .suffix }}-{{ . }}{{ end }}
+labels:
+  {{- merge (include "holdfast.labels" .root | fromYaml) (.labels | default dict) $values.commonLabels | toYaml | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) $values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* The labels of a pod: `selector` names the template that its owner selects it by, `own` its component's values. */ -}}
+{{- define "holdfast.podLabels" -}}
+{{- merge (include .selector .root | fromYaml) (.own.podLabels | default dict) .root.Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{- /*
+What every pod of the release has, whatever runs in it. `own`: its component's values. Where they say nothing of nodes,
+tolerations or priority, the top ones count.
+*/ -}}
+{{- define "holdfast.pod" -}}
+{{- $values := .root.Values -}}
+enableServiceLinks: false
+{{- with $values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "holdfast.podSecurityContext" .root | nindent 2 }}
+{{- with $values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .own.nodeSelector | default $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .own.tolerations | default $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .own.priorityClassName | default $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .own.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* Constraints of the values; one that selects no pods gets the selector of its component. */ -}}
+{{- define "holdfast.spread" -}}
+{{- range .own.topologySpreadConstraints }}
+- {{ merge (dict) . (dict "labelSelector" (dict "matchLabels" (include $.selector $.root | fromYaml))) | toYaml | nindent 2 | trim }}
+{{- end }}
+{{- end -}}
+
 {{- define "holdfast.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end -}}
@@ -45,7 +121,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "holdfast.redisUrl" -}}
 {{- $redis := .Values.redis -}}
 {{- if $redis.inCluster.enabled -}}
-redis://{{ include "holdfast.fullname" . }}-redis:6379/0
+redis://{{ include "holdfast.redisName" . }}:6379/0
 {{- else if $redis.url -}}
 {{ $redis.url }}
 {{- else if $redis.sentinel.nodes -}}
@@ -69,6 +145,16 @@ firestore://{{ .Values.firestore.project }}{{ with .Values.firestore.database }}
 
 {{- define "holdfast.grace" -}}
 {{- .Values.terminationGracePeriodSeconds | default (include "holdfast.needed" . | int) -}}
+{{- end -}}
+
+{{- /* The ServiceAccounts: one that the chart makes, one that is there, or the namespace's default. */ -}}
+{{- define "holdfast.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "holdfast.fullname" .) "default") -}}
+{{- end -}}
+
+{{- define "holdfast.controllerServiceAccount" -}}
+{{- $account := .Values.controller.serviceAccount -}}
+{{- $account.name | default ($account.create | ternary (printf "%s-controller" (include "holdfast.fullname" .)) "default") -}}
 {{- end -}}
 
 {{- define "holdfast.isScaled" -}}
