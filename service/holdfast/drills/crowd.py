@@ -1,6 +1,6 @@
 """The people of a drill: each with a client that chats through whatever happens, all they see written down.
 
-One user is away from the beginning (`AWAY`), one leaves when told (`leave`), one can be removed from a conversation.
+One user is away from the beginning (`AWAY`), users leave and come back when told, one can be removed from a conversation.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from holdfast.client import Client, ClientStopped, SendFailed
+from holdfast.client import Client, ClientStopped, Message, SendFailed
 from holdfast.drills.calls import Calls
 from holdfast.drills.history import History
 from holdfast.drills.local.waiting import TargetFailed
@@ -22,6 +22,7 @@ _HOT_MEMBERS: Final = 30
 _MAX_PENDING: Final = 5  # of one user without an answer; more would only wait in a queue of the client's
 _READ_SHARE: Final = 0.05
 _ANSWER_SECONDS: Final = 60.0
+_LEAVE_SECONDS: Final = 5.0  # that a client waits for the answers to its sends before it is closed
 _GUESTS: Final = 5
 _GUEST_PAUSE_SECONDS: Final = 0.3
 _CLIENTS: Final = 30
@@ -48,6 +49,8 @@ class Crowd:
     Attributes:
         conversations: id -> members, the creator first.
         usual: those that are there from the beginning, in which everybody talks; the others came later.
+        past: id -> everyone who was or may have been a member at any time.
+        heard: user -> conversation -> the last message of another user that the user's own client showed.
         tag: in the names of all users and conversations.
     """
 
@@ -70,6 +73,8 @@ class Crowd:
         self.users = [f"user-{tag}{number}" for number in range(1, size.clients + 1)]
         self.conversations: dict[str, list[str]] = {}
         self.usual: list[str] = []
+        self.past: dict[str, dict[str, None]] = {}
+        self.heard: dict[str, dict[str, Message]] = {}
         self.clients: dict[str, Client] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._pending: dict[str, set[asyncio.Task[Any]]] = {user: set() for user in self.users}
@@ -87,7 +92,9 @@ class Crowd:
         await self._make_conversations()
         self.usual = list(self.conversations)
         for number, user in enumerate(self.users):
-            self._connect(user, number)
+            for conversation in self._usual_of(user):
+                self._history.record("start", device=f"{user}-1", user=user, conversation=conversation, seq=0)
+            self._connect(user, number, {})
         try:
             async with asyncio.timeout(30 + len(self.users) / 20):
                 await asyncio.gather(*(client.connected() for client in self.clients.values()))
@@ -121,14 +128,27 @@ class Crowd:
 
     async def lose_one(self) -> None:
         """A client is closed and does not come back; half of them stay, however often this is asked."""
-        if 2 * len(self.clients) <= len(self.users):
-            return
-        user = next(iter(self.clients))
-        client = self.clients.pop(user)
-        for task in self._tasks.pop(user):
-            task.cancel()
-        await asyncio.wait(self._pending[user] or {asyncio.create_task(asyncio.sleep(0))}, timeout=5)
+        if 2 * len(self.clients) > len(self.users):
+            await self.leave(next(iter(self.clients)))
+
+    async def leave(self, user: str) -> dict[str, int] | None:
+        """The user's client is closed; its cursors, None where it was gone already."""
+        client = self.clients.pop(user, None)
+        if client is None:
+            return None
+        living, talking = self._tasks.pop(user)
+        talking.cancel()
+        if pending := list(self._pending[user]):
+            await asyncio.wait(pending, timeout=_LEAVE_SECONDS)
+        living.cancel()
+        await asyncio.gather(living, talking, return_exceptions=True)
         await client.close()
+        self._history.record("left", user=user)
+        return client.cursors
+
+    def come_back(self, user: str, cursors: dict[str, int]) -> Client:
+        """The user's client is opened again, at any instance, with these cursors."""
+        return self._connect(user, next(self._numbers), cursors)
 
     async def open_conversation(self, conversation: str, members: list[str]) -> None:
         """One more, by the first of its members. Whoever talks already does not talk in it."""
@@ -152,6 +172,7 @@ class Crowd:
         """
         for user in users:
             self._history.record("asking", conversation=conversation, user=user, present=present)
+            self.past.setdefault(conversation, {})[user] = None
             if not present:
                 self.conversations[conversation].remove(user)
         asked = list(users)
@@ -187,32 +208,40 @@ class Crowd:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.calls.close()
 
-    def _connect(self, user: str, number: int) -> None:
+    def _usual_of(self, user: str) -> list[str]:
+        return [conversation for conversation in self.usual if user in self.conversations[conversation]]
+
+    def _connect(self, user: str, number: int, cursors: dict[str, int]) -> Client:
         device = self._history.device(f"{user}-1", user)
-        for conversation, members in self.conversations.items():
-            if user in members:
-                device.record("start", conversation=conversation, seq=0)
         urls = list(self._urls())
-        urls = urls[number % len(urls) :] + urls[: number % len(urls)]
-        client = Client(urls, self._token(user), cursors={}, observer=device, name="holdfast-drill")
+        first = number % len(urls) if urls else 0
+        client = Client(urls[first:] + urls[:first], self._token(user), cursors=cursors, observer=device, name="holdfast-drill")
         self.clients[user] = client
         self._tasks[user] = [asyncio.create_task(self._live(user, client)), asyncio.create_task(self._talk(user, client))]
+        return client
 
     async def _live(self, user: str, client: Client) -> None:
         with contextlib.suppress(ClientStopped):
             async with client:
                 async for message in client.messages():
-                    if self._random.random() < _READ_SHARE and not self._is_stopping.is_set():
-                        self._soon(user, client.read(message.conversation_id, message.message_id))
+                    if message.sender != user:
+                        self.heard.setdefault(user, {})[message.conversation_id] = message
+                    if self._random.random() < _READ_SHARE:
+                        self.read(user, message, client)
 
     async def _talk(self, user: str, client: Client) -> None:
-        mine = [conversation for conversation, members in self.conversations.items() if user in members]
+        mine = self._usual_of(user)
         pause = len(self.users) / self._size.rate
         await self._may_talk.wait()
         while mine and not self._is_stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_stopping.wait(), self._random.uniform(0.3, 1.7) * pause)
             self.say(user, self._random.choice(mine), client)
+
+    def read(self, user: str, message: Message, client: Client) -> None:
+        """The user has read everything up to this message, and says so by that client."""
+        if not self._is_stopping.is_set():
+            self._soon(user, client.read(message.conversation_id, message.message_id))
 
     def say(self, user: str, conversation: str, client: Client | None = None) -> None:
         """The user says something, by their own client where none is given; not while they wait for many answers."""

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from holdfast.drills.checker.run import Run, Sent
 from holdfast.drills.history import Event
+
+_LEFT: Final = 1000  # the client was closed: its user left
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,11 @@ def _reconnects(run: Run) -> tuple[list[float], float]:
         lines = sorted(device.lines.values(), key=lambda line: line.opened_at)
         for line in lines:
             ended = line.closed_at
-            if ended == math.inf or any(other.synced_at <= ended < other.closed_at for other in lines if other is not line):
+            if (
+                line.code == _LEFT
+                or ended == math.inf
+                or any(other.synced_at <= ended < other.closed_at for other in lines if other is not line)
+            ):
                 continue
             following = [other.synced_at for other in lines if other.synced_at > ended and other.synced_at < math.inf]
             if following:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from holdfast import __version__
+from holdfast.drills.absences import Absences
 from holdfast.drills.checker import Verdict
 from holdfast.drills.checker.judge import judge_run
+from holdfast.drills.checker.notifications import TO_WHO_LEFT
 from holdfast.drills.checker.run import Run
 from holdfast.drills.crowd import Crowd, Size
 from holdfast.drills.drill import Drill
@@ -145,6 +147,8 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
         if drill.reconnect_p99 is not None and outcome.figures.reconnect.count:
             outcome.expectations.append(Expectation("reconnect p99", drill.reconnect_p99, outcome.figures.reconnect.p99))
         outcome.expectations += [look(run) for look in drill.looks_back]
+        if run.departures and not options.is_brief and not outcome.verdict.judged.get("notifications", {}).get(TO_WHO_LEFT):
+            outcome.problem = "users left, and no notification that was due to them could be judged"
     return outcome
 
 
@@ -163,17 +167,19 @@ async def _play(
         with _uncollected():
             await crowd.start()
         await until(partial(stage.every, stage.instances, "healthy"), 60, "all instances are healthy before the failure")
-        await stage.pause(_BRIEF_SECONDS if options.is_brief else _STEADY_SECONDS)
-        memory = _Memory(target)
-        watching = asyncio.create_task(memory.watch())
-        progress(drill.fault)
-        removed = asyncio.create_task(_remove_somebody(crowd))
-        beside = (watching, removed)
-        async with Moments(crowd, history, target.urls, target.token, options.seed, size.rate):
-            await drill.play(stage)
-            progress("watching the aftermath")
-            await removed
-            await stage.pause(drill.bounds.healthy_s + (_BRIEF_SECONDS if options.is_brief else 2 * drill.bounds.delivery_s))
+        async with Absences(crowd, target.urls, options.seed, drill.bounds) as absences:
+            await stage.pause(_BRIEF_SECONDS if options.is_brief else _STEADY_SECONDS)
+            memory = _Memory(target)
+            watching = asyncio.create_task(memory.watch())
+            progress(drill.fault)
+            removed = asyncio.create_task(_remove_somebody(crowd))
+            beside = (watching, removed)
+            async with Moments(crowd, history, target.urls, target.token, options.seed, size.rate):
+                await drill.play(stage)
+                absences.calm()
+                progress("watching the aftermath")
+                await removed
+                await stage.pause(drill.bounds.healthy_s + (_BRIEF_SECONDS if options.is_brief else 2 * drill.bounds.delivery_s))
         await crowd.stop()
         await stage.pause(drill.bounds.delivery_s + (_BRIEF_LINGER_SECONDS if options.is_brief else drill.linger_seconds))
         watching.cancel()

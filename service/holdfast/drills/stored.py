@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from holdfast.bootstrap import message_store
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.domain.notifications import notification_id
+from holdfast.domain.notifications import MAX_RECORD_MEMBERS, notification_id
 from holdfast.drills.crowd import Crowd
 from holdfast.drills.history import History, digest
 from holdfast.drills.local.waiting import TargetFailed
@@ -39,6 +39,7 @@ async def read_store(store: MessageStore, crowd: Crowd, history: History) -> Non
     Raises:
         TargetFailed: it does not answer.
     """
+    history.record("reading")
     try:
         async with asyncio.timeout(_STORE_SECONDS):
             await _insist(store.open)
@@ -62,7 +63,11 @@ async def _read_conversations(store: MessageStore, unread: Iterator[str], crowd:
 
 async def _read_conversation(store: MessageStore, conversation: str, crowd: Crowd, history: History) -> None:
     conversation_id, after = ConversationId(conversation), 0
-    members = [UserId(member) for member in crowd.conversations[conversation]]
+    size = len(crowd.conversations[conversation])
+    members = [UserId(member) for member in crowd.past[conversation]]
+    if size > MAX_RECORD_MEMBERS:
+        await _read_large(store, conversation, members, size, history)
+        members = []
     while page := await _insist(partial(store.read_messages, conversation_id, after_seq=after, limit=_PAGE)):
         after = page[-1].seq
         for message in page:
@@ -75,7 +80,7 @@ async def _read_conversation(store: MessageStore, conversation: str, crowd: Crow
                 digest=digest(message.body),
             )
         wanted = {
-            notification_id(conversation_id, member, message.seq, len(members)): (message.seq, member)
+            notification_id(conversation_id, member, message.seq, size): (message.seq, member)
             for message in page
             for member in members
         }
@@ -86,6 +91,13 @@ async def _read_conversation(store: MessageStore, conversation: str, crowd: Crow
                 history.record("stored_notification", conversation=conversation, seq=seq, user=member)
     for user, seq in (await _insist(partial(store.read_cursors, conversation_id))).items():
         history.record("stored_cursor", user=user, conversation=conversation, seq=seq)
+
+
+async def _read_large(store: MessageStore, conversation: str, members: list[UserId], size: int, history: History) -> None:
+    """In a large conversation a user has one notification at most, whatever message caused it."""
+    wanted = {notification_id(ConversationId(conversation), member, 0, size): member for member in members}
+    for record in await _insist(partial(store.recorded, list(wanted))):
+        history.record("stored_notification", conversation=conversation, seq=0, user=wanted[record])
 
 
 async def _insist(ask: Callable[[], Awaitable[T]]) -> T:

@@ -65,6 +65,7 @@ def good() -> list[Line]:
     add(END, "stored_cursor", user=BEN, conversation=C, seq=60)
     for user in users:
         add(END, "stored_presence", user=user, online=user != DAN)
+    add(END, "reading")
     add(END, "end")
     return sorted(lines, key=lambda line: line["t"])
 
@@ -200,6 +201,7 @@ def test_a_user_who_came_between_a_commit_and_its_late_acknowledgement_may_be_no
     lines = drop(good(), "closed", device="dan-1")
     lines = more(lines, 40.0, "closed", device="dan-1", user=DAN, connection="dan-a", code=1000, clean=True)
     lines = more(lines, 95.0, "opened", device="dan-1", user=DAN, connection="dan-b", instance="two", resumed=True)
+    lines = more(lines, 95.1, "synced", device="dan-1", user=DAN, connection="dan-b")
     lines = change(lines, "stored_presence", {"user": DAN}, online=True)
     late = change(lines, "ack", {"key": "k90"}, t=97.0)
     violations = verdict_of(tmp_path, late).violations

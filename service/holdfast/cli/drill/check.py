@@ -44,6 +44,8 @@ def show(console: Console, header: Header, verdict: Verdict, figures: Figures) -
     console.print(table)
     for violation in verdict.violations:
         console.print(f"{violation.t:>9.3f} s  {violation.invariant}  {violation.message}", style="red", markup=False)
+    for what, kinds in verdict.judged.items():
+        console.print(f"{what}: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}", highlight=False)
     console.print(summary(figures), highlight=False)
 
 

@@ -16,7 +16,8 @@ _ATTEMPT_S = 10.0  # a client gives up by then; what it asked for may have been 
 _BEFORE_A_FREEZE_S = 4.0  # an instance that is taken for dead was last proven alive up to a beat before
 
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
-_KNOWN = _SAID | {"opening", "opened", "synced", "closed", "presence", "asking", "member", "notice", "fault", "settled", "end"}
+_LINES = {"opening", "opened", "synced", "closed"}
+_KNOWN = _SAID | _LINES | {"presence", "asking", "member", "notice", "fault", "left", "settled", "reading", "end"}
 _FINAL = {"stored", "stored_notification", "stored_presence", "stored_cursor"}
 
 
@@ -126,8 +127,25 @@ class Spans:
             yield at, end
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something was broken from `began` to `ended`."""
+
+    name: str
+    target: str
+    began: float
+    ended: float
+
+
 class Run:
-    """The whole history, indexed. `end`: when it was over; what the store held is from then."""
+    """The whole history, indexed.
+
+    Attributes:
+        end: when it was over.
+        read_at: what the store held is from then, or later.
+        has_notifications: the notifications in the store were read.
+        departures: how often a user left on purpose.
+    """
 
     def __init__(self, header: Header, events: Iterable[Event]) -> None:
         self.bounds: Bounds = header.bounds
@@ -144,10 +162,11 @@ class Run:
         self.final_cursors: dict[tuple[str, str], int] = {}
         self.notifications: list[Event] = []
         self.has_store = self.has_notifications = False
+        self.departures = 0
         self.end = 0.0
+        self.read_at = math.inf
         self.unknown = 0
-        self._faults: list[tuple[float, float]] = []
-        self._frozen: list[tuple[str, float, float]] = []
+        self.each_fault: list[Fault] = []
         open_faults: dict[tuple[str, str], float] = {}
         for event in events:
             self.end = max(self.end, event.t)
@@ -158,13 +177,11 @@ class Run:
                     open_faults.setdefault((event.name, event.target), event.t)
                 else:
                     began = open_faults.pop((event.name, event.target), event.t)
-                    self._faults.append((began, event.t))
-                    if event.name == "freeze":
-                        self._frozen.append((event.target, began, event.t))
+                    self.each_fault.append(Fault(event.name, event.target, began, event.t))
             else:
                 self._take(event)
-        self._faults += [(began, self.end) for began in open_faults.values()]
-        self.faults = Spans(self._faults)
+        self.each_fault += [Fault(*which, began, self.end) for which, began in open_faults.items()]
+        self.faults = Spans((fault.began, fault.ended) for fault in self.each_fault)
         self.connected = self._connected()
         self.maybe_connected = self._maybe_connected()
         self.unproven = self._unproven()
@@ -215,6 +232,10 @@ class Run:
                 self.reads.append(event)
             case "cursor":
                 self.cursors.append(event)
+            case "left":
+                self.departures += 1
+            case "reading":
+                self.has_notifications, self.read_at = True, event.t
             case _:
                 self._take_final(event)
 
@@ -247,8 +268,6 @@ class Run:
                 self.final_presence[event.user] = event.online
             case "stored_cursor":
                 self.final_cursors[event.user, event.conversation] = event.seq
-            case "end":
-                self.has_notifications = True
 
     def _placed(self) -> dict[str, dict[int, Sent]]:
         """Conversation -> seq -> what was sent: by acknowledgement, and by what the store holds."""
@@ -267,9 +286,10 @@ class Run:
         spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for device in self.devices.values():
             for line in device.lines.values():
-                for instance, began, ended in self._frozen:
-                    if line.instance == instance and line.opened_at <= ended and began <= line.closed_at:
-                        spans[line.user].append((began - _BEFORE_A_FREEZE_S, ended + self.bounds.offline_s))
+                for fault in self.each_fault:
+                    is_its = fault.name == "freeze" and fault.target == line.instance
+                    if is_its and line.opened_at <= fault.ended and fault.began <= line.closed_at:
+                        spans[line.user].append((fault.began - _BEFORE_A_FREEZE_S, fault.ended + self.bounds.offline_s))
         return {user: Spans(found) for user, found in spans.items()}
 
     def _connected(self) -> dict[str, Spans]:

@@ -14,7 +14,7 @@ INVARIANTS: Final = {
     "I8": "nothing said after a removal is delivered to the user who was removed, and nothing of that user is accepted",
     "I9": "read cursors never go back",
     "I10": "presence agrees with reality within its bound, and does not flicker inside the grace period",
-    "I11": "one notification per message and user who was away, none for who was there",
+    "I11": "one notification per message and user who was away, none for what was shown or who was back within the grace period",
     "I12": "once the fault is gone, sends succeed as ever; no member is ever refused as a non-member",
 }
 
@@ -39,6 +39,7 @@ class Verdict:
         counts: how often each was violated.
         violations: the first 20 of each.
         wrong: how many of all of those no busy machine explains.
+        judged: of notifications and receipts: how many of which kind were judged, and how many were open, both being right.
         unknown: events that this version does not know.
     """
 
@@ -46,6 +47,7 @@ class Verdict:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(INVARIANTS, 0))
     violations: list[Violation] = field(default_factory=list)
     wrong: int = 0
+    judged: dict[str, dict[str, int]] = field(default_factory=dict)
     unknown: int = 0
 
     @property
@@ -57,6 +59,11 @@ class Verdict:
     def is_only_late(self) -> bool:
         """Nothing was lost, doubled, false or out of order; at most something took longer than its bound."""
         return self.wrong == 0
+
+    def count(self, what: str, kind: str) -> None:
+        """One more of `what` is of that kind."""
+        kinds = self.judged.setdefault(what, {})
+        kinds[kind] = kinds.get(kind, 0) + 1
 
     def check(self, invariant: str, is_kept: bool, t: float, message: str, *, is_late: bool = False) -> None:
         """Count one test of an invariant. `is_late`: what is violated is a bound of time, which a busy machine may miss."""
@@ -76,5 +83,6 @@ class Verdict:
                 for name, text in INVARIANTS.items()
             },
             "violations": [{"invariant": v.invariant, "t": v.t, "message": v.message} for v in self.violations],
+            "judged": self.judged,
             "unknown_events": self.unknown,
         }

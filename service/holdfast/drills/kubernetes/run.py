@@ -9,6 +9,7 @@ from typing import Any, Final
 import httpx
 
 from holdfast import __version__
+from holdfast.drills.absences import Absences
 from holdfast.drills.checker.judge import judge_run
 from holdfast.drills.checker.run import Run
 from holdfast.drills.crowd import Crowd, Size
@@ -101,12 +102,14 @@ async def _play(
     try:
         progress(f"{size.clients} clients connect")
         await crowd.start()
-        await stage.pause(_STEADY_SECONDS)
-        progress(drill.fault)
-        async with Moments(crowd, history, lambda: [place.url], cluster.token, options.seed, size.rate):
-            await drill.play(stage)
-            progress("watching the aftermath")
-            await stage.pause(drill.bounds.healthy_s + 2 * drill.bounds.delivery_s)
+        async with Absences(crowd, lambda: [place.url], options.seed, drill.bounds) as absences:
+            await stage.pause(_STEADY_SECONDS)
+            progress(drill.fault)
+            async with Moments(crowd, history, lambda: [place.url], cluster.token, options.seed, size.rate):
+                await drill.play(stage)
+                absences.calm()
+                progress("watching the aftermath")
+                await stage.pause(drill.bounds.healthy_s + 2 * drill.bounds.delivery_s)
         await crowd.stop()
         await stage.pause(drill.bounds.delivery_s + drill.linger_seconds)
         progress("reading what is stored")
