@@ -184,7 +184,7 @@ async def test_a_creator_who_left_is_told_nothing_more(hostile: Hostile) -> None
 
 async def test_nobody_fills_anothers_list(sqlite_instances: Instances) -> None:
     """Who names somebody in conversation after conversation, and leaves each, ends where that one's list is full."""
-    (a,) = await sqlite_instances.start("instance-1", HOLDFAST_LIMITS__CONVERSATIONS_PER_USER="3")
+    (a,) = await sqlite_instances.start("instance-1", HOLDFAST_LIMITS__CONVERSATIONS_BY_OTHERS="3")
     async with Rest(a, "mallory") as rest:
         for _ in range(3):
             made = await rest.post("/api/conversations", json={"members": ["bob", "carol"]})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.errors import CommandError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,27 @@ class NewConversation:
     title: str | None
     metadata_json: str | None
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """In how many conversations a user may be: `own` that the user created, and `added`, which others created.
+
+    They are apart, so that nothing others do takes the room for a user's own.
+    """
+
+    own: int
+    added: int
+
+    def limit(self, *, is_own: bool) -> int:
+        """Of the conversations of that kind."""
+        return self.own if is_own else self.added
+
+    def refusal(self, *, is_own: bool) -> CommandError:
+        """What a change is refused with that needs more."""
+        if is_own:
+            return CommandError("limit_reached", f"at most {self.own} conversations of one's own", field="conversations_per_user")
+        return CommandError("limit_reached", "a member is in too many conversations of others", field="members")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from holdfast.domain import ids
 from holdfast.domain.changes import change_mark
-from holdfast.domain.conversations import Conversation, NewConversation, PageKey
+from holdfast.domain.conversations import Conversation, NewConversation, PageKey, Room
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
@@ -29,7 +29,6 @@ from holdfast.protocol.frames import ConversationEvent, Summary
 from holdfast.settings import LimitSettings
 
 MAX_TITLE_CHARACTERS: Final = 200
-_COUNTS_AT_ONCE: Final = 50
 _MARK_SECONDS: Final = 0.5  # without a mark the lists of all users are read from the store again
 _LOOKS_SECONDS: Final = (0.2, 2.0, 8.0)  # after a change whose answer was lost
 
@@ -66,6 +65,7 @@ class Directory:
         self._tasks = tasks
         self._limits = limits
         self._budgets = Budgets(limits, clock)
+        self._room = Room(limits.conversations_per_user, limits.conversations_by_others)
 
     async def create(
         self,
@@ -86,7 +86,6 @@ class Directory:
             raise CommandError("limit_reached", f"at most {self._limits.members} members", field="members")
         _check_title(title)
         self._budgets.spend(caller, creates=1, adds=len(everyone) - 1)
-        await self._check_room(everyone)
         new = NewConversation(
             conversation_id=ids.conversation_id(conversation_id or secrets.token_hex(12)),
             members=everyone,
@@ -97,7 +96,7 @@ class Directory:
             digest=hashlib.sha256("|".join((caller.user_id, *sorted(everyone))).encode()).hexdigest(),
         )
         async with self._told(new.conversation_id, 0, "created", caller.user_id, everyone) as told:
-            conversation, is_new = await self._store.create_conversation(new)
+            conversation, is_new = await self._store.create_conversation(new, self._room)
             told(conversation if is_new else None)
         if not is_new:
             self._budgets.give_back(caller, creates=1, adds=len(everyone) - 1)
@@ -134,13 +133,12 @@ class Directory:
         if newcomer in conversation.members:
             return await self._summary(conversation, caller.user_id), False
         self._budgets.spend(caller, adds=1)
-        await self._check_room([newcomer])
         c, revision = conversation.conversation_id, conversation.revision
         joined_seq = (await self._store.heads({c: conversation.last_seq}))[c]
         await self._store.advance_cursors(c, {newcomer: joined_seq}, {})
         async with self._told(c, revision, "member_added", caller.user_id, (newcomer,)) as told:
             changed = await self._store.change_member(
-                c, newcomer, is_member=True, max_members=self._limits.members, joined_seq=joined_seq
+                c, newcomer, is_member=True, max_members=self._limits.members, joined_seq=joined_seq, room=self._room
             )
             told(changed[0] if changed is not None and changed[1] else None)
         if changed is None:
@@ -320,18 +318,6 @@ class Directory:
     def _local_head(self, conversation_id: ConversationId) -> Seq:
         local = self._delivery.locals.get(conversation_id)
         return (local.sequencer.head or 0) if local is not None else 0
-
-    async def _check_room(self, user_ids: Sequence[UserId]) -> None:
-        """Each of them may be in one more: who names somebody must not be able to fill their list.
-
-        Raises:
-            CommandError: `limit_reached`.
-        """
-        for start in range(0, len(user_ids), _COUNTS_AT_ONCE):
-            some = user_ids[start : start + _COUNTS_AT_ONCE]
-            counts = await asyncio.gather(*map(self._store.count_memberships, some))
-            if max(counts) >= self._limits.conversations_per_user:
-                raise CommandError("limit_reached", "too many conversations", field="conversations_per_user")
 
     def _check_limit(self, limit: int) -> None:
         if not 1 <= limit <= self._limits.page_size:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
+from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Notification
@@ -86,8 +86,12 @@ class MessageStore(Protocol):
 
     # --- conversations --------------------------------------------------------------------------------------------
 
-    async def create_conversation(self, new: NewConversation) -> tuple[Conversation, bool]:
-        """Create it unless its id exists; (what is stored, whether this call created it). Idempotent."""
+    async def create_conversation(self, new: NewConversation, room: Room | None = None) -> tuple[Conversation, bool]:
+        """Create it unless its id exists; (what is stored, whether this call created it). Idempotent.
+
+        Raises:
+            CommandError: `limit_reached` when a member's list has no `room` for one more; see `change_member`.
+        """
         ...
 
     async def read_conversation(self, conversation_id: ConversationId) -> Conversation | None:
@@ -101,16 +105,26 @@ class MessageStore(Protocol):
         ...
 
     async def change_member(
-        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int, joined_seq: Seq = 0
+        self,
+        conversation_id: ConversationId,
+        user_id: UserId,
+        *,
+        is_member: bool,
+        max_members: int,
+        joined_seq: Seq = 0,
+        room: Room | None = None,
     ) -> tuple[Conversation, bool] | None:
         """Add or remove one member; `membersVersion` and `revision` rise in the same write. Idempotent.
 
-        `joined_seq`: where the membership of an added user begins (`Conversation.joined_seq`); stored with it.
+        Args:
+            joined_seq: where the membership of an added user begins (`Conversation.joined_seq`); stored with it.
+            room: what the list of an added user may hold. A store that counts in the transaction of the write never exceeds it.
+                One that cannot exceeds it at most by the number of calls under way at other instances.
 
         Returns (the conversation after, whether this changed anything), or None when there is no such conversation.
 
         Raises:
-            CommandError: `limit_reached` (field `members`) when it would grow beyond `max_members`.
+            CommandError: `limit_reached` when it would grow beyond `max_members`, or there is no `room`.
         """
         ...
 

@@ -22,7 +22,7 @@ from holdfast.domain.stored import Stored
 from holdfast.errors import CommandError, StoreUnavailable
 
 _TRIES: Final = 8
-_MAX_MEMBERSHIPS: Final = 5_000
+_MAX_MEMBERSHIPS: Final = 11_000
 _SAME_MOMENT: Final = 50  # conversations that share a millisecond with a page's end: fetched again, and left out
 
 
@@ -114,6 +114,13 @@ async def count_memberships(calls: Calls, user_id: UserId) -> int:
     query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
     ((result,),) = await query.count().get(**calls.unretried)
     return int(result.value)
+
+
+async def count_of_kind(calls: Calls, user_id: UserId, *, is_own: bool) -> int:
+    """How many conversations a user is in that the user created (`is_own`), or that others did."""
+    query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
+    ((own,),) = await query.where(filter=FieldFilter("createdBy", "==", user_id)).count().get(**calls.unretried)
+    return int(own.value) if is_own else await count_memberships(calls, user_id) - int(own.value)
 
 
 async def page(calls: Calls, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:

@@ -8,9 +8,10 @@ from google.api_core.exceptions import AlreadyExists, FailedPrecondition
 
 from holdfast.adapters.firestore import bulletins, conversations, creates, messages, notifications, presence
 from holdfast.adapters.firestore.client import Calls
+from holdfast.adapters.firestore.room import Rooms
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
+from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
@@ -29,6 +30,7 @@ class FirestoreStore:
         """Connects to nothing yet."""
         self._calls = Calls(project, database, timeout_seconds, clock, watch)
         self._tails = Tails(self._calls)
+        self._rooms = Rooms(self._calls, timeout_seconds)
         self._unfinished = presence.Unfinished()
         self._claims: Claims[notifications.Claim] = Claims()
 
@@ -71,9 +73,15 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(messages.page(self._calls, self._tails, conversation_id, after_seq, before_seq, limit))
 
-    async def create_conversation(self, new: NewConversation) -> tuple[Conversation, bool]:
+    async def create_conversation(self, new: NewConversation, room: Room | None = None) -> tuple[Conversation, bool]:
         """See the port."""
-        return await self._calls.run(conversations.create(self._calls, new))
+        try:
+            async with self._rooms.taken({user: user == new.created_by for user in new.members}, room):
+                return await self._calls.run(conversations.create(self._calls, new))
+        except CommandError:
+            if (stored := await self.read_conversation(new.conversation_id)) is not None:
+                return stored, False
+            raise
 
     async def read_conversation(self, conversation_id: ConversationId) -> Conversation | None:
         """See the port."""
@@ -86,14 +94,28 @@ class FirestoreStore:
         return await self._calls.run(conversations.update(self._calls, conversation_id, title, metadata_json))
 
     async def change_member(
-        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int, joined_seq: Seq = 0
+        self,
+        conversation_id: ConversationId,
+        user_id: UserId,
+        *,
+        is_member: bool,
+        max_members: int,
+        joined_seq: Seq = 0,
+        room: Room | None = None,
     ) -> tuple[Conversation, bool] | None:
         """See the port."""
-        result = await self._calls.run(
-            conversations.change_member(
-                self._calls, conversation_id, user_id, is_member=is_member, max_members=max_members, joined_seq=joined_seq
+        needs: dict[UserId, bool] = {}
+        if is_member and room is not None:
+            known = await self.read_conversation(conversation_id)
+            if known is None or user_id in known.members:
+                return None if known is None else (known, False)
+            needs[user_id] = user_id == known.created_by
+        async with self._rooms.taken(needs, room):
+            result = await self._calls.run(
+                conversations.change_member(
+                    self._calls, conversation_id, user_id, is_member=is_member, max_members=max_members, joined_seq=joined_seq
+                )
             )
-        )
         if isinstance(result, CommandError):
             raise result
         return result

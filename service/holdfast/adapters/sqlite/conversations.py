@@ -4,17 +4,20 @@ import sqlite3
 
 from holdfast.adapters.sqlite.rows import conversation
 from holdfast.adapters.sqlite.schema import note_damaged
-from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
+from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.stored import is_number, is_text
 from holdfast.errors import CommandError, StoreConflict
 
 
-def create(connection: sqlite3.Connection, new: NewConversation) -> tuple[Conversation, bool]:
-    """See `ports.MessageStore.create_conversation`."""
+def create(connection: sqlite3.Connection, new: NewConversation, room: Room | None) -> tuple[Conversation, bool] | CommandError:
+    """See `ports.MessageStore.create_conversation`; a refusal is returned: raising it would end the group's transaction."""
     stored = conversation(connection, new.conversation_id)
     if stored is not None:
         return stored, False
+    for user_id in new.members:
+        if room is not None and not _has_room(connection, user_id, room, is_own=user_id == new.created_by):
+            return room.refusal(is_own=user_id == new.created_by)
     connection.execute(
         "INSERT INTO conversations (id, members_version, revision, title, metadata_json, created_by, created_at_ms, digest, "
         "last_active_at_ms) VALUES (?, 1, 1, ?, ?, ?, ?, ?, ?)",
@@ -54,6 +57,7 @@ def change_member(
     is_member: bool,
     max_members: int,
     joined_seq: Seq,
+    room: Room | None,
 ) -> tuple[Conversation, bool] | CommandError | None:
     """See `ports.MessageStore.change_member`; the refusal is returned, because raising it would end the group's transaction."""
     stored = conversation(connection, conversation_id)
@@ -62,6 +66,9 @@ def change_member(
     if is_member:
         if len(stored.members) >= max_members:
             return CommandError("limit_reached", f"at most {max_members} members", field="members")
+        is_own = user_id == stored.created_by
+        if room is not None and not _has_room(connection, user_id, room, is_own=is_own):
+            return room.refusal(is_own=is_own)
         connection.execute(
             "INSERT INTO members SELECT ?, ?, 1 + max(position), ? FROM (SELECT position FROM members WHERE conversation_id = ? "
             "UNION ALL SELECT -1)",
@@ -82,7 +89,7 @@ def memberships_of(connection: sqlite3.Connection, user_id: UserId) -> list[Memb
         "SELECT c.id, c.members_version, c.revision, c.last_seq, c.last_active_at_ms, "
         "(SELECT count(*) FROM members n WHERE n.conversation_id = c.id), m.joined_seq "
         "FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? "
-        "ORDER BY c.last_active_at_ms DESC, c.id DESC LIMIT 5000",
+        "ORDER BY c.last_active_at_ms DESC, c.id DESC LIMIT 11000",
         (user_id,),
     )
     found = []
@@ -98,6 +105,19 @@ def count_memberships(connection: sqlite3.Connection, user_id: UserId) -> int:
     """See `ports.MessageStore.count_memberships`."""
     (count,) = connection.execute("SELECT count(*) FROM members WHERE user_id = ?", (user_id,)).fetchone()
     return int(count)
+
+
+def _has_room(connection: sqlite3.Connection, user_id: UserId, room: Room, *, is_own: bool) -> bool:
+    """Whether the user may be in one more of that kind. Most users are in few altogether: one index is read then."""
+    limit, total = room.limit(is_own=is_own), count_memberships(connection, user_id)
+    if total < limit:
+        return True
+    (own,) = connection.execute(
+        "SELECT count(*) FROM members m JOIN conversations c ON c.id = m.conversation_id "
+        "WHERE m.user_id = ? AND c.created_by = ?",
+        (user_id, user_id),
+    ).fetchone()
+    return int(own if is_own else total - own) < limit
 
 
 def page(connection: sqlite3.Connection, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:

@@ -15,7 +15,7 @@ from holdfast.adapters.sqlite.database import Database, Lane
 from holdfast.adapters.sqlite.lanes import translated
 from holdfast.adapters.sqlite.schema import Connection
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
+from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
@@ -96,9 +96,12 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: messages.page(c, conversation_id, after_seq, before_seq, limit))
 
-    async def create_conversation(self, new: NewConversation) -> tuple[Conversation, bool]:
+    async def create_conversation(self, new: NewConversation, room: Room | None = None) -> tuple[Conversation, bool]:
         """See the port."""
-        return await self._write(lambda c: conversations.create(c, new))
+        result = await self._write(lambda c: conversations.create(c, new, room))
+        if isinstance(result, CommandError):
+            raise result
+        return result
 
     async def read_conversation(self, conversation_id: ConversationId) -> Conversation | None:
         """See the port."""
@@ -111,12 +114,19 @@ class SqliteStore:
         return await self._write(lambda c: conversations.update(c, conversation_id, title, metadata_json))
 
     async def change_member(
-        self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int, joined_seq: Seq = 0
+        self,
+        conversation_id: ConversationId,
+        user_id: UserId,
+        *,
+        is_member: bool,
+        max_members: int,
+        joined_seq: Seq = 0,
+        room: Room | None = None,
     ) -> tuple[Conversation, bool] | None:
         """See the port."""
         result = await self._write(
             lambda c: conversations.change_member(
-                c, conversation_id, user_id, is_member=is_member, max_members=max_members, joined_seq=joined_seq
+                c, conversation_id, user_id, is_member=is_member, max_members=max_members, joined_seq=joined_seq, room=room
             )
         )
         if isinstance(result, CommandError):
