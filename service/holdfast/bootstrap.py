@@ -26,7 +26,7 @@ from holdfast.loops import Loops
 from holdfast.node.dependencies import Dependency
 from holdfast.node.isolation import Isolation
 from holdfast.node.node import Node
-from holdfast.ports import Clock, DependencyWatch, Memory, MessageStore, Notifier, Unwatched
+from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
 from holdfast.settings import AuthSettings, BusSettings, LimitSettings, PushSettings, RedisSettings, Settings, StoreSettings
 from holdfast.telemetry import Telemetry
@@ -44,7 +44,7 @@ class Machine:
     The real one is `machine(settings)`. Another one puts the same instance into another world, of another time for example.
     """
 
-    clock: Clock
+    clock: MachineClock
     memory: Memory
     redis: Callable[[RedisSettings], Address]
     database: Callable[[Path, float], Database]  # a path and the longest wait in seconds

@@ -16,9 +16,10 @@ BYTE = b"\xff"
 
 def commit_unpublished(path: Path, conversation_id: str, body: str) -> None:
     """What an instance leaves that dies right after its commit."""
-    row = (conversation_id, 1, "alice", "m1", body, None, time.time_ns() // 1_000_000)
+    now_ms = time.time_ns() // 1_000_000
+    row = (conversation_id, 1, "alice", "m1", body, None, now_ms, now_ms)
     with sqlite3.connect(path, timeout=5) as connection:
-        connection.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
     connection.close()
 
 

@@ -63,7 +63,7 @@ async def test_sqlite_reads_past_what_it_did_not_write(new_sqlite: NewStore, tmp
     with sqlite3.connect(tmp_path / "holdfast.db") as connection:
         for statement in (
             "UPDATE messages SET body = CAST(x'ff' AS TEXT), metadata_json = '{', sent_at_ms = 'never' WHERE seq = 2",
-            "INSERT INTO messages VALUES ('c1', 'last', 'x', 'x', 'x', NULL, 0)",
+            "INSERT INTO messages VALUES ('c1', 'last', 'x', 'x', 'x', NULL, 0, 0)",
             "UPDATE conversations SET revision = x'00', title = x'ff', last_active_at_ms = 'never' WHERE id = 'c2'",
             "INSERT INTO members VALUES ('c1', x'ff', 'third', 0)",
             "INSERT INTO instances VALUES ('bad', '1', '{\"instance_id\": 5}')",

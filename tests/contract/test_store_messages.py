@@ -12,6 +12,7 @@ from holdfast.ports import MessageStore
 from support import appending
 from support.appending import NOW_MS, begin, draft, drafts, insist
 from support.fixtures_store import NewStore
+from support.wrong_clock import WrongClock
 
 C = ConversationId("c1")
 OTHER = ConversationId("c2")
@@ -221,10 +222,11 @@ async def test_a_key_older_than_a_week_may_be_used_again(new_sqlite: NewStore) -
     """SQLite has no TTL policy of its own: what Firestore removes after 7 days is ignored here, then replaced."""
     store = await new_sqlite()
     await begin(store, C)
-    long_ago = 1_000_000_000_000
-    await store.append(C, 1, [draft("m1")], long_ago)
-    assert (await store.settle(C, [draft("m1").key])).sends == {}
+    await store.append(C, 1, [draft("m1")], NOW_MS)
+    almost = await new_sqlite(clock=WrongClock(WEEK_MS / 1000 - 60, is_set=True))
     with pytest.raises(StoreConflict):
-        await store.append(C, 2, [draft("m1")], long_ago + WEEK_MS - 1)
-    await store.append(C, 2, [draft("m1")], long_ago + WEEK_MS)
+        await almost.append(C, 2, [draft("m1")], NOW_MS)
+    later = await new_sqlite(clock=WrongClock(WEEK_MS / 1000 + 60, is_set=True))
+    assert (await later.settle(C, [draft("m1").key])).sends == {}
+    await later.append(C, 2, [draft("m1")], NOW_MS)
     assert await stored(store) == [(1, "m1"), (2, "m1")]

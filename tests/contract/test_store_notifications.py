@@ -1,17 +1,22 @@
 """The store's contract, offline notifications: made once, claimed by one at a time. Over SQLite and Firestore."""
 
 import asyncio
+import itertools
 import time
 from dataclasses import replace
-from functools import partial
 
-from holdfast.domain.ids import ConversationId, UserId
+import pytest
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.notifications import CatchUp, Notification, notification_id
 from holdfast.ports import MessageStore
-from support.appending import draft, new_conversation
+from support.appending import NOW_MS, draft, new_conversation
 from support.eventually import eventually
 from support.fixtures_store import NewStore
+from support.wrong_clock import WrongClock
 
+BEATS = itertools.count(1)  # Firestore's time of a document moves only when the document changes
 ALICE, BOB, C = UserId("alice"), UserId("bob"), ConversationId("c1")
 
 
@@ -92,41 +97,113 @@ async def test_a_cleared_record_can_be_made_anew(store: MessageStore) -> None:
 async def test_who_goes_offline_is_flagged_in_the_same_write(store: MessageStore) -> None:
     """From when they were last heard; who has another entry is not offline. Clearing asks for the very flag."""
     now_ms = time.time_ns() // 1_000_000
-    await store.add_presence("one:e1", {ALICE: now_ms, BOB: now_ms})
+    await store.add_presence("one:e1", {ALICE: now_ms - 7_000, BOB: now_ms})
     await store.add_presence("two:e1", {BOB: now_ms})
-    await store.remove_presence("one:e1", {ALICE: now_ms - 7_000, BOB: now_ms})
-    assert await store.catch_ups(10) == [CatchUp(ALICE, now_ms - 7_000)]
-    await store.finish_catch_up(CatchUp(ALICE, now_ms))
+    await store.remove_presence("one:e1", {ALICE: now_ms, BOB: now_ms})
+    assert await store.catch_ups(10) == [CatchUp(ALICE, now_ms)]
+    await store.finish_catch_up(CatchUp(ALICE, now_ms - 1))
     assert len(await store.catch_ups(10)) == 1
-    await store.finish_catch_up(CatchUp(ALICE, now_ms - 7_000))
+    await store.finish_catch_up(CatchUp(ALICE, now_ms))
     assert await store.catch_ups(10) == []
 
 
-async def test_a_flag_that_is_still_set_keeps_its_older_beginning(store: MessageStore) -> None:
-    """Away, back, and away again before anybody looked: both absences are looked through, and no end clears the other."""
+async def test_a_flag_that_is_still_set_begins_anew_with_the_later_absence(store: MessageStore) -> None:
+    """Away, back, and away again before the flag's work was done: what the first absence missed was shown in between."""
     now_ms = time.time_ns() // 1_000_000
-    await store.add_presence("one:e1", {ALICE: now_ms})
+    await store.add_presence("one:e1", {ALICE: now_ms - 20_000})
     await store.remove_presence("one:e1", {ALICE: now_ms - 9_000})
-    first = await store.catch_ups(10)
-    await store.add_presence("one:e1", {ALICE: now_ms})
-    await store.remove_presence("one:e1", {ALICE: now_ms})
-    (second,) = await store.catch_ups(10)
-    assert second.since_ms < now_ms - 9_000 + 1
-    await store.finish_catch_up(first[0])
+    (first,) = await store.catch_ups(10)
+    await store.add_presence("one:e1", {ALICE: now_ms - 5_000})
+    await store.remove_presence("one:e1", {ALICE: now_ms - 2_000})
+    second = CatchUp(ALICE, now_ms - 2_000)
+    assert (first.since_ms, await store.catch_ups(10)) == (now_ms - 9_000, [second])
+    await store.finish_catch_up(first)
     assert await store.catch_ups(10) == [second]
 
 
+async def test_two_absences_from_the_same_moment_are_two_flags(store: MessageStore) -> None:
+    """An instance that looks through the first one does not clear the second one."""
+    now_ms = time.time_ns() // 1_000_000
+    flags = []
+    for _ in range(2):
+        await store.add_presence("one:e1", {ALICE: now_ms})
+        await store.remove_presence("one:e1", {ALICE: now_ms})
+        flags += await store.catch_ups(10)
+    await store.finish_catch_up(flags[0])
+    assert await store.catch_ups(10) == [flags[1]]
+
+
+async def test_an_absence_begins_when_the_user_was_last_heard_at_any_instance(store: MessageStore) -> None:
+    """Of two instances at which a user was, the one that removes its entry last may have heard the user long before."""
+    now_ms = time.time_ns() // 1_000_000
+    await store.add_presence("one:e1", {ALICE: now_ms - 60_000})
+    await store.add_presence("two:e1", {ALICE: now_ms - 50_000})
+    await store.remove_presence("two:e1", {ALICE: now_ms - 5_000})
+    await store.remove_presence("one:e1", {ALICE: now_ms - 55_000})
+    assert await store.catch_ups(10) == [CatchUp(ALICE, now_ms - 5_000)]
+
+
+async def store_time(store: MessageStore) -> int:
+    """The present, by the store's own clock."""
+    return await store.write_bulletin(Bulletin(InstanceId("clock"), Epoch("e1"), next(BEATS), "ok"))
+
+
+async def later(store: MessageStore) -> int:
+    """A time that everything before has surely passed and nothing later has, by the store's own clock."""
+    before_ms = await store_time(store)
+
+    async def has_passed() -> bool:
+        return await store_time(store) > before_ms + 200
+
+    await eventually(has_passed)
+    return before_ms + 100
+
+
 async def test_messages_since_are_those_committed_by_the_stores_own_clock(store: MessageStore) -> None:
-    """Whatever the committing instance's clock said; ascending, the last ones when there are more than asked for."""
+    """Whatever the committing instance's clock said; ascending, the last ones when there are more than asked for, in pages."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
-    await store.append(C, 1, [draft("old")], time.time_ns() // 1_000_000)
-    before_ms = time.time_ns() // 1_000_000
-    await eventually(partial(_is_later_than, before_ms + 300))
-    await store.append(C, 2, [draft(f"new{n}") for n in range(5)], time.time_ns() // 1_000_000)
-    assert [message.seq for message in await store.messages_since(C, before_ms + 250, 100)] == [2, 3, 4, 5, 6]
-    assert [message.seq for message in await store.messages_since(C, before_ms + 250, 2)] == [5, 6]
+    await store.append(C, 1, [draft("old")], NOW_MS)
+    since_ms = await later(store)
+    await store.append(C, 2, [draft(f"new{n}") for n in range(5)], NOW_MS - 3_600_000)
+
+    async def seqs(since_ms: int, limit: int, before_seq: int | None = None) -> list[int]:
+        found = await store.messages_since(C, since_ms, limit, before_seq)
+        assert all(each.at_ms >= since_ms for each in found)
+        return [each.message.seq for each in found]
+
+    assert await seqs(since_ms, 100) == [2, 3, 4, 5, 6]
+    assert await seqs(since_ms, 2) == [5, 6]
+    assert await seqs(since_ms, 2, 5) == [3, 4]
+    assert await seqs(since_ms, 2, 3) == [2]
+    assert await seqs(await later(store), 100) == []
     assert await store.messages_since(ConversationId("none"), 0, 10) == []
 
 
-def _is_later_than(ms: int) -> bool:
-    return time.time_ns() // 1_000_000 > ms
+@pytest.mark.parametrize("hint", [0, 1, 2, 9], ids=["none", "older", "right", "beyond the end"])
+async def test_an_active_conversation_is_found_whatever_the_hint_says(store: MessageStore, hint: int) -> None:
+    """No decision rests on a hint."""
+    quiet, empty, none = (ConversationId(name) for name in ("quiet", "empty", "none"))
+    for each in (C, quiet, empty):
+        await store.create_conversation(new_conversation(each, "alice", "bob"))
+    await store.append(quiet, 1, [draft("old"), draft("older")], NOW_MS)
+    await store.append(C, 1, [draft("old")], NOW_MS)
+    since_ms = await later(store)
+    await store.append(C, 2, [draft("new")], NOW_MS - 3_600_000)
+    assert await store.active_since(since_ms, {quiet: hint, C: hint, empty: hint, none: hint}) == [C]
+    assert await store.active_since(0, {quiet: hint, C: hint, empty: hint, none: hint}) == [quiet, C]
+
+
+@pytest.mark.parametrize("ahead_seconds", [3_600, -3_600], ids=["ahead", "behind"])
+async def test_processes_on_a_sqlite_file_have_one_clock(new_sqlite: NewStore, ahead_seconds: float) -> None:
+    """A wrong wall clock of one process neither hides messages from the others nor makes old ones look new."""
+    right, wrong = await new_sqlite(), await new_sqlite(clock=WrongClock(ahead_seconds))
+    await right.create_conversation(new_conversation(C, "alice", "bob"))
+    assert abs(await store_time(right) - await store_time(wrong)) < 10_000
+    await wrong.append(C, 1, [draft("old")], WrongClock(ahead_seconds).now_ms())
+    since_ms = await later(right)
+    await wrong.append(C, 2, [draft("new")], WrongClock(ahead_seconds).now_ms())
+    for store in (right, wrong):
+        assert [each.message.seq for each in await store.messages_since(C, since_ms, 10)] == [2]
+    await right.create_notifications([record(1)])
+    assert [each.seq for each in await wrong.claim_notifications(1, 60)] == [1]
+    assert await right.claim_notifications(1, 60) == []

@@ -14,7 +14,7 @@ from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.sqlite.database import DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.errors import StoreUnavailable
-from holdfast.ports import MessageStore
+from holdfast.ports import MachineClock, MessageStore
 from support.emulator import Emulator, require_emulator
 from support.eventually import eventually
 
@@ -78,11 +78,14 @@ async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
     stores: list[MessageStore] = []
 
     async def make(
-        *, timeout_seconds: float = TIMEOUT_SECONDS, watch: StoreWatch | None = None, may_open: bool = True
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        watch: StoreWatch | None = None,
+        clock: MachineClock | None = None,
+        may_open: bool = True,
     ) -> MessageStore:
-        stores.append(
-            store := SqliteStore(DatabaseFile(tmp_path / "holdfast.db", timeout_seconds), SystemClock(), watch or StoreWatch())
-        )
+        database = DatabaseFile(tmp_path / "holdfast.db", timeout_seconds)
+        stores.append(store := SqliteStore(database, clock or SystemClock(), watch or StoreWatch()))
         if may_open:
             await opened(store)
         return store

@@ -50,6 +50,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """A message, and when it was committed by the store's own clock (Unix milliseconds)."""
+
+    message: Message
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredSend:
     """What the store holds under a send's key: the message and the digest that the key stands for."""
 

@@ -11,6 +11,9 @@ T = TypeVar("T")
 
 _MAX_CLAIMS: Final = 10_000  # far more than one instance pushes at once
 
+IN_FLIGHT_MS: Final = 500
+"""What was committed less than this before the last proof of life may not have been shown any more, and is recorded."""
+
 MAX_RECORD_MEMBERS: Final = 100
 """Up to so many members each message makes a record per user; above, one per conversation and user until they read."""
 
@@ -62,19 +65,23 @@ class CatchUp:
     """A user went offline, and what came since the last proof of life is still to be looked through.
 
     Attributes:
-        since_ms: that last proof, on the store's clock (Unix milliseconds).
+        since_ms: that last proof, whichever instance had it, on the store's clock (Unix milliseconds).
     """
 
     user_id: UserId
     since_ms: int
 
 
-def flagged_since(stored_ms: int | None, seen_at_ms: int) -> int:
+def flagged_since(stored_ms: int | None, last_seen_at_ms: int) -> int:
     """`CatchUp.since_ms` of a user who goes offline; `stored_ms` is that of a flag which is still set.
 
-    The older one counts, and never the same again: who is looking through the earlier absence must not clear the later one.
+    A user who goes offline again has been back, and what the earlier absence missed was shown then: the later absence counts. It
+    is never the same as the earlier one: the instance that looks through the earlier absence must not clear the later flag.
+
+    Args:
+        last_seen_at_ms: the latest time at which any instance heard the user, on the store's clock (Unix milliseconds).
     """
-    return seen_at_ms if stored_ms is None else min(stored_ms - 1, seen_at_ms)
+    return last_seen_at_ms if stored_ms is None else max(stored_ms + 1, last_seen_at_ms)
 
 
 class Claims(Generic[T]):

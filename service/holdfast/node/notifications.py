@@ -8,20 +8,20 @@ A batch keeps its second `dirty` mark until this is done: when we die in between
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.conversations import Conversation
-from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
-from holdfast.domain.notifications import MAX_RECORD_MEMBERS, Notification, notification_id, notify_mark
-from holdfast.errors import HoldfastError, StoreError
+from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Notification, notification_id, notify_mark
+from holdfast.errors import HoldfastError, StoreError, StoreUnavailable
 from holdfast.node.append import Commit
 from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
-from holdfast.node.store_clock import StoreClock
+from holdfast.node.store_clock import UNKNOWN, StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
 from holdfast.telemetry import Telemetry
@@ -48,11 +48,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Work:
-    """What waits of one conversation. `is_swept`: somebody else's commit; its recipients may have seen it, and gone since."""
+    """What waits of one conversation.
+
+    Attributes:
+        at_ms: when each was committed, by the store's clock, if they are not our own: their recipients may have seen them, and
+            gone since. Of our own commits it is not known, and not needed: they are younger than what the store is asked.
+    """
 
     messages: list[Message] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
-    is_swept: bool = False
+    at_ms: Mapping[Seq, int] = field(default_factory=dict)
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether another instance committed them, or an earlier start of ours."""
+        return bool(self.at_ms)
+
+    def is_missed(self, message: Message, last_seen_at_ms: int) -> bool:
+        """Whether a user who was last seen then, by the store's clock, may not have seen the message."""
+        return message.seq not in self.at_ms or self.at_ms[message.seq] > last_seen_at_ms - IN_FLIGHT_MS
 
 
 class Notifications:
@@ -110,9 +124,16 @@ class Notifications:
         Raises:
             StoreError: the store does not say what came.
         """
-        since_ms = self._store_clock.now() - int(_SWEPT_SECONDS * 1000)
-        messages = await self._store.messages_since(conversation_id, since_ms, MAX_RECORDS)
-        await self._decide(conversation_id, _Work(messages, is_swept=True))
+        if (now_ms := self._store_clock.now()) == UNKNOWN:
+            raise StoreUnavailable("the store's time is not known yet")
+        since_ms = now_ms - int(_SWEPT_SECONDS * 1000)
+        before_seq: Seq | None = None
+        while found := await self._store.messages_since(conversation_id, since_ms, MAX_RECORDS, before_seq):
+            at_ms = {each.message.seq: each.at_ms for each in found}
+            await self._decide(conversation_id, _Work([each.message for each in found], at_ms=at_ms))
+            if len(found) < MAX_RECORDS:
+                return
+            before_seq = found[0].message.seq
 
     def note_read(self, conversation_id: ConversationId, user_id: UserId) -> None:
         """A cursor moved: in a large conversation the next message may notify its user again."""
@@ -204,7 +225,7 @@ class Notifications:
         records: dict[str, Notification] = {}
         for message in reversed(work.messages):  # of a large conversation's the last one is told
             for user_id in away:
-                if user_id != message.sender and message.sent_at_ms > offline.get(user_id, message.sent_at_ms):
+                if user_id != message.sender and work.is_missed(message, offline[user_id]):
                     record = record_of(message, user_id, size)
                     if not self._recorded.holds(record.notification_id, now):
                         records.setdefault(record.notification_id, record)

@@ -20,7 +20,7 @@ from holdfast.domain.presence import PresenceChange
 from holdfast.errors import StoreError
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.hub import Hub
-from holdfast.node.store_clock import StoreClock
+from holdfast.node.store_clock import UNKNOWN, StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, MessageStore
 from holdfast.protocol import envelopes, frames
@@ -31,6 +31,8 @@ _BATCH: Final = 200
 _MAX_LEAVING: Final = 5_000  # as many entries as a bulletin holds of anything
 _MAX_VERSIONS: Final = 20_000
 _RETRY_SECONDS: Final = 0.5
+_NOT_HEARD: Final = UNKNOWN
+"""`seen_at_ms` of a write that is no proof of life: the connection may be silently dead, and what it misses has to be found."""
 
 _log = logging.getLogger(__name__)
 
@@ -158,8 +160,7 @@ class Presence:
 
     def new_epoch(self) -> None:
         """What was written stands under an older epoch: everyone who is here, or within the grace, is written again."""
-        now_ms = self._store_clock.now()
-        for user_id, seen_at_ms in (self.leaving() | dict.fromkeys(self._hub.users, now_ms)).items():
+        for user_id, seen_at_ms in (self.leaving() | dict.fromkeys(self._hub.users, _NOT_HEARD)).items():
             self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=seen_at_ms)
 
     def certain(self, entry: str) -> list[UserId]:
@@ -181,7 +182,7 @@ class Presence:
         wanted = frozenset(user_ids)
         lost = [user_id for user_id in self.certain(entry) if user_id in wanted]
         for user_id in lost:
-            self._want(user_id, is_present=True, entry=entry, seen_at_ms=self._store_clock.now())
+            self._want(user_id, is_present=True, entry=entry, seen_at_ms=_NOT_HEARD)
         return len(lost)
 
     async def reap(self, entry: str, alive_at_ms: int, left: Mapping[UserId, int]) -> None:
@@ -298,7 +299,7 @@ class Presence:
                     self._replaced[entry] = self._replaced.pop(entry)  # nor is it the turn of the others for ever
                     continue
                 try:
-                    for change in await self._store.remove_presence(entry, dict.fromkeys(some, self._store_clock.now())):
+                    for change in await self._store.remove_presence(entry, dict.fromkeys(some, _NOT_HEARD)):
                         await self._tell_of_absent(change)  # their grace ended meanwhile
                         self._on_offline()
                 except Exception as error:  # noqa: BLE001 - others wait behind it
@@ -323,7 +324,7 @@ class Presence:
     def _publish(self, change: PresenceChange) -> None:
         """Tell everybody: our own connections at once, other instances through each conversation's channel."""
         conversations = self._conversations.get(change.user_id, ())
-        last_seen_at = None if change.last_seen_at_ms is None else rfc3339(change.last_seen_at_ms)
+        last_seen_at = None if not change.last_seen_at_ms else rfc3339(change.last_seen_at_ms)
         if self._is_news(change.user_id, change.version):
             self._tell(change.user_id, conversations, online=change.online, last_seen_at=last_seen_at)
         envelope = envelopes.encode(

@@ -1,14 +1,19 @@
 """The store's clock, as far as this instance knows it.
 
 No time of another machine is ever compared with ours; what the store stamps is compared with what it stamped. A beat is written
-every 3 s and answered with its time: so a moment of ours can be said in the store's.
+every 3 s and answered with its time: so a moment of ours can be said in the store's. Before the first answer it cannot, and our
+wall clock is no substitute: a minute too late, it would hide what a user missed in that minute.
 """
+
+from typing import Final
 
 from holdfast.ports import Clock
 
+UNKNOWN: Final = 0
+
 
 class StoreClock:
-    """Lives in the loop. Until the first answer it is our own wall clock, which is all there is."""
+    """Lives in the loop."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -19,9 +24,12 @@ class StoreClock:
         self._stamp = (stamped_ms, answered_at)
 
     def at(self, monotonic: float) -> int:
-        """A moment of ours in the store's Unix milliseconds; never later than it was, earlier by less than a round trip."""
+        """A moment of ours in the store's Unix milliseconds; never later than it was, earlier by less than a round trip.
+
+        `UNKNOWN` until the first answer.
+        """
         if self._stamp is None:
-            return self._clock.now_ms() - int((self._clock.monotonic() - monotonic) * 1000)
+            return UNKNOWN
         stamped_ms, answered_at = self._stamp
         return stamped_ms + int((monotonic - answered_at) * 1000) - 1
 

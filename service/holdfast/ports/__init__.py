@@ -16,7 +16,7 @@ from holdfast.ports.cluster import (
 from holdfast.ports.deadline import within
 from holdfast.ports.orchestrator import Orchestrator, Pod, PodCondition, PodHealth
 from holdfast.ports.peers import Peer, Peers
-from holdfast.ports.process import Clock, DependencyWatch, Memory, MemoryUse, Transport, Unwatched
+from holdfast.ports.process import Clock, DependencyWatch, MachineClock, Memory, MemoryUse, Transport, Unwatched
 from holdfast.ports.push import Notifier
 from holdfast.ports.store import MessageStore
 
@@ -27,6 +27,7 @@ __all__ = [
     "ConnectionRegistry",
     "DependencyWatch",
     "Fates",
+    "MachineClock",
     "Memory",
     "MemoryUse",
     "MessageStore",

@@ -16,6 +16,18 @@ class Clock(Protocol):
         ...
 
 
+class MachineClock(Clock, Protocol):
+    """A clock of which all processes of one machine say the same, whatever wall clock one of them is given."""
+
+    def since_boot_ms(self) -> int:
+        """Milliseconds since the machine was started; they go on while it is suspended."""
+        ...
+
+    def booted_at_ms(self) -> int:
+        """When it was started, in Unix milliseconds, as the kernel says (in whole seconds). It moves when the clock is set."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
     """What the process has of the machine's memory, and may have. `limit_bytes` is None where nobody set a limit."""

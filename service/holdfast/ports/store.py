@@ -6,7 +6,7 @@ from typing import Protocol
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
-from holdfast.domain.messages import Draft, Message, Settlement
+from holdfast.domain.messages import Committed, Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.domain.presence import Presence, PresenceChange
 
@@ -171,7 +171,8 @@ class MessageStore(Protocol):
     async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         """Put `entry` into `on` of each user (≤ 200) and set `online`; return those who came online by it.
 
-        `seen_at_ms`: when each was last seen, by the store's clock as far as it is known here (Unix milliseconds).
+        `seen_at_ms`: when each was last heard, by the store's clock as far as it is known here (Unix milliseconds); 0 if that is
+        not known. `lastSeen` becomes the larger of that and what is stored.
 
         Under a precondition on what was read, retried inside: a concurrent removal by another instance is never lost.
         Idempotent; a change whose reply was lost is still returned by the call that made it.
@@ -181,8 +182,8 @@ class MessageStore(Protocol):
     async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         """Take `entry` out of `on` of each user (≤ 200); return those whose `on` became empty: they are offline now.
 
-        `lastSeen` becomes the larger of what is stored and `seen_at_ms`. The same write sets `catchup`, from `seen_at_ms` on, for
-        those who went offline: nobody can die between the two. Same conditions as `add_presence`.
+        `lastSeen` becomes the larger of what is stored and `seen_at_ms`. The same write sets `catchup`, from that `lastSeen` on,
+        for those who went offline: no instance can die between the two. Same conditions as `add_presence`.
         """
         ...
 
@@ -196,8 +197,20 @@ class MessageStore(Protocol):
 
     # --- offline notifications ------------------------------------------------------------------------------------
 
-    async def messages_since(self, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
-        """The last `limit` (≤ 500) messages that were committed at or after `since_ms` by the store's own clock, ascending."""
+    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> list[ConversationId]:
+        """Which conversations have a message that was committed at or after `since_ms` by the store's own clock, in their order.
+
+        `known` is as for `heads`: it saves reads, it decides nothing.
+        """
+        ...
+
+    async def messages_since(
+        self, conversation_id: ConversationId, since_ms: int, limit: int, before_seq: Seq | None = None
+    ) -> list[Committed]:
+        """The last `limit` (≤ 500) messages (before `before_seq`), as far as they were committed at or after `since_ms`.
+
+        By the store's own clock; ascending. As many as `limit` means that there may be earlier ones.
+        """
         ...
 
     async def catch_ups(self, limit: int) -> list[CatchUp]:

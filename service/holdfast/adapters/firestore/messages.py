@@ -17,7 +17,7 @@ from holdfast.adapters.firestore.creates import Creates
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.ids import MAX_SEQ, ConversationId, Seq, UserId, message_id
-from holdfast.domain.messages import Draft, Message, Settlement, StoredSend
+from holdfast.domain.messages import Committed, Draft, Message, Settlement, StoredSend
 from holdfast.domain.stored import Stored
 from holdfast.errors import PredecessorMissing, Undecodable
 
@@ -79,14 +79,25 @@ async def page(
     return _messages(calls, conversation_id, snapshots)
 
 
-async def since(calls: Calls, tails: Tails, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
+async def active_since(tails: Tails, since_ms: int, known: Mapping[ConversationId, Seq]) -> list[ConversationId]:
+    """See `ports.MessageStore.active_since`: the search for a tail has read the last message, which tells."""
+    found = await tails.search(known)
+    return [c for c, tail in found.items() if tail.created_at is not None and documents.whole_ms(tail.created_at) >= since_ms]
+
+
+async def since(
+    calls: Calls, tails: Tails, conversation_id: ConversationId, since_ms: int, limit: int, before_seq: Seq | None
+) -> list[Committed]:
     """See `ports.MessageStore.messages_since`. Asked for by name, because `seq` and times are not indexed; Firestore keeps when
     it created each.
     """
-    tail = await tails.find_one(conversation_id)
-    snapshots = await _between(calls, conversation_id, max(0, tail - limit), tail + 1, limit)
-    committed = [each for each in snapshots if documents.whole_ms(each.create_time) >= since_ms]
-    return _messages(calls, conversation_id, committed)
+    end = before_seq if before_seq is not None else await tails.find_one(conversation_id) + 1
+    snapshots = await _between(calls, conversation_id, max(0, end - 1 - limit), end, limit)
+    found = []
+    for each in snapshots:
+        at_ms = documents.whole_ms(each.create_time)
+        found += [Committed(message, at_ms) for message in _messages(calls, conversation_id, [each]) if at_ms >= since_ms]
+    return found
 
 
 async def advance_cursors(

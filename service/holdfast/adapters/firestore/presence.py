@@ -58,7 +58,7 @@ class _Turn:
         fields: dict[str, Any] = {"on": on, "online": bool(on), "lastSeen": documents.at(seen_at_ms)}
         if stored["online"] and not on:  # with the same write: nobody can die between the two
             flagged = documents.flag_ms(stored) if stored.get("catchup") else None
-            fields |= {"catchup": True, "catchupSince": documents.at(flagged_since(flagged, self.seen_at_ms))}
+            fields |= {"catchup": True, "catchupSince": documents.at(flagged_since(flagged, seen_at_ms))}
         return fields
 
     def wrote(self, fields: dict[str, Any], version: int) -> None:

@@ -13,7 +13,7 @@ from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
-from holdfast.domain.messages import Draft, Message, Settlement
+from holdfast.domain.messages import Committed, Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.domain.stored import Stored
@@ -166,9 +166,15 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(presence.users_on(self._calls, entry, limit, after))
 
-    async def messages_since(self, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
+    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> list[ConversationId]:
         """See the port."""
-        return await self._calls.run(messages.since(self._calls, self._tails, conversation_id, since_ms, limit))
+        return await self._calls.run(messages.active_since(self._tails, since_ms, known))
+
+    async def messages_since(
+        self, conversation_id: ConversationId, since_ms: int, limit: int, before_seq: Seq | None = None
+    ) -> list[Committed]:
+        """See the port."""
+        return await self._calls.run(messages.since(self._calls, self._tails, conversation_id, since_ms, limit, before_seq))
 
     async def catch_ups(self, limit: int) -> list[CatchUp]:
         """See the port."""

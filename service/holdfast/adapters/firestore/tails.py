@@ -7,7 +7,11 @@ away, then as far as ids reach), then narrowed 32-fold a round. Many conversatio
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from google.cloud.firestore_v1.base_document import DocumentSnapshot
 
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls
@@ -20,6 +24,14 @@ _NEAR_DOUBLINGS: Final = 8  # 128 messages: every read is paid for, those of doc
 _DOUBLINGS: Final = 39  # 12 digits of seq
 
 
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The last message of a conversation, `seq` 0 without one, and Firestore's time of its creation."""
+
+    seq: Seq
+    created_at: datetime | None
+
+
 class _Search:
     """One conversation: the tail is in [low, high)."""
 
@@ -27,6 +39,7 @@ class _Search:
         self.known = known
         self.low: Seq | None = None if known else 0
         self.high: Seq | None = None
+        self.created_at: datetime | None = None  # of message `low`
         self._rounds = 0
 
     @property
@@ -45,11 +58,12 @@ class _Search:
         step = max(1, (self.high - low) // (_FANOUT + 1))
         return list(range(low + step, self.high, step))[: 2 * _FANOUT]
 
-    def learn(self, answers: Mapping[Seq, bool]) -> None:
-        """What was there, and what was not."""
-        there = [seq for seq, exists in answers.items() if exists]
-        missing = [seq for seq, exists in answers.items() if not exists]
+    def learn(self, answers: Mapping[Seq, datetime | None]) -> None:
+        """Which messages are there, each with the time of its creation; None for those that are not."""
+        there = [seq for seq, created_at in answers.items() if created_at is not None]
+        missing = [seq for seq, created_at in answers.items() if created_at is None]
         self.low = max([self.low or 0, *there])
+        self.created_at = answers.get(self.low) or self.created_at
         above = [seq for seq in missing if seq > self.low]
         if above:
             self.high = min([*above, *([self.high] if self.high is not None else [])])
@@ -71,12 +85,16 @@ class Tails:
 
     async def find(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
         """The tail of each conversation; `known`: where to begin."""
+        return {conversation_id: tail.seq for conversation_id, tail in (await self.search(known)).items()}
+
+    async def search(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Tail]:
+        """As `find`, with the time of each tail's creation."""
         searches = {c: _Search(max(seq, self._known.get(c, 0))) for c, seq in known.items()}
         while open_ones := {c: search for c, search in searches.items() if not search.is_over}:
             await self._round(open_ones)
         for conversation_id, search in searches.items():
             self.note(conversation_id, search.low or 0)
-        return {c: search.low or 0 for c, search in searches.items()}
+        return {c: Tail(search.low or 0, search.created_at) for c, search in searches.items()}
 
     async def find_one(self, conversation_id: ConversationId) -> Seq:
         """The tail of one conversation."""
@@ -90,5 +108,9 @@ class Tails:
         every = [reference for asked in references.values() for reference in asked.values()]
         found = await get_many(self._calls, every, ["seq"])
         for conversation_id, asked in references.items():
-            answers = {seq: reference.path in found for seq, reference in asked.items()}
+            answers = {seq: _created_at(found.get(reference.path)) for seq, reference in asked.items()}
             searches[conversation_id].learn(answers)
+
+
+def _created_at(snapshot: DocumentSnapshot[Any] | None) -> datetime | None:
+    return snapshot.create_time if snapshot is not None else None

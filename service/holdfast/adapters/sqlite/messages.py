@@ -14,22 +14,27 @@ SENDS_LIVE_MS: Final = 7 * 24 * 3600 * 1000  # how long a repeated send is recog
 
 
 def append(
-    connection: sqlite3.Connection, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int
+    connection: sqlite3.Connection,
+    conversation_id: ConversationId,
+    first_seq: Seq,
+    drafts: Sequence[Draft],
+    sent_at_ms: int,
+    now_ms: int,
 ) -> None:
-    """See `ports.MessageStore.append`."""
+    """See `ports.MessageStore.append`. `now_ms`: the store's time, inside the transaction."""
     _require_predecessor(connection, conversation_id, first_seq)
-    expires_at_ms = sent_at_ms + SENDS_LIVE_MS
+    expires_at_ms = now_ms + SENDS_LIVE_MS
     try:
         connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (conversation_id, seq, d.sender, d.client_message_id, d.body, d.metadata_json, sent_at_ms)
+                (conversation_id, seq, d.sender, d.client_message_id, d.body, d.metadata_json, sent_at_ms, now_ms)
                 for seq, d in enumerate(drafts, first_seq)
             ],
         )
         connection.executemany(
             "DELETE FROM sends WHERE conversation_id = ? AND key = ? AND expires_at_ms <= ?",
-            [(conversation_id, d.key, sent_at_ms) for d in drafts],
+            [(conversation_id, d.key, now_ms) for d in drafts],
         )
         connection.executemany(
             "INSERT INTO sends VALUES (?, ?, ?, ?, ?)",

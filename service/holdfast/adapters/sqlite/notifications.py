@@ -1,17 +1,17 @@
 """Offline notifications in SQLite. Synchronous functions of a connection: for the threads of `lanes`.
 
-Times are the machine's clock, which all processes on one file share. `claim` names who holds a record: an answer that comes after
+Times are the store's own (`store_time`). `claim` names who holds a record: an answer that comes after
 the hold, or for a record that was made anew meanwhile, changes nothing.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, message
 from holdfast.adapters.sqlite.schema import note_damaged
-from holdfast.domain.ids import ConversationId, UserId
-from holdfast.domain.messages import Message
+from holdfast.domain.ids import MAX_SEQ, ConversationId, Seq, UserId
+from holdfast.domain.messages import Committed
 from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.domain.stored import Stored, is_number, is_text
 from holdfast.errors import Undecodable
@@ -22,14 +22,21 @@ _COLUMNS: Final = "id, user_id, conversation_id, seq, sender, preview, created_a
 _NAMES: Final = tuple(_COLUMNS.split(", "))
 
 
-def messages_since(connection: sqlite3.Connection, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
-    """See `ports.MessageStore.messages_since`; the instance that commits stamps by the same clock."""
+def active_since(connection: sqlite3.Connection, since_ms: int, known: Iterable[ConversationId]) -> list[ConversationId]:
+    """See `ports.MessageStore.active_since`."""
+    return [conversation_id for conversation_id in known if messages_since(connection, conversation_id, since_ms, 1, None)]
+
+
+def messages_since(
+    connection: sqlite3.Connection, conversation_id: ConversationId, since_ms: int, limit: int, before_seq: Seq | None
+) -> list[Committed]:
+    """See `ports.MessageStore.messages_since`. A message of a layout without its commit's time was stamped by its instance."""
     rows = connection.execute(
-        f"SELECT * FROM (SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ? ORDER BY seq DESC LIMIT ?) "  # noqa: S608 - column names of ours
-        "WHERE sent_at_ms >= ? ORDER BY seq",
-        (conversation_id, limit, since_ms),
+        f"SELECT * FROM (SELECT {MESSAGE_COLUMNS}, coalesce(committed_at_ms, sent_at_ms) AS at_ms FROM messages "  # noqa: S608 - column names of ours
+        "WHERE conversation_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?) WHERE at_ms >= ? ORDER BY seq",
+        (conversation_id, before_seq if before_seq is not None else MAX_SEQ + 1, limit, since_ms),
     )
-    return [message(connection, row) for row in rows]
+    return [Committed(message(connection, row), at_ms if is_number(at_ms) else since_ms) for *row, at_ms in rows]
 
 
 def catch_ups(connection: sqlite3.Connection, limit: int) -> list[CatchUp]:

@@ -35,10 +35,10 @@ def change(
             "RETURNING version, last_seen_at_ms",
             (user_id, online, seen_ms),
         ).fetchone()
+        seen = last_seen if is_number(last_seen) else seen_ms
         if was_online and not online:
-            _flag(connection, user_id, seen_ms)
+            _flag(connection, user_id, seen)
         if was_online != online:
-            seen = last_seen if is_number(last_seen) else seen_ms
             changes.append(PresenceChange(user_id, online, version, seen))
     return changes
 
@@ -102,10 +102,10 @@ def read_revocations(connection: sqlite3.Connection, since: int) -> dict[UserId,
     return {UserId(user_id): not_before for user_id, not_before in rows if is_text(user_id) and is_number(not_before)}
 
 
-def _flag(connection: sqlite3.Connection, user_id: UserId, seen_at_ms: int) -> None:
-    """Somebody went offline: what came since is to be looked through (`flagged_since`)."""
+def _flag(connection: sqlite3.Connection, user_id: UserId, last_seen_at_ms: int) -> None:
+    """A user went offline: what came since is to be looked through (`flagged_since`)."""
     (stored,) = connection.execute("SELECT catchup_since_ms FROM users WHERE id = ?", (user_id,)).fetchone()
-    since_ms = flagged_since(stored if is_number(stored) else None, seen_at_ms)
+    since_ms = flagged_since(stored if is_number(stored) else None, last_seen_at_ms)
     connection.execute("UPDATE users SET catchup_since_ms = ? WHERE id = ?", (since_ms, user_id))
 
 

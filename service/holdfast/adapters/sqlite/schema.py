@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from holdfast.errors import StoreDenied
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 _CHANGES: Final = {
     1: "ALTER TABLE users ADD COLUMN catchup_since_ms INTEGER",
     2: "ALTER TABLE members ADD COLUMN joined_seq INTEGER NOT NULL DEFAULT 0",
+    3: "ALTER TABLE messages ADD COLUMN committed_at_ms INTEGER",
 }
 """What makes of each older layout the next one; what is new altogether is created afterwards."""
 
@@ -28,7 +29,8 @@ CREATE TABLE IF NOT EXISTS members (
 CREATE INDEX IF NOT EXISTS members_by_user ON members (user_id);
 CREATE TABLE IF NOT EXISTS messages (
     conversation_id TEXT NOT NULL, seq INTEGER NOT NULL, sender TEXT NOT NULL, client_message_id TEXT NOT NULL,
-    body TEXT NOT NULL, metadata_json TEXT, sent_at_ms INTEGER NOT NULL, PRIMARY KEY (conversation_id, seq)
+    body TEXT NOT NULL, metadata_json TEXT, sent_at_ms INTEGER NOT NULL, committed_at_ms INTEGER,
+    PRIMARY KEY (conversation_id, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sends (
     conversation_id TEXT NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL,

@@ -10,18 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from holdfast.adapters.sqlite import conversations, messages, notifications, presence, rows, schema
+from holdfast.adapters.sqlite import conversations, messages, notifications, presence, rows, schema, store_time
 from holdfast.adapters.sqlite.database import Database, Lane
 from holdfast.adapters.sqlite.lanes import translated
 from holdfast.adapters.sqlite.schema import Connection
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
-from holdfast.domain.messages import Draft, Message, Settlement
+from holdfast.domain.messages import Committed, Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import CommandError, StoreConflict, StoreDenied, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
-from holdfast.ports import Clock, DependencyWatch
+from holdfast.ports import DependencyWatch, MachineClock
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class SqliteStore:
 
     name = "sqlite"
 
-    def __init__(self, database: Database, clock: Clock, watch: DependencyWatch) -> None:
+    def __init__(self, database: Database, clock: MachineClock, watch: DependencyWatch) -> None:
         """Opens nothing yet."""
         self._database = database
         self._clock = clock
@@ -57,6 +57,7 @@ class SqliteStore:
             self._writer = self._database.lane("sqlite-writer", is_writer=True)
             self._reader = self._database.lane("sqlite-reader", is_writer=False)
         await self.generation()
+        await self._write(lambda c: store_time.follow(c, self._clock))
 
     async def close(self) -> None:
         """End both lanes."""
@@ -80,11 +81,11 @@ class SqliteStore:
 
     async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
         """See the port."""
-        await self._write(lambda c: messages.append(c, conversation_id, first_seq, drafts, sent_at_ms))
+        await self._write(lambda c: messages.append(c, conversation_id, first_seq, drafts, sent_at_ms, self._now_ms(c)))
 
     async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
         """See the port."""
-        return await self._read(lambda c: messages.settle(c, conversation_id, keys, self._clock.now_ms()))
+        return await self._read(lambda c: messages.settle(c, conversation_id, keys, self._now_ms(c)))
 
     async def heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
         """See the port."""
@@ -179,9 +180,15 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: presence.users_on(c, entry, limit, after))
 
-    async def messages_since(self, conversation_id: ConversationId, since_ms: int, limit: int) -> list[Message]:
+    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> list[ConversationId]:
         """See the port."""
-        return await self._read(lambda c: notifications.messages_since(c, conversation_id, since_ms, limit))
+        return await self._read(lambda c: notifications.active_since(c, since_ms, known))
+
+    async def messages_since(
+        self, conversation_id: ConversationId, since_ms: int, limit: int, before_seq: Seq | None = None
+    ) -> list[Committed]:
+        """See the port."""
+        return await self._read(lambda c: notifications.messages_since(c, conversation_id, since_ms, limit, before_seq))
 
     async def catch_ups(self, limit: int) -> list[CatchUp]:
         """See the port."""
@@ -193,7 +200,7 @@ class SqliteStore:
 
     async def create_notifications(self, records: Sequence[Notification]) -> list[Notification]:
         """See the port."""
-        return await self._write(lambda c: notifications.create(c, records, self._clock.now_ms()))
+        return await self._write(lambda c: notifications.create(c, records, self._now_ms(c)))
 
     async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
         """See the port."""
@@ -202,15 +209,15 @@ class SqliteStore:
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
         """See the port."""
         claim_id, hold_ms = secrets.token_hex(8), round(hold_seconds * 1000)
-        claimed = await self._write(lambda c: notifications.claim(c, claim_id, limit, hold_ms, self._clock.now_ms()))
+        claimed = await self._write(lambda c: notifications.claim(c, claim_id, limit, hold_ms, self._now_ms(c)))
         self._claims.hold([record.notification_id for record in claimed], claim_id)
         return claimed
 
     async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
         """See the port."""
         if (claim_id := self._claims.of(notification_id)) is not None:
-            due_at_ms = self._clock.now_ms() + round(retry_in_seconds * 1000)
-            await self._write(lambda c: notifications.mark(c, notification_id, claim_id, state, due_at_ms))
+            pause_ms = round(retry_in_seconds * 1000)
+            await self._write(lambda c: notifications.mark(c, notification_id, claim_id, state, self._now_ms(c) + pause_ms))
             self._claims.end(notification_id, claim_id)
 
     async def clear_notification(self, notification_id: str) -> None:
@@ -219,7 +226,7 @@ class SqliteStore:
 
     async def write_bulletin(self, bulletin: Bulletin) -> int:
         """See the port."""
-        return await self._write(lambda c: presence.write_bulletin(c, bulletin, self._clock.now_ms()))
+        return await self._write(lambda c: presence.write_bulletin(c, bulletin, store_time.follow(c, self._clock)))
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         """See the port."""
@@ -244,6 +251,10 @@ class SqliteStore:
         late = [change for user_id in seen_at_ms if (change := self._unreported.pop(user_id, None)) is not None]
         told = {change.user_id for change in changes}
         return changes + [change for change in late if change.user_id not in told and change.online == is_present]
+
+    def _now_ms(self, connection: sqlite3.Connection) -> int:
+        """The store's time, inside the lane's thread."""
+        return store_time.now_ms(connection, self._clock)
 
     def _remember_late(self, changes: list[PresenceChange]) -> None:
         self._unreported.update((change.user_id, change) for change in changes)

@@ -1,10 +1,13 @@
 """Finding a conversation's end by asking for documents by name."""
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.adapters.firestore.tails import _Search
 
+CREATED = datetime(2026, 1, 31, tzinfo=UTC)
 TAILS = st.integers(0, 300) | st.integers(0, 10**11)
 
 
@@ -15,7 +18,7 @@ def search(known: int, tail: int) -> tuple[int | None, int, int]:
         probes = searching.probes()
         assert probes, "it would ask for nothing for ever"
         assert all(0 < seq < 10**12 for seq in probes), "no document has such a name"
-        searching.learn({seq: seq <= tail for seq in probes})
+        searching.learn({seq: CREATED if seq <= tail else None for seq in probes})
         rounds += 1
         reads += len(probes)
         assert rounds < 50
@@ -51,7 +54,7 @@ def test_growth_during_the_search_does_no_harm(tails: list[int], known: int) -> 
     searching, round_number = _Search(known), 0
     while not searching.is_over:
         tail = growing[min(round_number, len(growing) - 1)]
-        searching.learn({seq: seq <= tail for seq in searching.probes()})
+        searching.learn({seq: CREATED if seq <= tail else None for seq in searching.probes()})
         round_number += 1
         assert round_number < 50
     assert searching.low is not None

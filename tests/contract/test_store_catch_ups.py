@@ -1,0 +1,120 @@
+"""What a user missed is found by what was committed, not by hints: the work of one flag, over SQLite and Firestore."""
+
+import time
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from holdfast.adapters.machine.clock import SystemClock
+from holdfast.domain.conversations import LastMessage
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.notifications import notification_id
+from holdfast.node.catchup import CatchUps
+from holdfast.node.conversations import Conversations
+from holdfast.node.hub import Hub
+from holdfast.node.notifications import Notifications
+from holdfast.node.store_clock import StoreClock
+from holdfast.node.tasks import Tasks
+from holdfast.ports import MessageStore
+from holdfast.telemetry import Telemetry
+from support.appending import draft, drafts, new_conversation
+from support.fake_cluster import FakeBus, FakeRegistry
+
+ALICE, BOB, C = UserId("alice"), UserId("bob"), ConversationId("c1")
+
+
+def now_ms() -> int:
+    """The machine's wall clock, which the store's is not far from."""
+    return time.time_ns() // 1_000_000
+
+
+def catch_ups_of(store: MessageStore) -> CatchUps:
+    """Those of one instance."""
+    clock, telemetry = SystemClock(), Telemetry("test")
+    notifications = Notifications(
+        store,
+        FakeBus(),
+        FakeRegistry(),
+        Hub(telemetry),
+        cast("Conversations", SimpleNamespace()),
+        clock,
+        StoreClock(clock),
+        telemetry,
+        Tasks(),
+        on_created=lambda: None,
+    )
+    return CatchUps(store, notifications, clock)
+
+
+async def leave(store: MessageStore, user_id: UserId, seconds_ago: float) -> None:
+    """The user was last heard then, and is offline now."""
+    heard_ms = now_ms() - int(1000 * seconds_ago)
+    await store.add_presence("one:e1", {user_id: heard_ms})
+    await store.remove_presence("one:e1", {user_id: heard_ms})
+
+
+async def recorded(store: MessageStore, user_id: UserId, c: ConversationId, count: int, members: int = 2) -> list[int]:
+    """Of the first `count` messages those of which the user is notified."""
+    ids = {notification_id(c, user_id, seq, members): seq for seq in range(1, count + 1)}
+    names = list(ids)
+    found = [each for start in range(0, len(names), 200) for each in await store.recorded(names[start : start + 200])]
+    return sorted(ids[each] for each in found)
+
+
+@pytest.mark.parametrize("hinted", [False, True], ids=["without a hint", "with a hint of long ago"])
+async def test_a_message_is_found_whose_conversation_has_no_fresh_hint(store: MessageStore, *, hinted: bool) -> None:
+    """Hints are written seconds late, and never by an instance that was killed."""
+    names = [ConversationId(f"c{number}") for number in range(1, 13)]
+    for each in names:
+        await store.create_conversation(new_conversation(each, "alice", "bob", created_at_ms=now_ms() - 3_600_000))
+        await store.append(each, 1, [draft("m1")], now_ms())
+        if hinted:
+            await store.note_activity(each, LastMessage(1, ALICE, "x", now_ms() - 3_600_000))
+    await leave(store, BOB, 3600)
+    await catch_ups_of(store).look()
+    assert [await recorded(store, BOB, each, 1) for each in names] == [[1]] * 12
+    assert await store.catch_ups(10) == []
+
+
+async def test_all_messages_of_an_absence_are_recorded_however_many(store: MessageStore) -> None:
+    """In pages: 1,200 in one grace."""
+    await store.create_conversation(new_conversation(C, "alice", "bob"))
+    for start in range(0, 1_200, 200):
+        await store.append(C, start + 1, drafts(200, f"m{start}-"), now_ms())
+    await leave(store, BOB, 3600)
+    await catch_ups_of(store).look()
+    assert await recorded(store, BOB, C, 1_200) == list(range(1, 1_201))
+
+
+async def test_neither_own_messages_nor_those_before_the_membership_are_recorded(store: MessageStore) -> None:
+    """A user who was added in the grace has not missed the history."""
+    await store.create_conversation(new_conversation(C, "alice", "cyd"))
+    await store.append(C, 1, drafts(3), now_ms())
+    await store.change_member(C, BOB, is_member=True, max_members=10, joined_seq=2)
+    await store.append(C, 4, [draft("own", sender="bob"), draft("last")], now_ms())
+    await leave(store, BOB, 3600)
+    await catch_ups_of(store).look()
+    assert await recorded(store, BOB, C, 5, members=3) == [3, 5]
+
+
+async def test_a_user_who_is_back_is_not_notified(store: MessageStore) -> None:
+    """What was missed is replayed."""
+    await store.create_conversation(new_conversation(C, "alice", "bob"))
+    await store.append(C, 1, drafts(3), now_ms())
+    await leave(store, BOB, 3600)
+    await store.add_presence("two:e1", {BOB: now_ms()})
+    await catch_ups_of(store).look()
+    assert await recorded(store, BOB, C, 3) == []
+    assert await store.catch_ups(10) == []
+
+
+async def test_a_large_conversation_is_told_once_by_its_last_message(store: MessageStore) -> None:
+    """Whatever the user wrote after it."""
+    await store.create_conversation(new_conversation(C, "alice", "bob", *(f"user-{n}" for n in range(99))))
+    await store.append(C, 1, drafts(50), now_ms())
+    await store.append(C, 51, [draft(f"own-{n}", sender="bob") for n in range(30)], now_ms())
+    await leave(store, BOB, 3600)
+    await catch_ups_of(store).look()
+    (told,) = await store.claim_notifications(10, 60)
+    assert (told.notification_id, told.seq) == ("c1:bob", 50)
