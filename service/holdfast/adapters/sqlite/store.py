@@ -56,8 +56,8 @@ class SqliteStore:
                 raise refusal from error
             self._writer = self._database.lane("sqlite-writer", is_writer=True)
             self._reader = self._database.lane("sqlite-reader", is_writer=False)
-        await self.generation()
-        await self._write(lambda c: store_time.follow(c, self._clock))
+        if await self.generation():  # else the file is another program's
+            await self._write(lambda c: store_time.follow(c, self._clock))
 
     async def close(self) -> None:
         """End both lanes."""
