@@ -40,8 +40,7 @@ class Play:
         wanted = expanded(self.scenario.get("client", {}))
         urls = [url.replace("PORT", str(server.port)) for url in wanted.get("urls", ["http://127.0.0.1:PORT"])]
         options: dict[str, Any] = {"cursors": wanted.get("cursors", {})}
-        if "name" in wanted:
-            options["name"] = wanted["name"]
+        options |= {name: wanted[name] for name in ("name", "generation") if name in wanted}
         try:
             client = Client(wanted.get("urls_as_text", urls), _token(wanted.get("token", "token")), **options)
         except (TypeError, ValueError) as error:

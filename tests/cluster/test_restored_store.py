@@ -8,9 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from holdfast.client import Client
+from holdfast.protocol import frames
 from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
-from support.instances import Instances, Serving
+from support.instances import Instances, Serving, token
 from support.restoring import StoreOperator
 
 
@@ -96,6 +98,43 @@ async def test_renewed_store_ends_every_connection_and_resets_every_cursor(insta
     assert "the store was restored or renewed" in one.log()
     for device in (alice, bob):
         await device.close()
+
+
+async def test_clients_are_reset_after_a_restore_that_grew_past_their_cursors(instances: Instances, store: StoreOperator) -> None:
+    """Bob is away with cursor 10 while the store is put back to 6 and others write until 14: 7 to 10 are other messages."""
+    one, two = await instances.start("one", "two")
+    c = await new_conversation(one, "alice", "bob")
+    async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
+        await talk(c, alice, bob, 10)
+        (generation,) = {device.frames[0]["generation"] for device in (alice, bob)}
+        async with Client([two.url], token("bob"), cursors={}) as client:
+            resets = asyncio.create_task(_resets(client))
+            await client.connected()
+            assert client.generation == generation
+            await store.put_back(c, 6)
+            assert store.renew().returncode == 0
+            await asyncio.gather(anew(one), anew(two))
+            async with Chatter(one, "alice") as later:
+                for number in range(7, 15):
+                    assert (await later.say(c, f"other {number}"))["seq"] == number
+                assert later.frames[0]["generation"] != generation
+            await eventually(lambda: resets.done(), within=15)
+            assert resets.result().conversation_id == c
+            assert client.generation == later.frames[0]["generation"]
+    for said, reset in ((generation, [14]), ("", []), (later.frames[0]["generation"], [])):
+        device = Chatter(two, "bob")
+        await device.connect({c: 10}, generation=said)
+        assert [frame["last_seq"] for frame in device.frames if frame["type"] == "reset"] == reset
+        assert device.seqs(c) == ([] if reset else [11, 12, 13, 14])
+        await device.close()
+
+
+async def _resets(client: Client) -> frames.Reset:
+    """The first that the application hears of."""
+    async for event in client.events():
+        if isinstance(event, frames.Reset):
+            return event
+    raise AssertionError("the client ended")
 
 
 async def test_emptied_store_is_set_up_anew_and_says_not_found(instances: Instances, store: StoreOperator) -> None:

@@ -37,7 +37,9 @@ class Chatter:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         await self.close()
 
-    async def connect(self, cursors: dict[str, int] | None = None, *, hello: bool = True, subprotocol: bool = True) -> "Chatter":
+    async def connect(
+        self, cursors: dict[str, int] | None = None, *, hello: bool = True, subprotocol: bool = True, generation: str = ""
+    ) -> "Chatter":
         """Connect, say hello, and wait for `synced`."""
         self._check = await schema_check.frames_of(self.instance.url)
         self._socket = await connect(
@@ -52,7 +54,8 @@ class Chatter:
         self._reading = asyncio.create_task(self._read())
         await self.receive("welcome")
         if hello:
-            await self.send({"type": "hello"} if cursors is None else {"type": "hello", "cursors": cursors})
+            greeting: Frame = {"type": "hello"} if cursors is None else {"type": "hello", "cursors": cursors}
+            await self.send(greeting | ({"generation": generation} if generation else {}))
             await self.receive("synced", within=10)
         return self
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw, UnsetType
 from msgspec import json as msgspec_json
 
 from holdfast.client.errors import SendFailed
-from holdfast.protocol.frames import CLIENT_CHARACTERS, ID_PATTERN, MAX_SEQ, METADATA_LEVELS, Limits, Send
+from holdfast.protocol.frames import CLIENT_CHARACTERS, GENERATION_CHARACTERS, ID_PATTERN, MAX_SEQ, METADATA_LEVELS, Limits, Send
 
 _ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"), re.ASCII)
 _RESERVED: Final = re.compile(r"__.*__", re.ASCII)
@@ -137,13 +137,27 @@ def checked_name(name: object) -> str:
         TypeError: not text.
         ValueError: text that every instance would refuse.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name: text expected, not {type(name).__name__}")
-    if len(name) > CLIENT_CHARACTERS:
-        raise ValueError(f"name: at most {CLIENT_CHARACTERS} characters, not {len(name)}")
-    if not _is_encodable(name):
-        raise ValueError("name: half a surrogate pair cannot be encoded")
-    return name
+    return _checked_text(name, "name", CLIENT_CHARACTERS)
+
+
+def checked_generation(generation: object) -> str:
+    """The generation that goes with an application's cursors.
+
+    Raises:
+        TypeError: not text.
+        ValueError: text that every instance would refuse.
+    """
+    return _checked_text(generation, "generation", GENERATION_CHARACTERS)
+
+
+def _checked_text(text: object, name: str, most: int) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{name}: text expected, not {type(text).__name__}")
+    if len(text) > most:
+        raise ValueError(f"{name}: at most {most} characters, not {len(text)}")
+    if not _is_encodable(text):
+        raise ValueError(f"{name}: half a surrogate pair cannot be encoded")
+    return text
 
 
 def _metadata(metadata: object) -> bytes:

@@ -11,11 +11,11 @@ from typing import Any, Final, Self
 from msgspec import UNSET
 
 from holdfast.client import backoff
-from holdfast.client.checks import Draft, checked_cursors, checked_name
+from holdfast.client.checks import Draft, checked_cursors, checked_generation, checked_name
 from holdfast.client.commands import Commands
 from holdfast.client.connection import Connection
 from holdfast.client.errors import ClientStopped, SendFailed
-from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Unreachable, notice_fields
+from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Told, Unreachable, notice_fields
 from holdfast.client.greeting import Greeting, greeting
 from holdfast.client.holes import Holes
 from holdfast.client.inbox import Inbox
@@ -30,15 +30,6 @@ from holdfast.protocol.codes import CODES
 
 MAX_EVENTS: Final = 1_000
 _TICK_SECONDS: Final = 15.0  # sends without an answer, and those that are too old, are looked for this often
-_EVENTS: Final = (
-    frames.ConversationNotice
-    | frames.Degraded
-    | frames.PresenceNotice
-    | frames.Receipt
-    | frames.Reset
-    | frames.Restored
-    | frames.TypingNotice
-)
 
 
 class Client:
@@ -49,6 +40,7 @@ class Client:
         token: a token, or a coroutine function that returns one: called before every connection and before one expires.
         cursors: conversation -> seq of the last message that the application has, as `cursors` returned it; `{}` replays
             everything; None starts with what is new.
+        generation: of the store that `cursors` are of, as `generation` returned it; empty where it is not known.
         observer: is told everything, see `Observer`.
         name: shows in the server's log, up to 64 characters.
 
@@ -63,12 +55,13 @@ class Client:
         token: Token,
         *,
         cursors: Mapping[str, int] | None = None,
+        generation: str = "",
         observer: Observer | None = None,
         name: str = "holdfast-python",
     ) -> None:
         self._tokens = Tokens(token)
         self._link = Link(urls, self._tokens, self)
-        self._inbox = Inbox(checked_cursors(cursors))
+        self._inbox = Inbox(checked_cursors(cursors), checked_generation(generation))
         self._user_id = ""
         self._read_cursors = ReadCursors()
         self._observer: Observer = observer or Nobody()
@@ -100,6 +93,11 @@ class Client:
     def cursors(self) -> dict[str, int]:
         """Where `messages` is in each conversation: to be kept together with the messages, and given to the next client."""
         return self._inbox.cursors
+
+    @property
+    def generation(self) -> str:
+        """Of the store that `cursors` are of: to be kept with them. Another one after a restore: `Reset` follows."""
+        return self._inbox.streams.generation
 
     @property
     def instance_id(self) -> str:
@@ -201,7 +199,8 @@ class Client:
     def hello(self, connection: Connection) -> Greeting:
         """See `LinkOwner.hello`."""
         streams = self._inbox.streams
-        return greeting(streams.cursors, connection.welcome.limits, name=self._name, number=streams.greet())
+        limits, number = connection.welcome.limits, streams.greet()
+        return greeting(streams.cursors, limits, name=self._name, number=number, generation=streams.generation)
 
     def has_in_flight(self, connection: Connection) -> bool:
         """See `LinkOwner.has_in_flight`."""
@@ -258,7 +257,7 @@ class Client:
                 if not self._read_cursors.moved(frame):
                     return
                 self._observer.record("cursor", about=frame.user_id, conversation=frame.conversation_id, seq=frame.seq)
-        if isinstance(frame, _EVENTS):
+        if isinstance(frame, Told):
             self._tell(frame)
 
     def closed(self, connection: Connection) -> None:
@@ -292,6 +291,9 @@ class Client:
         resumed = self._is_resuming
         said = connection.greeting
         assert said is not None  # noqa: S101 - the link says hello before it reads
+        for reset in said.resets(connection.welcome, frame):
+            self._found(reset)
+        self._inbox.streams.generation = connection.welcome.generation or self.generation
         self._inbox.synced(frame, said.number, said.left_out)
         self._holes.look()
         self._record_connection("synced", connection)

@@ -36,11 +36,8 @@ class Unreachable:
     detail: str
 
 
-Event = (
-    Connected
-    | Disconnected
-    | Unreachable
-    | frames.ConversationNotice
+Told = (
+    frames.ConversationNotice
     | frames.Degraded
     | frames.PresenceNotice
     | frames.Receipt
@@ -48,6 +45,9 @@ Event = (
     | frames.Restored
     | frames.TypingNotice
 )
+"""Frames of the service that are handed on as they are."""
+
+Event = Connected | Disconnected | Unreachable | Told
 
 
 class Observer(Protocol):

@@ -1,8 +1,8 @@
 """The client's first frame on a connection: its cursors, as many as the instance takes in one frame.
 
 A cursor that finds no place loses nothing. The instance then replays that conversation from the beginning of the membership; what
-is known of it is not shown again, and what the replay leaves out is paged from the cursor on. Only one thing remains to be asked:
-whether a cursor lies beyond the end, because the store was restored (`Streams.synced`).
+is known of it is not shown again, and what the replay leaves out is paged from the cursor on. What remains to be asked is whether
+a cursor lies beyond the end, because the store was restored (`Streams.synced`), or is of another store (`Greeting.resets`).
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from typing import Final
 
 from msgspec import UNSET
 
-from holdfast.protocol.frames import Hello, Limits
+from holdfast.protocol.frames import Hello, Limits, Reset, Synced, Welcome
 
-_AROUND_BYTES: Final = 512  # all of the frame but its cursors: type, ref and 64 characters of a name, each up to 6 bytes
+_AROUND_BYTES: Final = 768  # all of the frame but its cursors: type, ref, generation, 64 characters of a name of up to 6 bytes
 _PUNCTUATION_BYTES: Final = 4  # of one cursor: two quotes, a colon, a comma
 
 
@@ -31,9 +31,19 @@ class Greeting:
     number: int
     left_out: tuple[str, ...]
 
+    def resets(self, welcome: Welcome, synced: Synced) -> list[Reset]:
+        """What the instance would have told of the cursors that were left out: none of another store's is valid."""
+        if self.frame.generation in (UNSET, welcome.generation) or welcome.generation is UNSET:
+            return []
+        heads = synced.heads
+        return [Reset(conversation_id=each, last_seq=heads[each]) for each in self.left_out if each in heads]
 
-def greeting(cursors: Mapping[str, int] | None, limits: Limits, *, name: str, number: int) -> Greeting:
-    """With the highest cursors where not all fit: the lower a cursor, the fewer messages are replayed for nothing."""
+
+def greeting(cursors: Mapping[str, int] | None, limits: Limits, *, name: str, number: int, generation: str = "") -> Greeting:
+    """With the highest cursors where not all fit: the lower a cursor, the fewer messages are replayed for nothing.
+
+    `generation`: of the store that the cursors are of; "" where it is not known.
+    """
     ref = f"hello-{number}"
     if cursors is None:
         return Greeting(Hello(ref=ref, client=name or UNSET), number, ())
@@ -45,5 +55,7 @@ def greeting(cursors: Mapping[str, int] | None, limits: Limits, *, name: str, nu
             break
         said[conversation_id] = seq
     return Greeting(
-        Hello(ref=ref, cursors=said, client=name or UNSET), number, tuple(each for each in cursors if each not in said)
+        Hello(ref=ref, cursors=said, generation=generation or UNSET, client=name or UNSET),
+        number,
+        tuple(each for each in cursors if each not in said),
     )

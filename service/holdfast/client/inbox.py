@@ -18,9 +18,9 @@ MAX_UNREAD: Final = 1_000
 class Inbox:
     """Of one client. `streams` is its own; ask it for what is wanted, and tell changes here."""
 
-    def __init__(self, cursors: Mapping[str, int] | None) -> None:
-        """`cursors`: see `Client`."""
-        self.streams = Streams(None if cursors is None else dict(cursors))
+    def __init__(self, cursors: Mapping[str, int] | None, generation: str = "") -> None:
+        """`cursors`, `generation`: see `Client`."""
+        self.streams = Streams(None if cursors is None else dict(cursors), generation)
         self._unread: deque[Message] = deque()
         self._taken: dict[str, int] = dict(cursors or {})
         self._read: dict[str, int] = dict(cursors or {})  # what was taken indeed: a stream may begin behind a history
@@ -82,9 +82,14 @@ class Inbox:
         self._follow()
 
     def reset(self, conversation_id: str, last_seq: int) -> None:
-        """The store was restored and ends at `last_seq`: what lay behind it will be something else."""
+        """The store was restored and ends at `last_seq`: what lay behind it will be something else.
+
+        Where the store has grown past the cursor since, nothing tells which of the earlier messages are still the same.
+        """
+        is_beyond = (self.streams.cursors or {}).get(conversation_id, 0) > last_seq
+        valid_to = last_seq if is_beyond else 0
         self.streams.reset(conversation_id, last_seq)
-        self._unread = deque(each for each in self._unread if each.conversation_id != conversation_id or each.seq <= last_seq)
+        self._unread = deque(each for each in self._unread if each.conversation_id != conversation_id or each.seq <= valid_to)
         self._taken[conversation_id] = self._before_unread(conversation_id, last_seq)
         self._read[conversation_id] = min(self.read_seq(conversation_id), last_seq)
 

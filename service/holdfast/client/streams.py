@@ -22,9 +22,11 @@ class Streams:
         cursors: conversation -> seq of the last message shown. None until the first `synced` of a client that starts
             with what is new: it has no position yet.
         wanted: conversation -> seq up to which it has to be fetched, because what lies between did not come.
+        generation: of the store that the cursors are of, as the last `synced` connection named it; "" while it is not known.
     """
 
     cursors: dict[str, int] | None
+    generation: str = ""
     wanted: dict[str, int] = field(default_factory=dict)
     _hellos: int = 0
     _begun: dict[str, int] = field(default_factory=dict)  # conversation -> how many hellos were said before it began

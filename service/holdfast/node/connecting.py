@@ -79,9 +79,9 @@ class Connecting:
         task = self._tasks.start(self._or_close(connection, self._open(connection)))
         self._opening[connection] = task
 
-    def resume(self, connection: Connection, cursors: Mapping[str, Seq] | None) -> None:
-        """Answer its `hello`."""
-        self._tasks.start(self._or_close(connection, self._resume(connection, cursors)))
+    def resume(self, connection: Connection, cursors: Mapping[str, Seq] | None, generation: str = "") -> None:
+        """Answer its `hello`. `generation`: of the store that the cursors are of; "" where the client does not say."""
+        self._tasks.start(self._or_close(connection, self._resume(connection, cursors, generation)))
 
     def close(self, connection: Connection, heard_at: float) -> None:
         """Let an ended connection go; its user goes offline after the grace, if nothing else is connected.
@@ -128,13 +128,16 @@ class Connecting:
     def _is_gone(connection: Connection) -> bool:
         return connection.is_ended
 
-    async def _resume(self, connection: Connection, cursors: Mapping[str, Seq] | None) -> None:
+    async def _resume(self, connection: Connection, cursors: Mapping[str, Seq] | None, generation: str) -> None:
         if (opening := self._opening.pop(connection, None)) is not None:
             await asyncio.shield(opening)
         roster = self._found.pop(connection, Roster([]))
         memberships = {row.conversation_id: row for row in roster.memberships}
+        is_of_this_store = not generation or generation == await insist(connection, self._generation)
         try:
-            beyond = await self._reach(connection, memberships, cursors or {}, roster.proof)
+            # A cursor of another store says nothing about this one: nothing is fetched up to it.
+            comparable = cursors if cursors and is_of_this_store else {}
+            beyond = await self._reach(connection, memberships, comparable, roster.proof)
         except CommandError:
             connection.transport.close(CloseCode.TRY_AGAIN_LATER, "overloaded")
             return
@@ -143,6 +146,7 @@ class Connecting:
         memberships = {c: row for c, row in memberships.items() if not self._membership.has_left(connection.user_id, row)}
         heads = self._join(connection, memberships)
         if cursors is not None:
+            beyond |= set() if is_of_this_store else {c for c in memberships if c in cursors}
             # A head behind the start: what is live next is then where delivery starts, as for those who enter later.
             starts = {c: cursors.get(c, min(row.joined_seq, heads[c])) for c, row in memberships.items()}
             await self._tell_beginnings(connection, {c: seq for c, seq in starts.items() if seq and c not in cursors})
@@ -167,6 +171,9 @@ class Connecting:
         heard = connection.conversations or {}
         heard.update((c, local.shown) for c in heard if (local := self._delivery.locals.get(c)) is not None)
         connection.go_live()
+
+    async def _generation(self) -> str:
+        return self._delivery.generation or await self._store.generation()  # unknown while the first contact is under way
 
     async def _reach(
         self,

@@ -63,14 +63,6 @@ class StoreContact:
                     extra={"fields": fields},
                 )
 
-    async def generation(self) -> str:
-        """The generation that this run works with.
-
-        Raises:
-            StoreError: the store has not said it yet, and does not say it now.
-        """
-        return self._delivery.generation or await self._store.generation()
-
     async def _open(self) -> None:
         await self._store.open()
         self._delivery.generation = await self._store.generation()

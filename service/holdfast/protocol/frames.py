@@ -14,6 +14,7 @@ ID_PATTERN: Final = "^[A-Za-z0-9_-]{1,128}$"
 MAX_SEQ: Final = 999_999_999_999
 METADATA_LEVELS: Final = 8  # of objects and arrays inside each other
 CLIENT_CHARACTERS: Final = 64  # of `hello.client`
+GENERATION_CHARACTERS: Final = 128  # of `hello.generation`; the service's own have 16
 
 Ref = Annotated[str, Meta(max_length=128, description="Echoed in the one answer to this command.")]
 IdText = Annotated[str, Meta(pattern=ID_PATTERN, examples=["team-42"])]
@@ -31,10 +32,12 @@ class ClientFrame(Struct, tag_field="type", frozen=True, kw_only=True, omit_defa
 class Hello(ClientFrame, tag="hello", frozen=True, kw_only=True):
     """The first frame, within 10 s. `cursors`: conversation -> last seq seen; omitted: no replay, live from the heads.
 
-    A conversation that is missing in `cursors` is replayed from its `joined_seq` on.
+    A conversation that is missing in `cursors` is replayed from its `joined_seq` on. `generation`: of the store that the cursors
+    are of, as the last `welcome` before a `synced` said it; each cursor of another generation is answered with `reset`.
     """
 
     cursors: dict[str, SeqNumber] | UnsetType = UNSET
+    generation: Annotated[str, Meta(max_length=GENERATION_CHARACTERS)] | UnsetType = UNSET
     client: Annotated[str, Meta(max_length=CLIENT_CHARACTERS)] | UnsetType = UNSET
 
 
@@ -101,7 +104,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Welcome(ServerFrame, tag="welcome", frozen=True, kw_only=True):
-    """At once after the handshake."""
+    """At once after the handshake. `generation`: of the store; absent until the store has answered for the first time."""
 
     protocol: Literal["holdfast.v1"]
     user_id: str
@@ -113,6 +116,7 @@ class Welcome(ServerFrame, tag="welcome", frozen=True, kw_only=True):
     keepalive_ms: int
     degraded: tuple[str, ...]
     limits: Limits
+    generation: str | UnsetType = UNSET
 
 
 class MessageFrame(ServerFrame, tag="message", frozen=True, kw_only=True):
@@ -137,7 +141,7 @@ class Truncated(ServerFrame, tag="truncated", frozen=True, kw_only=True):
 
 
 class Reset(ServerFrame, tag="reset", frozen=True, kw_only=True):
-    """The cursor was beyond the end (the store was restored): discard; live goes on after `last_seq`."""
+    """The store was restored; the cursor is beyond its end or of another generation: discard. Live goes on after `last_seq`."""
 
     conversation_id: str
     last_seq: int

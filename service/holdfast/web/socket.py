@@ -111,6 +111,7 @@ class ChatSocket(WebSocket):
             keepalive_ms=int(KEEPALIVE_SECONDS * 1000),
             degraded=node.health.degraded,
             limits=self.gate.limits,
+            generation=node.delivery.generation or UNSET,
         )
 
     # --- in ---------------------------------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ class ChatSocket(WebSocket):
                 self._refresh(command)
             else:
                 cursors = None if command.cursors is UNSET else command.cursors
-                self.gate.node.connecting.resume(self._connection, cursors)
+                self.gate.node.connecting.resume(self._connection, cursors, command.generation or "")
         except CommandError as error:
             self._refuse(error, command)
 

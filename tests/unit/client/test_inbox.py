@@ -81,3 +81,21 @@ def test_after_a_restored_store_what_is_lost_is_not_shown(taken: int, left: list
     assert take_all(inbox) == left
     offer(inbox, 8)
     assert take_all(inbox) == [8]
+
+
+def test_reset_beyond_the_end_keeps_what_the_store_still_has() -> None:
+    """30 of 50 messages were restored, 28 to 33 are not taken yet."""
+    inbox = Inbox({"c": 27})
+    offer(inbox, *range(28, 34))
+    inbox.reset("c", 30)
+    assert take_all(inbox) == [28, 29, 30]
+    assert inbox.cursors == {"c": 30}
+
+
+def test_reset_within_the_store_drops_what_is_not_taken() -> None:
+    """The restored store has grown past it: nothing tells which of these messages are still the same."""
+    inbox = Inbox({"c": 27})
+    offer(inbox, *range(28, 34))
+    inbox.reset("c", 55)
+    assert take_all(inbox) == []
+    assert inbox.cursors == {"c": 55}

@@ -67,11 +67,11 @@ class Instance(DeliveryScene):
             LimitSettings(),
         )
 
-    async def connect(self, user_id: str, cursors: dict[str, Seq] | None = None) -> Connection:
+    async def connect(self, user_id: str, cursors: dict[str, Seq] | None = None, generation: str = "") -> Connection:
         """Somebody's socket, answered."""
         made = connection(user_id)
         self.connecting.open(made)
-        self.connecting.resume(made, cursors)
+        self.connecting.resume(made, cursors, generation)
         await passed(0.5)
         return made
 
@@ -323,3 +323,32 @@ async def test_a_membership_that_begins_beyond_the_end_is_delivered_from_the_end
     back = await again.connect("alice", {})
     (notice,) = [frame for frame in frames(back) if frame["type"] == "conversation"]
     assert notice["conversation"]["last_seq"] == synced(back)["heads"][C] == 2
+
+
+@in_virtual_time
+async def test_cursor_of_another_generation_is_reset_although_the_store_has_grown_past_it() -> None:
+    """The client had 50 messages, the store was put back to 30, and others wrote 25: its 31 to 50 are not the store's."""
+    scene = Scene()
+    scene.store.put(C, *(f"m{n}" for n in range(1, 56)))
+    instance = scene.instance()
+    instance.delivery.generation = "g2"
+    reads = scene.store.calls["read_messages"]
+    made = await instance.connect("alice", {C: 50}, "g1")
+    told = [(frame["type"], frame["conversation_id"]) for frame in frames(made) if "seq" in frame or frame["type"] == "reset"]
+    assert told == [("reset", C)]
+    assert [frame["last_seq"] for frame in frames(made) if frame["type"] == "reset"] == [55]
+    assert synced(made)["heads"][C] == 55
+    assert scene.store.calls["read_messages"] == reads
+
+
+@in_virtual_time
+async def test_cursor_of_the_same_or_of_no_named_generation_is_replayed() -> None:
+    """Clients of today name none: for them nothing changes."""
+    scene = Scene()
+    scene.store.put(C, *(f"m{n}" for n in range(1, 56)))
+    instance = scene.instance()
+    instance.delivery.generation = "g2"
+    for generation in ("", "g2"):
+        made = await instance.connect("alice", {C: 50}, generation)
+        assert [frame["seq"] for frame in frames(made) if frame["type"] == "message"] == [51, 52, 53, 54, 55]
+        assert not [frame for frame in frames(made) if frame["type"] == "reset"]

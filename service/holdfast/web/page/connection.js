@@ -34,6 +34,8 @@ export class Connection {
   #startedAt = 0;
   #pingedAt = 0;
   #keepaliveMs = 25_000; // until `welcome` says
+  #generation; // of the store that the cursors are of: that of the last connection that was synced
+  #welcomedTo;
   #isWelcomed = false;
   #isSynced = false;
   #isMoving = false;
@@ -109,7 +111,8 @@ export class Connection {
 
   #hello() {
     const cursors = this.cursors();
-    return { type: "hello", client: "holdfast page", ...(cursors && { cursors }) };
+    const generation = this.#generation;
+    return { type: "hello", client: "holdfast page", ...(cursors && { cursors, ...(generation && { generation }) }) };
   }
 
   #heard(text) {
@@ -117,7 +120,7 @@ export class Connection {
     this.#pingedAt = 0;
     const frame = JSON.parse(text);
     if (frame.type === "welcome") this.#welcomed(frame);
-    else if (frame.type === "synced") this.#isSynced = true;
+    else if (frame.type === "synced") this.#synced();
     else if (frame.type === "draining") this.#moveAfter(frame.reconnect_after_ms);
     else if (frame.type === "token_expiring") this.#refresh();
     else if (frame.type === "error" && !frame.ref) this.#lastError = frame;
@@ -127,8 +130,14 @@ export class Connection {
   #welcomed(frame) {
     this.#isWelcomed = true;
     this.#isMoving = false;
+    this.#welcomedTo = frame.generation;
     this.#keepaliveMs = frame.keepalive_ms;
     this.onState({ phase: "open", instance: frame.instance_id });
+  }
+
+  #synced() {
+    this.#isSynced = true;
+    this.#generation = this.#welcomedTo ?? this.#generation;
   }
 
   async #refresh() {
