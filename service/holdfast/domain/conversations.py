@@ -1,10 +1,39 @@
 """Conversations and who belongs to them."""
 
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import CommandError
+
+_DIRECT: Final = re.compile(r"direct-[0-9a-f]{40}")
+
+
+def direct_id(one: UserId, other: UserId) -> ConversationId:
+    """The id of the conversation of these two users and no others: the same from both sides."""
+    pair = "|".join(sorted((one, other)))  # ids have no such character
+    return ConversationId(f"direct-{hashlib.sha256(pair.encode()).hexdigest()[:40]}")
+
+
+def may_be_of(conversation_id: ConversationId, members: Iterable[UserId]) -> bool:
+    """Whether a conversation with this id may have these members. The id of a direct conversation admits only its two users."""
+    if _DIRECT.fullmatch(conversation_id) is None:
+        return True
+    pair = tuple(dict.fromkeys(members))
+    return len(pair) == 2 and direct_id(*pair) == conversation_id
+
+
+def may_join(conversation: "Conversation", user_id: UserId) -> bool:
+    """Whether the user may become a member: of a direct conversation only its two users may."""
+    return user_id == conversation.created_by or may_be_of(conversation.conversation_id, (conversation.created_by, user_id))
+
+
+def fingerprint(created_by: UserId, members: Iterable[UserId]) -> str:
+    """What `NewConversation.digest` is; a repeated creation is compared by it, whichever member repeats it."""
+    return hashlib.sha256("|".join((created_by, *sorted(set(members)))).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +42,7 @@ class NewConversation:
 
     Attributes:
         members: distinct, the creator included, in the order given; the order is kept.
-        digest: fingerprint of the members given at creation, which makes a repeated creation the same one.
+        digest: `fingerprint` of the creator and the members given at creation, which makes a repeated creation the same one.
         metadata_json: JSON object as text, or None.
     """
 

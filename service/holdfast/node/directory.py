@@ -1,19 +1,25 @@
 """Conversations as things to make, look up and change: what REST offers beside the commands it shares with the socket."""
 
-import asyncio
-import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from holdfast.domain import ids
-from holdfast.domain.changes import change_mark
-from holdfast.domain.conversations import Conversation, NewConversation, PageKey, Room
+from holdfast.domain.conversations import (
+    Conversation,
+    NewConversation,
+    PageKey,
+    Room,
+    direct_id,
+    fingerprint,
+    may_be_of,
+    may_join,
+)
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
-from holdfast.errors import CommandError, InvalidRequest, StoreUnavailable
+from holdfast.errors import CommandError, InvalidRequest
+from holdfast.node.announcing import Announcer
 from holdfast.node.budgets import Budgets
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.commands import Caller
@@ -22,15 +28,13 @@ from holdfast.node.delivery import Delivery
 from holdfast.node.membership import Membership
 from holdfast.node.rosters import Rosters
 from holdfast.node.split import Split
-from holdfast.node.tasks import Tasks, until_store_answers
+from holdfast.node.tasks import Tasks
 from holdfast.node.views import summary
 from holdfast.ports import Clock, ClusterBus, MessageStore
-from holdfast.protocol.frames import ConversationEvent, Summary
+from holdfast.protocol.frames import Summary
 from holdfast.settings import LimitSettings
 
 MAX_TITLE_CHARACTERS: Final = 200
-_MARK_SECONDS: Final = 0.5  # without a mark the lists of all users are read from the store again
-_LOOKS_SECONDS: Final = (0.2, 2.0, 8.0)  # after a change whose answer was lost
 
 
 class Directory:
@@ -53,16 +57,9 @@ class Directory:
     ) -> None:
         self._store = store
         self._conversations = conversations
-        self._membership = membership
         self._delivery = delivery
-        self._bulletins = bulletins
-        self._split = split
-        self._rosters = rosters
-        self._bus = bus
-        self._dirty_prefix = dirty_prefix
-        self._changes = 0
+        self._announcer = Announcer(store, conversations, membership, bulletins, split, rosters, bus, tasks, dirty_prefix)
         self._clock = clock
-        self._tasks = tasks
         self._limits = limits
         self._budgets = Budgets(limits, clock)
         self._room = Room(limits.conversations_per_user, limits.conversations_by_others)
@@ -85,24 +82,58 @@ class Directory:
         if len(everyone) > self._limits.members:
             raise CommandError("limit_reached", f"at most {self._limits.members} members", field="members")
         _check_title(title)
+        c = ids.conversation_id(conversation_id or secrets.token_hex(12))
+        if not may_be_of(c, everyone):
+            raise InvalidRequest("this is the id of a direct conversation of other members", field="conversation_id")
+        stored = None if conversation_id is None else await self._store.read_conversation(c)
+        conversation, is_new = (
+            (stored, False) if stored is not None else await self._create(caller, c, everyone, title, metadata_json)
+        )
+        _check_same(conversation, everyone)
+        if not _may_see(caller, conversation):
+            raise _exists()
+        return await self._summary(conversation, caller.user_id), is_new
+
+    async def open_direct(self, caller: Caller, user_id: str) -> tuple[Summary, bool]:
+        """The conversation of the caller and one other user, the same from both sides; (its summary, whether it is new).
+
+        Which of the two is no member any more is added again.
+
+        Raises:
+            CommandError: as `create` and `add_member` do; `invalid_request` where the other user is the caller.
+        """
+        pair = (caller.user_id, ids.user_id(user_id))
+        if pair[0] == pair[1]:
+            raise InvalidRequest("a direct conversation is one with another user", field="user_id")
+        c, is_new = direct_id(*pair), False
+        conversation = await self._store.read_conversation(c)
+        if conversation is None:
+            conversation, is_new = await self._create(caller, c, pair, None, None)
+        _check_same(conversation, pair)
+        for each in pair:
+            if each not in conversation.members:
+                conversation, _ = await self._add(caller, conversation, each)
+        return await self._summary(conversation, caller.user_id), is_new
+
+    async def _create(
+        self, caller: Caller, c: ConversationId, everyone: tuple[UserId, ...], title: str | None, metadata_json: str | None
+    ) -> tuple[Conversation, bool]:
         self._budgets.spend(caller, creates=1, adds=len(everyone) - 1)
         new = NewConversation(
-            conversation_id=ids.conversation_id(conversation_id or secrets.token_hex(12)),
+            conversation_id=c,
             members=everyone,
             created_by=caller.user_id,
             created_at_ms=self._clock.now_ms(),
             title=title,
             metadata_json=metadata_json,
-            digest=hashlib.sha256("|".join((caller.user_id, *sorted(everyone))).encode()).hexdigest(),
+            digest=fingerprint(caller.user_id, everyone),
         )
-        async with self._told(new.conversation_id, 0, "created", caller.user_id, everyone) as told:
+        async with self._announcer.told(c, 0, "created", caller.user_id, everyone) as told:
             conversation, is_new = await self._store.create_conversation(new, self._room)
             told(conversation if is_new else None)
         if not is_new:
             self._budgets.give_back(caller, creates=1, adds=len(everyone) - 1)
-        if not is_new and (conversation.digest != new.digest or not _may_see(caller, conversation)):
-            raise CommandError("conversation_exists", "this id stands for another conversation", field="conversation_id")
-        return await self._summary(conversation, caller.user_id), is_new
+        return conversation, is_new
 
     async def update(
         self, caller: Caller, conversation_id: str, *, title: str | None, metadata_json: str | None, keeps: frozenset[str]
@@ -112,7 +143,9 @@ class Directory:
         if not caller.is_admin and caller.user_id != conversation.created_by:
             raise CommandError("forbidden", "only the creator or an administrator changes a conversation")
         _check_title(title)
-        async with self._told(conversation.conversation_id, conversation.revision, "updated", caller.user_id, ()) as told:
+        async with self._announcer.told(
+            conversation.conversation_id, conversation.revision, "updated", caller.user_id, ()
+        ) as told:
             updated = await self._store.update_conversation(
                 conversation.conversation_id,
                 title=conversation.title if "title" in keeps else title,
@@ -129,14 +162,19 @@ class Directory:
         The membership begins at the tail as it is now, before the change: later messages are delivered, earlier ones are read.
         """
         newcomer = ids.user_id(user_id)
-        conversation = await self._read(caller, conversation_id)
-        if newcomer in conversation.members:
-            return await self._summary(conversation, caller.user_id), False
+        conversation, is_new = await self._read(caller, conversation_id), False
+        if newcomer not in conversation.members:
+            if not may_join(conversation, newcomer):
+                raise CommandError("forbidden", "a direct conversation has two members")
+            conversation, is_new = await self._add(caller, conversation, newcomer)
+        return await self._summary(conversation, caller.user_id), is_new
+
+    async def _add(self, caller: Caller, conversation: Conversation, newcomer: UserId) -> tuple[Conversation, bool]:
         self._budgets.spend(caller, adds=1)
         c, revision = conversation.conversation_id, conversation.revision
         joined_seq = (await self._store.heads({c: conversation.last_seq}))[c]
         await self._store.advance_cursors(c, {newcomer: joined_seq}, {})
-        async with self._told(c, revision, "member_added", caller.user_id, (newcomer,)) as told:
+        async with self._announcer.told(c, revision, "member_added", caller.user_id, (newcomer,)) as told:
             changed = await self._store.change_member(
                 c, newcomer, is_member=True, max_members=self._limits.members, joined_seq=joined_seq, room=self._room
             )
@@ -146,7 +184,7 @@ class Directory:
         conversation, is_new = changed
         if not is_new:
             self._budgets.give_back(caller, adds=1)
-        return await self._summary(conversation, caller.user_id), is_new
+        return conversation, is_new
 
     async def remove_member(self, caller: Caller, conversation_id: str, user_id: str) -> None:
         """Anyone removes themselves; the creator or an administrator removes others. Idempotent."""
@@ -155,7 +193,7 @@ class Directory:
         if leaver != caller.user_id and not caller.is_admin and caller.user_id != conversation.created_by:
             raise CommandError("forbidden", "only the creator or an administrator removes others")
         c, revision = conversation.conversation_id, conversation.revision
-        async with self._told(c, revision, "member_removed", caller.user_id, (leaver,)) as told:
+        async with self._announcer.told(c, revision, "member_removed", caller.user_id, (leaver,)) as told:
             changed = await self._store.change_member(c, leaver, is_member=False, max_members=self._limits.members)
             told(changed[0] if changed is not None and changed[1] else None)
         if changed is None:
@@ -230,81 +268,6 @@ class Directory:
                 raise CommandError("user_not_found", "no such user")
         return (await self._store.read_presence([asked]))[asked]
 
-    def _announce(
-        self,
-        conversation: Conversation,
-        event: ConversationEvent,
-        by: UserId,
-        affected: tuple[UserId, ...],
-        marks: Sequence[str] = (),
-    ) -> None:
-        """Here at once, elsewhere by the bus, and by our bulletin where the bus does not reach."""
-        self._conversations.keep(conversation)
-        if affected:
-            self._bulletins.note_members(conversation.conversation_id, conversation.members_version, affected)
-        self._membership.take(self._membership.publish(conversation, event, by, affected, marks))
-
-    def _forget(self, marks: Sequence[str]) -> None:
-        self._bus.clear_dirty(*marks)
-
-    @asynccontextmanager
-    async def _told(
-        self, conversation_id: ConversationId, revision: int, event: ConversationEvent, by: UserId, affected: tuple[UserId, ...]
-    ) -> AsyncIterator[Callable[[Conversation | None], None]]:
-        """A change, marked until it is told: inside, call what this gives with what was changed, None where nothing was.
-
-        A change whose answer is lost may be in the store all the same: who repeats it finds it done, and tells nobody. Its
-        marks stay, for whoever sweeps.
-        """
-        self._changes += 1
-        number, owner = self._changes, self._dirty_prefix()
-        marks = [change_mark(user_id, owner, number, conversation_id, revision) for user_id in affected or (by,)]
-
-        def told(changed: Conversation | None) -> None:
-            if changed is not None:
-                self._announce(changed, event, by, affected, marks)
-            else:
-                self._forget(marks)
-
-        with ExitStack() as doubts:
-            is_marked = await self._bus.mark_dirty(*marks, within_seconds=_MARK_SECONDS)
-            if self._split.is_suspected or not is_marked:  # a mark that not all can see is none
-                doubts.enter_context(self._rosters.unmarked())
-                await self._bulletins.write_first(conversation_id, affected or (by,))
-            try:
-                yield told
-            except CommandError:
-                self._forget(marks)
-                raise
-            except StoreUnavailable:
-                self._tasks.start(self._find_out(conversation_id, revision, event, by, affected, marks, doubts.pop_all()))
-                raise
-
-    async def _find_out(
-        self,
-        conversation_id: ConversationId,
-        revision: int,
-        event: ConversationEvent,
-        by: UserId,
-        affected: tuple[UserId, ...],
-        marks: Sequence[str],
-        doubts: ExitStack,
-    ) -> None:
-        """Tell of it if it is in; a slow write may land a little later than the store answers again."""
-
-        async def look() -> None:
-            nonlocal revision
-            found = await self._store.read_conversation(conversation_id)
-            if found is not None and found.revision > revision:
-                revision = found.revision
-                self._announce(found, event, by, affected)
-
-        with doubts:
-            for pause in _LOOKS_SECONDS:
-                await asyncio.sleep(pause)
-                await until_store_answers(look)
-        self._forget(marks)
-
     async def _summary(self, conversation: Conversation, user_id: UserId) -> Summary:
         cursors = await self._store.cursors_of(user_id, [conversation.conversation_id])
         return summary(
@@ -334,9 +297,18 @@ def _seen_by(caller: Caller, conversation: Conversation | None) -> Conversation:
     return conversation
 
 
+def _check_same(conversation: Conversation, members: Sequence[UserId]) -> None:
+    if conversation.digest != fingerprint(conversation.created_by, members):
+        raise _exists()
+
+
 def _check_title(title: str | None) -> None:
     if title is not None and len(title) > MAX_TITLE_CHARACTERS:
         raise InvalidRequest(f"at most {MAX_TITLE_CHARACTERS} characters", field="title")
+
+
+def _exists() -> CommandError:
+    return CommandError("conversation_exists", "this id stands for another conversation", field="conversation_id")
 
 
 def _unknown() -> CommandError:

@@ -46,6 +46,7 @@ class _Rest:
         for method, path, name in (
             ("POST", "/conversations", "create_conversation"),
             ("GET", "/conversations", "list_conversations"),
+            ("PUT", "/conversations/direct/{user_id}", "open_direct"),
             ("GET", "/conversations/{conversation_id}", "get_conversation"),
             ("PATCH", "/conversations/{conversation_id}", "update_conversation"),
             ("PUT", "/conversations/{conversation_id}/members/{user_id}", "add_member"),
@@ -77,6 +78,10 @@ class _Rest:
         view, is_new = await self._node.directory.create(
             who, wanted.members, title=wanted.title, metadata_json=metadata, conversation_id=wanted.conversation_id
         )
+        return answer(view, 201 if is_new else 200)
+
+    async def open_direct(self, request: Request, user_id: str) -> Response:
+        view, is_new = await self._node.directory.open_direct(self._caller(request), user_id)
         return answer(view, 201 if is_new else 200)
 
     async def list_conversations(self, request: Request) -> Response:

@@ -88,6 +88,10 @@ export class Api {
     return this.#persist("POST", "/conversations", body);
   }
 
+  openDirect(userId) {
+    return this.#persist("PUT", `/conversations/direct/${encodeURIComponent(userId)}`);
+  }
+
   /* Again while it makes sense: an instance may die under any request. All that are repeated here are idempotent. */
   async #persist(method, path, body) {
     for (let attempt = 1; ; attempt += 1) {

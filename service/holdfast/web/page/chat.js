@@ -236,12 +236,12 @@ class Chat {
     this.#attempt(() => this.#create([user], ""));
   }
 
-  /* Two people who start one with each other at the same time mean the same: its id follows from their names. */
+  /* Two users who start one with each other at the same time mean the same. */
   async #create(others, title) {
-    const members = [this.me, ...others].sort();
-    const pair = members.join("--");
-    const isPair = others.length === 1 && !title && pair.length <= 120;
-    const summary = await this.api.create({ members, conversation_id: isPair ? `pair-${pair}` : newId(), ...(title && { title }) });
+    const isPair = others.length === 1 && others[0] !== this.me && !title;
+    const summary = isPair
+      ? await this.api.openDirect(others[0])
+      : await this.api.create({ members: [this.me, ...others], conversation_id: newId(), ...(title && { title }) });
     this.state.learn(summary);
     this.open(summary.conversation_id);
   }
