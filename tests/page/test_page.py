@@ -3,6 +3,8 @@
 import signal
 from typing import TYPE_CHECKING
 
+from holdfast.domain.conversations import direct_id
+from holdfast.domain.ids import UserId
 from support.eventually import eventually
 from support.page import PHONE, WITHIN, Couple, Window, start
 from support.up import Up
@@ -92,7 +94,7 @@ async def test_unread_messages_are_counted_until_they_are_seen(couple: Couple) -
     await start(ann, bob.user)
     await ann.say("one")
     await ann.say("two")
-    entry = bob.find(f"conversation-pair-{couple.users[0]}--{couple.users[1]}")
+    entry = bob.find(f"conversation-{direct_id(*map(UserId, couple.users))}")
     await eventually(lambda: _unread(entry, "2"), within=WITHIN)
     await eventually(lambda: _are(ann, "sent"), within=WITHIN)  # an ack may come after the message at the other's
     await entry.click()
