@@ -20,7 +20,7 @@ from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
 from support.instances import Instances, Serving
 from support.redis_server import SYSTEM, RedisServer, require_binary
-from support.store_view import view_of
+from support.store_view import StoreView, view_of
 
 pytestmark = pytest.mark.long
 
@@ -252,6 +252,36 @@ async def test_world_check(sqlite_instances: Instances, redis7: RedisServer, *, 
             await admin.flushall()
             await ann.say(c, "somebody is there")
             assert (not await becomes(partial(are_recorded, 2), within=2)) == is_built
+
+
+async def test_server_in_the_world(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
+    """Redis starts again from a snapshot in which somebody is connected who has left since: they are notified all the same."""
+    grace = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "2"}
+    one, two = await sqlite_instances.start("one", "two", **grace, **altered(*[] if is_built else ["no_server_in_world"]))
+    c = await new_conversation(one, "ann", "ben")
+    async with Chatter(one, "ann") as ann, view_of(sqlite_instances) as store, Redis.from_url(redis7.url) as admin:
+
+        async def is_recorded() -> bool:
+            return bool(await store.notifications())
+
+        ben = await Chatter(two, "ben").connect()
+        await eventually(partial(admin.exists, "connections:ben"))
+        await admin.save()
+        await ben.close()
+        await redis7.restart()
+        await eventually(partial(_is_away, store, "ben"), within=20)
+        await eventually(partial(_is_at, one, "healthy"), within=20)
+        await ann.say(c, "you have left")
+        assert await becomes(is_recorded, within=HEARD_SECONDS) == is_built
+
+
+async def _is_away(store: StoreView, user_id: str) -> bool:
+    return not (await store.user(user_id)).get("online")
+
+
+async def _is_at(instance: Serving, status: str) -> bool:
+    async with Rest(instance, "ann") as rest:
+        return bool((await rest.get("/api/health")).json()["status"] == status)
 
 
 async def test_membership_starts_at_its_position(sqlite_instances: Instances, *, is_built: bool) -> None:

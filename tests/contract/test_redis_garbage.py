@@ -12,6 +12,7 @@ from holdfast.adapters.redis.fates import RedisFates
 from holdfast.domain.conversations import Membership, RosterRow
 from holdfast.domain.ids import ConnectionId, ConversationId, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord
+from holdfast.errors import LeaseLost
 from holdfast.ports import PublishedChange, PublishedCommit
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
@@ -120,6 +121,22 @@ async def test_garbage_in_fates_world_and_era_is_replaced(
     assert look.leave
     assert await one.rosters.fill(ANN, STORE, look.leave, [RosterRow(Membership(C, 1, 1, 0, 0, 2), 0)])
     assert (await one.rosters.look(ANN, STORE)).rows
+    await raw.aclose()
+
+
+@pytest.mark.parametrize("field", ["epoch", "world", "registration"])
+async def test_a_lease_with_garbage_in_it_is_taken_anew(
+    redis_server: RedisServer, new_node: NewNode, raw: "Redis", field: str
+) -> None:
+    """Its connections would count nowhere for as long as the lease is renewed."""
+    one = new_node("one")
+    await registered(one)
+    for change in (raw.hset("instance:one", field, b"\xff"), raw.hdel("instance:one", field)):
+        await change
+        with pytest.raises(LeaseLost):
+            await one.registry.renew("healthy", 1)
+        await registered(one)
+        await one.registry.renew("healthy", 1)
     await raw.aclose()
 
 

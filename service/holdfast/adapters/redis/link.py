@@ -18,11 +18,10 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisPyTimeoutError
 
 from holdfast.adapters.redis import keys as names
-from holdfast.adapters.redis import scripts
+from holdfast.adapters.redis import registry_scripts, scripts
 from holdfast.adapters.redis.address import Address
 from holdfast.adapters.redis.circuit import Circuit
 from holdfast.adapters.redis.permissions import explained, is_denial
-from holdfast.adapters.redis.registry_scripts import FORGET_FOREIGN_WORLD
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire
 from holdfast.domain.ids import InstanceId
@@ -223,7 +222,8 @@ class RedisLink:
 async def _enter(connection: AbstractConnection) -> None:
     """The handshake of a connection that a registry uses: no answer on it comes from the world of another server."""
     await connection.on_connect()
-    await connection.send_command(*FORGET_FOREIGN_WORLD.by_source((names.WORLD,), ()))
+    command = registry_scripts.FORGET_FOREIGN_WORLD.by_source((names.WORLD,), ())
+    await connection.send_command(*command)
     await connection.read_response()
 
 

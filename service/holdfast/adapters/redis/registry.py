@@ -75,7 +75,7 @@ class RedisRegistry:
 
     async def renew(self, state: str, connections: int) -> None:
         """See `ConnectionRegistry.renew`."""
-        more = (self._instance_id, state, connections, _LEASE_MS, SHORT_LEASE_MS)
+        more = (self._instance_id, state, connections, _LEASE_MS, SHORT_LEASE_MS, self._epoch)
         (server,) = await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
         self.server = decoding.text(server)
 

@@ -100,6 +100,7 @@ return {{'OK', epoch, world, told('server', 'run_id') or ''}}
 """)
 
 # KEYS[4] its fate, ARGV[6] how long the lease lives, ARGV[7] how long when its pod was removed: it is about to be killed.
+# ARGV[8] its epoch: a lease in which something else was written is taken anew.
 RENEW: Final = Script(f"""
 {_SERVER}
 {_CHECKS}
@@ -107,9 +108,11 @@ if is_foreign(ARGV[1]) then
   redis.call('DEL', KEYS[1])
   return {{'WORLD'}}
 end
+local lease = redis.call('HMGET', KEYS[2], 'epoch', 'world')
+if lease[1] ~= ARGV[8] or lease[2] ~= ARGV[1] then return {{'LEASE'}} end
 redis.call('HSET', KEYS[2], 'state', ARGV[4], 'connections', ARGV[5])
 local lives = ARGV[6]
-if redis.call('GET', KEYS[4]) == 'removed|' .. redis.call('HGET', KEYS[2], 'epoch') then lives = ARGV[7] end
+if redis.call('GET', KEYS[4]) == 'removed|' .. ARGV[8] then lives = ARGV[7] end
 redis.call('PEXPIRE', KEYS[2], lives)
 redis.call('SADD', KEYS[3], ARGV[3])
 return {{'OK', told('server', 'run_id') or ''}}

@@ -16,7 +16,7 @@ from holdfast.drills.stage import LocalStage
 _DEGRADED_SECONDS = 5.0
 _HEALTHY_SECONDS = 15.0
 _REGISTERED_SECONDS = 5.0
-_PROMOTED_SECONDS = 10.0  # Sentinels call it down after half a second, agree, and choose
+PROMOTED_SECONDS = 10.0  # Sentinels call it down after half a second, agree, and choose
 _LEFT_SECONDS = 3.0
 _SPLIT_SECONDS = 20.0  # no hole outlives this, noticed or not
 _DEMOTED_SECONDS = 30.0  # Sentinels wait 8 s before they turn a primary that came back into a replica, and look every 10 s
@@ -30,7 +30,7 @@ async def _redis_full(stage: LocalStage) -> None:
         await stage.redis("CONFIG", "SET", "maxmemory", "1")
         await _endure(stage)
         await stage.redis("CONFIG", "SET", "maxmemory", "0")
-    await _recover(stage)
+    await recover(stage)
 
 
 async def _redis_crowded(stage: LocalStage) -> None:
@@ -39,7 +39,7 @@ async def _redis_crowded(stage: LocalStage) -> None:
         for kind in ("normal", "pubsub"):
             await operator.call("CLIENT", "KILL", "TYPE", kind)
         await _endure(stage)
-    await _recover(stage)
+    await recover(stage)
 
 
 async def _redis_disk_full(stage: LocalStage) -> None:
@@ -55,13 +55,13 @@ async def _redis_disk_full(stage: LocalStage) -> None:
             disk.fill()
             await _endure(stage)
             disk.empty()
-        await _recover(stage)
+        await recover(stage)
     finally:
         redis.options = usual
         async with stage.fault("redis-delete"):
             await redis.restart()
         disk.close()
-    await _recover(stage)
+    await recover(stage)
 
 
 async def _endure(stage: LocalStage) -> None:
@@ -72,17 +72,17 @@ async def _endure(stage: LocalStage) -> None:
     await stage.pause(stage.seconds)
 
 
-async def _recover(stage: LocalStage) -> None:
+async def recover(stage: LocalStage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
     await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
 
 
 async def _sentinel_kill(stage: LocalStage) -> None:
     """The primary is killed and the replica promoted: instances find it by themselves."""
-    await _check_steady(stage)
+    await check_steady(stage)
     async with stage.fault("sentinel-kill"):
         stage.target.redis.kill()
-        await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
+        await stage.expect("promoted", PROMOTED_SECONDS, partial(is_promoted, stage))
     await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
     await stage.pause(stage.seconds)
@@ -91,10 +91,10 @@ async def _sentinel_kill(stage: LocalStage) -> None:
 async def _sentinel_freeze(stage: LocalStage) -> None:
     """The old primary still holds every connection; it wakes when another has its place, and nobody is with it."""
     old = stage.target.redis
-    await _check_steady(stage)
+    await check_steady(stage)
     async with stage.fault("sentinel-freeze"):
         old.freeze()
-        await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
+        await stage.expect("promoted", PROMOTED_SECONDS, partial(is_promoted, stage))
     await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
     await stage.pause(stage.seconds)
@@ -106,7 +106,7 @@ async def _sentinel_cut(stage: LocalStage) -> None:
     """The old primary and one instance are cut from everybody else: two halves, each with a Redis that is well."""
     left_behind = stage.instances[0]
     ways = stage.target.to_sentinels[left_behind.name]
-    await _check_steady(stage)
+    await check_steady(stage)
     async with (
         stage.operator(stage.target.redis.url) as operator,
         stage.fault("sentinel-cut", left_behind.name),
@@ -115,7 +115,7 @@ async def _sentinel_cut(stage: LocalStage) -> None:
         for way in ways:
             await way.refuse()
         await _drop_all_but(left_behind.name, operator)
-        await stage.expect("promoted", _PROMOTED_SECONDS, partial(_is_promoted, stage))
+        await stage.expect("promoted", PROMOTED_SECONDS, partial(is_promoted, stage))
         await stage.expect("the split is noticed", _SPLIT_SECONDS, partial(_all_know_of_a_split, stage))
         await stage.expect("all ready", 1.0, stage.all_ready)
         await stage.pause(stage.seconds)
@@ -123,7 +123,7 @@ async def _sentinel_cut(stage: LocalStage) -> None:
         for way in ways:
             await way.listen()
     await stage.expect("nobody stays on the old primary", _DEMOTED_SECONDS, partial(_is_left, stage, stage.target.redis.url))
-    await _recover(stage)
+    await recover(stage)
 
 
 @asynccontextmanager
@@ -147,13 +147,13 @@ async def _drop_all_but(name: str, operator: RedisLink) -> None:
             await operator.call("CLIENT", "KILL", "ID", client["id"])
 
 
-async def _check_steady(stage: LocalStage) -> None:
+async def check_steady(stage: LocalStage) -> None:
     """A failover before the failure would make a drill that proves nothing."""
-    if await _is_promoted(stage):
+    if await is_promoted(stage):
         raise TargetFailed("the replica was promoted before anything was broken")
 
 
-async def _is_promoted(stage: LocalStage) -> bool:
+async def is_promoted(stage: LocalStage) -> bool:
     """Whether the replica is the primary now, as it says itself."""
     watched = stage.target.watched
     assert watched is not None  # noqa: S101 - by the layout of these drills
@@ -176,7 +176,7 @@ async def _is_left(stage: LocalStage, url: str) -> bool:
     return isinstance(clients, bytes) and b"name=holdfast:instance" not in clients
 
 
-_WATCHED = Layout(has_sentinels=True)
+WATCHED = Layout(has_sentinels=True)
 
 DRILLS = (
     Drill("redis-full", "F11: Redis is out of memory", _redis_full, looks_back=(acks_in_the_midst,)),
@@ -188,13 +188,13 @@ DRILLS = (
         missing=missing_mount,
         looks_back=(acks_in_the_midst,),
     ),
-    Drill("sentinel-kill", "F10: the primary behind Sentinels is killed", _sentinel_kill, layout=_WATCHED),
-    Drill("sentinel-freeze", "F10: the primary behind Sentinels stands still", _sentinel_freeze, layout=_WATCHED),
+    Drill("sentinel-kill", "F10: the primary behind Sentinels is killed", _sentinel_kill, layout=WATCHED),
+    Drill("sentinel-freeze", "F10: the primary behind Sentinels stands still", _sentinel_freeze, layout=WATCHED),
     Drill(
         "sentinel-cut",
         "F10: the primary and one instance are cut from the Sentinels and all others",
         _sentinel_cut,
         seconds=20.0,
-        layout=_WATCHED,
+        layout=WATCHED,
     ),
 )
