@@ -26,6 +26,7 @@ from holdfast.loops import Loops
 from holdfast.node.dependencies import Dependency
 from holdfast.node.isolation import Isolation
 from holdfast.node.node import Node
+from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
 from holdfast.settings import AuthSettings, BusSettings, LimitSettings, PushSettings, RedisSettings, Settings, StoreSettings
@@ -90,7 +91,7 @@ class Instance:
             redis_dependency,
         )
         jwks = Jwks(settings.auth.jwks_url, clock) if settings.auth.jwks_url is not None else None
-        self.gate = Gate(node, Authenticator(settings.auth, node.revocations.is_revoked, jwks, clock))
+        self.gate = Gate(node, Authenticator(settings.auth, node.revocations.check, jwks, node.store_clock))
         self._peers = HttpPeers(settings.readiness.peers) if settings.readiness.on_redis_loss == "isolate" else None
         self.background = tuple(part.loop for part in (jwks, self._isolation(node)) if part is not None)
         if settings.readiness.on_redis_loss == "unready":
@@ -151,7 +152,9 @@ def token_check(settings: AuthSettings) -> Authenticator:
     jwks = Jwks(settings.jwks_url, clock) if settings.jwks_url is not None else None
     if jwks is not None:
         jwks.load()
-    return Authenticator(settings, lambda _user_id, _issued_at: False, jwks, clock)
+    time = StoreClock(clock)
+    time.note(clock.now_ms(), clock.monotonic())  # a command asks no store: this machine's clock has to do
+    return Authenticator(settings, lambda _user_id, _issued_at: None, jwks, time)
 
 
 def redis_link(settings: RedisSettings, name: str) -> RedisLink:

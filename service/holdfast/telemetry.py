@@ -108,6 +108,9 @@ class Telemetry:
             "holdfast_store_replacements", "Times the store was found restored, renewed or emptied", registry=registry
         )
         self.bus_up = Gauge("holdfast_bus_up", "1 while the echo comes back and all meet at one Redis", registry=registry)
+        self.clock_skew = Gauge(
+            "holdfast_clock_skew_seconds", "How far the wall clock is ahead of the store's", registry=registry
+        )
         self.resyncs = Counter("holdfast_resyncs", "Comparisons with the store", ["reason"], registry=registry)
         self.reads_delayed = Counter(
             "holdfast_reads_delayed", "Reads of comparisons that waited for their budget", registry=registry

@@ -44,7 +44,7 @@ WRITES: dict[str, Call] = {
     "remove_presence": lambda store: store.remove_presence(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)),
     "write_bulletin": lambda store: store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
     "remove_bulletin": lambda store: store.remove_bulletin(InstanceId("one"), Epoch("e1")),
-    "revoke": lambda store: store.revoke(ALICE, 1),
+    "revoke": lambda store: store.revoke(ALICE),
     "renew": lambda store: store.renew(),
 }
 READS: dict[str, Call] = {

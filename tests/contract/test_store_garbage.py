@@ -75,7 +75,7 @@ async def test_sqlite_reads_past_what_it_did_not_write(new_sqlite: NewStore, tmp
             "INSERT INTO users VALUES ('ben', 0, 'never', 1, 'never')",
             "INSERT INTO present VALUES ('dan', x'ff')",
             "INSERT INTO cursors VALUES ('c1', 'ben', 'far')",
-            "INSERT INTO revocations VALUES ('ann', 'never')",
+            "INSERT INTO revoked VALUES ('ann', 'never')",
         ):
             connection.execute(statement)
     connection.close()
@@ -98,7 +98,7 @@ async def damaged_firestore(new_firestore: NewStore) -> AsyncIterator[tuple[Mess
         "notifications/bad": {"dueAt": 0},
         "users/ben": {"online": "no", "on": "nowhere", "lastSeen": 5, "catchup": True, "catchupSince": "never"},
         "conversations/c1/cursors/ben": {"lastReadSeq": "far"},
-        "revocations/ann": {"notBefore": 1.5},
+        "revocations/ann": {"notBefore": 1.5, "revokedAt": "never"},
     }
     for path, fields in damage.items():
         await client.document(path).set(fields, merge=True)

@@ -174,7 +174,7 @@ async def test_a_user_whom_somebody_else_began_is_taken_up(store: MessageStore, 
 async def test_bulletins_revocations_and_the_generation(store: MessageStore, console: Console) -> None:
     """One small document each."""
     await store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 3, "ok", {C: 7}, users=(ALICE,), server="8c2f01"))
-    await store.revoke(ALICE, 1_700_000_000)
+    revoked_at_ms = await store.revoke(ALICE)
     assert await console.document("instances/one") == {
         "epoch": "e1",
         "beat": 3,
@@ -189,7 +189,9 @@ async def test_bulletins_revocations_and_the_generation(store: MessageStore, con
         "server": "8c2f01",
         "isCut": False,
     }
-    assert await console.document("revocations/alice") == {"notBefore": 1_700_000_000}
+    revocation = await console.document("revocations/alice")
+    assert revocation["notBefore"] == revoked_at_ms // 1000 + 1
+    assert set(revocation) == {"notBefore", "revokedAt"}
     assert await console.document("meta/generation") == {"id": await store.generation()}
 
 

@@ -12,6 +12,7 @@ from support.fixtures_store import NewStore
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 ONE, TWO = "one:e1", "two:e1"
+STAMP_MS = 10  # Firestore stamps the field a little before the document
 
 
 async def test_the_first_entry_brings_online_and_the_last_one_s_end_offline(store: MessageStore) -> None:
@@ -148,14 +149,27 @@ async def test_a_bulletin_is_removed_only_for_its_epoch(store: MessageStore) -> 
 
 
 async def test_revocations_never_move_back(store: MessageStore) -> None:
-    """An older order that arrives late does not give tokens back."""
-    await store.revoke(ALICE, 1_000)
-    await store.revoke(BOB, 2_000)
-    await store.revoke(ALICE, 500)
-    assert await store.read_revocations(0) == {ALICE: 1_000, BOB: 2_000}
-    await store.revoke(ALICE, 3_000)
-    assert await store.read_revocations(2_000) == {ALICE: 3_000, BOB: 2_000}
-    assert await store.read_revocations(3_001) == {}
+    """Each has the store's time of its write, and is asked for by that time; a later one replaces it."""
+    first = await store.revoke(ALICE)
+    await store.revoke(BOB)
+    told = await store.read_revocations(0)
+    assert set(told) == {ALICE, BOB}
+    assert abs(told[ALICE] - first) <= STAMP_MS
+    await asyncio.sleep(0.02)
+    latest = await store.revoke(ALICE)
+    assert latest > told[BOB] >= told[ALICE]
+    assert set(await store.read_revocations(latest - STAMP_MS)) == {ALICE}
+    assert (await store.read_revocations(0))[ALICE] > told[ALICE]
+    assert await store.read_revocations(latest + 60_000) == {}
+
+
+async def test_revocation_has_the_time_of_the_store_like_a_bulletin(store: MessageStore) -> None:
+    """Both are compared with each other by every instance, whatever its own clock says."""
+    before = await store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok"))
+    revoked = await store.revoke(ALICE)
+    after = await store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 2, "ok"))
+    assert before <= revoked <= after
+    assert before <= (await store.read_revocations(0))[ALICE] <= after
 
 
 async def test_all_instances_agree_on_the_generation(new_store: NewStore) -> None:

@@ -266,3 +266,14 @@ class ManualClock(Clock):
 
     def now_ms(self) -> int:
         return int(self.now * 1000)
+
+
+class ShiftedClock(ManualClock):
+    """A wall clock that is wrong."""
+
+    def __init__(self, ahead_seconds: float) -> None:
+        super().__init__()
+        self.ahead_seconds = ahead_seconds
+
+    def now_ms(self) -> int:
+        return int((self.now + self.ahead_seconds) * 1000)

@@ -37,7 +37,7 @@ class NodeStore(FakeStore):
         await self._enter("claim_notifications")
         return []
 
-    async def read_revocations(self, since: int) -> dict[Any, int]:
+    async def read_revocations(self, since_ms: int) -> dict[Any, int]:
         await self._enter("read_revocations")
         return {}
 

@@ -22,6 +22,7 @@ class Connection:
 
     Attributes:
         conversations: what it hears, and after which message it is live there; None before its `hello` is answered.
+        opened_at: when it was accepted, monotonic seconds.
         missed: conversations whose membership changed while that answer was being made.
         entered: the revision by which it was let into each: that event needs not be told, and no older reading turns it away.
     """
@@ -41,6 +42,7 @@ class Connection:
         "is_ended",
         "issued_at",
         "missed",
+        "opened_at",
         "transport",
         "user_id",
     )
@@ -55,6 +57,7 @@ class Connection:
         issued_at: int,
         expires_at: int,
         connected_at_ms: int,
+        opened_at: float = 0.0,
     ) -> None:
         self.connection_id = connection_id
         self.user_id = user_id
@@ -63,6 +66,7 @@ class Connection:
         self.issued_at = issued_at
         self.expires_at = expires_at
         self.connected_at_ms = connected_at_ms
+        self.opened_at = opened_at
         self.conversations: dict[ConversationId, Seq] | None = None
         self.missed: dict[ConversationId, None] = {}
         self.entered: dict[ConversationId, int] = {}

@@ -16,6 +16,7 @@ from holdfast.node.dependencies import Dependency
 from holdfast.node.hub import Hub
 from holdfast.node.saturation import Saturation
 from holdfast.node.split import Split
+from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, ClusterBus
 from holdfast.protocol import frames
 from holdfast.protocol.jsontext import rfc3339
@@ -24,6 +25,7 @@ from holdfast.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 
 STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
+_BAD: Final = ("ClockSkewed", "Draining", "Saturated")  # of all others True is well
 _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://|ipv[46]:)?(?:\[[0-9a-f:]+\]|[\w.-]+):\d{2,5}\b(?:/\S*)?", re.IGNORECASE)
 _START_WAIT_FOR_REDIS_SECONDS: Final = 10.0
 _SPLIT: Final = ("Split", "other instances meet at another Redis")
@@ -64,6 +66,7 @@ class Health:
         split: Split,
         loops: Loops,
         store_replaced: asyncio.Event,
+        store_clock: StoreClock,
     ) -> None:
         self.state = "starting"
         self.is_draining = False
@@ -86,6 +89,7 @@ class Health:
         self._split = split
         self._loops = loops
         self._store_replaced = store_replaced
+        self._store_clock = store_clock
         self._started_at_ms = clock.now_ms()
         self._began = clock.monotonic()
         self._degraded: tuple[str, ...] = ()
@@ -104,6 +108,8 @@ class Health:
         self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)
         yielded = f"a younger process has this INSTANCE_ID: this one goes on as {self._instance_id()}"
         self._set("InstanceIdUnique", self._is_unique(), "Unique", "Taken", yielded)
+        self._set("ClockSkewed", self._store_clock.is_skewed, "Skewed", "InStep", self._store_clock.skew)
+        self._telemetry.clock_skew.set(self._store_clock.skew_seconds)
         self._loops.look(self._away)
         failing = self._loops.failing
         self._set("LoopsRunning", not failing, "Running", f"Failing:{','.join(sorted(failing))}", _loops_message(failing))
@@ -249,7 +255,7 @@ class Health:
 
     def _set(self, kind: str, status: bool, true_reason: str, false_reason: str, message: str | None) -> None:
         known = self.conditions.get(kind)
-        text = (_told(message) or "") if not status or kind in ("Draining", "Saturated") else ""
+        text = (_told(message) or "") if status is (kind in _BAD) else ""
         since = known.since_ms if known is not None and known.status == status else self._clock.now_ms()
         self.conditions[kind] = Condition(kind, status, true_reason if status else false_reason, text, since)
 

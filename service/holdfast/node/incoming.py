@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from holdfast.domain.ids import ConversationId, InstanceId, UserId
+from holdfast.domain.ids import ConversationId, InstanceId
 from holdfast.node.commands import Commands
 from holdfast.node.delivery import Delivery
 from holdfast.node.membership import Membership
@@ -60,6 +60,6 @@ class Incoming:
         elif isinstance(envelope, envelopes.ConversationEnvelope):
             self._membership.take(envelope)
         elif isinstance(envelope, envelopes.RevokedEnvelope):
-            self._revocations.learn(UserId(envelope.user), envelope.not_before)
+            self._revocations.receive(envelope)
         elif envelope.c:
             self._delivery.hint(ConversationId(envelope.c), envelope.seq)

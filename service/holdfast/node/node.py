@@ -161,6 +161,7 @@ class Node:
             split=self.split,
             loops=self.loops,
             store_replaced=self.store_contact.replaced,
+            store_clock=self.store_clock,
         )
         replay = Replay(store, self.delivery, telemetry)
         self.entering = Entering(
@@ -258,7 +259,7 @@ class Node:
             telemetry,
             limits,
         )
-        self.revocations = Revocations(store, bus, self.hub, self.delivery, clock)
+        self.revocations = Revocations(store, bus, self.hub, self.delivery, self.store_clock, settings.auth.leeway_seconds)
         self.incoming = Incoming(
             own_id, self.delivery, self.receipts, self.commands, self.presence, self.membership, self.revocations, telemetry
         )

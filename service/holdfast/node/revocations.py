@@ -1,36 +1,74 @@
-"""Tokens that are refused although their signature is good: kept in the store, effective everywhere within 5 s."""
+"""Tokens that are refused although their signature is good: kept in the store, effective everywhere within 5 s.
+
+All times are the store's. A revocation at R concerns every token that may be from before R. The clock of an issuer differs from
+the store's by at most the leeway L, so such a token has `iat` <= R + L, and a token from after R has `iat` >= R - L. A token
+between the two may be either: it is refused as well, with a code that makes the client get another one, until every
+issuer's tokens have `iat` > R + L.
+"""
 
 import asyncio
 from typing import Final
 
 from holdfast.domain.ids import UserId
+from holdfast.errors import CommandError
 from holdfast.loops import STORE, Loop
+from holdfast.node.connection import Connection
 from holdfast.node.delivery import Delivery
 from holdfast.node.hub import Hub
-from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.node.store_clock import StoreClock
+from holdfast.ports import ClusterBus, MessageStore
 from holdfast.protocol import envelopes
-from holdfast.protocol.codes import CloseCode
+from holdfast.protocol.codes import CODES, CloseCode
 
 POLL_SECONDS: Final = 4.0
-_OVERLAP_SECONDS: Final = 60
+_OVERLAP_MS: Final = 60_000
 _MAX_KNOWN: Final = 100_000
+_WHOLE_SECOND_MS: Final = 1_000  # `iat` counts whole seconds
 
 
 class Revocations:
     """Lives in the loop."""
 
-    def __init__(self, store: MessageStore, bus: ClusterBus, hub: Hub, delivery: Delivery, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        hub: Hub,
+        delivery: Delivery,
+        clock: StoreClock,
+        leeway_seconds: float,
+    ) -> None:
+        """`leeway_seconds`: what an issuer's clock may differ from the store's."""
         self._store = store
         self._bus = bus
         self._hub = hub
         self._delivery = delivery
         self._clock = clock
-        self._not_before: dict[UserId, int] = {}
+        self._leeway_ms = round(leeway_seconds * 1000)
+        self._revoked_at: dict[UserId, int] = {}
+        self._asked_at: int | None = None
         self._since = 0
 
-    def is_revoked(self, user_id: UserId, issued_at: int) -> bool:
-        """Whether a token issued at `issued_at` (Unix seconds) is refused."""
-        return issued_at < self._not_before.get(user_id, 0)
+    def check(self, user_id: UserId, issued_at: int) -> None:
+        """Refuse a token issued at `issued_at` (Unix seconds), if it may be from before a revocation of its user.
+
+        Raises:
+            CommandError: `token_revoked`; `token_too_early` while a token from after the revocation may look the same.
+        """
+        revoked_at = self._revoked_at.get(user_id)
+        if revoked_at is None or issued_at * 1000 > revoked_at + self._leeway_ms:
+            return
+        passed_ms, longest_ms = self._clock.now_ms() - revoked_at, self._leeway_ms + _WHOLE_SECOND_MS
+        may_be_later = issued_at * 1000 + longest_ms > revoked_at
+        is_over = self._clock.is_known and passed_ms >= longest_ms + self._leeway_ms
+        if not may_be_later or is_over:
+            raise CommandError("token_revoked", "the token was revoked: sign in again")
+        wait_ms = min(longest_ms, max(_WHOLE_SECOND_MS, longest_ms - passed_ms))
+        raise CommandError(
+            "token_too_early",
+            "the user's tokens were revoked, and this one may be from before that: get another one a little later",
+            retry_after_ms=wait_ms,
+        )
 
     async def revoke(self, user_id: UserId) -> None:
         """Refuse all tokens the user has now, and close the sockets, here and everywhere.
@@ -38,27 +76,33 @@ class Revocations:
         Raises:
             StoreUnavailable: nothing is promised.
         """
-        not_before = self._clock.now_ms() // 1000 + 1
-        await self._store.revoke(user_id, not_before)
-        self.learn(user_id, not_before)
+        revoked_at_ms = await self._store.revoke(user_id)
+        self.learn(user_id, revoked_at_ms)
         envelope = envelopes.RevokedEnvelope(
             v=envelopes.VERSION,
             kind="revoked",
             generation=self._delivery.generation,
             user=user_id,
-            not_before=not_before,
+            not_before=revoked_at_ms // 1000 + 1,
+            revoked_at_ms=revoked_at_ms,
         )
         self._bus.publish(f"user:{user_id}", envelopes.encode(envelope))
 
-    def learn(self, user_id: UserId, not_before: int) -> None:
-        """A revocation exists; close what it concerns."""
-        if not_before <= self._not_before.get(user_id, 0):
+    def receive(self, envelope: envelopes.RevokedEnvelope) -> None:
+        """Another instance revoked; one of an older version says it in seconds only."""
+        self.learn(UserId(envelope.user), envelope.revoked_at_ms or max(0, envelope.not_before - 1) * 1000)
+
+    def learn(self, user_id: UserId, revoked_at_ms: int) -> None:
+        """A revocation exists, stamped by the store; close what it concerns."""
+        if revoked_at_ms <= self._revoked_at.get(user_id, -1):
             return
-        if len(self._not_before) < _MAX_KNOWN:
-            self._not_before[user_id] = not_before
-        for connection in self._hub.connections_of(user_id):
-            if connection.issued_at < not_before:
-                connection.transport.close(CloseCode.TOKEN_REVOKED, "token_revoked")
+        self._revoked_at.pop(user_id, None)
+        if len(self._revoked_at) >= _MAX_KNOWN:
+            del self._revoked_at[next(iter(self._revoked_at))]  # of the oldest most tokens have expired
+        self._revoked_at[user_id] = revoked_at_ms
+        for connection in tuple(self._hub.connections_of(user_id)):
+            if (code := self._refusal(connection, revoked_at_ms)) is not None:
+                connection.transport.close(CODES[code].close or CloseCode.TOKEN_REVOKED, code)
 
     @property
     def loop(self) -> Loop:
@@ -66,13 +110,25 @@ class Revocations:
         return Loop("revocations", self.poll, POLL_SECONDS, needs=(STORE,))
 
     async def poll(self) -> None:
-        """Ask once, then wait for the next time.
+        """Ask once, then wait for the next time. Everything is read until the store's time is known.
 
         Raises:
             StoreError: it cannot be told now.
         """
-        now = self._clock.now_ms() // 1000
-        for user_id, not_before in (await self._store.read_revocations(self._since)).items():
-            self.learn(user_id, not_before)
-        self._since = now - _OVERLAP_SECONDS
+        asked_at = self._clock.now() if self._clock.is_known else None
+        for user_id, revoked_at_ms in (await self._store.read_revocations(self._since)).items():
+            self.learn(user_id, revoked_at_ms)
+        if asked_at is not None:  # the earlier one of two polls: the store's clock may have been set back between them
+            self._since = max(0, min(asked_at, self._asked_at or asked_at) - _OVERLAP_MS)
+        self._asked_at = asked_at
         await asyncio.sleep(POLL_SECONDS)
+
+    def _refusal(self, connection: Connection, revoked_at_ms: int) -> str | None:
+        """Why a socket is closed: it was open at the revocation, whatever its token says, or its token may be from before."""
+        if self._clock.or_own(connection.opened_at) <= revoked_at_ms:
+            return "token_revoked"
+        try:
+            self.check(connection.user_id, connection.issued_at)
+        except CommandError as error:
+            return error.code
+        return None

@@ -1,27 +1,43 @@
-"""The store's clock, as far as this instance knows it.
+"""The store's clock, as far as this instance knows it: the time by which an instance judges what other machines stamped.
 
-No time of another machine is ever compared with ours; what the store stamps is compared with what it stamped. A beat is written
-every 3 s and answered with its time: so a moment of ours can be said in the store's. Before the first answer it cannot, and our
-wall clock is no substitute: a minute too late, it would hide what a user missed in that minute.
+No time of another machine is ever compared with the wall clock of this one, which may be wrong. A bulletin is written every 3 s
+and answered with the store's time; the monotonic clock carries that on until the next answer. Before the first answer the store's
+time is unknown, and our wall clock is no substitute where users are notified: a minute too late, it would hide what a user missed in
+that minute. It is one for tokens (`now_ms`), where a refusal by it is not final.
 """
 
+import logging
 from typing import Final
 
 from holdfast.ports import Clock
 
 UNKNOWN: Final = 0
+SKEWED_SECONDS: Final = 5.0  # more than a slow answer of the store can make of a clock that is right
+_STEP_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class StoreClock:
-    """Lives in the loop."""
+    """Implements `ports.Clock`. Lives in the loop.
+
+    Attributes:
+        is_skewed: whether the wall clock of this instance differs from the store's by more than `SKEWED_SECONDS`.
+    """
 
     def __init__(self, clock: Clock) -> None:
+        self.is_skewed = False
         self._clock = clock
         self._stamp: tuple[int, float] | None = None
+        self._skew_ms = 0
 
     def note(self, stamped_ms: int, answered_at: float) -> None:
         """A write was stamped; its answer came at `answered_at` (monotonic seconds)."""
         self._stamp = (stamped_ms, answered_at)
+        self._skew_ms = self._own_ms(answered_at) - stamped_ms
+        was_skewed, self.is_skewed = self.is_skewed, abs(self.skew_seconds) > SKEWED_SECONDS
+        if self.is_skewed and not was_skewed:
+            _log.warning("%s; tokens are judged by the store's clock", self.skew)
 
     def at(self, monotonic: float) -> int:
         """A moment of ours in the store's Unix milliseconds; never later than it was, earlier by less than a round trip.
@@ -36,3 +52,40 @@ class StoreClock:
     def now(self) -> int:
         """The present, as `at`."""
         return self.at(self._clock.monotonic())
+
+    def or_own(self, monotonic: float) -> int:
+        """As `at`; by our own wall clock until the first answer, when that is all there is."""
+        return self._own_ms(monotonic) if self._stamp is None else self.at(monotonic)
+
+    def now_ms(self) -> int:
+        """See `ports.Clock`: the present, as `or_own`."""
+        return self.or_own(self._clock.monotonic())
+
+    def monotonic(self) -> float:
+        """See `ports.Clock`."""
+        return self._clock.monotonic()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the store has said its time, and since then our two clocks went on alike.
+
+        They do not when the wall clock was set, or when the machine was suspended and its monotonic clock stood still.
+        """
+        if self._stamp is None:
+            return False
+        return abs(self._own_ms(self._clock.monotonic()) - self.now() - self._skew_ms) <= _STEP_SECONDS * 1000
+
+    @property
+    def skew_seconds(self) -> float:
+        """How far our wall clock was ahead of the store's at the last answer; negative: behind."""
+        return self._skew_ms / 1000
+
+    @property
+    def skew(self) -> str:
+        """The same as a sentence."""
+        direction = "ahead of" if self._skew_ms > 0 else "behind"
+        return f"the wall clock of this instance is {abs(self.skew_seconds):.1f} s {direction} the store's"
+
+    def _own_ms(self, monotonic: float) -> int:
+        """A moment of ours by our wall clock, in Unix milliseconds."""
+        return self._clock.now_ms() - int((self._clock.monotonic() - monotonic) * 1000)

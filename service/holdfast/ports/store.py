@@ -258,10 +258,10 @@ class MessageStore(Protocol):
         """Remove an instance's bulletin if it is of that epoch. Idempotent."""
         ...
 
-    async def revoke(self, user_id: UserId, not_before: int) -> None:
-        """Refuse the user's tokens issued before `not_before` (Unix seconds); never moves back. Idempotent."""
+    async def revoke(self, user_id: UserId) -> int:
+        """Revoke the user's tokens; when that was, by the store's own clock (Unix milliseconds). Never moves back."""
         ...
 
-    async def read_revocations(self, since: int) -> dict[UserId, int]:
-        """Every revocation with `not_before >= since` (Unix seconds)."""
+    async def read_revocations(self, since_ms: int) -> dict[UserId, int]:
+        """When each user was revoked last, of those revoked at or after `since_ms`, by the store's own clock; 0: all of them."""
         ...

@@ -26,6 +26,7 @@ class CloseCode(IntEnum):
     HELLO_TIMEOUT = 4003
     RATE_LIMITED = 4004
     CONNECTION_LIMIT = 4005
+    TOKEN_TOO_EARLY = 4006
     UNAUTHENTICATED = 4501
     TOKEN_REVOKED = 4502
 
@@ -50,6 +51,7 @@ CODES: Final[dict[str, CodeRow]] = {
     "unauthenticated": CodeRow(401, CloseCode.UNAUTHENTICATED, False, "No valid token"),
     "token_expired": CodeRow(401, CloseCode.TOKEN_EXPIRED, False, "The token has expired"),
     "token_revoked": CodeRow(401, CloseCode.TOKEN_REVOKED, False, "The token was revoked"),
+    "token_too_early": CodeRow(401, CloseCode.TOKEN_TOO_EARLY, True, "Issued too soon after a revocation"),
     "refresh_rejected": CodeRow(None, None, False, "The new token was refused"),
     "origin_not_allowed": CodeRow(403, None, False, "This origin may not connect"),
     "forbidden": CodeRow(403, None, False, "Only the creator or an administrator may do this"),

@@ -75,10 +75,14 @@ class ConversationEnvelope(Header, frozen=True, kw_only=True):
 
 
 class RevokedEnvelope(Header, frozen=True, kw_only=True):
-    """Tokens of `user` issued before `not_before` (Unix seconds) are refused from now on."""
+    """Tokens of `user` from before `revoked_at_ms` (the store's Unix milliseconds) are refused from now on.
+
+    `not_before` (Unix seconds) is what older versions understand; theirs comes without `revoked_at_ms`.
+    """
 
     user: Id
     not_before: Count
+    revoked_at_ms: Count = 0
 
 
 _encoder = msgspec.json.Encoder()

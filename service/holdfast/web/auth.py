@@ -9,9 +9,9 @@ import jwt
 
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, ConfigurationError
-from holdfast.ports import Clock
+from holdfast.node.store_clock import StoreClock
 from holdfast.settings import AuthSettings
-from holdfast.web.claims import check
+from holdfast.web.claims import check, check_times
 from holdfast.web.jwks import Jwks
 
 ADMIN_SCOPE: Final = "holdfast:admin"
@@ -30,17 +30,18 @@ class Identity:
 
 
 class Authenticator:
-    """Checks tokens; pure but for the clock and the JWKS, whose keys are fetched in the background."""
+    """Checks tokens; pure but for the store's clock and the JWKS, whose keys are fetched in the background."""
 
     def __init__(
-        self, settings: AuthSettings, is_revoked: Callable[[UserId, int], bool], jwks: Jwks | None, clock: Clock
+        self, settings: AuthSettings, check_revoked: Callable[[UserId, int], None], jwks: Jwks | None, clock: StoreClock
     ) -> None:
+        """`check_revoked`: raises for a user's token that was issued at that time (Unix seconds), see `Revocations.check`."""
         if settings.secret is None and jwks is None:
             raise ConfigurationError("HOLDFAST_AUTH__SECRET: neither it nor HOLDFAST_AUTH__JWKS_URL is set")
         secrets = (settings.secret, settings.previous_secret)
         self._secrets = [secret.get_secret_value() for secret in secrets if secret is not None]
         self._settings = settings
-        self._is_revoked = is_revoked
+        self._check_revoked = check_revoked
         self._jwks = jwks
         self._clock = clock
 
@@ -48,10 +49,12 @@ class Authenticator:
         """Who the bearer is.
 
         Raises:
-            CommandError: `unauthenticated`, `token_expired` or `token_revoked`.
+            CommandError: `unauthenticated`, `token_expired`, `token_revoked`, `token_too_early`, or `store_unavailable`: the
+                time is not known yet, and by our own clock the token is not valid.
         """
         claims = self._claims(token)
-        check(claims, self._settings, self._clock.now_ms() / 1000)
+        check(claims, self._settings)
+        self._check_times(claims)
         scope = claims.get("scope", "")
         identity = Identity(
             user_id=UserId(claims["sub"]),
@@ -59,9 +62,18 @@ class Authenticator:
             issued_at=int(claims["iat"]),
             expires_at=int(min(claims["exp"], 253_402_300_799)),  # the year 9999: what RFC 3339 can say
         )
-        if self._is_revoked(identity.user_id, identity.issued_at):
-            raise CommandError("token_revoked", "the token was revoked")
+        self._check_revoked(identity.user_id, identity.issued_at)
         return identity
+
+    def _check_times(self, claims: dict[str, Any]) -> None:
+        """By the store's clock: ours may be wrong. While the store's is not known, a refusal is not final."""
+        try:
+            check_times(claims, self._settings.leeway_seconds, self._clock.now_ms() / 1000)
+        except CommandError as error:
+            if self._clock.is_known:
+                raise
+            detail = f"{error.detail}. Or the clock of this instance is wrong: the store has not said its time yet"
+            raise CommandError("store_unavailable", detail, retry_after_ms=1000) from None
 
     def _claims(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_CHARACTERS:

@@ -11,11 +11,11 @@ _REQUIRED: Final = ("sub", "iat", "exp", "iss", "aud")
 _TIMES: Final = ("iat", "exp", "nbf")
 
 
-def check(claims: dict[str, Any], settings: AuthSettings, now_seconds: float) -> None:
-    """`now_seconds`: Unix time.
+def check(claims: dict[str, Any], settings: AuthSettings) -> None:
+    """Everything but the times.
 
     Raises:
-        CommandError: `unauthenticated` with the first claim that is missing or wrong, or `token_expired`.
+        CommandError: `unauthenticated` with the first claim that is missing or wrong.
     """
     if missing := [name for name in _REQUIRED if claims.get(name) is None]:
         names = ", ".join(f'"{name}"' for name in missing)
@@ -27,13 +27,21 @@ def check(claims: dict[str, Any], settings: AuthSettings, now_seconds: float) ->
     for name in _TIMES:
         if claims.get(name) is not None and not _is_time(claims[name]):
             raise _refused(f'the claim "{name}" must be a number, the seconds since 1970')
-    for name in ("iat", "nbf"):
-        if int(claims.get(name) or 0) > now_seconds + settings.leeway_seconds:
-            raise _refused(f'the claim "{name}" is in the future: the token is not valid yet, or the issuer\'s clock is ahead')
-    if int(claims["exp"]) <= now_seconds - settings.leeway_seconds:
-        raise CommandError("token_expired", 'the token has expired: the time in the claim "exp" is over')
     if not isinstance(claims["sub"], str) or not is_id(claims["sub"]):
         raise _refused('the claim "sub" must be a user\'s id: 1 to 128 of A-Z a-z 0-9 _ -')
+
+
+def check_times(claims: dict[str, Any], leeway_seconds: float, now_seconds: float) -> None:
+    """Of claims that `check` accepted. `now_seconds`: Unix time.
+
+    Raises:
+        CommandError: `unauthenticated` for a token that is not valid yet, or `token_expired`.
+    """
+    for name in ("iat", "nbf"):
+        if int(claims.get(name) or 0) > now_seconds + leeway_seconds:
+            raise _refused(f'the claim "{name}" is in the future: the token is not valid yet, or the issuer\'s clock is ahead')
+    if int(claims["exp"]) <= now_seconds - leeway_seconds:
+        raise CommandError("token_expired", 'the token has expired: the time in the claim "exp" is over')
 
 
 def _refused(detail: str) -> CommandError:

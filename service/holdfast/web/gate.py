@@ -22,7 +22,7 @@ class Ticking(Protocol):
     """A socket, as its gate sees it."""
 
     def tick(self, now: float, now_ms: int) -> None:
-        """Time passed: monotonic seconds, and the wall clock in Unix milliseconds."""
+        """Time passed: monotonic seconds, and the store's time in Unix milliseconds."""
         ...
 
     def close(self, code: int, reason: str = "") -> None:
@@ -105,7 +105,7 @@ def ticking(gate: Gate) -> Loop:
     async def step() -> None:
         for part in range(_PARTS):
             await asyncio.sleep(1 / _PARTS)
-            now, now_ms = gate.node.clock.monotonic(), gate.node.clock.now_ms()
+            now, now_ms = gate.node.clock.monotonic(), gate.node.store_clock.now_ms()
             for socket in [socket for index, socket in enumerate(gate.sockets) if index % _PARTS == part]:
                 try:
                     socket.tick(now, now_ms)

@@ -10,7 +10,7 @@ from holdfast import __version__
 from holdfast.protocol import frames, rest
 from holdfast.protocol.codes import CODES
 
-_TOKEN: Final = ("unauthenticated", "token_expired", "token_revoked")
+_TOKEN: Final = ("unauthenticated", "token_expired", "token_revoked", "token_too_early", "store_unavailable")
 _EVERYWHERE: Final = (*_TOKEN, "rate_limited", "store_unavailable", "internal_error")
 _CONVERSATION: Final = ("invalid_request", "conversation_not_found")
 _BODY: Final = ("invalid_json", "invalid_request", "body_too_large", "unsupported_media_type")

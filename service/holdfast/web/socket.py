@@ -27,7 +27,7 @@ from holdfast.web.gate import Gate
 from holdfast.web.handshake import Offer, Refusal, UpgradeRequest, examine, refusal_of
 from holdfast.web.websocket import WebSocket
 
-_EXPLAINED = frozenset(("unauthenticated", "token_expired", "token_revoked", "connection_limit"))
+_EXPLAINED = frozenset(("unauthenticated", "token_expired", "token_revoked", "token_too_early", "connection_limit"))
 
 _log = logging.getLogger(__name__)
 
@@ -72,11 +72,9 @@ class ChatSocket(WebSocket):
         if self._excuse is not None:
             return _last_words(self._excuse)
         node, identity = self.gate.node, self._identity
-        now_ms = node.clock.now_ms()
+        now_ms, now = node.store_clock.now_ms(), node.clock.monotonic()
         self._caller = Caller(identity.user_id, identity.is_admin)
-        self._session = Session(
-            node.settings.limits, node.telemetry, self.gate.sends, identity.user_id, identity.expires_at, node.clock.monotonic()
-        )
+        self._session = Session(node.settings.limits, node.telemetry, self.gate.sends, identity.user_id, identity.expires_at, now)
         self._connection = Connection(
             ConnectionId(secrets.token_hex(8)),
             identity.user_id,
@@ -85,6 +83,7 @@ class ChatSocket(WebSocket):
             issued_at=identity.issued_at,
             expires_at=identity.expires_at,
             connected_at_ms=now_ms,
+            opened_at=now,
         )
         return frames.frame(self._welcome(identity, now_ms))
 

@@ -12,6 +12,7 @@ from holdfast.node.dependencies import RECOVERY_SECONDS, Dependency
 from holdfast.node.health import Health
 from holdfast.node.hub import Hub
 from holdfast.node.saturation import Saturation
+from holdfast.node.store_clock import StoreClock
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeMemory, ManualClock, connection
@@ -25,6 +26,7 @@ class Scene:
         self.store, self.redis = Dependency("sqlite", self.clock, telemetry), Dependency("redis", self.clock, telemetry)
         self.hub = Hub(telemetry)
         self.told: list[Any] = []
+        self.store_clock = StoreClock(self.clock)
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
         self.is_unique, self.split = True, SimpleNamespace(is_split=False)
         self.store_replaced = asyncio.Event()
@@ -35,6 +37,7 @@ class Scene:
             epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
             split=self.split,  # type: ignore[arg-type]  # all it looks at
             loops=Loops(self.clock.monotonic, telemetry), store_replaced=self.store_replaced,
+            store_clock=self.store_clock,
         )  # fmt: skip
 
     def well(self) -> "Scene":
@@ -219,3 +222,17 @@ def test_others_at_another_redis_are_a_degradation() -> None:
     assert (service["status"], service["error"]) == ("connected", "other instances meet at another Redis")
     scene.split.is_split = False
     assert scene.pass_(1).health.state == "healthy"
+
+
+def test_wrong_wall_clock_is_a_condition_and_does_not_degrade() -> None:
+    """`ClockSkewed`: tokens are judged by the store's clock, so the instance serves on; it recovers with the next stamp."""
+    scene = Scene().well()
+    assert not scene.condition("ClockSkewed")
+    scene.store_clock.note(scene.clock.now_ms() + 15_000, scene.clock.monotonic())
+    scene.pass_(1)
+    assert scene.condition("ClockSkewed")
+    assert scene.health.conditions["ClockSkewed"].message == "the wall clock of this instance is 15.0 s behind the store's"
+    assert (scene.health.state, scene.health.is_ready) == ("healthy", True)
+    scene.store_clock.note(scene.clock.now_ms(), scene.clock.monotonic())
+    assert not scene.pass_(1).condition("ClockSkewed")
+    assert not scene.health.conditions["ClockSkewed"].message

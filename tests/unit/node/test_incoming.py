@@ -7,6 +7,7 @@ import msgspec
 from holdfast.domain.ids import InstanceId
 from holdfast.node.incoming import Incoming
 from holdfast.node.outgoing import outgoing
+from holdfast.protocol.envelopes import RevokedEnvelope
 from support.delivery_scene import C, Scene, delivered
 from support.virtual_time import in_virtual_time
 
@@ -15,8 +16,8 @@ class _Revocations:
     def __init__(self) -> None:
         self.learned: list[str] = []
 
-    def learn(self, user_id: str, _not_before: int) -> None:
-        self.learned.append(user_id)
+    def receive(self, envelope: RevokedEnvelope) -> None:
+        self.learned.append(envelope.user)
 
 
 def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:

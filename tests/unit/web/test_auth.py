@@ -11,11 +11,13 @@ from pydantic import SecretStr, ValidationError
 
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.errors import CommandError, ConfigurationError
+from holdfast.node.store_clock import StoreClock
+from holdfast.ports import Clock
 from holdfast.settings import AuthSettings
 from holdfast.web.auth import ADMIN_SCOPE, Authenticator, issue
 from holdfast.web.jwks import Jwks, _usable
 from support.bad_tokens import bad_tokens, claims, signed
-from support.fakes import ManualClock
+from support.fakes import ShiftedClock
 from support.instances import SECRET
 
 HS256 = {"alg": "HS256", "typ": "JWT"}
@@ -33,9 +35,21 @@ def _jwks() -> Jwks:
     return jwks
 
 
+def _known(clock: Clock | None = None, *, stored_ms: int | None = None) -> StoreClock:
+    """The store's clock after its first stamp, which says the machine's time unless `stored_ms` is given."""
+    clock = clock or SystemClock()
+    time = StoreClock(clock)
+    time.note(clock.now_ms() if stored_ms is None else stored_ms, clock.monotonic())
+    return time
+
+
 def _authenticator(jwks: Jwks | None = None, *, revoked_before: int = 0, **settings: Any) -> Authenticator:
+    def check_revoked(_: str, issued_at: int) -> None:
+        if issued_at < revoked_before:
+            raise CommandError("token_revoked", "revoked")
+
     given = {"secret": SecretStr(SECRET)} | settings
-    return Authenticator(AuthSettings(**given), lambda _, issued_at: issued_at < revoked_before, jwks, SystemClock())
+    return Authenticator(AuthSettings(**given), check_revoked, jwks, _known())
 
 
 def _code(authenticator: Authenticator, text: str) -> str:
@@ -164,22 +178,36 @@ def test_a_key_has_one_algorithm() -> None:
 
 def test_without_a_secret_no_hs256() -> None:
     """Only the issuer's keys count then, and its public ones are no secrets."""
-    authenticator = Authenticator(AuthSettings(jwks_url="http://127.0.0.1:1/keys"), lambda *_: False, _jwks(), SystemClock())
+    authenticator = Authenticator(AuthSettings(jwks_url="http://127.0.0.1:1/keys"), lambda *_: None, _jwks(), _known())
     assert _code(authenticator, signed(HS256, claims())) == "unauthenticated"
     assert _code(authenticator, signed(HS256, claims(), b"")) == "unauthenticated"
 
 
-def test_token_times_are_checked_on_the_clock_of_the_instance() -> None:
-    """One clock decides everything: a token ages with it, whatever the machine's says."""
-    clock = ManualClock()
-    authenticator = Authenticator(AuthSettings(secret=SecretStr(SECRET), leeway_seconds=5), lambda *_: False, None, clock)
-    text = issue(SECRET, "alice", 60, issuer="holdfast", audience="holdfast", issued_at=clock.now)
-    for at, code in ((-6.0, "unauthenticated"), (-5.0, ""), (64.9, ""), (65.0, "token_expired")):
+@pytest.mark.parametrize("ahead_seconds", [-3600.0, -15.0, 0.0, 3600.0])
+def test_token_times_are_checked_on_the_clock_of_the_store(ahead_seconds: float) -> None:
+    """An instance whose wall clock is wrong neither refuses fresh tokens nor accepts expired ones."""
+    clock = ShiftedClock(ahead_seconds)
+    time = _known(clock, stored_ms=1_000_000)
+    authenticator = Authenticator(AuthSettings(secret=SecretStr(SECRET), leeway_seconds=5), lambda *_: None, None, time)
+    text = issue(SECRET, "alice", 60, issuer="holdfast", audience="holdfast", issued_at=1_000)
+    for at, code in ((-6.0, "unauthenticated"), (-4.9, ""), (64.9, ""), (65.1, "token_expired")):
         clock.now = 1_000.0 + at
         if code:
             assert _code(authenticator, text) == code, at
         else:
             assert authenticator.verify(text).user_id == "alice"
+
+
+def test_refusal_for_the_time_is_retryable_until_the_time_is_known() -> None:
+    """An instance with a wrong clock that has just started must not end a client for good; its own clock accepts meanwhile."""
+    clock = ShiftedClock(-15.0)
+    time = StoreClock(clock)
+    authenticator = Authenticator(AuthSettings(secret=SecretStr(SECRET)), lambda *_: None, None, time)
+    fresh = issue(SECRET, "alice", 60, issuer="holdfast", audience="holdfast", issued_at=clock.now)
+    assert _code(authenticator, fresh) == "store_unavailable"
+    assert authenticator.verify(issue(SECRET, "alice", 60, issuer="holdfast", audience="holdfast", issued_at=clock.now - 15))
+    time.note(int(clock.now * 1000), clock.monotonic())
+    assert authenticator.verify(fresh).user_id == "alice"
 
 
 def test_keys_that_are_not_for_signatures_are_not_taken() -> None:

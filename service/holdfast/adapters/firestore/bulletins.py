@@ -1,7 +1,7 @@
 """Bulletins and revocations in Firestore: small documents that every instance reads."""
 
 from google.api_core.exceptions import FailedPrecondition, NotFound
-from google.cloud.firestore_v1 import Maximum
+from google.cloud.firestore_v1 import SERVER_TIMESTAMP, Maximum
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from holdfast.adapters.firestore import documents
@@ -38,14 +38,19 @@ async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -
             return  # somebody lives under that name again, or removed it already
 
 
-async def revoke(calls: Calls, user_id: UserId, not_before: int) -> None:
-    """See `ports.MessageStore.revoke`."""
+async def revoke(calls: Calls, user_id: UserId) -> int:
+    """See `ports.MessageStore.revoke`. The second write is for instances of an older version."""
     reference = calls.client.document("revocations", user_id)
-    await reference.set({"notBefore": Maximum(not_before)}, merge=True, **calls.unretried)
+    result = await reference.set({"revokedAt": SERVER_TIMESTAMP}, merge=True, **calls.unretried)
+    revoked_at_ms = documents.whole_ms(result.update_time)
+    await reference.set({"notBefore": Maximum(revoked_at_ms // 1000 + 1)}, merge=True, **calls.unretried)
+    return revoked_at_ms
 
 
-async def read_revocations(calls: Calls, since: int) -> dict[UserId, int]:
+async def read_revocations(calls: Calls, since_ms: int) -> dict[UserId, int]:
     """See `ports.MessageStore.read_revocations`."""
-    query = calls.client.collection("revocations").where(filter=FieldFilter("notBefore", ">=", since))
+    collection = calls.client.collection("revocations")
+    recent = FieldFilter("revokedAt", ">=", documents.at(since_ms))
+    query = collection.where(filter=recent) if since_ms else collection  # those of an older version have no `revokedAt`
     snapshots = await query.get(**calls.unretried)
-    return dict(calls.read("revocation", snapshots, lambda name, stored: (UserId(name), stored.number("notBefore"))))
+    return dict(calls.read("revocation", snapshots, lambda name, stored: (UserId(name), documents.revoked_at_ms(stored))))

@@ -240,6 +240,21 @@ def notification(notification_id: str, stored: Stored) -> Notification:
     )
 
 
+def revoked_at_ms(stored: Stored) -> int:
+    """When a user was revoked last, in Unix milliseconds; older versions say it in `notBefore` (seconds) only.
+
+    Raises:
+        Undecodable: the document does not say.
+    """
+    exact = stored.of("revokedAt")
+    told = [ms(exact)] if isinstance(exact, datetime) else []
+    if stored.of("notBefore") is not None:
+        told.append((stored.number("notBefore") - 1) * 1000)
+    if not told:
+        raise Undecodable("no revokedAt")
+    return max(0, *told)
+
+
 def moment(stored: Stored, name: str) -> int:
     """A timestamp as Unix milliseconds, 0 where there is none."""
     value = stored.of(name)

@@ -216,13 +216,13 @@ class FirestoreStore:
         """See the port."""
         await self._calls.run_now(bulletins.remove_bulletin(self._calls, instance_id, epoch))
 
-    async def revoke(self, user_id: UserId, not_before: int) -> None:
+    async def revoke(self, user_id: UserId) -> int:
         """See the port."""
-        await self._calls.run(bulletins.revoke(self._calls, user_id, not_before))
+        return await self._calls.run(bulletins.revoke(self._calls, user_id))
 
-    async def read_revocations(self, since: int) -> dict[UserId, int]:
+    async def read_revocations(self, since_ms: int) -> dict[UserId, int]:
         """See the port."""
-        return await self._calls.run(bulletins.read_revocations(self._calls, since))
+        return await self._calls.run(bulletins.read_revocations(self._calls, since_ms))
 
     async def _change_presence(self, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool) -> list[PresenceChange]:
         work = presence.change(self._calls, self._unfinished, entry, seen_at_ms, is_present=is_present)

@@ -88,18 +88,20 @@ def remove_bulletin(connection: sqlite3.Connection, instance_id: InstanceId, epo
     connection.execute("DELETE FROM instances WHERE id = ? AND epoch = ?", (instance_id, epoch))
 
 
-def revoke(connection: sqlite3.Connection, user_id: UserId, not_before: int) -> None:
+def revoke(connection: sqlite3.Connection, user_id: UserId, now_ms: int) -> int:
     """See `ports.MessageStore.revoke`."""
     connection.execute(
-        "INSERT INTO revocations VALUES (?, ?) ON CONFLICT DO UPDATE SET not_before = max(not_before, excluded.not_before)",
-        (user_id, not_before),
+        "INSERT INTO revoked VALUES (?, ?) ON CONFLICT DO UPDATE SET revoked_at_ms = max(revoked_at_ms, excluded.revoked_at_ms)",
+        (user_id, now_ms),
     )
+    (revoked_at_ms,) = connection.execute("SELECT revoked_at_ms FROM revoked WHERE user_id = ?", (user_id,)).fetchone()
+    return revoked_at_ms if is_number(revoked_at_ms) else now_ms
 
 
-def read_revocations(connection: sqlite3.Connection, since: int) -> dict[UserId, int]:
+def read_revocations(connection: sqlite3.Connection, since_ms: int) -> dict[UserId, int]:
     """See `ports.MessageStore.read_revocations`."""
-    rows = connection.execute("SELECT user_id, not_before FROM revocations WHERE not_before >= ?", (since,))
-    return {UserId(user_id): not_before for user_id, not_before in rows if is_text(user_id) and is_number(not_before)}
+    rows = connection.execute("SELECT user_id, revoked_at_ms FROM revoked WHERE revoked_at_ms >= ?", (since_ms,))
+    return {UserId(user_id): at_ms for user_id, at_ms in rows if is_text(user_id) and is_number(at_ms)}
 
 
 def _flag(connection: sqlite3.Connection, user_id: UserId, last_seen_at_ms: int) -> None:

@@ -237,13 +237,13 @@ class SqliteStore:
         """See the port."""
         await self._write(lambda c: presence.remove_bulletin(c, instance_id, epoch))
 
-    async def revoke(self, user_id: UserId, not_before: int) -> None:
+    async def revoke(self, user_id: UserId) -> int:
         """See the port."""
-        await self._write(lambda c: presence.revoke(c, user_id, not_before))
+        return await self._write(lambda c: presence.revoke(c, user_id, self._now_ms(c)))
 
-    async def read_revocations(self, since: int) -> dict[UserId, int]:
+    async def read_revocations(self, since_ms: int) -> dict[UserId, int]:
         """See the port."""
-        return await self._read(lambda c: presence.read_revocations(c, since))
+        return await self._read(lambda c: presence.read_revocations(c, since_ms))
 
     async def _change_presence(self, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool) -> list[PresenceChange]:
         """A change that landed after its caller had left is returned by the next call for that user, which finds it done."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _INTERNAL_PORT: Final = 9_000
 _SELECTOR: Final = "app.kubernetes.io/instance={},app.kubernetes.io/component=chat"
-_BAD: Final = frozenset(("Draining", "Saturated"))  # of all others True is well
+_BAD: Final = frozenset(("ClockSkewed", "Draining", "Saturated"))  # of all others True is well
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ const OPEN_WITHIN_MS = 10_000;
 const LOOK_EVERY_MS = 1_000;
 const SLOW_CODES = new Set([1002, 1003, 1007, 1009]);
 const EXPIRED = 4002;
+const TOO_EARLY = 4006;
+const REFUSED_TOKENS = new Set([EXPIRED, TOO_EARLY, 4501]); // with another token it goes on, where there is one
 
 function mustStop(code) {
   return code === 1008 || (code >= 4500 && code <= 4999);
@@ -161,11 +163,12 @@ export class Connection {
   #ended(code) {
     const wasGood = this.#isSynced || (this.#isWelcomed && Date.now() - this.#startedAt > LONG_ENOUGH_MS);
     this.#leave();
-    if (code === EXPIRED || code === 4501) this.credentials.forget();
+    if (REFUSED_TOKENS.has(code)) this.credentials.forget();
     if (mustStop(code)) return this.stop(this.#lastError?.detail || `closed with code ${code}`);
     if (!this.#isRunning) return undefined;
     this.#attempt = wasGood ? 0 : this.#attempt + 1;
     const delay = SLOW_CODES.has(code) ? LONGEST_MS : jittered(this.#attempt);
+    if (code === TOO_EARLY) return this.#retryIn(Math.max(delay, this.#lastError?.retry_after_ms ?? 0));
     return this.#retryIn(this.#isMoving && wasGood ? Math.random() * SHORTEST_MS : delay);
   }
 

@@ -60,7 +60,7 @@ WRITTEN = {
     "cursors": {"lastReadSeq"},
     "users": {"online", "on", "lastSeen", "catchup", "catchupSince"},
     "notifications": documents.notification_fields(Notification("n", USER, C, 1, USER, "p", 1), "t"),
-    "revocations": {"notBefore"},
+    "revocations": {"revokedAt", "notBefore"},
 }
 
 Mode = tuple[str, str]

@@ -1,0 +1,52 @@
+"""What the store's stamps say of the time, and of the wall clock of this instance."""
+
+import pytest
+
+from holdfast.node.store_clock import StoreClock
+from support.fakes import ShiftedClock
+
+
+@pytest.mark.parametrize("ahead_seconds", [-3600.0, -15.0, 0.0, 3600.0])
+def test_stamp_of_the_store_replaces_the_wall_clock(ahead_seconds: float) -> None:
+    """Whatever the wall clock says, moments before and after the stamp are told in the store's time."""
+    clock = ShiftedClock(ahead_seconds)
+    time = StoreClock(clock)
+    assert not time.is_known
+    assert time.now_ms() == clock.now_ms(), "until the first stamp"
+    time.note(500_000, clock.monotonic())
+    clock.now += 2
+    assert time.is_known
+    assert 501_990 <= time.now_ms() <= 502_000
+    assert 498_990 <= time.at(clock.monotonic() - 3) <= 499_000
+
+
+@pytest.mark.parametrize(("ahead_seconds", "is_skewed"), [(-15.0, True), (-4.0, False), (0.0, False), (4.0, False), (60.0, True)])
+def test_stamp_of_the_store_tells_the_skew(ahead_seconds: float, *, is_skewed: bool) -> None:
+    """A wrong wall clock is visible to operators; a slow answer of the store does not look like one."""
+    clock = ShiftedClock(ahead_seconds)
+    time = StoreClock(clock)
+    time.note(1_000_000, clock.monotonic())
+    assert (time.is_skewed, round(time.skew_seconds)) == (is_skewed, ahead_seconds)
+
+
+def test_clock_that_is_set_right_is_not_skewed_after_the_next_stamp() -> None:
+    """NTP mends a clock while the instance runs: no restart is needed."""
+    clock = ShiftedClock(-15.0)
+    time = StoreClock(clock)
+    time.note(1_000_000, clock.monotonic())
+    clock.ahead_seconds = 0.0
+    clock.now += 3
+    time.note(1_003_000, clock.monotonic())
+    assert not time.is_skewed
+
+
+@pytest.mark.parametrize("step_seconds", [-20.0, 20.0])
+def test_time_is_not_known_between_a_step_of_a_clock_and_the_next_stamp(step_seconds: float) -> None:
+    """A machine that was suspended, or whose clock was set: which of its two clocks is right is not known here."""
+    clock = ShiftedClock(0.0)
+    time = StoreClock(clock)
+    time.note(1_000_000, clock.monotonic())
+    clock.ahead_seconds += step_seconds
+    assert not time.is_known
+    time.note(1_000_000 + round(step_seconds * 1000), clock.monotonic())
+    assert time.is_known
