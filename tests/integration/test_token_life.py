@@ -1,13 +1,20 @@
 """A token on a live socket: renewed, rejected, expired, revoked."""
 
-import httpx
-import pytest
+import asyncio
+import json
+from functools import partial
+from typing import Any
 
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from holdfast.client import Client, ClientStopped
 from support.bad_tokens import bad_tokens
 from support.chatting import Chatter, Rest
 from support.eventually import eventually
 from support.hostile import Hostile, assert_problem
-from support.instances import Instances, token
+from support.instances import Instances, Serving, token
 
 
 async def test_a_later_token_of_the_same_user_renews_the_connection(hostile: Hostile) -> None:
@@ -54,36 +61,80 @@ async def test_a_token_that_runs_out_on_a_live_socket(hostile: Hostile) -> None:
 
 async def test_revocation_ends_sockets_everywhere_and_refuses_older_tokens(sqlite_instances: Instances) -> None:
     """T16: 4502 within 5 s on every instance, by both ways in; a token that was issued later is believed."""
-    a, b = await sqlite_instances.start("instance-1", "instance-2")
+    a, b = await sqlite_instances.start("instance-1", "instance-2", HOLDFAST_AUTH__LEEWAY_SECONDS="1")
     old = token("alice")
     async with Chatter(a, "alice") as here, Chatter(b, "alice") as there, Chatter(b, "bob") as other:
         for instance in (a, b):
             async with Rest(instance, "bob") as rest:
                 assert_problem(await rest.delete("/api/users/alice/connections"), "forbidden")
-        async with Rest(a, "root", is_admin=True) as rest:
-            assert (await rest.delete("/api/users/alice/connections")).status_code == 204
+        await _revoke(a)
         for client in (here, there):
             assert await client.closed(within=5) == 4502
             assert (client.frames[-1]["code"], client.frames[-1]["retryable"]) == ("token_revoked", False)
         assert (await other.ask(type="ping"))["type"] == "pong"
         for instance in (a, b):
-            async with Rest(instance, None) as rest:
-                await eventually(lambda: _refuses(rest, old), within=5)
+            await eventually(partial(_answers, instance, old, "token_revoked"), within=8)
         assert (await other.ask(type="refresh", token=old))["code"] == "refresh_rejected"
-
-    async def newer_is_believed() -> bool:
-        async with Rest(b, "alice") as rest:
-            return (await rest.get("/api/conversations")).status_code == 200
-
-    await eventually(newer_is_believed, within=5)
+    await eventually(lambda: _answers(b, token("alice"), ""), within=5)
 
 
-async def _refuses(rest: httpx.AsyncClient, bearer: str) -> bool:
-    answer = await rest.get("/api/conversations", headers={"Authorization": f"Bearer {bearer}"})
+async def test_revocation_concerns_tokens_of_an_issuer_whose_clock_is_ahead(sqlite_instances: Instances) -> None:
+    """Within the leeway such a clock is right: its sockets are closed as well, and its tokens are refused for ever."""
+    a, b = await sqlite_instances.start("instance-1", "instance-2", HOLDFAST_AUTH__LEEWAY_SECONDS="4")
+    ahead = token("alice", ahead_seconds=3)
+    async with Chatter(a, "alice", bearer=ahead) as here, Chatter(b, "alice", bearer=ahead) as there:
+        await _revoke(a)
+        for client in (here, there):
+            assert await client.closed(within=5) == 4502
+    for instance in (a, b):
+        assert await _answers(instance, ahead, "token_too_early"), "it may be from after the revocation"
+    for instance in (a, b):
+        await eventually(partial(_answers, instance, ahead, "token_revoked"), within=14)
+
+
+async def test_login_right_after_a_revocation_works_when_the_leeway_is_over(sqlite_instances: Instances) -> None:
+    """A client whose hook gets new tokens waits by itself; one with a single token ends when that can be no new one any more."""
+    (a,) = await sqlite_instances.start("instance-1", HOLDFAST_AUTH__LEEWAY_SECONDS="1")
+    first = token("alice")
+    await _revoke(a)
+
+    async def login() -> str:
+        return token("alice")
+
+    async with Client([a.url], login) as renewing, Client([a.url], first) as ending:
+        await asyncio.wait_for(renewing.connected(), 15)
+        with pytest.raises(ClientStopped) as stopped:
+            await asyncio.wait_for(ending.connected(), 15)
+        assert stopped.value.code == "token_revoked"
+
+
+async def test_page_is_told_when_to_come_with_another_token(sqlite_instances: Instances) -> None:
+    """A browser sees no answer before the upgrade: the socket says how long to wait, and its close code to reconnect."""
+    (a,) = await sqlite_instances.start("instance-1")
+    await _revoke(a)
+    protocols: Any = ["holdfast.v1", f"bearer.{token('alice')}"]
+    async with connect(a.ws_url, subprotocols=protocols, compression=None) as socket:
+        error = json.loads(await socket.recv())
+        assert (error["type"], error["code"], error["retryable"]) == ("error", "token_too_early", True)
+        assert 1_000 <= error["retry_after_ms"] <= 11_000
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 4006
+
+
+async def _revoke(instance: Serving) -> None:
+    async with Rest(instance, "root", is_admin=True) as rest:
+        assert (await rest.delete("/api/users/alice/connections")).status_code == 204
+
+
+async def _answers(instance: Serving, bearer: str, code: str) -> bool:
+    """Whether REST answers with that problem; with 200 for an empty code."""
+    async with Rest(instance, None) as rest:
+        answer = await rest.get("/api/conversations", headers={"Authorization": f"Bearer {bearer}"})
     if answer.status_code == 200:
-        return False
-    assert_problem(answer, "token_revoked")
-    return True
+        return not code
+    assert_problem(answer, answer.json()["code"])
+    return bool(answer.json()["code"] == code)
 
 
 @pytest.mark.parametrize("hello", [True, False])

@@ -18,9 +18,12 @@ from support.eventually import eventually
 SECRET = "a-secret-of-tests-that-is-long-enough"
 
 
-def token(user_id: str, ttl_seconds: float = 3600, *, is_admin: bool = False, secret: str = SECRET) -> str:
-    """A token that the instances of tests believe."""
-    return issue(secret, user_id, ttl_seconds, issuer="holdfast", audience="holdfast", is_admin=is_admin, issued_at=time.time())
+def token(
+    user_id: str, ttl_seconds: float = 3600, *, is_admin: bool = False, secret: str = SECRET, ahead_seconds: float = 0.0
+) -> str:
+    """A token that the instances of tests believe; `ahead_seconds`: how wrong the clock of its issuer is."""
+    issued_at = time.time() + ahead_seconds
+    return issue(secret, user_id, ttl_seconds, issuer="holdfast", audience="holdfast", is_admin=is_admin, issued_at=issued_at)
 
 
 @dataclass

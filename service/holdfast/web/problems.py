@@ -33,7 +33,7 @@ def problem(error: CommandError) -> Response:
     headers = {"Cache-Control": "no-store"}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if status in (429, 503):
+    if status in (429, 503) or error.retry_after_ms is not None:
         headers["Retry-After"] = str(max(1, -(-(error.retry_after_ms or 1000) // 1000)))
     return Response(msgspec.json.encode(body), status, headers, "application/problem+json")
 
