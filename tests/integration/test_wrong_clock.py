@@ -13,8 +13,6 @@ async def test_fresh_tokens_are_accepted_by_an_instance_whose_clock_is_wrong(ins
     """Both ways in, and the socket stays; operators see the condition. A token that has expired is refused all the same."""
     if reason := missing_faketime():
         pytest.skip(reason)
-    if instances.environ["HOLDFAST_STORE__URL"].startswith("sqlite:"):
-        pytest.skip("SQLite's time is that of the process which writes")
     (right,) = await instances.start("right")
     (wrong,) = await instances.start("wrong", **shifted(offset))
     await eventually(lambda: _is_skewed(wrong), within=10)

@@ -2,8 +2,8 @@
 
 No time of another machine is ever compared with the wall clock of this one, which may be wrong. A bulletin is written every 3 s
 and answered with the store's time; the monotonic clock carries that on until the next answer. Before the first answer the store's
-time is unknown, and our wall clock is no substitute where users are notified: a minute too late, it would hide what a user missed in
-that minute. It is one for tokens (`now_ms`), where a refusal by it is not final.
+time is unknown, and our wall clock is no substitute where users are notified: a minute too late, it would hide what a user missed
+in that minute. It is one for tokens (`now_ms`), where a refusal by it is not final.
 """
 
 import logging
