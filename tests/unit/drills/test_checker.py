@@ -60,8 +60,9 @@ def good() -> list[Line]:
         if seq >= 40:
             add(END, "stored_notification", conversation=C, seq=seq, user=DAN)
     add(60.0, "read", device="ben-1", user=BEN, conversation=C, seq=50)
-    add(60.1, "cursor", device="ann-1", user=ANN, about=BEN, conversation=C, seq=50)
-    add(70.1, "cursor", device="ann-1", user=ANN, about=BEN, conversation=C, seq=60)
+    for user in (ANN, CYD):
+        add(60.1, "cursor", device=f"{user}-1", user=user, about=BEN, conversation=C, seq=50)
+        add(70.1, "cursor", device=f"{user}-1", user=user, about=BEN, conversation=C, seq=60)
     add(END, "stored_cursor", user=BEN, conversation=C, seq=60)
     for user in users:
         add(END, "stored_presence", user=user, online=user != DAN)

@@ -1,4 +1,4 @@
-"""I7 to I9: whether devices showed the tail, what they received after a removal, and what they saw of read cursors."""
+"""I7 and I8: whether devices showed the tail, and what they received after a removal."""
 
 import math
 from collections import defaultdict
@@ -17,7 +17,6 @@ def check(run: Run, verdict: Verdict) -> None:
         for conversation in run.memberships.conversations_of(device.user):
             _Tail(run, verdict, name, device, conversation).check(acked[conversation])
         _check_removed(run, verdict, name, device)
-    _check_cursors(run, verdict)
 
 
 class _Tail:
@@ -86,23 +85,3 @@ def _check_removed(run: Run, verdict: Verdict, name: str, device: Device) -> Non
             continue
         was_out = run.memberships.has_been_out(event.conversation, device.user, run.bounds.removal_s, sent.invoked_at, event.t)
         verdict.check("I8", not was_out, event.t, f"{name} received {event.conversation}/{event.seq}, sent after a removal")
-
-
-def _check_cursors(run: Run, verdict: Verdict) -> None:
-    """I9: as told to others, as acknowledged to the reader, and as stored."""
-    seen: dict[tuple[str, str, str], int] = {}
-    for event in run.cursors:
-        key = (event.device, event.about, event.conversation)
-        before = seen.get(key, 0)
-        message = f"{event.device} saw {event.about}'s cursor in {event.conversation} go from {before} to {event.seq}"
-        verdict.check("I9", event.seq >= before, event.t, message)
-        seen[key] = max(before, event.seq)
-    read: dict[tuple[str, str], int] = {}
-    for event in run.reads:
-        key2 = (event.user, event.conversation)
-        read[key2] = max(event.seq, read.get(key2, 0))
-    for (user, conversation), seq in read.items():
-        if (user, conversation) in run.final_cursors:
-            stored = run.final_cursors[user, conversation]
-            message = f"{user} read up to {seq} of {conversation}, and the store says {stored}"
-            verdict.check("I9", stored >= seq, run.end, message)

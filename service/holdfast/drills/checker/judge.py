@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from holdfast.drills.checker import devices, liveness, messages, notifications, people, streams
+from holdfast.drills.checker import devices, liveness, messages, notifications, people, receipts, streams
 from holdfast.drills.checker.run import Run
 from holdfast.drills.checker.verdict import Verdict
 from holdfast.drills.history import Event, Header
@@ -20,7 +20,7 @@ def judge(header: Header, events: Iterable[Event]) -> Verdict:
 def judge_run(run: Run) -> Verdict:
     """Judge a history that has been read."""
     verdict = Verdict(unknown=run.unknown)
-    for part in (messages, streams, devices, people, notifications, liveness):
+    for part in (messages, streams, devices, receipts, people, notifications, liveness):
         part.check(run, verdict)
     verdict.violations.sort(key=lambda violation: violation.t)
     return verdict

@@ -12,7 +12,7 @@ INVARIANTS: Final = {
     "I6": "each device shows each message once, in order, without a gap, as stored, from where its user's membership began",
     "I7": "a device that has been connected for the delivery bound shows the tail",
     "I8": "nothing said after a removal is delivered to the user who was removed, and nothing of that user is accepted",
-    "I9": "read cursors never go back",
+    "I9": "read cursors never go back, and each advance is told to connected members",
     "I10": "presence agrees with reality within its bound, and does not flicker inside the grace period",
     "I11": "one notification per message and user who was away, none for what was shown or who was back within the grace period",
     "I12": "once the fault is gone, sends succeed as ever; no member is ever refused as a non-member",
