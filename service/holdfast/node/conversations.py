@@ -54,11 +54,9 @@ class Conversations:
         if entry is None or entry.conversation.revision < self._hinted.get(conversation_id, 0):
             return None
         age = self._clock.monotonic() - entry.read_at
-        if not self._bus.is_live or self._split.is_split:
+        if not self._is_reached:
             return entry.conversation if age <= UNPROVEN_WITHOUT_BUS_SECONDS else None
-        if entry.subscription and entry.subscription == self._subscription(conversation_id):
-            return entry.conversation
-        return entry.conversation if age <= UNPROVEN_SECONDS else None
+        return entry.conversation if self._is_heard(conversation_id, entry) or age <= UNPROVEN_SECONDS else None
 
     async def get(self, conversation_id: ConversationId) -> Conversation | None:
         """The conversation, read when the cache may not be believed.
@@ -67,6 +65,20 @@ class Conversations:
             StoreUnavailable: it has to be read and cannot.
         """
         return self.cached(conversation_id) or await self.read(conversation_id)
+
+    async def as_of(self, conversation_id: ConversationId, since: float) -> Conversation | None:
+        """The conversation with the changes that were acknowledged before `since` (monotonic seconds), as far as they were heard.
+
+        Where changes are not heard, only what was read since then is believed.
+
+        Raises:
+            StoreUnavailable: it has to be read and cannot.
+        """
+        entry = self._entries.get(conversation_id)
+        conversation = self.cached(conversation_id)
+        if entry is not None and (entry.read_at >= since or self._is_heard(conversation_id, entry)) and conversation is not None:
+            return conversation
+        return await self.read(conversation_id)
 
     async def read(self, conversation_id: ConversationId) -> Conversation | None:
         """The conversation as the store has it now.
@@ -130,6 +142,16 @@ class Conversations:
         asked = set(user_ids)
         conversation = await self.for_members(conversation_id, asked)
         return None if conversation is None else asked.difference(conversation.members)
+
+    @property
+    def _is_reached(self) -> bool:
+        """Whether the bus reaches every instance."""
+        return self._bus.is_live and not self._split.is_split
+
+    def _is_heard(self, conversation_id: ConversationId, entry: _Entry) -> bool:
+        """Whether each change since that read would have been heard."""
+        is_subscribed = entry.subscription and entry.subscription == self._subscription(conversation_id)
+        return bool(is_subscribed) and self._is_reached
 
     def _subscription(self, conversation_id: ConversationId) -> int:
         return self._bus.subscription(f"conversation:{conversation_id}")

@@ -53,11 +53,13 @@ class _Work:
     Attributes:
         at_ms: when each was committed, by the store's clock, if they are not our own: their recipients may have seen them, and
             gone since. Of our own commits it is not known, and not needed: they are younger than what the store is asked.
+        noted_at: after the commit of each of them; monotonic seconds.
     """
 
     messages: list[Message] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
     at_ms: Mapping[Seq, int] = field(default_factory=dict)
+    noted_at: float = 0.0
 
     @property
     def is_swept(self) -> bool:
@@ -113,6 +115,7 @@ class Notifications:
             return
         work = self._waiting.setdefault(commit.conversation_id, _Work())
         work.messages += commit.own
+        work.noted_at = self._clock.monotonic()
         self._waiting_messages += len(commit.own)
         if commit.dirty is not None:
             work.marks.append(commit.dirty)
@@ -130,7 +133,8 @@ class Notifications:
         before_seq: Seq | None = None
         while found := await self._store.messages_since(conversation_id, since_ms, MAX_RECORDS, before_seq):
             at_ms = {each.message.seq: each.at_ms for each in found}
-            await self._decide(conversation_id, _Work([each.message for each in found], at_ms=at_ms))
+            work = _Work([each.message for each in found], at_ms=at_ms, noted_at=self._clock.monotonic())
+            await self._decide(conversation_id, work)
             if len(found) < MAX_RECORDS:
                 return
             before_seq = found[0].message.seq
@@ -183,7 +187,7 @@ class Notifications:
     async def _decide(self, conversation_id: ConversationId, work: _Work) -> None:
         while work.messages:
             began = self._clock.monotonic()
-            conversation = await self._conversations.get(conversation_id)
+            conversation = await self._conversations.as_of(conversation_id, work.noted_at)
             if conversation is None:
                 return
             records = await self._records(conversation, work)
@@ -225,7 +229,8 @@ class Notifications:
         records: dict[str, Notification] = {}
         for message in reversed(work.messages):  # of a large conversation's the last one is told
             for user_id in away:
-                if user_id != message.sender and work.is_missed(message, offline[user_id]):
+                is_theirs = user_id != message.sender and message.seq > conversation.joined_seq(user_id)
+                if is_theirs and work.is_missed(message, offline[user_id]):
                     record = record_of(message, user_id, size)
                     if not self._recorded.holds(record.notification_id, now):
                         records.setdefault(record.notification_id, record)

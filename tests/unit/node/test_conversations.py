@@ -55,6 +55,31 @@ async def test_it_is_believed_while_somebody_would_tell_us_of_a_change() -> None
 
 
 @in_virtual_time
+async def test_members_as_of_a_commit_are_read_after_it_unless_each_change_is_heard() -> None:
+    """A member who was added during a Redis outage is notified of the next message, whichever instance commits it."""
+    scene = Scene()
+    scene.bus.is_live = False
+    await scene.cache.get(C)
+    await passed(0.1)
+    scene.store.conversations[C] = conversation(C, "alice", "bob", "carol", revision=2)
+    committed_at = LoopClock().monotonic()
+    assert scene.cache.cached(C) is not None, "still believed for what may be late"
+    found = await scene.cache.as_of(C, committed_at)
+    assert found is not None
+    assert "carol" in found.members
+    reads = scene.store.calls["read_conversation"]
+    assert await scene.cache.as_of(C, committed_at) is found
+    assert scene.store.calls["read_conversation"] == reads, "what was read since then is enough"
+    scene.bus.is_live = True
+    scene.bus.wanted.add(f"conversation:{C}")
+    await scene.cache.read(C)
+    reads = scene.store.calls["read_conversation"]
+    await passed(60)
+    await scene.cache.as_of(C, LoopClock().monotonic())
+    assert scene.store.calls["read_conversation"] == reads, "every change would have been heard"
+
+
+@in_virtual_time
 async def test_a_conversation_read_before_its_subscription_was_confirmed_is_read_again() -> None:
     """Changes that were published in between reached nobody here; a later subscription does not bring them back."""
     scene = Scene()

@@ -30,6 +30,10 @@ class Settling:
             return self._quiet(t, bounds.offline_s + bounds.delivery_s)
         return deadline
 
+    def is_disturbed(self, t: float) -> bool:
+        """Whether something was broken within `removal_s` before `t`: so long a change of members may not be known everywhere."""
+        return bool(self._met(t - self._run.bounds.removal_s, t))
+
     def has_death(self, begin: float, end: float) -> bool:
         """Whether an instance died in that time."""
         return any(fault.name in DEADLY and begin <= fault.began <= end for fault in self._faults)

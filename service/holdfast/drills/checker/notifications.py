@@ -6,10 +6,10 @@ For each message and each member but its sender:
   message was shown before the service lost sight of the user, or they stayed connected for the delivery bound.
 * **one is due** where the user had no connection and asked for none from before the commit until the notification was decided.
 * In between **both are right**: these are the margins, counted as `open`. The commit lies between the send and its first
-  acknowledgement or delivery, and whichever moment is worse counts. A message within `_CLOSING_S` of the end of a connection: the
-  instance may hear of the end later than the client. A message on its way when the connection ended. The seconds before a
-  connection ended without a word. A user who came back before the decision, or whose grace period was just over. A user who
-  joined or was removed meanwhile. A user of an instance that stood still.
+  acknowledgement or delivery, and whichever moment is worse counts. A message that may have been on its way when the connection
+  ended. The half second after that: the instance may hear of the end later than the client. The seconds before a connection ended
+  without a word. A user who came back before the decision, or whose grace period was just over. A user who joined or was removed
+  meanwhile, or joined while an instance may not have noticed that Redis is gone. A user of an instance that stood still.
 
 A user who was surely no member has none. In a conversation of more than 100 members a user has one from the first message for
 which one is due until they read.
@@ -30,7 +30,8 @@ from holdfast.drills.checker.verdict import Verdict
 TO_WHO_LEFT: Final = "due to users who had left"
 """What `Verdict.judged` counts such pairs of message and user under."""
 
-_CLOSING_S: Final = 0.5
+_CLOSED_S: Final = 0.5  # how much later than its client an instance may hear of the end of a connection
+_IN_FLIGHT_S: Final = 1.0  # what was committed half a second before the end may not have arrived; the rest are clocks
 _NEVER: Final = Spans(())
 
 
@@ -134,7 +135,7 @@ class _Judge:
 
     def _was_there(self, where: Whereabouts, commit: Commit, user: str) -> bool:
         stay = where.stay_at(commit.earliest)
-        if stay is None or commit.latest > stay.proven_until - _CLOSING_S:
+        if stay is None or commit.latest > stay.proven_until - _IN_FLIGHT_S:
             return False
         if not self._run.memberships.is_member(commit.conversation, user, commit.earliest, commit.latest):
             return False
@@ -145,13 +146,14 @@ class _Judge:
 
     def _when_away(self, where: Whereabouts, commit: Commit, user: str) -> _Is:
         absence = where.absence_at(commit.earliest)
-        if absence is None or commit.earliest < absence.begin + _CLOSING_S:
+        if absence is None or commit.earliest < absence.begin + _CLOSED_S:
             return _Is.OPEN
         has_been_offline = absence.offline_from + self._run.bounds.delivery_s < commit.earliest
         since = commit.earliest if has_been_offline else absence.begin
         deadline = self._settling.deadline(since, max(commit.latest, absence.offline_from))
         if deadline >= min(absence.end, self._run.read_at):
             return _Is.OPEN
-        if not self._run.memberships.is_member(commit.conversation, user, commit.earliest, deadline):
+        known_since = commit.earliest - (self._run.bounds.removal_s if self._settling.is_disturbed(commit.earliest) else 0.0)
+        if not self._run.memberships.is_member(commit.conversation, user, known_since, deadline):
             return _Is.OPEN
         return _Is.DUE if math.isinf(absence.begin) else _Is.DUE_TO_WHO_LEFT
