@@ -1,0 +1,79 @@
+"""The probes of the release's own Redis: their command against a real Redis that answers, refuses and is frozen."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.drills.local.waiting import free_port
+from support.chart import MINIMAL, Object, only
+from support.helm import render
+
+PASSWORD = "a-password-of-tests"
+WITH_PASSWORD = ("--set", "redis.existingSecret=pw")
+
+
+def container(*values: str) -> Object:
+    """Redis as the chart runs it."""
+    (found,) = only(render(*MINIMAL, *values), "StatefulSet", "holdfast-redis")["spec"]["template"]["spec"]["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """(process, port) of one with the chart's arguments and a password."""
+    port = free_port()
+    arguments = [PASSWORD if each == "$(REDISCLI_AUTH)" else each for each in container(*WITH_PASSWORD)["args"]]
+    arguments[arguments.index("--dir") + 1] = str(tmp_path)
+    process = subprocess.Popen(["redis-server", "--port", str(port), *arguments], stdout=subprocess.DEVNULL)
+    try:
+        yield process, port
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def ask(port: int, password: str, seconds: float) -> bool:
+    """Whether the probe succeeds, as the kubelet judges: exit code 0 within its time."""
+    command = [each.replace("redis-cli", f"redis-cli -p {port}") for each in container()["livenessProbe"]["exec"]["command"]]
+    environ = {"PATH": os.environ["PATH"], "REDISCLI_AUTH": password}
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        return process.wait(seconds) == 0
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+        return False
+
+
+def test_redis_that_answers_passes_and_a_frozen_or_closed_one_fails(redis: tuple[subprocess.Popen[bytes], int]) -> None:
+    """A frozen Redis takes connections for ever; only an answer shows that it lives."""
+    process, port = redis
+    while not ask(port, PASSWORD, 20):
+        assert process.poll() is None
+    assert not ask(port, "wrong", 20)
+    process.send_signal(signal.SIGSTOP)
+    assert not ask(port, PASSWORD, 2)
+    process.send_signal(signal.SIGCONT)
+    assert ask(port, PASSWORD, 20)
+
+
+def test_liveness_waits_longer_than_readiness_and_both_ask_the_same() -> None:
+    """A restart costs every instance its subscriptions; leaving the Service costs nothing that is connected."""
+    redis = container()
+    live, ready = redis["livenessProbe"], redis["readinessProbe"]
+    assert live["exec"] == ready["exec"]
+    patience = {name: probe["failureThreshold"] * probe["periodSeconds"] for name, probe in (("live", live), ("ready", ready))}
+    assert patience == {"live": 30, "ready": 6}
+    assert live["timeoutSeconds"] == 5
+
+
+def test_a_password_reaches_the_probe_by_the_environment_only() -> None:
+    """A command is shown by `kubectl describe`."""
+    with_password, without = container(*WITH_PASSWORD), container()
+    assert with_password["livenessProbe"] == without["livenessProbe"]
+    assert [each["name"] for each in with_password["env"]] == ["REDISCLI_AUTH"]
