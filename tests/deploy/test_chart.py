@@ -137,7 +137,7 @@ def test_probes_wait_as_long_as_they_should() -> None:
     assert values == {
         "startupProbe": {"initialDelaySeconds": 5, "periodSeconds": 1, "failureThreshold": 60},
         "livenessProbe": {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
-        "readinessProbe": {"periodSeconds": 3, "timeoutSeconds": 2, "failureThreshold": 2},
+        "readinessProbe": {"initialDelaySeconds": 7, "periodSeconds": 3, "timeoutSeconds": 2, "failureThreshold": 2},
     }
 
 

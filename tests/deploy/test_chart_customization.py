@@ -122,6 +122,38 @@ def test_a_spread_constraint_keeps_its_own_selector() -> None:
     assert constraint["labelSelector"]["matchLabels"]["a"] == "b"
 
 
+@pytest.mark.parametrize(
+    ("image", "wanted"),
+    [
+        ("holdfast", "mirror.example.com/hub/holdfast"),
+        ("chat/holdfast", "mirror.example.com/hub/chat/holdfast"),
+        ("ghcr.io/chat/holdfast", "mirror.example.com/hub/chat/holdfast"),
+        ("localhost:5000/holdfast", "mirror.example.com/hub/holdfast"),
+        ("localhost/holdfast", "mirror.example.com/hub/holdfast"),
+    ],
+)
+def test_a_global_registry_stands_before_every_image(image: str, wanted: str) -> None:
+    """Accepted and without effect, it would fail as ErrImagePull in a cluster that reaches its mirror only."""
+    shared = ("--set", "global.imageRegistry=mirror.example.com/hub,global.imagePullSecrets={one},imagePullSecrets[0].name=two")
+    objects = render(*MINIMAL, *shared, "--set", f"image.repository={image},image.tag=v1,redis.inCluster.image={image}:7")
+    for labels, spec in pods(objects):
+        tag = "7" if labels["app.kubernetes.io/component"] == "redis" else "v1"
+        assert [each["image"] for each in spec["containers"]] == [f"{wanted}:{tag}"]
+        assert spec["imagePullSecrets"] == [{"name": "two"}, {"name": "one"}]
+
+
+def test_values_that_other_charts_share_are_left_alone() -> None:
+    """The chart may be a part of another one, whose `global` has more in it."""
+    assert render(*MINIMAL, "--set", "global.storageClass=fast")
+
+
+@pytest.mark.parametrize("memory", ["160Mi", "1Gi", "1.5G", "200000k", "300000000"])
+def test_every_way_to_write_a_memory_limit_is_understood(memory: str) -> None:
+    """Only a limit that is too small is refused, not one that is written in another unit or as a number."""
+    _, container = chat(render(*MINIMAL, "--set", f"resources.limits.memory={memory}"))
+    assert str(container["resources"]["limits"]["memory"]).removesuffix(".0").replace("3e+08", "300000000") == memory
+
+
 def test_external_secrets_make_every_secret_that_the_pods_name() -> None:
     """A Secret or a key that is named and never made keeps pods from starting."""
     objects = rendered("external-secrets-values.yaml")

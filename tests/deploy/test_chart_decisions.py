@@ -104,6 +104,50 @@ def test_scalers_count_a_metric_that_is_exposed() -> None:
     )
 
 
+def _in_millis(cpu: str) -> int:
+    return int(cpu.removesuffix("m"))
+
+
+def test_the_scaler_adds_pods_for_connections_before_it_does_for_their_usual_cpu() -> None:
+    """A CPU target that idle connections reach makes the target of connections meaningless, and pods are paid for nothing."""
+    idle, message = 0.014, 1.7  # m of CPU per idle connection; ms of CPU per message stored in Firestore and delivered
+    spec = only(rendered("hpa-values.yaml"), "HorizontalPodAutoscaler")["spec"]
+    by_connections, by_cpu = spec["metrics"]
+    connections = int(by_connections["pods"]["target"]["averageValue"])
+    target = _in_millis(by_cpu["containerResource"]["target"]["averageValue"])
+    usual = connections * idle + connections / 60 * message  # each connection sends a message a minute
+    assert connections * idle < usual < target < 1000
+    _, container = chat(rendered("hpa-values.yaml"))
+    assert by_cpu["containerResource"]["container"] == container["name"]
+    assert 0.9 * usual <= _in_millis(container["resources"]["requests"]["cpu"]) <= target
+
+
+def test_a_pod_with_its_target_of_connections_has_the_memory_for_them() -> None:
+    """Pods refuse connections from 85 % of their memory limit on: that mark must not come before the scaler's."""
+    idle_pod, connection = 109e6, 5.3e3  # bytes; a connection that is read in time
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["resources"] == {
+        "requests": {"cpu": "500m", "memory": "256Mi"},
+        "limits": {"memory": "1Gi"},
+    }
+    assert idle_pod + values["autoscaling"]["hpa"]["connectionsPerPod"] * connection < 256 * 2**20
+    assert idle_pod + values["limits"]["connections"] * connection < 0.80 * 2**30
+
+
+@pytest.mark.parametrize("name", ["hpa", "keda"])
+def test_a_burst_of_reconnects_adds_no_pods_and_steady_growth_adds_half_of_them_a_minute(name: str) -> None:
+    """Accepting 12,000 clients again takes seconds of CPU; pods that it started would take their clients away when they go."""
+    behavior = yaml.safe_load((CHART / "values.yaml").read_text())["autoscaling"][name]["behavior"]
+    assert behavior["scaleUp"] == {
+        "stabilizationWindowSeconds": 60,
+        "selectPolicy": "Max",
+        "policies": [
+            {"type": "Pods", "value": 2, "periodSeconds": 60},
+            {"type": "Percent", "value": 50, "periodSeconds": 60},
+        ],
+    }
+
+
 def test_the_defaults_scale_between_60_and_70_percent_of_what_a_pod_takes() -> None:
     """Below that money is wasted, above it pods are full before the next ones are there."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())

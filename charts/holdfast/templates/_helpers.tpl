@@ -72,9 +72,11 @@ tolerations or priority, the top ones count.
 {{- define "holdfast.pod" -}}
 {{- $values := .root.Values -}}
 enableServiceLinks: false
-{{- with $values.imagePullSecrets }}
+{{- with concat $values.imagePullSecrets $values.global.imagePullSecrets }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  - name: {{ kindIs "string" . | ternary . (get (kindIs "string" . | ternary dict .) "name") }}
+  {{- end }}
 {{- end }}
 securityContext:
   {{- include "holdfast.podSecurityContext" .root | nindent 2 }}
@@ -110,8 +112,25 @@ affinity:
 {{- end }}
 {{- end -}}
 
+{{- /* An image's name by way of `global.imageRegistry`, which takes the place of the registry that the name begins with. */ -}}
+{{- define "holdfast.mirrored" -}}
+{{- $image := .image -}}
+{{- with .root.Values.global.imageRegistry -}}
+{{- $image = regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $image "" | printf "%s/%s" . -}}
+{{- end -}}
+{{- $image -}}
+{{- end -}}
+
+{{- /* A quantity of memory as Kubernetes or Redis writes it, in bytes. */ -}}
+{{- define "holdfast.bytes" -}}
+{{- $text := kindIs "string" . | ternary . (printf "%.0f" (float64 .)) -}}
+{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "kb" 1024 "mb" 1048576 "gb" 1073741824 -}}
+{{- $number := regexFind "^[0-9.]+" $text -}}
+{{- mulf (float64 $number) (get $units (trimPrefix $number $text) | default 1 | float64) | int64 -}}
+{{- end -}}
+
 {{- define "holdfast.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
+{{ include "holdfast.mirrored" (dict "root" . "image" .Values.image.repository) }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end -}}
 
 {{- define "holdfast.authSecret" -}}
