@@ -154,5 +154,44 @@ async def test_a_large_conversation_notifies_once_until_it_is_read(sqlite_instan
         assert ("user-7", 5) in await told(store, c)
 
 
+async def test_a_large_conversation_notifies_again_after_a_read_at_another_instance(sqlite_instances: Instances) -> None:
+    """A user who is away reads by REST elsewhere: the committing instance remembers the record that the read has cleared."""
+    a, b = await sqlite_instances.start("one", "two", **(GRACE | {"HOLDFAST_LIMITS__MEMBERS": "200"}))
+    c = await new_conversation(a, "ann", *(f"user-{n}" for n in range(100)))
+    async with Chatter(a, "ann") as ann, view_of(sqlite_instances) as store:
+        await ann.say(c, "first")
+        await eventually(lambda: _count_is(store, c, 100), within=20)
+        async with Chatter(b, "user-8"), Rest(b, "user-7") as rest:
+            assert (await rest.post(f"/api/conversations/{c}/messages/{1:012d}/read")).status_code == 200
+            await eventually(lambda: _count_is(store, c, 99), within=10)
+        await ann.say(c, "right after the read")
+
+        async def is_told_again() -> bool:
+            return ("user-7", 2) in await told(store, c)
+
+        await eventually(is_told_again, within=12)
+
+
+async def test_a_member_who_is_added_while_away_is_notified_of_the_next_message(sqlite_instances: Instances) -> None:
+    """Whichever instance commits it, and what it has heard of the addition."""
+    a, b = await sqlite_instances.start("one", "two", **GRACE)
+    c = await new_conversation(a, "ann", "ben")
+    async with Chatter(a, "ann") as ann, Chatter(b, "ben") as ben, Rest(b, "ben") as rest, view_of(sqlite_instances) as store:
+        await ann.say(c, "before")
+        newcomers = [f"new-{n}" for n in range(10)]
+        for number, user in enumerate(newcomers):
+            added, _ = await asyncio.gather(rest.put(f"/api/conversations/{c}/members/{user}"), ann.say(c, f"during {number}"))
+            assert added.status_code == 201
+            await ann.say(c, f"after {number}")
+        last = ben.seqs(c)[-1]
+        tails = {user: 3 + 2 * number for number, user in enumerate(newcomers)}
+        due = {(user, seq) for user, first in tails.items() for seq in range(first, last + 1)}
+
+        async def are_told() -> bool:
+            return due <= set(await told(store, c))
+
+        await eventually(are_told, within=15)
+
+
 async def _count_is(store: StoreView, c: str, count: int) -> bool:
     return len(await told(store, c)) == count

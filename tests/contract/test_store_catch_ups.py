@@ -31,20 +31,24 @@ def now_ms() -> int:
 
 def catch_ups_of(store: MessageStore) -> CatchUps:
     """Those of one instance."""
+    return CatchUps(store, notifications_of(store), SystemClock())
+
+
+def notifications_of(store: MessageStore) -> Notifications:
+    """Those of one instance."""
     clock, telemetry = SystemClock(), Telemetry("test")
-    notifications = Notifications(
+    return Notifications(
         store,
         FakeBus(),
         FakeRegistry(),
         Hub(telemetry),
-        cast("Conversations", SimpleNamespace()),
+        cast("Conversations", SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None)),
         clock,
         StoreClock(clock),
         telemetry,
         Tasks(),
         on_created=lambda: None,
     )
-    return CatchUps(store, notifications, clock)
 
 
 async def leave(store: MessageStore, user_id: UserId, seconds_ago: float) -> None:
@@ -118,3 +122,22 @@ async def test_a_large_conversation_is_told_once_by_its_last_message(store: Mess
     await catch_ups_of(store).look()
     (told,) = await store.claim_notifications(10, 60)
     assert (told.notification_id, told.seq) == ("c1:bob", 50)
+
+
+async def test_a_message_that_a_newcomer_s_first_moments_missed_is_recorded_by_the_second_look(store: MessageStore) -> None:
+    """For the newcomer alone, and only what came after the addition."""
+    await store.create_conversation(new_conversation(C, "alice", "cyd"))
+    await store.append(C, 1, drafts(30), now_ms())
+    await store.change_member(C, BOB, is_member=True, max_members=10, joined_seq=28)
+    await notifications_of(store)._look_after(C, BOB, 28)
+    assert await recorded(store, BOB, C, 30, members=3) == [29, 30]
+    assert await recorded(store, UserId("cyd"), C, 30, members=3) == []
+
+
+async def test_the_second_look_records_nothing_that_the_user_was_shown(store: MessageStore) -> None:
+    """A user who came and left meanwhile has seen what was committed before."""
+    await store.create_conversation(new_conversation(C, "alice", "bob"))
+    await store.append(C, 1, drafts(3), now_ms())
+    await leave(store, BOB, -3600)
+    await notifications_of(store)._look_after(C, BOB, 0)
+    assert await recorded(store, BOB, C, 3) == []

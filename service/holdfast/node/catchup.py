@@ -19,7 +19,7 @@ from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import Seq, UserId
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, CatchUp
 from holdfast.loops import STORE, Loop
-from holdfast.node.notifications import MAX_RECORDS, Notifications, records_of
+from holdfast.node.notifications import FIRST_PAGE, MAX_RECORDS, Notifications, records_of
 from holdfast.ports import Clock, MessageStore
 
 _SWEEP_SECONDS: Final = 15.0
@@ -28,7 +28,6 @@ _AT_ONCE: Final = 8  # flags
 _CONVERSATIONS_AT_ONCE: Final = 4  # of one flag: with 8 flags half of the calls that a store takes at once
 _LIMIT: Final = 200
 _ASKED: Final = 200  # conversations whose last message is asked for in one call
-_FIRST_PAGE: Final = 20  # messages: what comes in a grace, mostly; each further page is four times as long
 _AWAY_SECONDS: Final = 1.0  # how long an answer that the user is still away is used; less than `RESTED_SECONDS`
 
 _log = logging.getLogger(__name__)
@@ -117,7 +116,7 @@ class CatchUps:
     async def _record(self, absence: _Absence, row: Membership) -> bool:
         """Record what others said in one conversation, page by page from its end; False when this instance stood still."""
         before_seq: Seq | None = None
-        limit = _FIRST_PAGE
+        limit = FIRST_PAGE
         while True:
             found = await self._store.messages_since(row.conversation_id, absence.since_ms, limit, before_seq)
             theirs = [each.message for each in found if each.message.seq > row.joined_seq]

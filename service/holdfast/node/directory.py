@@ -26,6 +26,7 @@ from holdfast.node.commands import Caller
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
 from holdfast.node.membership import Membership
+from holdfast.node.notifications import Notifications
 from holdfast.node.rosters import Rosters
 from holdfast.node.split import Split
 from holdfast.node.tasks import Tasks
@@ -52,6 +53,7 @@ class Directory:
         bus: ClusterBus,
         clock: Clock,
         tasks: Tasks,
+        notifications: Notifications,
         limits: LimitSettings,
         dirty_prefix: Callable[[], str],
     ) -> None:
@@ -60,6 +62,7 @@ class Directory:
         self._delivery = delivery
         self._announcer = Announcer(store, conversations, membership, bulletins, split, rosters, bus, tasks, dirty_prefix)
         self._clock = clock
+        self._notifications = notifications
         self._limits = limits
         self._budgets = Budgets(limits, clock)
         self._room = Room(limits.conversations_per_user, limits.conversations_by_others)
@@ -184,6 +187,7 @@ class Directory:
         conversation, is_new = changed
         if not is_new:
             self._budgets.give_back(caller, adds=1)
+        self._notifications.note_added(c, newcomer, joined_seq)
         return conversation, is_new
 
     async def remove_member(self, caller: Caller, conversation_id: str, user_id: str) -> None:

@@ -221,12 +221,7 @@ class Node:
             store, self.hub, self.conversations, self.delivery, self.membership, self.receipts, mode=self._mode
         )
         self.committer = Committer(
-            self.appender,
-            bus,
-            clock,
-            telemetry,
-            strangers=self.conversations.strangers,
-            dirty_prefix=self._mine,
+            self.appender, bus, clock, telemetry, strangers=self.conversations.strangers, dirty_prefix=self._mine
         )
         self.commands = Commands(self.committer, self.receipts, self.conversations, self.delivery, self.hub, bus, limits)
         self.directory = Directory(
@@ -240,6 +235,7 @@ class Node:
             bus,
             clock,
             self.tasks,
+            self.notifications,
             limits,
             self._mine,
         )
@@ -297,9 +293,9 @@ class Node:
         grace_seconds = self.settings.presence.grace_seconds
         self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, self._on_predecessor))
         parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing, self.audit, self.revocations)
-        rounds = (("tick", self._tick, _TICK_SECONDS), ("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS))
-        ticks = [Loop(name, step, seconds, is_vital=True) for name, step, seconds in rounds]
-        for loop in (*(part.loop for part in parts), *ticks):
+        tick = Loop("tick", self._tick, _TICK_SECONDS, is_vital=True)
+        slow_tick = Loop("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS, is_vital=True)
+        for loop in (*(part.loop for part in parts), tick, slow_tick):
             self.tasks.start(self.loops.run(loop))
 
     async def stop(self) -> None:
@@ -355,7 +351,7 @@ class Node:
 
     def _on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         self.bulletins.note_receipt(conversation_id, user_id, seq)
-        self.notifications.note_read(conversation_id, user_id)
+        self.notifications.note_read(conversation_id, user_id, seq)
 
     def _entry(self) -> str:
         return presence_entry(self.instance_id, self.lease.epoch)

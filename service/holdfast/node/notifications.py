@@ -15,12 +15,13 @@ from typing import Final
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId
-from holdfast.domain.messages import Message
+from holdfast.domain.messages import Committed, Message
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Notification, notification_id, notify_mark
 from holdfast.errors import HoldfastError, StoreError, StoreUnavailable
 from holdfast.node.append import Commit
 from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
+from holdfast.node.second_look import KNOWN_SECONDS, SecondLooks
 from holdfast.node.store_clock import UNKNOWN, StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
@@ -28,13 +29,13 @@ from holdfast.telemetry import Telemetry
 
 MAX_WAITING: Final = 10_000  # messages; more are left to the sweep of their marks
 MAX_RECORDS: Final = 200  # per write
+FIRST_PAGE: Final = 20  # messages: what comes in a grace, mostly; each further page is four times as long
 _WORKERS: Final = 8
 _BELIEVED_SECONDS: Final = 2.0  # less than any grace: who is filtered by an older answer may already have been caught up on
 RESTED_SECONDS: Final = 2.0
 """What a record rests on was read less than this ago, also after a thaw. There is no second fence on the last renewal of our own
 lease: nothing here rests on it. Redis only filters, by other instances' leases, which its script looks at when it is asked; who
 it does not filter is decided by the store. Without Redis nobody renews, and somebody has to be notified all the same."""
-_KNOWN_SECONDS: Final = 10.0  # less than the grace: within it nobody can read, leave and be notified anew
 _MAX_KNOWN: Final = 20_000
 _SWEPT_SECONDS: Final = 30.0
 _TRIES: Final = 240
@@ -51,6 +52,7 @@ class _Work:
     """What waits of one conversation.
 
     Attributes:
+        only: the one member whom it concerns; None for all.
         at_ms: when each was committed, by the store's clock, if they are not our own: their recipients may have seen them, and
             gone since. Of our own commits it is not known, and not needed: they are younger than what the store is asked.
         noted_at: after the commit of each of them; monotonic seconds.
@@ -60,6 +62,7 @@ class _Work:
     marks: list[str] = field(default_factory=list)
     at_ms: Mapping[Seq, int] = field(default_factory=dict)
     noted_at: float = 0.0
+    only: UserId | None = None
 
     @property
     def is_swept(self) -> bool:
@@ -104,8 +107,8 @@ class Notifications:
         self._workers = 0
         self._connected = _Recently(_BELIEVED_SECONDS)
         self._offline = _Recently(_BELIEVED_SECONDS)
-        self._recorded = _Recently(_KNOWN_SECONDS)
-        self._cleared = _Recently(_KNOWN_SECONDS)
+        self._recorded = _Recently(KNOWN_SECONDS)
+        self._second_looks = SecondLooks(tasks, telemetry, self._clear, self._look_after)
         self._log_bucket = TokenBucket(_LOG_PER_SECOND, 4 * _LOG_PER_SECOND, clock.monotonic())
 
     def note(self, commit: Commit) -> None:
@@ -132,23 +135,38 @@ class Notifications:
         since_ms = now_ms - int(_SWEPT_SECONDS * 1000)
         before_seq: Seq | None = None
         while found := await self._store.messages_since(conversation_id, since_ms, MAX_RECORDS, before_seq):
-            at_ms = {each.message.seq: each.at_ms for each in found}
-            work = _Work([each.message for each in found], at_ms=at_ms, noted_at=self._clock.monotonic())
-            await self._decide(conversation_id, work)
+            await self._decide(conversation_id, self._work_of(found))
             if len(found) < MAX_RECORDS:
                 return
             before_seq = found[0].message.seq
 
-    def note_read(self, conversation_id: ConversationId, user_id: UserId) -> None:
+    async def _look_after(self, conversation_id: ConversationId, user_id: UserId, after_seq: Seq) -> None:
+        """What came after a message, for one user alone."""
+        before_seq: Seq | None = None
+        limit = FIRST_PAGE
+        while found := await self._store.messages_since(conversation_id, 0, limit, before_seq):
+            later = [each for each in found if each.message.seq > after_seq]
+            if later:
+                await self._decide(conversation_id, self._work_of(later, user_id))
+            if len(later) < limit:
+                return
+            before_seq, limit = found[0].message.seq, min(4 * limit, MAX_RECORDS)
+
+    def note_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         """A cursor moved: in a large conversation the next message may notify its user again."""
         conversation = self._conversations.peek(conversation_id)
-        if conversation is None or len(conversation.members) <= MAX_RECORD_MEMBERS:
-            return
-        now, record_id = self._clock.monotonic(), notification_id(conversation_id, user_id, 0, len(conversation.members))
-        self._recorded.forget(record_id)
-        if not self._cleared.holds(record_id, now):
-            self._cleared.add(record_id, now)
-            self._tasks.start(self._clear(record_id))
+        if conversation is not None and len(conversation.members) > MAX_RECORD_MEMBERS:
+            self._recorded.forget(_large_id(conversation_id, user_id))
+            self._second_looks.begin(conversation_id, user_id, seq, has_read=True)
+
+    def note_added(self, conversation_id: ConversationId, user_id: UserId, joined_seq: Seq) -> None:
+        """A member was added here: the next message may be committed by an instance that has not heard of it yet."""
+        self._second_looks.begin(conversation_id, user_id, joined_seq, has_read=False)
+
+    def _work_of(self, found: Sequence[Committed], only: UserId | None = None) -> _Work:
+        """To decide about messages that were not committed here, or long ago."""
+        at_ms = {each.message.seq: each.at_ms for each in found}
+        return _Work([each.message for each in found], at_ms=at_ms, noted_at=self._clock.monotonic(), only=only)
 
     def _work_soon(self) -> None:
         if self._workers < _WORKERS:
@@ -215,13 +233,12 @@ class Notifications:
             self._telemetry.notifications.labels("created").inc(len(created))
             if created:
                 self._on_created()
-        now = self._clock.monotonic()
-        for record in records:
-            self._recorded.add(record.notification_id, now)
+        for record in records:  # from before the write: a read elsewhere may have cleared it since
+            self._recorded.add(record.notification_id, read_at)
         return True
 
     async def _records(self, conversation: Conversation, work: _Work) -> list[Notification]:
-        away = await self._away(conversation)
+        away = await self._away(conversation, [u for u in conversation.members if work.only in (None, u)])
         if not away:
             return []
         offline = await self._of_the_offline(away, work)
@@ -232,14 +249,14 @@ class Notifications:
                 is_theirs = user_id != message.sender and message.seq > conversation.joined_seq(user_id)
                 if is_theirs and work.is_missed(message, offline[user_id]):
                     record = record_of(message, user_id, size)
-                    if not self._recorded.holds(record.notification_id, now):
+                    if work.only is not None or not self._recorded.holds(record.notification_id, now):
                         records.setdefault(record.notification_id, record)
         return list(records.values())
 
-    async def _away(self, conversation: Conversation) -> list[UserId]:
-        """Members who are connected nowhere, as far as this instance and Redis know."""
-        connected = [user_id for user_id in conversation.members if self._hub.count_of(user_id)]
-        rest = [user_id for user_id in conversation.members if not self._hub.count_of(user_id)]
+    async def _away(self, conversation: Conversation, user_ids: Sequence[UserId]) -> list[UserId]:
+        """Those of these members who are connected nowhere, as far as this instance and Redis know."""
+        connected = [user_id for user_id in user_ids if self._hub.count_of(user_id)]
+        rest = [user_id for user_id in user_ids if not self._hub.count_of(user_id)]
         now = self._clock.monotonic()
         unknown = [user_id for user_id in rest if not self._connected.holds(user_id, now)]
         try:
@@ -279,11 +296,10 @@ class Notifications:
             fields = {"users": names, "count": len(connected), "conversation_id": conversation_id}
             _log.info("filtered out of offline notifications: active connection", extra={"fields": fields})
 
-    async def _clear(self, record_id: str) -> None:
-        try:
-            await self._store.clear_notification(record_id)
-        except StoreError:
-            self._cleared.forget(record_id)
+    async def _clear(self, conversation_id: ConversationId, user_id: UserId) -> None:
+        record_id = _large_id(conversation_id, user_id)
+        await self._store.clear_notification(record_id)
+        self._recorded.forget(record_id)
 
 
 class _Recently:
@@ -307,6 +323,11 @@ class _Recently:
 
     def clear(self) -> None:
         self._until.clear()
+
+
+def _large_id(conversation_id: ConversationId, user_id: UserId) -> str:
+    """The id of a user's one record in a large conversation."""
+    return notification_id(conversation_id, user_id, 0, MAX_RECORD_MEMBERS + 1)
 
 
 def record_of(message: Message, user_id: UserId, member_count: int) -> Notification:
