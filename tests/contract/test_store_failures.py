@@ -45,6 +45,8 @@ WRITES: dict[str, Call] = {
     "write_bulletin": lambda store: store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
     "remove_bulletin": lambda store: store.remove_bulletin(InstanceId("one"), Epoch("e1")),
     "revoke": lambda store: store.revoke(ALICE),
+    "block": lambda store: store.block(ALICE, UserId("bob"), 5),
+    "unblock": lambda store: store.unblock(ALICE, UserId("bob")),
     "renew": lambda store: store.renew(),
 }
 READS: dict[str, Call] = {
@@ -57,6 +59,9 @@ READS: dict[str, Call] = {
     "count_memberships": lambda store: store.count_memberships(ALICE),
     "page_conversations": lambda store: store.page_conversations(ALICE, 5, None),
     "read_cursors": lambda store: store.read_cursors(C),
+    "blocks_of": lambda store: store.blocks_of(ALICE),
+    "blockers_of": lambda store: store.blockers_of(ALICE, 5),
+    "blockers_among": lambda store: store.blockers_among(ALICE, [UserId("bob")]),
     "cursors_of": lambda store: store.cursors_of(ALICE, [C]),
     "read_presence": lambda store: store.read_presence([ALICE]),
     "users_on": lambda store: store.users_on(ENTRY, 5),

@@ -113,6 +113,7 @@ class FakeStore(Faulty):
         self.bulletins: dict[str, Bulletin] = {}
         self.cursors: dict[tuple[str, str], Seq] = {}
         self.cursor_writes = 0
+        self.blocks: set[tuple[str, str]] = set()  # (user, whom the user blocks)
         self.read_by: dict[Seq, list[str]] = defaultdict(list)  # of whichever conversation
         self.on: dict[str, set[str]] = defaultdict(set)
         self.versions: dict[str, int] = defaultdict(int)
@@ -175,6 +176,14 @@ class FakeStore(Faulty):
         found = self.conversations.get(conversation_id)
         await self._leave("read_conversation")
         return found
+
+    async def blocks_of(self, user_id: UserId) -> list[UserId]:
+        await self._enter("blocks_of")
+        return [UserId(blocked) for user, blocked in sorted(self.blocks) if user == user_id]
+
+    async def blockers_of(self, user_id: UserId, limit: int) -> list[UserId]:
+        await self._enter("blockers_of")
+        return [UserId(user) for user, blocked in sorted(self.blocks) if blocked == user_id][:limit]
 
     async def memberships_of(self, user_id: UserId) -> list[Membership]:
         await self._enter("memberships_of")

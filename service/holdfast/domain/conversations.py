@@ -73,7 +73,7 @@ class Room:
         """What a change is refused with that needs more."""
         if is_own:
             return CommandError("limit_reached", f"at most {self.own} conversations of one's own", field="conversations_per_user")
-        return CommandError("limit_reached", "a member is in too many conversations of others", field="members")
+        return CommandError("limit_reached", "a member cannot be added to one more conversation", field="members")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
 from holdfast.errors import CommandError, InvalidRequest
 from holdfast.node.announcing import Announcer
+from holdfast.node.blocks import Blocks, hidden_from
 from holdfast.node.budgets import Budgets
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.commands import Caller
@@ -64,6 +65,7 @@ class Directory:
         self._clock = clock
         self._notifications = notifications
         self._limits = limits
+        self.blocks = Blocks(store, limits.blocks_per_user)
         self._budgets = Budgets(limits, clock)
         self._room = Room(limits.conversations_per_user, limits.conversations_by_others)
 
@@ -131,6 +133,8 @@ class Directory:
             metadata_json=metadata_json,
             digest=fingerprint(caller.user_id, everyone),
         )
+        if (refusal := await self.blocks.refusal(caller, everyone)) is not None:
+            raise refusal
         async with self._announcer.told(c, 0, "created", caller.user_id, everyone) as told:
             conversation, is_new = await self._store.create_conversation(new, self._room)
             told(conversation if is_new else None)
@@ -174,6 +178,8 @@ class Directory:
 
     async def _add(self, caller: Caller, conversation: Conversation, newcomer: UserId) -> tuple[Conversation, bool]:
         self._budgets.spend(caller, adds=1)
+        if (refusal := await self.blocks.refusal(caller, [newcomer])) is not None:
+            raise refusal
         c, revision = conversation.conversation_id, conversation.revision
         joined_seq = (await self._store.heads({c: conversation.last_seq}))[c]
         await self._store.advance_cursors(c, {newcomer: joined_seq}, {})
@@ -215,13 +221,18 @@ class Directory:
     async def describe(
         self, caller: Caller, conversation_id: str
     ) -> tuple[Summary, Conversation, dict[UserId, Seq], dict[UserId, Presence]]:
-        """The summary as of now, the conversation, and, in small conversations, its members' cursors and presence."""
+        """The summary as of now, the conversation, and, in small conversations, its members' cursors and presence.
+
+        The presence of members that block the caller, or that the caller blocks, is missing.
+        """
         conversation = await self._read(caller, conversation_id)
         view = await self._summary(conversation, caller.user_id)
         if len(conversation.members) > self._limits.indicator_members:
             return view, conversation, {}, {}
         cursors = await self._store.read_cursors(conversation.conversation_id)
-        return view, conversation, cursors, await self._store.read_presence(conversation.members)
+        hidden = await hidden_from(self._store, caller.user_id)
+        shown = [user for user in conversation.members if caller.is_admin or user == caller.user_id or user not in hidden]
+        return view, conversation, cursors, await self._store.read_presence(shown)
 
     async def page(self, caller: Caller, limit: int, after: PageKey | None) -> tuple[list[Summary], PageKey | None]:
         """The caller's conversations, newest activity first, and where the next page begins."""
@@ -268,7 +279,7 @@ class Directory:
         if asked != caller.user_id and not caller.is_admin:
             mine = {row.conversation_id for row in await self._store.memberships_of(caller.user_id)}
             theirs = {row.conversation_id for row in await self._store.memberships_of(asked)}
-            if not mine & theirs:
+            if not mine & theirs or await self.blocks.is_between(caller.user_id, asked):
                 raise CommandError("user_not_found", "no such user")
         return (await self._store.read_presence([asked]))[asked]
 

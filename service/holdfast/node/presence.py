@@ -18,10 +18,11 @@ from holdfast.domain.conversations import Conversation, Membership
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.errors import StoreError
+from holdfast.node.blocks import HIDDEN_FROM_ALL, Hidden, hidden_from
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.hub import Hub
 from holdfast.node.store_clock import UNKNOWN, StoreClock
-from holdfast.node.tasks import Tasks
+from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.ports import Clock, ClusterBus, MessageStore
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import rfc3339
@@ -206,7 +207,8 @@ class Presence:
         conversations = tuple(ConversationId(c) for c in envelope.conversations[:MAX_TOLD_CONVERSATIONS])
         user_id = UserId(envelope.user)
         if self._is_news(user_id, envelope.version):
-            self._tell(user_id, conversations, online=envelope.online, last_seen_at=envelope.last_seen_at)
+            hidden = Hidden(frozenset(map(UserId, envelope.hidden)))
+            self._tell(user_id, conversations, hidden, online=envelope.online, last_seen_at=envelope.last_seen_at)
 
     def _want(
         self,
@@ -272,8 +274,7 @@ class Presence:
                 changes += await self._store.remove_presence(entry, {u: w.seen_at_ms for u, w in going.items()})
                 for user_id in going:
                     self._written.pop(user_id, None)
-            for change in changes:
-                self._publish(change)
+            await self._publish(changes)
             if any(not change.online for change in changes):
                 self._on_offline()
             for user_id in going:
@@ -317,16 +318,28 @@ class Presence:
     async def _tell_of_absent(self, change: PresenceChange) -> None:
         memberships = await self._store.memberships_of(change.user_id)
         self.note_conversations(change.user_id, memberships)
-        self._publish(change)
+        await self._publish([change])
         if not self._hub.count_of(change.user_id):
             self._conversations.pop(change.user_id, None)
 
-    def _publish(self, change: PresenceChange) -> None:
-        """Tell everybody: our own connections at once, other instances through each conversation's channel."""
-        conversations = self._conversations.get(change.user_id, ())
+    async def _publish(self, changes: Iterable[PresenceChange]) -> None:
+        """Tell everybody from whom it is not hidden; where the store does not say from whom, nobody."""
+        hidden: dict[UserId, Hidden] = {}
+
+        async def look() -> None:
+            asked = [change.user_id for change in changes]
+            hidden.update(zip(asked, await asyncio.gather(*(hidden_from(self._store, u) for u in asked)), strict=True))
+
+        await until_store_answers(look)
+        for change in changes:
+            self._publish_one(change, hidden.get(change.user_id, HIDDEN_FROM_ALL))
+
+    def _publish_one(self, change: PresenceChange, hidden: Hidden) -> None:
+        """Our own connections at once, other instances through each conversation's channel."""
+        conversations = () if hidden.is_all else self._conversations.get(change.user_id, ())
         last_seen_at = None if not change.last_seen_at_ms else rfc3339(change.last_seen_at_ms)
         if self._is_news(change.user_id, change.version):
-            self._tell(change.user_id, conversations, online=change.online, last_seen_at=last_seen_at)
+            self._tell(change.user_id, conversations, hidden, online=change.online, last_seen_at=last_seen_at)
         envelope = envelopes.encode(
             envelopes.PresenceEnvelope(
                 v=envelopes.VERSION,
@@ -337,6 +350,7 @@ class Presence:
                 version=change.version,
                 last_seen_at=last_seen_at,
                 conversations=list(conversations),
+                hidden=sorted(hidden.users),
             )
         )
         for conversation_id in conversations:
@@ -353,15 +367,21 @@ class Presence:
         return True
 
     def _tell(
-        self, user_id: UserId, conversations: tuple[ConversationId, ...], *, online: bool, last_seen_at: str | None
+        self,
+        user_id: UserId,
+        conversations: tuple[ConversationId, ...],
+        hidden: Hidden,
+        *,
+        online: bool,
+        last_seen_at: str | None,
     ) -> None:
-        """Each connection that shares one of the conversations hears it once; the user's own do not."""
+        """Each connection that shares one of the conversations hears it once; the user's own and those of `hidden` do not."""
         listeners = {
             connection: None
             for conversation_id in conversations
             if (local := self._delivery.locals.get(conversation_id)) is not None
             for connection in local.connections
-            if connection.user_id != user_id
+            if connection.user_id != user_id and connection.user_id not in hidden
         }
         frame = frames.frame(frames.PresenceNotice(user_id=user_id, online=online, last_seen_at=last_seen_at))
         for connection in listeners:

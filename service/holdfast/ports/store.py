@@ -166,6 +166,32 @@ class MessageStore(Protocol):
         """One user's read cursors; conversations without one are absent."""
         ...
 
+    # --- blocks ---------------------------------------------------------------------------------------------------
+
+    async def block(self, user_id: UserId, blocked: UserId, max_blocks: int) -> None:
+        """`user_id` blocks `blocked`. Idempotent.
+
+        Raises:
+            CommandError: `limit_reached` when the user blocks `max_blocks` others already.
+        """
+        ...
+
+    async def unblock(self, user_id: UserId, blocked: UserId) -> None:
+        """`user_id` blocks `blocked` no more. Idempotent."""
+        ...
+
+    async def blocks_of(self, user_id: UserId) -> list[UserId]:
+        """The users that `user_id` blocks, by id."""
+        ...
+
+    async def blockers_of(self, user_id: UserId, limit: int) -> list[UserId]:
+        """Up to `limit` users that block `user_id`, in any order."""
+        ...
+
+    async def blockers_among(self, user_id: UserId, among: Sequence[UserId]) -> set[UserId]:
+        """Which of `among` (≤ 1,000) block `user_id`."""
+        ...
+
     # --- presence -------------------------------------------------------------------------------------------------
 
     async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:

@@ -55,13 +55,14 @@ class TypingEnvelope(Header, frozen=True, kw_only=True):
 
 
 class PresenceEnvelope(Header, frozen=True, kw_only=True):
-    """`user` came or went; `conversations`: all that are told, so that each connection hears it once."""
+    """`user` came or went; `conversations`: all that are told, so that each connection hears it once; `hidden`: but not these."""
 
     user: Id
     online: bool
     version: Count
     last_seen_at: Name | None
     conversations: list[Id]
+    hidden: list[Id] = []
 
 
 class ConversationEnvelope(Header, frozen=True, kw_only=True):

@@ -127,6 +127,12 @@ class PresenceView(Struct, frozen=True, kw_only=True):
     last_seen_at: At | None
 
 
+class BlockList(Struct, frozen=True, kw_only=True):
+    """The users that the caller blocks, by id."""
+
+    blocks: list[str]
+
+
 class ConnectionStats(Struct, frozen=True, kw_only=True):
     """Counts of one instance."""
 

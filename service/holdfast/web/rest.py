@@ -57,6 +57,9 @@ class _Rest:
             ("POST", "/conversations/{conversation_id}/messages/{message_id}/read", "mark_read"),
             ("GET", "/users/{user_id}/presence", "get_presence"),
             ("DELETE", "/users/{user_id}/connections", "close_connections"),
+            ("GET", "/blocks", "list_blocks"),
+            ("PUT", "/blocks/{user_id}", "block_user"),
+            ("DELETE", "/blocks/{user_id}", "unblock_user"),
             ("GET", "/connections/stats", "connection_stats"),
             ("GET", "/connections/info", "connection_info"),
             ("GET", "/health", "health"),
@@ -97,8 +100,8 @@ class _Rest:
             rest.Member(
                 user_id=user_id,
                 last_read_seq=cursors.get(user_id, 0) if is_small else UNSET,
-                online=presence[user_id].online if is_small else UNSET,
-                last_seen_at=_at(presence[user_id].last_seen_at_ms) if is_small else UNSET,
+                online=presence[user_id].online if user_id in presence else UNSET,
+                last_seen_at=_at(presence[user_id].last_seen_at_ms) if user_id in presence else UNSET,
             )
             for user_id in conversation.members
         ]
@@ -197,6 +200,18 @@ class _Rest:
         if not self._caller(request).is_admin:
             raise CommandError("forbidden", "administrators only")
         await self._node.revocations.revoke(ids.user_id(user_id))
+        return Response(status_code=204)
+
+    async def list_blocks(self, request: Request) -> Response:
+        blocks = await self._node.directory.blocks.listed(self._caller(request))
+        return answer(rest.BlockList(blocks=[str(user_id) for user_id in blocks]))
+
+    async def block_user(self, request: Request, user_id: str) -> Response:
+        await self._node.directory.blocks.block(self._caller(request), user_id)
+        return Response(status_code=204)
+
+    async def unblock_user(self, request: Request, user_id: str) -> Response:
+        await self._node.directory.blocks.unblock(self._caller(request), user_id)
         return Response(status_code=204)
 
     async def connection_stats(self, request: Request) -> Response:

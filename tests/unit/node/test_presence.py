@@ -244,6 +244,35 @@ async def test_of_two_changes_the_later_version_is_the_truth_in_whatever_order_t
 
 
 @in_virtual_time
+async def test_presence_is_hidden_between_users_of_whom_one_blocks_the_other() -> None:
+    """Either direction; other instances are told from whom it is hidden, and obey."""
+    for block in (("alice", "bob"), ("bob", "alice")):
+        scene = Scene()
+        scene.store.blocks = {block}
+        made = await scene.come()
+        scene.go(made)
+        await scene.ticks(GRACE + 2)
+        assert scene.heard() == []
+        assert len(scene.bus.published) == 2
+        assert all(envelopes.decode(text).hidden == ["bob"] for _, text in scene.bus.published)  # type: ignore[union-attr]  # all are of presence
+    scene = Scene()
+    for version, hidden in ((1, ["bob"]), (2, ["carl"])):
+        scene.presence.receive(
+            envelopes.PresenceEnvelope(
+                v=1,
+                kind="presence",
+                user="alice",
+                online=version == 1,
+                version=version,
+                last_seen_at=None,
+                conversations=["c1"],
+                hidden=hidden,
+            )
+        )
+    assert scene.heard() == [False]
+
+
+@in_virtual_time
 async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
     """Who has reconnected elsewhere stays online; who has not is told of."""
     scene = Scene()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition
 
-from holdfast.adapters.firestore import bulletins, conversations, creates, messages, notifications, presence
+from holdfast.adapters.firestore import blocks, bulletins, conversations, creates, messages, notifications, presence
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.room import Rooms
 from holdfast.adapters.firestore.tails import Tails
@@ -149,6 +149,28 @@ class FirestoreStore:
     async def cursors_of(self, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
         """See the port."""
         return await self._calls.run(messages.cursors_of(self._calls, user_id, conversation_ids))
+
+    async def block(self, user_id: UserId, blocked: UserId, max_blocks: int) -> None:
+        """See the port."""
+        refusal = await self._calls.run(blocks.block(self._calls, user_id, blocked, max_blocks))
+        if refusal is not None:
+            raise refusal
+
+    async def unblock(self, user_id: UserId, blocked: UserId) -> None:
+        """See the port."""
+        await self._calls.run(blocks.unblock(self._calls, user_id, blocked))
+
+    async def blocks_of(self, user_id: UserId) -> list[UserId]:
+        """See the port."""
+        return await self._calls.run(blocks.blocks_of(self._calls, user_id))
+
+    async def blockers_of(self, user_id: UserId, limit: int) -> list[UserId]:
+        """See the port."""
+        return await self._calls.run(blocks.blockers_of(self._calls, user_id, limit))
+
+    async def blockers_among(self, user_id: UserId, among: Sequence[UserId]) -> set[UserId]:
+        """See the port."""
+        return await self._calls.run(blocks.blockers_among(self._calls, user_id, among))
 
     async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         """See the port."""

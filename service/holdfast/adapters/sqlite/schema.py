@@ -62,6 +62,10 @@ CREATE TABLE IF NOT EXISTS revocations (user_id TEXT PRIMARY KEY, not_before INT
 CREATE TABLE IF NOT EXISTS revoked (user_id TEXT PRIMARY KEY, revoked_at_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS revoked_by_time ON revoked (revoked_at_ms);
 INSERT OR IGNORE INTO revoked SELECT user_id, (not_before - 1) * 1000 FROM revocations;
+CREATE TABLE IF NOT EXISTS blocks (
+    user_id TEXT NOT NULL, blocked_id TEXT NOT NULL, PRIMARY KEY (user_id, blocked_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS blocks_by_blocked ON blocks (blocked_id);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from holdfast.adapters.sqlite import conversations, messages, notifications, presence, rows, schema, store_time
+from holdfast.adapters.sqlite import blocks, conversations, messages, notifications, presence, rows, schema, store_time
 from holdfast.adapters.sqlite.database import Database, Lane
 from holdfast.adapters.sqlite.lanes import translated
 from holdfast.adapters.sqlite.schema import Connection
@@ -163,6 +163,28 @@ class SqliteStore:
     async def cursors_of(self, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
         """See the port."""
         return await self._read(lambda c: messages.cursors_of(c, user_id, conversation_ids))
+
+    async def block(self, user_id: UserId, blocked: UserId, max_blocks: int) -> None:
+        """See the port."""
+        refusal = await self._write(lambda c: blocks.block(c, user_id, blocked, max_blocks))
+        if refusal is not None:
+            raise refusal
+
+    async def unblock(self, user_id: UserId, blocked: UserId) -> None:
+        """See the port."""
+        await self._write(lambda c: blocks.unblock(c, user_id, blocked))
+
+    async def blocks_of(self, user_id: UserId) -> list[UserId]:
+        """See the port."""
+        return await self._read(lambda c: blocks.blocks_of(c, user_id))
+
+    async def blockers_of(self, user_id: UserId, limit: int) -> list[UserId]:
+        """See the port."""
+        return await self._read(lambda c: blocks.blockers_of(c, user_id, limit))
+
+    async def blockers_among(self, user_id: UserId, among: Sequence[UserId]) -> set[UserId]:
+        """See the port."""
+        return await self._read(lambda c: blocks.blockers_among(c, user_id, among))
 
     async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         """See the port."""

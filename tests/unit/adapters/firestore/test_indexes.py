@@ -20,7 +20,7 @@ from google.cloud.firestore_v1.async_client import AsyncClient
 from google.cloud.firestore_v1.async_query import AsyncQuery
 from google.cloud.firestore_v1.types import StructuredQuery
 
-from holdfast.adapters.firestore import bulletins, conversations, documents, messages, notifications, presence
+from holdfast.adapters.firestore import blocks, bulletins, conversations, documents, messages, notifications, presence
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.adapters.machine.clock import SystemClock
@@ -49,6 +49,7 @@ QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: bulletins.read_bulletins(calls, only_unwell=False),
     lambda calls: bulletins.read_bulletins(calls, only_unwell=True),
     lambda calls: bulletins.read_revocations(calls, 1),
+    lambda calls: blocks.blockers_of(calls, USER, 5),
 ]
 
 # What is stored in each collection. Fields that are written in place are listed here, the others come from `documents`.
@@ -61,6 +62,7 @@ WRITTEN = {
     "users": {"online", "on", "lastSeen", "catchup", "catchupSince"},
     "notifications": documents.notification_fields(Notification("n", USER, C, 1, USER, "p", 1), "t"),
     "revocations": {"revokedAt", "notBefore"},
+    "blocks": {"users"},
 }
 
 Mode = tuple[str, str]
