@@ -107,9 +107,16 @@ class RedisSettings(_Group):
 
     url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
     password: SecretStr | None = None
+    password_file: Path | None = None  # read for each connection: what is in it may be renewed
     ca_file: Path | None = None
     timeout_seconds: float = Field(0.5, gt=0, le=5)  # a healthy round trip is below 5 ms; acks must not wait for a hung Redis
     pool_connections: int = Field(8, ge=1, le=100)  # commands are pipelined: few connections carry all
+
+    @model_validator(mode="after")
+    def _has_one_password(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("HOLDFAST_REDIS__PASSWORD and HOLDFAST_REDIS__PASSWORD_FILE: set twice, as a value and as a file")
+        return self
 
 
 class BusSettings(_Group):

@@ -184,5 +184,6 @@ def test_the_examples_are_the_ones_that_people_look_for() -> None:
             "cluster",
             "customized",
             "external-secrets",
+            "elasticache-iam",
         ),
     }

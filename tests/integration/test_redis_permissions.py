@@ -1,6 +1,7 @@
 """A Redis that knows this instance's user, and not its password or not all of its rights: said in health and in the log."""
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
@@ -87,3 +88,31 @@ async def test_a_missing_right_of_the_redis_user_is_named(
         return '"healthy"' in await _health(serving)
 
     await eventually(is_healthy, within=20)
+
+
+async def test_a_renewed_password_file_is_used_for_the_next_connection(
+    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis", tmp_path: Path
+) -> None:
+    """Tokens of ElastiCache live for 15 minutes, its connections for 12 hours: the token of the start serves no second one."""
+    file = tmp_path / "token"
+    file.write_text("first")
+    await operator.config_set("requirepass", "first")
+    serving = await _start(sqlite_instances, "instance-1", redis7.url, HOLDFAST_REDIS__PASSWORD_FILE=str(file))
+
+    async def is_live() -> bool:
+        conditions = json.loads(await _health(serving) or "{}").get("conditions", ())
+        return {"RedisConnected", "BusLive"} <= {each["type"] for each in conditions if each["status"] == "True"}
+
+    await eventually(is_live, within=20)
+    known = {each["id"] for each in await operator.client_list() if each["name"].startswith("holdfast")}
+    await operator.config_set("requirepass", "second")
+    file.write_text("second")
+    for each in known:
+        await operator.client_kill_filter(_id=each)
+
+    async def is_live_again() -> bool:
+        now = {each["id"] for each in await operator.client_list() if each["name"].startswith("holdfast")}
+        return bool(now) and not now & known and await is_live()
+
+    assert known
+    await eventually(is_live_again, within=20)

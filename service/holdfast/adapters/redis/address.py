@@ -7,6 +7,7 @@ both). A user and password in a Sentinel URL are those of the Sentinels; Redis's
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +16,8 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from holdfast.errors import ConfigurationError
 from holdfast.settings import RedisSettings
@@ -24,6 +27,26 @@ _ALLOWED_OPTIONS = {"host", "port", "db", "path", "username", "password", "conne
 
 Locate = Callable[[], Awaitable[tuple[str, int]]]
 OnConnect = Callable[[AbstractConnection], Awaitable[None]]
+
+
+class FilePassword(CredentialProvider):
+    """The password that a file holds when a connection is made: tokens of a cloud identity live for minutes."""
+
+    def __init__(self, path: Path, username: str | None) -> None:
+        self._path = path
+        self._username = username
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """(password) or (user, password), in the order that redis-py wants.
+
+        Raises:
+            RedisConnectionError: the file cannot be read; the connection is tried again like one that is refused.
+        """
+        try:
+            password = self._path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RedisConnectionError(f"HOLDFAST_REDIS__PASSWORD_FILE: cannot read {str(self._path)!r}: {error}") from error
+        return (password,) if self._username is None else (self._username, password)
 
 
 class PrimaryConnection(Connection):
@@ -102,11 +125,18 @@ def resolve(settings: RedisSettings) -> Address:
     if unknown := set(parsed) - _ALLOWED_OPTIONS:
         raise ConfigurationError(f"HOLDFAST_REDIS__URL: {min(unknown)} is not an option here")
     connection_class: type[AbstractConnection] = parsed.pop("connection_class", Connection)
-    return Address(connection_class, options | parsed | _password(settings))
+    return Address(connection_class, options | _with_password(settings, parsed))
 
 
-def _password(settings: RedisSettings) -> dict[str, Any]:
-    return {} if settings.password is None else {"password": settings.password.get_secret_value()}
+def _with_password(settings: RedisSettings, options: dict[str, Any]) -> dict[str, Any]:
+    if settings.password is not None:
+        return options | {"password": settings.password.get_secret_value()}
+    if settings.password_file is None:
+        return options
+    provider = FilePassword(settings.password_file, options.get("username"))
+    return {key: value for key, value in options.items() if key not in ("username", "password")} | {
+        "credential_provider": provider
+    }
 
 
 def _node(text: str) -> tuple[str, int]:
@@ -145,4 +175,4 @@ def _with_sentinel(settings: RedisSettings, options: dict[str, Any], *, is_tls: 
         return str(host), int(port)
 
     connection_class = PrimaryTlsConnection if is_tls else PrimaryConnection
-    return Address(connection_class, options | {"db": db, "locate": locate} | _password(settings), sentinel)
+    return Address(connection_class, options | _with_password(settings, {"db": db, "locate": locate}), sentinel)

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from holdfast.adapters.redis.address import PrimaryConnection, PrimaryTlsConnection, resolve
 from holdfast.errors import ConfigurationError
-from holdfast.settings import RedisSettings
+from holdfast.settings import RedisSettings, load
 
 
 def test_a_plain_url_names_host_port_and_database() -> None:
@@ -90,3 +91,25 @@ def test_a_url_that_says_nothing_sensible_is_one_line(url: str) -> None:
     """The line names the variable that an operator set."""
     with pytest.raises(ConfigurationError, match=r"^HOLDFAST_REDIS__URL: .+$"):
         resolve(RedisSettings(url=url))
+
+
+def test_password_file_is_read_for_each_connection_under_the_name_of_the_url(tmp_path: Path) -> None:
+    """A token that lives for fifteen minutes is another one when the connection is made again."""
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    options = resolve(RedisSettings(url="redis://app@example", password_file=file)).options
+    assert not {"username", "password"} & options.keys()
+    assert options["credential_provider"].get_credentials() == ("app", "first")
+    file.write_text("second")
+    assert options["credential_provider"].get_credentials() == ("app", "second")
+    file.unlink()
+    with pytest.raises(RedisConnectionError, match="HOLDFAST_REDIS__PASSWORD_FILE: cannot read"):
+        options["credential_provider"].get_credentials()
+
+
+def test_a_password_is_a_value_or_a_file() -> None:
+    """With both, an operator could not see which of them counts."""
+    environ = {"HOLDFAST_REDIS__PASSWORD_FILE": "/run/token"}
+    assert load(environ).redis.password_file == Path("/run/token")
+    with pytest.raises(ConfigurationError, match="set twice, as a value and as a file"):
+        load(environ | {"HOLDFAST_REDIS__PASSWORD": "x"})
