@@ -208,6 +208,7 @@ class LimitSettings(_Group):
     members: int = Field(1_000, ge=1, le=1_000)
     conversations_per_user: int = Field(1_000, ge=1, le=5_000)  # that the user created
     conversations_by_others: int = Field(1_000, ge=1, le=5_000)  # apart, so that others never take the room for a user's own
+    conversations_by_one_other: int = Field(200, ge=1, le=5_000)  # one account does not take the room for all others
     blocks_per_user: int = Field(1_000, ge=1, le=1_000)  # read as a whole where presence is told
     indicator_members: int = Field(100, ge=0, le=1_000)
     creates_per_minute: int = Field(60, ge=0)  # a person creates a few a day; each costs every member a place in the list

@@ -37,6 +37,21 @@ async def test_what_others_create_takes_no_room_for_ones_own(store: MessageStore
     assert await store.count_memberships(BOB) == 5
 
 
+async def test_one_creator_does_not_take_the_room_for_all_others(store: MessageStore) -> None:
+    """One account filled a list, and left each conversation again; then all friends of that user were refused."""
+    room = Room(own=9, added=5, by_one=2)
+    for number in range(2):
+        assert await refusal_of(store, f"m{number}", "mallory", "bob", room=room) is None
+        await store.change_member(ConversationId(f"m{number}"), UserId("mallory"), is_member=False, max_members=5, room=room)
+    assert await refusal_of(store, "m2", "mallory", "carl", "bob", room=room) == "members"
+    await store.create_conversation(new_conversation("m3", "mallory"), room)
+    with pytest.raises(CommandError) as refusal:
+        await store.change_member(ConversationId("m3"), BOB, is_member=True, max_members=5, room=room)
+    assert refusal.value.code == "limit_reached"
+    assert await refusal_of(store, "friend", "alice", "bob", room=room) is None
+    assert await refusal_of(store, "m4", "mallory", "carl", room=room) is None
+
+
 async def test_a_repeated_creation_is_answered_however_full_the_list_is(store: MessageStore) -> None:
     """The reply to the first call may have been lost."""
     room = Room(own=1, added=1)

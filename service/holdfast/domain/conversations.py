@@ -59,15 +59,13 @@ class NewConversation:
 class Room:
     """In how many conversations a user may be: `own` that the user created, and `added`, which others created.
 
-    They are apart, so that nothing others do takes the room for a user's own.
+    They are apart, so that nothing others do takes the room for a user's own. Of `added` the same creator accounts for at most
+    `by_one`, so that one account does not take the room for everyone else's.
     """
 
     own: int
     added: int
-
-    def limit(self, *, is_own: bool) -> int:
-        """Of the conversations of that kind."""
-        return self.own if is_own else self.added
+    by_one: int = 5_000
 
     def refusal(self, *, is_own: bool) -> CommandError:
         """What a change is refused with that needs more."""

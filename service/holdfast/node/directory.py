@@ -67,7 +67,6 @@ class Directory:
         self._limits = limits
         self.blocks = Blocks(store, limits.blocks_per_user)
         self._budgets = Budgets(limits, clock)
-        self._room = Room(limits.conversations_per_user, limits.conversations_by_others)
 
     async def create(
         self,
@@ -136,7 +135,7 @@ class Directory:
         if (refusal := await self.blocks.refusal(caller, everyone)) is not None:
             raise refusal
         async with self._announcer.told(c, 0, "created", caller.user_id, everyone) as told:
-            conversation, is_new = await self._store.create_conversation(new, self._room)
+            conversation, is_new = await self._store.create_conversation(new, self._room(caller))
             told(conversation if is_new else None)
         if not is_new:
             self._budgets.give_back(caller, creates=1, adds=len(everyone) - 1)
@@ -185,7 +184,7 @@ class Directory:
         await self._store.advance_cursors(c, {newcomer: joined_seq}, {})
         async with self._announcer.told(c, revision, "member_added", caller.user_id, (newcomer,)) as told:
             changed = await self._store.change_member(
-                c, newcomer, is_member=True, max_members=self._limits.members, joined_seq=joined_seq, room=self._room
+                c, newcomer, is_member=True, max_members=self._limits.members, joined_seq=joined_seq, room=self._room(caller)
             )
             told(changed[0] if changed is not None and changed[1] else None)
         if changed is None:
@@ -296,6 +295,11 @@ class Directory:
     def _local_head(self, conversation_id: ConversationId) -> Seq:
         local = self._delivery.locals.get(conversation_id)
         return (local.sequencer.head or 0) if local is not None else 0
+
+    def _room(self, caller: Caller) -> Room:
+        limits = self._limits
+        by_one = limits.conversations_by_others if caller.is_admin else limits.conversations_by_one_other
+        return Room(limits.conversations_per_user, limits.conversations_by_others, by_one)
 
     def _check_limit(self, limit: int) -> None:
         if not 1 <= limit <= self._limits.page_size:

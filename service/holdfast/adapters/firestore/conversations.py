@@ -116,11 +116,11 @@ async def count_memberships(calls: Calls, user_id: UserId) -> int:
     return int(result.value)
 
 
-async def count_of_kind(calls: Calls, user_id: UserId, *, is_own: bool) -> int:
-    """How many conversations a user is in that the user created (`is_own`), or that others did."""
+async def count_created_by(calls: Calls, user_id: UserId, creator: UserId) -> int:
+    """How many of the user's conversations `creator` created."""
     query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
-    ((own,),) = await query.where(filter=FieldFilter("createdBy", "==", user_id)).count().get(**calls.unretried)
-    return int(own.value) if is_own else await count_memberships(calls, user_id) - int(own.value)
+    ((result,),) = await query.where(filter=FieldFilter("createdBy", "==", creator)).count().get(**calls.unretried)
+    return int(result.value)
 
 
 async def page(calls: Calls, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:

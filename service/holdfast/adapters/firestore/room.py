@@ -6,7 +6,7 @@ limit nothing waits.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -31,8 +31,8 @@ class Rooms:
         self._waiting: dict[UserId, int] = {}
 
     @asynccontextmanager
-    async def taken(self, needs: Mapping[UserId, bool], room: Room | None) -> AsyncIterator[None]:
-        """Inside, each user has room for one more conversation; `needs`: user -> whether it is one of the user's own.
+    async def taken(self, user_ids: Collection[UserId], creator: UserId, room: Room | None) -> AsyncIterator[None]:
+        """Inside, each user has room for one more conversation that `creator` created.
 
         Raises:
             CommandError: `limit_reached`.
@@ -41,25 +41,35 @@ class Rooms:
         if room is None:
             yield
             return
-        near = await self._near(needs, room)
+        near = await self._near(user_ids, creator, room)
         async with self._locked(near):
             for user_id in near:
-                is_own = needs[user_id]
-                count = await self._calls.run(conversations.count_of_kind(self._calls, user_id, is_own=is_own))
-                if count >= room.limit(is_own=is_own):
-                    raise room.refusal(is_own=is_own)
+                if not await self._has_room(user_id, creator, room, besides=0):
+                    raise room.refusal(is_own=user_id == creator)
             yield
 
-    async def _near(self, needs: Mapping[UserId, bool], room: Room) -> list[UserId]:
+    async def _near(self, user_ids: Collection[UserId], creator: UserId, room: Room) -> list[UserId]:
         """Those whose lists may be nearly full, by id: locks are taken in one order."""
         near: list[UserId] = []
-        user_ids = sorted(needs)
-        for start in range(0, len(user_ids), _COUNTS_AT_ONCE):
-            some = user_ids[start : start + _COUNTS_AT_ONCE]
-            counting = (self._calls.run(conversations.count_memberships(self._calls, user_id)) for user_id in some)
-            totals = zip(some, await asyncio.gather(*counting), strict=True)
-            near += [user_id for user_id, total in totals if total + _NEAR >= room.limit(is_own=needs[user_id])]
+        ordered = sorted(user_ids)
+        for start in range(0, len(ordered), _COUNTS_AT_ONCE):
+            some = ordered[start : start + _COUNTS_AT_ONCE]
+            looks = (self._has_room(user_id, creator, room, besides=_NEAR) for user_id in some)
+            found = zip(some, await asyncio.gather(*looks), strict=True)
+            near += [user_id for user_id, has_room in found if not has_room]
         return near
+
+    async def _has_room(self, user_id: UserId, creator: UserId, room: Room, *, besides: int) -> bool:
+        """Whether there is room for one, and `besides` more. Most users are in few conversations: one count answers then."""
+        total = await self._calls.run(conversations.count_memberships(self._calls, user_id)) + besides
+        if user_id == creator:
+            return total < room.own or await self._created_by(user_id, user_id) + besides < room.own
+        if total >= room.added and total - await self._created_by(user_id, user_id) >= room.added:
+            return False
+        return total < room.by_one or await self._created_by(user_id, creator) + besides < room.by_one
+
+    async def _created_by(self, user_id: UserId, creator: UserId) -> int:
+        return await self._calls.run(conversations.count_created_by(self._calls, user_id, creator))
 
     @asynccontextmanager
     async def _locked(self, user_ids: Collection[UserId]) -> AsyncIterator[None]:

@@ -76,7 +76,7 @@ class FirestoreStore:
     async def create_conversation(self, new: NewConversation, room: Room | None = None) -> tuple[Conversation, bool]:
         """See the port."""
         try:
-            async with self._rooms.taken({user: user == new.created_by for user in new.members}, room):
+            async with self._rooms.taken(new.members, new.created_by, room):
                 return await self._calls.run(conversations.create(self._calls, new))
         except CommandError:
             if (stored := await self.read_conversation(new.conversation_id)) is not None:
@@ -104,13 +104,13 @@ class FirestoreStore:
         room: Room | None = None,
     ) -> tuple[Conversation, bool] | None:
         """See the port."""
-        needs: dict[UserId, bool] = {}
+        creator = user_id
         if is_member and room is not None:
             known = await self.read_conversation(conversation_id)
             if known is None or user_id in known.members:
                 return None if known is None else (known, False)
-            needs[user_id] = user_id == known.created_by
-        async with self._rooms.taken(needs, room):
+            creator = known.created_by
+        async with self._rooms.taken((user_id,), creator, room if is_member else None):
             result = await self._calls.run(
                 conversations.change_member(
                     self._calls, conversation_id, user_id, is_member=is_member, max_members=max_members, joined_seq=joined_seq

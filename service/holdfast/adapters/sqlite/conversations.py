@@ -16,7 +16,7 @@ def create(connection: sqlite3.Connection, new: NewConversation, room: Room | No
     if stored is not None:
         return stored, False
     for user_id in new.members:
-        if room is not None and not _has_room(connection, user_id, room, is_own=user_id == new.created_by):
+        if room is not None and not _has_room(connection, user_id, room, new.created_by):
             return room.refusal(is_own=user_id == new.created_by)
     connection.execute(
         "INSERT INTO conversations (id, members_version, revision, title, metadata_json, created_by, created_at_ms, digest, "
@@ -66,9 +66,8 @@ def change_member(
     if is_member:
         if len(stored.members) >= max_members:
             return CommandError("limit_reached", f"at most {max_members} members", field="members")
-        is_own = user_id == stored.created_by
-        if room is not None and not _has_room(connection, user_id, room, is_own=is_own):
-            return room.refusal(is_own=is_own)
+        if room is not None and not _has_room(connection, user_id, room, stored.created_by):
+            return room.refusal(is_own=user_id == stored.created_by)
         connection.execute(
             "INSERT INTO members SELECT ?, ?, 1 + max(position), ? FROM (SELECT position FROM members WHERE conversation_id = ? "
             "UNION ALL SELECT -1)",
@@ -107,17 +106,23 @@ def count_memberships(connection: sqlite3.Connection, user_id: UserId) -> int:
     return int(count)
 
 
-def _has_room(connection: sqlite3.Connection, user_id: UserId, room: Room, *, is_own: bool) -> bool:
-    """Whether the user may be in one more of that kind. Most users are in few altogether: one index is read then."""
-    limit, total = room.limit(is_own=is_own), count_memberships(connection, user_id)
-    if total < limit:
-        return True
-    (own,) = connection.execute(
+def _has_room(connection: sqlite3.Connection, user_id: UserId, room: Room, creator: UserId) -> bool:
+    """Whether the user may be in one more that `creator` created. Most users are in few altogether: one index is read then."""
+    total = count_memberships(connection, user_id)
+    if user_id == creator:
+        return total < room.own or _created_by(connection, user_id, user_id) < room.own
+    has_room = total < room.added or total - _created_by(connection, user_id, user_id) < room.added
+    return has_room and (total < room.by_one or _created_by(connection, user_id, creator) < room.by_one)
+
+
+def _created_by(connection: sqlite3.Connection, user_id: UserId, creator: UserId) -> int:
+    """How many of the user's conversations `creator` created."""
+    (count,) = connection.execute(
         "SELECT count(*) FROM members m JOIN conversations c ON c.id = m.conversation_id "
         "WHERE m.user_id = ? AND c.created_by = ?",
-        (user_id, user_id),
+        (user_id, creator),
     ).fetchone()
-    return int(own if is_own else total - own) < limit
+    return int(count)
 
 
 def page(connection: sqlite3.Connection, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:

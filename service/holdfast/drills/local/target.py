@@ -36,6 +36,7 @@ _SETTINGS: Final = {
     "HOLDFAST_LIMITS__ADDS_PER_MINUTE": "0",
     "HOLDFAST_LIMITS__CONVERSATIONS_PER_USER": "5000",  # who is always away is in all of them
     "HOLDFAST_LIMITS__CONVERSATIONS_BY_OTHERS": "5000",
+    "HOLDFAST_LIMITS__CONVERSATIONS_BY_ONE_OTHER": "5000",
 }
 _TOKEN_SECONDS: Final = 24 * 3600
 _TOKEN_AGE_SECONDS: Final = 2 * 3600  # people log in before they chat; a clock that is slow by less must not refuse them

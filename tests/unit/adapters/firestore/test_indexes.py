@@ -37,7 +37,7 @@ C, USER = ConversationId("c1"), UserId("alice")
 QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: conversations.memberships_of(calls, USER),
     lambda calls: conversations.count_memberships(calls, USER),
-    lambda calls: conversations.count_of_kind(calls, USER, is_own=True),
+    lambda calls: conversations.count_created_by(calls, USER, UserId("bob")),
     lambda calls: conversations.page(calls, USER, 5, None),
     lambda calls: conversations.page(calls, USER, 5, PageKey(1, C)),
     lambda calls: messages.page(calls, Tails(calls), C, 1, None, 5),
