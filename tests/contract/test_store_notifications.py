@@ -189,8 +189,8 @@ async def test_an_active_conversation_is_found_whatever_the_hint_says(store: Mes
     await store.append(C, 1, [draft("old")], NOW_MS)
     since_ms = await later(store)
     await store.append(C, 2, [draft("new")], NOW_MS - 3_600_000)
-    assert await store.active_since(since_ms, {quiet: hint, C: hint, empty: hint, none: hint}) == [C]
-    assert await store.active_since(0, {quiet: hint, C: hint, empty: hint, none: hint}) == [quiet, C]
+    assert await store.active_since(since_ms, {quiet: hint, C: hint, empty: hint, none: hint}) == {C: 2}
+    assert await store.active_since(0, {quiet: hint, C: hint, empty: hint, none: hint}) == {quiet: 2, C: 2}
 
 
 @pytest.mark.parametrize("ahead_seconds", [3_600, -3_600], ids=["ahead", "behind"])

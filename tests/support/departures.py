@@ -38,6 +38,7 @@ class Departures:
         grace_seconds: the instances' setting.
         every_seconds: between two messages of one conversation.
         departures: those that were played.
+        missing: records that were not made within a minute.
     """
 
     serving: Sequence[Serving]
@@ -46,6 +47,7 @@ class Departures:
     grace_seconds: float
     every_seconds: float = 1.0
     departures: list[Departure] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
     _trickles: list[Trickle] = field(default_factory=list)
     _came_at: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
@@ -62,8 +64,11 @@ class Departures:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def play(self, waves: int) -> None:
-        """That many times everybody comes and leaves, within a second, and stays away until 3 s after the end of the grace."""
+    async def play(self, waves: int, view: StoreView) -> None:
+        """That many times everybody comes, leaves within a second, and stays away until what they missed is recorded.
+
+        What was acknowledged up to 3 s after the end of the grace is judged; later messages may come when the user is back.
+        """
         for wave in range(waves):
             came = await asyncio.gather(*(self._come(wave + number, user) for number, user in enumerate(self.users)))
             await _pass(2.0)
@@ -72,40 +77,40 @@ class Departures:
             now = time.monotonic()
             for departure in gone:
                 departure.back_at = now
+            self.missing |= await self._wait(gone, view)
 
-    async def finish(self, view: StoreView) -> tuple[list[str], list[str]]:
-        """Stop the messages and wait until no record is missing, at most a minute; what is missing, and what is false."""
+    async def finish(self, view: StoreView) -> list[str]:
+        """Stop the messages; the records of what was shown to the user."""
         await asyncio.gather(*(trickle.stop() for trickle in self._trickles))
-        due = self._due()
-        made: set[tuple[str, str, int]] = set()
+        return sorted(await view.recorded(sorted(self._shown())))
 
-        async def are_all_made() -> bool:
-            records = await view.notifications()
-            made.update((record["userId"], record["conversationId"], record["seq"]) for record in records.values())
-            return due <= made
-
-        with contextlib.suppress(AssertionError):  # what is missing is returned
-            await eventually(are_all_made, within=_RECORDED_SECONDS)
-        return sorted(map(str, due - made)), sorted(map(str, made & self._shown()))
+    async def _wait(self, gone: Sequence[Departure], view: StoreView) -> set[str]:
+        """Until everything is recorded, at most a minute; what is missing then."""
+        missing = self._due(gone)
+        deadline = time.monotonic() + _RECORDED_SECONDS
+        while missing and time.monotonic() < deadline:
+            missing -= await view.recorded(sorted(missing))
+            await _pass(0.5 if missing else 0.0)
+        return missing
 
     @property
     def messages(self) -> list[Sent]:
         """What was acknowledged."""
         return [sent for trickle in self._trickles for sent in trickle.acked]
 
-    def _due(self) -> set[tuple[str, str, int]]:
+    def _due(self, gone: Sequence[Departure]) -> set[str]:
         """What was acknowledged in an absence, and not shown before."""
         return {
-            (departure.user_id, sent.conversation_id, sent.seq)
-            for departure in self.departures
+            _record_of(departure.user_id, sent)
+            for departure in gone
             for sent in self.messages
             if departure.left_at <= sent.acked_at < departure.back_at and sent.seq > departure.shown.get(sent.conversation_id, 0)
         }
 
-    def _shown(self) -> set[tuple[str, str, int]]:
+    def _shown(self) -> set[str]:
         """What was sent and acknowledged while the user was connected, and a second longer."""
         return {
-            (user_id, sent.conversation_id, sent.seq)
+            _record_of(user_id, sent)
             for user_id, spans in self._came_at.items()
             for sent in self.messages
             if any(came_at <= sent.invoked_at and sent.acked_at <= left_at - _SURE_SECONDS for came_at, left_at in spans)
@@ -137,6 +142,11 @@ class Departures:
                 return answer.is_success
 
             await eventually(is_done, within=30)
+
+
+def _record_of(user_id: str, sent: Sent) -> str:
+    """Its id."""
+    return f"{sent.conversation_id}:{sent.seq:012d}:{user_id}"
 
 
 async def _pass(seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -34,6 +34,10 @@ class StoreView(Protocol):
 
     async def notifications(self) -> dict[str, dict[str, Any]]:
         """All records of offline notifications: `userId`, `conversationId`, `seq`, `state`, by id."""
+        ...
+
+    async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
+        """Which of these records of offline notifications exist."""
         ...
 
 
@@ -77,6 +81,14 @@ class _FirestoreView:
             snapshot.id: (snapshot.to_dict() or {})["beat"] async for snapshot in self._client.collection("instances").stream()
         }
 
+    async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
+        references = [self._client.document("notifications", each) for each in notification_ids]
+        found = set()
+        for start in range(0, len(references), 300):
+            async for snapshot in self._client.get_all(references[start : start + 300], field_paths=["state"]):
+                found |= {snapshot.id} if snapshot.exists else set()
+        return found
+
     async def notifications(self) -> dict[str, dict[str, Any]]:
         return {snapshot.id: snapshot.to_dict() or {} async for snapshot in self._client.collection("notifications").stream()}
 
@@ -111,6 +123,9 @@ class _SqliteView:
 
     async def beats(self) -> dict[str, int]:
         return {name: json.loads(bulletin)["beat"] for name, bulletin in self._rows("SELECT id, bulletin FROM instances")}
+
+    async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
+        return {name for (name,) in self._rows("SELECT id FROM notifications")}.intersection(notification_ids)
 
     async def notifications(self) -> dict[str, dict[str, Any]]:
         rows = self._rows("SELECT id, user_id, conversation_id, seq, state FROM notifications")

@@ -7,17 +7,19 @@ the hint of a conversation's activity only orders the work.
 Why no message is lost: its own decision (`notifications`) reads presence after its commit. If that still said online, the flag
 was written after the commit, and every read after the flag sees the message. An older answer, that of Redis, is believed for
 less than a grace, so the flag follows that decision too. Records that exist already make a repetition harmless.
+
+Why no user is notified of what was shown: the user is found away after the messages were read, so they came in the absence.
 """
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import Seq, UserId
-from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, CatchUp
+from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, CatchUp, Notification
 from holdfast.loops import STORE, Loop
 from holdfast.node.notifications import FIRST_PAGE, MAX_RECORDS, Notifications, records_of
 from holdfast.ports import Clock, MessageStore
@@ -25,26 +27,28 @@ from holdfast.ports import Clock, MessageStore
 _SWEEP_SECONDS: Final = 15.0
 _BUSY_SECONDS: Final = 300.0  # 200 flags, each two reads for every conversation of its user, and what is new in them
 _AT_ONCE: Final = 8  # flags
-_CONVERSATIONS_AT_ONCE: Final = 4  # of one flag: with 8 flags half of the calls that a store takes at once
+_PAGES_AT_ONCE: Final = 4  # of one flag: with 8 flags half of the calls that a store takes at once
 _LIMIT: Final = 200
 _ASKED: Final = 200  # conversations whose last message is asked for in one call
-_AWAY_SECONDS: Final = 1.0  # how long an answer that the user is still away is used; less than `RESTED_SECONDS`
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Absence:
-    """A flag, and when the user was last found away (monotonic seconds). `is_over`: the user is back."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far back one conversation has been looked through: the messages from `before_seq` on. `limit`: of the next page."""
 
-    flag: CatchUp
-    read_at: float
-    is_over: bool
+    row: Membership
+    before_seq: Seq
+    limit: int = FIRST_PAGE
 
-    @property
-    def since_ms(self) -> int:
-        """From when on messages are recorded, on the store's clock."""
-        return self.flag.since_ms - IN_FLIGHT_MS
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What is to be recorded of one page, and the place of the next one; None at the beginning of the absence."""
+
+    records: list[Notification]
+    next: _Place | None
 
 
 class CatchUps:
@@ -86,7 +90,8 @@ class CatchUps:
         mistakes: list[BaseException] = []
         are_done = True
         for start in range(0, len(flags), _AT_ONCE):
-            outcomes = await _all(self._catch_up(flag) for flag in flags[start : start + _AT_ONCE])
+            some = (self._catch_up(flag) for flag in flags[start : start + _AT_ONCE])
+            outcomes = await asyncio.gather(*some, return_exceptions=True)
             mistakes += [each for each in outcomes if isinstance(each, BaseException)]
             are_done = are_done and all(outcomes)
         if mistakes:  # when all the others had their turn
@@ -97,51 +102,37 @@ class CatchUps:
 
     async def _catch_up(self, flag: CatchUp) -> bool:
         """Record what the user missed, then clear the flag; False when the flag has to wait for the next round."""
-        absence = _Absence(flag, self._clock.monotonic(), await self._is_online(flag.user_id))
-        rows = [] if absence.is_over else await self._store.memberships_of(flag.user_id)
+        rows = [] if await self._is_online(flag.user_id) else await self._store.memberships_of(flag.user_id)
         for start in range(0, len(rows), _ASKED):
-            some = {row.conversation_id: row for row in rows[start : start + _ASKED]}
-            active = await self._store.active_since(absence.since_ms, {c: row.last_seq for c, row in some.items()})
-            for begin in range(0, len(active), _CONVERSATIONS_AT_ONCE):
-                these = active[begin : begin + _CONVERSATIONS_AT_ONCE]
-                outcomes = await _all(self._record(absence, some[c]) for c in these)
-                for outcome in outcomes:
-                    if isinstance(outcome, BaseException):
-                        raise outcome
-                if not all(outcomes):
-                    return False
+            places = await self._active(flag, rows[start : start + _ASKED])
+            while places:
+                pages = await asyncio.gather(*(self._page(flag, place) for place in places[:_PAGES_AT_ONCE]))
+                records = [record for page in pages for record in page.records]
+                began = self._clock.monotonic()
+                if records and await self._is_online(flag.user_id):
+                    await self._store.finish_catch_up(flag)
+                    return True  # back meanwhile: what was missed is replayed
+                if not await self._notifications.create(records, began):
+                    return False  # this instance stood still
+                places = places[_PAGES_AT_ONCE:] + [page.next for page in pages if page.next is not None]
         await self._store.finish_catch_up(flag)
         return True
 
-    async def _record(self, absence: _Absence, row: Membership) -> bool:
-        """Record what others said in one conversation, page by page from its end; False when this instance stood still."""
-        before_seq: Seq | None = None
-        limit = FIRST_PAGE
-        while True:
-            found = await self._store.messages_since(row.conversation_id, absence.since_ms, limit, before_seq)
-            theirs = [each.message for each in found if each.message.seq > row.joined_seq]
-            records = records_of(theirs, absence.flag.user_id, row.member_count)
-            if records and not await self._is_away(absence):
-                return True  # back meanwhile: what was missed is replayed
-            if not await self._notifications.create(records, absence.read_at):
-                return False
-            is_told = bool(records) and row.member_count > MAX_RECORD_MEMBERS  # one record, of the last message
-            if len(found) < limit or len(theirs) < len(found) or is_told:
-                return True
-            before_seq, limit = found[0].message.seq, min(4 * limit, MAX_RECORDS)
+    async def _active(self, flag: CatchUp, rows: Sequence[Membership]) -> list[_Place]:
+        """The conversations with a message of the absence, each at its end. What is committed later is decided after the flag."""
+        known = {row.conversation_id: row.last_seq for row in rows}
+        tails = await self._store.active_since(flag.since_ms - IN_FLIGHT_MS, known)
+        return [_Place(row, tails[row.conversation_id] + 1) for row in rows if row.conversation_id in tails]
 
-    async def _is_away(self, absence: _Absence) -> bool:
-        """Whether the user has not come back, as the store said within the last second."""
-        now = self._clock.monotonic()
-        if not absence.is_over and now - absence.read_at >= _AWAY_SECONDS:
-            absence.is_over = await self._is_online(absence.flag.user_id)
-            absence.read_at = now
-        return not absence.is_over
+    async def _page(self, flag: CatchUp, place: _Place) -> _Page:
+        row, since_ms = place.row, flag.since_ms - IN_FLIGHT_MS
+        found = await self._store.messages_since(row.conversation_id, since_ms, place.limit, place.before_seq)
+        theirs = [each.message for each in found if each.message.seq > row.joined_seq]
+        records = records_of(theirs, flag.user_id, row.member_count)
+        is_told = bool(records) and row.member_count > MAX_RECORD_MEMBERS  # one record, of the last message
+        if len(theirs) < place.limit or is_told:
+            return _Page(records, None)
+        return _Page(records, _Place(row, found[0].message.seq, min(4 * place.limit, MAX_RECORDS)))
 
     async def _is_online(self, user_id: UserId) -> bool:
         return (await self._store.read_presence([user_id]))[user_id].online
-
-
-async def _all(works: Iterable[Coroutine[Any, Any, bool]]) -> list[bool | BaseException]:
-    """Await all of them, whatever one meets."""
-    return await asyncio.gather(*works, return_exceptions=True)

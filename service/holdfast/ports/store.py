@@ -223,8 +223,10 @@ class MessageStore(Protocol):
 
     # --- offline notifications ------------------------------------------------------------------------------------
 
-    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> list[ConversationId]:
-        """Which conversations have a message that was committed at or after `since_ms` by the store's own clock, in their order.
+    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        """The tails of the conversations whose last message was committed at or after `since_ms` by the store's own clock.
+
+        In the order of `known`.
 
         `known` is as for `heads`: it saves reads, it decides nothing.
         """

@@ -79,10 +79,14 @@ async def page(
     return _messages(calls, conversation_id, snapshots)
 
 
-async def active_since(tails: Tails, since_ms: int, known: Mapping[ConversationId, Seq]) -> list[ConversationId]:
+async def active_since(tails: Tails, since_ms: int, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
     """See `ports.MessageStore.active_since`: the search for a tail has read the last message, which tells."""
     found = await tails.search(known)
-    return [c for c, tail in found.items() if tail.created_at is not None and documents.whole_ms(tail.created_at) >= since_ms]
+    return {
+        c: tail.seq
+        for c, tail in found.items()
+        if tail.created_at is not None and documents.whole_ms(tail.created_at) >= since_ms
+    }
 
 
 async def since(

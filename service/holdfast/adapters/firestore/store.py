@@ -188,7 +188,7 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(presence.users_on(self._calls, entry, limit, after))
 
-    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> list[ConversationId]:
+    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
         """See the port."""
         return await self._calls.run(messages.active_since(self._tails, since_ms, known))
 

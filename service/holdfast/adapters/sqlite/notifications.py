@@ -22,9 +22,10 @@ _COLUMNS: Final = "id, user_id, conversation_id, seq, sender, preview, created_a
 _NAMES: Final = tuple(_COLUMNS.split(", "))
 
 
-def active_since(connection: sqlite3.Connection, since_ms: int, known: Iterable[ConversationId]) -> list[ConversationId]:
+def active_since(connection: sqlite3.Connection, since_ms: int, known: Iterable[ConversationId]) -> dict[ConversationId, Seq]:
     """See `ports.MessageStore.active_since`."""
-    return [conversation_id for conversation_id in known if messages_since(connection, conversation_id, since_ms, 1, None)]
+    tails = {conversation_id: messages_since(connection, conversation_id, since_ms, 1, None) for conversation_id in known}
+    return {conversation_id: found[0].message.seq for conversation_id, found in tails.items() if found}
 
 
 def messages_since(

@@ -202,7 +202,7 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: presence.users_on(c, entry, limit, after))
 
-    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> list[ConversationId]:
+    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
         """See the port."""
         return await self._read(lambda c: notifications.active_since(c, since_ms, known))
 
