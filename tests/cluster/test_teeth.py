@@ -268,11 +268,16 @@ async def test_server_in_the_world(sqlite_instances: Instances, redis7: RedisSer
         await eventually(partial(admin.exists, "connections:ben"))
         await admin.save()
         await ben.close()
+        await eventually(partial(_has_no_connection, admin, "ben"))
         await redis7.restart()
         await eventually(partial(_is_away, store, "ben"), within=20)
         await eventually(partial(_is_at, one, "healthy"), within=20)
         await ann.say(c, "you have left")
         assert await becomes(is_recorded, within=HEARD_SECONDS) == is_built
+
+
+async def _has_no_connection(admin: "Redis", user_id: str) -> bool:
+    return not await admin.exists(f"connections:{user_id}")
 
 
 async def _is_away(store: StoreView, user_id: str) -> bool:
