@@ -261,3 +261,9 @@ def test_the_good_history_has_what_the_mutations_change() -> None:
     """Otherwise a mutation would prove nothing."""
     assert len(only(good(), "notice")) == 5
     assert all(mutate(good()) != good() for _, mutate in MUTATIONS.values())
+
+
+def test_notice_of_an_addition_obliges_a_device_without_replay_to_nothing_earlier(tmp_path: Path) -> None:
+    """Its summary says where the membership of the device's own user begins, which may be long before the device connected."""
+    what = {"conversation": C, "name": "member_added", "about": DAN, "seq": 10, "joined": 0}
+    assert verdict_of(tmp_path, more(good(), 20.3, "notice", device="ben-2", user=BEN, **what)).violations == []

@@ -2,10 +2,12 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
 from holdfast.drills.checker.memberships import Membership
 from holdfast.drills.checker.run import Device, Run, Sent, Spans
 from holdfast.drills.checker.verdict import Verdict
+from holdfast.drills.history import Event
 
 
 def check(run: Run, verdict: Verdict) -> None:
@@ -53,9 +55,12 @@ class _Tail:
 
     def _position(self, membership: Membership, conversation: str) -> float:
         """From which seq on the device shows everything, whenever it was sent, as far as the history tells."""
+        notices: Sequence[Event] = self._device.notices.get(conversation, ())
+        if membership.since < self._device.hears_from:
+            notices = ()  # without a replay it shows nothing of before, wherever the membership begins
         told = [
             notice.joined + 1
-            for notice in self._device.notices.get(conversation, ())
+            for notice in notices
             if notice.joined is not None and membership.since <= notice.t < membership.leaving_at
         ]
         position = max(told, default=math.inf)
