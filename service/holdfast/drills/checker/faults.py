@@ -7,7 +7,8 @@ from holdfast.drills.checker.run import Fault, Run
 DEADLY: Final = frozenset(("pod-kill", "container-restart", "commit-kill", "freeze", "node-loss", "redis-cut"))
 """An instance ends without a word, or is taken for dead: what it had to do is done by others when its lease is over.
 
-An instance that is cut from Redis cannot take back its registrations: until its lease is over, others take its users for connected.
+An instance that is cut from Redis cannot take back its registrations: others take its users for
+connected until its lease is over.
 """
 
 
