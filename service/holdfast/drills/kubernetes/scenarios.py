@@ -11,6 +11,7 @@ from holdfast.drills.crowd import Crowd
 from holdfast.drills.drill import Drill
 from holdfast.drills.history import Bounds, History
 from holdfast.drills.kubernetes.cluster import Cluster
+from holdfast.drills.kubernetes.eviction import drain
 from holdfast.drills.stage import Stage
 
 _DRAINED_SECONDS: Final = 5.0
@@ -110,11 +111,9 @@ async def _node_drain(stage: KubernetesStage) -> None:
     """The node with most of the pods, Redis left where it is; the disruption budget lets one go at a time."""
     replicas = await stage.cluster.replicas()
     node = Counter(pod.node for pod in await stage.cluster.ready()).most_common(1)[0][0]
-    selector = f"app.kubernetes.io/instance={stage.cluster.release},app.kubernetes.io/component=chat"
     try:
         async with stage.at_least_ready(replicas - 1), stage.fault("node-drain", node):
-            drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--pod-selector", selector)
-            await stage.cluster.kubectl(*drain, "--timeout=110s")
+            await drain(stage.cluster, node, BACK_SECONDS)
     finally:
         await stage.cluster.kubectl("uncordon", node)
     await stage.expect("all pods ready", BACK_SECONDS, stage.cluster.all_ready)
