@@ -19,6 +19,7 @@ _SWEPT_SECONDS = 4.0  # twice what others may wait for the last words
 _REAPED_SECONDS = 20.0
 _ONLINE_SECONDS = 5.0
 _EARLY_SECONDS = 0.5
+_SKEWED_SECONDS = 10.0
 _LATE_SECONDS = 10.0  # the grace, and as much again
 _FREEZE_WHY = "a process frozen while it holds SQLite's write lock stops the others"
 
@@ -104,7 +105,7 @@ async def _commit_kill(stage: LocalStage) -> None:
 
 
 async def _clock_skew(stage: LocalStage) -> None:
-    """Only the restarts count as a failure: under a wrong clock everything has to be as in calm."""
+    """Only the restarts count as a failure: under a wrong clock all has to be as in calm. A right clock issues the tokens."""
     victim = stage.instances[0]
     for offset in ("+1h", "-1h"):
         async with stage.fault("restart", victim.name):
@@ -122,11 +123,25 @@ async def _come_and_go(stage: LocalStage, instance: LocalInstance, offset: str) 
     user, loop = stage.stranger("passer-by"), asyncio.get_running_loop()
     async with listening(Client([instance.url], stage.target.token(user))) as client:
         await client.connected()
+        await stage.expect(f"{offset}: REST takes a new token", _ONLINE_SECONDS, partial(_is_accepted, stage, instance, user))
+        await stage.expect(f"{offset}: the condition tells", _SKEWED_SECONDS, partial(_is_skewed, instance))
         await stage.expect(f"{offset}: who comes is online", _ONLINE_SECONDS, partial(stage.is_online, user))
         leaving_at = loop.time()
     await stage.expect(f"{offset}: who leaves is offline", _LATE_SECONDS, partial(stage.is_offline, user))
     early = stage.target.grace_seconds - (loop.time() - leaving_at)
     stage.require(f"{offset}: how much too early", max(0.0, early), _EARLY_SECONDS, "s")
+
+
+async def _is_accepted(stage: LocalStage, instance: LocalInstance, user: str) -> bool:
+    """By a token that was issued this moment."""
+    answer = await stage.crowd.calls.once(instance.url, stage.target.token(user), "GET", "/api/conversations")
+    return answer is not None and answer.is_success
+
+
+async def _is_skewed(instance: LocalInstance) -> bool:
+    """Whether the instance says that its clock is wrong."""
+    conditions = (await instance.health()).get("conditions", ())
+    return any(each["type"] == "ClockSkewed" and each["status"] == "True" for each in conditions)
 
 
 DRILLS = (
