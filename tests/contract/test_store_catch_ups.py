@@ -18,7 +18,7 @@ from holdfast.node.store_clock import StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.ports import MessageStore
 from holdfast.telemetry import Telemetry
-from support.appending import draft, drafts, new_conversation
+from support.appending import change_member, draft, drafts, new_conversation
 from support.fake_cluster import FakeBus, FakeRegistry
 
 ALICE, BOB, C = UserId("alice"), UserId("bob"), ConversationId("c1")
@@ -95,7 +95,7 @@ async def test_neither_own_messages_nor_those_before_the_membership_are_recorded
     """A user who was added in the grace has not missed the history."""
     await store.create_conversation(new_conversation(C, "alice", "cyd"))
     await store.append(C, 1, drafts(3), now_ms())
-    await store.change_member(C, BOB, is_member=True, max_members=10, joined_seq=2)
+    await change_member(store, C, BOB, is_member=True, max_members=10, joined_seq=2)
     await store.append(C, 4, [draft("own", sender="bob"), draft("last")], now_ms())
     await leave(store, BOB, 3600)
     await catch_ups_of(store).look()
@@ -128,7 +128,7 @@ async def test_a_message_that_a_newcomer_s_first_moments_missed_is_recorded_by_t
     """For the newcomer alone, and only what came after the addition."""
     await store.create_conversation(new_conversation(C, "alice", "cyd"))
     await store.append(C, 1, drafts(30), now_ms())
-    await store.change_member(C, BOB, is_member=True, max_members=10, joined_seq=28)
+    await change_member(store, C, BOB, is_member=True, max_members=10, joined_seq=28)
     await notifications_of(store)._look_after(C, BOB, 28)
     assert await recorded(store, BOB, C, 30, members=3) == [29, 30]
     assert await recorded(store, UserId("cyd"), C, 30, members=3) == []

@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from holdfast.domain.conversations import LastMessage, PageKey
+from holdfast.domain.conversations import LastMessage, MemberChange, PageKey
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError
 from holdfast.ports import MessageStore
-from support.appending import NOW_MS, begin, drafts, new_conversation
+from support.appending import NOW_MS, begin, change_member, drafts, new_conversation
 from support.fixtures_store import NewStore
 
 C = ConversationId("c1")
-ALICE, BOB, CARL = UserId("alice"), UserId("bob"), UserId("carl")
+ALICE, BOB, CARL, DAN = UserId("alice"), UserId("bob"), UserId("carl"), UserId("dan")
 
 
 def last(seq: int) -> LastMessage:
@@ -42,7 +42,7 @@ async def test_nothing_is_nothing(store: MessageStore) -> None:
     """Asking never creates."""
     assert await store.read_conversation(C) is None
     assert await store.update_conversation(C, title="x", metadata_json=None) is None
-    assert await store.change_member(C, ALICE, is_member=True, max_members=5) is None
+    assert await change_member(store, C, ALICE, is_member=True, max_members=5) is None
     await store.note_activity(C, last(1))
     assert await store.read_conversation(C) is None
     assert (await store.memberships_of(ALICE), await store.count_memberships(ALICE)) == ([], 0)
@@ -79,36 +79,36 @@ async def test_title_and_metadata_are_replaced_and_the_revision_rises(store: Mes
 async def test_members_come_and_go_with_their_version(store: MessageStore) -> None:
     """Every change raises `membersVersion` and `revision` in the same write; no change raises nothing."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
-    added = await store.change_member(C, CARL, is_member=True, max_members=5)
+    added = await change_member(store, C, CARL, is_member=True, max_members=5)
     assert added is not None
     conversation, has_changed = added
     assert has_changed
     assert (conversation.members, conversation.members_version, conversation.revision) == ((ALICE, BOB, CARL), 2, 2)
-    assert await store.change_member(C, CARL, is_member=True, max_members=5) == (conversation, False)
-    removed = await store.change_member(C, ALICE, is_member=False, max_members=5)
+    assert await change_member(store, C, CARL, is_member=True, max_members=5) == (conversation, False)
+    removed = await change_member(store, C, ALICE, is_member=False, max_members=5)
     assert removed is not None
     conversation, has_changed = removed
     assert has_changed
     assert (conversation.members, conversation.members_version, conversation.revision) == ((BOB, CARL), 3, 3)
-    assert await store.change_member(C, ALICE, is_member=False, max_members=5) == (conversation, False)
+    assert await change_member(store, C, ALICE, is_member=False, max_members=5) == (conversation, False)
     assert await store.read_conversation(C) == conversation
 
 
 async def test_the_position_at_which_a_membership_begins_is_stored_with_it(store: MessageStore) -> None:
     """Delivery to a new member starts there; a member who is removed and added again begins anew."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
-    await store.change_member(C, CARL, is_member=True, max_members=5, joined_seq=7)
+    await change_member(store, C, CARL, is_member=True, max_members=5, joined_seq=7)
     found = await store.read_conversation(C)
     assert found is not None
     assert [found.joined_seq(user) for user in (ALICE, BOB, CARL)] == [0, 0, 7]
     assert [(row.conversation_id, row.joined_seq) for row in await store.memberships_of(CARL)] == [(C, 7)]
     assert [row.joined_seq for row in await store.memberships_of(BOB)] == [0]
-    await store.change_member(C, CARL, is_member=True, max_members=5, joined_seq=8)  # a member already: nothing changes
+    await change_member(store, C, CARL, is_member=True, max_members=5, joined_seq=8)  # a member already: nothing changes
     assert [row.joined_seq for row in await store.memberships_of(CARL)] == [7]
-    removed = await store.change_member(C, CARL, is_member=False, max_members=5)
+    removed = await change_member(store, C, CARL, is_member=False, max_members=5)
     assert removed is not None
     assert dict(removed[0].joined) == {}
-    await store.change_member(C, CARL, is_member=True, max_members=5, joined_seq=9)
+    await change_member(store, C, CARL, is_member=True, max_members=5, joined_seq=9)
     assert [row.joined_seq for row in await store.memberships_of(CARL)] == [9]
 
 
@@ -116,12 +116,41 @@ async def test_a_full_conversation_takes_nobody(store: MessageStore) -> None:
     """But it lets members stay, and go."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
     with pytest.raises(CommandError) as refusal:
-        await store.change_member(C, CARL, is_member=True, max_members=2)
+        await change_member(store, C, CARL, is_member=True, max_members=2)
     assert (refusal.value.code, refusal.value.field) == ("limit_reached", "members")
     assert await members_of(store) == (ALICE, BOB)
-    again = await store.change_member(C, BOB, is_member=True, max_members=2)
+    again = await change_member(store, C, BOB, is_member=True, max_members=2)
     assert again is not None
     assert not again[1]
+
+
+async def test_changes_of_members_in_one_write_are_made_in_order(store: MessageStore) -> None:
+    """Each has a revision of its own, by which it is told; what is so already has none."""
+    await store.create_conversation(new_conversation("c1", "alice", "bob"))
+    changes = [
+        MemberChange(CARL, is_member=True, joined_seq=7),
+        MemberChange(ALICE, is_member=True, joined_seq=7),
+        MemberChange(BOB, is_member=False),
+        MemberChange(DAN, is_member=True),
+    ]
+    done = await store.change_members(C, changes, max_members=3)
+    assert done is not None
+    assert dict(done.revisions) == {CARL: 2, BOB: 3, DAN: 4}
+    assert (done.conversation.members, dict(done.conversation.joined)) == ((ALICE, CARL, DAN), {CARL: 7})
+    assert (done.conversation.revision, done.conversation.members_version) == (4, 4)
+    assert await store.read_conversation(C) == done.conversation
+    again = await store.change_members(C, changes, max_members=3)
+    assert again is not None
+    assert (again.conversation, dict(again.revisions)) == (done.conversation, {})
+
+
+async def test_changes_of_which_one_is_refused_are_not_made(store: MessageStore) -> None:
+    """The limit is kept exactly; the caller makes them one by one then."""
+    await store.create_conversation(new_conversation("c1", "alice", "bob"))
+    with pytest.raises(CommandError) as refusal:
+        await store.change_members(C, [MemberChange(each, is_member=True) for each in (CARL, DAN)], max_members=3)
+    assert (refusal.value.code, refusal.value.field) == ("limit_reached", "members")
+    assert await members_of(store) == (ALICE, BOB)
 
 
 async def test_changes_of_members_by_several_instances_are_all_kept(new_store: NewStore) -> None:
@@ -129,7 +158,9 @@ async def test_changes_of_members_by_several_instances_are_all_kept(new_store: N
     stores = [await new_store() for _ in range(3)]
     await stores[0].create_conversation(new_conversation("c1", "alice"))
     users = [UserId(f"user{n}") for n in range(9)]
-    await asyncio.gather(*(stores[n % 3].change_member(C, user, is_member=True, max_members=100) for n, user in enumerate(users)))
+    await asyncio.gather(
+        *(change_member(stores[n % 3], C, user, is_member=True, max_members=100) for n, user in enumerate(users))
+    )
     conversation = await stores[0].read_conversation(C)
     assert conversation is not None
     assert set(conversation.members) == {ALICE, *users}
@@ -141,7 +172,7 @@ async def test_a_user_s_conversations_are_listed_by_activity(store: MessageStore
     for at, name in enumerate(["old", "middle", "new"]):
         await store.create_conversation(new_conversation(name, "alice", "bob", created_at_ms=NOW_MS + at * 1000))
     await store.create_conversation(new_conversation("foreign", "carl"))
-    await store.change_member(ConversationId("middle"), BOB, is_member=False, max_members=5)
+    await change_member(store, ConversationId("middle"), BOB, is_member=False, max_members=5)
     rows = await store.memberships_of(ALICE)
     assert [row.conversation_id for row in rows] == ["new", "middle", "old"]
     assert [row.member_count for row in rows] == [2, 1, 2]

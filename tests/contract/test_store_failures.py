@@ -21,7 +21,7 @@ from holdfast.domain.presence import PresenceChange
 from holdfast.drills.local.proxy import Proxy
 from holdfast.errors import StoreBusy, StoreConflict, StoreTimeout, StoreUnavailable
 from holdfast.ports import MessageStore
-from support.appending import NOW_MS, begin, draft, drafts, new_conversation
+from support.appending import NOW_MS, begin, change_member, draft, drafts, new_conversation
 from support.emulator import Emulator
 from support.eventually import eventually
 from support.fixtures_store import TIMEOUT_SECONDS, NewStore, StoreWatch
@@ -37,7 +37,7 @@ WRITES: dict[str, Call] = {
     "append": lambda store: store.append(C, 1, drafts(2), NOW_MS),
     "create_conversation": lambda store: store.create_conversation(new_conversation("new", "alice")),
     "update_conversation": lambda store: store.update_conversation(C, title="x", metadata_json=None),
-    "change_member": lambda store: store.change_member(C, BOB, is_member=True, max_members=9),
+    "change_members": lambda store: change_member(store, C, BOB, is_member=True, max_members=9),
     "note_activity": lambda store: store.note_activity(C, LastMessage(1, ALICE, "x", NOW_MS)),
     "advance_cursors": lambda store: store.advance_cursors(C, {ALICE: 1}, {1: [ALICE]}),
     "add_presence": lambda store: store.add_presence(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)),
@@ -259,7 +259,7 @@ async def test_a_member_whose_change_lost_its_reply_counts_as_changed(new_firest
     store = await new_firestore(address=proxy.address)
     await store.create_conversation(new_conversation("c1", "alice"))
     proxy.swallow_replies(after=b"membersVersion")
-    attempt = asyncio.create_task(store.change_member(C, BOB, is_member=True, max_members=9))
+    attempt = asyncio.create_task(change_member(store, C, BOB, is_member=True, max_members=9))
     await eventually(lambda: has_member(direct, BOB), within=TIMEOUT_SECONDS)
     proxy.flow()
     proxy.cut()

@@ -14,6 +14,7 @@ from holdfast.domain.conversations import NewConversation
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.notifications import Notification
 from holdfast.ports import MessageStore
+from support.appending import change_member
 from support.fakes import draft
 from support.fixtures_store import NewStore, StoreWatch
 
@@ -50,7 +51,7 @@ async def _holds(store: MessageStore, watch: StoreWatch) -> None:
     await store.cursors_of(BEN, [C])
     assert isinstance(await store.catch_ups(10), list)
     assert (await store.read_revocations(0)).get(ANN, 0) == 0
-    assert await store.change_member(D, UserId("cat"), is_member=True, max_members=10) is not None
+    assert await change_member(store, D, UserId("cat"), is_member=True, max_members=10) is not None
     assert {"message", "conversation", "bulletin", "notification"} <= set(watch.unread)
     assert watch.failures == []
 

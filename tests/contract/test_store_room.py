@@ -8,7 +8,7 @@ from holdfast.domain.conversations import Room
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError
 from holdfast.ports import MessageStore
-from support.appending import new_conversation
+from support.appending import change_member, new_conversation
 from support.fixtures_store import NewStore
 
 ALICE, BOB, CARL = UserId("alice"), UserId("bob"), UserId("carl")
@@ -42,11 +42,11 @@ async def test_one_creator_does_not_take_the_room_for_all_others(store: MessageS
     room = Room(own=9, added=5, by_one=2)
     for number in range(2):
         assert await refusal_of(store, f"m{number}", "mallory", "bob", room=room) is None
-        await store.change_member(ConversationId(f"m{number}"), UserId("mallory"), is_member=False, max_members=5, room=room)
+        await change_member(store, ConversationId(f"m{number}"), UserId("mallory"), is_member=False, max_members=5, room=room)
     assert await refusal_of(store, "m2", "mallory", "carl", "bob", room=room) == "members"
     await store.create_conversation(new_conversation("m3", "mallory"), room)
     with pytest.raises(CommandError) as refusal:
-        await store.change_member(ConversationId("m3"), BOB, is_member=True, max_members=5, room=room)
+        await change_member(store, ConversationId("m3"), BOB, is_member=True, max_members=5, room=room)
     assert refusal.value.code == "limit_reached"
     assert await refusal_of(store, "friend", "alice", "bob", room=room) is None
     assert await refusal_of(store, "m4", "mallory", "carl", room=room) is None
@@ -66,16 +66,16 @@ async def test_a_member_is_added_only_where_the_list_has_room(store: MessageStor
     await store.create_conversation(new_conversation("c1", "alice", "bob"), room)
     await store.create_conversation(new_conversation("c2", "carl"), room)
     with pytest.raises(CommandError) as refusal:
-        await store.change_member(ConversationId("c2"), BOB, is_member=True, max_members=5, room=room)
+        await change_member(store, ConversationId("c2"), BOB, is_member=True, max_members=5, room=room)
     assert (refusal.value.code, refusal.value.field) == ("limit_reached", "members")
-    again = await store.change_member(c, BOB, is_member=True, max_members=5, room=room)
+    again = await change_member(store, c, BOB, is_member=True, max_members=5, room=room)
     assert again is not None
     assert not again[1]
-    assert await store.change_member(c, ALICE, is_member=False, max_members=5, room=room) is not None
-    added = await store.change_member(c, ALICE, is_member=True, max_members=5, room=room)
+    assert await change_member(store, c, ALICE, is_member=False, max_members=5, room=room) is not None
+    added = await change_member(store, c, ALICE, is_member=True, max_members=5, room=room)
     assert added is not None
     assert added[1]
-    assert await store.change_member(ConversationId("none"), BOB, is_member=True, max_members=5, room=room) is None
+    assert await change_member(store, ConversationId("none"), BOB, is_member=True, max_members=5, room=room) is None
 
 
 async def test_forty_creations_at_once_do_not_exceed_the_limit_by_more_than_the_other_processes(new_store: NewStore) -> None:

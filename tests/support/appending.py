@@ -11,10 +11,10 @@ from pathlib import Path
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.sqlite.database import DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
-from holdfast.domain.conversations import NewConversation
-from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.conversations import Conversation, MemberChange, NewConversation, Room
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Draft, content_digest, send_key
-from holdfast.errors import StoreError
+from holdfast.errors import StoreConflict, StoreError
 from holdfast.ports import MessageStore
 
 NOW_MS = 4_000_000_000_000  # in the year 2096: nothing of a test expires
@@ -78,6 +78,26 @@ async def _main(path: str, conversation_id: str, writer: str, count: str) -> Non
     await store.open()
     await insist(store, ConversationId(conversation_id), drafts(int(count), writer))
     await store.close()
+
+
+async def change_member(
+    store: MessageStore,
+    conversation_id: ConversationId,
+    user_id: UserId,
+    *,
+    is_member: bool,
+    max_members: int,
+    joined_seq: Seq = 0,
+    room: Room | None = None,
+) -> tuple[Conversation, bool] | None:
+    """One change of one member, tried again where others were first; (the conversation after, whether this changed it)."""
+    change = MemberChange(user_id, is_member, joined_seq)
+    while True:
+        try:
+            done = await store.change_members(conversation_id, [change], max_members=max_members, room=room)
+        except StoreConflict:
+            continue
+        return None if done is None else (done.conversation, user_id in done.revisions)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,41 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberChange:
+    """A user is to be added (`is_member`), or to be removed.
+
+    Attributes:
+        joined_seq: where the membership of an added user begins, see `Conversation.joined_seq`.
+    """
+
+    user_id: UserId
+    is_member: bool
+    joined_seq: Seq = 0
+
+
+def with_changes(
+    members: Iterable[UserId], changes: Iterable[MemberChange], max_members: int
+) -> tuple[list[UserId], list[MemberChange]]:
+    """(the members after the changes, one after the other; those changes that were not so already).
+
+    Raises:
+        CommandError: `limit_reached` when there would be more than `max_members`.
+    """
+    after, made = dict.fromkeys(members), []
+    for change in changes:
+        if (change.user_id in after) == change.is_member:
+            continue
+        if change.is_member and len(after) >= max_members:
+            raise CommandError("limit_reached", f"at most {max_members} members", field="members")
+        if change.is_member:
+            after[change.user_id] = None
+        else:
+            del after[change.user_id]
+        made.append(change)
+    return list(after), made
+
+
+@dataclass(frozen=True, slots=True)
 class LastMessage:
     """Preview for lists; a hint that lags by up to a second."""
 
@@ -116,6 +151,19 @@ class Conversation:
         It is the tail as it was read before the user was added; 0 for members since the creation.
         """
         return self.joined.get(user_id, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class MembersChanged:
+    """What a change of members made.
+
+    Attributes:
+        conversation: as it is afterwards.
+        revisions: of each user for whom this changed something, the revision that it made; in the order of the changes.
+    """
+
+    conversation: Conversation
+    revisions: Mapping[UserId, int]
 
 
 @dataclass(frozen=True, slots=True)

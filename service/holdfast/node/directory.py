@@ -19,10 +19,11 @@ from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
 from holdfast.errors import CommandError, InvalidRequest
-from holdfast.node.announcing import Announcer
+from holdfast.node.announcing import Announcer, News
 from holdfast.node.blocks import Blocks, hidden_from
 from holdfast.node.budgets import Budgets
 from holdfast.node.bulletins import Bulletins
+from holdfast.node.changing import MemberChanges
 from holdfast.node.commands import Caller
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
@@ -63,10 +64,10 @@ class Directory:
         self._delivery = delivery
         self._announcer = Announcer(store, conversations, membership, bulletins, split, rosters, bus, tasks, dirty_prefix)
         self._clock = clock
-        self._notifications = notifications
         self._limits = limits
         self.blocks = Blocks(store, limits.blocks_per_user)
         self._budgets = Budgets(limits, clock)
+        self._members = MemberChanges(store, self._announcer, notifications, tasks, max_members=limits.members)
 
     async def create(
         self,
@@ -134,9 +135,10 @@ class Directory:
         )
         if (refusal := await self.blocks.refusal(caller, everyone)) is not None:
             raise refusal
-        async with self._announcer.told(c, 0, "created", caller.user_id, everyone) as told:
+        news = News("created", caller.user_id, everyone)
+        async with self._announcer.told(c, 0, news) as tell:
             conversation, is_new = await self._store.create_conversation(new, self._room(caller))
-            told(conversation if is_new else None)
+            tell(conversation, {news: conversation.revision} if is_new else {})
         if not is_new:
             self._budgets.give_back(caller, creates=1, adds=len(everyone) - 1)
         return conversation, is_new
@@ -149,24 +151,20 @@ class Directory:
         if not caller.is_admin and caller.user_id != conversation.created_by:
             raise CommandError("forbidden", "only the creator or an administrator changes a conversation")
         _check_title(title)
-        async with self._announcer.told(
-            conversation.conversation_id, conversation.revision, "updated", caller.user_id, ()
-        ) as told:
+        c, news = conversation.conversation_id, News("updated", caller.user_id)
+        async with self._announcer.told(c, conversation.revision, news) as tell:
             updated = await self._store.update_conversation(
-                conversation.conversation_id,
+                c,
                 title=conversation.title if "title" in keeps else title,
                 metadata_json=conversation.metadata_json if "metadata" in keeps else metadata_json,
             )
-            told(updated)
+            tell(updated, {} if updated is None else {news: updated.revision})
         if updated is None:
             raise _unknown()
         return await self._summary(updated, caller.user_id)
 
     async def add_member(self, caller: Caller, conversation_id: str, user_id: str) -> tuple[Summary, bool]:
-        """Any member adds; (the summary, whether the user is new).
-
-        The membership begins at the tail as it is now, before the change: later messages are delivered, earlier ones are read.
-        """
+        """Any member adds; (the summary, whether the user is new)."""
         newcomer = ids.user_id(user_id)
         conversation, is_new = await self._read(caller, conversation_id), False
         if newcomer not in conversation.members:
@@ -179,20 +177,10 @@ class Directory:
         self._budgets.spend(caller, adds=1)
         if (refusal := await self.blocks.refusal(caller, [newcomer])) is not None:
             raise refusal
-        c, revision = conversation.conversation_id, conversation.revision
-        joined_seq = (await self._store.heads({c: conversation.last_seq}))[c]
-        await self._store.advance_cursors(c, {newcomer: joined_seq}, {})
-        async with self._announcer.told(c, revision, "member_added", caller.user_id, (newcomer,)) as told:
-            changed = await self._store.change_member(
-                c, newcomer, is_member=True, max_members=self._limits.members, joined_seq=joined_seq, room=self._room(caller)
-            )
-            told(changed[0] if changed is not None and changed[1] else None)
-        if changed is None:
-            raise _unknown()
-        conversation, is_new = changed
+        c, room = conversation.conversation_id, self._room(caller)
+        conversation, is_new = await self._members.make(c, newcomer, is_member=True, by=caller.user_id, room=room)
         if not is_new:
             self._budgets.give_back(caller, adds=1)
-        self._notifications.note_added(c, newcomer, joined_seq)
         return conversation, is_new
 
     async def remove_member(self, caller: Caller, conversation_id: str, user_id: str) -> None:
@@ -201,12 +189,7 @@ class Directory:
         conversation = await self.get(caller, conversation_id)
         if leaver != caller.user_id and not caller.is_admin and caller.user_id != conversation.created_by:
             raise CommandError("forbidden", "only the creator or an administrator removes others")
-        c, revision = conversation.conversation_id, conversation.revision
-        async with self._announcer.told(c, revision, "member_removed", caller.user_id, (leaver,)) as told:
-            changed = await self._store.change_member(c, leaver, is_member=False, max_members=self._limits.members)
-            told(changed[0] if changed is not None and changed[1] else None)
-        if changed is None:
-            raise _unknown()
+        await self._members.make(conversation.conversation_id, leaver, is_member=False, by=caller.user_id)
 
     async def get(self, caller: Caller, conversation_id: str) -> Conversation:
         """A conversation that the caller may see; to anybody else it does not exist."""

@@ -1,11 +1,17 @@
 """A conversation that has members connected here."""
 
 import asyncio
+from typing import Final
 
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.domain.sequencer import Sequencer
 from holdfast.node.connection import Connection
 from holdfast.node.outgoing import Outgoing
+
+_MAX_ANNOUNCED: Final = 500  # five batches of changes
+
+EventKey = tuple[int, str, str | None]
+"""Revision, event, and the user whom it is about: one write may change several members."""
 
 
 class LocalConversation:
@@ -14,7 +20,7 @@ class LocalConversation:
     Attributes:
         active_at: when a message last came, by any way, on the monotonic clock.
         connections: those that hear it, in the order in which they joined; one of them has no value.
-        announced: revisions whose event local connections have heard, the latest few.
+        announced: events that local connections have heard, the latest ones.
         members_version: the latest members that its connections were held against.
         pending: encoded frames of this tick, in order.
         held: messages that wait until the membership is proven.
@@ -48,7 +54,7 @@ class LocalConversation:
         self.sequencer: Sequencer[Outgoing] = Sequencer()
         self.connections: dict[Connection, None] = {}
         self.pending: list[bytes] = []
-        self.announced: list[int] = []
+        self.announced: dict[EventKey, None] = {}
         self.held: list[Outgoing] = []
         self.active_at = now
         self.is_filling = False
@@ -64,9 +70,11 @@ class LocalConversation:
         """How far its connections have been shown it: who joins now hears what follows."""
         return self.held[0].seq - 1 if self.held else self.sequencer.head or 0
 
-    def announce_once(self, revision: int) -> bool:
-        """Whether the event of `revision` is new here; remembers it. Every event reaches an instance on several channels."""
-        if revision in self.announced:
+    def announce_once(self, event: EventKey) -> bool:
+        """Whether the event is new here; remembers it. Every event reaches an instance on several channels."""
+        if event in self.announced:
             return False
-        self.announced = [*self.announced[-15:], revision]
+        self.announced[event] = None
+        if len(self.announced) > _MAX_ANNOUNCED:
+            del self.announced[next(iter(self.announced))]
         return True

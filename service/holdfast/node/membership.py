@@ -19,7 +19,7 @@ from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
 from holdfast.node.entering import Entering, Entrance
 from holdfast.node.hub import Hub
-from holdfast.node.local import LocalConversation
+from holdfast.node.local import EventKey, LocalConversation
 from holdfast.node.tasks import Tasks
 from holdfast.node.views import summary
 from holdfast.ports import Clock, ClusterBus, MessageStore, PublishedChange
@@ -27,11 +27,12 @@ from holdfast.protocol import envelopes
 from holdfast.protocol.frames import ConversationEvent, ConversationNotice
 from holdfast.protocol.frames import frame as _frame
 
-_MAX_PENDING: Final = 16  # events of one conversation; what is older is not told, its effect is
+_MAX_PENDING: Final = 500  # events of one conversation, five batches; what is older is not told, its effect is
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 
 _Events = Sequence[envelopes.ConversationEnvelope]
+_Pending = dict[EventKey, envelopes.ConversationEnvelope]
 
 
 class Membership:
@@ -61,7 +62,7 @@ class Membership:
         self._tasks = tasks
         self._indicator_members = indicator_members
         self._on_membership = on_membership
-        self._pending: dict[ConversationId, dict[int, envelopes.ConversationEnvelope]] = {}  # by revision
+        self._pending: dict[ConversationId, _Pending] = {}
 
     def publish(
         self,
@@ -70,12 +71,15 @@ class Membership:
         by: UserId,
         affected: Iterable[UserId],
         marks: Sequence[str] = (),
+        *,
+        revision: int | None = None,
     ) -> envelopes.ConversationEnvelope:
         """Tell the other instances: those that follow the conversation, and those where the affected users are.
 
         With it goes what Redis remembers of the affected users' conversations, and the `marks` that said that it would.
+        `revision`: the one that the event made, where later ones were made in the same write.
         """
-        affected = tuple(affected)
+        affected, revision = tuple(affected), conversation.revision if revision is None else revision
         envelope = envelopes.ConversationEnvelope(
             v=envelopes.VERSION,
             kind="conversation",
@@ -85,12 +89,12 @@ class Membership:
             by=by,
             user=affected[0] if event in ("member_added", "member_removed") else None,
             members_version=conversation.members_version,
-            revision=conversation.revision,
+            revision=revision,
         )
         self._bus.publish_change(
             PublishedChange(
                 conversation.conversation_id,
-                conversation.revision,
+                revision,
                 len(conversation.members),
                 envelopes.encode(envelope),
                 affected,
@@ -116,13 +120,13 @@ class Membership:
         conversation_id = ConversationId(envelope.c)
         self._conversations.hint(conversation_id, envelope.revision)
         local = self._delivery.locals.get(conversation_id)
-        if local is not None and envelope.revision in local.announced:
+        if local is not None and _key(envelope) in local.announced:
             return
         pending = self._pending.get(conversation_id)
         if pending is None:
             pending = self._pending[conversation_id] = {}
             self._tasks.start(self._work(conversation_id, pending))
-        pending.setdefault(envelope.revision, envelope)  # it comes on several channels
+        pending.setdefault(_key(envelope), envelope)  # it comes on several channels
         while len(pending) > _MAX_PENDING:
             del pending[next(iter(pending))]
 
@@ -161,18 +165,18 @@ class Membership:
         for connection in self._newcomers(conversation):
             self._let_in(connection, conversation, events, cursors.get(connection.user_id, 0))
 
-    async def _work(self, conversation_id: ConversationId, pending: dict[int, envelopes.ConversationEnvelope]) -> None:
+    async def _work(self, conversation_id: ConversationId, pending: _Pending) -> None:
         pause = _FIRST_PAUSE_SECONDS
         try:
-            while revisions := tuple(pending):
+            while keys := tuple(pending):
                 try:
                     await self.refresh(conversation_id)
                 except StoreError:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                     continue
-                for revision in revisions:
-                    pending.pop(revision, None)
+                for key in keys:
+                    pending.pop(key, None)
         finally:
             del self._pending[conversation_id]
 
@@ -228,7 +232,7 @@ class Membership:
         cursors: Mapping[UserId, Seq],
     ) -> None:
         """Tell an event to the connections that were in before it, once."""
-        if not local.announce_once(event.revision):
+        if not local.announce_once(_key(event)):
             return
         self._hub.flush()
         for connection in local.connections:
@@ -252,6 +256,10 @@ class Membership:
                 conversation=view,
             )
             connection.deliver(_frame(notice))
+
+
+def _key(envelope: envelopes.ConversationEnvelope) -> EventKey:
+    return envelope.revision, envelope.event, envelope.user
 
 
 def _names(envelope: envelopes.ConversationEnvelope, event: ConversationEvent, user_id: UserId) -> bool:

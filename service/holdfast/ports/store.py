@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
+from holdfast.domain.conversations import (
+    Conversation,
+    LastMessage,
+    MemberChange,
+    MembersChanged,
+    Membership,
+    NewConversation,
+    PageKey,
+    Room,
+)
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Committed, Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Notification
@@ -90,7 +99,7 @@ class MessageStore(Protocol):
         """Create it unless its id exists; (what is stored, whether this call created it). Idempotent.
 
         Raises:
-            CommandError: `limit_reached` when a member's list has no `room` for one more; see `change_member`.
+            CommandError: `limit_reached` when a member's list has no `room` for one more; see `change_members`.
         """
         ...
 
@@ -104,27 +113,26 @@ class MessageStore(Protocol):
         """Replace title and metadata and raise `revision`, atomically; None when there is no such conversation."""
         ...
 
-    async def change_member(
+    async def change_members(
         self,
         conversation_id: ConversationId,
-        user_id: UserId,
+        changes: Sequence[MemberChange],
         *,
-        is_member: bool,
         max_members: int,
-        joined_seq: Seq = 0,
         room: Room | None = None,
-    ) -> tuple[Conversation, bool] | None:
-        """Add or remove one member; `membersVersion` and `revision` rise in the same write. Idempotent.
+    ) -> MembersChanged | None:
+        """Add and remove members, one after the other (≤ 100, of distinct users), in one write. Idempotent.
+
+        `membersVersion` and `revision` rise by one for each change that is not so already. None: there is no such conversation.
 
         Args:
-            joined_seq: where the membership of an added user begins (`Conversation.joined_seq`); stored with it.
             room: what the list of an added user may hold. A store that counts in the transaction of the write never exceeds it.
                 One that cannot exceeds it at most by the number of calls under way at other instances.
 
-        Returns (the conversation after, whether this changed anything), or None when there is no such conversation.
-
         Raises:
-            CommandError: `limit_reached` when it would grow beyond `max_members`, or there is no `room`.
+            CommandError: `limit_reached` when it would grow beyond `max_members`, or there is no `room` for one of the users;
+                nothing was written.
+            StoreConflict: others changed it each time before this could; nothing was written.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,12 +16,22 @@ from google.cloud.firestore_v1.field_path import FieldPath
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls, is_definite
 from holdfast.adapters.firestore.documents import Fields
-from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey
-from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.conversations import (
+    Conversation,
+    LastMessage,
+    MemberChange,
+    MembersChanged,
+    Membership,
+    NewConversation,
+    PageKey,
+    with_changes,
+)
+from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.stored import Stored
-from holdfast.errors import CommandError, StoreUnavailable
+from holdfast.errors import CommandError, StoreConflict, StoreUnavailable
 
 _TRIES: Final = 8
+_LONGEST_PAUSE_SECONDS: Final = 0.2  # eight tries are over within the deadline of a call
 _MAX_MEMBERSHIPS: Final = 11_000
 _SAME_MOMENT: Final = 50  # conversations that share a millisecond with a page's end: fetched again, and left out
 
@@ -67,37 +77,40 @@ async def update(
     return None if changed is None else documents.conversation(conversation_id, Stored(changed[0]))
 
 
-async def change_member(
-    calls: Calls, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, max_members: int, joined_seq: Seq
-) -> tuple[Conversation, bool] | CommandError | None:
-    """See `ports.MessageStore.change_member`; the refusal is returned: it is no answer of the store's."""
+async def change_members(
+    calls: Calls, conversation_id: ConversationId, changes: Sequence[MemberChange], max_members: int
+) -> MembersChanged | CommandError | None:
+    """See `ports.MessageStore.change_members`; the refusal is returned: it is no answer of the store's."""
     refusal: CommandError | None = None
+    revisions: dict[UserId, int] = {}
 
     def change(fields: Fields) -> Fields | None:
-        nonlocal refusal
+        nonlocal refusal, revisions
         stored = Stored(fields)
-        members = list(stored.texts("members"))
-        if (user_id in members) == is_member:
+        try:
+            members, made = with_changes(map(UserId, stored.texts("members")), changes, max_members)
+        except CommandError as error:
+            refusal = error
             return None
-        if is_member and len(members) >= max_members:
-            refusal = CommandError("limit_reached", f"at most {max_members} members", field="members")
+        if not made:
             return None
-        members = [*members, user_id] if is_member else [member for member in members if member != user_id]
+        revision = stored.number("revision")
+        revisions = {each.user_id: number for number, each in enumerate(made, revision + 1)}
         # Not only of those who are in: an instance of an older version removes members without their positions.
-        joined = {member: seq for member, seq in fields.get("joined", {}).items() if member != user_id}
+        joined = {member: seq for member, seq in fields.get("joined", {}).items() if member not in revisions}
         return {
             "members": members,
-            "joined": joined | {user_id: joined_seq} if is_member and joined_seq else joined,
+            "joined": joined | {each.user_id: each.joined_seq for each in made if each.is_member and each.joined_seq},
             "memberCount": len(members),
-            "membersVersion": stored.number("membersVersion") + 1,
-            "revision": stored.number("revision") + 1,
+            "membersVersion": stored.number("membersVersion") + len(made),
+            "revision": revision + len(made),
         }
 
     changed = await _change(calls, conversation_id, change)
     if changed is None or refusal is not None:
         return refusal
     fields, was_written = changed
-    return documents.conversation(conversation_id, Stored(fields)), was_written
+    return MembersChanged(documents.conversation(conversation_id, Stored(fields)), revisions if was_written else {})
 
 
 async def memberships_of(calls: Calls, user_id: UserId) -> list[Membership]:
@@ -175,7 +188,7 @@ async def _change(
     is_uncertain = False
     for attempt in range(_TRIES):
         if attempt:
-            await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))
+            await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**attempt) * random.uniform(0.5, 1.5))
         try:
             snapshot = await reference.get(**calls.unretried)
             if not (fields := snapshot.to_dict()):
@@ -197,7 +210,9 @@ async def _change(
             is_uncertain = True
         else:
             return {**fields, **changes}, True
-    raise StoreUnavailable("the conversation could not be written: others were first, or Firestore did not answer")
+    if is_uncertain:
+        raise StoreUnavailable("the conversation may be written yet; Firestore did not answer")
+    raise StoreConflict("others wrote the conversation first, each time")
 
 
 def _place(conversation: Conversation) -> tuple[int, str]:

@@ -11,7 +11,16 @@ from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.room import Rooms
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
+from holdfast.domain.conversations import (
+    Conversation,
+    LastMessage,
+    MemberChange,
+    MembersChanged,
+    Membership,
+    NewConversation,
+    PageKey,
+    Room,
+)
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Committed, Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
@@ -93,29 +102,23 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(conversations.update(self._calls, conversation_id, title, metadata_json))
 
-    async def change_member(
+    async def change_members(
         self,
         conversation_id: ConversationId,
-        user_id: UserId,
+        changes: Sequence[MemberChange],
         *,
-        is_member: bool,
         max_members: int,
-        joined_seq: Seq = 0,
         room: Room | None = None,
-    ) -> tuple[Conversation, bool] | None:
+    ) -> MembersChanged | None:
         """See the port."""
-        creator = user_id
-        if is_member and room is not None:
+        added, creator = [each.user_id for each in changes if each.is_member], UserId("")
+        if added and room is not None:
             known = await self.read_conversation(conversation_id)
-            if known is None or user_id in known.members:
-                return None if known is None else (known, False)
-            creator = known.created_by
-        async with self._rooms.taken((user_id,), creator, room if is_member else None):
-            result = await self._calls.run(
-                conversations.change_member(
-                    self._calls, conversation_id, user_id, is_member=is_member, max_members=max_members, joined_seq=joined_seq
-                )
-            )
+            if known is None:
+                return None
+            added, creator = [user_id for user_id in added if user_id not in known.members], known.created_by
+        async with self._rooms.taken(added, creator, room if added else None):
+            result = await self._calls.run(conversations.change_members(self._calls, conversation_id, changes, max_members))
         if isinstance(result, CommandError):
             raise result
         return result

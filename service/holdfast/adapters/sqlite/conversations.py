@@ -1,11 +1,22 @@
 """Conversations and their members in SQLite. Synchronous functions of a connection: for the threads of `lanes`."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from holdfast.adapters.sqlite.rows import conversation
 from holdfast.adapters.sqlite.schema import note_damaged
-from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
-from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.conversations import (
+    Conversation,
+    LastMessage,
+    MemberChange,
+    MembersChanged,
+    Membership,
+    NewConversation,
+    PageKey,
+    Room,
+    with_changes,
+)
+from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.stored import is_number, is_text
 from holdfast.errors import CommandError, StoreConflict
 
@@ -49,37 +60,43 @@ def update(
     return conversation(connection, conversation_id)
 
 
-def change_member(
+def change_members(
     connection: sqlite3.Connection,
     conversation_id: ConversationId,
-    user_id: UserId,
-    *,
-    is_member: bool,
+    changes: Sequence[MemberChange],
     max_members: int,
-    joined_seq: Seq,
     room: Room | None,
-) -> tuple[Conversation, bool] | CommandError | None:
-    """See `ports.MessageStore.change_member`; the refusal is returned, because raising it would end the group's transaction."""
+) -> MembersChanged | CommandError | None:
+    """See `ports.MessageStore.change_members`; a refusal is returned: raising it would end the group's transaction."""
     stored = conversation(connection, conversation_id)
-    if stored is None or (user_id in stored.members) == is_member:
-        return None if stored is None else (stored, False)
-    if is_member:
-        if len(stored.members) >= max_members:
-            return CommandError("limit_reached", f"at most {max_members} members", field="members")
-        if room is not None and not _has_room(connection, user_id, room, stored.created_by):
-            return room.refusal(is_own=user_id == stored.created_by)
-        connection.execute(
-            "INSERT INTO members SELECT ?, ?, 1 + max(position), ? FROM (SELECT position FROM members WHERE conversation_id = ? "
-            "UNION ALL SELECT -1)",
-            (conversation_id, user_id, joined_seq, conversation_id),
-        )
-    else:
-        connection.execute("DELETE FROM members WHERE conversation_id = ? AND user_id = ?", (conversation_id, user_id))
+    if stored is None:
+        return None
+    try:
+        _, made = with_changes(stored.members, changes, max_members)
+    except CommandError as refusal:
+        return refusal
+    for each in made:
+        if each.is_member and room is not None and not _has_room(connection, each.user_id, room, stored.created_by):
+            return room.refusal(is_own=each.user_id == stored.created_by)
+    for each in made:
+        _change_member(connection, conversation_id, each)
     connection.execute(
-        "UPDATE conversations SET members_version = members_version + 1, revision = revision + 1 WHERE id = ?",
-        (conversation_id,),
+        "UPDATE conversations SET members_version = members_version + ?, revision = revision + ? WHERE id = ?",
+        (len(made), len(made), conversation_id),
     )
-    return _reread(connection, conversation_id), True
+    revisions = {each.user_id: number for number, each in enumerate(made, stored.revision + 1)}
+    return MembersChanged(_reread(connection, conversation_id), revisions)
+
+
+def _change_member(connection: sqlite3.Connection, conversation_id: ConversationId, change: MemberChange) -> None:
+    if not change.is_member:
+        connection.execute("DELETE FROM members WHERE conversation_id = ? AND user_id = ?", (conversation_id, change.user_id))
+        return
+    connection.execute(
+        "INSERT INTO members SELECT ?, ?, 1 + max(position), ? FROM (SELECT position FROM members WHERE conversation_id = ? "
+        "UNION ALL SELECT -1)",
+        (conversation_id, change.user_id, change.joined_seq, conversation_id),
+    )
 
 
 def memberships_of(connection: sqlite3.Connection, user_id: UserId) -> list[Membership]:

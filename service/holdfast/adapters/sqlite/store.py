@@ -15,7 +15,16 @@ from holdfast.adapters.sqlite.database import Database, Lane
 from holdfast.adapters.sqlite.lanes import translated
 from holdfast.adapters.sqlite.schema import Connection
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation, PageKey, Room
+from holdfast.domain.conversations import (
+    Conversation,
+    LastMessage,
+    MemberChange,
+    MembersChanged,
+    Membership,
+    NewConversation,
+    PageKey,
+    Room,
+)
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Committed, Draft, Message, Settlement
 from holdfast.domain.notifications import CatchUp, Claims, Notification
@@ -114,22 +123,16 @@ class SqliteStore:
         """See the port."""
         return await self._write(lambda c: conversations.update(c, conversation_id, title, metadata_json))
 
-    async def change_member(
+    async def change_members(
         self,
         conversation_id: ConversationId,
-        user_id: UserId,
+        changes: Sequence[MemberChange],
         *,
-        is_member: bool,
         max_members: int,
-        joined_seq: Seq = 0,
         room: Room | None = None,
-    ) -> tuple[Conversation, bool] | None:
+    ) -> MembersChanged | None:
         """See the port."""
-        result = await self._write(
-            lambda c: conversations.change_member(
-                c, conversation_id, user_id, is_member=is_member, max_members=max_members, joined_seq=joined_seq, room=room
-            )
-        )
+        result = await self._write(lambda c: conversations.change_members(c, conversation_id, changes, max_members, room))
         if isinstance(result, CommandError):
             raise result
         return result
