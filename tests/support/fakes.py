@@ -1,11 +1,12 @@
 """Fakes of the ports, for units: they keep in memory what the real ones keep outside, and fail when they are told to."""
 
 import asyncio
+import dataclasses
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.conversations import Conversation, Membership
+from holdfast.domain.conversations import Conversation, MemberChange, MembersChanged, Membership, Room, with_changes
 from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend, content_digest, send_key
 from holdfast.domain.presence import Presence, PresenceChange
@@ -184,6 +185,25 @@ class FakeStore(Faulty):
     async def blockers_of(self, user_id: UserId, limit: int) -> list[UserId]:
         await self._enter("blockers_of")
         return [UserId(user) for user, blocked in sorted(self.blocks) if blocked == user_id][:limit]
+
+    async def change_members(
+        self, conversation_id: ConversationId, changes: Sequence[MemberChange], *, max_members: int, room: Room | None = None
+    ) -> MembersChanged | None:
+        await self._enter("change_members")
+        stored = self.conversations.get(conversation_id)
+        if stored is None:
+            return None
+        members, made = with_changes(stored.members, changes, max_members)
+        revisions = {each.user_id: number for number, each in enumerate(made, stored.revision + 1)}
+        stored = self.conversations[conversation_id] = dataclasses.replace(
+            stored,
+            members=tuple(members),
+            members_version=stored.members_version + len(made),
+            revision=stored.revision + len(made),
+            joined={**stored.joined, **{each.user_id: each.joined_seq for each in made if each.is_member}},
+        )
+        await self._leave("change_members")
+        return MembersChanged(stored, revisions)
 
     async def memberships_of(self, user_id: UserId) -> list[Membership]:
         await self._enter("memberships_of")

@@ -52,7 +52,7 @@ async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_f
     split = SimpleNamespace(is_suspected=is_split)
     rosters = SimpleNamespace(unmarked=contextlib.nullcontext)
     scene.bus.is_live = is_live
-    monkeypatch.setattr(scene.store, "change_member", refuse, raising=False)
+    monkeypatch.setattr(scene.store, "change_members", refuse)
     with pytest.raises(CommandError):
         await _directory(scene, bulletins, split, rosters).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
     assert told == [(C, (UserId("bob"),))] * written
