@@ -111,7 +111,7 @@ class MemberChanges:
             del self._lanes[conversation_id]
 
     def _take(self, lane: deque[_Wish]) -> _Batch:
-        """The next batch. It changes each user once: a user who is added and removed again is in two. One `room` is for all of it."""
+        """The next batch. It changes each user once: a user who is added and removed again is in two. It has one `room`."""
         batch: _Batch = {}
         room = lane[0].room
         while lane and len(batch) < MAX_BATCH and lane[0].room == room:
@@ -157,9 +157,7 @@ class MemberChanges:
             changes, room = await self._placed(conversation, wanted), wanted[0].room
             news = {wish.user_id: _news(wish) for wish in wanted}
             async with self._announcer.told(conversation_id, conversation.revision, *news.values()) as tell:
-                done = await self._store.change_members(
-                    conversation_id, changes, max_members=self._max_members, room=wanted[0].room
-                )
+                done = await self._store.change_members(conversation_id, changes, max_members=self._max_members, room=room)
                 revisions = {} if done is None else {news[user_id]: number for user_id, number in done.revisions.items()}
                 tell(None if done is None else done.conversation, revisions)
         if done is None:

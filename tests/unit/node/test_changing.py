@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from holdfast.domain.conversations import Room
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, StoreConflict, StoreTimeout
 from holdfast.node.announcing import Announcer
 from holdfast.node.changing import DEADLINE_SECONDS, MAX_BATCH, MAX_WAITING, MemberChanges
 from holdfast.node.tasks import Tasks
-from holdfast.settings import LimitSettings
 from support.delivery_scene import C, Scene
 from support.fakes import conversation
 from support.virtual_time import in_virtual_time, passed
@@ -39,8 +37,7 @@ class Lanes:
         tasks, store = Tasks(), self.store
         parts: Any = (store, self.scene.conversations, membership, bulletins, split, rosters, self.scene.bus, tasks)
         announcer = Announcer(*parts, lambda: "one|1")
-        limits, room = LimitSettings(members=max_members), Room(1000, 1000)
-        self.changes = MemberChanges(store, announcer, notifications, tasks, limits, room)  # type: ignore[arg-type]  # a fake
+        self.changes = MemberChanges(store, announcer, notifications, tasks, max_members=max_members)  # type: ignore[arg-type]  # a fake
 
     def _publish(self, _: Any, event: str, _by: str, affected: Sequence[str], _marks: Any, *, revision: int) -> None:
         self.told.append((event, affected[0], revision))
