@@ -56,7 +56,7 @@ test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
 test-long: install ## the tests that take minutes: every mechanism switched off in turn, and what breaks without it
 	$(BIN)/python -m pytest -m long $(WORKERS) $(ARGS)
 
-test-endurance: install ## the longest tests: 500 first messages of each kind on both stores, ten idle minutes behind a balancer
+test-endurance: install ## the longest tests: 500 first messages of each kind on both stores, a thousand departures, ten idle minutes behind a balancer
 	$(BIN)/python -m pytest -m endurance $(WORKERS) $(ARGS)
 
 test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about a quarter of an hour, as root

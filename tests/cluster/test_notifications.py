@@ -32,9 +32,9 @@ def are_told(store: StoreView, c: str, *expected: tuple[str, int]) -> Callable[[
     return check
 
 
-async def a_moment() -> None:
+async def a_moment(seconds: float = 1) -> None:
     """Longer than the store's round trip: what came just before somebody was last heard may be told once more."""
-    until = time.monotonic() + 1
+    until = time.monotonic() + seconds
     await eventually(lambda: time.monotonic() > until)
 
 
@@ -95,6 +95,24 @@ async def test_users_of_a_killed_instance_are_notified_of_what_came_since(sqlite
         async with Chatter(well, "ben"):
             await eventually(are_told(store, c, ("cyd", 2)), within=45)
             assert await is_offline(store, "cyd")
+
+
+async def test_a_message_in_the_grace_is_recorded_although_its_instance_was_killed_right_after_the_ack(
+    sqlite_instances: Instances,
+) -> None:
+    """The hint of the conversation's activity, which is written a second later, died with the instance."""
+    (well,) = await sqlite_instances.start("well", **GRACE)
+    (doomed,) = await sqlite_instances.start("doomed", **(GRACE | {"ALTERED": "no_hints"}))
+    conversations = [await new_conversation(well, "ann", "ben") for _ in range(10)]
+    async with view_of(sqlite_instances) as store:
+        ann, ben = await Chatter(doomed, "ann").connect(), await Chatter(well, "ben").connect()
+        await a_moment(4)  # the hints of the creation are older than the absence
+        await ben.close()
+        await asyncio.gather(*(ann.say(c, "into the grace") for c in conversations))
+        await a_moment(0.2)  # they are published, and their marks are gone
+        doomed.kill()
+        for c in conversations:
+            await eventually(are_told(store, c, ("ben", 1)), within=20)
 
 
 async def _has_beaten_since(store: StoreView, before: dict[str, int]) -> bool:

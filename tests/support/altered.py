@@ -23,6 +23,7 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
 from holdfast.node import commands, conversations, node, notifications, sweep
+from holdfast.node.activity import Activity
 from holdfast.node.append import Batch
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.catchup import CatchUps
@@ -218,6 +219,15 @@ def no_catch_up() -> None:
     replace(CatchUps, "_catch_up", _nothing)
 
 
+def no_hints() -> None:
+    """An instance that ends before it has written how far the conversations are: it never writes that."""
+
+    def tick(_: Activity) -> None:
+        return
+
+    replace(Activity, "tick", tick)
+
+
 def no_joined_seq() -> None:
     """Delivery to a newcomer starts at the head of the moment at which the instance gets to it."""
     try_to_join = Entering._try_to_join
@@ -277,6 +287,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_second_witness,
         no_members_version,
         no_catch_up,
+        no_hints,
         read_before_subscribe,
         no_joined_seq,
     )

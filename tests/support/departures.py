@@ -78,6 +78,8 @@ class Departures:
             for departure in gone:
                 departure.back_at = now
             self.missing |= await self._wait(gone, view)
+            if self.missing:
+                return
 
     async def finish(self, view: StoreView) -> list[str]:
         """Stop the messages; the records of what was shown to the user."""
