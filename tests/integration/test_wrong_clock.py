@@ -1,9 +1,12 @@
 """An instance whose wall clock is wrong: its clients come with tokens of an issuer whose clock is right."""
 
+import time
+
 import pytest
 
 from holdfast.drills.local.clock import missing_faketime, shifted
-from support.chatting import Chatter, Rest
+from holdfast.protocol.jsontext import ms_of
+from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
 from support.instances import Instances, Serving, token
 
@@ -23,7 +26,9 @@ async def test_fresh_tokens_are_accepted_by_an_instance_whose_clock_is_wrong(ins
             expired = {"Authorization": f"Bearer {token('alice', 60, ahead_seconds=-120)}"}
             answer = await rest.get("/api/conversations", headers=expired)
             assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")
-        assert (await client.ask(type="ping"))["type"] == "pong"
+        conversation = await new_conversation(wrong, "alice")
+        ack = await client.say(conversation, "hello")
+        assert abs((ms_of(ack["sent_at"]) or 0) - time.time() * 1000) < 5_000, "other clients are shown this time"
         assert not [frame for frame in client.frames if frame["type"] == "token_expiring"]
 
 

@@ -91,7 +91,7 @@ class Node:
         self.hub = Hub(telemetry)
         self.split = Split(clock)
         self.conversations = Conversations(store, bus, clock, self.split)
-        self.appender = Appender(instance_id, store, clock, telemetry, self._on_commit)
+        self.appender = Appender(instance_id, store, self.store_clock, telemetry, self._on_commit)
         self.delivery = Delivery(
             store,
             bus,
@@ -198,7 +198,7 @@ class Node:
             self.conversations,
             self.delivery,
             roster_cache,
-            clock,
+            self.store_clock,
             indicator_members=limits.indicator_members,
             on_moved=self._on_read,
         )
@@ -233,7 +233,7 @@ class Node:
             self.split,
             self.rosters,
             bus,
-            clock,
+            self.store_clock,
             self.tasks,
             self.notifications,
             limits,
