@@ -18,10 +18,13 @@ import uvicorn
 from holdfast.errors import ConfigurationError
 from holdfast.loops import Loop
 from holdfast.node.drain import Drain
+from holdfast.node.node import Node
+from holdfast.node.tasks import until_store_answers
 from holdfast.web.gate import Gate, ticking
 from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protocols, public_protocols
 
 _BACKLOG: Final = 2_048
+_ALL_NOTICED_SECONDS: Final = 4.0  # each looks once a second; its runs end within two or three
 _DEAD_PEER_MS: Final = 20_000  # unacknowledged that long: the peer is gone, and its buffer with it
 
 _log = logging.getLogger(__name__)
@@ -72,6 +75,13 @@ async def serve(new_run: Callable[[], Run]) -> None:
             replacements += 1
             run = new_run()
             run.gate.node.telemetry.store_replacements.inc(replacements)
+            run.gate.node.tasks.start(_compare_later(run.gate.node))
+
+
+async def _compare_later(node: Node) -> None:
+    """Others notice it a little later: what they published until then was of another generation, and dropped here."""
+    await asyncio.sleep(_ALL_NOTICED_SECONDS)
+    await until_store_answers(lambda: node.comparison.run("store_replaced"))
 
 
 async def _serve_run(run: Run, public_socket: socket.socket, internal_socket: socket.socket, stop: asyncio.Event) -> None:

@@ -198,9 +198,8 @@ class Client:
 
     def hello(self, connection: Connection) -> Greeting:
         """See `LinkOwner.hello`."""
-        streams = self._inbox.streams
-        limits, number = connection.welcome.limits, streams.greet()
-        return greeting(streams.cursors, limits, name=self._name, number=number, generation=streams.generation)
+        streams, limits = self._inbox.streams, connection.welcome.limits
+        return greeting(streams.cursors, limits, name=self._name, number=streams.greet(), generation=streams.generation)
 
     def has_in_flight(self, connection: Connection) -> bool:
         """See `LinkOwner.has_in_flight`."""
@@ -215,7 +214,8 @@ class Client:
         welcome = connection.welcome
         self._user_id = welcome.user_id
         self._limits = welcome.limits
-        self._record_connection("opened", connection, instance=welcome.instance_id, resumed=self._is_resuming)
+        opened = {"instance": welcome.instance_id, "generation": welcome.generation or "", "resumed": self._is_resuming}
+        self._record_connection("opened", connection, **opened)
 
     def refused(self, code: str, detail: str) -> None:
         """See `LinkOwner.refused`."""

@@ -81,6 +81,7 @@ class Crowd:
         self._may_talk = asyncio.Event()
         self._is_stopping = asyncio.Event()
         self._numbers = itertools.count(1)
+        self._generations: dict[str, str] = {}  # of the store, of users who have left
         self.calls = Calls(urls)
 
     async def start(self) -> None:
@@ -144,6 +145,7 @@ class Crowd:
         await asyncio.gather(living, talking, return_exceptions=True)
         await client.close()
         self._history.record("left", user=user)
+        self._generations[user] = client.generation
         return client.cursors
 
     def come_back(self, user: str, cursors: dict[str, int]) -> Client:
@@ -215,7 +217,14 @@ class Crowd:
         device = self._history.device(f"{user}-1", user)
         urls = list(self._urls())
         first = number % len(urls) if urls else 0
-        client = Client(urls[first:] + urls[:first], self._token(user), cursors=cursors, observer=device, name="holdfast-drill")
+        client = Client(
+            urls[first:] + urls[:first],
+            self._token(user),
+            cursors=cursors,
+            generation=self._generations.get(user, ""),
+            observer=device,
+            name="holdfast-drill",
+        )
         self.clients[user] = client
         self._tasks[user] = [asyncio.create_task(self._live(user, client)), asyncio.create_task(self._talk(user, client))]
         return client

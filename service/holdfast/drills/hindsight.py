@@ -83,3 +83,20 @@ def nobody_is_notified_inside_the_grace(run: Run) -> Expectation:
             gaps = [gap for gap in run.connected[event.user].gaps(-math.inf, math.inf) if gap[0] <= acked_at <= gap[1]]
             made += any(end - begin < run.bounds.grace_s * _WELL_INSIDE for begin, end in gaps)
     return Expectation("notifications inside the grace", 0, made, "")
+
+
+def every_cursor_is_reset(run: Run) -> Expectation:
+    """Each device that had shown messages of a conversation before the restore, and came back after it, is told `reset`."""
+    restores, missing, judged = run.restores, 0, 0
+    for device in run.devices.values():
+        back_at = min(
+            (line.synced_at for line in device.lines.values() if line.generation == restores.generation), default=math.inf
+        )
+        for conversation, stream in device.stream.items():
+            if (restored_at := restores.at.get(conversation)) is None:
+                continue
+            has_shown = any(each.event == "shown" and each.t < restored_at for each in stream)
+            if has_shown and run.memberships.is_member(conversation, device.user, restored_at, back_at):
+                judged += 1
+                missing += math.isinf(run.reset_at(device, conversation))
+    return Expectation("cursors that were not reset after the restore", 0, missing if judged else math.inf, "")

@@ -75,6 +75,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     head: int = 0
     connection: str = ""
     instance: str = ""
+    generation: str = ""
     resumed: bool = False
     clean: bool = True
     about: str = ""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from holdfast.drills.checker.memberships import Membership
 from holdfast.drills.checker.run import Device, Run, Sent, Spans
 from holdfast.drills.checker.verdict import Verdict
-from holdfast.drills.history import Event
 
 
 def check(run: Run, verdict: Verdict) -> None:
@@ -39,6 +38,10 @@ class _Tail:
                 self._shown.setdefault(event.seq, event.t)
             elif event.event == "skipped":
                 self._shown.update((seq, event.t) for seq in range(event.first, event.last + 1))
+            elif event.event == "reset" and conversation in run.restores.at:  # the application fetches all of it again
+                self._shown = dict.fromkeys(range(1, event.head + 1), event.t) | {
+                    seq: t for seq, t in self._shown.items() if seq <= event.head
+                }
         self._known_from = [self._position(each, conversation) for each in self._memberships]
         self._stretches = Spans(
             (line.synced_at, min(line.closed_at, run.end)) for line in device.lines.values() if line.synced_at < math.inf

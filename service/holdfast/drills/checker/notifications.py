@@ -11,6 +11,7 @@ For each message and each member but its sender:
   without a word. A user who came back before the decision, or whose grace period was just over. A user who joined or was removed
   meanwhile, or joined while an instance may not have noticed that Redis is gone. A user who came back shortly before, while Redis
   may not tell the other instances of it. A user of an instance that stood still.
+  A message sent between a restore of the store and the moment at which all instances had noticed it.
 
 A user who was surely no member has none. In a conversation of more than 100 members a user has one from the first message for
 which one is due until they read.
@@ -127,6 +128,8 @@ class _Judge:
         if memberships.has_been_out(commit.conversation, user, run.bounds.removal_s, commit.earliest, commit.latest):
             return _Is.NO_MEMBER
         if run.unproven.get(user, _NEVER).touches(commit.earliest, commit.latest) or math.isinf(commit.latest):
+            return _Is.OPEN
+        if run.restores.may_lack_notifications(commit.conversation, commit.earliest, commit.latest):
             return _Is.OPEN
         where = self._whereabouts.get(user)
         if where is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from holdfast.drills.checker.memberships import Memberships
+from holdfast.drills.checker.restores import Restores
 from holdfast.drills.history import Bounds, Event, Header
 
 SendId = tuple[str, str, str]
@@ -17,7 +18,8 @@ _BEFORE_A_FREEZE_S = 4.0  # an instance that is taken for dead was last proven a
 
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
 _LINES = {"opening", "opened", "synced", "closed"}
-_KNOWN = _SAID | _LINES | {"presence", "asking", "member", "notice", "fault", "left", "settled", "reading", "end"}
+_RESTORES = {"restored", "lost", "renewed"}
+_KNOWN = _SAID | _LINES | _RESTORES | {"presence", "asking", "member", "notice", "fault", "left", "settled", "reading", "end"}
 _FINAL = {"stored", "stored_notification", "stored_presence", "stored_cursor"}
 
 
@@ -59,6 +61,7 @@ class Line:
     clean: bool = True
     code: str | int = ""
     instance: str = ""
+    generation: str = ""
     resumed: bool = False
 
 
@@ -162,6 +165,7 @@ class Run:
         self.final_cursors: dict[tuple[str, str], int] = {}
         self.notifications: list[Event] = []
         self.has_store = self.has_notifications = False
+        self.restores = Restores()
         self.departures = 0
         self.end = 0.0
         self.read_at = math.inf
@@ -182,6 +186,8 @@ class Run:
                 self._take(event)
         self.each_fault += [Fault(*which, began, self.end) for which, began in open_faults.items()]
         self.faults = Spans((fault.began, fault.ended) for fault in self.each_fault)
+        if self.restores.lost:
+            self._forget_lost()
         self.connected = self._connected()
         self.maybe_connected = self._maybe_connected()
         self.unproven = self._unproven()
@@ -200,6 +206,13 @@ class Run:
             if began <= t + bound and t < ended:
                 t = ended
         return t + bound
+
+    def reset_at(self, device: Device, conversation: str) -> float:
+        """When the device was told `reset` under the generation that the store got by its renewal; infinite where it was not."""
+        lines = (line.opened_at for line in device.lines.values() if line.generation == self.restores.generation)
+        anew_at = min(lines, default=math.inf)
+        stream = device.stream.get(conversation, ())
+        return min((each.t for each in stream if each.event == "reset" and each.t >= anew_at), default=math.inf)
 
     def _take(self, event: Event) -> None:
         match event.event:
@@ -232,12 +245,38 @@ class Run:
                 self.reads.append(event)
             case "cursor":
                 self.cursors.append(event)
+            case "restored" | "lost" | "renewed":
+                self.restores.take(event)
             case "left":
                 self.departures += 1
             case "reading":
                 self.has_notifications, self.read_at = True, event.t
             case _:
                 self._take_final(event)
+
+    def _forget_lost(self) -> None:
+        """What a restore took away counts neither as acknowledged nor as shown."""
+        restores = self.restores
+        self.acks = [ack for ack in self.acks if (ack[0][1], ack[1], ack[0][0], ack[0][2]) not in restores.lost]
+        left = {send_id: (t, seq) for send_id, seq, t in reversed(self.acks)}
+        for send_id, sent in self.sends.items():
+            if (send_id[1], sent.seq, send_id[0], send_id[2]) in restores.lost:
+                sent.acked_at, sent.seq = left.get(send_id, (math.inf, 0))
+        for device in self.devices.values():
+            resets = {conversation: self.reset_at(device, conversation) for conversation in device.stream}
+            for conversation, stream in device.stream.items():
+                device.stream[conversation] = [e for e in stream if not restores.is_discarded(e, resets[conversation])]
+            device.received = [
+                each for each in device.received if not restores.is_discarded(each, resets.get(each.conversation, math.inf))
+            ]
+        self.reads = [each for each in self.reads if each.t >= restores.at.get(each.conversation, -math.inf)]
+        self.cursors = [each for each in self.cursors if each.t > self._forgotten_until(each)]
+
+    def _forgotten_until(self, cursor: Event) -> float:
+        """What the device knew of the conversation's read cursors until then, it forgot with the `reset`."""
+        device = self.devices.get(cursor.device)
+        reset_at = math.inf if device is None else self.reset_at(device, cursor.conversation)
+        return reset_at if cursor.conversation in self.restores.at and reset_at < math.inf else -math.inf
 
     def _take_line(self, event: Event) -> None:
         device = self.device(event)
@@ -247,7 +286,9 @@ class Run:
             device.asked_at = event.t
         elif event.event == "opened":
             asked_at = event.t - _OPENING_S if device.asked_at is None else device.asked_at
-            device.lines[event.connection] = Line(event.user, asked_at, event.t, instance=event.instance, resumed=event.resumed)
+            device.lines[event.connection] = Line(
+                event.user, asked_at, event.t, instance=event.instance, generation=event.generation, resumed=event.resumed
+            )
             device.asked_at = None
         elif (line := device.lines.get(event.connection)) is not None:
             if event.event == "synced":

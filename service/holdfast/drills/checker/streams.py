@@ -134,6 +134,8 @@ def _check_notices(run: Run, verdict: Verdict, name: str, device: Device, notice
         membership = run.memberships.latest(notice.conversation, device.user, notice.t)
         if membership is None or math.isinf(membership.since) or notice.t >= membership.leaving_at:
             continue
+        if notice.conversation in run.restores.at and notice.t <= run.restores.renewed_at:
+            continue  # a position in what the restore took away
         told = [] if notice.joined is None else [notice.joined]
         if _is_own(notice, device) and not _has_received(device, notice, membership):
             told.append(notice.seq)

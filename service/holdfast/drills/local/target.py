@@ -178,7 +178,7 @@ class LocalTarget:
 
     def store(self) -> MessageStore:
         """The store as the instances see it, past the proxies; for `FIRESTORE_EMULATOR_HOST` see `store_environ`."""
-        return store_at(self._store_url)
+        return store_at(self.store_url)
 
     async def generation(self) -> str:
         """What names this store's contents; envelopes of another are not believed."""
@@ -196,7 +196,8 @@ class LocalTarget:
         return {} if self.emulator is None else {"FIRESTORE_EMULATOR_HOST": self.emulator.address}
 
     @property
-    def _store_url(self) -> str:
+    def store_url(self) -> str:
+        """As the instances have it."""
         if self.emulator is not None:
             return f"firestore://{self._project}"
         return f"sqlite:///{self.directory if self.disk is None else self.disk.path}/holdfast.db"
@@ -210,7 +211,7 @@ class LocalTarget:
         environ = {
             **self._settings,
             "HOLDFAST_REDIS__URL": await self._way_to_redis(name),
-            "HOLDFAST_STORE__URL": self._store_url,
+            "HOLDFAST_STORE__URL": self.store_url,
             "HOLDFAST_AUTH__SECRET": self._secret,
         }
         if self.emulator is not None:

@@ -1,0 +1,58 @@
+"""What a restore of the store took away: that is excused, message by message, and nothing else.
+
+A message that was taken away is to the checks as if it had never been: its acknowledgement and its deliveries do not count. What
+a device showed of a conversation between the restore and the `reset` under the new generation does not count either: the device
+discards it. Everything after that `reset` is judged; without one, everything but the lost messages.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfast.drills.history import Event
+
+ANEW_S: Final = 5.0
+"""Within so many seconds after the renewal every instance has begun anew."""
+
+LostId = tuple[str, int, str, str]
+"""(conversation, seq, sender, key)."""
+
+
+@dataclass(slots=True)
+class Restores:
+    """Of one run.
+
+    Attributes:
+        at: conversation -> when its messages were put back.
+        lost: the messages that were taken away.
+        renewed_at: when the store was given its new `generation`; infinite where it was not.
+    """
+
+    at: dict[str, float] = field(default_factory=dict)
+    lost: set[LostId] = field(default_factory=set)
+    renewed_at: float = math.inf
+    generation: str = ""
+
+    def take(self, event: Event) -> None:
+        """One `restored`, `lost` or `renewed` event."""
+        if event.event == "restored":
+            self.at[event.conversation] = event.t
+        elif event.event == "lost":
+            self.lost.add((event.conversation, event.seq, event.sender, event.key))
+        else:
+            self.renewed_at, self.generation = event.t, event.generation
+
+    def has_lost(self, event: Event) -> bool:
+        """Whether the message of this `received` or `shown` event was taken away."""
+        return (event.conversation, event.seq, event.sender, event.key) in self.lost
+
+    def is_discarded(self, event: Event, reset_at: float) -> bool:
+        """Whether this `received` or `shown` event does not count; `reset_at`: when its device was told `reset`."""
+        if event.t > reset_at:
+            return False
+        in_between = reset_at < math.inf and event.t >= self.at.get(event.conversation, math.inf)
+        return self.has_lost(event) or (in_between and event.event in ("received", "shown"))
+
+    def may_lack_notifications(self, conversation: str, earliest: float, latest: float) -> bool:
+        """Whether a message may have been committed by an instance that did not know of the restore yet."""
+        return self.at.get(conversation, math.inf) <= latest and earliest <= self.renewed_at + ANEW_S

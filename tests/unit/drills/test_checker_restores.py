@@ -1,0 +1,118 @@
+"""The checker and a restored store: exactly the messages that were taken away are excused."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from holdfast.drills.checker.run import Run
+from holdfast.drills.hindsight import every_cursor_is_reset
+from holdfast.drills.history import digest, read_history
+from support.histories import Line, change, drop, more, verdict_of
+
+C, ANN, BEN = "c1", "ann", "ben"
+
+
+def restored() -> list[Line]:
+    """Ann writes 1 to 10; 7 to 10 are taken away at 20 s; both come back, are reset, and other messages get 7 to 12."""
+    lines: list[Line] = []
+
+    def add(t: float, event: str, **fields: object) -> None:
+        lines.append({"event": event, "t": t, **fields})
+
+    def message(t: float, seq: int, key: str, is_stored: bool) -> None:
+        what = {"conversation": C, "key": key, "digest": digest(key)}
+        add(t, "send", device="ann-1", user=ANN, **what)
+        add(t + 0.05, "ack", device="ann-1", user=ANN, conversation=C, key=key, seq=seq)
+        for user in (ANN, BEN):
+            for event in ("received", "shown"):
+                add(t + 0.1, event, device=f"{user}-1", user=user, seq=seq, sender=ANN, **what)
+        if is_stored:
+            add(80.0, "stored", seq=seq, sender=ANN, **what)
+
+    def line(user: str, t: float, name: str) -> None:
+        add(
+            t,
+            "opened",
+            device=f"{user}-1",
+            user=user,
+            connection=f"{user}-{name}",
+            instance="one",
+            generation=name,
+            resumed=name != "a",
+        )
+        add(t + 0.1, "synced", device=f"{user}-1", user=user, connection=f"{user}-{name}")
+
+    for user in (ANN, BEN):
+        add(0.0, "member", conversation=C, user=user, present=True)
+        add(0.0, "start", device=f"{user}-1", user=user, conversation=C, seq=0)
+        line(user, 0.1, "a")
+    for seq in range(1, 11):
+        message(float(seq), seq, f"k{seq}", seq <= 6)
+    add(12.0, "cursor", device="ann-1", user=ANN, about=BEN, conversation=C, seq=10)
+    add(12.0, "read", device="ben-1", user=BEN, conversation=C, seq=10)
+    add(19.0, "fault", name="store-restore", on=True)
+    add(20.0, "restored", conversation=C, seq=6)
+    for seq in range(7, 11):
+        add(20.0, "lost", conversation=C, seq=seq, sender=ANN, key=f"k{seq}")
+    add(21.0, "renewed", generation="b")
+    for user in (ANN, BEN):
+        add(22.0, "closed", device=f"{user}-1", user=user, connection=f"{user}-a", code=1012, clean=True)
+        line(user, 23.0, "b")
+        add(23.05, "reset", device=f"{user}-1", user=user, conversation=C, head=6)
+    add(25.0, "fault", name="store-restore", on=False)
+    for seq in range(7, 13):
+        message(20.0 + seq, seq, f"other{seq}", True)
+    add(40.0, "cursor", device="ann-1", user=ANN, about=BEN, conversation=C, seq=8)
+    add(80.0, "stored_cursor", user=BEN, conversation=C, seq=8)
+    add(80.0, "reading")
+    add(80.0, "end")
+    return sorted(lines, key=lambda line: line["t"])
+
+
+def test_messages_that_the_restore_took_away_are_excused(tmp_path: Path) -> None:
+    """Their acks, their deliveries, and the read cursors up to them."""
+    verdict = verdict_of(tmp_path, restored())
+    assert verdict.holds, verdict.violations
+    assert verdict.unknown == 0
+
+
+Mutation = Callable[[list[Line]], list[Line]]
+
+_MUTATIONS: dict[str, tuple[str, Mutation]] = {
+    "acknowledged, not stored, and not named as lost": ("I1", lambda lines: drop(lines, "lost", key="k9")),
+    "acknowledged after the restore and not stored": ("I1", lambda lines: drop(lines, "stored", key="other12")),
+    "a gap after the restore": ("I4", lambda lines: drop(lines, "stored", key="other9")),
+    "lost, and shown after the reset": (
+        "I6",
+        lambda lines: change(lines, "shown", {"device": "ben-1", "key": "other10"}, key="k10", digest=digest("k10")),
+    ),
+    "a reset to a wrong position": ("I6", lambda lines: change(lines, "reset", {"device": "ben-1"}, head=10)),
+    "shown with a hole after the reset": ("I6", lambda lines: drop(lines, "shown", device="ben-1", key="other8")),
+    "not shown after the reset": ("I7", lambda lines: drop(lines, "shown", device="ben-1", key="other12")),
+    "a read cursor that goes back after the reset": (
+        "I9",
+        lambda lines: more(lines, 45.0, "cursor", device="ann-1", user=ANN, about=BEN, conversation=C, seq=7),
+    ),
+    "a read after the restore that is not stored": (
+        "I9",
+        lambda lines: more(lines, 45.0, "read", device="ben-1", user=BEN, conversation=C, seq=9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _MUTATIONS)
+def test_nothing_else_is_excused(tmp_path: Path, name: str) -> None:
+    """A restore must not hide what it did not do."""
+    invariant, mutate = _MUTATIONS[name]
+    assert verdict_of(tmp_path, mutate(restored())).counts[invariant] > 0
+
+
+def test_device_without_a_reset_is_counted(tmp_path: Path) -> None:
+    """What it shows may look right by chance."""
+    for lines, expected in ((restored(), 0), (drop(restored(), "reset", device="ben-1"), 1)):
+        verdict_of(tmp_path, lines)
+        assert every_cursor_is_reset(Run(*read_history(tmp_path / "history.jsonl"))).measured == expected
+    verdict_of(tmp_path, drop(restored(), "renewed"))
+    assert every_cursor_is_reset(Run(*read_history(tmp_path / "history.jsonl"))).measured == math.inf
