@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from holdfast.drills.checker.memberships import Membership
 from holdfast.drills.checker.run import Device, Run, Sent, Spans
 from holdfast.drills.checker.verdict import Verdict
+from holdfast.drills.history import Event
 
 
 def check(run: Run, verdict: Verdict) -> None:
