@@ -269,7 +269,7 @@ class Run:
             device.received = [
                 each for each in device.received if not restores.is_discarded(each, resets.get(each.conversation, math.inf))
             ]
-        self.reads = [each for each in self.reads if each.t >= restores.at.get(each.conversation, -math.inf)]
+        self.reads = [each for each in self.reads if each.conversation not in restores.at or each.t >= restores.renewed_at]
         self.cursors = [each for each in self.cursors if each.t > self._forgotten_until(each)]
 
     def _forgotten_until(self, cursor: Event) -> float:

@@ -19,9 +19,9 @@ async def _store_restore(stage: LocalStage) -> None:
         began = await _starts(stage)
         tails = await tails_of(stage.target, list(stage.crowd.conversations))
         await stage.pause(stage.seconds)
-        lost = await put_back(stage.target, tails)
-        for conversation, tail in tails.items():
+        for conversation, tail in tails.items():  # from now on: on Firestore it takes a while
             stage.history.record("restored", conversation=conversation, seq=tail)
+        lost = await put_back(stage.target, tails)
         for each in lost:
             stage.history.record("lost", conversation=each.conversation, seq=each.seq, sender=each.sender, key=each.key)
         stage.history.record("renewed", generation=await renew(stage.target))
