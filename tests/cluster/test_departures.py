@@ -17,14 +17,15 @@ UNLIMITED = {
 CONVERSATIONS = [f"busy-{number}" for number in range(40)]
 
 
-async def play(instances: Instances, waves: int, users: int) -> None:
-    """Waves of so many departures out of 40 busy conversations, at two instances."""
+async def play(instances: Instances, departures: int) -> None:
+    """Waves of departures out of 40 busy conversations, at two instances."""
     serving = await instances.start("one", "two", **UNLIMITED)
     # Each message makes a record for every user who is away, and a push: more than this is more than the emulator stores.
-    every_seconds = 2.0 if instances.environ["HOLDFAST_STORE__URL"].startswith("sqlite:") else 8.0
+    is_sqlite = instances.environ["HOLDFAST_STORE__URL"].startswith("sqlite:")
+    users, every_seconds = (20, 2.0) if is_sqlite else (10, 8.0)
     names = [f"user-{number}" for number in range(users)]
     async with Departures(serving, names, CONVERSATIONS, GRACE_SECONDS, every_seconds) as played, view_of(instances) as view:
-        await played.play(waves, view)
+        await played.play(departures // users, view)
         false = await played.finish(view)
     counts = f"of {len(played.departures)} departures and {len(played.messages)} messages"
     print(f"{len(played.missing)} records missing, {len(false)} false {counts}")
@@ -34,11 +35,11 @@ async def play(instances: Instances, waves: int, users: int) -> None:
 
 async def test_users_who_leave_are_notified_of_what_they_missed_and_of_nothing_else(instances: Instances) -> None:
     """The store is asked about each conversation of a user who goes offline: hints of activity are seconds late."""
-    await play(instances, 4, 10)
+    await play(instances, 40)
 
 
 @pytest.mark.endurance
 @pytest.mark.timeout(3000)
 async def test_a_thousand_users_who_leave_are_notified_of_what_they_missed_and_of_nothing_else(instances: Instances) -> None:
     """What goes wrong at one end of a grace in a hundred has to be looked for often."""
-    await play(instances, 40, 25)
+    await play(instances, 1_000)

@@ -279,7 +279,7 @@ def _resolve(future: "asyncio.Future[T]") -> Callable[[T], None]:
 
 
 def _at(at_ms: int | None) -> str | None:
-    return None if at_ms is None else rfc3339(at_ms)
+    return rfc3339(at_ms) if at_ms else None  # 0: the time was not known yet
 
 
 def _stored(message: Message, read: dict[UserId, tuple[Seq, Seq]]) -> rest.StoredMessage:
