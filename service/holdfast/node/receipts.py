@@ -28,6 +28,7 @@ from holdfast.protocol.jsontext import ms_of, rfc3339
 
 WRITE_INTERVAL_SECONDS: Final = 0.5  # 2 writes a second per document: Firestore's sustained limit is about 1, short bursts pass
 DEADLINE_SECONDS: Final = 2.6
+_INSIST_SECONDS: Final = 60.0  # so long a cursor is written again whose write had no answer
 _MAX_PENDING: Final = 10_000
 _MAX_KNOWN: Final = 20_000
 _LATE_SECONDS: Final = 0.5  # envelopes travel in milliseconds; clocks further apart than this cost reads, nothing else
@@ -189,6 +190,8 @@ class Receipts:
                     _log.info("cursors could not be written: %s", failure)
                     error = CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
                     _answer_all(lane.under_way, error)
+                    lane.readers[:0] = kept = self._kept(lane.under_way)
+                    self._pending += len(kept)
                 except Exception:  # noqa: BLE001 - a lane must not die with reads in it: whatever it is, they are answered
                     _log.exception("receipts failed")
                     _answer_all(lane.under_way, CommandError("internal_error", "this read failed"))
@@ -198,6 +201,15 @@ class Receipts:
         finally:
             self._pending -= len(lane.readers) + len(lane.under_way)
             del self._lanes[lane.conversation_id]
+
+    def _kept(self, readers: list[_Reader]) -> list[_Reader]:
+        """What is written again, two at most for each user: the write may be in, and its advance is not told yet."""
+        since = self._clock.monotonic() - _INSIST_SECONDS
+        kept: dict[tuple[UserId, bool], _Reader] = {}
+        for reader in sorted(readers, key=lambda each: each.seq):
+            if reader.asked_at > since:
+                kept[reader.user_id, reader.seen is None] = reader
+        return list(kept.values())
 
     async def _write(self, conversation_id: ConversationId, readers: list[_Reader]) -> None:
         conversation = await self._conversations.for_members(conversation_id, {reader.user_id for reader in readers})

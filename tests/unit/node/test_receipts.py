@@ -228,6 +228,22 @@ async def test_own_message_after_what_was_read_at_another_instance_is_read() -> 
 
 
 @in_virtual_time
+async def test_advance_whose_write_lost_its_answer_is_told() -> None:
+    """The cursor moved; no client waits for it that would ask again."""
+    scene = Scene()
+    scene.store.fail("advance_cursors", *[StoreTimeout("the answer is lost")] * 3, after=True)
+    scene.receipts.note_sent(C, BOB, 10, Seen(upto=9))
+    scene.read("alice", 3)
+    await passed(5)
+    assert scene.answers == [("alice", "store_unavailable")]
+    assert sorted(scene.published()) == [(f"conversation:{C}", "alice", 3), (f"conversation:{C}", "bob", 10)]
+    scene.store.fail("advance_cursors", *[StoreTimeout("away")] * 1000)
+    scene.read("alice", 4)
+    await passed(120)
+    assert scene.receipts._lanes == {}, "it is given up after a minute"
+
+
+@in_virtual_time
 async def test_read_whose_answer_came_too_late_is_told_all_the_same() -> None:
     """Its client was answered with an error; the cursor moves, so the others hear of it."""
     scene = Scene()
