@@ -166,7 +166,7 @@ async def test_one_instance_cut_from_redis_is_heard_by_the_others(sqlite_instanc
 
 
 async def _presence(instance: Serving, asker: str, user_id: str) -> bool:
-    async with Rest(instance, asker) as rest:
+    async with Rest(instance, asker, is_admin=True) as rest:
         return bool((await rest.get(f"/api/users/{user_id}/presence")).json()["online"])
 
 
@@ -182,6 +182,9 @@ async def test_an_instance_killed_under_load(sqlite_instances: Instances, operat
     await asyncio.gather(ann.connect(doomed), ben.connect(doomed), cyd.connect(a), watcher.connect(b))
     async with Trickle([doomed, a, b], "teller", c, every_seconds=0.02) as trickle:
         await eventually(lambda: trickle.last(c) >= 30)
+        for device in (ann, ben, cyd):
+            assert device.connection is not None
+            await device.connection.ask(type="read", conversation_id=c, message_id="000000000001")
         doomed.kill()
         killed_at = time.monotonic()
         ben.judge()
@@ -220,6 +223,9 @@ async def test_sigterm_drains(sqlite_instances: Instances, operator: "Redis") ->
     await asyncio.gather(ann.connect(a), ben.connect(b))
     async with Trickle([a, b], "teller", c, every_seconds=0.01) as trickle:
         await eventually(lambda: trickle.last(c) >= 20)
+        for device in (ann, ben):
+            assert device.connection is not None
+            await device.connection.ask(type="read", conversation_id=c, message_id="000000000001")
         a.signal(signal.SIGTERM)
         connection = ann.connection
         assert connection is not None

@@ -41,6 +41,7 @@ async def test_one_unreadable_byte_ends_neither_the_sweep_nor_the_reaper(
         commit_unpublished(tmp_path / "holdfast.db", c, "last words")
         await operator.zadd("dirty", {f"{c}|instance-9|0000000000000000-dead|1": time.time() - 2})
         assert (await bob.receive("message", within=5))["body"] == "last words"
+        await bob.ask(type="read", conversation_id=c, message_id="000000000001")
         a.kill()
         await alice.closed()
         await bob.receive("presence", within=40, user_id="alice", online=False)

@@ -9,7 +9,7 @@ from support.store_view import view_of
 async def test_users_of_the_start_before_the_last_go_offline(sqlite_instances: Instances) -> None:
     """Its second start had replaced the bulletin that named them, and had not taken them out yet."""
     one, two = await sqlite_instances.start("one", "two", HOLDFAST_PRESENCE__GRACE_SECONDS="5")
-    await new_conversation(two, "ann", "ben")
+    c = await new_conversation(two, "ann", "ben")
     ann = await Chatter(one, "ann").connect()
     async with Chatter(two, "ben") as ben, view_of(sqlite_instances) as store:
 
@@ -19,6 +19,7 @@ async def test_users_of_the_start_before_the_last_go_offline(sqlite_instances: I
         async def begins_anew() -> bool:
             return (await store.beats())["one"] < 6
 
+        await ben.say(c, "hello")
         assert (await store.user("ann"))["online"] is True
         await eventually(has_long_beaten, within=25)
         one.kill()

@@ -234,6 +234,17 @@ async def test_read_cursors_only_move_forward(store: MessageStore) -> None:
     assert await store.cursors_of(ALICE, [C, other, ConversationId("never")]) == {C: 5, other: 1}
 
 
+async def test_a_cursor_that_does_not_move_is_kept_as_evidence(store: MessageStore) -> None:
+    """Its user has written in the conversation, and has read nothing; a cursor further on stays where it is."""
+    await begin(store, C)
+    assert await store.advance_cursors(C, {ALICE: 0}, {}) == {ALICE: 0}
+    assert await store.read_cursors(C) == await store.read_cursors(C) == {ALICE: 0}
+    assert await store.cursors_of(ALICE, [C]) == {C: 0}
+    await store.append(C, 1, drafts(2), NOW_MS)
+    await store.advance_cursors(C, {ALICE: 2}, {})
+    assert await store.advance_cursors(C, {ALICE: 0}, {}) == {ALICE: 2}
+
+
 async def test_cursors_of_several_instances_converge(new_store: NewStore) -> None:
     """Reordered and repeated, the highest stays."""
     stores = [await new_store() for _ in range(3)]

@@ -1,8 +1,16 @@
 """One user blocks another, at one instance; the other is bound by it at every instance."""
 
+from functools import partial
+
 from support.chatting import Chatter, Rest, new_conversation
+from support.eventually import eventually
 from support.hostile import assert_problem
 from support.instances import Instances
+
+
+async def sees(asker: Rest, user_id: str) -> bool:
+    """Whether the asker is answered about the user's presence."""
+    return (await asker.get(f"/api/users/{user_id}/presence")).status_code == 200
 
 
 async def test_a_blocked_user_cannot_add_the_other_at_any_instance(instances: Instances) -> None:
@@ -33,7 +41,9 @@ async def test_blocked_users_do_not_see_each_others_presence_and_still_hear_each
     here, there = await sqlite_instances.start("one", "two")
     c = await new_conversation(here, "bob", "mallory", "carl")
     async with Rest(here, "bob") as bob, Rest(there, "mallory") as mallory, Rest(there, "carl") as carl:
-        assert (await mallory.get("/api/users/bob/presence")).status_code == 200
+        for rest in (mallory, carl):
+            await rest.post(f"/api/conversations/{c}/messages", json={"client_message_id": "m", "body": "hello"})
+            await eventually(partial(sees, rest, "bob"))
         assert (await bob.put("/api/blocks/mallory")).status_code == 204
         async with Chatter(there, "mallory") as watching, Chatter(there, "carl") as other, Chatter(here, "bob") as blocker:
             assert (await other.receive("presence", user_id="bob"))["online"] is True

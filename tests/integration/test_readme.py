@@ -202,7 +202,7 @@ async def _scenarios_5_and_6(reader: Reader, a: Terminal, b: Terminal, shell: Te
 async def _scenarios_7_to_10(reader: Reader, a: Terminal, b: Terminal, shell: Terminal, connect_a: str, connect_b: str) -> None:
     *_, presence = reader.scenario(1)
     await b.prompt()
-    offline = presence.replace("user123", "user456").replace('"$B"', '"$A"')
+    offline = presence.replace("user123", "user456")
     await eventually(lambda: _has(shell, offline, '"online":false'), within=40)
     send, log, *_ = reader.scenario(7)
     await shell.run(send)

@@ -186,6 +186,10 @@ class FakeStore(Faulty):
         await self._enter("blockers_of")
         return [UserId(user) for user, blocked in sorted(self.blocks) if blocked == user_id][:limit]
 
+    async def blockers_among(self, user_id: UserId, among: Sequence[UserId]) -> set[UserId]:
+        await self._enter("blockers_among")
+        return {other for other in among if (other, user_id) in self.blocks}
+
     async def change_members(
         self, conversation_id: ConversationId, changes: Sequence[MemberChange], *, max_members: int, room: Room | None = None
     ) -> MembersChanged | None:

@@ -170,8 +170,6 @@ class MemberChanges:
         """Memberships begin at the tail as it is now, before the change: later messages are delivered, earlier ones are read."""
         c, added = conversation.conversation_id, [wish.user_id for wish in wanted if wish.is_member]
         joined_seq = (await self._store.heads({c: conversation.last_seq}))[c] if added else 0
-        if joined_seq:
-            await self._store.advance_cursors(c, dict.fromkeys(added, joined_seq), {})
         return [MemberChange(wish.user_id, wish.is_member, joined_seq if wish.is_member else 0) for wish in wanted]
 
 

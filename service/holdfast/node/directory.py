@@ -19,14 +19,16 @@ from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
 from holdfast.errors import CommandError, InvalidRequest
+from holdfast.node.acceptance import accepted_members, share_accepted
 from holdfast.node.announcing import Announcer, News
-from holdfast.node.blocks import Blocks, hidden_from
+from holdfast.node.blocks import Blocks
 from holdfast.node.budgets import Budgets
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.changing import MemberChanges
 from holdfast.node.commands import Caller
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
+from holdfast.node.hidden import hidden_from
 from holdfast.node.membership import Membership
 from holdfast.node.notifications import Notifications
 from holdfast.node.rosters import Rosters
@@ -205,7 +207,8 @@ class Directory:
     ) -> tuple[Summary, Conversation, dict[UserId, Seq], dict[UserId, Presence]]:
         """The summary as of now, the conversation, and, in small conversations, its members' cursors and presence.
 
-        The presence of members that block the caller, or that the caller blocks, is missing.
+        The presence of members that block the caller, or that the caller blocks, is missing. So is that of other members unless
+        both have accepted the conversation (`acceptance`).
         """
         conversation = await self._read(caller, conversation_id)
         view = await self._summary(conversation, caller.user_id)
@@ -213,7 +216,9 @@ class Directory:
             return view, conversation, {}, {}
         cursors = await self._store.read_cursors(conversation.conversation_id)
         hidden = await hidden_from(self._store, caller.user_id)
-        shown = [user for user in conversation.members if caller.is_admin or user == caller.user_id or user not in hidden]
+        accepted = accepted_members(conversation, cursors.keys())
+        mutual = {user for user in accepted if user not in hidden} if caller.user_id in accepted else set()
+        shown = [user for user in conversation.members if caller.is_admin or user == caller.user_id or user in mutual]
         return view, conversation, cursors, await self._store.read_presence(shown)
 
     async def page(self, caller: Caller, limit: int, after: PageKey | None) -> tuple[list[Summary], PageKey | None]:
@@ -256,12 +261,11 @@ class Directory:
         return found, is_more, tail, {user_id: (conversation.joined_seq(user_id), seq) for user_id, seq in cursors.items()}
 
     async def presence(self, caller: Caller, user_id: str) -> Presence:
-        """Whether somebody is online; only for those who share a conversation."""
+        """Whether a user is online; for those who share a conversation with the user that both have accepted (`acceptance`)."""
         asked = ids.user_id(user_id)
         if asked != caller.user_id and not caller.is_admin:
-            mine = {row.conversation_id for row in await self._store.memberships_of(caller.user_id)}
-            theirs = {row.conversation_id for row in await self._store.memberships_of(asked)}
-            if not mine & theirs or await self.blocks.is_between(caller.user_id, asked):
+            is_shown = await share_accepted(self._store, caller.user_id, asked)
+            if not is_shown or await self.blocks.is_between(caller.user_id, asked):
                 raise CommandError("user_not_found", "no such user")
         return (await self._store.read_presence([asked]))[asked]
 

@@ -6,7 +6,7 @@ from holdfast.domain.ids import ConversationId, InstanceId
 from holdfast.node.commands import Commands
 from holdfast.node.delivery import Delivery
 from holdfast.node.membership import Membership
-from holdfast.node.presence import Presence
+from holdfast.node.presence_notices import PresenceNotices
 from holdfast.node.receipts import Receipts
 from holdfast.node.revocations import Revocations
 from holdfast.protocol import envelopes
@@ -22,7 +22,7 @@ class Incoming:
         delivery: Delivery,
         receipts: Receipts,
         commands: Commands,
-        presence: Presence,
+        notices: PresenceNotices,
         membership: Membership,
         revocations: Revocations,
         telemetry: Telemetry,
@@ -31,7 +31,7 @@ class Incoming:
         self._delivery = delivery
         self._receipts = receipts
         self._commands = commands
-        self._presence = presence
+        self._notices = notices
         self._membership = membership
         self._revocations = revocations
         self._telemetry = telemetry
@@ -56,7 +56,7 @@ class Incoming:
             if envelope.origin != self._instance_id():
                 self._commands.receive_typing(envelope)
         elif isinstance(envelope, envelopes.PresenceEnvelope):
-            self._presence.receive(envelope)
+            self._notices.receive(envelope)
         elif isinstance(envelope, envelopes.ConversationEnvelope):
             self._membership.take(envelope)
         elif isinstance(envelope, envelopes.RevokedEnvelope):

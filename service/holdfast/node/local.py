@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from holdfast.domain.ids import ConversationId, Seq
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.sequencer import Sequencer
 from holdfast.node.connection import Connection
 from holdfast.node.outgoing import Outgoing
@@ -18,6 +18,8 @@ class LocalConversation:
     """Its stream, its local connections, and what this tick will write to them. Owned by `delivery`.
 
     Attributes:
+        accepted: the users that have accepted it (`acceptance`); None: unknown.
+        accepted_under: the subscription under which these were read.
         active_at: when a message last came, by any way, on the monotonic clock.
         connections: those that hear it, in the order in which they joined; one of them has no value.
         announced: events that local connections have heard, the latest ones.
@@ -33,6 +35,8 @@ class LocalConversation:
     """
 
     __slots__ = (
+        "accepted",
+        "accepted_under",
         "active_at",
         "announced",
         "connections",
@@ -56,6 +60,8 @@ class LocalConversation:
         self.pending: list[bytes] = []
         self.announced: dict[EventKey, None] = {}
         self.held: list[Outgoing] = []
+        self.accepted: set[UserId] | None = None
+        self.accepted_under = 0
         self.active_at = now
         self.is_filling = False
         self.is_unproven = False

@@ -34,6 +34,7 @@ from holdfast.node.notifications import Notifications
 from holdfast.node.opening import StoreContact
 from holdfast.node.predecessor import reap_predecessor
 from holdfast.node.presence import Presence
+from holdfast.node.presence_notices import PresenceNotices
 from holdfast.node.pushing import Pushing
 from holdfast.node.reaper import Reaper
 from holdfast.node.receipts import Receipts
@@ -117,11 +118,13 @@ class Node:
             on_name=self._on_name,
             on_other_server=lambda: self.rosters.doubt(),
         )
+        self.notices = PresenceNotices(store, bus, self.conversations, self.delivery, self.tasks)
         self.presence = Presence(
             store,
             bus,
             self.hub,
             self.delivery,
+            self.notices,
             clock,
             self.store_clock,
             self.tasks,
@@ -198,6 +201,7 @@ class Node:
             self.conversations,
             self.delivery,
             roster_cache,
+            self.notices,
             self.store_clock,
             indicator_members=limits.indicator_members,
             on_moved=self._on_read,
@@ -257,7 +261,7 @@ class Node:
         )
         self.revocations = Revocations(store, bus, self.hub, self.delivery, self.store_clock, settings.auth.leeway_seconds)
         self.incoming = Incoming(
-            own_id, self.delivery, self.receipts, self.commands, self.presence, self.membership, self.revocations, telemetry
+            own_id, self.delivery, self.receipts, self.commands, self.notices, self.membership, self.revocations, telemetry
         )
         self.activity = Activity(store, self.tasks)
         self.reaper = Reaper(

@@ -1,14 +1,13 @@
 """Online and offline: the store decides, this instance says what it sees.
 
 The user's first connection here puts `instance:epoch` into the user's `on`; after the last one's end and the grace period it is
-taken out again. Writes are grouped: one is under way, what comes meanwhile is the next. A change is told once to each
-connection that shares a conversation with the user, whichever channels it came on.
+taken out again. Writes are grouped: one is under way, what comes meanwhile is the next. Which connections are told of a change is
+decided by `presence_notices`.
 """
 
 import asyncio
 import heapq
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -18,19 +17,18 @@ from holdfast.domain.conversations import Conversation, Membership
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.errors import StoreError
-from holdfast.node.blocks import HIDDEN_FROM_ALL, Hidden, hidden_from
 from holdfast.node.delivery import Delivery, conversation_channel
+from holdfast.node.hidden import HIDDEN_FROM_ALL, Hidden, hidden_from
 from holdfast.node.hub import Hub
+from holdfast.node.presence_notices import MAX_TOLD_CONVERSATIONS, PresenceNotices
 from holdfast.node.store_clock import UNKNOWN, StoreClock
 from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.ports import Clock, ClusterBus, MessageStore
-from holdfast.protocol import envelopes, frames
+from holdfast.protocol import envelopes
 from holdfast.protocol.jsontext import rfc3339
 
-MAX_TOLD_CONVERSATIONS: Final = 100  # the most recently active ones; more would make a popular user's coming a storm
 _BATCH: Final = 200
 _MAX_LEAVING: Final = 5_000  # as many entries as a bulletin holds of anything
-_MAX_VERSIONS: Final = 20_000
 _RETRY_SECONDS: Final = 0.5
 _NOT_HEARD: Final = UNKNOWN
 """`seen_at_ms` of a write that is no proof of life: the connection may be silently dead, and what it misses has to be found."""
@@ -57,6 +55,7 @@ class Presence:
         bus: ClusterBus,
         hub: Hub,
         delivery: Delivery,
+        notices: PresenceNotices,
         clock: Clock,
         store_clock: StoreClock,
         tasks: Tasks,
@@ -70,6 +69,7 @@ class Presence:
         self._bus = bus
         self._hub = hub
         self._delivery = delivery
+        self._notices = notices
         self._clock = clock
         self._store_clock = store_clock
         self._tasks = tasks
@@ -85,7 +85,6 @@ class Presence:
         self._leaving: list[tuple[float, UserId, int]] = []
         self._due: dict[UserId, float] = {}
         self._conversations: dict[UserId, tuple[ConversationId, ...]] = {}
-        self._versions: OrderedDict[UserId, int] = OrderedDict()
         self._is_writing = False
         self._is_removing = False
 
@@ -201,14 +200,6 @@ class Presence:
             for change in await self._store.remove_presence(entry, seen):
                 await self._tell_of_absent(change)
             self._on_offline()
-
-    def receive(self, envelope: envelopes.PresenceEnvelope) -> None:
-        """Another instance wrote a change."""
-        conversations = tuple(ConversationId(c) for c in envelope.conversations[:MAX_TOLD_CONVERSATIONS])
-        user_id = UserId(envelope.user)
-        if self._is_news(user_id, envelope.version):
-            hidden = Hidden(frozenset(map(UserId, envelope.hidden)))
-            self._tell(user_id, conversations, hidden, online=envelope.online, last_seen_at=envelope.last_seen_at)
 
     def _want(
         self,
@@ -338,51 +329,18 @@ class Presence:
         """Our own connections at once, other instances through each conversation's channel."""
         conversations = () if hidden.is_all else self._conversations.get(change.user_id, ())
         last_seen_at = None if not change.last_seen_at_ms else rfc3339(change.last_seen_at_ms)
-        if self._is_news(change.user_id, change.version):
-            self._tell(change.user_id, conversations, hidden, online=change.online, last_seen_at=last_seen_at)
-        envelope = envelopes.encode(
-            envelopes.PresenceEnvelope(
-                v=envelopes.VERSION,
-                kind="presence",
-                generation=self._delivery.generation,
-                user=change.user_id,
-                online=change.online,
-                version=change.version,
-                last_seen_at=last_seen_at,
-                conversations=list(conversations),
-                hidden=sorted(hidden.users),
-            )
+        envelope = envelopes.PresenceEnvelope(
+            v=envelopes.VERSION,
+            kind="presence",
+            generation=self._delivery.generation,
+            user=change.user_id,
+            online=change.online,
+            version=change.version,
+            last_seen_at=last_seen_at,
+            conversations=list(conversations),
+            hidden=sorted(hidden.users),
         )
+        self._notices.receive(envelope)
+        payload = envelopes.encode(envelope)
         for conversation_id in conversations:
-            self._bus.publish(conversation_channel(conversation_id), envelope)
-
-    def _is_news(self, user_id: UserId, version: int) -> bool:
-        """Versions come from the store, so the latest is the truth whatever order they arrive in."""
-        if version <= self._versions.get(user_id, 0):
-            return False
-        self._versions[user_id] = version
-        self._versions.move_to_end(user_id)
-        if len(self._versions) > _MAX_VERSIONS:
-            self._versions.popitem(last=False)
-        return True
-
-    def _tell(
-        self,
-        user_id: UserId,
-        conversations: tuple[ConversationId, ...],
-        hidden: Hidden,
-        *,
-        online: bool,
-        last_seen_at: str | None,
-    ) -> None:
-        """Each connection that shares one of the conversations hears it once; the user's own and those of `hidden` do not."""
-        listeners = {
-            connection: None
-            for conversation_id in conversations
-            if (local := self._delivery.locals.get(conversation_id)) is not None
-            for connection in local.connections
-            if connection.user_id != user_id and connection.user_id not in hidden
-        }
-        frame = frames.frame(frames.PresenceNotice(user_id=user_id, online=online, last_seen_at=last_seen_at))
-        for connection in listeners:
-            connection.deliver(frame)
+            self._bus.publish(conversation_channel(conversation_id), payload)

@@ -21,6 +21,7 @@ from holdfast.errors import CommandError, StoreError
 from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery, conversation_channel
 from holdfast.node.hub import Hub
+from holdfast.node.presence_notices import PresenceNotices
 from holdfast.node.reading import Advance, Position, Seen, Sent, advance
 from holdfast.ports import Clock, ClusterBus, MessageStore, RosterCache
 from holdfast.protocol import envelopes, frames
@@ -82,6 +83,7 @@ class Receipts:
         conversations: Conversations,
         delivery: Delivery,
         rosters: RosterCache,
+        notices: PresenceNotices,
         clock: Clock,
         *,
         indicator_members: int,
@@ -93,6 +95,7 @@ class Receipts:
         self._conversations = conversations
         self._delivery = delivery
         self._rosters = rosters
+        self._notices = notices
         self._clock = clock
         self._indicator_members = indicator_members
         self._on_moved = on_moved
@@ -120,6 +123,8 @@ class Receipts:
     def receive(self, envelope: envelopes.ReceiptEnvelope) -> None:
         """A cursor moved at another instance."""
         conversation_id, user_id = ConversationId(envelope.c), UserId(envelope.user)
+        if envelope.is_first:
+            self._notices.accepted(conversation_id, user_id)
         age_ms = self._clock.now_ms() - (ms_of(envelope.read_at) or 0)
         if abs(age_ms) <= _LATE_SECONDS * 1000:
             self._tell(conversation_id, user_id, envelope.seq, envelope.read_at)
@@ -218,9 +223,10 @@ class Receipts:
             return
         is_small = len(conversation.members) <= self._indicator_members
         advances = await self._advances(conversation, readers)
-        cursors = {user_id: made.cursor for user_id, made in advances.items() if made.cursor}
+        cursors = {user_id: made.cursor for user_id, made in advances.items()}
         if not cursors:
             return
+        first = await self._first_time(conversation, cursors) if is_small else frozenset()
         writing = await self._rosters.begin_reads(conversation_id, list(cursors))
         committed = await self._store.advance_cursors(conversation_id, cursors, _read_by(advances) if is_small else {})
         self._rosters.end_reads(writing, conversation_id, committed)
@@ -231,24 +237,40 @@ class Receipts:
         for user_id, seq in committed.items():
             position = self._position(conversation_id, user_id)
             position.note(seq)
-            if advances[user_id].to_tell > position.told:
+            is_news = advances[user_id].to_tell > position.told
+            if is_news:
                 position.told = seq
-                self._publish(conversation_id, user_id, seq, read_at, is_small=is_small)
+                self._tell_here(conversation_id, user_id, seq, read_at, is_small=is_small)
+            if is_first := user_id in first:
+                self._notices.accepted(conversation_id, user_id)
+            if is_news or is_first:
+                self._publish(conversation_id, user_id, seq if is_news else 0, read_at, is_small=is_small, is_first=is_first)
+
+    async def _first_time(self, conversation: Conversation, cursors: Mapping[UserId, Seq]) -> frozenset[UserId]:
+        """Which of these members have not accepted the conversation before (`acceptance`)."""
+        c = conversation.conversation_id
+        unknown = {u for u in cursors if u in conversation.members and not self._position(c, u).cursor}
+        return frozenset(unknown.difference(await self._notices.acceptances.of(c)) if unknown else ())
 
     async def _advances(self, conversation: Conversation, readers: list[_Reader]) -> dict[UserId, Advance]:
-        """By user. Where an own message follows one that this instance does not know to be read, the store is asked."""
+        """By user. Where an own message follows one that this instance does not know to be read, the store is asked.
+
+        A user's first message makes a cursor wherever it stands: that is how the store knows who has accepted the conversation.
+        """
         advances = {}
+        c = conversation.conversation_id
         for user_id in dict.fromkeys(reader.user_id for reader in readers):
             reads = [reader.seq for reader in readers if reader.user_id == user_id and reader.seen is None]
             sent = [Sent(each.seq, each.seen) for each in readers if each.user_id == user_id and each.seen is not None]
-            position, start = self._position(conversation.conversation_id, user_id), conversation.joined_seq(user_id)
-            made = advance(position, start, reads, sent)
+            position, start = self._position(c, user_id), conversation.joined_seq(user_id)
+            made, has_cursor = advance(position, start, reads, sent), True
             if made.unread:
-                stored = await self._store.cursors_of(user_id, [conversation.conversation_id])
+                stored = await self._store.cursors_of(user_id, [c])
+                has_cursor = bool(stored)
                 made = advance(position, max([start, *stored.values()]), reads, sent)
             for seq in made.unread:
                 position.note_own(seq)
-            if reads or made.cursor > position.cursor:
+            if reads or made.cursor > position.cursor or not has_cursor:
                 advances[user_id] = made
         return advances
 
@@ -281,7 +303,9 @@ class Receipts:
             self._positions.popitem(last=False)
         return position
 
-    def _publish(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool) -> None:
+    def _publish(
+        self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool, is_first: bool
+    ) -> None:
         envelope = envelopes.ReceiptEnvelope(
             v=envelopes.VERSION,
             kind="receipt",
@@ -290,10 +314,13 @@ class Receipts:
             generation=self._delivery.generation,
             user=user_id,
             read_at=read_at,
+            is_first=is_first,
         )
-        self._on_moved(conversation_id, user_id, seq)
         channel = conversation_channel(conversation_id) if is_small else f"user:{user_id}"
         self._bus.publish(channel, envelopes.encode(envelope))
+
+    def _tell_here(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool) -> None:
+        self._on_moved(conversation_id, user_id, seq)
         frame = _frame(conversation_id, user_id, seq, read_at)
         local = self._delivery.locals.get(conversation_id)
         if not is_small:

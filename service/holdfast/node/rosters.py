@@ -139,6 +139,8 @@ class Rosters:
         cursors = {c: row.last_read_seq for c, row in found.items() if row.last_read_seq is not None and c in heads}
         if unknown := [c for c in heads if c not in cursors]:
             cursors |= dict.fromkeys(unknown, 0) | await self._store.cursors_of(user_id, unknown)
+        joined = {row.conversation_id: row.joined_seq for row in memberships}
+        cursors = {c: max(seq, joined.get(c, 0)) for c, seq in cursors.items()}
         if look.rows is None and look.leave:
             await self._fill(user_id, look.leave, memberships, heads, cursors)
         return cursors, {c: revisions.get(c, 0) for c in heads}

@@ -40,10 +40,11 @@ class MessagesEnvelope(Header, frozen=True, kw_only=True):
 
 
 class ReceiptEnvelope(Header, frozen=True, kw_only=True):
-    """`user` has read up to `seq`."""
+    """`user` has read up to `seq`. `is_first`: never before has the user read or written there (`seq` is 0 if that is all)."""
 
     user: Id
     read_at: Name
+    is_first: bool = False
 
 
 class TypingEnvelope(Header, frozen=True, kw_only=True):

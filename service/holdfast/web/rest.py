@@ -99,7 +99,7 @@ class _Rest:
         members = [
             rest.Member(
                 user_id=user_id,
-                last_read_seq=cursors.get(user_id, 0) if is_small else UNSET,
+                last_read_seq=max(cursors.get(user_id, 0), conversation.joined_seq(user_id)) if is_small else UNSET,
                 online=presence[user_id].online if user_id in presence else UNSET,
                 last_seen_at=_at(presence[user_id].last_seen_at_ms) if user_id in presence else UNSET,
             )

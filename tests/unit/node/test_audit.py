@@ -1,6 +1,7 @@
 """Presence compared with who is here: what stayed goes, what is missing comes back, and nobody else is touched."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ class Scene:
             FakeBus(),
             self.hub,
             _Delivery(),  # type: ignore[arg-type]  # the part it uses
+            SimpleNamespace(receive=lambda _: None),  # type: ignore[arg-type]  # the part it uses
             self.clock,
             store_clock,
             tasks,

@@ -35,6 +35,27 @@ async def test_who_was_removed_is_shown_nothing_of_what_is_read_anew() -> None:
     assert refused.value.code == "conversation_not_found"
 
 
+@in_virtual_time
+async def test_presence_is_shown_between_users_who_have_both_accepted_a_conversation() -> None:
+    """Whoever creates a conversation with a user does not learn by that when the user is online."""
+    scene = Scene()
+    directory = _directory(scene)
+    alice, bob, operator = (Caller(UserId(user), is_admin=user == "operator") for user in ("alice", "bob", "operator"))
+
+    async def shown(caller: Caller, user_id: str) -> tuple[bool, bool]:
+        *_, of_members = await directory.describe(caller, C)
+        try:
+            await directory.presence(caller, user_id)
+        except CommandError:
+            return False, UserId(user_id) in of_members
+        return True, UserId(user_id) in of_members
+
+    assert await shown(alice, "bob") == await shown(bob, "alice") == (False, False)
+    assert await shown(alice, "alice") == await shown(operator, "bob") == (True, True)
+    scene.store.cursors[C, UserId("bob")] = 0
+    assert await shown(alice, "bob") == await shown(bob, "alice") == (True, True)
+
+
 @pytest.mark.parametrize(("is_split", "is_live", "written"), [(False, True, 0), (True, True, 1), (False, False, 1)])
 async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_for_all_to_see(
     monkeypatch: pytest.MonkeyPatch, is_split: bool, is_live: bool, written: int

@@ -5,9 +5,12 @@ from typing import Any
 
 from holdfast.domain.ids import UserId
 from holdfast.errors import StoreTimeout
+from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
 from holdfast.node.presence import Presence
+from holdfast.node.presence_notices import PresenceNotices
+from holdfast.node.split import Split
 from holdfast.node.store_clock import StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.protocol import envelopes
@@ -35,11 +38,19 @@ class Scene:
         self.entry = "one:1"
         self.clock = LoopClock()
         self.told_offline = 0
+        self.notices = PresenceNotices(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            Conversations(self.store, self.bus, self.clock, Split(self.clock)),  # type: ignore[arg-type]  # the part it uses
+            self.delivery,  # type: ignore[arg-type]  # the part it uses
+            Tasks(),
+        )
         self.presence = Presence(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
             self.delivery,  # type: ignore[arg-type]  # the part it uses
+            self.notices,
             self.clock,
             StoreClock(self.clock),
             Tasks(),
@@ -53,6 +64,7 @@ class Scene:
         local.connections[self.bob] = None
         self.delivery.locals["c1"] = local
         self.store.conversations["c1"] = conversation("c1", "alice", "bob")
+        self.store.cursors["c1", "bob"] = 1
 
     async def come(self) -> Any:
         """Alice connects."""
@@ -235,11 +247,12 @@ async def test_of_two_changes_the_later_version_is_the_truth_in_whatever_order_t
     """Envelopes cross and repeat; nobody hears a state twice."""
     scene = Scene()
     for version, online in ((2, False), (1, True), (2, False), (4, False), (3, True), (5, True)):
-        scene.presence.receive(
+        scene.notices.receive(
             envelopes.PresenceEnvelope(
                 v=1, kind="presence", user="alice", online=online, version=version, last_seen_at=None, conversations=["c1"]
             )
         )
+    await settled()
     assert scene.heard() == [False, False, True]
 
 
@@ -257,7 +270,7 @@ async def test_presence_is_hidden_between_users_of_whom_one_blocks_the_other() -
         assert all(envelopes.decode(text).hidden == ["bob"] for _, text in scene.bus.published)  # type: ignore[union-attr]  # all are of presence
     scene = Scene()
     for version, hidden in ((1, ["bob"]), (2, ["carl"])):
-        scene.presence.receive(
+        scene.notices.receive(
             envelopes.PresenceEnvelope(
                 v=1,
                 kind="presence",
@@ -269,6 +282,7 @@ async def test_presence_is_hidden_between_users_of_whom_one_blocks_the_other() -
                 hidden=hidden,
             )
         )
+    await settled()
     assert scene.heard() == [False]
 
 
@@ -280,6 +294,7 @@ async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
     scene.store.on["carol"] = {"dead:9", "two:1"}
     await scene.presence.reap("dead:9", 900, {})
     assert (scene.store.on["alice"], scene.store.on["carol"]) == (set(), {"two:1"})
+    await settled()
     assert scene.heard() == [False]
     assert [channel for channel, _ in scene.bus.published] == ["conversation:c1"]
 

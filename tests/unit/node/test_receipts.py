@@ -1,6 +1,7 @@
 """Read cursors: coalesced, only forward, never beyond the end, answered once and told once."""
 
 import json
+from typing import Any
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreTimeout
@@ -8,9 +9,11 @@ from holdfast.node.connection import Connection
 from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
+from holdfast.node.presence_notices import PresenceNotices
 from holdfast.node.reading import NOTHING, Seen
 from holdfast.node.receipts import DEADLINE_SECONDS, ReadDone, Receipts
 from holdfast.node.split import Split
+from holdfast.node.tasks import Tasks
 from holdfast.protocol import envelopes
 from holdfast.protocol.jsontext import rfc3339
 from holdfast.telemetry import Telemetry
@@ -41,13 +44,16 @@ class Scene:
         self.answers: list[tuple[str, object]] = []
         self.moved: list[tuple[str, int]] = []
         self.rosters, self.delivery = FakeRosters(), _Delivery()
+        conversations = Conversations(self.store, self.bus, LoopClock(), Split(LoopClock()))  # type: ignore[arg-type]  # the part it uses
+        parts: Any = (self.store, self.bus, conversations, self.delivery)
         self.receipts = Receipts(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.hub,
-            Conversations(self.store, self.bus, LoopClock(), Split(LoopClock())),  # type: ignore[arg-type]  # the part it uses
+            conversations,
             self.delivery,  # type: ignore[arg-type]  # the part it uses
             self.rosters,
+            PresenceNotices(*parts, Tasks()),
             LoopClock(),
             indicator_members=100,
             on_moved=lambda _, user, seq: self.moved.append((user, seq)),
@@ -76,7 +82,11 @@ class Scene:
     def published(self) -> list[tuple[str, str, int]]:
         """What other instances are told."""
         told = [(channel, json.loads(envelope)) for channel, envelope in self.bus.published]
-        return [(channel, envelope["user"], envelope["seq"]) for channel, envelope in told]
+        return [(channel, envelope["user"], envelope["seq"]) for channel, envelope in told if envelope["seq"]]
+
+    def accepted(self) -> list[str]:
+        """The users of whom other instances are told that they accepted the conversation."""
+        return [envelope["user"] for _, text in self.bus.published if (envelope := json.loads(text))["is_first"]]
 
 
 @in_virtual_time
@@ -194,7 +204,7 @@ async def test_message_written_before_others_arrived_reads_none_of_them() -> Non
     scene = Scene()
     scene.receipts.note_sent(C, BOB, 10, NOTHING)
     await passed(2)
-    assert (scene.store.cursors, scene.published()) == ({}, [])
+    assert (scene.store.cursors, scene.published()) == ({(C, "bob"): 0}, [])
     scene.read("bob", 7)
     await passed(2)
     assert scene.published() == [(f"conversation:{C}", "bob", 7)]
@@ -202,6 +212,22 @@ async def test_message_written_before_others_arrived_reads_none_of_them() -> Non
     await passed(2)
     assert scene.published()[1:] == [(f"conversation:{C}", "bob", 10)]
     assert scene.answers == [("bob", 7), ("bob", 10)]
+
+
+@in_virtual_time
+async def test_first_read_or_message_is_told_as_acceptance_once() -> None:
+    """The creator has accepted at once; a message counts wherever the cursor stands, and only what its sender wrote."""
+    scene = Scene("carl")
+    scene.read("alice", 3)
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    await passed(2)
+    assert scene.accepted() == ["bob"]
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    scene.read("bob", 7)
+    scene.read("carl", 7)
+    await passed(2)
+    assert scene.accepted() == ["bob", "carl"]
+    assert scene.store.cursors == {(C, "alice"): 3, (C, "bob"): 7, (C, "carl"): 7}
 
 
 @in_virtual_time
