@@ -127,7 +127,9 @@ class LocalStage(Stage):
 
     async def all_registered(self) -> bool:
         """Whether Redis knows where every connected user is."""
-        counts = [await self._redis("HLEN", f"connections:{user}") for user in self.crowd.clients]
+        counts = [
+            await self._redis("HLEN", f"connections:{user}") for user in list(self.crowd.clients)
+        ]  # users come and go meanwhile
         return all(isinstance(count, int) and count > 0 for count in counts)
 
     async def redis(self, *command: str | bytes | int, url: str = "") -> object:
