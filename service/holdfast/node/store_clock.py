@@ -1,12 +1,14 @@
 """The store's clock, as far as this instance knows it: the time by which an instance judges what other machines stamped.
 
 No time of another machine is ever compared with the wall clock of this one, which may be wrong. A bulletin is written every 3 s
-and answered with the store's time; the monotonic clock carries that on until the next answer. Before the first answer the store's
-time is unknown, and our wall clock is no substitute where users are notified: a minute too late, it would hide what a user missed
+and answered with the store's time; the monotonic clock carries that on until the next answer. Each answer says that it was at least
+so late: of the answers of the last minute the one that came fastest is the most exact, so a slow one makes nothing less exact.
+Before the first answer the store's time is unknown, and our wall clock is no substitute where users are notified: a minute too late, it would hide what a user missed
 in that minute. It is one for tokens (`now_ms`), where a refusal by it is not final.
 """
 
 import logging
+from collections import deque
 from typing import Final
 
 from holdfast.ports import Clock
@@ -14,6 +16,8 @@ from holdfast.ports import Clock
 UNKNOWN: Final = 0
 SKEWED_SECONDS: Final = 5.0  # more than a slow answer of the store can make of a clock that is right
 _STEP_SECONDS: Final = 1.0
+_REMEMBERED: Final = 20  # answers: a minute, in which clocks drift apart by a few milliseconds
+_LONGEST_CALL_MS: Final = 5_000  # no answer takes so long: a stamp that is further back is of a clock that was set back
 
 _log = logging.getLogger(__name__)
 
@@ -28,26 +32,29 @@ class StoreClock:
     def __init__(self, clock: Clock) -> None:
         self.is_skewed = False
         self._clock = clock
-        self._stamp: tuple[int, float] | None = None
+        self._offsets_ms: deque[int] = deque(maxlen=_REMEMBERED)  # the store's time less our monotonic clock, or somewhat less
         self._skew_ms = 0
 
     def note(self, stamped_ms: int, answered_at: float) -> None:
         """A write was stamped; its answer came at `answered_at` (monotonic seconds)."""
-        self._stamp = (stamped_ms, answered_at)
-        self._skew_ms = self._own_ms(answered_at) - stamped_ms
+        offset_ms = stamped_ms - int(answered_at * 1000)
+        if self._offsets_ms and max(self._offsets_ms) - offset_ms > _LONGEST_CALL_MS:
+            self._offsets_ms.clear()
+        self._offsets_ms.append(offset_ms)
+        self._skew_ms = self._own_ms(answered_at) - self.at(answered_at)
         was_skewed, self.is_skewed = self.is_skewed, abs(self.skew_seconds) > SKEWED_SECONDS
         if self.is_skewed and not was_skewed:
             _log.warning("%s; tokens are judged by the store's clock", self.skew)
 
     def at(self, monotonic: float) -> int:
-        """A moment of ours in the store's Unix milliseconds; never later than it was, earlier by less than a round trip.
+        """A moment of ours in the store's Unix milliseconds; never later than it was, earlier by less than the fastest round trip
+        of the last minute.
 
         `UNKNOWN` until the first answer.
         """
-        if self._stamp is None:
+        if not self._offsets_ms:
             return UNKNOWN
-        stamped_ms, answered_at = self._stamp
-        return stamped_ms + int((monotonic - answered_at) * 1000) - 1
+        return int(monotonic * 1000) + max(self._offsets_ms) - 1
 
     def now(self) -> int:
         """The present, as `at`."""
@@ -55,7 +62,7 @@ class StoreClock:
 
     def or_own(self, monotonic: float) -> int:
         """As `at`; by our own wall clock until the first answer, when that is all there is."""
-        return self._own_ms(monotonic) if self._stamp is None else self.at(monotonic)
+        return self._own_ms(monotonic) if not self._offsets_ms else self.at(monotonic)
 
     def now_ms(self) -> int:
         """See `ports.Clock`: the present, as `or_own`."""
@@ -71,7 +78,7 @@ class StoreClock:
 
         They do not when the wall clock was set, or when the machine was suspended and its monotonic clock stood still.
         """
-        if self._stamp is None:
+        if not self._offsets_ms:
             return False
         return abs(self._own_ms(self._clock.monotonic()) - self.now() - self._skew_ms) <= _STEP_SECONDS * 1000
 

@@ -50,3 +50,25 @@ def test_time_is_not_known_between_a_step_of_a_clock_and_the_next_stamp(step_sec
     assert not time.is_known
     time.note(1_000_000 + round(step_seconds * 1000), clock.monotonic())
     assert time.is_known
+
+
+def test_slow_answer_makes_nothing_less_exact() -> None:
+    """A moment that is told too early by the time of a slow answer would hide, or tell again, what came within that time."""
+    clock = ShiftedClock(0.0)
+    time = StoreClock(clock)
+    began = clock.monotonic()
+    time.note(1_000_000, began)
+    clock.now += 5
+    time.note(1_003_000, clock.monotonic())  # stamped 2 s before the answer came
+    assert 1_004_990 <= time.now_ms() <= 1_005_000
+    assert abs(time.skew_seconds) < 0.1
+
+
+def test_store_whose_clock_was_set_back_is_believed() -> None:
+    """No call takes as long as the step."""
+    clock = ShiftedClock(0.0)
+    time = StoreClock(clock)
+    time.note(1_000_000, clock.monotonic())
+    clock.now += 3
+    time.note(900_000, clock.monotonic())
+    assert 899_990 <= time.now_ms() <= 900_000
