@@ -47,6 +47,7 @@ def notifications_of(store: MessageStore) -> Notifications:
         StoreClock(clock),
         telemetry,
         Tasks(),
+        grace_seconds=3.0,
         on_created=lambda: None,
     )
 

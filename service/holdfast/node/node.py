@@ -216,6 +216,7 @@ class Node:
             self.store_clock,
             telemetry,
             self.tasks,
+            grace_seconds=settings.presence.grace_seconds,
             on_created=lambda: self.pushing.look_soon(),
         )
         self.audit = PresenceAudit(store, self.presence, clock, self.store_clock, self._entry)
@@ -342,7 +343,7 @@ class Node:
     async def _tick_slowly(self) -> None:
         self.telemetry.connections.set(len(self.hub.connections))
         self.tasks.start(self.store_contact.look())  # not awaited: a store that hangs is asked every second all the same
-        each_of(self.health.evaluate, self.presence.tick, self.activity.tick)
+        each_of(self.health.evaluate, self.presence.tick, self.activity.tick, self.notifications.tick)
         await asyncio.sleep(_SLOW_TICK_SECONDS)
 
     # --- what happens ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ A batch keeps its second `dirty` mark until this is done: when we die in between
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +22,7 @@ from holdfast.node.append import Commit
 from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
 from holdfast.node.second_look import KNOWN_SECONDS, SecondLooks
+from holdfast.node.slow_commits import SlowCommits
 from holdfast.node.store_clock import UNKNOWN, StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
@@ -53,20 +54,20 @@ class _Work:
 
     Attributes:
         only: the one member whom it concerns; None for all.
-        at_ms: when each was committed, by the store's clock, if they are not our own: their recipients may have seen them, and
-            gone since. Of our own commits it is not known, and not needed: they are younger than what the store is asked.
+        at_ms: when each was committed, or handed on, by the store's clock, if that was not just now: their recipients may have
+            seen them, and gone since. Of a new commit it is not needed: it is younger than what the store is asked.
         noted_at: after the commit of each of them; monotonic seconds.
     """
 
     messages: list[Message] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
-    at_ms: Mapping[Seq, int] = field(default_factory=dict)
+    at_ms: dict[Seq, int] = field(default_factory=dict)
     noted_at: float = 0.0
     only: UserId | None = None
 
     @property
     def is_swept(self) -> bool:
-        """Whether another instance committed them, or an earlier start of ours."""
+        """Whether some were not committed just now: by another instance, or an earlier start of ours, or some time ago."""
         return bool(self.at_ms)
 
     def is_missed(self, message: Message, last_seen_at_ms: int) -> bool:
@@ -89,6 +90,7 @@ class Notifications:
         telemetry: Telemetry,
         tasks: Tasks,
         *,
+        grace_seconds: float,
         on_created: Callable[[], None],
     ) -> None:
         self._store = store
@@ -108,21 +110,35 @@ class Notifications:
         self._connected = _Recently(_BELIEVED_SECONDS)
         self._offline = _Recently(_BELIEVED_SECONDS)
         self._recorded = _Recently(KNOWN_SECONDS)
+        self._slow = SlowCommits(store_clock, grace_seconds)
         self._second_looks = SecondLooks(tasks, telemetry, self._clear, self._look_after)
         self._log_bucket = TokenBucket(_LOG_PER_SECOND, 4 * _LOG_PER_SECOND, clock.monotonic())
 
     def note(self, commit: Commit) -> None:
         """Something was committed here; its mark is removed when it is decided who is notified of it."""
-        if self._waiting_messages >= MAX_WAITING:
-            self._telemetry.dropped.labels("notifications").inc(len(commit.own))
-            return
-        work = self._waiting.setdefault(commit.conversation_id, _Work())
-        work.messages += commit.own
-        work.noted_at = self._clock.monotonic()
-        self._waiting_messages += len(commit.own)
-        if commit.dirty is not None:
+        self._telemetry.dropped.labels("notifications").inc(self._slow.note(commit))
+        work = self._enqueue(commit.conversation_id, commit.own)
+        if work is not None and commit.dirty is not None:
             work.marks.append(commit.dirty)
+
+    def tick(self) -> None:
+        """Decide once more about commits that were answered slowly (`slow_commits`); once a second is enough."""
+        for conversation_id, committed in self._slow.due():
+            work = self._enqueue(conversation_id, [each.message for each in committed])
+            if work is not None:
+                work.at_ms |= {each.message.seq: each.at_ms for each in committed}
+
+    def _enqueue(self, conversation_id: ConversationId, messages: Sequence[Message]) -> _Work | None:
+        """What waits of the conversation, with these; None when too much waits."""
+        if self._waiting_messages >= MAX_WAITING:
+            self._telemetry.dropped.labels("notifications").inc(len(messages))
+            return None
+        work = self._waiting.setdefault(conversation_id, _Work())
+        work.messages += messages
+        work.noted_at = self._clock.monotonic()
+        self._waiting_messages += len(messages)
         self._work_soon()
+        return work
 
     async def look_again(self, conversation_id: ConversationId) -> None:
         """What came lately may have been left undecided by an instance that died.

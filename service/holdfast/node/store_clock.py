@@ -1,10 +1,11 @@
 """The store's clock, as far as this instance knows it: the time by which an instance judges what other machines stamped.
 
 No time of another machine is ever compared with the wall clock of this one, which may be wrong. A bulletin is written every 3 s
-and answered with the store's time; the monotonic clock carries that on until the next answer. Each answer says that it was at least
-so late: of the answers of the last minute the one that came fastest is the most exact, so a slow one makes nothing less exact.
-Before the first answer the store's time is unknown, and our wall clock is no substitute where users are notified: a minute too late, it would hide what a user missed
-in that minute. It is one for tokens (`now_ms`), where a refusal by it is not final.
+and answered with the store's time; the monotonic clock carries that on until the next answer. Each answer says that it was at
+least so late: of the answers of the last minute the one that came fastest is the most exact, so a slow one makes nothing less
+exact. Before the first answer the store's time is unknown, and our wall clock is no substitute where users are notified: a
+minute too late, it would hide what a user missed in that minute. It is one for tokens (`now_ms`), where a refusal by it is not
+final.
 """
 
 import logging

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
+
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.notifications import Notification
@@ -44,6 +46,7 @@ class Scene:
             StoreClock(self.clock),
             telemetry,
             Tasks(),
+            grace_seconds=3.0,
             on_created=lambda: None,
         )
 
@@ -76,35 +79,84 @@ async def test_an_instance_that_stood_still_before_writes_nothing() -> None:
     assert scene.written == []
 
 
+class Members:
+    """Conversation `c` of ann, ben and new, who are connected nowhere.
+
+    Attributes:
+        presence: of all of them, as the store has it.
+        written: ids of the records.
+    """
+
+    def __init__(self, **joined: int) -> None:
+        self.presence = Presence(UserId(""), online=False, on=(), last_seen_at_ms=None)
+        self.written: list[str] = []
+        self.clock, telemetry = ManualClock(), Telemetry("test")
+        self.store_clock = StoreClock(self.clock)
+        talk = conversation("c", "ann", "ben", "new", joined=joined)
+
+        async def as_of(_: ConversationId, since: float) -> object:
+            return talk
+
+        async def read_presence(user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+            return dict.fromkeys(user_ids, self.presence)
+
+        async def create_notifications(records: Sequence[Notification]) -> list[str]:
+            self.written.extend(record.notification_id for record in records)
+            return self.written
+
+        self.notifications = Notifications(
+            cast("MessageStore", SimpleNamespace(read_presence=read_presence, create_notifications=create_notifications)),
+            FakeBus(),
+            FakeRegistry(),
+            Hub(telemetry),
+            cast("Conversations", SimpleNamespace(as_of=as_of)),
+            self.clock,
+            self.store_clock,
+            telemetry,
+            Tasks(),
+            grace_seconds=3.0,
+            on_created=lambda: None,
+        )
+
+    def commit(self, *seqs: int, accepted_at: float) -> None:
+        """Of ann's."""
+        own = [Message(ConversationId("c"), seq, UserId("ann"), f"k{seq}", "text", None, 1) for seq in seqs]
+        self.notifications.note(Commit(ConversationId("c"), own, accepted_at, None, own))
+
+
 async def test_message_from_before_a_membership_makes_no_record() -> None:
     """The members are read after the commit, so a user who was added in between is among them."""
-    talk = conversation("c", "ann", "ben", "new", joined={"new": 5})
-    written: list[str] = []
+    scene = Members(new=5)
+    scene.commit(5, 6, accepted_at=scene.clock.now)
+    await eventually(lambda: len(scene.written) >= 3, within=2.0)
+    assert sorted(scene.written) == ["c:000000000005:ben", "c:000000000006:ben", "c:000000000006:new"]
 
-    async def as_of(_: ConversationId, since: float) -> object:
-        return talk
 
-    async def read_presence(user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
-        return {user_id: Presence(user_id, online=False, on=(), last_seen_at_ms=None) for user_id in user_ids}
+@pytest.mark.parametrize(
+    ("answered_after_seconds", "left_before_seconds", "is_recorded"),
+    [(2.0, 1.0, True), (2.0, -1.0, False), (0.1, 0.05, False)],
+    ids=["left before it was handed on", "was shown it", "is found by the look through the absence"],
+)
+async def test_user_who_leaves_while_the_store_answers_slowly_is_notified(
+    answered_after_seconds: float, left_before_seconds: float, *, is_recorded: bool
+) -> None:
+    """By the time of its commit the message was there before the user left, and within the grace when it was decided."""
+    scene = Members()
+    scene.store_clock.note(1_000_000, scene.clock.now)
+    scene.presence = Presence(UserId(""), online=True, on=("one",), last_seen_at_ms=None)
+    accepted_at = scene.clock.now
+    scene.clock.now += answered_after_seconds
+    left_at_ms = scene.store_clock.at(scene.clock.now - left_before_seconds)
+    scene.commit(7, accepted_at=accepted_at)
+    await passed()
+    scene.presence = Presence(UserId(""), online=False, on=(), last_seen_at_ms=left_at_ms)
+    scene.clock.now += 60.0
+    scene.notifications.tick()
+    await passed()
+    assert sorted(scene.written) == (["c:000000000007:ben", "c:000000000007:new"] if is_recorded else [])
 
-    async def create_notifications(records: Sequence[Notification]) -> list[str]:
-        written.extend(record.notification_id for record in records)
-        return written
 
-    telemetry, clock = Telemetry("test"), ManualClock()
-    notifications = Notifications(
-        cast("MessageStore", SimpleNamespace(read_presence=read_presence, create_notifications=create_notifications)),
-        FakeBus(),
-        FakeRegistry(),
-        Hub(telemetry),
-        cast("Conversations", SimpleNamespace(as_of=as_of)),
-        clock,
-        StoreClock(clock),
-        telemetry,
-        Tasks(),
-        on_created=lambda: None,
-    )
-    own = [Message(ConversationId("c"), seq, UserId("ann"), f"k{seq}", "text", None, 1) for seq in (5, 6)]
-    notifications.note(Commit(ConversationId("c"), own, 0.0, None, own))
-    await eventually(lambda: len(written) >= 3, within=2.0)
-    assert sorted(written) == ["c:000000000005:ben", "c:000000000006:ben", "c:000000000006:new"]
+async def passed() -> None:
+    """What was to be decided is decided."""
+    for _ in range(20):
+        await asyncio.sleep(0)

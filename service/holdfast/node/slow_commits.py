@@ -1,0 +1,59 @@
+"""Messages whose commit the store answered slowly: who is notified of them is decided once more, when a grace period is over.
+
+The store's time of such a message lies well before the moment at which it could be delivered. A user who left in between was
+not shown it, and is not found by the look through the absence either (`catchup`), which begins shortly before the user left: an
+earlier message counts as shown there. Only the instance that committed it knows when it was handed on, so it decides again by
+that moment, when users who had left by then are offline in the store. An instance that dies before has the first decision only.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.domain.ids import ConversationId
+from holdfast.domain.messages import Committed
+from holdfast.domain.notifications import IN_FLIGHT_MS
+from holdfast.node.append import Commit
+from holdfast.node.store_clock import UNKNOWN, StoreClock
+
+_SLOW_SECONDS: Final = IN_FLIGHT_MS / 2000  # the other half of what the look through an absence allows for is for the delivery
+_OFFLINE_SECONDS: Final = 5.0  # how long the end of a grace period may take to be in the store
+MAX_KEPT: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    due_at: float
+    conversation_id: ConversationId
+    committed: list[Committed]
+
+
+class SlowCommits:
+    """Lives in the loop."""
+
+    def __init__(self, store_clock: StoreClock, grace_seconds: float) -> None:
+        self._clock = store_clock
+        self._delay_seconds = grace_seconds + _OFFLINE_SECONDS
+        self._kept: deque[_Kept] = deque()
+        self._messages = 0
+
+    def note(self, commit: Commit) -> int:
+        """A commit was answered now; how many of its messages are not kept, because there are too many (10,000)."""
+        now = self._clock.monotonic()
+        if now - commit.accepted_at < _SLOW_SECONDS or not commit.own or (now_ms := self._clock.now()) == UNKNOWN:
+            return 0
+        if self._messages >= MAX_KEPT:
+            return len(commit.own)
+        self._messages += len(commit.own)
+        handed_on = [Committed(message, now_ms) for message in commit.own]
+        self._kept.append(_Kept(now + self._delay_seconds, commit.conversation_id, handed_on))
+        return 0
+
+    def due(self) -> list[tuple[ConversationId, list[Committed]]]:
+        """What is to be decided again now, each with the time at which it was handed on, by the store's clock."""
+        now, found = self._clock.monotonic(), []
+        while self._kept and self._kept[0].due_at <= now:
+            kept = self._kept.popleft()
+            self._messages -= len(kept.committed)
+            found.append((kept.conversation_id, kept.committed))
+        return found
