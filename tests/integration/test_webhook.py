@@ -1,6 +1,7 @@
 """The webhook as its receiver sees it: over real HTTP, signed, never redirected."""
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -11,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from holdfast.adapters.machine.clock import SystemClock
-from holdfast.adapters.push.webhook import WebhookNotifier
+from holdfast.adapters.push.webhook import WebhookNotifier, request_id
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import Notification
 from holdfast.drills.local.waiting import free_port
@@ -96,6 +97,12 @@ async def test_a_receiver_can_tell_who_calls_and_what_it_has_seen(receiver: Rece
             "preview": "see you",
         }
     assert ids == {RECORD.notification_id}
+
+
+def test_each_record_of_a_large_conversation_has_an_id_of_its_own() -> None:
+    """It is made anew once its user has read: a receiver that keeps the ids of a day would take none but the first."""
+    large = dataclasses.replace(RECORD, notification_id="c1:ben")
+    assert [request_id(dataclasses.replace(large, seq=seq)) for seq in (7, 9)] == ["c1:000000000007:ben", "c1:000000000009:ben"]
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ class Directory:
             raise refusal
         news = News("created", caller.user_id, everyone)
         async with self._announcer.told(c, 0, news) as tell:
-            conversation, is_new = await self._store.create_conversation(new, self._room(caller))
+            conversation, is_new = await self._store.create_conversation(new, self._room(caller, caller.user_id))
             tell(conversation, {news: conversation.revision} if is_new else {})
         if not is_new:
             self._budgets.give_back(caller, creates=1, adds=len(everyone) - 1)
@@ -179,7 +179,7 @@ class Directory:
         self._budgets.spend(caller, adds=1)
         if (refusal := await self.blocks.refusal(caller, [newcomer])) is not None:
             raise refusal
-        c, room = conversation.conversation_id, self._room(caller)
+        c, room = conversation.conversation_id, self._room(caller, conversation.created_by)
         conversation, is_new = await self._members.make(c, newcomer, is_member=True, by=caller.user_id, room=room)
         if not is_new:
             self._budgets.give_back(caller, adds=1)
@@ -283,9 +283,10 @@ class Directory:
         local = self._delivery.locals.get(conversation_id)
         return (local.sequencer.head or 0) if local is not None else 0
 
-    def _room(self, caller: Caller) -> Room:
-        limits = self._limits
-        by_one = limits.conversations_by_others if caller.is_admin else limits.conversations_by_one_other
+    def _room(self, caller: Caller, creator: UserId) -> Room:
+        """Of the creator's doing are what the creator makes and whom the creator adds: a backend may create for everybody."""
+        limits, is_limited = self._limits, not caller.is_admin and caller.user_id == creator
+        by_one = limits.conversations_by_one_other if is_limited else limits.conversations_by_others
         return Room(limits.conversations_per_user, limits.conversations_by_others, by_one)
 
     def _check_limit(self, limit: int) -> None:

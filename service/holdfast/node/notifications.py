@@ -54,6 +54,7 @@ class _Work:
 
     Attributes:
         only: the one member whom it concerns; None for all.
+        has_waiting: a member without a connection is not offline in the store, or not yet.
         at_ms: when each was committed, or handed on, by the store's clock, if that was not just now: their recipients may have
             seen them, and gone since. Of a new commit it is not needed: it is younger than what the store is asked.
         noted_at: after the commit of each of them; monotonic seconds.
@@ -64,6 +65,7 @@ class _Work:
     at_ms: dict[Seq, int] = field(default_factory=dict)
     noted_at: float = 0.0
     only: UserId | None = None
+    has_waiting: bool = False
 
     @property
     def is_swept(self) -> bool:
@@ -157,7 +159,9 @@ class Notifications:
             before_seq = found[0].message.seq
 
     async def _look_after(self, conversation_id: ConversationId, user_id: UserId, after_seq: Seq) -> None:
-        """What came after a message, for one user alone."""
+        """What came after a message, for one user alone. Mostly there is nothing, or the user is here: that costs no page."""
+        if self._hub.count_of(user_id) or (await self._store.heads({conversation_id: after_seq}))[conversation_id] <= after_seq:
+            return
         before_seq: Seq | None = None
         limit = FIRST_PAGE
         while found := await self._store.messages_since(conversation_id, 0, limit, before_seq):
@@ -215,12 +219,15 @@ class Notifications:
                 break
             for mark in work.marks:
                 self._bus.clear_dirty(notify_mark(mark))
+            if work.has_waiting and work.is_swept:
+                late = [Committed(message, work.at_ms[message.seq]) for message in work.messages if message.seq in work.at_ms]
+                self._telemetry.dropped.labels("notifications").inc(self._slow.again(conversation_id, late))
             return
         _log.warning("nobody could be notified: left to the sweep", extra={"fields": {"conversation_id": conversation_id}})
 
     async def _decide(self, conversation_id: ConversationId, work: _Work) -> None:
         while work.messages:
-            began = self._clock.monotonic()
+            began, work.has_waiting = self._clock.monotonic(), False
             conversation = await self._conversations.as_of(conversation_id, work.noted_at)
             if conversation is None:
                 return
@@ -300,6 +307,7 @@ class Notifications:
             for user_id, presence in found.items():
                 if presence.online:
                     away.remove(user_id)
+                    work.has_waiting = True
                     continue
                 self._offline.add(user_id, now)
                 since[user_id] = (presence.last_seen_at_ms or 0) if work.is_swept else 0

@@ -68,7 +68,9 @@ class Position:
             self.own_first = self.own_last = 0
 
     def note_own(self, seq: Seq) -> None:
-        """An own message lies beyond the cursor."""
+        """An own message lies beyond the cursor; it may be one that was noted before, and sent again."""
+        if self.own_first <= seq <= self.own_last:
+            return
         if seq != self.own_last + 1:
             self.own_first = seq
         self.own_last = seq

@@ -7,6 +7,7 @@ that moment, when users who had left by then are offline in the store. An instan
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ from holdfast.node.store_clock import UNKNOWN, StoreClock
 
 _SLOW_SECONDS: Final = IN_FLIGHT_MS / 2000  # the other half of what the look through an absence allows for is for the delivery
 _OFFLINE_SECONDS: Final = 5.0  # how long the end of a grace period may take to be in the store
+_AGAIN_SECONDS: Final = 60.0
 MAX_KEPT: Final = 10_000
 
 
@@ -39,14 +41,22 @@ class SlowCommits:
 
     def note(self, commit: Commit) -> int:
         """A commit was answered now; how many of its messages are not kept, because there are too many (10,000)."""
-        now = self._clock.monotonic()
-        if now - commit.accepted_at < _SLOW_SECONDS or not commit.own or (now_ms := self._clock.now()) == UNKNOWN:
+        is_slow = self._clock.monotonic() - commit.accepted_at >= _SLOW_SECONDS
+        if not is_slow or (now_ms := self._clock.now()) == UNKNOWN:
             return 0
+        return self._keep(commit.conversation_id, [Committed(message, now_ms) for message in commit.own])
+
+    def again(self, conversation_id: ConversationId, committed: Sequence[Committed]) -> int:
+        """A user was still not offline when these were decided again; for a minute they are kept once more. Else as `note`."""
+        oldest_ms = self._clock.now() - int((self._delay_seconds + _AGAIN_SECONDS) * 1000)
+        return self._keep(conversation_id, [each for each in committed if each.at_ms >= oldest_ms])
+
+    def _keep(self, conversation_id: ConversationId, committed: list[Committed]) -> int:
         if self._messages >= MAX_KEPT:
-            return len(commit.own)
-        self._messages += len(commit.own)
-        handed_on = [Committed(message, now_ms) for message in commit.own]
-        self._kept.append(_Kept(now + self._delay_seconds, commit.conversation_id, handed_on))
+            return len(committed)
+        if committed:
+            self._messages += len(committed)
+            self._kept.append(_Kept(self._clock.monotonic() + self._delay_seconds, conversation_id, committed))
         return 0
 
     def due(self) -> list[tuple[ConversationId, list[Committed]]]:

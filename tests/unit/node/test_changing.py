@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.domain.ids import UserId
+from holdfast.domain.conversations import MemberChange, MembersChanged
+from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreTimeout
 from holdfast.node.announcing import Announcer
 from holdfast.node.changing import DEADLINE_SECONDS, MAX_BATCH, MAX_WAITING, MemberChanges
@@ -178,3 +179,23 @@ async def test_change_of_a_conversation_that_does_not_exist_is_refused() -> None
     del lanes.store.conversations[C]
     assert await asyncio.gather(lanes.change("bob"), lanes.change("carl", is_member=False)) == ["conversation_not_found"] * 2
     assert lanes.told == []
+
+
+@in_virtual_time
+async def test_one_refused_change_costs_the_others_few_writes() -> None:
+    """One user with a full list among sixty: made one by one, most of the others would wait longer than their callers do."""
+    lanes = Lanes()
+    made = lanes.store.change_members
+
+    async def change_members(c: ConversationId, changes: Sequence[MemberChange], **limits: Any) -> MembersChanged | None:
+        await asyncio.sleep(0.04)
+        if any(change.user_id == "user31" for change in changes):
+            raise CommandError("limit_reached", "the list is full")
+        return await made(c, changes, **limits)
+
+    lanes.store.change_members = change_members  # type: ignore[method-assign]
+    names = [f"user{number}" for number in range(60)]
+    answers = dict(zip(names, await asyncio.gather(*map(lanes.change, names)), strict=True))
+    assert answers.pop("user31") == "limit_reached"
+    assert set(answers.values()) == {True}
+    assert lanes.store.calls["change_members"] <= 12, "those that were made"

@@ -156,6 +156,25 @@ async def test_user_who_leaves_while_the_store_answers_slowly_is_notified(
     assert sorted(scene.written) == (["c:000000000007:ben", "c:000000000007:new"] if is_recorded else [])
 
 
+async def test_user_who_is_offline_late_is_notified_of_what_the_store_answered_slowly() -> None:
+    """A store that is slow to commit is slow to say who is offline, too: it is asked again for a minute."""
+    scene = Members()
+    scene.store_clock.note(1_000_000, scene.clock.now)
+    scene.presence = Presence(UserId(""), online=True, on=("one",), last_seen_at_ms=None)
+    scene.clock.now += 2.0
+    scene.commit(7, accepted_at=scene.clock.now - 2.0)
+    left_at_ms = scene.store_clock.now() - 1_000
+    for _ in range(4):
+        scene.clock.now += 10.0
+        scene.notifications.tick()
+        await passed()
+    scene.presence = Presence(UserId(""), online=False, on=(), last_seen_at_ms=left_at_ms)
+    scene.clock.now += 10.0
+    scene.notifications.tick()
+    await passed()
+    assert sorted(scene.written) == ["c:000000000007:ben", "c:000000000007:new"]
+
+
 async def passed() -> None:
     """What was to be decided is decided."""
     for _ in range(20):

@@ -89,3 +89,12 @@ def test_connection_that_is_being_replayed_to_was_shown_nothing() -> None:
     device.conversations = {C: 5}
     device.hold_back()
     assert shown_live(device, local_at(7)) == NOTHING
+
+
+@pytest.mark.parametrize("again", [5, 6])
+def test_own_message_that_is_sent_again_stays_in_the_run_of_own_messages(again: int) -> None:
+    """A client repeats what was not acknowledged: reading up to the run still reads all of it."""
+    position = Position(cursor=3, told=3)
+    for seq in (5, 6, again):
+        position.note_own(seq)
+    assert advance(position, 0, [4], []).cursor == 6

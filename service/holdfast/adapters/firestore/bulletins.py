@@ -1,5 +1,7 @@
 """Bulletins and revocations in Firestore: small documents that every instance reads."""
 
+import asyncio
+
 from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud.firestore_v1 import SERVER_TIMESTAMP, Maximum
 from google.cloud.firestore_v1.base_query import FieldFilter
@@ -51,6 +53,8 @@ async def read_revocations(calls: Calls, since_ms: int) -> dict[UserId, int]:
     """See `ports.MessageStore.read_revocations`."""
     collection = calls.client.collection("revocations")
     recent = FieldFilter("revokedAt", ">=", documents.at(since_ms))
-    query = collection.where(filter=recent) if since_ms else collection  # those of an older version have no `revokedAt`
-    snapshots = await query.get(**calls.unretried)
+    of_older = FieldFilter("notBefore", ">=", since_ms // 1000)  # instances of an older version write no `revokedAt`
+    queries = [collection.where(filter=each) for each in (recent, of_older)] if since_ms else [collection]
+    found = await asyncio.gather(*(query.get(**calls.unretried) for query in queries))
+    snapshots = {each.id: each for answers in found for each in answers}.values()
     return dict(calls.read("revocation", snapshots, lambda name, stored: (UserId(name), documents.revoked_at_ms(stored))))

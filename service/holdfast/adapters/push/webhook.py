@@ -15,7 +15,7 @@ import httpx
 import msgspec
 
 from holdfast.domain.ids import message_id
-from holdfast.domain.notifications import Notification
+from holdfast.domain.notifications import Notification, notification_id
 from holdfast.errors import PushFailed
 from holdfast.ports import Clock
 from holdfast.protocol.jsontext import rfc3339
@@ -39,7 +39,7 @@ class WebhookNotifier:
     async def push(self, notification: Notification) -> None:
         """See `Notifier.push`. The answer's body is not read: nobody can make us hold it."""
         body = encode(notification)
-        headers = signed(self._key, notification.notification_id, self._clock.now_ms() // 1000, body)
+        headers = signed(self._key, request_id(notification), self._clock.now_ms() // 1000, body)
         try:
             async with self._http.stream("POST", self._url, content=body, headers=headers) as answer:
                 status = answer.status_code
@@ -51,6 +51,11 @@ class WebhookNotifier:
     async def close(self) -> None:
         """See `Notifier.close`."""
         await self._http.aclose()
+
+
+def request_id(notification: Notification) -> str:
+    """One for each message and user: the record of a large conversation is made anew once its user has read."""
+    return notification_id(notification.conversation_id, notification.user_id, notification.seq, member_count=0)
 
 
 def encode(notification: Notification) -> bytes:
@@ -72,14 +77,14 @@ def encode(notification: Notification) -> bytes:
     )
 
 
-def signed(key: bytes, notification_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+def signed(key: bytes, webhook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The headers of a request; `timestamp`: Unix seconds of this attempt."""
-    text = b"%b.%d.%b" % (notification_id.encode(), timestamp, body)
+    text = b"%b.%d.%b" % (webhook_id.encode(), timestamp, body)
     signature = base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
     return {
         "Content-Type": "application/json",
-        "Idempotency-Key": notification_id,
-        "webhook-id": notification_id,
+        "Idempotency-Key": webhook_id,
+        "webhook-id": webhook_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": f"v1,{signature}",
     }
