@@ -216,7 +216,7 @@ class Node:
             self.store_clock,
             telemetry,
             self.tasks,
-            grace_seconds=settings.presence.grace_seconds,
+            settings.presence.grace_seconds,
             on_created=lambda: self.pushing.look_soon(),
         )
         self.audit = PresenceAudit(store, self.presence, clock, self.store_clock, self._entry)
@@ -295,12 +295,11 @@ class Node:
         """
         await self.store_contact.open(self.tasks)
         await self.bus.start(self.loops, self.incoming.take, partial(self._on_missed, "resubscribed"), self.health.note_bus)
-        grace_seconds = self.settings.presence.grace_seconds
-        self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace_seconds, self._on_predecessor))
+        grace = self.settings.presence.grace_seconds
+        self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace, self._on_predecessor))
         parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing, self.audit, self.revocations)
-        tick = Loop("tick", self._tick, _TICK_SECONDS, is_vital=True)
-        slow_tick = Loop("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS, is_vital=True)
-        for loop in (*(part.loop for part in parts), tick, slow_tick):
+        ticks = (("tick", self._tick, _TICK_SECONDS), ("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS))
+        for loop in (*(part.loop for part in parts), *(Loop(*tick, is_vital=True) for tick in ticks)):
             self.tasks.start(self.loops.run(loop))
 
     async def stop(self) -> None:
@@ -327,9 +326,9 @@ class Node:
     # --- time -----------------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        due = self.clock.monotonic() + _TICK_SECONDS
+        began = self.clock.monotonic()
         await asyncio.sleep(_TICK_SECONDS)
-        lag = self.clock.monotonic() - due
+        lag = self.clock.monotonic() - began - _TICK_SECONDS
         self.telemetry.loop_lag.set(lag)
         if lag > _THAW_SECONDS:
             self._on_thaw()

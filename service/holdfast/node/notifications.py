@@ -91,8 +91,8 @@ class Notifications:
         store_clock: StoreClock,
         telemetry: Telemetry,
         tasks: Tasks,
-        *,
         grace_seconds: float,
+        *,
         on_created: Callable[[], None],
     ) -> None:
         self._store = store

@@ -2,7 +2,7 @@
 
 The user's first connection here puts `instance:epoch` into the user's `on`; after the last one's end and the grace period it is
 taken out again. Writes are grouped: one is under way, what comes meanwhile is the next. Which connections are told of a change is
-decided by `presence_notices`.
+decided by `presence_notices`, and how it is told by `presence_telling`.
 """
 
 import asyncio
@@ -10,22 +10,19 @@ import heapq
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from holdfast.domain.conversations import Conversation, Membership
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.errors import StoreError
-from holdfast.node.delivery import Delivery, conversation_channel
-from holdfast.node.hidden import HIDDEN_FROM_ALL, Hidden, hidden_from
+from holdfast.node.delivery import Delivery
 from holdfast.node.hub import Hub
 from holdfast.node.presence_notices import MAX_TOLD_CONVERSATIONS, PresenceNotices
+from holdfast.node.presence_telling import PresenceTelling
 from holdfast.node.store_clock import UNKNOWN, StoreClock
-from holdfast.node.tasks import Tasks, until_store_answers
+from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, MessageStore
-from holdfast.protocol import envelopes
-from holdfast.protocol.jsontext import rfc3339
 
 _BATCH: Final = 200
 _MAX_LEAVING: Final = 5_000  # as many entries as a bulletin holds of anything
@@ -66,10 +63,8 @@ class Presence:
         on_offline: Callable[[], None],
     ) -> None:
         self._store = store
-        self._bus = bus
         self._hub = hub
-        self._delivery = delivery
-        self._notices = notices
+        self._telling = PresenceTelling(store, bus, delivery, notices, tasks, indicator_members)
         self._clock = clock
         self._store_clock = store_clock
         self._tasks = tasks
@@ -138,8 +133,7 @@ class Presence:
 
     def note_conversations(self, user_id: UserId, memberships: list[Membership]) -> None:
         """Remember who is to be told about this user: the most recently active conversations that are small enough."""
-        small = (row.conversation_id for row in memberships if row.member_count <= self._indicator_members)
-        self._conversations[user_id] = tuple(islice(small, MAX_TOLD_CONVERSATIONS))
+        self._conversations[user_id] = self._telling.told_in(memberships)
 
     def note_membership(self, user_id: UserId, conversation: Conversation, is_member: bool) -> None:
         """The user got into a conversation, or out of it."""
@@ -198,7 +192,7 @@ class Presence:
         while user_ids := await self._store.users_on(entry, _BATCH):
             seen = {user_id: min(left.get(user_id, alive_at_ms), alive_at_ms) for user_id in user_ids}
             for change in await self._store.remove_presence(entry, seen):
-                await self._tell_of_absent(change)
+                self._telling.tell(change, None)
             self._on_offline()
 
     def _want(
@@ -265,7 +259,8 @@ class Presence:
                 changes += await self._store.remove_presence(entry, {u: w.seen_at_ms for u, w in going.items()})
                 for user_id in going:
                     self._written.pop(user_id, None)
-            await self._publish(changes)
+            for change in changes:
+                self._telling.tell(change, self._conversations.get(change.user_id, ()))
             if any(not change.online for change in changes):
                 self._on_offline()
             for user_id in going:
@@ -292,7 +287,7 @@ class Presence:
                     continue
                 try:
                     for change in await self._store.remove_presence(entry, dict.fromkeys(some, _NOT_HEARD)):
-                        await self._tell_of_absent(change)  # their grace ended meanwhile
+                        self._telling.tell(change, None)  # their grace ended meanwhile
                         self._on_offline()
                 except Exception as error:  # noqa: BLE001 - others wait behind it
                     self._tasks.note_failure("presence", error)
@@ -305,42 +300,3 @@ class Presence:
                     self._replaced.pop(entry, None)
         finally:
             self._is_removing = False
-
-    async def _tell_of_absent(self, change: PresenceChange) -> None:
-        memberships = await self._store.memberships_of(change.user_id)
-        self.note_conversations(change.user_id, memberships)
-        await self._publish([change])
-        if not self._hub.count_of(change.user_id):
-            self._conversations.pop(change.user_id, None)
-
-    async def _publish(self, changes: Iterable[PresenceChange]) -> None:
-        """Tell everybody from whom it is not hidden; where the store does not say from whom, nobody."""
-        hidden: dict[UserId, Hidden] = {}
-
-        async def look() -> None:
-            asked = [change.user_id for change in changes]
-            hidden.update(zip(asked, await asyncio.gather(*(hidden_from(self._store, u) for u in asked)), strict=True))
-
-        await until_store_answers(look)
-        for change in changes:
-            self._publish_one(change, hidden.get(change.user_id, HIDDEN_FROM_ALL))
-
-    def _publish_one(self, change: PresenceChange, hidden: Hidden) -> None:
-        """Our own connections at once, other instances through each conversation's channel."""
-        conversations = () if hidden.is_all else self._conversations.get(change.user_id, ())
-        last_seen_at = None if not change.last_seen_at_ms else rfc3339(change.last_seen_at_ms)
-        envelope = envelopes.PresenceEnvelope(
-            v=envelopes.VERSION,
-            kind="presence",
-            generation=self._delivery.generation,
-            user=change.user_id,
-            online=change.online,
-            version=change.version,
-            last_seen_at=last_seen_at,
-            conversations=list(conversations),
-            hidden=sorted(hidden.users),
-        )
-        self._notices.receive(envelope)
-        payload = envelopes.encode(envelope)
-        for conversation_id in conversations:
-            self._bus.publish(conversation_channel(conversation_id), payload)

@@ -193,7 +193,7 @@ async def test_one_refused_change_costs_the_others_few_writes() -> None:
             raise CommandError("limit_reached", "the list is full")
         return await made(c, changes, **limits)
 
-    lanes.store.change_members = change_members  # type: ignore[method-assign]
+    lanes.store.change_members = change_members  # type: ignore[method-assign]  # one user's list is full
     names = [f"user{number}" for number in range(60)]
     answers = dict(zip(names, await asyncio.gather(*map(lanes.change, names)), strict=True))
     assert answers.pop("user31") == "limit_reached"

@@ -144,8 +144,22 @@ async def test_who_comes_while_its_going_is_written_is_online_in_the_end() -> No
     assert not arriving.done()
     adding.set()
     await arriving
+    await settled()
     assert scene.store.on[ALICE] == {"one:1"}
     assert scene.heard() == [True, False, True]
+
+
+@in_virtual_time
+async def test_user_who_comes_does_not_wait_until_the_others_are_told() -> None:
+    """From whom a presence is hidden takes reads of the store: hundreds who come at once would wait for those of all."""
+    scene = Scene()
+    asked = scene.store.hold("blocks_of")
+    await scene.come()
+    assert scene.store.on[ALICE] == {"one:1"}
+    assert scene.heard() == []
+    asked.set()
+    await settled()
+    assert scene.heard() == [True]
 
 
 @in_virtual_time
