@@ -116,3 +116,44 @@ def test_device_without_a_reset_is_counted(tmp_path: Path) -> None:
         assert every_cursor_is_reset(Run(*read_history(tmp_path / "history.jsonl"))).measured == expected
     verdict_of(tmp_path, drop(restored(), "renewed"))
     assert every_cursor_is_reset(Run(*read_history(tmp_path / "history.jsonl"))).measured == math.inf
+
+
+def test_receipt_that_was_told_before_the_restore_need_not_be_told_again(tmp_path: Path) -> None:
+    """A device forgets with its `reset` what it was told; its application fetches the cursors with everything else."""
+    lines = [each for each in restored() if each["event"] not in ("cursor", "read", "stored_cursor")]
+    for each in lines:  # ben answers message 5, which reads it
+        if each.get("key") == "k6":
+            each |= {"user": BEN, "device": "ben-1"} if each["event"] in ("send", "ack") else {"sender": BEN}
+    told: list[Line] = [
+        {"event": "cursor", "t": 6.2, "device": "ann-1", "user": ANN, "about": BEN, "conversation": C, "seq": 5},
+        {"event": "stored_cursor", "t": 80.0, "user": BEN, "conversation": C, "seq": 6},
+    ]
+    verdict = verdict_of(tmp_path, sorted([*lines, *told], key=lambda each: each["t"]))
+    assert verdict.holds, verdict.violations
+    assert verdict.judged["receipts"]["told"]
+    verdict = verdict_of(tmp_path, sorted([*lines, told[1]], key=lambda each: each["t"]))
+    assert verdict.counts["I9"], "it was never told"
+
+
+def test_conversation_that_is_younger_than_the_restore_is_fetched_again_after_a_reset(tmp_path: Path) -> None:
+    """Each given cursor is reset when the store has another generation, also of conversations that lost nothing."""
+    what = {"conversation": "c2", "key": "young", "digest": digest("young")}
+    young: list[Line] = [
+        {"event": "member", "t": 20.5, "conversation": "c2", "user": user, "present": True} for user in (ANN, BEN)
+    ]
+    young += [
+        {"event": "notice", "t": 20.6, "device": "ben-1", "user": BEN, "conversation": "c2", "joined": 0, "seq": 0},
+        {"event": "send", "t": 21.5, "device": "ann-1", "user": ANN, **what},
+        {"event": "ack", "t": 21.6, "device": "ann-1", "user": ANN, "conversation": "c2", "key": "young", "seq": 1},
+        *(
+            {"event": event, "t": 21.7, "device": "ann-1", "user": ANN, "seq": 1, "sender": ANN, **what}
+            for event in ("received", "shown")
+        ),
+        {"event": "reset", "t": 23.05, "device": "ben-1", "user": BEN, "conversation": "c2", "head": 1},
+        {"event": "stored", "t": 80.0, "seq": 1, "sender": ANN, **what},
+    ]
+    lines = sorted([*restored(), *young], key=lambda each: each["t"])
+    verdict = verdict_of(tmp_path, lines)
+    assert verdict.holds, verdict.violations
+    verdict = verdict_of(tmp_path, [each for each in lines if not (each["event"] == "reset" and each["conversation"] == "c2")])
+    assert verdict.counts["I7"], "ben was never shown it"

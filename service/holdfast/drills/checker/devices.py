@@ -39,7 +39,7 @@ class _Tail:
                 self._shown.setdefault(event.seq, event.t)
             elif event.event == "skipped":
                 self._shown.update((seq, event.t) for seq in range(event.first, event.last + 1))
-            elif event.event == "reset" and conversation in run.restores.at:  # the application fetches all of it again
+            elif event.event == "reset" and event.t >= run.restores.renewed_at:  # the application fetches all of it again
                 self._shown = dict.fromkeys(range(1, event.head + 1), event.t) | {
                     seq: t for seq, t in self._shown.items() if seq <= event.head
                 }

@@ -12,7 +12,7 @@ and where no acknowledgement shows when the cursor moved.
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,9 +20,13 @@ from holdfast.drills.checker.commits import Commit, commits_of
 from holdfast.drills.checker.faults import Settling
 from holdfast.drills.checker.run import Device, Run
 from holdfast.drills.checker.verdict import Verdict
+from holdfast.drills.history import Event
 
 _INDICATOR_MEMBERS: Final = 100  # in larger conversations the others are not told
 _DEATH_S: Final = 4.0  # what an instance acknowledged so shortly before its end it may not have told
+
+_Told = dict[tuple[str, str, str], list[tuple[float, int]]]
+"""(device, user, conversation) -> when the device was told of the user's cursor, and where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def check(run: Run, verdict: Verdict) -> None:
 
 def _check_forward(run: Run, verdict: Verdict) -> None:
     seen: dict[tuple[str, str, str], int] = {}
-    for event in run.cursors:
+    for event in run.known_cursors:
         key = (event.device, event.about, event.conversation)
         before = seen.get(key, 0)
         message = f"{event.device} saw {event.about}'s cursor in {event.conversation} go from {before} to {event.seq}"
@@ -58,7 +62,7 @@ def _check_stored(run: Run, verdict: Verdict) -> None:
     known: dict[tuple[str, str], int] = {}
     for event in run.reads:
         known[event.user, event.conversation] = max(event.seq, known.get((event.user, event.conversation), 0))
-    for event in run.cursors:
+    for event in run.known_cursors:
         known[event.about, event.conversation] = max(event.seq, known.get((event.about, event.conversation), 0))
     for (user, conversation), seq in known.items():
         if (user, conversation) in run.final_cursors:
@@ -68,9 +72,7 @@ def _check_stored(run: Run, verdict: Verdict) -> None:
 
 
 def _check_told(run: Run, verdict: Verdict) -> None:
-    told: dict[tuple[str, str, str], list[tuple[float, int]]] = defaultdict(list)
-    for event in run.cursors:
-        told[event.device, event.about, event.conversation].append((event.t, event.seq))
+    told, still_told = _told(run.cursors), _told(run.known_cursors)
     settling = Settling(run)
     reads: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
     for event in run.reads:
@@ -87,7 +89,15 @@ def _check_told(run: Run, verdict: Verdict) -> None:
                     verdict.count("receipts", "open")
                     continue
                 deadline = settling.deadline(advance.latest, advance.latest)
-                _check_advance(run, verdict, conversation, advance, deadline, devices, told)
+                was_before = advance.latest < run.restores.at.get(conversation, math.inf)
+                _check_advance(run, verdict, conversation, advance, deadline, devices, told if was_before else still_told)
+
+
+def _told(cursors: Iterable[Event]) -> _Told:
+    told: _Told = defaultdict(list)
+    for event in cursors:
+        told[event.device, event.about, event.conversation].append((event.t, event.seq))
+    return told
 
 
 def _advances(commits: list[Commit], user: str, reads: list[tuple[float, int]], stored: int) -> Iterator[_Advance]:
@@ -114,7 +124,7 @@ def _check_advance(
     advance: _Advance,
     deadline: float,
     devices: list[tuple[str, Device]],
-    told: dict[tuple[str, str, str], list[tuple[float, int]]],
+    told: _Told,
 ) -> None:
     if deadline > run.read_at or not run.memberships.is_member(conversation, advance.user, advance.earliest, deadline):
         return

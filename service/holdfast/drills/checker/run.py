@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from holdfast.drills.checker.memberships import Memberships
@@ -147,6 +147,7 @@ class Run:
         end: when it was over.
         read_at: what the store held is from then, or later.
         has_notifications: the notifications in the store were read.
+        cursors: what devices heard of read cursors; `known_cursors`: without what they forgot by a `reset`.
         departures: how often a user left on purpose.
     """
 
@@ -186,6 +187,7 @@ class Run:
                 self._take(event)
         self.each_fault += [Fault(*which, began, self.end) for which, began in open_faults.items()]
         self.faults = Spans((fault.began, fault.ended) for fault in self.each_fault)
+        self.known_cursors = self.cursors
         if self.restores.lost:
             self._forget_lost()
         self.connected = self._connected()
@@ -262,21 +264,22 @@ class Run:
         for send_id, sent in self.sends.items():
             if (send_id[1], sent.seq, send_id[0], send_id[2]) in restores.lost:
                 sent.acked_at, sent.seq = left.get(send_id, (math.inf, 0))
-        for device in self.devices.values():
+        forgotten: dict[tuple[str, str], float] = {}
+        for name, device in self.devices.items():
             resets = {conversation: self.reset_at(device, conversation) for conversation in device.stream}
+            forgotten |= {(name, conversation): t for conversation, t in resets.items() if t < math.inf}
             for conversation, stream in device.stream.items():
                 device.stream[conversation] = [e for e in stream if not restores.is_discarded(e, resets[conversation])]
             device.received = [
                 each for each in device.received if not restores.is_discarded(each, resets.get(each.conversation, math.inf))
             ]
         self.reads = [each for each in self.reads if each.conversation not in restores.at or each.t >= restores.renewed_at]
-        self.cursors = [each for each in self.cursors if each.t > self._forgotten_until(each)]
+        self.known_cursors = [each for each in self.cursors if not self._is_forgotten(each, forgotten)]
 
-    def _forgotten_until(self, cursor: Event) -> float:
-        """What the device knew of the conversation's read cursors until then, it forgot with the `reset`."""
-        device = self.devices.get(cursor.device)
-        reset_at = math.inf if device is None else self.reset_at(device, cursor.conversation)
-        return reset_at if cursor.conversation in self.restores.at and reset_at < math.inf else -math.inf
+    def _is_forgotten(self, cursor: Event, forgotten: Mapping[tuple[str, str], float]) -> bool:
+        """What a device knew of a conversation's read cursors it forgot with its `reset`; when that was, by device."""
+        reset_at = forgotten.get((cursor.device, cursor.conversation), -math.inf)
+        return cursor.conversation in self.restores.at and cursor.t <= reset_at
 
     def _take_line(self, event: Event) -> None:
         device = self.device(event)
