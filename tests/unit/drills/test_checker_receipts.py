@@ -139,3 +139,15 @@ def test_stored_cursor_without_a_sign_of_its_advance_is_open(tmp_path: Path) -> 
     verdict = verdict_of(tmp_path, lines)
     assert verdict.holds
     assert verdict.judged["receipts"] == {"told": 6, "open": 1}
+
+
+@pytest.mark.parametrize(("joins_at", "is_due"), [(1.0, True), (29.0, False)], ids=["long before", "just before the advance"])
+def test_member_who_has_just_been_added_need_not_be_told(tmp_path: Path, joins_at: float, is_due: bool) -> None:
+    """Until the connection has entered, the notice of the membership is still to come, and the cursors are fetched with it."""
+    lines = [line for line in good() if not (line["event"] == "member" and line["user"] == CYD)]
+    lines = [
+        line for line in lines if not (line["event"] == "cursor" and line.get("device") == "cyd-1" and line.get("seq") == 21)
+    ]
+    lines.append({"event": "member", "t": joins_at, "conversation": C, "user": CYD, "present": True})
+    verdict = verdict_of(tmp_path, sorted(lines, key=lambda line: line["t"]))
+    assert bool([each for each in verdict.violations if "cyd-1" in each.message and "ben" in each.message]) is is_due

@@ -128,8 +128,9 @@ def _check_advance(
 ) -> None:
     if deadline > run.read_at or not run.memberships.is_member(conversation, advance.user, advance.earliest, deadline):
         return
+    entered_by = advance.earliest - run.bounds.removal_s  # the notice of a membership shows the cursors of before it
     for name, device in devices:
-        if device.user == advance.user or not run.memberships.is_member(conversation, device.user, advance.earliest, deadline):
+        if device.user == advance.user or not run.memberships.is_member(conversation, device.user, entered_by, deadline):
             continue
         closed_at = _connected_until(device, advance.earliest, deadline)
         if closed_at is None:
