@@ -24,13 +24,13 @@ from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
 from holdfast.node import commands, conversations, node, notifications, sweep
 from holdfast.node.activity import Activity
+from holdfast.node.announcing import Announcer
 from holdfast.node.append import Batch
 from holdfast.node.bulletins import Bulletins
 from holdfast.node.catchup import CatchUps
 from holdfast.node.committer import Committer
 from holdfast.node.comparison import Comparison
 from holdfast.node.delivery import Delivery, conversation_channel
-from holdfast.node.directory import Directory
 from holdfast.node.entering import Entering, Entrance
 from holdfast.node.local import LocalConversation
 from holdfast.node.reaper import Reaper
@@ -84,7 +84,7 @@ def die_after_change() -> None:
     def _announce(*_: Any, **__: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    replace(Directory, "_announce", _announce)
+    replace(Announcer, "_announce", _announce)
 
 
 def no_marks() -> None:

@@ -57,4 +57,10 @@ async def read_revocations(calls: Calls, since_ms: int) -> dict[UserId, int]:
     queries = [collection.where(filter=each) for each in (recent, of_older)] if since_ms else [collection]
     found = await asyncio.gather(*(query.get(**calls.unretried) for query in queries))
     snapshots = {each.id: each for answers in found for each in answers}.values()
-    return dict(calls.read("revocation", snapshots, lambda name, stored: (UserId(name), documents.revoked_at_ms(stored))))
+    revoked = calls.read("revocation", snapshots, lambda name, stored: (UserId(name), documents.revoked_at_ms(stored)))
+    return {user_id: at_ms for user_id, at_ms in revoked if at_ms >= since_ms or _is_of_that_second(at_ms, since_ms)}
+
+
+def _is_of_that_second(revoked_at_ms: int, since_ms: int) -> bool:
+    """Instances of an older version say whole seconds, rounded down."""
+    return revoked_at_ms % 1000 == 0 and revoked_at_ms > since_ms - 1000
