@@ -54,6 +54,7 @@ class _Work:
 
     Attributes:
         only: the one member whom it concerns; None for all.
+        slow: those whose commit was answered slowly (`slow_commits`).
         has_waiting: a member without a connection is not offline in the store, or not yet.
         at_ms: when each was committed, or handed on, by the store's clock, if that was not just now: their recipients may have
             seen them, and gone since. Of a new commit it is not needed: it is younger than what the store is asked.
@@ -65,6 +66,7 @@ class _Work:
     at_ms: dict[Seq, int] = field(default_factory=dict)
     noted_at: float = 0.0
     only: UserId | None = None
+    slow: list[Committed] = field(default_factory=list)
     has_waiting: bool = False
 
     @property
@@ -118,16 +120,18 @@ class Notifications:
 
     def note(self, commit: Commit) -> None:
         """Something was committed here; its mark is removed when it is decided who is notified of it."""
-        self._telemetry.dropped.labels("notifications").inc(self._slow.note(commit))
         work = self._enqueue(commit.conversation_id, commit.own)
-        if work is not None and commit.dirty is not None:
-            work.marks.append(commit.dirty)
+        if work is not None:
+            work.slow += self._slow.slow(commit)
+            if commit.dirty is not None:
+                work.marks.append(commit.dirty)
 
     def tick(self) -> None:
         """Decide once more about commits that were answered slowly (`slow_commits`); once a second is enough."""
         for conversation_id, committed in self._slow.due():
             work = self._enqueue(conversation_id, [each.message for each in committed])
             if work is not None:
+                work.slow += committed
                 work.at_ms |= {each.message.seq: each.at_ms for each in committed}
 
     def _enqueue(self, conversation_id: ConversationId, messages: Sequence[Message]) -> _Work | None:
@@ -219,9 +223,8 @@ class Notifications:
                 break
             for mark in work.marks:
                 self._bus.clear_dirty(notify_mark(mark))
-            if work.has_waiting and work.is_swept:
-                late = [Committed(message, work.at_ms[message.seq]) for message in work.messages if message.seq in work.at_ms]
-                self._telemetry.dropped.labels("notifications").inc(self._slow.again(conversation_id, late))
+            if work.has_waiting:
+                self._telemetry.dropped.labels("notifications").inc(self._slow.keep(conversation_id, work.slow))
             return
         _log.warning("nobody could be notified: left to the sweep", extra={"fields": {"conversation_id": conversation_id}})
 
@@ -261,7 +264,8 @@ class Notifications:
         return True
 
     async def _records(self, conversation: Conversation, work: _Work) -> list[Notification]:
-        away = await self._away(conversation, [u for u in conversation.members if work.only in (None, u)])
+        asked = [u for u in conversation.members if work.only in (None, u)]
+        away = await self._away(conversation, asked, is_asked_anew=bool(work.slow))
         if not away:
             return []
         offline = await self._of_the_offline(away, work)
@@ -276,17 +280,22 @@ class Notifications:
                         records.setdefault(record.notification_id, record)
         return list(records.values())
 
-    async def _away(self, conversation: Conversation, user_ids: Sequence[UserId]) -> list[UserId]:
-        """Those of these members who are connected nowhere, as far as this instance and Redis know."""
+    async def _away(self, conversation: Conversation, user_ids: Sequence[UserId], *, is_asked_anew: bool) -> list[UserId]:
+        """Those of these members who are connected nowhere, as far as this instance and Redis know.
+
+        `is_asked_anew`: who has just left must not be taken for connected by an earlier answer.
+        """
         connected = [user_id for user_id in user_ids if self._hub.count_of(user_id)]
         rest = [user_id for user_id in user_ids if not self._hub.count_of(user_id)]
         now = self._clock.monotonic()
-        unknown = [user_id for user_id in rest if not self._connected.holds(user_id, now)]
+        unknown = [user_id for user_id in rest if is_asked_anew or not self._connected.holds(user_id, now)]
         try:
             found = await self._registry.connected(unknown) if unknown else set()
             for user_id in unknown:
                 if user_id in found:
                     self._connected.add(user_id, now)
+                else:
+                    self._connected.forget(user_id)
         except HoldfastError:
             self._offline.clear()  # Redis cannot say who has come since: the store is asked about everybody
         away = [user_id for user_id in rest if not self._connected.holds(user_id, now)]

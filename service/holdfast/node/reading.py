@@ -53,11 +53,13 @@ class Position:
     Attributes:
         cursor: how far the user has read. Its advance was told, except where it moved over the user's own messages.
         told: the highest cursor that was told.
+        owed: the highest that has to be told; above `told` while a write of it is under way, or its answer was lost.
         own_first: own messages from here to `own_last` lie beyond the cursor, the latest run of them; 0: none.
     """
 
     cursor: Seq = 0
     told: Seq = 0
+    owed: Seq = 0
     own_first: Seq = 0
     own_last: Seq = 0
 

@@ -237,7 +237,7 @@ class Receipts:
         for user_id, seq in committed.items():
             position = self._position(conversation_id, user_id)
             position.note(seq)
-            is_news = advances[user_id].to_tell > position.told
+            is_news = position.owed > position.told
             if is_news:
                 position.told = seq
                 self._tell_here(conversation_id, user_id, seq, read_at, is_small=is_small)
@@ -265,12 +265,14 @@ class Receipts:
             position, start = self._position(c, user_id), conversation.joined_seq(user_id)
             made, has_cursor = advance(position, start, reads, sent), True
             if made.unread:
+                position.owed = max(position.owed, made.to_tell)  # the stored cursor may be of a write whose answer was lost
                 stored = await self._store.cursors_of(user_id, [c])
                 has_cursor = bool(stored)
                 made = advance(position, max([start, *stored.values()]), reads, sent)
             for seq in made.unread:
                 position.note_own(seq)
-            if reads or made.cursor > position.cursor or not has_cursor:
+            position.owed = max(position.owed, made.to_tell)
+            if reads or made.cursor > position.cursor or not has_cursor or position.owed > position.told:
                 advances[user_id] = made
         return advances
 

@@ -39,24 +39,25 @@ class SlowCommits:
         self._kept: deque[_Kept] = deque()
         self._messages = 0
 
-    def note(self, commit: Commit) -> int:
-        """A commit was answered now; how many of its messages are not kept, because there are too many (10,000)."""
+    def slow(self, commit: Commit) -> list[Committed]:
+        """The messages of a commit that is answered now, each as committed now, if that took long; else none."""
         is_slow = self._clock.monotonic() - commit.accepted_at >= _SLOW_SECONDS
         if not is_slow or (now_ms := self._clock.now()) == UNKNOWN:
-            return 0
-        return self._keep(commit.conversation_id, [Committed(message, now_ms) for message in commit.own])
+            return []
+        return [Committed(message, now_ms) for message in commit.own]
 
-    def again(self, conversation_id: ConversationId, committed: Sequence[Committed]) -> int:
-        """A user was still not offline when these were decided again; for a minute they are kept once more. Else as `note`."""
+    def keep(self, conversation_id: ConversationId, committed: Sequence[Committed]) -> int:
+        """A member had no connection and was not offline either when these were decided: they are, for a minute, kept once more.
+
+        Returns how many are not kept, because there are too many (10,000).
+        """
         oldest_ms = self._clock.now() - int((self._delay_seconds + _AGAIN_SECONDS) * 1000)
-        return self._keep(conversation_id, [each for each in committed if each.at_ms >= oldest_ms])
-
-    def _keep(self, conversation_id: ConversationId, committed: list[Committed]) -> int:
+        young = [each for each in committed if each.at_ms >= oldest_ms]
         if self._messages >= MAX_KEPT:
-            return len(committed)
-        if committed:
-            self._messages += len(committed)
-            self._kept.append(_Kept(self._clock.monotonic() + self._delay_seconds, conversation_id, committed))
+            return len(young)
+        if young:
+            self._messages += len(young)
+            self._kept.append(_Kept(self._clock.monotonic() + self._delay_seconds, conversation_id, young))
         return 0
 
     def due(self) -> list[tuple[ConversationId, list[Committed]]]:

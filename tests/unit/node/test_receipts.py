@@ -270,6 +270,19 @@ async def test_advance_whose_write_lost_its_answer_is_told() -> None:
 
 
 @in_virtual_time
+async def test_advance_whose_write_lost_its_answer_is_told_with_a_later_message() -> None:
+    """The later one lies behind unread messages, so the store is asked, and says that the cursor has moved already."""
+    scene = Scene()
+    scene.store.fail("advance_cursors", StoreTimeout("the answer is lost"), after=True)
+    scene.receipts.note_sent(C, BOB, 7, Seen(upto=6))
+    await settled()
+    scene.receipts.note_sent(C, BOB, 9, Seen(upto=7))
+    await passed(5)
+    assert scene.store.cursors == {(C, "bob"): 7}
+    assert scene.published() == [(f"conversation:{C}", "bob", 7)]
+
+
+@in_virtual_time
 async def test_read_whose_answer_came_too_late_is_told_all_the_same() -> None:
     """Its client was answered with an error; the cursor moves, so the others hear of it."""
     scene = Scene()

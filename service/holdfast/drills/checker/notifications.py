@@ -129,7 +129,7 @@ class _Judge:
             return _Is.NO_MEMBER
         if run.unproven.get(user, _NEVER).touches(commit.earliest, commit.latest) or math.isinf(commit.latest):
             return _Is.OPEN
-        if run.restores.may_lack_notifications(commit.conversation, commit.earliest, commit.latest):
+        if run.restores.is_under_way(commit.conversation, commit.earliest, commit.latest):
             return _Is.OPEN
         where = self._whereabouts.get(user)
         if where is None:
@@ -142,7 +142,7 @@ class _Judge:
         stay = where.stay_at(commit.earliest)
         if stay is None or commit.latest > stay.proven_until - _IN_FLIGHT_S:
             return False
-        if commit.earliest < stay.begin + _BELIEVED_S and self._settling.is_disturbed(commit.earliest):
+        if commit.earliest < stay.begin + _BELIEVED_S and self._settling.is_recovering(commit.earliest):
             return False
         if not self._run.memberships.is_member(commit.conversation, user, commit.earliest, commit.latest):
             return False

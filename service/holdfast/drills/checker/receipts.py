@@ -6,7 +6,7 @@ commit of that message and the acknowledgement of the read, or of the user's las
 reading. Each device of another member that was connected from the one until the delivery bound after the other has to be told.
 
 Both outcomes are right, and counted as `open`, where an instance died around the acknowledgement, with what it had not told yet,
-and where no acknowledgement shows when the cursor moved.
+where the store was being restored, and where no acknowledgement shows when the cursor moved.
 """
 
 import math
@@ -62,7 +62,8 @@ def _check_stored(run: Run, verdict: Verdict) -> None:
     known: dict[tuple[str, str], int] = {}
     for event in run.reads:
         known[event.user, event.conversation] = max(event.seq, known.get((event.user, event.conversation), 0))
-    for event in run.known_cursors:
+    restored = run.restores  # a device that left before its `reset` was told of cursors that are not stored any more
+    for event in (each for each in run.known_cursors if each.conversation not in restored.at or each.t >= restored.renewed_at):
         known[event.about, event.conversation] = max(event.seq, known.get((event.about, event.conversation), 0))
     for (user, conversation), seq in known.items():
         if (user, conversation) in run.final_cursors:
@@ -85,7 +86,9 @@ def _check_told(run: Run, verdict: Verdict) -> None:
         for user in members:
             stored = run.final_cursors.get((user, conversation), 0)
             for advance in _advances(commits, user, reads.get((conversation, user), []), stored):
-                if math.isinf(advance.latest) or settling.has_death(advance.latest - _DEATH_S, advance.latest + _DEATH_S):
+                is_in_restore = run.restores.is_under_way(conversation, advance.earliest, advance.latest)
+                has_death = settling.has_death(advance.latest - _DEATH_S, advance.latest + _DEATH_S)
+                if math.isinf(advance.latest) or has_death or is_in_restore:
                     verdict.count("receipts", "open")
                     continue
                 deadline = settling.deadline(advance.latest, advance.latest)

@@ -53,6 +53,6 @@ class Restores:
         in_between = reset_at < math.inf and event.t >= self.at.get(event.conversation, math.inf)
         return self.has_lost(event) or (in_between and event.event in ("received", "shown"))
 
-    def may_lack_notifications(self, conversation: str, earliest: float, latest: float) -> bool:
-        """Whether a message may have been committed by an instance that did not know of the restore yet."""
+    def is_under_way(self, conversation: str, earliest: float, latest: float) -> bool:
+        """Whether something between those times may have been done by an instance that did not know of the restore yet."""
         return self.at.get(conversation, math.inf) <= latest and earliest <= self.renewed_at + ANEW_S
