@@ -36,7 +36,7 @@ _CONNECTED_SECONDS: Final = 15.0
 _FIRST_SHARE: Final = 0.7  # of two devices the first leaves first
 _READ_IN: Final = 2  # conversations at a time
 _SPEAKERS: Final = 2
-_LARGE_PAUSE_SECONDS: Final = 2.5
+_LARGE_PAUSE_SECONDS: Final = 8.0  # each of its messages concerns a hundred absent members: more would be a load of its own
 _END_SECONDS: Final = 20.0
 
 
