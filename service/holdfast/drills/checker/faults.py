@@ -4,11 +4,12 @@ from typing import Final
 
 from holdfast.drills.checker.run import Fault, Run
 
-DEADLY: Final = frozenset(("pod-kill", "container-restart", "commit-kill", "freeze", "node-loss", "redis-cut"))
+DEADLY: Final = frozenset(("pod-kill", "container-restart", "commit-kill", "freeze", "node-loss", "redis-cut", "drain"))
 """An instance ends without a word, or is taken for dead: what it had to do is done by others when its lease is over.
 
 An instance that is cut from Redis cannot take back its registrations: others take its users for
-connected until its lease is over.
+connected until its lease is over. One that drains and is not replaced leaves its users within their grace: those that do not come
+back are taken offline by others, which find its bulletin without a lease.
 """
 
 
