@@ -261,3 +261,20 @@ def test_a_broken_line_is_named_and_an_unknown_event_is_counted(tmp_path: Path) 
         file.write("{\n")
     with pytest.raises(HistoryUnreadable, match=r"line \d+"):
         judge(*read_history(tmp_path / "history.jsonl"))
+
+
+def test_connection_ends_with_its_instance_whenever_its_client_closes_it(tmp_path: Path) -> None:
+    """Packets to a pod that is gone are answered by none: the client notices late, or leaves before it does."""
+    lines: list[Line] = [
+        {"event": "opened", "t": 1.0, "device": "ann-1", "user": "ann", "connection": "a", "instance": "one"},
+        {"event": "synced", "t": 1.1, "device": "ann-1", "user": "ann", "connection": "a"},
+        {"event": "fault", "t": 5.0, "name": "pod-kill", "target": "one", "on": True},
+        {"event": "closed", "t": 8.0, "device": "ann-1", "user": "ann", "connection": "a", "code": 1000, "clean": True},
+        {"event": "fault", "t": 9.0, "name": "pod-kill", "target": "one", "on": False},
+        {"event": "presence", "t": 20.0, "device": "ben-1", "user": "ben", "about": "ann", "online": False},
+        {"event": "end", "t": 60.0},
+    ]
+    verdict = verdict_of(tmp_path, lines)
+    assert verdict.counts["I10"] == 0, verdict.violations
+    verdict = verdict_of(tmp_path, [line for line in lines if line["event"] != "fault"])
+    assert verdict.counts["I10"] == 1, "twelve seconds after the end of the connection"

@@ -16,6 +16,7 @@ _OPENING_S = 2.0  # others may hear of a connection before its own client, one o
 _ATTEMPT_S = 10.0  # a client gives up by then; what it asked for may have been accepted all the same
 _BEFORE_A_FREEZE_S = 4.0  # an instance that is taken for dead was last proven alive up to a beat before
 
+_KILLS = ("pod-kill", "container-restart")  # they name their instance, which ends as they begin
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
 _LINES = {"opening", "opened", "synced", "closed"}
 _RESTORES = {"restored", "lost", "renewed"}
@@ -190,6 +191,7 @@ class Run:
         self.known_cursors = self.cursors
         if self.restores.lost:
             self._forget_lost()
+        self._end_with_instances()
         self.connected = self._connected()
         self.maybe_connected = self._maybe_connected()
         self.unproven = self._unproven()
@@ -324,6 +326,13 @@ class Run:
             if sent.acked_at < math.inf:
                 placed[conversation].setdefault(sent.seq, sent)
         return placed
+
+    def _end_with_instances(self) -> None:
+        """A connection ended with its instance, also where its client closed it seconds later and had not noticed."""
+        for fault in (each for each in self.each_fault if each.name in _KILLS):
+            for line in (line for device in self.devices.values() for line in device.lines.values()):
+                if line.instance == fault.target and line.opened_at <= fault.began < line.closed_at <= fault.ended:
+                    line.closed_at, line.clean = fault.began, False
 
     def _unproven(self) -> dict[str, Spans]:
         """Per user, when their connection was to an instance that stood still: open, and yet nobody was at the other end."""
