@@ -43,13 +43,16 @@ _END_SECONDS: Final = 20.0
 class Absences:
     """Of one run; an asynchronous context manager. Users who are away when it ends stay away."""
 
-    def __init__(self, crowd: Crowd, urls: Callable[[], Sequence[str]], seed: int, bounds: Bounds) -> None:
-        """`urls`: of the instances that may be asked now."""
+    def __init__(
+        self, crowd: Crowd, urls: Callable[[], Sequence[str]], seed: int, bounds: Bounds, *, has_large: bool = True
+    ) -> None:
+        """`urls`: of the instances that may be asked now. `has_large`: with a large conversation of a hundred absent members."""
         self._crowd = crowd
         self._urls = urls
         self._random = random.Random(seed + 2)
         self._bounds = bounds
         self._large = f"large-{crowd.tag}1"
+        self._has_large = has_large
         self._is_calm, self._is_over = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -61,10 +64,12 @@ class Absences:
         """
         users = self._chosen()
         speakers = [user for user in self._crowd.clients if user not in users][:_SPEAKERS]
-        silent = [f"silent-{self._crowd.tag}{number}" for number in range(1, MAX_RECORD_MEMBERS + 1)]
-        await self._crowd.open_conversation(self._large, [*speakers, *users, *silent])
-        lives = (self._live(user, number) for number, user in enumerate(users))
-        self._tasks = [asyncio.create_task(_as_far_as_it_goes(life)) for life in (self._speak(speakers), *lives)]
+        lives = [self._live(user, number) for number, user in enumerate(users)]
+        if self._has_large:
+            silent = [f"silent-{self._crowd.tag}{number}" for number in range(1, MAX_RECORD_MEMBERS + 1)]
+            await self._crowd.open_conversation(self._large, [*speakers, *users, *silent])
+            lives.append(self._speak(speakers))
+        self._tasks = [asyncio.create_task(_as_far_as_it_goes(life)) for life in lives]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

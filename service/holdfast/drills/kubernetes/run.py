@@ -102,7 +102,9 @@ async def _play(
     try:
         progress(f"{size.clients} clients connect")
         await crowd.start()
-        async with Absences(crowd, lambda: [place.url], options.seed, drill.bounds) as absences:
+        # One store serves all drills on a cluster. An emulator looks through all conversations for each count of one user's,
+        # and a creation counts for every member: with a hundred of them it would measure the emulator.
+        async with Absences(crowd, lambda: [place.url], options.seed, drill.bounds, has_large=False) as absences:
             await stage.pause(_STEADY_SECONDS)
             progress(drill.fault)
             async with Moments(crowd, history, lambda: [place.url], cluster.token, options.seed, size.rate):
