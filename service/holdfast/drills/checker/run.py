@@ -328,10 +328,11 @@ class Run:
         return placed
 
     def _end_with_instances(self) -> None:
-        """A connection ended with its instance, also where its client closed it seconds later and had not noticed."""
+        """A connection ended with its instance, also where its client left seconds later, before it noticed."""
         for fault in (each for each in self.each_fault if each.name in _KILLS):
             for line in (line for device in self.devices.values() for line in device.lines.values()):
-                if line.instance == fault.target and line.opened_at <= fault.began < line.closed_at <= fault.ended:
+                has_left = line.clean and line.opened_at <= fault.began < line.closed_at <= fault.ended
+                if has_left and line.instance == fault.target:
                     line.closed_at, line.clean = fault.began, False
 
     def _unproven(self) -> dict[str, Spans]:
