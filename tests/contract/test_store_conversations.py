@@ -45,7 +45,7 @@ async def test_nothing_is_nothing(store: MessageStore) -> None:
     assert await change_member(store, C, ALICE, is_member=True, max_members=5) is None
     await store.note_activity(C, last(1))
     assert await store.read_conversation(C) is None
-    assert (await store.memberships_of(ALICE), await store.count_memberships(ALICE)) == ([], 0)
+    assert (await store.memberships_of(ALICE), len(await store.memberships_of(ALICE))) == ([], 0)
     assert (await store.read_cursors(C), await store.cursors_of(ALICE, [C])) == ({}, {})
 
 
@@ -178,7 +178,7 @@ async def test_a_user_s_conversations_are_listed_by_activity(store: MessageStore
     assert [row.member_count for row in rows] == [2, 1, 2]
     assert [row.members_version for row in rows] == [1, 2, 1]
     assert [row.conversation_id for row in await store.memberships_of(BOB)] == ["new", "old"]
-    assert (await store.count_memberships(ALICE), await store.count_memberships(BOB)) == (3, 2)
+    assert (len(await store.memberships_of(ALICE)), len(await store.memberships_of(BOB))) == (3, 2)
 
 
 async def test_pages_of_conversations_hold_each_once(store: MessageStore) -> None:

@@ -56,7 +56,6 @@ READS: dict[str, Call] = {
     "read_messages": lambda store: store.read_messages(C, limit=5),
     "read_conversation": lambda store: store.read_conversation(C),
     "memberships_of": lambda store: store.memberships_of(ALICE),
-    "count_memberships": lambda store: store.count_memberships(ALICE),
     "page_conversations": lambda store: store.page_conversations(ALICE, 5, None),
     "read_cursors": lambda store: store.read_cursors(C),
     "blocks_of": lambda store: store.blocks_of(ALICE),

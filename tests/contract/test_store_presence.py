@@ -180,3 +180,13 @@ async def test_all_instances_agree_on_the_generation(new_store: NewStore) -> Non
     await stores[0].open()
     await stores[0].generation()
     assert {await stores[0].generation()} == generations
+
+
+async def test_revocation_of_an_instance_of_the_version_before_is_found_by_a_poll(new_firestore: NewStore) -> None:
+    """It writes whole seconds, and no `revokedAt`: in a rolling upgrade the sockets of other instances are closed, too."""
+    store = await new_firestore()
+    since_ms = await store.revoke(BOB)
+    not_before = since_ms // 1000 + 2
+    client = store._calls.client  # type: ignore[attr-defined]  # what the adapter calls through
+    await client.document("revocations", ALICE).set({"notBefore": not_before})
+    assert (await store.read_revocations(since_ms + 1))[ALICE] == (not_before - 1) * 1000

@@ -55,6 +55,11 @@ class NewConversation:
     digest: str
 
 
+def list_refused() -> CommandError:
+    """A user cannot be added, because their list is full or they block the caller: the caller does not learn which of the two."""
+    return CommandError("limit_reached", "a member cannot be added to one more conversation", field="members")
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """In how many conversations a user may be: `own` that the user created, and `added`, which others created.
@@ -71,7 +76,7 @@ class Room:
         """What a change is refused with that needs more."""
         if is_own:
             return CommandError("limit_reached", f"at most {self.own} conversations of one's own", field="conversations_per_user")
-        return CommandError("limit_reached", "a member cannot be added to one more conversation", field="members")
+        return list_refused()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from holdfast.domain import ids
+from holdfast.domain.conversations import list_refused
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, InvalidRequest
 from holdfast.node.commands import Caller
@@ -43,12 +44,12 @@ class Blocks:
     async def refusal(self, caller: Caller, user_ids: Sequence[UserId]) -> CommandError | None:
         """What adding these users is refused with, if one of them blocks the caller. Administrators act for the operator.
 
-        It reads like the refusal for a full list: which of the two it is, the caller does not learn.
+        It is the refusal for a full list (`list_refused`).
         """
         others = [user_id for user_id in user_ids if user_id != caller.user_id]
         if caller.is_admin or not others or not await self._store.blockers_among(caller.user_id, others):
             return None
-        return CommandError("limit_reached", "a member cannot be added to one more conversation", field="members")
+        return list_refused()
 
     async def is_between(self, one: UserId, other: UserId) -> bool:
         """Whether one of two users blocks the other."""

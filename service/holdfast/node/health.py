@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from holdfast.domain.health import BAD_CONDITIONS
 from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.loops import REDIS, STORE, Loops
 from holdfast.node.dependencies import Dependency
@@ -25,7 +26,6 @@ from holdfast.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 
 STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
-_BAD: Final = ("ClockSkewed", "Draining", "Saturated")  # of all others True is well
 _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://|ipv[46]:)?(?:\[[0-9a-f:]+\]|[\w.-]+):\d{2,5}\b(?:/\S*)?", re.IGNORECASE)
 _START_WAIT_FOR_REDIS_SECONDS: Final = 10.0
 _SPLIT: Final = ("Split", "other instances meet at another Redis")
@@ -255,7 +255,7 @@ class Health:
 
     def _set(self, kind: str, status: bool, true_reason: str, false_reason: str, message: str | None) -> None:
         known = self.conditions.get(kind)
-        text = (_told(message) or "") if status is (kind in _BAD) else ""
+        text = (_told(message) or "") if status is (kind in BAD_CONDITIONS) else ""
         since = known.since_ms if known is not None and known.status == status else self._clock.now_ms()
         self.conditions[kind] = Condition(kind, status, true_reason if status else false_reason, text, since)
 

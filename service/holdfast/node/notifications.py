@@ -8,7 +8,7 @@ A batch keeps its second `dirty` mark until this is done: when we die in between
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -154,25 +154,26 @@ class Notifications:
         """
         if (now_ms := self._store_clock.now()) == UNKNOWN:
             raise StoreUnavailable("the store's time is not known yet")
-        since_ms = now_ms - int(_SWEPT_SECONDS * 1000)
-        before_seq: Seq | None = None
-        while found := await self._store.messages_since(conversation_id, since_ms, MAX_RECORDS, before_seq):
+        async for found in self._pages(conversation_id, now_ms - int(_SWEPT_SECONDS * 1000), MAX_RECORDS):
             await self._decide(conversation_id, self._work_of(found))
-            if len(found) < MAX_RECORDS:
-                return
-            before_seq = found[0].message.seq
 
     async def _look_after(self, conversation_id: ConversationId, user_id: UserId, after_seq: Seq) -> None:
         """What came after a message, for one user alone. Mostly there is nothing, or the user is here: that costs no page."""
         if self._hub.count_of(user_id) or (await self._store.heads({conversation_id: after_seq}))[conversation_id] <= after_seq:
             return
-        before_seq: Seq | None = None
-        limit = FIRST_PAGE
-        while found := await self._store.messages_since(conversation_id, 0, limit, before_seq):
+        async for found in self._pages(conversation_id, 0, FIRST_PAGE):
             later = [each for each in found if each.message.seq > after_seq]
             if later:
                 await self._decide(conversation_id, self._work_of(later, user_id))
-            if len(later) < limit:
+            if len(later) < len(found):
+                return
+
+    async def _pages(self, conversation_id: ConversationId, since_ms: int, limit: int) -> AsyncIterator[list[Committed]]:
+        """What was committed since then, page by page from the end; each page is four times as long as the one before."""
+        before_seq: Seq | None = None
+        while found := await self._store.messages_since(conversation_id, since_ms, limit, before_seq):
+            yield found
+            if len(found) < limit:
                 return
             before_seq, limit = found[0].message.seq, min(4 * limit, MAX_RECORDS)
 

@@ -83,7 +83,10 @@ class PresenceTelling:
                 await asyncio.gather(*(until_store_answers(partial(self._look, each)) for each in batch))
                 for telling in batch:
                     self._waiting.popleft()
-                    self._publish(telling.change, telling.conversations or (), telling.hidden or HIDDEN_FROM_ALL)
+                    try:
+                        self._publish(telling.change, telling.conversations or (), telling.hidden or HIDDEN_FROM_ALL)
+                    except Exception as error:  # noqa: BLE001 - later changes must not wait for ever behind one mistake
+                        self._tasks.note_failure("presence", error)
         finally:
             self._is_working = False
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
-from holdfast.errors import StoreError
 from holdfast.node.conversations import UNPROVEN_WITHOUT_BUS_SECONDS
-from holdfast.node.tasks import Tasks
+from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.telemetry import Telemetry
 
 KNOWN_SECONDS: Final = 5.0
@@ -24,8 +23,7 @@ DELAY_SECONDS: Final = (
     max(KNOWN_SECONDS, UNPROVEN_WITHOUT_BUS_SECONDS) + 2.0
 )  # longer than any call to the store that began before
 _MAX_PENDING: Final = 10_000
-_TRIES: Final = 240
-_RETRY_SECONDS: Final = 0.5
+_TRIES: Final = 240  # two minutes at least
 
 _Key = tuple[ConversationId, UserId]
 
@@ -75,19 +73,9 @@ class SecondLooks:
             while pending.is_new:
                 pending.is_new = False
                 if pending.has_read:
-                    await _insist(lambda: self._clear(*key))
+                    await until_store_answers(lambda: self._clear(*key), _TRIES)
                 await asyncio.sleep(DELAY_SECONDS)
                 if not pending.is_new:
-                    await _insist(lambda: self._look(*key, pending.after_seq))
+                    await until_store_answers(lambda: self._look(*key, pending.after_seq), _TRIES)
         finally:
             del self._pending[key]
-
-
-async def _insist(work: Callable[[], Awaitable[None]]) -> None:
-    """Until the store answers, for two minutes at least."""
-    for _ in range(_TRIES):
-        try:
-            return await work()
-        except StoreError:
-            await asyncio.sleep(_RETRY_SECONDS)
-    return None

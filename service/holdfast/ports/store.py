@@ -140,10 +140,6 @@ class MessageStore(Protocol):
         """Every conversation of a user (at most a few thousand), most recently active first."""
         ...
 
-    async def count_memberships(self, user_id: UserId) -> int:
-        """How many conversations a user is in."""
-        ...
-
     async def page_conversations(self, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
         """A user's conversations, newest activity first (then id, descending), strictly after `after`."""
         ...

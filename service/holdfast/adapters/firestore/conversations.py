@@ -123,7 +123,7 @@ async def memberships_of(calls: Calls, user_id: UserId) -> list[Membership]:
 
 
 async def count_memberships(calls: Calls, user_id: UserId) -> int:
-    """See `ports.MessageStore.count_memberships`."""
+    """How many conversations a user is in."""
     query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
     ((result,),) = await query.count().get(**calls.unretried)
     return int(result.value)

@@ -127,10 +127,6 @@ class FirestoreStore:
         """See the port."""
         return await self._calls.run(conversations.memberships_of(self._calls, user_id))
 
-    async def count_memberships(self, user_id: UserId) -> int:
-        """See the port."""
-        return await self._calls.run(conversations.count_memberships(self._calls, user_id))
-
     async def page_conversations(self, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
         """See the port."""
         return await self._calls.run(conversations.page(self._calls, user_id, limit, after))

@@ -118,7 +118,7 @@ def memberships_of(connection: sqlite3.Connection, user_id: UserId) -> list[Memb
 
 
 def count_memberships(connection: sqlite3.Connection, user_id: UserId) -> int:
-    """See `ports.MessageStore.count_memberships`."""
+    """How many conversations a user is in."""
     (count,) = connection.execute("SELECT count(*) FROM members WHERE user_id = ?", (user_id,)).fetchone()
     return int(count)
 

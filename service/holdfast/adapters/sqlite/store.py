@@ -141,10 +141,6 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: conversations.memberships_of(c, user_id))
 
-    async def count_memberships(self, user_id: UserId) -> int:
-        """See the port."""
-        return await self._read(lambda c: conversations.count_memberships(c, user_id))
-
     async def page_conversations(self, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
         """See the port."""
         return await self._read(lambda c: conversations.page(c, user_id, limit, after))

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.table import Table
 
 from holdfast.cli.status import leases
+from holdfast.domain.health import BAD_CONDITIONS
 from holdfast.settings import RedisSettings
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _INTERNAL_PORT: Final = 9_000
 _SELECTOR: Final = "app.kubernetes.io/instance={},app.kubernetes.io/component=chat"
-_BAD: Final = frozenset(("ClockSkewed", "Draining", "Saturated"))  # of all others True is well
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class PodStatus:
     @property
     def unwell(self) -> list[str]:
         """The conditions that are not as they should be."""
-        return [name for name, status in self.conditions.items() if status == (name in _BAD)]
+        return [name for name, status in self.conditions.items() if status == (name in BAD_CONDITIONS)]
 
 
 @dataclass(frozen=True, slots=True)
