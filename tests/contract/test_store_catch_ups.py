@@ -29,9 +29,21 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def catch_ups_of(store: MessageStore) -> CatchUps:
+class AdvancedClock(SystemClock):
+    """The machine's, as if so many seconds more had passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.advanced_seconds = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return super().monotonic() + self.advanced_seconds
+
+
+def catch_ups_of(store: MessageStore, clock: SystemClock | None = None, grace_seconds: float = 15.0) -> CatchUps:
     """Those of one instance."""
-    return CatchUps(store, notifications_of(store), SystemClock())
+    return CatchUps(store, notifications_of(store), clock or SystemClock(), grace_seconds)
 
 
 def notifications_of(store: MessageStore) -> Notifications:
@@ -111,6 +123,25 @@ async def test_a_user_who_is_back_is_not_notified(store: MessageStore) -> None:
     await store.add_presence("two:e1", {BOB: now_ms()})
     await catch_ups_of(store).look()
     assert await recorded(store, BOB, C, 3) == []
+    assert await store.catch_ups(10) == []
+
+
+async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_held_for_too_long(store: MessageStore) -> None:
+    """The lease of an instance that is cut from Redis outlives a short grace; with the usual one the flag is cleared at once."""
+    await store.create_conversation(new_conversation(C, "alice", "bob"))
+    await store.append(C, 1, [draft("m1")], now_ms())
+    await leave(store, BOB, 3600)
+    clock = AdvancedClock()
+    catch_ups = catch_ups_of(store, clock, grace_seconds=5.0)
+    assert await catch_ups.look() == 1.0, "it has to look again"
+    assert await recorded(store, BOB, C, 1) == [1], "it looks at once all the same"
+    await store.append(C, 2, [draft("m2")], now_ms())  # nobody records it: Redis calls Bob connected
+    clock.advanced_seconds = 9.0
+    await catch_ups.look()
+    assert [each.user_id for each in await store.catch_ups(10)] == [BOB], "the lease may still be there"
+    clock.advanced_seconds = 11.0
+    await catch_ups.look()
+    assert await recorded(store, BOB, C, 2) == [1, 2]
     assert await store.catch_ups(10) == []
 
 

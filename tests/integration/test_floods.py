@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,6 +18,7 @@ from support.instances import Instances, Serving, token
 from support.raw_socket import CONTINUATION, PING, TEXT, Raw, ws_frame
 
 CUT_SECONDS = 10
+_TRIES = 5
 TCP_CLOSE = 7  # a state in `struct tcp_info` (linux/tcp.h)
 MAX_GROWTH_BYTES = 10 * 1024 * 1024
 UNLIMITED = {f"HOLDFAST_LIMITS__{name}": "0" for name in ("SENDS_PER_SECOND", "FRAMES_PER_SECOND")} | {
@@ -41,8 +43,7 @@ async def _served_meanwhile(serving: Serving, conversation_id: str, alice: str, 
             count = 0
             while not is_over.is_set() or count < 5:
                 count += 1
-                answer = await sender.say(conversation_id, f"message {count}")
-                assert answer["type"] == "ack", answer
+                await _insist(sender, conversation_id, f"message {count}")
             return count
 
         talking = asyncio.create_task(talk())
@@ -55,6 +56,17 @@ async def _served_meanwhile(serving: Serving, conversation_id: str, alice: str, 
         assert receiver.seqs(conversation_id) == list(range(1, count + 1))
         growth = rss_bytes(serving.pid) - before
         assert growth < MAX_GROWTH_BYTES, f"grew by {growth / 1e6:.1f} MB"
+
+
+async def _insist(sender: Chatter, conversation_id: str, body: str) -> None:
+    """Send until it is acknowledged, as clients do: a disk that is slow for a moment is not what is tested here."""
+    key = str(uuid.uuid4())
+    for _ in range(_TRIES):
+        answer = await sender.say(conversation_id, body, client_message_id=key)
+        if answer["type"] == "ack":
+            return
+        assert answer["code"] == "store_unavailable", answer
+    raise AssertionError(f"{_TRIES} times in a row: {answer}")
 
 
 async def _flood(client: Raw, data: bytes) -> None:

@@ -5,14 +5,16 @@ an instance died in between is found by the sweep of every instance. The store i
 the hint of a conversation's activity only orders the work.
 
 Why no message is lost: its own decision (`notifications`) reads presence after its commit. If that still said online, the flag
-was written after the commit, and every read after the flag sees the message. An older answer, that of Redis, is believed for
-less than a grace, so the flag follows that decision too. Records that exist already make a repetition harmless.
+was written after the commit, and every read after the flag sees the message. Redis may call a user connected for some seconds
+after the end of the connection. Where the grace is shorter than that, the conversations are looked through every 3 s until then.
+Records that exist already make a repetition harmless.
 
 Why no user is notified of what was shown: the user is found away after the messages were read, so they came in the absence.
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,6 +31,11 @@ _BUSY_SECONDS: Final = 300.0  # 200 flags, each two reads for every conversation
 _AT_ONCE: Final = 8  # flags
 _PAGES_AT_ONCE: Final = 4  # of one flag: with 8 flags half of the calls that a store takes at once
 _LIMIT: Final = 200
+_MAX_UNSETTLED: Final = 10_000
+_AGAIN_SECONDS: Final = 3.0
+_BELIEVED_SECONDS: Final = 14.5
+"""So long after its end a connection may keep its user from being notified: by the lease of an instance that cannot take the
+connection out of Redis (12 s), and by an answer of Redis that is believed for a while (2 s)."""
 _ASKED: Final = 200  # conversations whose last message is asked for in one call
 
 _log = logging.getLogger(__name__)
@@ -54,10 +61,13 @@ class _Page:
 class CatchUps:
     """Lives in the event loop; `loop` does the work."""
 
-    def __init__(self, store: MessageStore, notifications: Notifications, clock: Clock) -> None:
+    def __init__(self, store: MessageStore, notifications: Notifications, clock: Clock, grace_seconds: float) -> None:
         self._store = store
         self._notifications = notifications
         self._clock = clock
+        self._unsettled_seconds = max(0.0, _BELIEVED_SECONDS - grace_seconds)
+        self._settles_at: dict[CatchUp, float] = {}
+        self._looked_at: dict[CatchUp, float] = {}  # those of them that are to be looked through again
         self._wake = asyncio.Event()
         self._pause = _SWEEP_SECONDS
 
@@ -86,7 +96,10 @@ class CatchUps:
         Raises:
             StoreError: some flags are left.
         """
-        flags = await self._store.catch_ups(_LIMIT)
+        limit = _LIMIT + min(len(self._looked_at), _MAX_UNSETTLED)
+        flags, now = await self._store.catch_ups(limit), self._clock.monotonic()
+        self._settles_at = {flag: self._settles_at.get(flag, now + self._unsettled_seconds) for flag in flags}
+        self._looked_at = {flag: at for flag, at in self._looked_at.items() if flag in self._settles_at}
         mistakes: list[BaseException] = []
         are_done = True
         for start in range(0, len(flags), _AT_ONCE):
@@ -98,10 +111,14 @@ class CatchUps:
             raise mistakes[0]
         if not are_done:
             return 1.0
-        return 0.1 if len(flags) == _LIMIT else _SWEEP_SECONDS
+        return 0.1 if len(flags) == limit else _SWEEP_SECONDS
 
     async def _catch_up(self, flag: CatchUp) -> bool:
-        """Record what the user missed, then clear the flag; False when the flag has to wait for the next round."""
+        """Record what the user missed, then clear the flag; False when the flag has to wait for another round."""
+        now = self._clock.monotonic()
+        is_settled = now >= self._settles_at[flag]
+        if not is_settled and now - self._looked_at.get(flag, -math.inf) < _AGAIN_SECONDS:
+            return False
         rows = [] if await self._is_online(flag.user_id) else await self._store.memberships_of(flag.user_id)
         for start in range(0, len(rows), _ASKED):
             places = await self._active(flag, rows[start : start + _ASKED])
@@ -115,6 +132,9 @@ class CatchUps:
                 if not await self._notifications.create(records, began):
                     return False  # this instance stood still
                 places = places[_PAGES_AT_ONCE:] + [page.next for page in pages if page.next is not None]
+        if rows and not is_settled:
+            self._looked_at[flag] = now
+            return False
         await self._store.finish_catch_up(flag)
         return True
 

@@ -220,7 +220,7 @@ class Node:
             on_created=lambda: self.pushing.look_soon(),
         )
         self.audit = PresenceAudit(store, self.presence, clock, self.store_clock, self._entry)
-        self.catch_ups = CatchUps(store, self.notifications, clock)
+        self.catch_ups = CatchUps(store, self.notifications, clock, settings.presence.grace_seconds)
         self.pushing = Pushing(store, notifier, telemetry)
         self.comparison = Comparison(
             store, self.hub, self.conversations, self.delivery, self.membership, self.receipts, mode=self._mode

@@ -66,3 +66,5 @@ def test_a_soak_draws_from_what_the_usual_cluster_can_be_put_through() -> None:
     drawn = {drill.name for drill in soak.drawn_on("sqlite")}
     assert {"commit-kill", "redis-full", "redis-crowded", "silent-client", "frozen-client", "pod-kill"} <= drawn
     assert drawn.isdisjoint({"sentinel-kill", "front-restart", "disk-full", "firestore-down", "flood", "load"})
+    assert drawn >= soak.ONCE
+    assert CATALOGUE["revoke"].settings.items() <= soak.soak("sqlite", 1.0).settings.items()

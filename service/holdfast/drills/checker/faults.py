@@ -4,14 +4,11 @@ from typing import Final
 
 from holdfast.drills.checker.run import Fault, Run
 
-DEADLY: Final = frozenset(
-    ("pod-kill", "container-restart", "commit-kill", "freeze", "node-loss", "redis-cut", "redis-hang", "drain")
-)
+DEADLY: Final = frozenset(("pod-kill", "container-restart", "commit-kill", "freeze", "node-loss", "drain"))
 """An instance ends without a word, or is taken for dead: what it had to do is done by others when its lease is over.
 
-An instance that is cut from Redis, or whose Redis hangs, cannot take back its registrations: others take its users for
-connected until it can, or its lease is over. One that drains and is not replaced leaves its users within their grace: those
-that do not come back are taken offline by others, which find its bulletin without a lease.
+One that drains and is not replaced leaves its users within their grace: those that do not come back are taken offline by others,
+which find its bulletin without a lease.
 """
 
 

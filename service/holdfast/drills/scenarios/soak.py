@@ -10,6 +10,9 @@ from holdfast.drills.stage import LocalStage
 LEFT_OUT: Final = frozenset(("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three", "flood", "storm"))
 """No faults, made of others, or about limits that a crowd in haste does not keep."""
 
+ONCE: Final = frozenset(("store-restore",))
+"""What has been drawn is not drawn again: the checker judges one restore of the store in a run."""
+
 _FAULT_SECONDS: Final = (1.0, 8.0)
 _REST_SECONDS: Final = (1.0, 6.0)
 
@@ -21,16 +24,19 @@ def drawn_on(store: str) -> list[Drill]:
 
 
 def soak(store: str, minutes: float, settings: dict[str, str] | None = None) -> Drill:
-    """A drill that goes on for that long."""
-    drawn = drawn_on(store)
+    """A drill that goes on for that long, on instances that have the settings of all drills that may be drawn."""
+    played = drawn_on(store)
+    needed = {name: value for drill in played for name, value in drill.settings.items()}
 
     async def play(stage: LocalStage) -> None:
-        until = stage.history.now + minutes * 60
+        until, drawn = stage.history.now + minutes * 60, list(played)
         while stage.history.now < until:
             drill = stage.random.choice(drawn)
+            if drill.name in ONCE:
+                drawn.remove(drill)
             stage.seconds = stage.random.uniform(*_FAULT_SECONDS)
             stage.say(f"{drill.name} for {stage.seconds:.1f} s")
             await drill.play(stage)
             await stage.pause(stage.random.uniform(*_REST_SECONDS))
 
-    return Drill(f"soak-{minutes:g}m", "failures drawn at random", play, linger_seconds=10.0, settings=settings or {})
+    return Drill(f"soak-{minutes:g}m", "failures drawn at random", play, linger_seconds=10.0, settings=needed | (settings or {}))
