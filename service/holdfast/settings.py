@@ -191,7 +191,7 @@ class ReadinessSettings(_Group):
 class DrainSettings(_Group):
     """The ordered end of an instance."""
 
-    window_seconds: float = Field(60.0, ge=0, le=3600)  # closes are paced over it, so that others are not stormed
+    window_seconds: float = Field(60.0, ge=0, le=3600)  # at most: closes are paced, so that others are not stormed
     flush_seconds: float = Field(10.0, ge=0, le=300)
 
 

@@ -1,4 +1,8 @@
-"""The ordered end: every client is told when to go, and let go over a window, so that the others are not stormed."""
+"""The ordered end: every client is told when its connection closes, and closes are paced, so that no other instance is stormed.
+
+A small instance closes `_LEAST_PER_SECOND` connections a second. Where the window is too short for that, the closes are spread
+over the window instead: it is the upper bound.
+"""
 
 import asyncio
 import logging
@@ -14,6 +18,8 @@ from holdfast.protocol.codes import CloseCode
 
 _HURRY_AT: Final = 0.8  # of the window: what is left then goes at once, so that the flush keeps its time
 _OVERLAP_SECONDS: Final = 3.0  # make before break: a client has that long on both sockets, or half of the window
+
+_LEAST_PER_SECOND: Final = 10.0  # a reconnect costs an instance some milliseconds: no instance notices so few
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +39,7 @@ class Drain:
         self._hurry.set()
 
     async def run(self) -> None:
-        """Tell everybody, then close paced; returns when nobody is left."""
+        """Tell every client, then close paced; returns when no connection is left, within the window."""
         self._health.is_draining = True
         self._health.evaluate()
         connections = list(self._hub.connections.values())
@@ -41,7 +47,7 @@ class Drain:
         began = self._clock.monotonic()
         span = self._window_seconds * _HURRY_AT
         overlap = min(_OVERLAP_SECONDS, span / 2)
-        pace = (span - overlap) / max(1, len(connections))
+        pace = min((span - overlap) / max(1, len(connections)), 1 / _LEAST_PER_SECOND)
         due = [(began + overlap + pace * (index + 1), connection) for index, connection in enumerate(connections)]
         for at, connection in due:
             try:
@@ -49,6 +55,8 @@ class Drain:
             except Exception:  # noqa: BLE001 - as for `_let_go`
                 _log.exception("a connection could not be told")
         for at, connection in due:
+            if connection.connection_id not in self._hub.connections:
+                continue  # its client has connected elsewhere and left
             if not self._hurry.is_set() and (left := at - self._clock.monotonic()) > 0:
                 await self._wait(left)
             _let_go(connection)

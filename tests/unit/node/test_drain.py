@@ -1,7 +1,9 @@
-"""The ordered end: everybody is told when, and let go over the window."""
+"""The ordered end: every client is told when, and its connection is closed within the window."""
 
 import asyncio
 import json
+
+import pytest
 
 from holdfast.node.connection import Connection
 from holdfast.node.drain import Drain
@@ -21,14 +23,14 @@ class _Health:
 
 
 class Scene:
-    """Ten sockets and a window of ten seconds."""
+    """A hundred sockets and a window of ten seconds, unless a test says otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = 100, window_seconds: float = 10.0) -> None:
         self.hub, self.health = Hub(Telemetry("test")), _Health()
-        self.connections = [connection(f"user-{number}") for number in range(10)]
+        self.connections = [connection(f"user-{number}") for number in range(connections)]
         for each in self.connections:
             self.hub.add(each)
-        self.drain = Drain(self.hub, self.health, LoopClock(), 10.0)  # type: ignore[arg-type]  # the part it uses
+        self.drain = Drain(self.hub, self.health, LoopClock(), window_seconds)  # type: ignore[arg-type]  # the part it uses
 
     def closed(self) -> int:
         """How many were let go."""
@@ -54,11 +56,53 @@ async def test_everybody_is_told_at_once_and_let_go_one_after_the_other() -> Non
     assert all(frame["closes_in_ms"] - frame["reconnect_after_ms"] >= 3_000 for frame in frames)
     await passed(2.9)
     assert scene.closed() == 0
-    await passed(2.6)
-    assert scene.closed() == 5
+    await passed(2.525)
+    assert scene.closed() == 50
     await passed(2.5)
-    assert scene.closed() == 10
+    assert scene.closed() == 100
     await running
+
+
+@in_virtual_time
+async def test_a_small_instance_closes_ten_connections_a_second_and_ends_long_before_the_window() -> None:
+    """A rollout waits for each drain; twelve reconnects storm no instance."""
+    scene = Scene(connections=12, window_seconds=60.0)
+    began = LoopClock().monotonic()
+    running = asyncio.create_task(scene.drain.run())
+    await passed(0.05)
+    told = [json.loads(_transport(each).written[0][2:])["closes_in_ms"] for each in scene.connections]
+    assert told == pytest.approx([3_000 + 100 * number for number in range(1, 13)], abs=1)
+    await passed(3.5)
+    assert scene.closed() == 5
+    await running
+    assert scene.closed() == 12
+    assert LoopClock().monotonic() - began <= 4.3
+
+
+@in_virtual_time
+async def test_a_large_instance_closes_its_connections_over_the_whole_window_and_no_longer() -> None:
+    """The window is the upper bound: a full instance drains faster than ten a second, and ends before it is killed."""
+    scene = Scene(connections=4_500, window_seconds=60.0)
+    began = LoopClock().monotonic()
+    running = asyncio.create_task(scene.drain.run())
+    await passed(3.0 + 22.5)
+    assert abs(scene.closed() - 2_250) <= 1
+    await running
+    assert scene.closed() == 4_500
+    assert 47.9 <= LoopClock().monotonic() - began <= 48.1
+
+
+@in_virtual_time
+async def test_drain_ends_when_the_last_client_has_left() -> None:
+    """Clients that connect elsewhere and then leave by themselves need no close, and no wait for it."""
+    scene = Scene(connections=400, window_seconds=60.0)
+    began = LoopClock().monotonic()
+    running = asyncio.create_task(scene.drain.run())
+    await passed(5.0)
+    for each in scene.connections:
+        scene.hub.remove(each)
+    await running
+    assert LoopClock().monotonic() - began < 5.2
 
 
 @in_virtual_time
@@ -70,7 +114,7 @@ async def test_a_second_signal_lets_everybody_go_now() -> None:
     await passed(1)
     scene.drain.hurry()
     await running
-    assert scene.closed() == 10
+    assert scene.closed() == 100
     assert LoopClock().monotonic() - began < 1.1
 
 

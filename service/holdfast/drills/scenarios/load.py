@@ -35,7 +35,7 @@ async def _load(stage: LocalStage) -> None:
 
 
 async def _drain(stage: LocalStage) -> None:
-    """Everybody of one instance goes elsewhere, over the window, and nobody notices."""
+    """All clients of one instance go elsewhere, over the window, and notice nothing."""
     victim = stage.instances[0]
     async with stage.fault("drain", victim.name):
         took = await victim.terminate()
