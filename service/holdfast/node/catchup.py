@@ -6,15 +6,14 @@ the hint of a conversation's activity only orders the work.
 
 Why no message is lost: its own decision (`notifications`) reads presence after its commit. If that still said online, the flag
 was written after the commit, and every read after the flag sees the message. Redis may call a user connected for some seconds
-after the end of the connection. Where the grace is shorter than that, the conversations are looked through every 3 s until then.
-Records that exist already make a repetition harmless.
+after the end of the connection. Where the grace is shorter than that, the conversations are looked through once more at its end,
+and the flag is cleared then. Records that exist already make a repetition harmless.
 
 Why no user is notified of what was shown: the user is found away after the messages were read, so they came in the absence.
 """
 
 import asyncio
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -32,7 +31,6 @@ _AT_ONCE: Final = 8  # flags
 _PAGES_AT_ONCE: Final = 4  # of one flag: with 8 flags half of the calls that a store takes at once
 _LIMIT: Final = 200
 _MAX_UNSETTLED: Final = 10_000
-_AGAIN_SECONDS: Final = 3.0
 _BELIEVED_SECONDS: Final = 14.5
 """So long after its end a connection may keep its user from being notified: by the lease of an instance that cannot take the
 connection out of Redis (12 s), and by an answer of Redis that is believed for a while (2 s)."""
@@ -67,7 +65,7 @@ class CatchUps:
         self._clock = clock
         self._unsettled_seconds = max(0.0, _BELIEVED_SECONDS - grace_seconds)
         self._settles_at: dict[CatchUp, float] = {}
-        self._looked_at: dict[CatchUp, float] = {}  # those of them that are to be looked through again
+        self._looked: set[CatchUp] = set()  # those of them that are to be looked through once more
         self._wake = asyncio.Event()
         self._pause = _SWEEP_SECONDS
 
@@ -96,10 +94,10 @@ class CatchUps:
         Raises:
             StoreError: some flags are left.
         """
-        limit = _LIMIT + min(len(self._looked_at), _MAX_UNSETTLED)
+        limit = _LIMIT + min(len(self._looked), _MAX_UNSETTLED)
         flags, now = await self._store.catch_ups(limit), self._clock.monotonic()
         self._settles_at = {flag: self._settles_at.get(flag, now + self._unsettled_seconds) for flag in flags}
-        self._looked_at = {flag: at for flag, at in self._looked_at.items() if flag in self._settles_at}
+        self._looked.intersection_update(flags)
         mistakes: list[BaseException] = []
         are_done = True
         for start in range(0, len(flags), _AT_ONCE):
@@ -115,9 +113,8 @@ class CatchUps:
 
     async def _catch_up(self, flag: CatchUp) -> bool:
         """Record what the user missed, then clear the flag; False when the flag has to wait for another round."""
-        now = self._clock.monotonic()
-        is_settled = now >= self._settles_at[flag]
-        if not is_settled and now - self._looked_at.get(flag, -math.inf) < _AGAIN_SECONDS:
+        is_settled = self._clock.monotonic() >= self._settles_at[flag]
+        if flag in self._looked and not is_settled:
             return False
         rows = [] if await self._is_online(flag.user_id) else await self._store.memberships_of(flag.user_id)
         for start in range(0, len(rows), _ASKED):
@@ -133,7 +130,7 @@ class CatchUps:
                     return False  # this instance stood still
                 places = places[_PAGES_AT_ONCE:] + [page.next for page in pages if page.next is not None]
         if rows and not is_settled:
-            self._looked_at[flag] = now
+            self._looked.add(flag)
             return False
         await self._store.finish_catch_up(flag)
         return True
