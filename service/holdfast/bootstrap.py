@@ -104,6 +104,10 @@ class Instance:
         node.health.must_leave = lambda: isolation.is_isolated
         return isolation
 
+    async def denied_by_redis(self) -> str:
+        """Wait until Redis refuses the user, the password or a right that instances need; the reason, with its remedy."""
+        return await self._link.denied()
+
     async def close(self) -> None:
         """Disconnect from Redis and the others, after the node has stopped."""
         await self._link.close()

@@ -14,6 +14,7 @@ HoldfastError
 │       ├── StoreTimeout    the same, and the deadline ended the wait
 │       └── StoreBusy       definite: the attempt was never made, too many others are under way
 ├── RedisUnavailable        Redis refused, reset or failed the call
+│   ├── RedisDenied         definite: the user, the password or a right is wrong; waiting does not help
 │   └── RedisTimeout        Redis did not answer within the deadline
 ├── OrchestratorUnavailable the API server of Kubernetes refused or failed the call
 ├── LeaseLost               this instance's lease is missing or belongs to another epoch
@@ -110,6 +111,10 @@ class StoreBusy(StoreUnavailable):
 
 class RedisUnavailable(HoldfastError):
     """Redis refused, reset or failed the call (an open circuit included)."""
+
+
+class RedisDenied(RedisUnavailable):
+    """Definite: the user, the password or a right is wrong. A start ends with this; a running instance goes on without Redis."""
 
 
 class RedisTimeout(RedisUnavailable):

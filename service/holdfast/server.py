@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import uvicorn
 
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, RedisDenied
 from holdfast.loops import Loop
 from holdfast.node.drain import Drain
 from holdfast.node.node import Node
@@ -25,6 +25,7 @@ from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protoco
 
 _BACKLOG: Final = 2_048
 _ALL_NOTICED_SECONDS: Final = 4.0  # each looks once a second; its runs end within two or three
+_START_SECONDS: Final = 10.0  # as long as a start waits for Redis
 _DEAD_PEER_MS: Final = 20_000  # unacknowledged that long: the peer is gone, and its buffer with it
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,10 @@ class Run(Protocol):
     gate: Gate
     background: tuple[Loop, ...]
 
+    async def denied_by_redis(self) -> str:
+        """Wait until Redis refuses the user, the password or a right; the reason, with its remedy."""
+        ...
+
     async def close(self) -> None:
         """Let go of what its node has not let go of."""
         ...
@@ -62,20 +67,39 @@ async def serve(new_run: Callable[[], Run]) -> None:
     Raises:
         ConfigurationError: a setting is wrong, or a port cannot be had.
         StoreDenied: the store refuses us for good.
+        RedisDenied: Redis refuses the user, the password or a right within the first seconds of the process.
     """
     run = new_run()
     http = run.gate.node.settings.http
     public_socket = _listen(http.host, http.port, "HOLDFAST_HTTP__PORT")
     internal_socket = _listen(http.host, http.effective_internal_port, "HOLDFAST_HTTP__INTERNAL_PORT")
-    stop, replacements = asyncio.Event(), 0
+    stop, denial, replacements = asyncio.Event(), _Denial(), 0
+    first_start = asyncio.create_task(denial.watch(run))  # not of later runs: a renewed password ends no running instance
     while not stop.is_set():
-        await _serve_run(run, public_socket.dup(), internal_socket.dup(), stop)  # uvicorn closes what it is given
+        await _serve_run(run, public_socket.dup(), internal_socket.dup(), stop, denial)  # uvicorn closes what it is given
+        first_start.cancel()
         await run.close()
+        if denial.reason:
+            raise RedisDenied(denial.reason)
         if not stop.is_set():
             replacements += 1
             run = new_run()
             run.gate.node.telemetry.store_replacements.inc(replacements)
             run.gate.node.tasks.start(_compare_later(run.gate.node))
+
+
+class _Denial:
+    """What Redis refused while this process started. Only then: waiting would not help, and nobody depends on it yet."""
+
+    def __init__(self) -> None:
+        self.happened = asyncio.Event()
+        self.reason = ""
+
+    async def watch(self, run: Run) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_START_SECONDS):
+                self.reason = await run.denied_by_redis()
+                self.happened.set()
 
 
 async def _compare_later(node: Node) -> None:
@@ -84,8 +108,12 @@ async def _compare_later(node: Node) -> None:
     await until_store_answers(lambda: node.comparison.run("store_replaced"))
 
 
-async def _serve_run(run: Run, public_socket: socket.socket, internal_socket: socket.socket, stop: asyncio.Event) -> None:
-    """Returns when `stop` is set, by a signal, and all is drained; or when the store was replaced, and all sockets are closed."""
+async def _serve_run(
+    run: Run, public_socket: socket.socket, internal_socket: socket.socket, stop: asyncio.Event, denial: _Denial
+) -> None:
+    """Returns when `stop` is set, by a signal, and all is drained; or when the store was replaced, or Redis denied the start, and
+    all sockets are closed.
+    """
     gate, node = run.gate, run.gate.node
     public, internal = _Server(public_protocols(gate)), _Server(internal_protocols(gate))
     drain = Drain(node.hub, node.health, node.clock, node.settings.drain.window_seconds)
@@ -119,12 +147,14 @@ async def _serve_run(run: Run, public_socket: socket.socket, internal_socket: so
         },
     )
     replaced = node.store_contact.replaced
-    ends = [asyncio.create_task(event.wait()) for event in (stop, replaced)]
+    ends = [asyncio.create_task(event.wait()) for event in (stop, replaced, denial.happened)]
     await asyncio.wait([*ends, *serving], return_when=asyncio.FIRST_COMPLETED)
     for end in ends:
         end.cancel()
     if replaced.is_set():
         drain.run_at_once("store_replaced")
+    elif denial.happened.is_set():
+        drain.run_at_once("draining")
     else:
         stop.set()
         await drain.run()

@@ -1,6 +1,9 @@
-"""A Redis that knows this instance's user, and not its password or not all of its rights: said in health and in the log."""
+"""A Redis that refuses this instance's password or some of its rights: a start ends, a running instance says so and goes on."""
 
 import json
+import time
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -31,50 +34,69 @@ async def _start(instances: Instances, name: str, url: str, **environ: str) -> S
     return await serving.start(until_ready=False)
 
 
-@pytest.mark.parametrize(
-    ("password", "says"),
-    [
-        ("wrong", "Redis denies the user or password (HOLDFAST_REDIS__URL, HOLDFAST_REDIS__PASSWORD)"),
-        ("", "Redis denies the user or password"),
-    ],
-)
-async def test_a_wrong_password_at_the_start_is_named(
-    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis", password: str, says: str
+async def _is_healthy(serving: Serving) -> bool:
+    return '"healthy"' in await _health(serving)
+
+
+async def _is_beyond_its_start(serving: Serving) -> bool:
+    """Healthy, and older than the time in which a denial ends it."""
+    health = json.loads(await _health(serving) or "{}")
+    if health.get("status") != "healthy":
+        return False
+    return time.time() - datetime.fromisoformat(health["started_at"]).timestamp() > 11
+
+
+async def _has_ended(serving: Serving) -> bool:
+    assert serving.process is not None
+    return serving.process.poll() == 2
+
+
+@pytest.mark.parametrize("password", ["wrong", ""])
+async def test_a_wrong_password_at_the_start_ends_it_with_one_line(
+    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis", password: str
 ) -> None:
-    """The instance works without Redis, slowly: nothing else would tell its operator why."""
+    """A rollout with a wrong Secret stops at its first pod, and the pod's log says which setting to mend."""
     await operator.config_set("requirepass", "right")
     environ = {"HOLDFAST_REDIS__PASSWORD": password} if password else {}
     serving = await _start(sqlite_instances, "instance-1", redis7.url, **environ)
-
-    async def is_said() -> bool:
-        conditions = await _conditions(serving)
-        return all(says in conditions.get(each, "") for each in ("RedisConnected", "BusLive"))
-
-    await eventually(is_said, within=20)
-    redis = json.loads(await _health(serving))["services"]["redis"]
-    assert (redis["status"], says in redis["error"]) == ("disconnected", True)
-    assert says in serving.log()
+    await eventually(partial(_has_ended, serving), within=20)
+    last = serving.log().splitlines()[-1]
+    assert last.startswith("holdfast: Redis denies the user or password (HOLDFAST_REDIS__URL, HOLDFAST_REDIS__PASSWORD)")
     assert "wrong" not in serving.log().replace("wrongpass", "")
+    sqlite_instances.assert_quiet()
 
 
-@pytest.mark.parametrize(
-    ("rules", "says", "condition"),
-    [
-        (
-            ("~*", "+@all", "resetchannels"),
-            "Redis denies its user the channels, which instances meet on (ACL rule &*)",
-            "BusLive",
-        ),
-        (("~other:*", "+@all", "&*"), "Redis denies its user keys that instances need (ACL rule ~*)", "RedisConnected"),
-        (("~*", "+@all", "-evalsha", "-eval", "&*"), "Redis denies its user a command that instances need", "RedisConnected"),
-    ],
-)
-async def test_a_missing_right_of_the_redis_user_is_named(
-    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis", rules: tuple[str, ...], says: str, condition: str
+RIGHTS = [
+    (
+        ("~*", "+@all", "resetchannels"),
+        "Redis denies its user the channels, which instances meet on (ACL rule &*)",
+        "BusLive",
+    ),
+    (("~other:*", "+@all", "&*"), "Redis denies its user keys that instances need (ACL rule ~*)", "RedisConnected"),
+    (("~*", "+@all", "-evalsha", "-eval", "&*"), "Redis denies its user a command that instances need", "RedisConnected"),
+]
+
+
+@pytest.mark.parametrize(("rules", "says"), [(rules, says) for rules, says, _ in RIGHTS])
+async def test_a_missing_right_at_the_start_ends_it_with_one_line(
+    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis", rules: tuple[str, ...], says: str
 ) -> None:
     """Redis 6 and later give a new user no channels: everything else works, and messages between instances take seconds."""
     await operator.execute_command("ACL", "SETUSER", "chat", "on", ">pass", *rules)
     serving = await _start(sqlite_instances, "instance-1", redis7.url.replace("redis://", "redis://chat:pass@"))
+    await eventually(partial(_has_ended, serving), within=20)
+    assert serving.log().splitlines()[-1].startswith(f"holdfast: {says}")
+
+
+@pytest.mark.parametrize(("rules", "says", "condition"), RIGHTS)
+async def test_right_that_a_running_instance_loses_is_named_and_ends_nothing(
+    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis", rules: tuple[str, ...], says: str, condition: str
+) -> None:
+    """An instance that serves goes on without Redis; it is healthy when the right is given back."""
+    await operator.execute_command("ACL", "SETUSER", "chat", "on", ">pass", "~*", "+@all", "&*")
+    serving = await _start(sqlite_instances, "instance-1", redis7.url.replace("redis://", "redis://chat:pass@"))
+    await eventually(partial(_is_beyond_its_start, serving), within=40)
+    await operator.execute_command("ACL", "SETUSER", "chat", "resetkeys", *rules)
 
     async def is_said() -> bool:
         return says in (await _conditions(serving)).get(condition, "")
@@ -83,11 +105,30 @@ async def test_a_missing_right_of_the_redis_user_is_named(
     assert says in json.loads(await _health(serving))["services"]["redis"]["error"]
     assert says in serving.log()
     await operator.execute_command("ACL", "SETUSER", "chat", "~*", "+@all", "&*")
+    await eventually(partial(_is_healthy, serving), within=20)
 
-    async def is_healthy() -> bool:
-        return '"healthy"' in await _health(serving)
 
-    await eventually(is_healthy, within=20)
+async def test_password_that_is_renewed_ends_no_running_instance(
+    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis"
+) -> None:
+    """A rotation must not end all instances at once; they serve without Redis until they are given the new password."""
+    await operator.config_set("requirepass", "first")
+    serving = await _start(sqlite_instances, "instance-1", redis7.url, HOLDFAST_REDIS__PASSWORD="first")
+    await eventually(partial(_is_beyond_its_start, serving), within=40)
+    await operator.config_set("requirepass", "second")
+    for each in await operator.client_list():
+        if each["name"].startswith("holdfast"):
+            await operator.client_kill_filter(_id=each["id"])
+
+    async def is_said() -> bool:
+        return "Redis denies the user or password" in (await _conditions(serving)).get("RedisConnected", "")
+
+    await eventually(is_said, within=20)
+    assert serving.process is not None
+    assert serving.process.poll() is None
+    assert await serving.is_ready()
+    await operator.config_set("requirepass", "first")
+    await eventually(partial(_is_healthy, serving), within=20)
 
 
 async def test_a_renewed_password_file_is_used_for_the_next_connection(

@@ -9,7 +9,7 @@ import uvloop
 
 from holdfast import server, settings, telemetry
 from holdfast.bootstrap import Instance
-from holdfast.errors import ConfigurationError, StoreDenied
+from holdfast.errors import ConfigurationError, RedisDenied, StoreDenied
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     except StoreDenied as error:
         print(f"holdfast: the store refuses this instance: {error}", file=sys.stderr)
         return 2
-    except ConfigurationError as error:
+    except (ConfigurationError, RedisDenied) as error:
         print(f"holdfast: {error}", file=sys.stderr)
         return 2
     return 0

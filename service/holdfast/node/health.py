@@ -101,6 +101,9 @@ class Health:
         self._redis.evaluate()
         self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
+        sightings = self._split.sightings
+        sightings.look(has_store=self._store.was_reached, sees_redis=self._redis.was_reached and not self.has_lost_redis)
+        self._set("Isolated", sightings.reason is not None, "OthersSeeRedis", "NotIsolated", sightings.reason)
         self._set("BusLive", self._reaches_all, "EchoSeen", *(self._deaf if self._bus.is_lost else _SPLIT))
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("StoreCurrent", not self._store_replaced.is_set(), "Current", "Replaced", _REPLACED)
@@ -169,9 +172,11 @@ class Health:
     def is_ready(self) -> bool:
         """For `/readyz`. A shared dependency's loss leaves it true (all pods would leave at once), unless `must_leave`.
 
+        Since its start it has to have reached Redis, or no other instance does (`Sightings`).
+
         A saturated instance leaves the Service only while at least half of the others have room for its share.
         """
-        if self.must_leave():
+        if self.must_leave() or not self._split.sightings.is_settled:
             return False
         if self.state == "saturated":
             with_room = sum(1 for state in self.fleet if state in ("healthy", "degraded"))

@@ -12,6 +12,7 @@ from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import InstanceId
+from holdfast.node.sightings import Sightings
 from holdfast.ports import Clock
 
 _FOLLOWS_SECONDS: Final = 5.0  # of one failover, one instance hears seconds later than another
@@ -36,10 +37,12 @@ class Split:
 
     Attributes:
         is_suspected: somebody may be out of our reach; whether they are alive, and come over, is to be seen.
+        sightings: whether others see Redis at all, while this instance starts.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.is_suspected = False
+        self.sightings = Sightings(clock)
         self._clock = clock
         self._looked_at = clock.monotonic()
         self._strays: dict[InstanceId, _Stray] = {}
@@ -57,6 +60,8 @@ class Split:
             bulletins: some of them, or all (`is_complete`).
             server: where our own lease is; while that is not known, nothing is judged.
         """
+        if is_complete:
+            self.sightings.note(bulletins)
         now = self._clock.monotonic()
         passed, self._looked_at = now - self._looked_at, now
         if passed > _BLIND_SECONDS or not server:

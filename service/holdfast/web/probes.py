@@ -21,7 +21,7 @@ def router(health: Health) -> APIRouter:
         "/startupz": lambda: health.has_started,
     }
     for path, check in checks.items():
-        routes.add_api_route(path, _probe(health, check), methods=GET, include_in_schema=False)
+        routes.add_api_route(path, _probe(path, health, check), methods=GET, include_in_schema=False)
     return routes
 
 
@@ -47,10 +47,12 @@ def metrics_router(telemetry: Telemetry) -> APIRouter:
     return routes
 
 
-def _probe(health: Health, check: Callable[[], bool]) -> Callable[[Request], Response]:
+def _probe(path: str, health: Health, check: Callable[[], bool]) -> Callable[[Request], Response]:
     async def probe(request: Request) -> Response:
         is_ok = check()
         lines = ["ok" if is_ok else health.state]
+        if path == "/readyz" and (isolated := health.conditions["Isolated"]).status:
+            lines.append(isolated.message)
         if "verbose" in request.query_params:
             lines += [f"[{'+' if c.status else '-'}] {c.type}: {c.reason}" for c in health.conditions.values()]
         return Response("\n".join(lines) + "\n", 200 if is_ok else 503, _NO_STORE, "text/plain; charset=utf-8")

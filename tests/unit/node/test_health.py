@@ -12,6 +12,7 @@ from holdfast.node.dependencies import RECOVERY_SECONDS, Dependency
 from holdfast.node.health import Health
 from holdfast.node.hub import Hub
 from holdfast.node.saturation import Saturation
+from holdfast.node.sightings import Sightings
 from holdfast.node.store_clock import StoreClock
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
@@ -28,7 +29,7 @@ class Scene:
         self.told: list[Any] = []
         self.store_clock = StoreClock(self.clock)
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
-        self.is_unique, self.split = True, SimpleNamespace(is_split=False)
+        self.is_unique, self.split = True, SimpleNamespace(is_split=False, sightings=Sightings(self.clock))
         self.store_replaced = asyncio.Event()
         self.memory = FakeMemory()
         saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)

@@ -64,12 +64,25 @@ class RedisLink:
         self._places = asyncio.Semaphore(settings.pool_connections)
         self._has_failed = False
         self._denial_told_at = float("-inf")
+        self._denial = ""
+        self._is_denied = asyncio.Event()
         self._client: Redis = Redis(connection_pool=self._pool)
 
     async def close(self) -> None:
         """Release all connections. Calls under way end with `RedisUnavailable`."""
         await self._pool.disconnect()
         await self._address.close()
+
+    async def denied(self) -> str:
+        """Wait until Redis refuses the user, the password or a right; the first reason, with its remedy."""
+        await self._is_denied.wait()
+        return self._denial
+
+    def note_refusal(self, reason: str) -> None:
+        """What Redis refused, in words of `explained`: where it is a denial, those who wait in `denied` are told."""
+        if is_denial(reason) and not self._denial:
+            self._denial = reason
+            self._is_denied.set()
 
     async def call(self, *command: Argument) -> Any:
         """Run one command.
@@ -144,6 +157,7 @@ class RedisLink:
     def report_refusal(self, reason: str) -> None:
         """Redis answered a command with an error: said to health, and once a minute in the log."""
         reason = explained(reason)
+        self.note_refusal(reason)
         now = self.clock.monotonic()
         if is_denial(reason) and now >= self._denial_told_at + _DENIAL_SECONDS:
             self._denial_told_at = now
@@ -170,6 +184,7 @@ class RedisLink:
         except (RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
             reason = explained(str(error))
+            self.note_refusal(reason)
             raise RedisUnavailable(reason if is_denial(reason) else f"no connection: {reason}") from error
         except BaseException:
             await connection.disconnect(nowait=True)
@@ -214,6 +229,7 @@ class RedisLink:
 
     def _failed(self, reason: str, *, is_timeout: bool) -> None:
         self._has_failed = True
+        self.note_refusal(reason)
         self.circuit.failed(self.clock.monotonic())
         if self._watch is not None:
             self._watch.failed(reason, is_timeout=is_timeout)

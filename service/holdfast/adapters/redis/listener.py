@@ -188,7 +188,9 @@ class Listener:
     def _handle(self, reply: Any, confirmed: list[str]) -> None:
         if not isinstance(reply, list):
             if is_error(reply):
-                raise RedisUnavailable(explained(f"Redis refused a subscription: {reply}"))
+                reason = explained(f"Redis refused a subscription: {reply}")
+                self._link.note_refusal(reason)
+                raise RedisUnavailable(reason)
             return
         kind, channel, payload = reply
         if kind != b"message":
