@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-_LATENCY: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LATENCY: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.0, 5.0, 10.0)
 _MAX_LOG_FIELD: Final = 2_000  # characters; a hostile field must not become a megabyte of log
 
 
@@ -82,12 +82,18 @@ class Telemetry:
         self.dropped = Counter("holdfast_dropped", "What was dropped, by reason", ["reason"], registry=registry)
         self.delivery_latency = WeightedHistogram(
             "holdfast_delivery_latency_seconds",
-            "From acceptance to the write to the recipient's socket",
+            "From acceptance, at whichever instance, to the write to the recipient's socket",
             "path",
             PATHS,
             _LATENCY,
         )
         registry.register(self.delivery_latency)
+        self.delivery_unmeasured = Counter(
+            "holdfast_delivery_unmeasured",
+            "Messages written to recipients' sockets whose time of acceptance is not known",
+            ["path"],
+            registry=registry,
+        )
         self.commit_latency = Histogram(
             "holdfast_commit_latency_seconds", "From acceptance to ack or error", ["outcome"], buckets=_LATENCY, registry=registry
         )
@@ -147,7 +153,7 @@ class Telemetry:
         Info("holdfast_build", "What is running", registry=registry).info({"version": version})
 
 
-PATHS: Final = ("local", "bus", "gap_fill", "poll")
+PATHS: Final = ("local", "bus", "gap_fill", "poll", "replay", "again")
 LOOPS: Final = (
     "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups", "committer",
     "connecting", "isolation", "jwks", "lease", "notifications", "presence", "pushing", "reaper", "registration", "revocations",

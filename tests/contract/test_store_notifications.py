@@ -179,6 +179,18 @@ async def test_messages_since_are_those_committed_by_the_stores_own_clock(store:
     assert await store.messages_since(ConversationId("none"), 0, 10) == []
 
 
+async def test_messages_say_when_the_store_committed_them(store: MessageStore) -> None:
+    """By the store's clock, whatever the committing instance's said: how long a delivery took is counted from it."""
+    await store.create_conversation(new_conversation(C, "alice", "bob"))
+    before_ms = await later(store)
+    await store.append(C, 1, [draft("one"), draft("two")], NOW_MS - 3_600_000)
+    after_ms = await later(store)
+    pages = (await store.read_messages(C, after_seq=0, limit=10), await store.read_messages(C, limit=10))
+    settled = (await store.settle(C, [draft("one").key])).sends.values()
+    for each in (*pages[0], *pages[1], *(send.message for send in settled)):
+        assert before_ms <= each.committed_at_ms <= after_ms
+
+
 @pytest.mark.parametrize("hint", [0, 1, 2, 9], ids=["none", "older", "right", "beyond the end"])
 async def test_an_active_conversation_is_found_whatever_the_hint_says(store: MessageStore, hint: int) -> None:
     """No decision rests on a hint."""

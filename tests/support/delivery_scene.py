@@ -1,7 +1,7 @@
 """Delivery and membership of one instance over fakes, and what its sockets were given."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
@@ -16,6 +16,7 @@ from holdfast.node.membership import Membership
 from holdfast.node.outgoing import outgoing
 from holdfast.node.replay import Replay
 from holdfast.node.split import Split
+from holdfast.node.store_clock import StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.protocol import envelopes
 from holdfast.settings import LimitSettings
@@ -34,6 +35,7 @@ class Scene:
         """`store`: one that others have, too, with whatever is in it."""
         self.store, self.bus, self.clock = store or FakeStore(), FakeBus(), LoopClock()
         self.telemetry, self.hub, self.tasks = Telemetry("test"), Hub(Telemetry("test")), Tasks()
+        self.store_clock = StoreClock(self.clock)
         self.conversations = Conversations(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
@@ -47,7 +49,7 @@ class Scene:
             self.hub,
             self.conversations,
             appender,
-            self.clock,
+            self.store_clock,
             self.telemetry,
             self.tasks,
             instance_id=InstanceId("one"),
@@ -85,12 +87,19 @@ class Scene:
             self.hub.join(self.delivery.locals[C], each)
         return joined
 
-    def receive(self, *seqs: Seq) -> None:
-        """An envelope of another instance."""
+    def receive(self, *seqs: Seq, accepted_ms: Sequence[int] = ()) -> None:
+        """An envelope of another instance; without `accepted_ms`: one of an earlier version."""
         texts = [outgoing(delivered(seq), "bus", 0.0).text for seq in seqs]
         self.delivery.receive(
             envelopes.MessagesEnvelope(
-                v=1, kind="messages", c=C, seq=seqs[-1], instance="two", age_ms=0, messages=[envelopes.Raw(t) for t in texts]
+                v=1,
+                kind="messages",
+                c=C,
+                seq=seqs[-1],
+                instance="two",
+                age_ms=0,
+                messages=[envelopes.Raw(t) for t in texts],
+                accepted_ms=list(accepted_ms),
             )
         )
 

@@ -1,7 +1,7 @@
 """A message before and after it has its place."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
 
@@ -38,7 +38,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A stored message. `sent_at_ms`: wall clock of the committing instance, Unix milliseconds; order is by `seq`."""
+    """A stored message; order is by `seq`.
+
+    Attributes:
+        sent_at_ms: wall clock of the committing instance, Unix milliseconds.
+        committed_at_ms: the store's own clock, where the message was read from the store; 0 where that is not known.
+    """
 
     conversation_id: ConversationId
     seq: Seq
@@ -47,6 +52,7 @@ class Message:
     body: str
     metadata_json: str | None
     sent_at_ms: int
+    committed_at_ms: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

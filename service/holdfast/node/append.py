@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -85,6 +85,7 @@ class Commit:
     Attributes:
         dirty: the mark to remove once this is published, None where it has to stay or there is none.
         own: those that an attempt of this instance stored: whose recipients it is ours to think of.
+        acceptances: when each of these was accepted (monotonic seconds); of others this instance does not know it.
     """
 
     conversation_id: ConversationId
@@ -92,6 +93,7 @@ class Commit:
     accepted_at: float
     dirty: str | None
     own: list[Message] = field(default_factory=list)
+    acceptances: Mapping[Seq, float] = field(default_factory=dict)
 
 
 class Appender:
@@ -267,12 +269,14 @@ class Appender:
     def _hand_on(self, batch: Batch, stored: Iterable[tuple[str, Message, str]], *, is_fresh: bool) -> None:
         """Answer the senders, then hand the messages on: an ack waits for nobody."""
         now = accepted_at = self._clock.monotonic()
-        messages, own = [], []
+        messages, own, acceptances = [], [], {}
         for key, message, digest in stored:
             is_duplicate = not is_fresh and message.sent_at_ms not in batch.stamps
+            same = batch.sends.pop(key)
             if not is_duplicate:
                 own.append(message)
-            for position, waiting in enumerate(batch.sends.pop(key)):
+                acceptances[message.seq] = same[0].accepted_at
+            for position, waiting in enumerate(same):
                 if waiting.draft.digest != digest:
                     self.refuse(waiting, conflict())
                 elif waiting.answer(Settled(message, is_duplicate or position > 0)):
@@ -281,7 +285,8 @@ class Appender:
             messages.append(message)
         self.note_tail(batch.conversation_id, messages[-1].seq)
         may_clear = batch.is_certain and not batch.sends
-        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, batch.dirty if may_clear else None, own))
+        dirty = batch.dirty if may_clear else None
+        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, dirty, own, acceptances))
 
     async def _before_retry(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> None:
         if not isinstance(error, StoreConflict) or (isinstance(error, PredecessorMissing) and attempt > 1):

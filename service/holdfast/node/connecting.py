@@ -245,10 +245,11 @@ class Connecting:
             elif cursor < head:
                 count = min(head - cursor, self._limits.replay_messages, budget)
                 budget -= count
-                async for texts in self._replay.pages(connection, conversation_id, cursor, cursor + count):
-                    for piece in pieces(texts):
+                async for items in self._replay.pages(connection, conversation_id, cursor, cursor + count):
+                    for piece in pieces(items):
                         await connection.transport.writable()
                         connection.write(piece)
+                    self._delivery.deliveries.replayed(connection, items)
                 if cursor + count < head:
                     first = cursor + count + 1
                     truncated = frames.Truncated(conversation_id=conversation_id, from_seq=first, to_seq=head)

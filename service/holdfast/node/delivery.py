@@ -9,8 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Raw
-
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
@@ -18,14 +16,16 @@ from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.append import Appender, Commit
 from holdfast.node.conversations import Conversations
+from holdfast.node.deliveries import Deliveries
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
-from holdfast.node.outgoing import Outgoing, decoded, outgoing, runs
+from holdfast.node.outgoing import Outgoing, decoded, enveloped, runs
+from holdfast.node.store_clock import UNKNOWN, StoreClock
 from holdfast.node.tasks import Tasks
-from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, MessageStore, PublishedCommit
+from holdfast.ports import RECENT_MESSAGES, ClusterBus, MessageStore, PublishedCommit
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import Reset, text_frame
-from holdfast.telemetry import PATHS, Telemetry
+from holdfast.telemetry import Telemetry
 
 _PAGE: Final = 500
 _READS_PER_SECOND: Final = 300  # of comparisons: 10,000 conversations take half a minute, the latest first
@@ -59,7 +59,7 @@ class Delivery:
         hub: Hub,
         conversations: Conversations,
         appender: Appender,
-        clock: Clock,
+        clock: StoreClock,
         telemetry: Telemetry,
         tasks: Tasks,
         *,
@@ -82,13 +82,13 @@ class Delivery:
         self.instance_id = instance_id
         self._max_conversations = max_conversations
         self._budget = TokenBucket(_READS_PER_SECOND, _HEADS_AT_ONCE, clock.monotonic())
-        self._delivered = {path: telemetry.delivered.labels(path) for path in PATHS}
+        self.deliveries = Deliveries(hub, clock, telemetry)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def hand_over(self, commit: Commit) -> None:
         """What this instance committed: to its own sockets, then to the other instances."""
-        items = [outgoing(message, "local", commit.accepted_at) for message in commit.messages]
+        items = self.deliveries.stored(commit.messages, "local", commit.acceptances)
         if commit.own:
             self._suspect(commit.conversation_id, commit.own[0].seq)
         self._offer(commit.conversation_id, items)
@@ -98,11 +98,10 @@ class Delivery:
 
     def publish_again(self, conversation_id: ConversationId, messages: Sequence[Message]) -> None:
         """What somebody else may have failed to publish: whoever knows it drops it."""
-        now = self._clock.monotonic()
-        items = [outgoing(message, "poll", now) for message in messages]
+        items = self.deliveries.stored(messages, "again")
         self._offer(conversation_id, items)
         for run in runs(items):
-            self._publish(Commit(conversation_id, list(messages), now, None), run, None)
+            self._publish(Commit(conversation_id, list(messages), self._clock.monotonic(), None), run, None)
 
     def receive(self, envelope: envelopes.MessagesEnvelope) -> None:
         """What another instance committed (our own, echoed, is dropped by the sequencer)."""
@@ -114,8 +113,9 @@ class Delivery:
         local = self.locals.get(conversation_id)
         if local is None or (local.sequencer.head or 0) >= envelope.seq:
             return
-        accepted_at = self._clock.monotonic() - envelope.age_ms / 1000
-        self._offer(conversation_id, decoded(envelope.c, envelope.messages, "bus", accepted_at))
+        told = envelope.accepted_ms
+        accepted_ms = told if len(told) == len(envelope.messages) else [UNKNOWN] * len(envelope.messages)
+        self._offer(conversation_id, decoded(envelope.c, envelope.messages, "bus", self.deliveries.moments(accepted_ms)))
         self.hint(conversation_id, envelope.seq)
 
     def hint(self, conversation_id: ConversationId, tail: Seq) -> None:
@@ -249,12 +249,12 @@ class Delivery:
         except StoreError:
             local.is_unproven = True
 
-    async def recent(self, conversation_id: ConversationId, after: Seq, upto: Seq) -> list[bytes]:
-        """The messages (after, upto] as Redis keeps them, encoded; nothing unless it has all of them."""
+    async def recent(self, conversation_id: ConversationId, after: Seq, upto: Seq) -> list[tuple[bytes, int]]:
+        """The messages (after, upto] from Redis, encoded, and when each was accepted; nothing unless it has all of them."""
         if upto - after > RECENT_MESSAGES or not self.generation:
             return []
         found = await self._bus.recent(conversation_id, after, self.generation)
-        piece = [text for seq, text in found if after < seq <= upto]
+        piece = [envelopes.taken(text) for seq, text in found if after < seq <= upto]
         return piece if len(piece) == upto - after else []
 
     async def _afford(self, reads: int) -> None:
@@ -271,7 +271,9 @@ class Delivery:
         try:
             if piece := await self.recent(local.conversation_id, after, upto):
                 self._telemetry.gap_fills.labels("recent").inc()
-                self._offer(local.conversation_id, decoded(local.conversation_id, piece, path, self._clock.monotonic()))
+                texts, accepted_ms = zip(*piece, strict=True)
+                moments = self.deliveries.moments(accepted_ms)
+                self._offer(local.conversation_id, decoded(local.conversation_id, texts, path, moments))
             while (local.sequencer.head or 0) < upto:
                 self._telemetry.gap_fills.labels("store").inc()
                 if not await self._fill_page(local, path):
@@ -286,8 +288,7 @@ class Delivery:
         head = local.sequencer.head or 0
         claimed = local.sequencer.known_tail
         page = await self._store.read_messages(local.conversation_id, after_seq=head, limit=_PAGE)
-        now = self._clock.monotonic()
-        self._offer(local.conversation_id, [outgoing(message, path, now) for message in page])
+        self._offer(local.conversation_id, self.deliveries.stored(page, path))
         if len(page) == _PAGE:
             return True
         local.sequencer.settle_tail(max(local.sequencer.head or 0, page[-1].seq if page else head), claimed)
@@ -339,11 +340,8 @@ class Delivery:
         self._fan_out(local, items)
 
     def _fan_out(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
-        now = self._clock.monotonic()
         for item in items:
-            recipients = self._hub.fan_out(local, text_frame(item.text))
-            self._delivered[item.path].inc(recipients)
-            self._telemetry.delivery_latency.observe(item.path, now - item.accepted_at, recipients)
+            self.deliveries.fanned_out(item, self._hub.fan_out(local, text_frame(item.text)))
 
     def _hold(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
         local.held.extend(items)
@@ -377,19 +375,11 @@ class Delivery:
     def _publish(self, commit: Commit, run: list[Outgoing], dirty: str | None) -> None:
         if not self.generation:
             return  # other instances would drop it; the mark stays, and the sweep publishes it
-        texts = [item.text for item in run]
-        envelope = envelopes.MessagesEnvelope(
-            v=envelopes.VERSION,
-            kind="messages",
-            c=commit.conversation_id,
-            seq=run[-1].seq,
-            generation=self.generation,
-            instance=self.instance_id,
-            age_ms=max(0, round((self._clock.monotonic() - commit.accepted_at) * 1000)),
-            messages=[Raw(text) for text in texts],
+        age_ms = max(0, round((self._clock.monotonic() - commit.accepted_at) * 1000))
+        envelope, kept = enveloped(
+            commit.conversation_id, run, self.deliveries.stamps(run), age_ms, self.generation, self.instance_id
         )
-        payload = envelopes.encode(envelope)
-        published = PublishedCommit(commit.conversation_id, run[0].seq, texts, payload, dirty, self.generation)
+        published = PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, dirty, self.generation)
         self._bus.publish_commit(published)
 
 

@@ -18,6 +18,7 @@ from holdfast.node.conversations import Conversations
 from holdfast.node.delivery import Delivery
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
+from holdfast.node.outgoing import Outgoing
 from holdfast.node.replay import Replay, pieces
 from holdfast.node.tasks import Tasks
 from holdfast.node.views import beginning
@@ -46,7 +47,7 @@ class Entrance:
     last_read_seq: Seq
     start: Seq = 0
     position: Seq = 0
-    texts: list[bytes] = field(default_factory=list)
+    items: list[Outgoing] = field(default_factory=list)
     size_bytes: int = 0
 
 
@@ -122,10 +123,10 @@ class Entering:
         """What follows, as far as there is room; what the store does not have is not waited for (it was restored)."""
         upto = min(upto, entrance.start + self._limits.replay_messages)
         conversation_id = entrance.conversation.conversation_id
-        async for texts in self._replay.pages(entrance.connection, conversation_id, entrance.position, upto):
-            entrance.texts += texts
-            entrance.position += len(texts)
-            entrance.size_bytes += sum(map(len, texts))
+        async for items in self._replay.pages(entrance.connection, conversation_id, entrance.position, upto):
+            entrance.items += items
+            entrance.position += len(items)
+            entrance.size_bytes += sum(len(item.text) for item in items)
             if entrance.size_bytes > _MAX_BYTES:
                 return
         entrance.position = max(entrance.position, upto)
@@ -160,8 +161,9 @@ class Entering:
         )
         self._hub.flush()
         connection.deliver(frames.frame(notice))
-        for piece in pieces(entrance.texts):
+        for piece in pieces(entrance.items):
             connection.deliver(piece)
+        self._delivery.deliveries.replayed(connection, entrance.items)
         if entrance.position < local.shown:
             first = entrance.position + 1
             truncated = frames.Truncated(conversation_id=conversation_id, from_seq=first, to_seq=local.shown)

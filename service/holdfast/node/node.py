@@ -99,7 +99,7 @@ class Node:
             self.hub,
             self.conversations,
             self.appender,
-            clock,
+            self.store_clock,
             telemetry,
             self.tasks,
             instance_id=instance_id,

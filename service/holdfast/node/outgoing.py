@@ -1,12 +1,12 @@
 """A message on its way to sockets: encoded once, header included, whoever it goes to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec import UNSET, Raw
 
-from holdfast.domain.ids import Seq, UserId, message_id
+from holdfast.domain.ids import ConversationId, InstanceId, Seq, message_id
 from holdfast.domain.messages import Message
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import rfc3339
@@ -20,15 +20,14 @@ class Outgoing:
 
     Attributes:
         text: the `message` frame as JSON, as it also goes into envelopes and `recent`.
-        path: how it came here: local, bus, gap_fill or poll.
-        accepted_at: monotonic seconds of its acceptance, as well as this instance knows.
+        path: how it came here, one of `telemetry.PATHS`.
+        accepted_at: our monotonic seconds of its acceptance at the instance that committed it; None where that is not known.
     """
 
     seq: Seq
-    sender: UserId
     text: bytes
     path: str
-    accepted_at: float
+    accepted_at: float | None
 
 
 def message_frame(message: Message) -> frames.MessageFrame:
@@ -45,17 +44,43 @@ def message_frame(message: Message) -> frames.MessageFrame:
     )
 
 
-def outgoing(message: Message, path: str, accepted_at: float) -> Outgoing:
+def outgoing(message: Message, path: str, accepted_at: float | None) -> Outgoing:
     """Encode a stored message, once."""
-    return Outgoing(message.seq, message.sender, frames.encode(message_frame(message)), path, accepted_at)
+    return Outgoing(message.seq, frames.encode(message_frame(message)), path, accepted_at)
 
 
-def decoded(conversation_id: str, texts: Iterable[bytes | Raw], path: str, accepted_at: float) -> Iterable[Outgoing]:
-    """Encoded messages that came from Redis, each checked; foreign ones are left out."""
-    for text in texts:
+def decoded(
+    conversation_id: str, texts: Iterable[bytes | Raw], path: str, acceptances: Iterable[float | None]
+) -> Iterable[Outgoing]:
+    """Encoded messages that came from Redis, each checked; foreign ones are left out. `acceptances`: one for each."""
+    for text, accepted_at in zip(texts, acceptances, strict=True):
         frame = envelopes.decode_message(text)
         if frame is not None and frame.conversation_id == conversation_id:
-            yield Outgoing(frame.seq, UserId(frame.sender), bytes(text), path, accepted_at)
+            yield Outgoing(frame.seq, bytes(text), path, accepted_at)
+
+
+def enveloped(
+    conversation_id: ConversationId,
+    run: Sequence[Outgoing],
+    accepted_ms: list[int],
+    age_ms: int,
+    generation: str,
+    instance_id: InstanceId,
+) -> tuple[bytes, list[bytes]]:
+    """A run as an envelope, and each of its messages as `recent` keeps it. Arguments as in `MessagesEnvelope`."""
+    envelope = envelopes.MessagesEnvelope(
+        v=envelopes.VERSION,
+        kind="messages",
+        c=conversation_id,
+        seq=run[-1].seq,
+        generation=generation,
+        instance=instance_id,
+        age_ms=age_ms,
+        messages=[Raw(item.text) for item in run],
+        accepted_ms=accepted_ms,
+    )
+    kept = [envelopes.kept(item.text, at_ms) for item, at_ms in zip(run, accepted_ms, strict=True)]
+    return envelopes.encode(envelope), kept
 
 
 def runs(items: list[Outgoing]) -> list[list[Outgoing]]:

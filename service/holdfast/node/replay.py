@@ -1,7 +1,7 @@
 """What a client missed of a conversation, encoded: from Redis what it still has, the rest from the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
@@ -9,7 +9,7 @@ from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import StoreError
 from holdfast.node.connection import Connection
 from holdfast.node.delivery import Delivery
-from holdfast.node.outgoing import message_frame
+from holdfast.node.outgoing import Outgoing
 from holdfast.ports import MessageStore
 from holdfast.protocol import frames
 from holdfast.telemetry import Telemetry
@@ -31,15 +31,17 @@ class Replay:
 
     async def pages(
         self, connection: Connection, conversation_id: ConversationId, after: Seq, upto: Seq
-    ) -> AsyncIterator[list[bytes]]:
-        """The messages (after, upto] as JSON, in order, a page at a time.
+    ) -> AsyncIterator[list[Outgoing]]:
+        """The messages (after, upto], encoded, in order, a page at a time.
 
         Waits for the store as long as it takes. Ends early when the connection does, and where the store has no more.
         """
         # From Redis what it still has: after a drain or a restart all clients miss the same few messages.
         if recent := await self._delivery.recent(conversation_id, after, upto):
             self._telemetry.replays.labels("recent").inc()
-            yield recent
+            acceptances = self._delivery.deliveries.moments(accepted_ms for _, accepted_ms in recent)
+            seqs = range(after + 1, upto + 1)
+            yield [Outgoing(seq, text, "replay", at) for seq, (text, _), at in zip(seqs, recent, acceptances, strict=True)]
             return
         self._telemetry.replays.labels("store").inc()
         while after < upto and not connection.is_ended:
@@ -47,7 +49,7 @@ class Replay:
             page = await insist(connection, ask)
             if not page:
                 return
-            yield [frames.encode(message_frame(message)) for message in page]
+            yield self._delivery.deliveries.stored(page, "replay")
             after = page[-1].seq
 
 
@@ -61,12 +63,12 @@ async def insist(connection: Connection, ask: Callable[[], Awaitable[T]]) -> T |
     return None
 
 
-def pieces(texts: list[bytes]) -> Iterator[bytes]:
+def pieces(items: Iterable[Outgoing]) -> Iterator[bytes]:
     """Messages as WebSocket frames, joined to pieces that fit the socket's buffer."""
     piece: list[bytes] = []
     size = 0
-    for text in texts:
-        piece.append(data := frames.text_frame(text))
+    for item in items:
+        piece.append(data := frames.text_frame(item.text))
         size += len(data)
         if size > _PIECE_BYTES:
             yield b"".join(piece)

@@ -10,6 +10,7 @@ final.
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from holdfast.ports import Clock
@@ -56,6 +57,21 @@ class StoreClock:
         if not self._offsets_ms:
             return UNKNOWN
         return int(monotonic * 1000) + max(self._offsets_ms) - 1
+
+    def moments(self, store_ms: Sequence[int]) -> list[float | None]:
+        """The reverse of `at`: moments of the store's time on our monotonic clock; None for `UNKNOWN`, and while the time is not
+        known here (`is_known`). Of a time that `at` of another instance gave, the error is less than one round trip.
+        """
+        if not self.is_known:
+            return [None] * len(store_ms)
+        offset_ms = max(self._offsets_ms) - 1
+        return [None if each == UNKNOWN else (each - offset_ms) / 1000 for each in store_ms]
+
+    def stamps(self, moments: Sequence[float | None]) -> list[int]:
+        """As `at`, for many; `UNKNOWN` for None, and while the time is not known here (`is_known`)."""
+        if not self.is_known:
+            return [UNKNOWN] * len(moments)
+        return [UNKNOWN if each is None else self.at(each) for each in moments]
 
     def now(self) -> int:
         """The present, as `at`."""

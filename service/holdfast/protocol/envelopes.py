@@ -14,6 +14,8 @@ from holdfast.protocol.frames import ConversationEvent, MessageFrame, SeqNumber
 
 VERSION: Final = 1
 MAX_BYTES: Final = 8 * 1024 * 1024
+_ACCEPTED: Final = b',"accepted_ms":'
+_MAX_MS_DIGITS: Final = 15
 
 
 Id = Annotated[str, Meta(max_length=128)]
@@ -32,11 +34,17 @@ class Header(Struct, frozen=True, kw_only=True):
 
 
 class MessagesEnvelope(Header, frozen=True, kw_only=True):
-    """Messages up to `seq`, without a gap. `age_ms`: from the acceptance of the oldest to the publication, on one clock."""
+    """Messages up to `seq`, without a gap.
+
+    Attributes:
+        age_ms: from the acceptance of the oldest to the publication, on one clock.
+        accepted_ms: when each was accepted, in the store's Unix milliseconds; 0: not known. Instances of before say nothing.
+    """
 
     instance: Name
     age_ms: Annotated[int, Meta(ge=0, le=999_999_999_999)]
     messages: list[Raw]
+    accepted_ms: list[Count] = []
 
 
 class ReceiptEnvelope(Header, frozen=True, kw_only=True):
@@ -118,6 +126,24 @@ def decode(payload: bytes) -> Header | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return envelope
+
+
+def kept(text: bytes, accepted_ms: int) -> bytes:
+    """A `message` frame as `recent` keeps it: with a field of when it was accepted, unless that is 0 (not known).
+
+    The field is the last one, so that `taken` can cut it off unread. Instances of before pass it on to their clients, which
+    ignore fields that they do not know.
+    """
+    return b"%b%b%d}" % (text[:-1], _ACCEPTED, accepted_ms) if accepted_ms else text
+
+
+def taken(entry: bytes) -> tuple[bytes, int]:
+    """The reverse of `kept`: the frame as clients get it, and when it was accepted; 0 where the entry does not say."""
+    text, found, number = entry.rpartition(_ACCEPTED)
+    digits = number[:-1]
+    if not found or not digits.isdigit() or len(digits) > _MAX_MS_DIGITS or not number.endswith(b"}"):
+        return entry, 0
+    return text + b"}", int(digits)
 
 
 def decode_message(text: bytes | Raw) -> MessageFrame | None:

@@ -114,7 +114,7 @@ def test_documents_are_read_or_said_to_be_unreadable(decoder: str, data: st.Data
             (each or "").encode()  # it goes into frames
 
 
-@given(row=st.lists(_scalar, min_size=5, max_size=5))
+@given(row=st.lists(_scalar, min_size=6, max_size=6))
 @_BOUNDED
 def test_a_damaged_message_of_sqlite_keeps_its_place(row: list[Any]) -> None:
     """Without it nothing behind it could be shown to anybody."""

@@ -252,3 +252,21 @@ async def test_send_in_doubt_when_its_conversation_is_gone_is_answered_as_unknow
     scene.store.fail("append", StoreTimeout("lost"))
     await scene.appender.run(scene.batch(draft(key="k1")))
     assert scene.seqs() == {"k1": [("conversation_not_found", "unknown")]}
+
+
+@in_virtual_time
+async def test_a_commit_says_of_its_own_messages_when_each_was_accepted() -> None:
+    """They may have waited together for different times; of what an earlier attempt stored it is not known here."""
+    scene = Scene()
+    scene.store.put(C, "theirs")
+    earlier = scene.batch(draft(key="k0"))
+    await scene.appender.run(earlier)
+    first = scene.batch(draft(key="k1"))
+    await passed(2.0)
+    second = scene.batch(draft(key="k2"))
+    again = scene.batch(draft(key="k0"))
+    scene.store.fail("append", StoreTimeout("late"), after=True)
+    await scene.appender.run(Batch(C, again.sends | first.sends | second.sends))
+    found = {seq: at for commit in scene.commits[1:] for seq, at in commit.acceptances.items()}
+    assert found[4] - found[3] == 2.0
+    assert set(found) == {3, 4}

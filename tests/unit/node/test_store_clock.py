@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.node.store_clock import StoreClock
+from holdfast.node.store_clock import UNKNOWN, StoreClock
 from support.fakes import ShiftedClock
 
 
@@ -72,3 +72,24 @@ def test_store_whose_clock_was_set_back_is_believed() -> None:
     clock.now += 3
     time.note(900_000, clock.monotonic())
     assert 899_990 <= time.now_ms() <= 900_000
+
+
+def test_moments_of_another_instance_are_told_on_our_clock() -> None:
+    """What one instance stamps and another reads differs by less than the answers of the store took."""
+    here, there = ShiftedClock(0.0), ShiftedClock(-3_600.0)
+    here.now, there.now = 5_000.0, 77.0  # monotonic clocks have nothing in common
+    ours, theirs = StoreClock(here), StoreClock(there)
+    ours.note(1_000_000, here.now + 0.010)  # each answer took 10 ms and 30 ms
+    theirs.note(1_000_000, there.now + 0.030)
+    (stamp, none) = theirs.stamps([there.now - 2.0, None])
+    assert none == UNKNOWN
+    (moment, unknown) = ours.moments([stamp, UNKNOWN])
+    assert unknown is None
+    assert moment is not None
+    assert abs(moment - (here.now - 2.0)) <= 0.035
+
+
+def test_before_the_first_stamp_nothing_is_told() -> None:
+    """Neither to others nor of others."""
+    time = StoreClock(ShiftedClock(0.0))
+    assert (time.stamps([1.0]), time.moments([1_000_000])) == ([UNKNOWN], [None])

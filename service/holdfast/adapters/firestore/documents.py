@@ -68,7 +68,7 @@ def message_fields(draft: Draft, seq: Seq, sent_at_ms: int) -> Fields:
     }
 
 
-def message(conversation_id: ConversationId, document_id: str, stored: Stored) -> Message:
+def message(conversation_id: ConversationId, document_id: str, stored: Stored, committed_at_ms: int = 0) -> Message:
     """A stored message. A damaged one keeps its place: without it nothing behind it could be shown to anybody.
 
     Raises:
@@ -84,6 +84,7 @@ def message(conversation_id: ConversationId, document_id: str, stored: Stored) -
         body=stored.text("body"),
         metadata_json=_json_object(stored, "metadataJson"),
         sent_at_ms=moment(stored, "sentAt"),
+        committed_at_ms=committed_at_ms,
     )
 
 

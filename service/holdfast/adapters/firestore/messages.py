@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from google.api_core.exceptions import NotFound
@@ -97,11 +98,8 @@ async def since(
     """
     end = before_seq if before_seq is not None else await tails.find_one(conversation_id) + 1
     snapshots = await _between(calls, conversation_id, max(0, end - 1 - limit), end, limit)
-    found = []
-    for each in snapshots:
-        at_ms = documents.whole_ms(each.create_time)
-        found += [Committed(message, at_ms) for message in _messages(calls, conversation_id, [each]) if at_ms >= since_ms]
-    return found
+    found = _messages(calls, conversation_id, snapshots)
+    return [Committed(each, each.committed_at_ms) for each in found if each.committed_at_ms >= since_ms]
 
 
 async def advance_cursors(
@@ -140,7 +138,11 @@ async def cursors_of(calls: Calls, user_id: UserId, conversation_ids: Sequence[C
 
 
 def _messages(calls: Calls, conversation_id: ConversationId, snapshots: Iterable[DocumentSnapshot[Any]]) -> list[Message]:
-    return calls.read("message", snapshots, lambda name, stored: documents.message(conversation_id, name, stored))
+    found = []
+    for each in snapshots:
+        decode = partial(documents.message, conversation_id, committed_at_ms=documents.whole_ms(each.create_time))
+        found += calls.read("message", [each], decode)
+    return found
 
 
 def _send(key: str, stored: Stored) -> tuple[str, tuple[Seq, str]]:

@@ -12,7 +12,7 @@ from holdfast.domain.ids import MAX_SEQ, ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.stored import Stored, is_number, is_text
 
-MESSAGE_COLUMNS = "conversation_id, seq, sender, client_message_id, body, metadata_json, sent_at_ms"
+MESSAGE_COLUMNS = "conversation_id, seq, sender, client_message_id, body, metadata_json, sent_at_ms, committed_at_ms"
 _MESSAGE_NAMES = tuple(MESSAGE_COLUMNS.split(", "))
 _CONVERSATION_COLUMNS = (
     "id, members_version, revision, title, metadata_json, created_by, created_at_ms, digest, last_seq, "
@@ -23,7 +23,7 @@ _CONVERSATION_NAMES = tuple(_CONVERSATION_COLUMNS.split(", "))
 
 def message(connection: sqlite3.Connection, row: Sequence[Any]) -> Message:
     """One row of `MESSAGE_COLUMNS`. A damaged one keeps its place: without it nothing behind it could be shown to anybody."""
-    conversation_id, seq, *_ = row
+    conversation_id, seq, *_, committed_at_ms = row
     stored = Stored(dict(zip(_MESSAGE_NAMES, row, strict=True)))
     found = Message(
         conversation_id=conversation_id,
@@ -33,6 +33,7 @@ def message(connection: sqlite3.Connection, row: Sequence[Any]) -> Message:
         body=stored.text("body"),
         metadata_json=_json_object(stored, "metadata_json"),
         sent_at_ms=stored.number("sent_at_ms"),
+        committed_at_ms=committed_at_ms if is_number(committed_at_ms) else 0,  # none in a row of an early layout
     )
     if stored.is_damaged:
         note_damaged(connection, "message")
