@@ -256,6 +256,28 @@ class KubernetesSettings(_Group):
         return f"{self.deployment}-controller"
 
 
+class ProbeSettings(_Group):
+    """For `holdfast probe` alone: two users who chat through the public address of the service."""
+
+    urls: CommaSeparated = ()  # of the service, as clients reach it
+    users: CommaSeparated = ("probe-1", "probe-2")  # ids that nothing else uses
+    token_files: CommaSeparated = ()  # one for each of the two users, where tokens are not signed with `AuthSettings.secret`
+    host: str | None = None  # None: all addresses
+    port: int = Field(9000, ge=1, le=65_535)  # of its metrics; what the internal port of an instance is in the chart
+    interval_seconds: float = Field(1.0, ge=0.05, le=60)  # between two messages of each user
+    round_seconds: float = Field(60.0, ge=1, le=3600)  # between two reconnects, fresh conversations, and so on
+    answer_seconds: float = Field(10.0, gt=0, le=60)  # what takes longer has failed
+    loss_seconds: float = Field(30.0, ge=1, le=300)  # promise 4 says 5 s after any fault; beyond this a client gives up too
+
+    @model_validator(mode="after")
+    def _are_two(self) -> Self:
+        if len(set(self.users)) != 2 or len(self.users) != 2:
+            raise ValueError("HOLDFAST_PROBE__USERS: two different users are needed")
+        if len(self.token_files) not in (0, 2):
+            raise ValueError("HOLDFAST_PROBE__TOKEN_FILES: one file for each of the two users is needed")
+        return self
+
+
 class LogSettings(_Group):
     """One line per event on standard error."""
 
@@ -280,6 +302,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     push: PushSettings = PushSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
+    probe: ProbeSettings = ProbeSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -8,6 +8,8 @@ import pytest
 
 from holdfast.cli import COMMANDS
 from holdfast.drills.scenarios import CATALOGUE
+from holdfast.probe.judge import KINDS
+from holdfast.probe.measures import RESULTS, STEPS, Measures
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CODES, CloseCode
 from holdfast.settings import LimitSettings
@@ -75,8 +77,16 @@ def test_every_metric_is_documented_and_no_other() -> None:
     """A dashboard is built from this page."""
     suffix = {"counter": "_total", "info": "_info"}
     exposed = {family.name + suffix.get(family.type, "") for family in Telemetry("0").registry.collect()}
-    documented = set(re.findall(r"^\| `(holdfast_\w+)` \|", _page("operating.md"), re.MULTILINE))
+    documented = set(re.findall(r"^\| `(holdfast_(?!probe_)\w+)` \|", _page("operating.md"), re.MULTILINE))
     assert documented == exposed
+
+
+def test_every_metric_of_the_probe_is_documented_with_its_labels() -> None:
+    """Rules are written from this page."""
+    section = _section(_page("operating.md"), "The probe")
+    exposed = {family.name + {"counter": "_total"}.get(family.type, "") for family in Measures().registry.collect()}
+    assert set(re.findall(r"^\| `(holdfast_probe_\w+)` \|", section, re.MULTILINE)) == exposed
+    assert all(f"`{value}`" in section for value in (*KINDS, *STEPS, *RESULTS))
 
 
 def test_every_drill_is_documented_and_no_other() -> None:

@@ -111,6 +111,13 @@ def _smoke(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
 
 
+def _probe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", nargs="+", metavar="URL", help="of the service (default: HOLDFAST_PROBE__URLS)")
+    parser.add_argument("--host", help="where metrics are (default: HOLDFAST_PROBE__HOST, or all addresses)")
+    parser.add_argument("--port", type=_between(1, 65_535), help="where metrics are (default: HOLDFAST_PROBE__PORT, or 9000)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="use the secret of the `holdfast up --data DIR` there")
+
+
 def _drill(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="what can be rehearsed")
@@ -192,6 +199,7 @@ COMMANDS = (
     _Command("store", "what is to be done by hand with the store: after a restore, `renew`", "holdfast.cli.store", _store),
     _Command("controller", "tell Kubernetes what pods say, and pods what it knows", "holdfast.cli.controller", _nothing_more),
     _Command("smoke", "a short conversation with a deployment: does it work?", "holdfast.cli.smoke", _smoke),
+    _Command("probe", "two users who chat for ever, and metrics of what they were shown", "holdfast.cli.probe", _probe),
     _Command("drill", "rehearse a failure, and judge what clients saw", "holdfast.cli.drill", _drill),
     _Command("bench", "measure one instance on this machine", "holdfast.cli.bench", _bench),
     _Command("chat", "a conversation in the terminal, through whatever happens to the instances", "holdfast.cli.chat", _chat),
