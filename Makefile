@@ -93,11 +93,12 @@ bench: install ## measure this machine; ARGS are the bench's own
 	@exec $(BIN)/holdfast bench $(ARGS)
 
 HELM ?= $(or $(shell command -v helm),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast-cluster/bin/helm)
-manifests: install ## write what is made of the chart again after a change of it: k8s/base, its page of values
+manifests: install ## write what is made of the chart again after a change of it: k8s/base, its page of values; the dashboards
 	@{ echo "# Rendered from charts/holdfast with values.yaml beside this file: make manifests"; \
 	  $(HELM) template holdfast charts/holdfast --kube-version 1.34.0 --skip-tests -f k8s/base/values.yaml; } > k8s/base/holdfast.yaml.new
 	@mv k8s/base/holdfast.yaml.new k8s/base/holdfast.yaml
 	@PYTHONPATH=tests $(BIN)/python -m support.values_page
+	@PYTHONPATH=tests $(BIN)/python -m support.dashboards
 
 # One resolution for all of CPython 3.11 to 3.13: versions and hashes, no address of any registry. ARGS=--upgrade renews all.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

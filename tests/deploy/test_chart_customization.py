@@ -247,14 +247,19 @@ def test_a_monitor_in_another_namespace_looks_into_the_releases(kind: str, where
     assert monitor["metadata"]["namespace"] == "monitoring"
     assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["chat"]}
     (endpoint,) = monitor["spec"].get("endpoints", monitor["spec"].get("podMetricsEndpoints"))
+    relabelings = endpoint.pop("relabelings")
     assert endpoint == {"port": "internal", "path": "/metrics", "interval": "1m"}
+    assert relabelings == [
+        {"targetLabel": "release", "replacement": "holdfast"},
+        {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"},
+    ]
 
 
 def test_a_monitor_relabels_as_told(customized: list[Object]) -> None:
     """Targets and metrics each have their list."""
     (endpoint,) = only(customized, "ServiceMonitor", "chat")["spec"]["endpoints"]
     assert (endpoint["interval"], endpoint["scrapeTimeout"]) == ("30s", "10s")
-    assert endpoint["relabelings"][0]["targetLabel"] == "node"
+    assert [each["targetLabel"] for each in endpoint["relabelings"]] == ["release", "instance", "node"]
     assert endpoint["metricRelabelings"][0]["action"] == "drop"
 
 

@@ -74,6 +74,8 @@ REFUSALS = {
     "push.existingSecret: a webhook needs the secret": (*MINIMAL, "--set", "push.webhookUrl=https://x"),
     "ingress.hosts: name one host at least": (*MINIMAL, "--set", "ingress.enabled=true"),
     "gateway.parentRefs: name one Gateway at least": (*MINIMAL, "--set", "gateway.enabled=true"),
+    "monitoring.runbookUrl: where you publish docs/runbooks": (*MINIMAL, "--set", "monitoring.dashboards.enabled=true"),
+    "monitoring.grafanaUrl: your Grafana": (*MINIMAL, "--set", "monitoring.rules.enabled=true,monitoring.runbookUrl=https://x"),
     "service.nodePort: needs service.type: NodePort": (*MINIMAL, "--set", "service.nodePort=30080"),
     "extraEnv: HOLDFAST_DRAIN__WINDOW_SECONDS has a value of its own": (
         *(*MINIMAL, "--set"),

@@ -51,6 +51,17 @@ _ENDPOINTS: Final = _list(
         },
     )
 )
+_RULES: Final = _list(
+    {
+        "oneOf": [
+            _object({"record": _TEXT, "expr": _TEXT}, {"labels": {"type": "object"}}),
+            _object(
+                {"alert": _TEXT, "expr": _TEXT, "labels": {"type": "object"}, "annotations": {"type": "object"}},
+                {"for": _DURATION},
+            ),
+        ]
+    }
+)
 _NAMESPACES: Final = _object({"matchNames": _list(_TEXT)})
 _SCALING: Final = _object(
     {
@@ -90,6 +101,9 @@ CUSTOM_RESOURCES: Final[dict[str, dict[str, dict[str, Any]]]] = {
             _object({"selector": _SELECTOR, "namespaceSelector": _NAMESPACES, "podMetricsEndpoints": _ENDPOINTS})
         ),
         "ServiceMonitor": _resource(_object({"selector": _SELECTOR, "namespaceSelector": _NAMESPACES, "endpoints": _ENDPOINTS})),
+        "PrometheusRule": _resource(
+            _object({"groups": _list(_object({"name": _TEXT, "rules": _RULES}, {"interval": _DURATION}))})
+        ),
     },
     "external-secrets.io/v1": {
         "ExternalSecret": _resource(

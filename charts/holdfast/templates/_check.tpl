@@ -109,6 +109,12 @@
 {{- if and $values.gateway.enabled (not $values.gateway.parentRefs) -}}
 {{- fail "gateway.parentRefs: name one Gateway at least" -}}
 {{- end -}}
+{{- if and (or $values.monitoring.rules.enabled $values.monitoring.dashboards.enabled) (not $values.monitoring.runbookUrl) -}}
+{{- fail "monitoring.runbookUrl: where you publish docs/runbooks: every alert and every panel links to it" -}}
+{{- end -}}
+{{- if and $values.monitoring.rules.enabled (not $values.monitoring.grafanaUrl) -}}
+{{- fail "monitoring.grafanaUrl: your Grafana: every alert links to a dashboard" -}}
+{{- end -}}
 {{- if and $values.service.nodePort (eq $values.service.type "ClusterIP") -}}
 {{- fail "service.nodePort: needs service.type: NodePort" -}}
 {{- end -}}

@@ -1,0 +1,96 @@
+"""A real Prometheus for tests: it scrapes instances every second, with the labels that the chart's monitors set."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from holdfast.drills.local.waiting import free_port
+from support.eventually import eventually
+from support.instances import Serving
+from support.prometheus_rules import rule_files
+from support.up import require
+
+NAMESPACE, RELEASE = "chat", "one"
+_CHOSEN = {"$namespace": NAMESPACE, "$release": RELEASE, "$instance": ".*", "$__rate_interval": "10s", "$__range": "30s"}
+
+
+class Prometheus:
+    """One server with the chart's rules, every interval in them shortened. `close` ends it."""
+
+    def __init__(self, directory: Path, targets: dict[str, str]) -> None:
+        """`targets`: name of the instance -> host and port of its metrics."""
+        require(shutil.which("prometheus") is not None, "no prometheus here: apt-get install prometheus")
+        self._directory = directory
+        self._port = free_port()
+        self._targets = targets
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> "Prometheus":
+        """Start it; returns when it answers."""
+        for path in rule_files():
+            text = re.sub(r"interval: 30s", "interval: 1s", path.read_text(encoding="utf-8"))
+            text = re.sub(r"\bfor: \d+m", "for: 2s", text.replace("[2m]", "[10s]"))
+            (self._directory / path.name).write_text(text, encoding="utf-8")
+        static = [
+            {"targets": [address], "labels": {"instance": name, "namespace": NAMESPACE, "release": RELEASE}}
+            for name, address in self._targets.items()
+        ]
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["*.rules.yaml"],
+            "scrape_configs": [{"job_name": "holdfast", "static_configs": static}],
+        }
+        path = self._directory / "prometheus.yml"
+        path.write_text(json.dumps(config), encoding="utf-8")
+        command = ["prometheus", f"--config.file={path}", f"--storage.tsdb.path={self._directory / 'tsdb'}"]
+        with (self._directory / "prometheus.log").open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
+                [*command, f"--web.listen-address=127.0.0.1:{self._port}", "--log.level=warn"], stdout=log, stderr=log
+            )
+        await eventually(self._is_ready, within=30)
+        return self
+
+    async def query(self, query: str) -> list[dict[str, Any]]:
+        """The samples that answer a query of a dashboard or rule now.
+
+        Raises:
+            AssertionError: Prometheus refuses the query.
+        """
+        for name, value in _CHOSEN.items():
+            query = query.replace(name, value)
+        async with httpx.AsyncClient(timeout=10) as client:
+            answer = await client.post(f"http://127.0.0.1:{self._port}/api/v1/query", data={"query": query})
+        body = answer.json()
+        assert body["status"] == "success", f"{query}: {body}"
+        found: list[dict[str, Any]] = body["data"]["result"]
+        return found
+
+    async def firing(self) -> dict[str, dict[str, Any]]:
+        """The alerts that fire now: name -> alert, with its labels and the texts as they are told."""
+        async with httpx.AsyncClient(timeout=10) as client:
+            answer = await client.get(f"http://127.0.0.1:{self._port}/api/v1/alerts")
+        return {each["labels"]["alertname"]: each for each in answer.json()["data"]["alerts"] if each["state"] == "firing"}
+
+    async def _is_ready(self) -> bool:
+        try:
+            async with httpx.AsyncClient() as client:
+                return (await client.get(f"http://127.0.0.1:{self._port}/-/ready", timeout=2)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def close(self) -> None:
+        """End it."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(20)
+
+
+def address_of(instance: Serving) -> str:
+    """Where its metrics are."""
+    return f"127.0.0.1:{instance.internal_port}"
