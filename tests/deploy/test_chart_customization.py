@@ -250,7 +250,7 @@ def test_a_monitor_in_another_namespace_looks_into_the_releases(kind: str, where
     relabelings = endpoint.pop("relabelings")
     assert endpoint == {"port": "internal", "path": "/metrics", "interval": "1m"}
     assert relabelings == [
-        {"targetLabel": "release", "replacement": "holdfast"},
+        {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_instance"], "targetLabel": "release"},
         {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"},
     ]
 
