@@ -34,7 +34,7 @@ def alerts() -> list[Rule]:
 
 def metrics_in(query: str) -> set[str]:
     """The metrics of the product that a query names, recorded ones left out."""
-    return set(re.findall(r"(?<![\w:])holdfast_\w+", query))
+    return set(re.findall(r"(?<![\w:])(?:holdfast|process|python)_\w+", query))
 
 
 def without_annotations(directory: Path) -> None:
