@@ -100,6 +100,9 @@ manifests: install ## write what is made of the chart again after a change of it
 	@PYTHONPATH=tests $(BIN)/python -m support.values_page
 	@PYTHONPATH=tests $(BIN)/python -m support.dashboards
 
+metrics: install ## write docs/metrics.md again after a change of service/holdfast/telemetry
+	@PYTHONPATH=tests $(BIN)/python -m support.metrics_page
+
 # One resolution for all of CPython 3.11 to 3.13: versions and hashes, no address of any registry. ARGS=--upgrade renews all.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)

@@ -26,6 +26,7 @@ from holdfast.loops import Loops
 from holdfast.node.dependencies import Dependency
 from holdfast.node.isolation import Isolation
 from holdfast.node.node import Node
+from holdfast.node.store_calls import counted
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
@@ -68,8 +69,8 @@ class Instance:
         """
         on = on or machine(settings.limits)
         clock = on.clock
-        telemetry = Telemetry(__version__)
         store_name, redis_name = _store_name(settings.store), "redis"
+        telemetry = Telemetry(__version__, store_name)
         store_dependency = Dependency(store_name, clock, telemetry)
         redis_dependency = Dependency(redis_name, clock, telemetry)
         instance_id = InstanceId(settings.instance_id)
@@ -79,7 +80,7 @@ class Instance:
         node = Node(
             settings,
             __version__,
-            message_store(settings.store, store_dependency, on),
+            counted(message_store(settings.store, store_dependency, on), telemetry, clock.monotonic),
             bus,
             RedisRegistry(self._link, instance_id),
             RedisRosters(self._link, bus.pipeline),

@@ -84,7 +84,7 @@ async def test_forged_envelopes_reach_nobody(hostile: Hostile, where: str) -> No
 async def _dropped(instance: Serving, count: int) -> bool:
     async with httpx.AsyncClient() as client:
         lines = (await client.get(f"{instance.internal_url}/metrics")).text.splitlines()
-    return f'holdfast_bus_events_total{{event="unsigned"}} {float(count)}' in lines
+    return f'holdfast_bus_failures_total{{event="unsigned"}} {float(count)}' in lines
 
 
 async def test_with_a_secret_a_well_made_forgery_is_not_believed_either(sqlite_instances: Instances, redis7: RedisServer) -> None:

@@ -80,6 +80,10 @@ class Sequencer(Generic[T]):
             return None
         return self.head, min(self._waiting) - 1 if self._waiting else self._known_tail
 
+    def hole_age(self, now: float) -> float:
+        """For how many seconds the stream has waited for something; 0.0 when it waits for nothing."""
+        return 0.0 if self.head is None or self._hole_since is None else max(0.0, now - self._hole_since)
+
     def _release(self, now: float) -> list[T]:
         head = self.head or 0
         released = []

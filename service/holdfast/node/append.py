@@ -18,6 +18,7 @@ from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.errors import CommandError, PredecessorMissing, StoreBusy, StoreConflict, StoreError, StoreRejected
 from holdfast.node.turns import Turns
 from holdfast.ports import Clock, MessageStore
+from holdfast.protocol.codes import CODES
 from holdfast.telemetry import Telemetry
 
 SETTLE_SECONDS: Final = 60.0  # how long an uncertain append is pursued; its dirty mark outlives even that
@@ -198,7 +199,7 @@ class Appender:
         """Answer one send with an error."""
         if waiting.answer(error):
             elapsed = self._clock.monotonic() - waiting.accepted_at
-            self._telemetry.commit_latency.labels(error.outcome or "refused").observe(elapsed)
+            self._telemetry.commit_latency.labels(_told(error)).observe(elapsed)
 
     def refuse_all(self, batch: Batch, error: CommandError) -> None:
         """Answer what is left of a batch with an error."""
@@ -309,6 +310,13 @@ def conflict() -> CommandError:
     """The key stands for other content."""
     detail = "another message was sent under this client_message_id"
     return CommandError("idempotency_conflict", detail, field="client_message_id", outcome="refused")
+
+
+def _told(error: CommandError) -> str:
+    """Of a refusal, as the metric says it: a client's mistake, or a fault of ours and whether the send may be stored."""
+    if error.outcome == "unknown":
+        return error.outcome
+    return "unavailable" if (CODES[error.code].status or 0) >= 500 else "refused"
 
 
 def _placed(conversation_id: ConversationId, seq: Seq, draft: Draft, sent_at_ms: int) -> Message:

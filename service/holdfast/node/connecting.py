@@ -129,6 +129,7 @@ class Connecting:
         return connection.is_ended
 
     async def _resume(self, connection: Connection, cursors: Mapping[str, Seq] | None, generation: str) -> None:
+        began = self._clock.monotonic()
         if (opening := self._opening.pop(connection, None)) is not None:
             await asyncio.shield(opening)
         roster = self._found.pop(connection, Roster([]))
@@ -151,7 +152,8 @@ class Connecting:
             starts = {c: cursors.get(c, min(row.joined_seq, heads[c])) for c, row in memberships.items()}
             await self._tell_beginnings(connection, {c: seq for c, seq in starts.items() if seq and c not in cursors})
             await self._replay_all(connection, starts, heads, beyond)
-        self._telemetry.resumes.labels("yes" if cursors else "no").inc()
+        is_resumed = "yes" if cursors else "no"
+        self._telemetry.resumes.labels(is_resumed).inc()
         told = await insist(connection, partial(self._rosters.finish, connection.user_id, roster, heads))
         if told is None:
             return
@@ -159,6 +161,7 @@ class Connecting:
         read_seqs, revisions = ({str(c): number for c, number in numbers.items()} for numbers in told)
         synced = frames.Synced(heads={str(c): head for c, head in heads.items()}, read_seqs=read_seqs, revisions=revisions)
         connection.write(frames.frame(synced))
+        self._telemetry.resume_seconds.labels(is_resumed).observe(self._clock.monotonic() - began)
         await connection.transport.writable()
         if connection.is_behind:
             connection.transport.close(CloseCode.SLOW_CONSUMER, "slow_consumer")

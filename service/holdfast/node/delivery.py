@@ -81,6 +81,7 @@ class Delivery:
         self._tasks = tasks
         self.instance_id = instance_id
         self._max_conversations = max_conversations
+        telemetry.local_conversations_limit.set(max_conversations)
         self._budget = TokenBucket(_READS_PER_SECOND, _HEADS_AT_ONCE, clock.monotonic())
         self.deliveries = Deliveries(hub, clock, telemetry)
 
@@ -208,9 +209,11 @@ class Delivery:
     def tick(self) -> None:
         """Close holes that waited long enough, let go of what nobody here hears; a few times a second."""
         now = self._clock.monotonic()
-        idle = []
+        idle, oldest_gap = [], 0.0
         for local in self.locals.values():
             hole = local.sequencer.hole(now)
+            if hole is not None:
+                oldest_gap = max(oldest_gap, local.sequencer.hole_age(now))
             if hole is not None and not local.is_filling:
                 local.is_filling = True
                 self._tasks.start(self._fill(local, *hole))
@@ -224,6 +227,7 @@ class Delivery:
         if idle:
             self._bus.unsubscribe([conversation_channel(conversation_id) for conversation_id in idle])
         self._telemetry.local_conversations.set(len(self.locals))
+        self._telemetry.oldest_gap.set(oldest_gap)
 
     async def compare(self, reason: str) -> None:
         """Envelopes may have been missed: ask the store how far every local conversation is, and fetch what is behind.

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from holdfast.loops import REDIS, STORE
 from holdfast.ports import Clock
 from holdfast.telemetry import Telemetry
 
@@ -20,12 +21,13 @@ class Dependency:
         self._clock = clock
         self._timeouts = 0
         self._clean_since: float | None = None
-        self._up = telemetry.dependency_up.labels(name)
-        self._latency = telemetry.dependency_latency.labels(name)
-        self._timed_out = telemetry.dependency_failures.labels(name, "timeout")
-        self._refused = telemetry.dependency_failures.labels(name, "refused")
+        label = REDIS if name == REDIS else STORE  # one alert and one panel for every kind of store
+        self._up = telemetry.dependency_up.labels(label)
+        self._latency = telemetry.dependency_latency.labels(label)
+        self._timed_out = telemetry.dependency_failures.labels(label, "timeout")
+        self._refused = telemetry.dependency_failures.labels(label, "refused")
         self._undecodable = telemetry.undecodable
-        self._postponed = telemetry.dependency_failures.labels(name, "busy")
+        self._postponed = telemetry.dependency_failures.labels(label, "busy")
 
     def succeeded(self, latency_seconds: float) -> None:
         """A call was answered."""

@@ -241,6 +241,8 @@ class Health:
     def _enter(self, state: str) -> None:
         if state != self.state:
             self._telemetry.health_transitions.labels(state).inc()
+            if state == "draining":
+                self._telemetry.drain_connections.set(len(self._hub.connections))
         self.state = state
         for name in STATES:
             self._telemetry.health_state.labels(name).set(name == state)
@@ -262,7 +264,17 @@ class Health:
         known = self.conditions.get(kind)
         text = (_told(message) or "") if status is (kind in BAD_CONDITIONS) else ""
         since = known.since_ms if known is not None and known.status == status else self._clock.now_ms()
-        self.conditions[kind] = Condition(kind, status, true_reason if status else false_reason, text, since)
+        reason = true_reason if status else false_reason
+        if known is None or known.reason != reason:
+            if known is not None:
+                self._telemetry.condition.labels(kind, _label(known.reason)).set(0)
+            self._telemetry.condition.labels(kind, _label(reason)).set(1)
+        self.conditions[kind] = Condition(kind, status, reason, text, since)
+
+
+def _label(reason: str) -> str:
+    """A reason as a label: without the names that may follow it."""
+    return reason.partition(":")[0]
 
 
 def _told(error: str | None) -> str | None:

@@ -221,7 +221,7 @@ class Node:
         )
         self.audit = PresenceAudit(store, self.presence, clock, self.store_clock, self._entry)
         self.catch_ups = CatchUps(store, self.notifications, clock, settings.presence.grace_seconds)
-        self.pushing = Pushing(store, notifier, telemetry)
+        self.pushing = Pushing(store, notifier, self.store_clock, telemetry)
         self.comparison = Comparison(
             store, self.hub, self.conversations, self.delivery, self.membership, self.receipts, mode=self._mode
         )
@@ -329,7 +329,7 @@ class Node:
         began = self.clock.monotonic()
         await asyncio.sleep(_TICK_SECONDS)
         lag = self.clock.monotonic() - began - _TICK_SECONDS
-        self.telemetry.loop_lag.set(lag)
+        self.telemetry.note_lag(lag)
         if lag > _THAW_SECONDS:
             self._on_thaw()
         each_of(self.delivery.tick, self.committer.expire, self.receipts.expire)

@@ -8,7 +8,7 @@ from typing import Final
 from holdfast.domain.notifications import Notification
 from holdfast.errors import PushFailed
 from holdfast.loops import STORE, Loop
-from holdfast.ports import MessageStore, Notifier
+from holdfast.ports import Clock, MessageStore, Notifier
 from holdfast.telemetry import Telemetry
 
 MAX_ATTEMPTS: Final = 12  # about an hour, with the pauses below
@@ -26,9 +26,12 @@ _log = logging.getLogger(__name__)
 class Pushing:
     """Lives in the event loop; `loop` pushes. Every instance runs one; a record is claimed by one of them at a time."""
 
-    def __init__(self, store: MessageStore, notifier: Notifier, telemetry: Telemetry) -> None:
+    def __init__(self, store: MessageStore, notifier: Notifier, clock: Clock, telemetry: Telemetry) -> None:
+        """`clock`: of the store's time, as messages are stamped with."""
         self._store = store
         self._notifier = notifier
+        self._clock = clock
+        self._oldest_due = telemetry.notifications_oldest_due
         self._results = {each: telemetry.notifications.labels(each) for each in ("sent", "retried", "dead")}
         self._wake = asyncio.Event()
         self._pause = _LOOK_SECONDS
@@ -50,6 +53,8 @@ class Pushing:
             pass
         self._wake.clear()
         claimed = await self._store.claim_notifications(_AT_ONCE, _HOLD_SECONDS)
+        made_at_ms = [record.created_at_ms for record in claimed if record.attempts <= 1]
+        self._oldest_due.set(max(0, self._clock.now_ms() - min(made_at_ms)) / 1000 if made_at_ms else 0)
         results = await asyncio.gather(*(self._push(record) for record in claimed), return_exceptions=True)
         for mistake in (each for each in results if each is not None):
             raise mistake

@@ -23,6 +23,7 @@ class Saturation:
     def __init__(self, hub: Hub, memory: Memory, telemetry: Telemetry, *, max_connections: int) -> None:
         self._hub = hub
         self._memory = memory
+        telemetry.connections_limit.set(max_connections)
         self._resident = telemetry.memory_resident
         self._limit = telemetry.memory_limit
         self._max_connections = max_connections

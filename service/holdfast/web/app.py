@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from holdfast.errors import CommandError
 from holdfast.web import probes, problems, rest, schema
 from holdfast.web.calls import GET
+from holdfast.web.counting import Counting
 from holdfast.web.gate import Gate
 
 
@@ -27,6 +28,7 @@ def public_app(gate: Gate) -> FastAPI:
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Retry-After"],
         )
+    app.add_middleware(Counting, telemetry=gate.node.telemetry, monotonic=gate.node.clock.monotonic)
     return app
 
 

@@ -5,7 +5,7 @@ import asyncio
 from holdfast.domain.ids import ConversationId, InstanceId
 from holdfast.domain.messages import Draft
 from holdfast.errors import CommandError, StoreBusy, StoreConflict, StoreRejected, StoreTimeout, StoreUnavailable
-from holdfast.node.append import SETTLE_SECONDS, Appender, Batch, Commit, Settled, Waiting
+from holdfast.node.append import SETTLE_SECONDS, Appender, Batch, Commit, Settled, Waiting, conflict, not_found, unavailable
 from holdfast.telemetry import Telemetry
 from support.fakes import FakeStore, draft
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
@@ -20,7 +20,8 @@ class Scene:
         self.store = FakeStore()
         self.commits: list[Commit] = []
         self.answers: dict[str, list[Settled | CommandError]] = {}
-        self.appender = Appender(InstanceId("one"), self.store, LoopClock(), Telemetry("test"), self.commits.append)  # type: ignore[arg-type]  # the part it uses
+        self.telemetry = Telemetry("test")
+        self.appender = Appender(InstanceId("one"), self.store, LoopClock(), self.telemetry, self.commits.append)  # type: ignore[arg-type]  # the part it uses
 
     def batch(self, *drafts: Draft) -> Batch:
         """One that waits for each of these; equal keys together."""
@@ -270,3 +271,22 @@ async def test_a_commit_says_of_its_own_messages_when_each_was_accepted() -> Non
     found = {seq: at for commit in scene.commits[1:] for seq, at in commit.acceptances.items()}
     assert found[4] - found[3] == 2.0
     assert set(found) == {3, 4}
+
+
+@in_virtual_time
+async def test_a_fault_of_ours_is_told_apart_from_a_mistake_of_the_client() -> None:
+    """An alert on refusals must not ring because one client sends nonsense."""
+    errors = {
+        "refused": (conflict(), not_found("refused"), CommandError("limit_reached", "full", outcome="refused")),
+        "unavailable": (unavailable("refused"), CommandError("internal_error", "", outcome="refused")),
+        "unknown": (unavailable("unknown"), not_found("unknown")),
+    }
+    for outcome, told in errors.items():
+        scene = Scene()
+        for error in told:
+            scene.appender.refuse(Waiting(draft(key="k"), LoopClock().monotonic(), lambda _: None, is_guest=False), error)
+        counted = {
+            each: scene.telemetry.registry.get_sample_value("holdfast_commit_latency_seconds_count", {"outcome": each})
+            for each in ("acknowledged", *errors)
+        }
+        assert counted == {"acknowledged": 0.0} | dict.fromkeys(errors, 0.0) | {outcome: float(len(told))}

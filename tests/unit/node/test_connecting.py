@@ -154,6 +154,17 @@ async def test_what_was_said_meanwhile_is_replayed() -> None:
 
 
 @in_virtual_time
+async def test_time_from_hello_to_synced_is_measured() -> None:
+    """It is what a user waits for after a reconnection; a store that is slow shows there."""
+    scene = Scene()
+    instance = scene.instance()
+    await instance.connect("alice")
+    await instance.connect("bob", {"c1": 0})
+    value = instance.telemetry.registry.get_sample_value
+    assert [value("holdfast_resume_seconds_count", {"resumed": each}) for each in ("yes", "no")] == [1.0, 1.0]
+
+
+@in_virtual_time
 async def test_a_publication_that_is_still_to_come_is_live() -> None:
     """Committed, in no roster and not published yet: it comes after `synced`, once."""
     scene = Scene()

@@ -6,6 +6,7 @@ import pytest
 
 from holdfast.domain.ids import Seq
 from holdfast.domain.messages import Message
+from holdfast.errors import StoreTimeout
 from holdfast.node.append import Commit
 from holdfast.node.outgoing import outgoing
 from holdfast.protocol import envelopes
@@ -186,3 +187,18 @@ async def test_a_delivery_is_observed_when_its_bytes_are_at_the_sockets() -> Non
     assert (written, observed(scene, "bus")[0]) == ([], 0.0)
     await settled()
     assert (written, observed(scene, "bus")[0]) == ([0.0], 1.0)
+
+
+@in_virtual_time
+async def test_age_of_the_oldest_hole_is_shown_while_it_is_open() -> None:
+    """A message that is not delivered is observed nowhere: this grows meanwhile."""
+    scene = known_clock()
+    await scene.join("alice")
+    committed(scene, 1)
+    scene.store.fail("read_messages", *[StoreTimeout("away")] * 30)
+    scene.receive(2, accepted_ms=[ago(scene)])
+    await scene.ticks(1.0)
+    value = scene.telemetry.registry.get_sample_value
+    assert 0.9 <= (value("holdfast_oldest_gap_seconds") or 0.0) <= 1.0
+    await scene.ticks(3.0)
+    assert value("holdfast_oldest_gap_seconds") == 0.0

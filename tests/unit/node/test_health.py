@@ -23,7 +23,8 @@ class Scene:
     """The health of one instance."""
 
     def __init__(self) -> None:
-        self.clock, self.bus, telemetry = ManualClock(), FakeBus(), Telemetry("test")
+        self.clock, self.bus = ManualClock(), FakeBus()
+        self.telemetry = telemetry = Telemetry("test")
         self.store, self.redis = Dependency("sqlite", self.clock, telemetry), Dependency("redis", self.clock, telemetry)
         self.hub = Hub(telemetry)
         self.told: list[Any] = []
@@ -237,3 +238,17 @@ def test_wrong_wall_clock_is_a_condition_and_does_not_degrade() -> None:
     scene.store_clock.note(scene.clock.now_ms(), scene.clock.monotonic())
     assert not scene.pass_(1).condition("ClockSkewed")
     assert not scene.health.conditions["ClockSkewed"].message
+
+
+def test_a_drain_says_how_many_connections_it_began_with() -> None:
+    """How far it is, is what is left of them; the number stays while they go."""
+    scene = Scene().well()
+    value = scene.telemetry.registry.get_sample_value
+    for user in ("ann", "ben", "cid"):
+        scene.hub.add(connection(user))
+    assert value("holdfast_drain_connections") == 0
+    scene.health.is_draining = True
+    scene.health.evaluate()
+    scene.hub.remove(next(iter(scene.hub.connections.values())))
+    scene.pass_(3)
+    assert value("holdfast_drain_connections") == 3

@@ -2,13 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import Notification
 from holdfast.errors import PushFailed, StoreUnavailable
 from holdfast.node.pushing import MAX_ATTEMPTS, Pushing, back_off
 from holdfast.telemetry import Telemetry
 from support.supervised import supervised
-from support.virtual_time import in_virtual_time, passed
+from support.virtual_time import LoopClock, in_virtual_time, passed
 
 
 class Records:
@@ -64,7 +66,7 @@ class Receiver:
 
 async def run(records: Records, receiver: Receiver, seconds: float) -> None:
     """Let it push for a while."""
-    pushing = supervised(Pushing(records, receiver, Telemetry("test")).loop)  # type: ignore[arg-type]  # the part it uses
+    pushing = supervised(Pushing(records, receiver, LoopClock(), Telemetry("test")).loop)  # type: ignore[arg-type]  # the part it uses
     await passed(seconds)
     pushing.cancel()
 
@@ -133,7 +135,7 @@ async def test_records_that_come_one_by_one_share_a_look() -> None:
         return await claim(limit, hold_seconds)
 
     records.claim_notifications = counted  # type: ignore[method-assign]  # it counts its calls
-    pushing = Pushing(records, receiver, Telemetry("test"))  # type: ignore[arg-type]  # the part it uses
+    pushing = Pushing(records, receiver, LoopClock(), Telemetry("test"))  # type: ignore[arg-type]  # the part it uses
     running = supervised(pushing.loop)
     for number in range(100):
         records.due[f"n{number}"], records.attempts[f"n{number}"] = 0.0, 0
@@ -143,3 +145,18 @@ async def test_records_that_come_one_by_one_share_a_look() -> None:
     running.cancel()
     assert sorted(receiver.pushed) == sorted(f"n{number}" for number in range(100))
     assert looks <= 25
+
+
+@in_virtual_time
+async def test_age_of_the_oldest_that_is_due_is_shown() -> None:
+    """It grows while more is recorded than can be pushed."""
+    records, receiver, clock, telemetry = Records(1), Receiver(), LoopClock(), Telemetry("test")
+    pushing = Pushing(records, receiver, clock, telemetry)  # type: ignore[arg-type]  # the part it uses
+    running = supervised(pushing.loop)
+    pushing.look_soon()
+    await passed(0.5)
+    value = telemetry.registry.get_sample_value
+    assert value("holdfast_notifications_oldest_due_seconds") == pytest.approx(clock.now_ms() / 1000, abs=1), "made at 0"
+    await passed(60)
+    assert value("holdfast_notifications_oldest_due_seconds") == 0
+    running.cancel()

@@ -9,6 +9,7 @@ from holdfast.domain.buckets import TokenBuckets
 from holdfast.domain.ids import UserId
 from holdfast.node.session import PING, End, Session
 from holdfast.protocol import frames
+from holdfast.protocol.codes import CODES
 from holdfast.settings import LimitSettings
 from holdfast.telemetry import Telemetry
 
@@ -149,3 +150,24 @@ def test_a_rate_of_zero_is_no_rate() -> None:
     session = _session(frames_per_second=0, sends_per_second=0)
     assert all(session.count_frame(0.0) is None for _ in range(5_000))
     assert all(isinstance(session.receive(_send(), 0.0), frames.Send) for _ in range(1_000))
+
+
+HOSTILE = (
+    b"", b"{}", b"[]", b"nul", b"\xff", b'{"type":"evil"}', b'{"type":"hello","type":"send"}', b'{"type":7}',
+    b'{"type":"send","conversation_id":"../x"}', b'{"type":"welcome"}', b'{"type":"message"}', b"[" * 5_000,
+    b'{"type":"' + b"a" * 500 + b'"}',
+)  # fmt: skip
+
+
+def test_whatever_a_client_sends_no_series_is_made_of_it() -> None:
+    """Otherwise a client could fill the memory of the instance, and of Prometheus."""
+    session, telemetry = _session(), Telemetry("test")
+    session._telemetry = telemetry
+    before = {sample.name: sample.labels for family in telemetry.registry.collect() for sample in family.samples}
+    count = sum(len(family.samples) for family in telemetry.registry.collect())
+    for number, text in enumerate((*HOSTILE, _send()) * 3):
+        session.receive(text, float(number))
+    assert {sample.name: sample.labels for family in telemetry.registry.collect() for sample in family.samples} == before
+    assert sum(len(family.samples) for family in telemetry.registry.collect()) == count
+    refused = sum(telemetry.registry.get_sample_value("holdfast_commands_refused_total", {"code": code}) or 0 for code in CODES)
+    assert refused == 3 * len(HOSTILE)

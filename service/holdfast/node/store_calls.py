@@ -1,0 +1,41 @@
+"""Calls to the store, counted by what was asked and by what came of it: what is slow, what fails, what the bill is made of."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from holdfast.errors import CommandError, HoldfastError, StoreConflict, StoreRejected
+from holdfast.ports import MessageStore
+from holdfast.telemetry import STORE_OPERATIONS, Telemetry
+
+Call = Callable[..., Awaitable[Any]]
+
+
+def counted(store: MessageStore, telemetry: Telemetry, monotonic: Callable[[], float]) -> MessageStore:
+    """The same store, whose calls are counted from now on, those that it makes of itself included."""
+    for name in STORE_OPERATIONS:
+        setattr(store, name, _counted(getattr(store, name), name, telemetry, monotonic))
+    return store
+
+
+def _counted(ask: Call, name: str, telemetry: Telemetry, monotonic: Callable[[], float]) -> Call:
+    seconds = telemetry.store_operation_seconds.labels(name)
+    ok, conflict, refused, failed = (
+        telemetry.store_operations.labels(name, result) for result in ("ok", "conflict", "refused", "failed")
+    )
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        began, outcome = monotonic(), failed
+        try:
+            result = await ask(*args, **kwargs)
+            outcome = ok
+        except HoldfastError as error:
+            outcome = conflict if isinstance(error, StoreConflict) else outcome
+            outcome = refused if isinstance(error, StoreRejected | CommandError) else outcome
+            raise
+        else:
+            return result
+        finally:
+            outcome.inc()
+            seconds.observe(monotonic() - began)
+
+    return call

@@ -1,0 +1,11 @@
+"""Metrics and logs: what an operator sees of one instance.
+
+Every metric is declared in `metrics`, prefix `holdfast_`, base units, label values from the fixed sets of `labels` only. One
+registry per `Telemetry`: nothing is global, two instances in one test do not meet.
+"""
+
+from holdfast.telemetry.labels import LOOPS, PATHS, SOURCES, STORE_OPERATIONS
+from holdfast.telemetry.logs import configure_logging
+from holdfast.telemetry.metrics import Telemetry
+
+__all__ = ["LOOPS", "PATHS", "SOURCES", "STORE_OPERATIONS", "Telemetry", "configure_logging"]

@@ -1,0 +1,48 @@
+"""Collectors of our own, for what prometheus_client's do not do."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+
+class WeightedHistogram(Collector):
+    """A histogram that takes many equal observations in one step: a fan-out observes once for all its recipients."""
+
+    def __init__(self, name: str, help_text: str, label: str, values: Sequence[str], buckets: Sequence[float]) -> None:
+        self._name, self._help, self._label = name, help_text, label
+        self._buckets = tuple(buckets)
+        self._counts = {value: [0] * (len(buckets) + 1) for value in values}
+        self._sums = dict.fromkeys(values, 0.0)
+
+    def observe(self, value: str, seconds: float, times: int) -> None:
+        """Record `times` observations of `seconds` under label value `value`."""
+        self._counts[value][bisect_left(self._buckets, seconds)] += times
+        self._sums[value] += seconds * times
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """For prometheus_client."""
+        family = HistogramMetricFamily(self._name, self._help, labels=[self._label])
+        for value, counts in self._counts.items():
+            total, cumulative = 0, []
+            for bound, count in zip((*map(str, self._buckets), "+Inf"), counts, strict=True):
+                total += count
+                cumulative.append((bound, total))
+            family.add_metric([value], cumulative, self._sums[value])
+        yield family
+
+
+class CountersView(Collector):
+    """Numbers that are counted elsewhere, as one counter with the label `event`; `read` gives them when they are scraped."""
+
+    def __init__(self, name: str, help_text: str, events: Sequence[str], read: Callable[[], Mapping[str, int]]) -> None:
+        self._name, self._help, self._events, self._read = name, help_text, events, read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """For prometheus_client."""
+        family = CounterMetricFamily(self._name, self._help, labels=["event"])
+        counts = self._read()
+        for event in self._events:
+            family.add_metric([event], counts.get(event, 0))
+        yield family

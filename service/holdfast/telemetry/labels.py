@@ -1,0 +1,86 @@
+"""The values of all labels. Each series exists from the start: a counter's first event is an increase, and no panel lacks data.
+
+Layers above own some of the names (codes, routes, the store's calls); unit tests hold these against theirs.
+"""
+
+from typing import Final
+
+PATHS: Final = ("local", "bus", "gap_fill", "poll", "replay", "again")
+LOOPS: Final = (
+    "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups", "committer",
+    "connecting", "isolation", "jwks", "lease", "notifications", "presence", "pushing", "reaper", "registration", "revocations",
+    "rosters", "slow_tick", "sockets", "sweep", "tasks", "tick",
+    "controller_conditions", "controller_costs", "controller_lead", "controller_watch",
+)  # fmt: skip
+SOURCES: Final = (
+    "bulletin", "connections", "conversation", "cursor", "dirty", "envelope", "head", "instances", "member", "message",
+    "notification", "recent", "revocation", "send", "subscriptions", "user", "wrong_type",
+)  # fmt: skip
+CODES: Final = (
+    "body_too_large", "connection_limit", "conversation_exists", "conversation_not_found", "draining", "forbidden",
+    "frame_too_large", "hello_timeout", "idempotency_conflict", "internal_error", "invalid_json", "invalid_request",
+    "invalid_state", "keepalive_timeout", "limit_reached", "message_not_found", "method_not_allowed", "not_found",
+    "origin_not_allowed", "overloaded", "policy_violation", "rate_limited", "refresh_rejected", "slow_consumer",
+    "store_unavailable", "token_expired", "token_revoked", "token_too_early", "unauthenticated", "unknown_type",
+    "unsupported_media_type", "unsupported_protocol", "upgrade_required", "user_not_found",
+)  # fmt: skip
+CLOSE_CODES: Final = (
+    "1000", "1001", "1002", "1003", "1006", "1007", "1008", "1009", "1011", "1012", "1013",
+    "4000", "4001", "4002", "4003", "4004", "4005", "4006", "4501", "4502", "other",
+)  # fmt: skip
+INITIATORS: Final = ("client", "server", "none")
+FRAMES: Final = ("hello", "send", "read", "typing", "refresh", "ping")
+DEPENDENCIES: Final = ("store", "redis")
+STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
+REASONS: Final = {
+    "RedisConnected": ("Connected", "Disconnected"),
+    "Isolated": ("NotIsolated", "OthersSeeRedis"),
+    "BusLive": ("EchoSeen", "Deaf", "Split"),
+    "StoreReachable": ("Reachable", "Unreachable"),
+    "StoreCurrent": ("Current", "Replaced"),
+    "Draining": ("Serving", "Stopping"),
+    "Saturated": ("Room", "HighWater"),
+    "InstanceIdUnique": ("Unique", "Taken"),
+    "ClockSkewed": ("InStep", "Skewed"),
+    "LoopsRunning": ("Running", "Failing"),
+}
+BUS_EVENTS: Final = ("received", "sent", "round_trips", "connections")
+BUS_FAILURES: Final = (
+    "deaf", "dropped_away", "dropped_full", "failed_calls", "foreign_echoes", "refused", "too_large", "unsigned",
+)  # fmt: skip
+STORE_OPERATIONS: Final = (
+    "active_since", "add_presence", "advance_cursors", "append", "block", "blockers_among", "blockers_of", "blocks_of",
+    "catch_ups", "change_members", "claim_notifications", "clear_notification", "create_conversation",
+    "create_notifications", "cursors_of", "finish_catch_up", "generation", "heads", "mark_notification", "memberships_of",
+    "messages_since", "note_activity", "page_conversations", "read_bulletins", "read_conversation", "read_cursors",
+    "read_messages", "read_presence", "read_revocations", "recorded", "remove_bulletin", "remove_presence", "renew",
+    "revoke", "settle", "unblock", "update_conversation", "users_on", "write_bulletin",
+)  # fmt: skip
+STORE_RESULTS: Final = ("ok", "conflict", "refused", "failed")
+OTHER: Final = "other"
+ROUTES: Final = (
+    ("GET", "/api/blocks"),
+    ("PUT", "/api/blocks/{user_id}"),
+    ("DELETE", "/api/blocks/{user_id}"),
+    ("GET", "/api/connections/info"),
+    ("GET", "/api/connections/stats"),
+    ("GET", "/api/conversations"),
+    ("POST", "/api/conversations"),
+    ("PUT", "/api/conversations/direct/{user_id}"),
+    ("GET", "/api/conversations/{conversation_id}"),
+    ("PATCH", "/api/conversations/{conversation_id}"),
+    ("PUT", "/api/conversations/{conversation_id}/members/{user_id}"),
+    ("DELETE", "/api/conversations/{conversation_id}/members/{user_id}"),
+    ("GET", "/api/conversations/{conversation_id}/messages"),
+    ("POST", "/api/conversations/{conversation_id}/messages"),
+    ("POST", "/api/conversations/{conversation_id}/messages/{message_id}/read"),
+    ("POST", "/api/conversations/{conversation_id}/typing"),
+    ("GET", "/api/health"),
+    ("GET", "/api/users/{user_id}/presence"),
+    ("DELETE", "/api/users/{user_id}/connections"),
+    ("POST", "/{conversation_id}/messages/{message_id}/read"),
+    ("POST", "/{conversation_id}/typing"),
+    (OTHER, OTHER),
+)
+"""Method and template of each call of the public port; all else (probes, documents, addresses of nothing) is `other`."""
+STATUSES: Final = ("2xx", "4xx", "5xx")
