@@ -3,7 +3,6 @@
 It runs once a second and does no I/O; handlers only read what it found.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.loops import REDIS, STORE, Loops
 from holdfast.node.dependencies import Dependency
 from holdfast.node.hub import Hub
+from holdfast.node.opening import StoreContact
 from holdfast.node.saturation import Saturation
 from holdfast.node.split import Split
 from holdfast.node.store_clock import StoreClock
@@ -65,7 +65,7 @@ class Health:
         is_unique: Callable[[], bool],
         split: Split,
         loops: Loops,
-        store_replaced: asyncio.Event,
+        store_contact: StoreContact,
         store_clock: StoreClock,
     ) -> None:
         self.state = "starting"
@@ -88,7 +88,7 @@ class Health:
         self._is_unique = is_unique
         self._split = split
         self._loops = loops
-        self._store_replaced = store_replaced
+        self._store_contact = store_contact
         self._store_clock = store_clock
         self._started_at_ms = clock.now_ms()
         self._began = clock.monotonic()
@@ -106,7 +106,7 @@ class Health:
         self._set("Isolated", sightings.reason is not None, "OthersSeeRedis", "NotIsolated", sightings.reason)
         self._set("BusLive", self._reaches_all, "EchoSeen", *(self._deaf if self._bus.is_lost else _SPLIT))
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
-        self._set("StoreCurrent", not self._store_replaced.is_set(), "Current", "Replaced", _REPLACED)
+        self._set("StoreCurrent", not self._store_contact.replaced.is_set(), "Current", "Replaced", _REPLACED)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
         self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)
         yielded = f"a younger process has this INSTANCE_ID: this one goes on as {self._instance_id()}"
@@ -229,7 +229,7 @@ class Health:
         if not self.has_started:
             waited = self._clock.monotonic() - self._began
             may_go = (self._redis.was_reached and not self._bus.is_lost) or waited > _START_WAIT_FOR_REDIS_SECONDS
-            if not (self._store.was_reached and may_go):
+            if not (self._store.was_reached and self._store_contact.is_open and may_go):
                 return "starting"
             self.has_started = True
         if self._loops.stuck:

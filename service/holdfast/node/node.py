@@ -105,7 +105,8 @@ class Node:
             instance_id=instance_id,
             max_conversations=limits.subscriptions,
         )
-        self.store_contact = StoreContact(store, self.delivery)
+        self.revocations = Revocations(store, bus, self.hub, self.delivery, self.store_clock, settings.auth.leeway_seconds)
+        self.store_contact = StoreContact(store, self.delivery, self.revocations)
         self.lease = Lease(
             registry,
             bus,
@@ -163,7 +164,7 @@ class Node:
             is_unique=lambda: self.lease.is_unique,
             split=self.split,
             loops=self.loops,
-            store_replaced=self.store_contact.replaced,
+            store_contact=self.store_contact,
             store_clock=self.store_clock,
         )
         replay = Replay(store, self.delivery, telemetry)
@@ -260,7 +261,6 @@ class Node:
             telemetry,
             limits,
         )
-        self.revocations = Revocations(store, bus, self.hub, self.delivery, self.store_clock, settings.auth.leeway_seconds)
         self.incoming = Incoming(
             own_id, self.delivery, self.receipts, self.commands, self.notices, self.membership, self.revocations, telemetry
         )

@@ -11,6 +11,7 @@ from typing import Final
 
 from holdfast.errors import StoreDenied, StoreError
 from holdfast.node.delivery import Delivery
+from holdfast.node.revocations import Revocations
 from holdfast.node.tasks import Tasks
 from holdfast.ports import MessageStore
 
@@ -20,15 +21,25 @@ _log = logging.getLogger(__name__)
 
 
 class StoreContact:
-    """Lives in the loop. `replaced`: set for good when the store is found to be of another generation than this run's."""
+    """Lives in the loop.
 
-    def __init__(self, store: MessageStore, delivery: Delivery) -> None:
+    Attributes:
+        replaced: set for good when the store is found to be of another generation than this run's.
+    """
+
+    def __init__(self, store: MessageStore, delivery: Delivery, revocations: Revocations) -> None:
         self.replaced = asyncio.Event()
         self._store = store
         self._delivery = delivery
+        self._revocations = revocations
+
+    @property
+    def is_open(self) -> bool:
+        """The store answered all that has to be known before the first client is served."""
+        return bool(self._delivery.generation) and self._revocations.is_loaded
 
     async def open(self, tasks: Tasks) -> None:
-        """Open the store and learn its generation, in the background where it does not answer yet.
+        """Open the store, learn its generation and whose tokens are revoked, in the background where it does not answer yet.
 
         Raises:
             StoreDenied: it refuses this instance for good.
@@ -64,15 +75,17 @@ class StoreContact:
                 )
 
     async def _open(self) -> None:
-        await self._store.open()
-        self._delivery.generation = await self._store.generation()
+        if not self._delivery.generation:
+            await self._store.open()
+            self._delivery.generation = await self._store.generation()
+        await self._revocations.load()
 
     async def _open_later(self) -> None:
-        while not self._delivery.generation:
+        while not self.is_open:
             await asyncio.sleep(_RETRY_SECONDS)
             try:
                 await self._open()
             except StoreError as error:
                 _log.debug("the store does not answer yet: %s", error)
-            except Exception:  # noqa: BLE001 - without a generation nothing is believed: it is asked for until it is there
+            except Exception:  # noqa: BLE001 - without it nobody is served: it is asked for until it is there
                 _log.exception("the store cannot be opened yet")

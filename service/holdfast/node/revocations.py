@@ -4,9 +4,13 @@ All times are the store's. A revocation at R concerns every token that may be fr
 the store's by at most the leeway L, so such a token has `iat` <= R + L, and a token from after R has `iat` >= R - L. A token
 between the two may be either: it is refused as well, with a code that makes the client get another one, until every
 issuer's tokens have `iat` > R + L.
+
+Every doubt is decided against the token. Before all revocations were read once, no token is accepted. At most `_MAX_KNOWN` users
+are remembered; where more were revoked, a token of any other user is accepted only if it is later than the latest one forgotten.
 """
 
 import asyncio
+from operator import itemgetter
 from typing import Final
 
 from holdfast.domain.ids import UserId
@@ -27,7 +31,7 @@ _WHOLE_SECOND_MS: Final = 1_000  # `iat` counts whole seconds
 
 
 class Revocations:
-    """Lives in the loop."""
+    """Lives in the loop. `is_loaded`: all revocations were read once; before that no token is accepted."""
 
     def __init__(
         self,
@@ -48,15 +52,30 @@ class Revocations:
         self._revoked_at: dict[UserId, int] = {}
         self._asked_at: int | None = None
         self._since = 0
+        self.is_loaded = False
+        self._forgotten_until: int | None = None  # the latest revocation that is not remembered
 
     def check(self, user_id: UserId, issued_at: int) -> None:
         """Refuse a token issued at `issued_at` (Unix seconds), if it may be from before a revocation of its user.
 
         Raises:
-            CommandError: `token_revoked`; `token_too_early` while a token from after the revocation may look the same.
+            CommandError: `token_revoked`; `token_too_early` while a token from after the revocation may look the same;
+                `store_unavailable` before the revocations are read; `token_expired` for a token so old that a revocation of its
+                user may have been forgotten.
         """
+        if not self.is_loaded:
+            raise CommandError("store_unavailable", "the revocations of tokens are not read yet", retry_after_ms=1000)
+        self._check_known(user_id, issued_at)
+
+    def _check_known(self, user_id: UserId, issued_at: int) -> None:
         revoked_at = self._revoked_at.get(user_id)
-        if revoked_at is None or issued_at * 1000 > revoked_at + self._leeway_ms:
+        if revoked_at is None:
+            if self._forgotten_until is not None and issued_at * 1000 <= self._forgotten_until + self._leeway_ms:
+                raise CommandError(
+                    "token_expired", "the token is older than the revocations that are remembered: get another one"
+                )
+            return
+        if issued_at * 1000 > revoked_at + self._leeway_ms:
             return
         passed_ms, longest_ms = self._clock.now_ms() - revoked_at, self._leeway_ms + _WHOLE_SECOND_MS
         may_be_later = issued_at * 1000 + longest_ms > revoked_at
@@ -96,39 +115,50 @@ class Revocations:
         """A revocation exists, stamped by the store; close what it concerns."""
         if revoked_at_ms <= self._revoked_at.get(user_id, -1):
             return
-        self._revoked_at.pop(user_id, None)
-        if len(self._revoked_at) >= _MAX_KNOWN:
-            del self._revoked_at[next(iter(self._revoked_at))]  # of the oldest most tokens have expired
-        self._revoked_at[user_id] = revoked_at_ms
+        self._remember(user_id, revoked_at_ms)
         for connection in tuple(self._hub.connections_of(user_id)):
             if (code := self._refusal(connection, revoked_at_ms)) is not None:
                 connection.transport.close(CODES[code].close or CloseCode.TOKEN_REVOKED, code)
 
+    def _remember(self, user_id: UserId, revoked_at_ms: int) -> None:
+        self._revoked_at.pop(user_id, None)
+        if self._forgotten_until is not None and revoked_at_ms <= self._forgotten_until:
+            return  # what holds for every other user concerns all tokens of this one
+        if len(self._revoked_at) >= _MAX_KNOWN:
+            forgotten = self._revoked_at.pop(next(iter(self._revoked_at)))  # the oldest: most tokens from before it have expired
+            self._forgotten_until = max(forgotten, self._forgotten_until or 0)
+        self._revoked_at[user_id] = revoked_at_ms
+
     @property
     def loop(self) -> Loop:
         """Learns what others revoked. Failing is harmless: the next poll asks for the same."""
-        return Loop("revocations", self.poll, POLL_SECONDS, needs=(STORE,))
+        return Loop("revocations", self._round, POLL_SECONDS, needs=(STORE,))
 
-    async def poll(self) -> None:
-        """Ask once, then wait for the next time. Everything is read until the store's time is known.
+    async def _round(self) -> None:
+        await asyncio.sleep(POLL_SECONDS)
+        await self.load()
+
+    async def load(self) -> None:
+        """Ask the store once. Everything is read until the store's time is known.
 
         Raises:
             StoreError: it cannot be told now.
         """
         asked_at = self._clock.now() if self._clock.is_known else None
-        for user_id, revoked_at_ms in (await self._store.read_revocations(self._since)).items():
+        found = await self._store.read_revocations(self._since)
+        for user_id, revoked_at_ms in sorted(found.items(), key=itemgetter(1)):  # the oldest first: they are forgotten first
             self.learn(user_id, revoked_at_ms)
+        self.is_loaded = True
         if asked_at is not None:  # the earlier one of two polls: the store's clock may have been set back between them
             self._since = max(0, min(asked_at, self._asked_at or asked_at) - _OVERLAP_MS)
         self._asked_at = asked_at
-        await asyncio.sleep(POLL_SECONDS)
 
     def _refusal(self, connection: Connection, revoked_at_ms: int) -> str | None:
         """Why a socket is closed: it was open at the revocation, whatever its token says, or its token may be from before."""
         if self._clock.or_own(connection.opened_at) <= revoked_at_ms:
             return "token_revoked"
         try:
-            self.check(connection.user_id, connection.issued_at)
+            self._check_known(connection.user_id, connection.issued_at)
         except CommandError as error:
             return error.code
         return None

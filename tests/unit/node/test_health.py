@@ -31,14 +31,14 @@ class Scene:
         self.store_clock = StoreClock(self.clock)
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
         self.is_unique, self.split = True, SimpleNamespace(is_split=False, sightings=Sightings(self.clock))
-        self.store_replaced = asyncio.Event()
+        self.store_contact: Any = SimpleNamespace(replaced=asyncio.Event(), is_open=True)
         self.memory = FakeMemory()
         saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)
         self.health = Health(
             lambda: InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, saturation, self.clock, telemetry,
             epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
             split=self.split,  # type: ignore[arg-type]  # all it looks at
-            loops=Loops(self.clock.monotonic, telemetry), store_replaced=self.store_replaced,
+            loops=Loops(self.clock.monotonic, telemetry), store_contact=self.store_contact,
             store_clock=self.store_clock,
         )  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from holdfast.errors import StoreUnavailable
+from holdfast.domain.ids import UserId
+from holdfast.errors import CommandError, StoreUnavailable
 from support.node_scene import NodeScene
 from support.virtual_time import in_virtual_time, passed
 
@@ -37,4 +38,20 @@ async def test_outage_of_the_store_does_not_end_the_run() -> None:
     await passed(30)
     assert not scene.node.store_contact.replaced.is_set()
     assert scene.node.health.conditions["StoreCurrent"].status
+    await scene.close()
+
+
+@in_virtual_time
+async def test_instance_starts_when_it_knows_whose_tokens_are_revoked() -> None:
+    """Ready before that, it would refuse every token, or accept one that was revoked."""
+    scene = NodeScene()
+    scene.store.fail("read_revocations", *[StoreUnavailable("away")] * 20)
+    await scene.start()
+    await passed(5)
+    assert scene.node.health.state == "starting"
+    with pytest.raises(CommandError, match="store_unavailable"):
+        scene.node.revocations.check(UserId("alice"), 1_700_000_000)
+    await passed(10)
+    assert scene.node.health.state == "healthy"
+    scene.node.revocations.check(UserId("alice"), 1_700_000_000)
     await scene.close()

@@ -1,13 +1,12 @@
 """Which tokens and sockets a revocation concerns, by the store's clock. The leeway is 10 s."""
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from holdfast.domain.ids import UserId
-from holdfast.errors import CommandError
+from holdfast.errors import CommandError, StoreUnavailable
 from holdfast.node.connection import Connection
 from holdfast.node.hub import Hub
 from holdfast.node.revocations import Revocations
@@ -30,6 +29,7 @@ class _Store:
     revoked: dict[UserId, int] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
     now_ms: int = R * 1000
+    is_away: bool = False
 
     async def revoke(self, user_id: UserId) -> int:
         self.revoked[user_id] = self.now_ms
@@ -37,13 +37,15 @@ class _Store:
 
     async def read_revocations(self, since_ms: int) -> dict[UserId, int]:
         self.asked.append(since_ms)
+        if self.is_away:
+            raise StoreUnavailable("away")
         return {user_id: at for user_id, at in self.revoked.items() if at >= since_ms}
 
 
 class _Scene:
     """One instance whose wall clock is wrong by `ahead_seconds`; the store's time is `R` at the beginning."""
 
-    def __init__(self, ahead_seconds: float = 0.0) -> None:
+    def __init__(self, ahead_seconds: float = 0.0, *, is_loaded: bool = True) -> None:
         self.clock, self.store, self.bus = ShiftedClock(ahead_seconds), _Store(), FakeBus()
         self.time = StoreClock(self.clock)
         self.hub = Hub(Telemetry("test"))
@@ -51,6 +53,7 @@ class _Scene:
         delivery: Any = type("Delivery", (), {"generation": "g1"})
         store: Any = self.store
         self.revocations = Revocations(store, self.bus, self.hub, delivery, self.time, LEEWAY)
+        self.revocations.is_loaded = is_loaded
         self.at(0.0)
 
     def at(self, seconds: float) -> None:
@@ -96,16 +99,10 @@ async def test_revocation_read_from_the_store_closes_what_was_open_when_it_was_w
     scene.store.revoked[ALICE] = R * 1000
     scene.at(4)
     old, between, later = scene.socket(-1, 3600), scene.socket(1, 1), scene.socket(3, LEEWAY + 1)
-    with pytest.raises(TimeoutError):
-        await _polled(scene)
+    await scene.revocations.load()
     assert closed(old) == (4502, "token_revoked")
     assert closed(between) == (4006, "token_too_early"), "its user may sign in again"
     assert closed(later) is None
-
-
-async def _polled(scene: _Scene) -> None:
-    async with asyncio.timeout(1):
-        await scene.revocations.poll()
 
 
 @pytest.mark.parametrize("ahead_seconds", [-15.0, 0.0, 3600.0])
@@ -138,8 +135,7 @@ async def test_polls_go_by_the_time_of_the_store() -> None:
     scene = _Scene(ahead_seconds=3600.0)
     for seconds in (0, 4, 8):
         scene.at(seconds)
-        with pytest.raises(TimeoutError):
-            await _polled(scene)
+        await scene.revocations.load()
         scene.clock.now += 1
     assert scene.store.asked[0] == 0, "the first one reads everything"
     assert [round(since / 1000) - R for since in scene.store.asked[1:]] == [-60, -60]
@@ -152,15 +148,49 @@ def test_revocation_of_an_older_version_is_understood() -> None:
     assert (scene.verdict(LEEWAY), scene.verdict(LEEWAY + 1)) == ("token_too_early", "accepted")
 
 
-def test_known_revocation_moves_only_forward(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An envelope that comes late gives no token back; with very many users the oldest is forgotten, not the newest."""
-    monkeypatch.setattr("holdfast.node.revocations._MAX_KNOWN", 2)
+def test_known_revocation_moves_only_forward() -> None:
+    """An envelope that comes late gives no token back."""
     scene = _Scene()
     scene.revocations.learn(ALICE, R * 1000)
     scene.revocations.learn(ALICE, R * 1000 - 50_000)
     assert scene.verdict(0) == "token_too_early"
-    for user in ("bob", "carol"):
-        scene.revocations.learn(UserId(user), R * 1000)
-    assert scene.verdict(0) == "accepted"
+    for after, user in enumerate(("bob", "carol"), 1):
+        scene.revocations.learn(UserId(user), R * 1000 + after)
     with pytest.raises(CommandError):
         scene.revocations.check(UserId("carol"), R)
+
+
+async def test_no_token_is_accepted_before_the_revocations_are_read() -> None:
+    """An instance that restarts must not believe a token that was revoked before, not even for its first seconds."""
+    scene = _Scene(is_loaded=False)
+    scene.store.revoked[ALICE] = R * 1000
+    scene.store.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await scene.revocations.load()
+    assert (scene.verdict(-60), scene.verdict(60)) == ("store_unavailable", "store_unavailable")
+    scene.store.is_away = False
+    await scene.revocations.load()
+    assert (scene.verdict(-60), scene.verdict(60)) == ("token_revoked", "accepted")
+
+
+@pytest.mark.parametrize("way", ["heard", "read", "read twice"])
+async def test_token_of_a_user_whose_revocation_is_forgotten_is_refused(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """One revocation more than are remembered was believed. Tokens from after it are accepted: a new one helps."""
+    monkeypatch.setattr("holdfast.node.revocations._MAX_KNOWN", 2)
+    scene = _Scene()
+    revoked = {UserId("dora"): R * 1000 + 2_000, ALICE: R * 1000 - 3_000, UserId("bob"): R * 1000}
+    scene.store.revoked = revoked
+    for times in range(("heard", "read", "read twice").index(way)):
+        assert times < 2
+        await scene.revocations.load()
+    if way == "heard":
+        for user, at_ms in sorted(revoked.items(), key=lambda each: each[1]):
+            scene.revocations.learn(user, at_ms)
+    assert (scene.verdict(-3), scene.verdict(LEEWAY - 3)) == ("token_expired", "token_expired")
+    assert scene.verdict(LEEWAY - 2) == "accepted"
+    scene.at(60)
+    for user in ("bob", "dora"):
+        with pytest.raises(CommandError, match="token_revoked"):
+            scene.revocations.check(UserId(user), R)
+    with pytest.raises(CommandError, match="token_expired"):
+        scene.revocations.check(UserId("eve"), R - 60)
