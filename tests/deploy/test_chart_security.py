@@ -88,6 +88,27 @@ def test_the_controller_looks_at_the_pods_of_its_release() -> None:
     assert told["HOLDFAST_KUBERNETES__DEPLOYMENT"] == only(objects, "Deployment")["metadata"]["name"]
 
 
+def test_the_controller_has_no_way_into_the_store(objects: list[Object]) -> None:
+    """It reads what pods say of themselves and talks to Redis: neither a credential nor a cloud identity of the store's."""
+    chat, controller = (
+        next(spec for labels, spec in pods(objects) if labels["app.kubernetes.io/component"] == name) for name in ("chat", "controller")
+    )
+    (container,) = [each for each in controller["containers"] if each["name"] == "controller"]
+    told = {each["name"] for each in container["env"]}
+    assert not told & {"HOLDFAST_STORE__URL", "GOOGLE_APPLICATION_CREDENTIALS", "FIRESTORE_EMULATOR_HOST"}
+    assert not any("firestore" in each["name"] for each in (*controller["volumes"], *container["volumeMounts"]))
+    assert "HOLDFAST_STORE__URL" in {each["name"] for each in chat["containers"][0]["env"]}
+    accounts = {each["metadata"]["name"]: each["metadata"].get("annotations", {}) for each in of_kind(objects, "ServiceAccount")}
+    theirs, own = (accounts.get(spec.get("serviceAccountName"), {}) for spec in (chat, controller))
+    identities = {key: value for key, value in theirs.items() if "iam" in key or "role-arn" in key}
+    assert not identities.items() & own.items()
+
+
+def test_two_controllers_stand_by_for_each_other() -> None:
+    """One that hangs, or whose node is gone, is replaced within the time of the Lease."""
+    assert only(render(*MINIMAL), "Deployment", "holdfast-controller")["spec"]["replicas"] == 2
+
+
 @dataclass(frozen=True)
 class End:
     """One end of a connection. `namespace` is `chat` for the release's own."""

@@ -203,7 +203,7 @@ fsGroup: 10001
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
-{{- /* What chat pods and the controller are told alike: who they are, Redis, the store, the log. */ -}}
+{{- /* What chat pods and the controller are told alike: who they are, Redis, the log. */ -}}
 {{- define "holdfast.environment" -}}
 - name: INSTANCE_ID
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
@@ -220,6 +220,12 @@ seccompProfile: {type: RuntimeDefault}
 {{- if .Values.redis.caSecret }}
 - {name: HOLDFAST_REDIS__CA_FILE, value: /etc/holdfast/redis/ca.crt}
 {{- end }}
+- {name: HOLDFAST_LOG__LEVEL, value: {{ .Values.log.level | quote }}}
+- {name: HOLDFAST_LOG__FORMAT, value: {{ .Values.log.format | quote }}}
+{{- end -}}
+
+{{- /* The store, of chat pods alone: the controller has no way into it. */ -}}
+{{- define "holdfast.store" -}}
 - {name: HOLDFAST_STORE__URL, value: {{ include "holdfast.storeUrl" . | quote }}}
 {{- with .Values.firestore.emulatorHost }}
 - {name: FIRESTORE_EMULATOR_HOST, value: {{ . | quote }}}
@@ -227,8 +233,6 @@ seccompProfile: {type: RuntimeDefault}
 {{- if .Values.firestore.credentialsSecret }}
 - {name: GOOGLE_APPLICATION_CREDENTIALS, value: /etc/holdfast/firestore/credentials.json}
 {{- end }}
-- {name: HOLDFAST_LOG__LEVEL, value: {{ .Values.log.level | quote }}}
-- {name: HOLDFAST_LOG__FORMAT, value: {{ .Values.log.format | quote }}}
 {{- end -}}
 
 {{- /* The files that this environment names, and a place for temporary ones. */ -}}
@@ -237,6 +241,9 @@ seccompProfile: {type: RuntimeDefault}
 {{- if .Values.redis.caSecret }}
 - {name: redis-ca, mountPath: /etc/holdfast/redis, readOnly: true}
 {{- end }}
+{{- end -}}
+
+{{- define "holdfast.storeMounts" -}}
 {{- if .Values.firestore.credentialsSecret }}
 - {name: firestore-credentials, mountPath: /etc/holdfast/firestore, readOnly: true}
 {{- end }}
@@ -249,6 +256,9 @@ seccompProfile: {type: RuntimeDefault}
 - name: redis-ca
   secret: {secretName: {{ . }}}
 {{- end }}
+{{- end -}}
+
+{{- define "holdfast.storeVolumes" -}}
 {{- with .Values.firestore.credentialsSecret }}
 - name: firestore-credentials
   secret: {secretName: {{ . }}}
