@@ -90,9 +90,8 @@ def test_the_controller_looks_at_the_pods_of_its_release() -> None:
 
 def test_the_controller_has_no_way_into_the_store(objects: list[Object]) -> None:
     """It reads what pods say of themselves and talks to Redis: neither a credential nor a cloud identity of the store's."""
-    chat, controller = (
-        next(spec for labels, spec in pods(objects) if labels["app.kubernetes.io/component"] == name) for name in ("chat", "controller")
-    )
+    by_component = {labels["app.kubernetes.io/component"]: spec for labels, spec in pods(objects)}
+    chat, controller = by_component["chat"], by_component["controller"]
     (container,) = [each for each in controller["containers"] if each["name"] == "controller"]
     told = {each["name"] for each in container["env"]}
     assert not told & {"HOLDFAST_STORE__URL", "GOOGLE_APPLICATION_CREDENTIALS", "FIRESTORE_EMULATOR_HOST"}
