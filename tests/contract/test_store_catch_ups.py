@@ -9,7 +9,7 @@ import pytest
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.domain.notifications import notification_id
+from holdfast.domain.notifications import CatchUp, notification_id
 from holdfast.node.catchup import CatchUps
 from holdfast.node.conversations import Conversations
 from holdfast.node.hub import Hub
@@ -143,6 +143,31 @@ async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_
     await catch_ups.look()
     assert await recorded(store, BOB, C, 2) == [1, 2]
     assert await store.catch_ups(10) == []
+
+
+class _Visited:
+    """A store whose user comes back, and leaves again, after the flags were read."""
+
+    def __init__(self, store: MessageStore) -> None:
+        self._store = store
+
+    async def catch_ups(self, limit: int) -> list[CatchUp]:
+        flags = await self._store.catch_ups(limit)
+        await leave(self._store, BOB, -1)
+        return flags
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+async def test_what_a_user_was_shown_between_two_absences_is_not_recorded(store: MessageStore) -> None:
+    """A flag of the first absence that is looked through when the second one has begun."""
+    await store.create_conversation(new_conversation(C, "alice", "bob"))
+    await leave(store, BOB, 3600)
+    await store.append(C, 1, drafts(3), now_ms())
+    await catch_ups_of(cast("MessageStore", _Visited(store))).look()
+    assert await recorded(store, BOB, C, 3) == []
+    assert len(await store.catch_ups(10)) == 1, "the second absence is still to be looked through"
 
 
 async def test_a_large_conversation_is_told_once_by_its_last_message(store: MessageStore) -> None:

@@ -116,40 +116,52 @@ class CatchUps:
         is_settled = self._clock.monotonic() >= self._settles_at[flag]
         if flag in self._looked and not is_settled:
             return False
-        rows = [] if await self._is_online(flag.user_id) else await self._store.memberships_of(flag.user_id)
-        for start in range(0, len(rows), _ASKED):
-            places = await self._active(flag, rows[start : start + _ASKED])
-            while places:
-                pages = await asyncio.gather(*(self._page(flag, place) for place in places[:_PAGES_AT_ONCE]))
-                records = [record for page in pages for record in page.records]
-                began = self._clock.monotonic()
-                if records and await self._is_online(flag.user_id):
-                    await self._store.finish_catch_up(flag)
-                    return True  # back meanwhile: what was missed is replayed
-                if not await self._notifications.create(records, began):
-                    return False  # this instance stood still
-                places = places[_PAGES_AT_ONCE:] + [page.next for page in pages if page.next is not None]
-        if rows and not is_settled:
-            self._looked.add(flag)
-            return False
+        since_ms = await self._away_since(flag)
+        if since_ms is not None:
+            if not await self._record(flag, since_ms):
+                return False
+            if not is_settled:
+                self._looked.add(flag)
+                return False
         await self._store.finish_catch_up(flag)
         return True
 
-    async def _active(self, flag: CatchUp, rows: Sequence[Membership]) -> list[_Place]:
+    async def _record(self, flag: CatchUp, since_ms: int) -> bool:
+        """Record what the user has missed since then; False when it has to be done again."""
+        rows = await self._store.memberships_of(flag.user_id)
+        for start in range(0, len(rows), _ASKED):
+            places = await self._active(since_ms, rows[start : start + _ASKED])
+            while places:
+                pages = await asyncio.gather(*(self._page(flag.user_id, since_ms, place) for place in places[:_PAGES_AT_ONCE]))
+                records = [record for page in pages for record in page.records]
+                began = self._clock.monotonic()
+                if records and await self._away_since(flag) != since_ms:
+                    return False  # the user has been back, and was shown what had come until then
+                if not await self._notifications.create(records, began):
+                    return False  # this instance stood still
+                places = places[_PAGES_AT_ONCE:] + [page.next for page in pages if page.next is not None]
+        return True
+
+    async def _active(self, since_ms: int, rows: Sequence[Membership]) -> list[_Place]:
         """The conversations with a message of the absence, each at its end. What is committed later is decided after the flag."""
         known = {row.conversation_id: row.last_seq for row in rows}
-        tails = await self._store.active_since(flag.since_ms - IN_FLIGHT_MS, known)
+        tails = await self._store.active_since(since_ms - IN_FLIGHT_MS, known)
         return [_Place(row, tails[row.conversation_id] + 1) for row in rows if row.conversation_id in tails]
 
-    async def _page(self, flag: CatchUp, place: _Place) -> _Page:
-        row, since_ms = place.row, flag.since_ms - IN_FLIGHT_MS
-        found = await self._store.messages_since(row.conversation_id, since_ms, place.limit, place.before_seq)
+    async def _page(self, user_id: UserId, since_ms: int, place: _Place) -> _Page:
+        row = place.row
+        found = await self._store.messages_since(row.conversation_id, since_ms - IN_FLIGHT_MS, place.limit, place.before_seq)
         theirs = [each.message for each in found if each.message.seq > row.joined_seq]
-        records = records_of(theirs, flag.user_id, row.member_count)
+        records = records_of(theirs, user_id, row.member_count)
         is_told = bool(records) and row.member_count > MAX_RECORD_MEMBERS  # one record, of the last message
         if len(theirs) < place.limit or is_told:
             return _Page(records, None)
         return _Page(records, _Place(row, found[0].message.seq, min(4 * place.limit, MAX_RECORDS)))
 
-    async def _is_online(self, user_id: UserId) -> bool:
-        return (await self._store.read_presence([user_id]))[user_id].online
+    async def _away_since(self, flag: CatchUp) -> int | None:
+        """When the user was last heard (store's Unix milliseconds); None for a user who is online.
+
+        It is later than `flag` says where the user has come back after the flag was read, and has left again.
+        """
+        presence = (await self._store.read_presence([flag.user_id]))[flag.user_id]
+        return None if presence.online else max(flag.since_ms, presence.last_seen_at_ms or 0)
