@@ -8,5 +8,6 @@ pytest_plugins = [
     "support.fixtures_redis",
     "support.fixtures_cluster",
     "support.fixtures_kubernetes",
+    "support.fixtures_kubectl",
     "support.hostile",
 ]

@@ -133,6 +133,11 @@ def _drill(parser: argparse.ArgumentParser) -> None:
     _drill_options(play, "sqlite", "firestore", "each")
     play.add_argument("--share", type=_share, default=(1, 1), metavar="K/N", help="the K-th of N parts of them (default: 1/1)")
     play.add_argument("--seconds", type=_seconds, metavar="S", help="how long the fault lasts (default: the drill's own)")
+    what = "restore what a killed drill left on a cluster (a cordoned node, a number of replicas), and give its lease back"
+    recover = actions.add_parser("recover", help=what, description=what + ". The next drill does the same.")
+    recover.add_argument("--context", required=True, metavar="C", help="of kubectl")
+    recover.add_argument("--namespace", required=True, metavar="NS", help="where the drill was played")
+    recover.add_argument("--force", action="store_true", help="also while the lease has not expired: its holder is dead")
     soak = actions.add_parser("soak", help="failures at random")
     _drill_options(soak, "sqlite", "firestore")
     soak.add_argument("--minutes", type=_seconds, default=10.0, metavar="M", help="how long (default: 10)")

@@ -92,7 +92,8 @@ async def _play(drills: list[Drill], options: Options, attempts: int, place: Pla
         its = replace(options, store=drill.stores[0]) if options.store == "each" else options
         for attempt in range(1, attempts + 1):
             task = asyncio.create_task(play_one(drill, its, place, console))
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+            for each in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(each, task.cancel)
             outcome = await task
             if attempt == attempts or not outcome.is_only_late:
                 break

@@ -1,7 +1,7 @@
 """A release of the chart in a namespace, as kubectl sees and breaks it.
 
 Safety: the context and the namespace are named on the command line and must be the current ones, the namespace carries the label
-`holdfast.dev/drills=allowed`, and a Lease lets one drill in at a time.
+`holdfast.dev/drills=allowed`, and a Lease lets one drill in at a time (`lease.py`).
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from typing import Any, Final
 from holdfast.drills.local.waiting import TargetFailed
 from holdfast.web.auth import issue
 
-_LEASE: Final = "holdfast-drill"
 _LABEL: Final = "holdfast.dev/drills"
 _COMMAND_SECONDS: Final = 120.0
 _TOKEN_SECONDS: Final = 24 * 3600
@@ -35,7 +34,7 @@ class Pod:
 
 
 class Cluster:
-    """`enter` before anything is broken, `leave` at the end."""
+    """`enter` before anything is broken."""
 
     def __init__(self, context: str, namespace: str, release: str) -> None:
         """Looks for kubectl.
@@ -51,10 +50,10 @@ class Cluster:
         self._secret = ""
 
     async def enter(self) -> None:
-        """Check that a drill may be played here, and take the turn.
+        """Check that a drill may be played here.
 
         Raises:
-            TargetFailed: it may not, or another one is being played.
+            TargetFailed: it may not.
         """
         labels = (await self.get("namespace", self.namespace))["metadata"].get("labels", {})
         if labels.get(_LABEL) != "allowed":
@@ -62,17 +61,6 @@ class Cluster:
             raise TargetFailed(f"namespace {self.namespace} does not allow drills: {label}")
         secret = (await self.get("secret", f"{self.deployment}-auth"))["data"]["secret"]
         self._secret = base64.b64decode(secret).decode()
-        lease = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": _LEASE, "namespace": self.namespace},
-            "spec": {"holderIdentity": f"pid-{os.getpid()}"},
-        }
-        await self.kubectl("create", "-f", "-", given=json.dumps(lease))
-
-    async def leave(self) -> None:
-        """Give the turn back."""
-        await self.kubectl("delete", "lease", _LEASE, "--ignore-not-found")
 
     async def tell(self, reason: str, note: str) -> None:
         """An Event on the Deployment: whoever looks at what happened there sees that it was on purpose.
@@ -166,8 +154,10 @@ class Cluster:
             async with asyncio.timeout(_COMMAND_SECONDS):
                 out, err = await process.communicate(given.encode())
         except TimeoutError:
-            process.kill()
             raise TargetFailed(f"kubectl {arguments[0]}: no answer") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
         if process.returncode:
             raise TargetFailed(f"kubectl {' '.join(arguments[:3])}: {err.decode().strip()[:300]}")
         return out.decode()

@@ -16,6 +16,7 @@ from holdfast.drills.crowd import Crowd, Size
 from holdfast.drills.drill import Drill
 from holdfast.drills.history import Header, History, digest, read_history
 from holdfast.drills.kubernetes.cluster import Cluster
+from holdfast.drills.kubernetes.lease import DrillLease, held
 from holdfast.drills.kubernetes.scenarios import KubernetesStage
 from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.drills.measure import measure
@@ -47,7 +48,7 @@ class Place:
 
 
 async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progress: Progress) -> Outcome:
-    """Run it once; the turn is given back, whatever happened."""
+    """Run it once; everything is restored and the lease given back, whatever happened."""
     options.directory.mkdir(parents=True, exist_ok=True)
     path = options.directory / f"{drill.name}-kubernetes.jsonl"
     outcome = Outcome(drill, options, path)
@@ -65,13 +66,15 @@ async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progre
     try:
         cluster = Cluster(place.context, place.namespace, place.release)
         await cluster.enter()
-        try:
+        async with held(cluster, drill.name) as lease:
+            for restored in lease.restored:
+                progress(f"an earlier drill left something behind: {restored}")
             await cluster.tell("DrillStarted", f"{drill.name}: {drill.fault}")
-            with History(path, header) as history:
-                await _play(drill, options, size, place, cluster, history, outcome, progress)
-        finally:
-            await cluster.leave()
-            await cluster.tell("DrillEnded", f"{drill.name} is over")
+            try:
+                with History(path, header) as history:
+                    await _play(drill, options, size, place, cluster, lease, history, outcome, progress)
+            finally:
+                await cluster.tell("DrillEnded", f"{drill.name} is over")
     except (HoldfastError, OSError, httpx.HTTPError) as error:
         outcome.problem = f"{type(error).__name__}: {error}"
     except asyncio.CancelledError:
@@ -90,13 +93,14 @@ async def _play(
     size: Size,
     place: Place,
     cluster: Cluster,
+    lease: DrillLease,
     history: History,
     outcome: Outcome,
     progress: Progress,
 ) -> None:
     await until(cluster.all_ready, 60, "all pods are ready before anything is broken")
     crowd = Crowd(lambda: [place.url], cluster.token, history, size, options.seed, tag=f"{secrets.token_hex(3)}-")
-    stage = KubernetesStage(cluster, crowd, history, options.seed, options.seconds or drill.seconds)
+    stage = KubernetesStage(cluster, lease, crowd, history, options.seed, options.seconds or drill.seconds)
     stage.say = progress
     outcome.expectations = stage.expectations
     try:

@@ -12,6 +12,9 @@ from holdfast.drills.drill import Drill
 from holdfast.drills.history import Bounds, History
 from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.eviction import drain
+from holdfast.drills.kubernetes.lease import DrillLease
+from holdfast.drills.kubernetes.restores import Scale, Uncordon
+from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stage import Stage
 
 _DRAINED_SECONDS: Final = 5.0
@@ -23,13 +26,14 @@ BOUNDS: Final = Bounds(grace_s=5.0, offline_s=35.0, healthy_s=2.0)
 
 
 class KubernetesStage(Stage):
-    """On a cluster. `cluster`: what can be broken."""
+    """On a cluster. `cluster`: what can be broken; `lease`: by which all that is changed is restored."""
 
     look_seconds = 1.0  # each look is a kubectl, which costs a busy machine as much as hundreds of messages
 
-    def __init__(self, cluster: Cluster, crowd: Crowd, history: History, seed: int, seconds: float) -> None:
+    def __init__(self, cluster: Cluster, lease: DrillLease, crowd: Crowd, history: History, seed: int, seconds: float) -> None:
         super().__init__(crowd, history, seed, seconds)
         self.cluster = cluster
+        self.lease = lease
 
     async def is_reaped(self, pod: str) -> bool:
         """Whether nothing of a gone pod is left in Redis."""
@@ -100,23 +104,28 @@ async def _rolling_restart(stage: KubernetesStage) -> None:
 
 async def _scale_in(stage: KubernetesStage) -> None:
     replicas = await stage.cluster.replicas()
-    async with stage.fault("scale-in"):
-        await stage.cluster.kubectl("scale", f"deployment/{stage.cluster.deployment}", f"--replicas={replicas - 1}")
+    deployment = stage.cluster.deployment
+    async with stage.lease.restoring(Scale(deployment, replicas)), stage.fault("scale-in"):
+        await stage.cluster.kubectl("scale", f"deployment/{deployment}", f"--replicas={replicas - 1}")
         await stage.expect("one pod fewer", BACK_SECONDS, stage.cluster.all_ready)
-    await stage.cluster.kubectl("scale", f"deployment/{stage.cluster.deployment}", f"--replicas={replicas}")
     await stage.expect("all pods ready", BACK_SECONDS, stage.cluster.all_ready)
 
 
 async def _node_drain(stage: KubernetesStage) -> None:
     """The node with most of the pods, Redis left where it is; the disruption budget lets one go at a time."""
     replicas = await stage.cluster.replicas()
-    node = Counter(pod.node for pod in await stage.cluster.ready()).most_common(1)[0][0]
-    try:
-        async with stage.at_least_ready(replicas - 1), stage.fault("node-drain", node):
-            await drain(stage.cluster, node, BACK_SECONDS)
-    finally:
-        await stage.cluster.kubectl("uncordon", node)
+    node = await _fullest_node(stage.cluster)
+    async with stage.lease.restoring(Uncordon(node)), stage.at_least_ready(replicas - 1), stage.fault("node-drain", node):
+        await drain(stage.cluster, node, BACK_SECONDS)
     await stage.expect("all pods ready", BACK_SECONDS, stage.cluster.all_ready)
+
+
+async def _fullest_node(cluster: Cluster) -> str:
+    """The one with most of the pods; not one that an operator has cordoned, who does not want it uncordoned afterwards."""
+    for node, _ in Counter(pod.node for pod in await cluster.ready()).most_common():
+        if not (await cluster.get("node", node))["spec"].get("unschedulable"):
+            return node
+    raise TargetFailed("every node with a ready pod is cordoned already: kubectl uncordon NODE")
 
 
 async def redis_answers(stage: KubernetesStage) -> bool:
