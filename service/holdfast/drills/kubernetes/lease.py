@@ -87,7 +87,10 @@ class DrillLease:
         try:
             await self._put("create" if found is None else "replace", self._holder)
         except _Changed:
-            raise TargetFailed(f"another drill has just begun in {self._cluster.namespace}") from None
+            told = (
+                f"the lease of drills in {self._cluster.namespace} has just changed: another drill began, or its holder is alive"
+            )
+            raise TargetFailed(told) from None
 
     async def keep(self, of: asyncio.Task[Any]) -> None:
         """Renew it until cancelled. When another process has taken it, cancel the task that plays the drill."""
