@@ -62,7 +62,7 @@ async def test_histogram_of_deliveries_is_what_clients_measured(
         await eventually(lambda: len(trickle.acked) >= MESSAGES, within=30)
         lose(redis7)
         await eventually(lambda: len(trickle.acked) >= 2 * MESSAGES, within=60)
-    sent = {each.seq: each.invoked_at for each in trickle.acked}
+    sent = {each.seq: each for each in trickle.acked}
     for instance, chatters, paths in ((a, [near], ("local",)), (b, far, ELSEWHERE)):
         expected = len(sent) * len(chatters)
 
@@ -70,13 +70,15 @@ async def test_histogram_of_deliveries_is_what_clients_measured(
             return all(len(chatter.seqs(c)) == len(sent) for chatter in chatters)
 
         await eventually(has_all, within=20)
-        measured = [came_at - sent[seq] for chatter in chatters for seq, came_at in _came(chatter).items()]
+        came = [(sent[seq], came_at) for chatter in chatters for seq, came_at in _came(chatter).items()]
         count, slower = await over(instance, *paths)
-        assert count == expected == len(measured)
+        assert count == expected == len(came)
         for bound, said in zip(BOUNDS_SECONDS, slower, strict=True):
-            by_clients = sum(seconds > bound for seconds in measured)
-            assert abs(said - by_clients) / expected <= 0.05, (bound, said, by_clients, expected)
-    assert any(seconds > 0.25 for seconds in measured), "without Redis it takes longer: what is compared is more than noughts"
+            # Accepted it was after it was sent and before it was acknowledged; on a busy machine these lie apart.
+            most = sum(came_at - message.invoked_at > bound for message, came_at in came)
+            least = sum(came_at - message.acked_at > bound for message, came_at in came)
+            assert least / expected - 0.05 <= said / expected <= most / expected + 0.05, (bound, least, said, most, expected)
+    assert any(came_at - message.acked_at > 0.25 for message, came_at in came), "what is compared is more than noughts"
     await asyncio.gather(*(chatter.close() for chatter in (*far, near)))
 
 
