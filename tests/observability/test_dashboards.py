@@ -9,7 +9,7 @@ import pytest
 from support.dashboards.files import DASHBOARDS, DIRECTORY, text
 from support.dashboards.panels import Dashboard
 from support.prometheus_rules import alerts, metrics_in, rules
-from support.registered import needs_all_metrics, registered
+from support.registered import registered
 from support.runbooks import sections
 
 UNITS = {"s", "reqps", "ops", "none", "percentunit", "bytes"}
@@ -116,7 +116,6 @@ def test_runbooks_and_dashboards_link_to_what_exists() -> None:
     assert addresses <= {f"holdfast-{each.name}" for each in DASHBOARDS}
 
 
-@needs_all_metrics
 def test_queries_name_only_metrics_and_labels_that_the_product_has(dashboard: Dashboard) -> None:
     """A misspelt name is an empty panel."""
     known = registered()

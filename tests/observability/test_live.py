@@ -14,7 +14,6 @@ from support.instances import Instances
 from support.prometheus import Prometheus, address_of
 from support.prometheus_rules import metrics_in, rules
 from support.redis_server import RedisServer
-from support.registered import needs_all_metrics
 
 SILENT = ("holdfast_probe_", "holdfast_drain_connections", "holdfast_memory_limit_bytes")
 """What is not there in this test: no probe runs, no instance drains, and there may be no limit of memory."""
@@ -60,7 +59,6 @@ def _may_be_empty(panel: Panel, query: str) -> bool:
     return query.endswith("> 0") or any(name in query for name in SILENT) or 'slo="probe"' in query
 
 
-@needs_all_metrics
 async def test_every_query_of_dashboards_and_rules_is_answered(sqlite_instances: Instances, prometheus: Prometheus) -> None:
     """A panel that says "No data" in a good hour says nothing in a bad one."""
     await _chat(sqlite_instances, prometheus)

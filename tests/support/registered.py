@@ -4,8 +4,6 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-import pytest
-
 from holdfast.probe.measures import Measures
 from holdfast.telemetry import Telemetry
 
@@ -42,6 +40,3 @@ def registered() -> dict[str, Exported]:
                     found[sample.name].labels[label].add(value)
                 found[sample.name]  # exists also without labels
     return dict(found)
-
-
-needs_all_metrics = pytest.mark.skipif("holdfast_condition" not in registered(), reason="instances do not export all metrics yet")

@@ -20,6 +20,7 @@ from holdfast.telemetry import labels
 from holdfast.telemetry.collectors import CountersView, WeightedHistogram
 
 _LATENCY: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.0, 5.0, 10.0)
+_RESUME: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)  # the service level is at 2 s
 _CALL: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5)
 _DELAY: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -68,7 +69,7 @@ class Telemetry:
         )
         self.handshake_failures = self._counter("handshake_failures", "upgrades refused, by error code", reason=labels.CODES)
         self.resumes = self._counter("resumes", "hellos answered, by whether the client had cursors", resumed=("yes", "no"))
-        self.resume_seconds = self._histogram("resume_seconds", "from `hello` to `synced`", _LATENCY, resumed=("yes", "no"))
+        self.resume_seconds = self._histogram("resume_seconds", "from `hello` to `synced`", _RESUME, resumed=("yes", "no"))
         self.rosters = self._counter(
             "rosters", "connections that found their user's conversations, by where", source=("redis", "store")
         )

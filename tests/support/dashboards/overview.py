@@ -74,12 +74,12 @@ _FELT = Row(
         ),
         Panel(
             "Time from hello to synced",
-            "How long a client that connects waits for its conversations. Good: p99 below 1 s. Above 2.5 s, look"
+            "How long a client that connects waits for its conversations. Good: p99 below 1 s. Above 2 s, look"
             " at *Where reconnects"
             " read from*.",
             "s",
             quantiles("holdfast_resume_seconds"),
-            steps=((1, "orange"), (2.5, "red")),
+            steps=((1, "orange"), (2, "red")),
             runbook="service-levels.md#holdfastresumesslow",
         ),
         Panel(

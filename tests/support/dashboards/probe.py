@@ -4,7 +4,7 @@ from support.dashboards.panels import FLEET, Dashboard, Panel, Row, drained, qua
 
 _ALL = f"sum by (step) (increase(holdfast_probe_attempts_total{{{FLEET}}}[$__range]))"
 _SUCCESS = f'sum by (step) (increase(holdfast_probe_attempts_total{{{FLEET},result="ok"}}[$__range])) / {_ALL}'
-_LIMITS = {"connect": (1, 3), "ack": (1, 3), "delivery": (1, 3), "resume": (1, 2.5)}
+_LIMITS = {"connect": (1, 3), "ack": (1, 3), "delivery": (1, 3), "resume": (1, 2)}
 _TEXTS = {
     "connect": "From the handshake to `welcome`. Good: p99 below 0.5 s.",
     "ack": "From a send to its `ack`. Good: p99 below 0.5 s.",
