@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from holdfast.controller.costs import Costs
+from holdfast.controller.observations import Observations
 from holdfast.controller.transitions import Transition, Transitions
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import OrchestratorUnavailable, RedisUnavailable
 from holdfast.loops import Loop, Loops
-from holdfast.ports import Clock, Fates, Orchestrator, Pod, PodCondition, PodHealth
+from holdfast.ports import Clock, Fates, Orchestrator, Pod, PodHealth
 
 LEASE_SECONDS: Final = 15
 RENEW_SECONDS: Final = 2.0
@@ -19,8 +20,6 @@ _LOOK_SECONDS: Final = 2.0
 _COST_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 1.0
 _MAX_UNSAID: Final = 1_000
-_TOLD: Final = ("RedisConnected", "BusLive", "StoreReachable", "Draining", "LoopsRunning")
-PREFIX: Final = "holdfast.dev/"
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +40,7 @@ class Controller:
         self._unsaid: dict[InstanceId, bool] = {}
         self._transitions = Transitions()
         self._costs = Costs()
+        self._observations = Observations()
         self._led_at: float | None = None
 
     @property
@@ -154,18 +154,12 @@ class Controller:
     # --- telling Kubernetes -------------------------------------------------------------------------------------------
 
     async def _write_conditions(self, healths: Mapping[InstanceId, PodHealth]) -> None:
-        for name, health in healths.items():
-            pod = self._pods.get(name)
-            if pod is None:
-                continue
-            wanted = [
-                PodCondition(f"{PREFIX}{each}", condition.status, condition.reason, condition.message)
-                for each in _TOLD
-                if (condition := health.conditions.get(each)) is not None
-            ]
-            changed = [each for each in wanted if _differs(pod.conditions.get(each.type), each)]
-            if changed:
-                await self._orchestrator.set_conditions(pod, changed)
+        now = self._clock.monotonic()
+        self._observations.note(self._pods, healths, now)
+        for pod in tuple(self._pods.values()):
+            if due := self._observations.due(pod, now):
+                await self._orchestrator.set_conditions(pod, due)
+                self._observations.written(pod, now)
 
     async def _tell(self, states: Mapping[InstanceId, str]) -> None:
         for transition in self._transitions.look(states, self._clock.monotonic()):
@@ -186,8 +180,3 @@ _MESSAGES: Final = {
 def _reason(transition: Transition) -> str:
     reason = transition.state.capitalize()
     return f"Fleet{reason}" if transition.instance_id is None else reason
-
-
-def _differs(known: PodCondition | None, wanted: PodCondition) -> bool:
-    """A message alone (a latency, an error's text) is not worth a write."""
-    return known is None or (known.status, known.reason) != (wanted.status, wanted.reason)

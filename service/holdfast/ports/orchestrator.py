@@ -12,10 +12,14 @@ from holdfast.domain.ids import InstanceId
 
 @dataclass(frozen=True, slots=True)
 class PodCondition:
-    """One entry of a pod's `status.conditions`; `type` as Kubernetes sees it (`holdfast.dev/BusLive`)."""
+    """One entry of a pod's `status.conditions`; `type` as Kubernetes sees it (`holdfast.dev/BusLive`).
+
+    Attributes:
+        status: None is `Unknown`: the pod was not observed lately.
+    """
 
     type: str
-    status: bool
+    status: bool | None
     reason: str
     message: str
 
@@ -68,7 +72,7 @@ class Orchestrator(Protocol):
         ...
 
     async def set_conditions(self, pod: Pod, conditions: Sequence[PodCondition]) -> None:
-        """Write these conditions, and leave all others."""
+        """Write these conditions as observed now, and leave all others. The time of the last transition moves with the status."""
         ...
 
     async def set_deletion_cost(self, pod: Pod, cost: int) -> None:

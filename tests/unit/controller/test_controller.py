@@ -28,7 +28,7 @@ class FakeOrchestrator:
     def __init__(self) -> None:
         self.found = {name: Pod(name, f"uid-{name}", f"{name}:9000", True, False) for name in (A, B)}
         self.healths: dict[InstanceId, PodHealth | None] = {name: _health(BusLive=True, Draining=False) for name in (A, B)}
-        self.conditions: list[tuple[str, str, bool]] = []
+        self.conditions: list[tuple[str, str, bool | None]] = []
         self.costs: dict[str, int] = {}
         self.told: list[tuple[str | None, str]] = []
         self.is_given = True
@@ -157,6 +157,56 @@ async def test_a_pod_that_does_not_answer_is_not_judged() -> None:
         await passed(30)
         assert {name for name, _, _ in scene.kubernetes.conditions} == {"b"}
         assert scene.kubernetes.told == []
+
+
+@in_virtual_time
+async def test_condition_of_a_pod_that_does_not_answer_becomes_unknown_and_returns() -> None:
+    """A reader must not take the last word of a pod that hangs for its state of today."""
+    async with Scene() as scene:
+        await passed(10)
+        scene.kubernetes.healths[A] = None
+        scene.kubernetes.conditions.clear()
+        await passed(20)
+        assert [each for each in scene.kubernetes.conditions if each[0] == "a"] == []
+        await passed(20)
+        unknown = [("a", "holdfast.dev/BusLive", None), ("a", "holdfast.dev/Draining", None)]
+        assert [each for each in scene.kubernetes.conditions if each[0] == "a"] == unknown, "once"
+        scene.kubernetes.healths[A] = _health(BusLive=True, Draining=False)
+        await passed(4)
+        assert ("a", "holdfast.dev/BusLive", True) in scene.kubernetes.conditions
+
+
+@in_virtual_time
+async def test_condition_that_holds_is_observed_anew_every_minute() -> None:
+    """Its time says that somebody still looks: a reader can tell it from the last word of a controller that hangs."""
+    async with Scene() as scene:
+        await passed(610)
+        of_a = [each for each in scene.kubernetes.conditions if each[:2] == ("a", "holdfast.dev/BusLive")]
+        assert 9 <= len(of_a) <= 11
+
+
+@in_virtual_time
+async def test_pod_that_does_not_answer_is_not_called_observed() -> None:
+    """The minute of a renewal may end while its last word is not half a minute old."""
+    async with Scene() as scene:
+        await passed(40)
+        scene.kubernetes.healths[A] = None
+        scene.kubernetes.conditions.clear()
+        await passed(28)
+        assert [each for each in scene.kubernetes.conditions if each[0] == "a"] == []
+
+
+@in_virtual_time
+async def test_controller_that_takes_over_renews_what_its_predecessor_wrote() -> None:
+    """Conditions that are right already would else keep the time of the controller that is gone."""
+    scene = Scene()
+    for name in (A, B):
+        written = {each: PodCondition(each, True, "Because", "") for each in ("holdfast.dev/BusLive",)}
+        scene.kubernetes.found[name] = replace(scene.kubernetes.found[name], conditions=written)
+        scene.kubernetes.healths[name] = _health(BusLive=True)
+    async with scene:
+        await passed(10)
+        assert sorted(scene.kubernetes.conditions) == [(name, "holdfast.dev/BusLive", True) for name in ("a", "b")]
 
 
 @in_virtual_time

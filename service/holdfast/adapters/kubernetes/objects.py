@@ -7,6 +7,7 @@ from holdfast.domain.ids import InstanceId
 from holdfast.ports import Pod, PodCondition
 
 PREFIX: Final = "holdfast.dev/"
+_STATUS: Final = {"True": True, "False": False}
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -22,7 +23,7 @@ def pod(found: Any, container: str, port: int) -> Pod:
         is_ready=any(each.type == "Ready" and each.status == "True" for each in status.conditions or ()),
         has_ended=_has_ended(found, container),
         conditions={
-            each.type: PodCondition(each.type, each.status == "True", each.reason or "", each.message or "")
+            each.type: PodCondition(each.type, _STATUS.get(each.status), each.reason or "", each.message or "")
             for each in status.conditions or ()
             if each.type.startswith(PREFIX)
         },
@@ -40,13 +41,20 @@ def _has_ended(found: Any, container: str) -> bool:
     return bool(states) and all(state is not None and state.terminated is not None for state in states)
 
 
-def condition(of: PodCondition) -> dict[str, Any]:
-    """For a strategic merge into `status.conditions`, which goes by type."""
+def condition(of: PodCondition, known: PodCondition | None = None) -> dict[str, Any]:
+    """For a strategic merge into `status.conditions`, which goes by type. `known`: what stands there.
+
+    `lastProbeTime` is when the pod was observed last. It stays where the pod cannot be observed any more.
+    """
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {
+    written = {
         "type": of.type,
-        "status": "True" if of.status else "False",
+        "status": "Unknown" if of.status is None else str(of.status),
         "reason": of.reason,
         "message": of.message[:1_024],
-        "lastTransitionTime": now,
     }
+    if of.status is not None:
+        written["lastProbeTime"] = now
+    if known is None or known.status != of.status:
+        written["lastTransitionTime"] = now
+    return written

@@ -110,7 +110,7 @@ class KubernetesOrchestrator:
 
     async def set_conditions(self, pod: Pod, conditions: Sequence[PodCondition]) -> None:
         """See `Orchestrator.set_conditions`."""
-        body = {"status": {"conditions": [objects.condition(each) for each in conditions]}}
+        body = {"status": {"conditions": [objects.condition(each, pod.conditions.get(each.type)) for each in conditions]}}
         await self._call(self._core.patch_namespaced_pod_status, pod.name, self._settings.namespace, body, may_be_gone=True)
 
     async def set_deletion_cost(self, pod: Pod, cost: int) -> None:

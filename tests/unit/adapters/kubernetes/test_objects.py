@@ -66,3 +66,22 @@ def test_what_has_ended(pod: Any, has_ended: bool) -> None:
 def test_a_condition_is_written_with_its_type_as_key() -> None:
     written = objects.condition(PodCondition("holdfast.dev/BusLive", status=True, reason="EchoSeen", message=""))
     assert (written["type"], written["status"], written["reason"]) == ("holdfast.dev/BusLive", "True", "EchoSeen")
+    assert written["lastProbeTime"] == written["lastTransitionTime"]
+
+
+def test_a_condition_that_holds_is_observed_anew_and_keeps_its_transition() -> None:
+    """A strategic merge leaves what is not named."""
+    known = PodCondition("holdfast.dev/BusLive", status=True, reason="EchoSeen", message="")
+    assert "lastTransitionTime" not in objects.condition(known, known)
+    assert "lastProbeTime" in objects.condition(known, known)
+
+
+def test_an_unknown_condition_keeps_the_time_at_which_the_pod_was_observed() -> None:
+    """That time tells how old the last word is."""
+    known = PodCondition("holdfast.dev/BusLive", status=True, reason="EchoSeen", message="")
+    written = objects.condition(PodCondition("holdfast.dev/BusLive", status=None, reason="NotObserved", message=""), known)
+    assert (written["status"], "lastProbeTime" in written, "lastTransitionTime" in written) == ("Unknown", False, True)
+    unknown = client.V1PodCondition(type="holdfast.dev/BusLive", status="Unknown", reason="NotObserved", message="")
+    pod = _pod(RUNNING)
+    pod.status.conditions = [unknown]
+    assert _read(pod).conditions["holdfast.dev/BusLive"].status is None
