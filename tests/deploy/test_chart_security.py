@@ -1,12 +1,10 @@
 """What pods may do, what the controller may ask of Kubernetes, and who may talk to whom: by evaluation."""
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
 
 from support.chart import MINIMAL, VALUES, Object, containers, fullname, of_kind, only, pods, rendered
 from support.helm import render
+from support.network import EDGE, OUTSIDE, PROMETHEUS, End, Network
 
 
 @pytest.fixture(params=VALUES)
@@ -106,68 +104,6 @@ def test_the_controller_has_no_way_into_the_store(objects: list[Object]) -> None
 def test_two_controllers_stand_by_for_each_other() -> None:
     """One that hangs, or whose node is gone, is replaced within the time of the Lease."""
     assert only(render(*MINIMAL), "Deployment", "holdfast-controller")["spec"]["replicas"] == 2
-
-
-@dataclass(frozen=True)
-class End:
-    """One end of a connection. `namespace` is `chat` for the release's own."""
-
-    namespace: str
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-class Network:
-    """The release's NetworkPolicies, as a network that enforces them would judge (IP blocks aside)."""
-
-    def __init__(self, *values: str) -> None:
-        self.objects = render(*MINIMAL, "--set", ",".join(("networkPolicy.enabled=true", *values)))
-        self.policies = [each["spec"] for each in of_kind(self.objects, "NetworkPolicy")]
-
-    def pod(self, component: str) -> End:
-        """A pod of the release."""
-        return End("chat", next(labels for labels, _ in pods(self.objects) if labels["app.kubernetes.io/component"] == component))
-
-    def may(self, source: End, target: End, port: int) -> bool:
-        """Whether a connection comes about: what leaves must be let out, what comes must be let in."""
-        return self._is_let("Egress", source, target, port) and self._is_let("Ingress", target, source, port)
-
-    def _is_let(self, direction: str, subject: End, peer: End, port: int) -> bool:
-        policies = [
-            policy
-            for policy in self.policies
-            if subject.namespace == "chat"
-            and policy["podSelector"]["matchLabels"].items() <= subject.labels.items()
-            and direction in policy["policyTypes"]
-        ]
-        if not policies:
-            return True
-        side = {"Ingress": "from", "Egress": "to"}[direction]
-        rules = [rule for policy in policies for rule in policy.get(direction.lower(), ())]
-        return any(self._has_port(rule, port) and self._has_peer(rule.get(side), peer) for rule in rules)
-
-    def _has_port(self, rule: dict[str, Any], port: int) -> bool:
-        named = {"http": 8000, "internal": 9000, "redis": 6379}
-        return any(named.get(each["port"], each["port"]) == port for each in rule["ports"])
-
-    def _has_peer(self, peers: list[dict[str, Any]] | None, end: End) -> bool:
-        if peers is None:
-            return True
-        for peer in peers:
-            namespace = peer.get("namespaceSelector", {}).get("matchLabels", {"kubernetes.io/metadata.name": "chat"})
-            labels = peer.get("podSelector", {}).get("matchLabels", {})
-            is_of_pods = "namespaceSelector" in peer or "podSelector" in peer
-            if (
-                is_of_pods
-                and namespace == {"kubernetes.io/metadata.name": end.namespace}
-                and labels.items() <= end.labels.items()
-            ):
-                return True
-        return False
-
-
-OUTSIDE = End("elsewhere")
-EDGE = End("edge")
-PROMETHEUS = End("monitoring")
 
 
 def test_the_network_lets_through_what_is_needed() -> None:

@@ -21,6 +21,10 @@ REFUSALS = {
     "auth: a secret or auth.jwksUrl, not both": (*MINIMAL, "--set", "auth.jwksUrl=https://x"),
     "auth: auth.secret or auth.existingSecret, not both": (*MINIMAL, "--set", f"auth.secret={'x' * 32}"),
     "auth.secret: at least 32 bytes": ("--set", "firestore.project=p,auth.secret=short"),
+    "probe.tokensSecret: with auth.jwksUrl the probe cannot sign": (
+        *("--set", "firestore.project=p,auth.jwksUrl=https://x"),
+        *("--set", "probe.enabled=true"),
+    ),
     "redis: name one Redis": OUTSIDE,
     "redis: name one Redis: redis.url": (*OUTSIDE, "--set", "redis.url=redis://x,redis.host=y"),
     "redis: a Redis outside and one in the cluster": (*MINIMAL, "--set", "redis.url=redis://x:6379"),
@@ -94,6 +98,9 @@ REFUSALS = {
     # Of the schema, in Helm's words: the value and what is wrong with it.
     "additional properties 'replicaCont' not allowed": (*MINIMAL, "--set", "replicaCont=5"),
     "additional properties 'encrypt' not allowed": (*MINIMAL, "--set", "redis.encrypt=true"),
+    "additional properties 'url' not allowed": (*MINIMAL, "--set", "probe.url=https://x"),
+    "/probe/urls": (*MINIMAL, "--set", "probe.urls={chat.example.com}"),
+    "/probe/users": (*MINIMAL, "--set", "probe.users={one}"),
     "/replicaCount": (*MINIMAL, "--set", "replicaCount=none"),
     "/maxSurge": (*MINIMAL, "--set", "maxSurge=quarter"),
     "/redis/url": (*MINIMAL, "--set", "redis.url=http://x"),

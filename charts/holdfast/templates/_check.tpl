@@ -33,6 +33,10 @@
 {{- fail "auth.secret: at least 32 bytes (RFC 7518)" -}}
 {{- end -}}
 
+{{- if and $values.probe.enabled $values.auth.jwksUrl (not $values.probe.tokensSecret) -}}
+{{- fail "probe.tokensSecret: with auth.jwksUrl the probe cannot sign the tokens of its users; name a Secret that holds them" -}}
+{{- end -}}
+
 {{- $redis := $values.redis -}}
 {{- $outside := list $redis.url $redis.urlSecret $redis.host $redis.sentinel.nodes | compact -}}
 {{- if and $redis.inCluster.enabled $outside -}}
@@ -119,13 +123,13 @@
 {{- fail "service.nodePort: needs service.type: NodePort" -}}
 {{- end -}}
 
-{{- range concat $values.extraEnv $values.controller.extraEnv -}}
-{{- if regexMatch "^(INSTANCE_ID|HOLDFAST_(STORE|REDIS)__URL|HOLDFAST_HTTP__(HOST|PORT|INTERNAL_PORT)|HOLDFAST_DRAIN__.*|HOLDFAST_READINESS__.*|HOLDFAST_LIMITS__CONNECTIONS|HOLDFAST_AUTH__(SECRET|JWKS_URL)(_FILE)?)$" .name -}}
+{{- range concat $values.extraEnv $values.controller.extraEnv $values.probe.extraEnv -}}
+{{- if regexMatch "^(INSTANCE_ID|HOLDFAST_(STORE|REDIS)__URL|HOLDFAST_HTTP__(HOST|PORT|INTERNAL_PORT)|HOLDFAST_DRAIN__.*|HOLDFAST_READINESS__.*|HOLDFAST_LIMITS__CONNECTIONS|HOLDFAST_PROBE__(URLS|USERS|PORT|TOKEN_FILES|INTERVAL_SECONDS|ROUND_SECONDS)|HOLDFAST_AUTH__(SECRET|JWKS_URL)(_FILE)?)$" .name -}}
 {{- fail (printf "extraEnv: %s has a value of its own in this chart" .name) -}}
 {{- end -}}
 {{- end -}}
-{{- range concat $values.extraVolumes $values.controller.extraVolumes -}}
-{{- if has .name (list "tmp" "redis-ca" "firestore-credentials" "data" "code") -}}
+{{- range concat $values.extraVolumes $values.controller.extraVolumes $values.probe.extraVolumes -}}
+{{- if has .name (list "tmp" "redis-ca" "firestore-credentials" "data" "code" "probe-tokens") -}}
 {{- fail (printf "extraVolumes: the name %s is the chart's own" .name) -}}
 {{- end -}}
 {{- end -}}

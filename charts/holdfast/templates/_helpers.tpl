@@ -38,6 +38,11 @@ app.kubernetes.io/component: redis
 app.kubernetes.io/component: controller
 {{- end -}}
 
+{{- define "holdfast.probeSelector" -}}
+{{ include "holdfast.release" . }}
+app.kubernetes.io/component: probe
+{{- end -}}
+
 {{- define "holdfast.labels" -}}
 {{ include "holdfast.release" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -265,7 +270,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- end }}
 {{- end -}}
 
-{{- /* By whom the tokens of `helm test` are signed. */ -}}
+{{- /* By whom the tokens of `helm test` and of the probe are signed. */ -}}
 {{- define "holdfast.tokens" -}}
 - {name: HOLDFAST_AUTH__ISSUER, value: {{ .Values.auth.issuer | quote }}}
 - {name: HOLDFAST_AUTH__AUDIENCE, value: {{ .Values.auth.audience | quote }}}
