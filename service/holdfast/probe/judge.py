@@ -44,7 +44,7 @@ class Verdict:
         violations: each one once.
         delivered: messages that were shown to the other user.
         undelivered: messages that are lost to the other user.
-        latencies: seconds from the send to the other user's screen, of messages whose recipient was connected all the while.
+        latencies: seconds from the send to the other user's client, of messages whose recipient was connected then.
     """
 
     violations: list[Violation] = field(default_factory=list)
@@ -60,6 +60,7 @@ class _Sent:
     body: str
     sent_at: float
     floor: int  # the highest seq that was acknowledged in the conversation before this was sent
+    is_timed: bool  # its recipient was connected then, as far as the client knew
     seq: int = 0
     committed_at: float = 0.0  # on the clock of the time together
     waiting: set[int] = field(default_factory=lambda: set(_BOTH))  # users that it was not shown to
@@ -109,6 +110,12 @@ class Judge:
         self._together_before = self._together(now)
         self._connected_since[user] = None
 
+    def moves(self, user: int) -> None:
+        """The user is about to end its connection on purpose: what is on its way will wait for that."""
+        for sent in self._sent.values():
+            if sent.user != user and user in sent.waiting:
+                sent.is_timed = False
+
     def rewired(self, user: int) -> None:
         """Frames of this user come by another connection from now on, which begins with whatever comes first."""
         self._frames = {key: stream for key, stream in self._frames.items() if key[0] != user}
@@ -131,7 +138,8 @@ class Judge:
 
     def sent(self, user: int, conversation: str, key: str, body: str, now: float) -> None:
         """About to be sent by `user`; `key` is never used for another message."""
-        self._sent[key] = _Sent(user, conversation, body, now, self._tops.get(conversation, 0))
+        is_timed = self._connected_since[1 - user] is not None
+        self._sent[key] = _Sent(user, conversation, body, now, self._tops.get(conversation, 0), is_timed)
         if len(self._sent) > MAX_SENT:
             del self._sent[next(iter(self._sent))]
 
@@ -162,7 +170,7 @@ class Judge:
         if user in sent.waiting:
             sent.waiting.discard(user)
             if user != sent.user:
-                self._deliver(sent, user, now)
+                self._deliver(sent, now)
 
     # --- judgement ----------------------------------------------------------------------------------------------------
 
@@ -199,10 +207,9 @@ class Judge:
         elif sent.seq != seq:
             self._report("doubled", user, conversation, seq, f"stored as {sent.seq} as well")
 
-    def _deliver(self, sent: _Sent, user: int, now: float) -> None:
+    def _deliver(self, sent: _Sent, now: float) -> None:
         self._verdict.delivered += 1
-        since = self._connected_since[user]
-        if since is not None and since <= sent.sent_at:
+        if sent.is_timed:
             self._verdict.latencies.append(now - sent.sent_at)
 
     def _lose(self, sent: _Sent) -> None:

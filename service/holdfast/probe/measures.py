@@ -19,7 +19,7 @@ class Measures:
         self.registry = registry = CollectorRegistry()
         self.connect = _histogram("connect", "From the first byte to the welcome of an instance", registry)
         self.ack = _histogram("ack", "From a send over the socket to its acknowledgement", registry)
-        self.delivery = _histogram("delivery", "From a send to the other user's client, while that one is connected", registry)
+        self.delivery = _histogram("delivery", "From a send to the other user's client, which was connected then", registry)
         self.resume = _histogram("resume", "From the end of a connection until the next one has replayed what came", registry)
         self._violations = Counter("holdfast_probe_violations", "Promises broken, by kind", ["kind"], registry=registry)
         for kind in KINDS:

@@ -66,6 +66,7 @@ class Side:
 
     async def renew(self, within: float) -> bool:
         """End the connection and the client; whether another one is ready `within` seconds."""
+        self._judge.moves(self.number)
         self._is_ready.clear()
         self._renewed.set()
         return await self.ready(within)

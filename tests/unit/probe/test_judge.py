@@ -122,6 +122,31 @@ def test_a_message_that_waited_for_a_reconnect_is_delivered_and_has_no_latency(s
     assert (verdict.delivered, verdict.latencies, verdict.violations) == (1, [], [])
 
 
+def test_a_connection_that_breaks_by_itself_delays_what_was_on_its_way(scene: Scene) -> None:
+    """An instance that hangs is noticed late: its users wait, and the histogram says how long."""
+    scene.sends("m1", seq=1)
+    scene.now += 20
+    scene.judge.disconnected(1, scene.now)
+    scene.judge.connected(1, scene.now + 1)
+    scene.now += 1
+    scene.shows(1, "m1", 1)
+    assert scene.check().latencies == [21]
+
+
+def test_a_connection_that_the_probe_ends_delays_nothing(scene: Scene) -> None:
+    """Else each reconnect of the probe would look like a slow service."""
+    scene.sends("m1", seq=1)
+    scene.judge.moves(1)
+    scene.judge.disconnected(1, scene.now)
+    scene.now += 3
+    scene.judge.connected(1, scene.now)
+    scene.shows(1, "m1", 1)
+    scene.sends("m2", seq=2)
+    scene.now += 0.5
+    scene.shows(1, "m2", 2)
+    assert scene.check().latencies == [0.5]
+
+
 def test_a_frame_that_comes_twice_on_a_connection_is_doubled(scene: Scene) -> None:
     """The client would hide it from its user."""
     scene.receives(1, 1, 2, 2)
