@@ -41,7 +41,7 @@ def test_no_other_selector_takes_the_probe_for_its_own() -> None:
 
 def test_the_command_takes_its_environment() -> None:
     """Without an address of its own, it talks to the Service of the release."""
-    _, container = probe("--set", "service.port=8080,probe.intervalSeconds=0.5,probe.roundSeconds=120")
+    _, container = probe("--set", "service.port=8080,probe.roundSeconds=120", "--set-json", "probe.intervalSeconds=0.5")
     loaded = settings.load(environ(container))
     plan = _plan(loaded.probe)
     assert (plan.urls, plan.users) == (("http://holdfast:8080",), ("probe-1", "probe-2"))
