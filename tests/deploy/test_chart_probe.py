@@ -74,9 +74,11 @@ def test_tokens_of_an_identity_provider_are_files_of_their_secret() -> None:
 def test_prometheus_finds_it(kind: str, where: str, endpoints: str) -> None:
     """With the same pace and labels as the instances."""
     values = f"monitoring.{where}.enabled=true,monitoring.{where}.labels.a=b,monitoring.{where}.interval=20s"
-    monitor = only(render(*MINIMAL, *ENABLED, "--set", values), kind, "holdfast-probe")
+    objects = render(*MINIMAL, *ENABLED, "--set", values)
+    monitor, of_instances = (only(objects, kind, name) for name in ("holdfast-probe", "holdfast"))
     assert monitor["metadata"]["labels"]["a"] == "b"
-    assert monitor["spec"][endpoints] == [{"port": "internal", "path": "/metrics", "interval": "20s"}]
+    assert monitor["spec"][endpoints] == of_instances["spec"][endpoints]
+    assert monitor["spec"]["selector"] != of_instances["spec"]["selector"]
 
 
 def test_the_network_lets_it_through_to_instances_and_the_public_address_alone() -> None:
