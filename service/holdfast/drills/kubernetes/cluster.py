@@ -34,7 +34,7 @@ class Pod:
 
 
 class Cluster:
-    """`enter` before anything is broken."""
+    """`enter` before anything is broken. `store`: the kind that the release keeps everything in, known from then on."""
 
     def __init__(self, context: str, namespace: str, release: str) -> None:
         """Looks for kubectl.
@@ -47,7 +47,8 @@ class Cluster:
         self.context = context
         self.namespace = namespace
         self.release = release
-        self._secret = ""
+        self.store = "unknown"
+        self._secret, self._issuer, self._audience = "", "", ""
 
     async def enter(self) -> None:
         """Check that a drill may be played here.
@@ -59,8 +60,25 @@ class Cluster:
         if labels.get(_LABEL) != "allowed":
             label = f"kubectl label namespace {self.namespace} {_LABEL}=allowed"
             raise TargetFailed(f"namespace {self.namespace} does not allow drills: {label}")
-        secret = (await self.get("secret", f"{self.deployment}-auth"))["data"]["secret"]
+        variables = await self._variables()
+        reference = variables.get("HOLDFAST_AUTH__SECRET", {}).get("valueFrom", {}).get("secretKeyRef")
+        if reference is None:
+            raise TargetFailed(
+                f"deployment {self.deployment} has no secret to sign tokens with: drills need HOLDFAST_AUTH__SECRET"
+            )
+        secret = (await self.get("secret", reference["name"]))["data"].get(reference["key"])
+        if secret is None:
+            raise TargetFailed(f"secret {reference['name']} has no key {reference['key']}")
         self._secret = base64.b64decode(secret).decode()
+        self._issuer, self._audience = (
+            variables.get(f"HOLDFAST_AUTH__{name}", {}).get("value") or "holdfast" for name in ("ISSUER", "AUDIENCE")
+        )
+        self.store = variables.get("HOLDFAST_STORE__URL", {}).get("value", "").partition(":")[0] or "unknown"
+
+    async def _variables(self) -> dict[str, dict[str, Any]]:
+        """What the containers of the chat pods are told, by name; a value, or where it is from."""
+        template = (await self.get("deployment", self.deployment))["spec"]["template"]
+        return {each["name"]: each for container in template["spec"]["containers"] for each in container.get("env", ())}
 
     async def tell(self, reason: str, note: str) -> None:
         """An Event on the Deployment: whoever looks at what happened there sees that it was on purpose.
@@ -95,7 +113,8 @@ class Cluster:
 
     def token(self, user_id: str) -> str:
         """A token that the release believes."""
-        return issue(self._secret, user_id, _TOKEN_SECONDS, issuer="holdfast", audience="holdfast", issued_at=time.time())
+        issued_at = time.time()
+        return issue(self._secret, user_id, _TOKEN_SECONDS, issuer=self._issuer, audience=self._audience, issued_at=issued_at)
 
     async def pods(self) -> list[Pod]:
         """The chat pods, whatever state they are in."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -54,18 +55,20 @@ async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progre
     outcome = Outcome(drill, options, path)
     size = Size.of((options.clients, options.rate), (drill.clients, drill.rate))
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    header = Header(
-        name=drill.name,
-        seed=options.seed,
-        clients=size.clients,
-        store=options.store,
-        version=__version__,
-        started_at=started_at,
-        bounds=drill.bounds,
-    )
+    began = time.monotonic()
     try:
         cluster = Cluster(place.context, place.namespace, place.release)
         await cluster.enter()
+        outcome.options = replace(options, store=cluster.store)
+        header = Header(
+            name=drill.name,
+            seed=options.seed,
+            clients=size.clients,
+            store=cluster.store,
+            version=__version__,
+            started_at=started_at,
+            bounds=drill.bounds,
+        )
         async with held(cluster, drill.name) as lease:
             for restored in lease.restored:
                 progress(f"an earlier drill left something behind: {restored}")
@@ -79,6 +82,7 @@ async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progre
         outcome.problem = f"{type(error).__name__}: {error}"
     except asyncio.CancelledError:
         outcome.problem, outcome.is_aborted = "interrupted", True
+    outcome.took_seconds = round(time.monotonic() - began, 1)
     if not outcome.problem:
         run = Run(*read_history(path))
         outcome.run, outcome.verdict, outcome.figures = run, judge_run(run), measure(run)
