@@ -79,6 +79,8 @@ class Kubectl:
 
     def scale(self) -> str:
         """A Deployment."""
+        if self.words[1] not in self.objects:
+            sys.exit(f'error: no objects passed to scale deployments.apps "{self.words[1]}" not found')
         return self.set_spec(self.words[1], "replicas", int(self.words[2].removeprefix("--replicas=")))
 
     def evict(self, asked: dict[str, str]) -> str:

@@ -116,7 +116,7 @@ async def test_what_cannot_be_restored_stays_noted_and_the_next_drill_restores_i
 
 async def test_what_is_gone_needs_no_restore(world: World) -> None:
     """A node that was replaced meanwhile, a release that was uninstalled: later drills are not refused for it."""
-    left = '[{"type":"uncordon","node":"gone"}]'
+    left = '[{"type":"uncordon","node":"gone"},{"type":"scale","deployment":"gone","replicas":3}]'
     world.write(objects={LEASE: lease_of("dead/1", age_seconds=91, restores=left)})
     async with held(cluster(), "pod-kill"):
         pass

@@ -144,7 +144,7 @@ class DrillLease:
         try:
             await self._cluster.kubectl(*restore.command)
         except TargetFailed as error:
-            if "(NotFound)" not in str(error):  # it is gone: there is nothing to restore
+            if "not found" not in str(error):  # it is gone: there is nothing to restore. `scale` says so without `(NotFound)`
                 raise
         self.restored.append(restore.told)
         self._restores = [each for each in self._restores if each != restore]
