@@ -75,6 +75,7 @@ class Reaper:
         self._presence_after_seconds = max(SILENCE_SECONDS, grace_seconds)
         self._suspects: dict[InstanceId, _Suspect] = {}
         self._dead: dict[InstanceId, Epoch] = {}  # what Redis told once, until presence is done
+        self._living: frozenset[InstanceId] = frozenset()
         self._rounds = 0
 
     @property
@@ -99,14 +100,16 @@ class Reaper:
         began = self._clock.monotonic()
         leases = await self._registry.instances()
         self._on_fleet(tuple(lease.state for lease in leases if lease.epoch is not None))
-        living = {lease.instance_id for lease in leases if lease.epoch is not None}
+        before, self._living = self._living, frozenset(lease.instance_id for lease in leases if lease.epoch is not None)
+        living = self._living
+        has_left = not before <= living  # an instance that drains gives its lease back, and leaves its users within their grace
         self._dead = {instance_id: epoch for instance_id, epoch in self._dead.items() if instance_id not in living}
         gone = {lease.instance_id for lease in leases if lease.epoch is None} | self._dead.keys()
         gone -= {self._instance_id()}
         removed = {lease.instance_id for lease in leases if lease.epoch is not None and lease.epoch == lease.removed_epoch}
         ended = {lease.instance_id: lease.ended_epoch for lease in leases if lease.epoch is None and lease.ended_epoch}
         self._rounds += 1
-        if not gone and not removed and self._rounds % _ROUNDS_PER_FULL_LOOK:
+        if not (gone or removed or has_left or self._suspects) and self._rounds % _ROUNDS_PER_FULL_LOOK:
             return
         bulletins = {bulletin.instance_id: bulletin for bulletin in await self._store.read_bulletins()}
         gone |= bulletins.keys() - living - {self._instance_id()}

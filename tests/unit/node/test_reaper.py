@@ -67,6 +67,17 @@ class Scene:
 
 
 @in_virtual_time
+async def test_users_that_a_drained_instance_left_within_their_grace_go_offline_without_waiting_for_the_rare_full_look() -> None:
+    """It gave its lease back and its name out of the list: Redis does not name it any more."""
+    scene = Scene()
+    await scene.rounds(1, is_beating=True)
+    del scene.registry.leases[InstanceId("two")]
+    await scene.rounds(4)
+    assert scene.presence.reaped == ["two:7"]
+    assert scene.store.bulletins == {}
+
+
+@in_virtual_time
 async def test_an_instance_without_lease_and_beat_is_reaped_with_its_users() -> None:
     """Connections first, users after the silence and the grace, the bulletin last."""
     scene = Scene()

@@ -4,12 +4,14 @@ from typing import Final
 
 from holdfast.drills.checker.run import Fault, Run
 
-DEADLY: Final = frozenset(("pod-kill", "container-restart", "commit-kill", "freeze", "node-loss", "drain"))
-"""An instance ends without a word, or is taken for dead: what it had to do is done by others when its lease is over.
+DEADLY: Final = frozenset(("pod-kill", "container-restart", "commit-kill", "freeze", "node-loss"))
+"""An instance ends without a word, or is taken for dead: what it had to do is done by others when its lease is over."""
 
-One that drains and is not replaced leaves its users within their grace: those that do not come back are taken offline by others,
-which find its bulletin without a lease.
-"""
+_DRAINING: Final = frozenset(("drain", "node-drain", "pod-delete", "rolling-restart", "scale-in"))
+"""An instance ends in order: users who left it within their grace are taken offline by others."""
+
+_LEFT_S: Final = 10.0
+"""So long after the end of a drained instance: a silence of 6 s, two looks of 1.5 s, and one at what the users missed."""
 
 
 class Settling:
@@ -23,16 +25,18 @@ class Settling:
         """When that is decided which became due at `t`, from what happened since `since`.
 
         Without a failure: within the delivery bound. With one, seconds without any failure count: those of the delivery bound and
-        of becoming healthy again. Where an instance died, also those in which the dead instance is found (`offline_s`).
+        of becoming healthy again. Where an instance died, also those in which the dead instance is found (`offline_s`), and where
+        one drained, `_LEFT_S`.
         """
         bounds = self._run.bounds
         calm = t + bounds.delivery_s
         if not (met := self._met(since - bounds.healthy_s, calm)):
             return calm
         deadline = self._quiet(t, bounds.healthy_s + bounds.delivery_s)
-        if any(fault.name in DEADLY for fault in (*met, *self._met(since, deadline))):
+        names = {fault.name for fault in (*met, *self._met(since, deadline))}
+        if names & DEADLY:
             return self._quiet(t, bounds.offline_s + bounds.delivery_s)
-        return deadline
+        return self._quiet(t, bounds.healthy_s + bounds.delivery_s + _LEFT_S) if names & _DRAINING else deadline
 
     def is_disturbed(self, t: float) -> bool:
         """Whether something was broken within `removal_s` before `t`: so long a change of members may not be known everywhere."""
