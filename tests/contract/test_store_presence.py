@@ -3,6 +3,9 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
+from holdfast.adapters.firestore import bulletins
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.presence import Presence
@@ -160,6 +163,16 @@ async def test_revocations_never_move_back(store: MessageStore) -> None:
     assert set(await store.read_revocations(told[BOB] + 1)) == {ALICE}
     assert (await store.read_revocations(0))[ALICE] > told[ALICE]
     assert await store.read_revocations(latest + 60_000) == {}
+
+
+async def test_all_revocations_are_read_however_many(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pages: an instance that cannot read them all within one deadline would never start."""
+    monkeypatch.setattr(bulletins, "REVOCATIONS_PAGE", 2)
+    for count in (4, 5):
+        revoked = {UserId(f"user-{number}") for number in range(count)}
+        for user_id in revoked:
+            await store.revoke(user_id)
+        assert set(await store.read_revocations(0)) == revoked
 
 
 async def test_revocation_has_the_time_of_the_store_like_a_bulletin(store: MessageStore) -> None:

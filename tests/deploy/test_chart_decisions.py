@@ -94,7 +94,7 @@ def test_pods_leave_one_at_a_time_and_never_because_nobody_counts() -> None:
 
 def test_scalers_count_a_metric_that_is_exposed() -> None:
     """Under a name that nobody exposes they would never scale."""
-    page = (ROOT / "docs" / "operating.md").read_text()
+    page = (ROOT / "docs" / "metrics.md").read_text()
     assert "| `holdfast_connections` |" in page
     hpa = only(rendered("hpa-values.yaml"), "HorizontalPodAutoscaler")["spec"]["metrics"][0]["pods"]
     assert hpa["metric"]["name"] == "holdfast_connections"

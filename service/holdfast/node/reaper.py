@@ -31,6 +31,8 @@ lease: both witnesses were asked within this time, on the same Redis (its world 
 renewal of 9 s ago. And what is done holds whenever it happens: the registry's script looks at the lease again, presence is taken
 out by epoch, and a lease that was gone comes back under the same epoch only where no heartbeat was late (`life_signs`)."""
 _BUSY_SECONDS: Final = 300.0  # 20,000 users of one instance, each a few reads of the store
+_LEFT_SECONDS: Final = 60.0
+"""An instance that drains gives its lease back, and leaves users within their grace: it is looked for so long at most."""
 _ROUNDS_PER_FULL_LOOK: Final = 10  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
 
 _log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Reaper:
         self._suspects: dict[InstanceId, _Suspect] = {}
         self._dead: dict[InstanceId, Epoch] = {}  # what Redis told once, until presence is done
         self._living: frozenset[InstanceId] = frozenset()
+        self._left: dict[InstanceId, float] = {}  # those that gave their lease back, until when they are looked for
         self._rounds = 0
 
     @property
@@ -102,16 +105,18 @@ class Reaper:
         self._on_fleet(tuple(lease.state for lease in leases if lease.epoch is not None))
         before, self._living = self._living, frozenset(lease.instance_id for lease in leases if lease.epoch is not None)
         living = self._living
-        has_left = not before <= living  # an instance that drains gives its lease back, and leaves its users within their grace
+        self._left |= dict.fromkeys(before - living, began + _LEFT_SECONDS)
+        self._left = {each: until for each, until in self._left.items() if until > began and each not in living}
         self._dead = {instance_id: epoch for instance_id, epoch in self._dead.items() if instance_id not in living}
         gone = {lease.instance_id for lease in leases if lease.epoch is None} | self._dead.keys()
         gone -= {self._instance_id()}
         removed = {lease.instance_id for lease in leases if lease.epoch is not None and lease.epoch == lease.removed_epoch}
         ended = {lease.instance_id: lease.ended_epoch for lease in leases if lease.epoch is None and lease.ended_epoch}
         self._rounds += 1
-        if not (gone or removed or has_left or self._suspects) and self._rounds % _ROUNDS_PER_FULL_LOOK:
+        if not (gone or removed or self._left) and self._rounds % _ROUNDS_PER_FULL_LOOK:
             return
         bulletins = {bulletin.instance_id: bulletin for bulletin in await self._store.read_bulletins()}
+        self._left = {each: until for each, until in self._left.items() if each in bulletins}
         gone |= bulletins.keys() - living - {self._instance_id()}
         self._suspects = {i: suspect for i, suspect in self._suspects.items() if i in gone or i in removed}
         mistakes: list[Exception] = []

@@ -78,6 +78,31 @@ async def test_users_that_a_drained_instance_left_within_their_grace_go_offline_
 
 
 @in_virtual_time
+async def test_a_drained_instance_is_looked_for_also_where_the_store_did_not_answer_at_once() -> None:
+    """One answer that is missing must not cost its users a rare full look."""
+    scene = Scene()
+    await scene.rounds(1, is_beating=True)
+    del scene.registry.leases[InstanceId("two")]
+    scene.store.fail("read_bulletins", StoreTimeout("slow"))
+    with pytest.raises(StoreTimeout):
+        await scene.rounds(1)
+    await scene.rounds(4)
+    assert scene.presence.reaped == ["two:7"]
+
+
+@in_virtual_time
+async def test_an_instance_without_lease_that_beats_on_is_not_looked_for_for_ever() -> None:
+    """Each look costs a read of every bulletin."""
+    scene = Scene()
+    await scene.rounds(1, is_beating=True)
+    del scene.registry.leases[InstanceId("two")]
+    await scene.rounds(20, is_beating=True)
+    before = scene.store.calls["read_bulletins"]
+    await scene.rounds(20, is_beating=True)
+    assert scene.store.calls["read_bulletins"] - before == 2
+
+
+@in_virtual_time
 async def test_an_instance_without_lease_and_beat_is_reaped_with_its_users() -> None:
     """Connections first, users after the silence and the grace, the bulletin last."""
     scene = Scene()

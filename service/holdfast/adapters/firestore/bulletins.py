@@ -1,15 +1,20 @@
 """Bulletins and revocations in Firestore: small documents that every instance reads."""
 
 import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
 
 from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud.firestore_v1 import SERVER_TIMESTAMP, Maximum
+from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId, UserId
+
+REVOCATIONS_PAGE: Final = 1_000
 
 
 async def write_bulletin(calls: Calls, bulletin: Bulletin) -> int:
@@ -50,15 +55,28 @@ async def revoke(calls: Calls, user_id: UserId) -> int:
 
 
 async def read_revocations(calls: Calls, since_ms: int) -> dict[UserId, int]:
-    """See `ports.MessageStore.read_revocations`."""
+    """See `ports.MessageStore.read_revocations`; `since_ms` is not 0."""
     collection = calls.client.collection("revocations")
     recent = FieldFilter("revokedAt", ">=", documents.at(since_ms))
     of_older = FieldFilter("notBefore", ">=", since_ms // 1000)  # instances of an older version write no `revokedAt`
-    queries = [collection.where(filter=each) for each in (recent, of_older)] if since_ms else [collection]
-    found = await asyncio.gather(*(query.get(**calls.unretried) for query in queries))
+    found = await asyncio.gather(*(collection.where(filter=each).get(**calls.unretried) for each in (recent, of_older)))
     snapshots = {each.id: each for answers in found for each in answers}.values()
-    revoked = calls.read("revocation", snapshots, lambda name, stored: (UserId(name), documents.revoked_at_ms(stored)))
+    revoked = _revoked(calls, snapshots)
     return {user_id: at_ms for user_id, at_ms in revoked if at_ms >= since_ms or _is_of_that_second(at_ms, since_ms)}
+
+
+async def page_of_revocations(calls: Calls, after: str, limit: int) -> tuple[dict[UserId, int], str]:
+    """Some of all revocations, by document name, after that one; the last name, empty where these are the last."""
+    collection = calls.client.collection("revocations")
+    query = collection.order_by("__name__").limit(limit)
+    if after:
+        query = query.start_after({"__name__": collection.document(after)})
+    found = await query.get(**calls.unretried)
+    return dict(_revoked(calls, found)), found[-1].id if len(found) == limit else ""
+
+
+def _revoked(calls: Calls, snapshots: Iterable[DocumentSnapshot[Any]]) -> list[tuple[UserId, int]]:
+    return calls.read("revocation", snapshots, lambda name, stored: (UserId(name), documents.revoked_at_ms(stored)))
 
 
 def _is_of_that_second(revoked_at_ms: int, since_ms: int) -> bool:

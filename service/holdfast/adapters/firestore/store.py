@@ -243,7 +243,14 @@ class FirestoreStore:
 
     async def read_revocations(self, since_ms: int) -> dict[UserId, int]:
         """See the port."""
-        return await self._calls.run(bulletins.read_revocations(self._calls, since_ms))
+        if since_ms:
+            return await self._calls.run(bulletins.read_revocations(self._calls, since_ms))
+        revoked, after, is_more = dict[UserId, int](), "", True
+        while is_more:  # each page has a deadline of its own: an instance starts however many there are
+            page, after = await self._calls.run(bulletins.page_of_revocations(self._calls, after, bulletins.REVOCATIONS_PAGE))
+            revoked |= page
+            is_more = after != ""
+        return revoked
 
     async def _change_presence(self, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool) -> list[PresenceChange]:
         work = presence.change(self._calls, self._unfinished, entry, seen_at_ms, is_present=is_present)

@@ -49,6 +49,8 @@ QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: bulletins.read_bulletins(calls, only_unwell=False),
     lambda calls: bulletins.read_bulletins(calls, only_unwell=True),
     lambda calls: bulletins.read_revocations(calls, 1),
+    lambda calls: bulletins.page_of_revocations(calls, "", 5),
+    lambda calls: bulletins.page_of_revocations(calls, USER, 5),
     lambda calls: blocks.blockers_of(calls, USER, 5),
 ]
 
