@@ -145,6 +145,21 @@ async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_
     assert await store.catch_ups(10) == []
 
 
+async def test_a_flag_of_another_instance_is_left_to_it_while_it_has_to_stay(store: MessageStore) -> None:
+    """Each look costs a read of every conversation of the user; where the other instance has died, it is made after that."""
+    await store.create_conversation(new_conversation(C, "alice", "bob"))
+    await store.append(C, 1, [draft("m1")], now_ms())
+    await leave(store, BOB, 3600)
+    clock = AdvancedClock()
+    others = catch_ups_of(store, clock, grace_seconds=5.0)
+    await others.look(is_sweep=True)
+    assert await recorded(store, BOB, C, 1) == []
+    clock.advanced_seconds = 10.0
+    await others.look(is_sweep=True)
+    assert await recorded(store, BOB, C, 1) == [1]
+    assert await store.catch_ups(10) == []
+
+
 class _Visited:
     """A store whose user comes back, and leaves again, after the flags were read."""
 

@@ -7,12 +7,14 @@ the hint of a conversation's activity only orders the work.
 Why no message is lost: its own decision (`notifications`) reads presence after its commit. If that still said online, the flag
 was written after the commit, and every read after the flag sees the message. Redis may call a user connected for some seconds
 after the end of the connection. Where the grace is shorter than that, the conversations are looked through once more at its end,
-and the flag is cleared then. Records that exist already make a repetition harmless.
+and the flag is cleared then, by the instance that took the user offline, unless it has died. Records that exist already make a
+repetition harmless.
 
 Why no user is notified of what was shown: the user is found away after the messages were read, so they came in the absence.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +67,7 @@ class CatchUps:
         self._clock = clock
         self._unsettled_seconds = max(0.0, _BELIEVED_SECONDS - grace_seconds)
         self._settles_at: dict[CatchUp, float] = {}
-        self._looked: set[CatchUp] = set()  # those of them that are to be looked through once more
+        self._urgent: set[CatchUp] = set()  # those of them that are looked through before that as well
         self._wake = asyncio.Event()
         self._pause = _SWEEP_SECONDS
 
@@ -79,25 +81,29 @@ class CatchUps:
         return Loop("catch_ups", self._round, _SWEEP_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS)
 
     async def _round(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._pause):
                 await self._wake.wait()
-        except TimeoutError:
-            pass
+        is_sweep = not self._wake.is_set()
         self._wake.clear()
         self._pause = 1.0  # unless this look succeeds
-        self._pause = await self.look()
+        self._pause = await self.look(is_sweep=is_sweep)
 
-    async def look(self) -> float:
+    async def look(self, *, is_sweep: bool = False) -> float:
         """One round over all flags; in how many seconds the next is due.
+
+        Args:
+            is_sweep: this instance took no user offline: flags that are new belong to others, and are left to them for a while.
 
         Raises:
             StoreError: some flags are left.
         """
-        limit = _LIMIT + min(len(self._looked), _MAX_UNSETTLED)
+        limit = _LIMIT + min(len(self._settles_at), _MAX_UNSETTLED)
         flags, now = await self._store.catch_ups(limit), self._clock.monotonic()
+        if not is_sweep:
+            self._urgent.update(flag for flag in flags if flag not in self._settles_at)
+        self._urgent.intersection_update(flags)
         self._settles_at = {flag: self._settles_at.get(flag, now + self._unsettled_seconds) for flag in flags}
-        self._looked.intersection_update(flags)
         mistakes: list[BaseException] = []
         are_done = True
         for start in range(0, len(flags), _AT_ONCE):
@@ -114,14 +120,14 @@ class CatchUps:
     async def _catch_up(self, flag: CatchUp) -> bool:
         """Record what the user missed, then clear the flag; False when the flag has to wait for another round."""
         is_settled = self._clock.monotonic() >= self._settles_at[flag]
-        if flag in self._looked and not is_settled:
+        if not is_settled and flag not in self._urgent:
             return False
         since_ms = await self._away_since(flag)
         if since_ms is not None:
             if not await self._record(flag, since_ms):
                 return False
             if not is_settled:
-                self._looked.add(flag)
+                self._urgent.discard(flag)
                 return False
         await self._store.finish_catch_up(flag)
         return True
