@@ -43,7 +43,7 @@ async def _chat(sqlite_instances: Instances, prometheus: Prometheus) -> None:
         for number in range(40):
             assert (await anna.say(conversation, f"message {number}"))["type"] == "ack"
             await bert.receive("message", body=f"message {number}")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # the pace of the load: rates need messages in more than one scrape
         await bert.close()
         await bert.connect(cursors={conversation: 10})
         await eventually(lambda: _has_seen_chatting(prometheus), within=15)

@@ -1,7 +1,7 @@
 """What is known of each pod's conditions, when it was seen, and which of it is to be written now.
 
 A condition carries the time of its last observation. It is renewed every minute, so a reader can tell a condition that holds
-from one that nobody looked at since. A pod that was not observed for half a minute has conditions `Unknown`.
+from one that no controller has observed since. A pod that was not observed for half a minute has conditions `Unknown`.
 Pure: time comes in.
 """
 

@@ -165,9 +165,9 @@ class CatchUps:
         return _Page(records, _Place(row, found[0].message.seq, min(4 * place.limit, MAX_RECORDS)))
 
     async def _away_since(self, flag: CatchUp) -> int | None:
-        """When the user was last heard (store's Unix milliseconds); None for a user who is online.
+        """When an instance heard the user last (store's Unix milliseconds); None while the user is online.
 
-        It is later than `flag` says where the user has come back after the flag was read, and has left again.
+        It is later than `flag` says where the user has connected and left again after the flag was read.
         """
         presence = (await self._store.read_presence([flag.user_id]))[flag.user_id]
         return None if presence.online else max(flag.since_ms, presence.last_seen_at_ms or 0)

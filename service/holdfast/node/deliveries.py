@@ -55,8 +55,8 @@ class Deliveries:
                 self._observe(item, 1, now)
 
     def _observe_all(self) -> None:
+        unobserved, self._unobserved = self._unobserved, []  # first: a flush that fails must not leave a list that only grows
         self._hub.flush()
-        unobserved, self._unobserved = self._unobserved, []
         now = self._clock.monotonic()
         for item, recipients in unobserved:
             self._observe(item, recipients, now)

@@ -284,7 +284,7 @@ class Notifications:
     async def _away(self, conversation: Conversation, user_ids: Sequence[UserId], *, is_asked_anew: bool) -> list[UserId]:
         """Those of these members who are connected nowhere, as far as this instance and Redis know.
 
-        `is_asked_anew`: who has just left must not be taken for connected by an earlier answer.
+        `is_asked_anew`: no earlier answer of Redis is used; a user may have left since.
         """
         connected = [user_id for user_id in user_ids if self._hub.count_of(user_id)]
         rest = [user_id for user_id in user_ids if not self._hub.count_of(user_id)]

@@ -8,7 +8,7 @@ DEADLY: Final = frozenset(("pod-kill", "container-restart", "commit-kill", "free
 """An instance ends without a word, or is taken for dead: what it had to do is done by others when its lease is over."""
 
 _DRAINING: Final = frozenset(("drain", "node-drain", "pod-delete", "rolling-restart", "scale-in"))
-"""An instance ends in order: users who left it within their grace are taken offline by others."""
+"""An instance drains and ends: users whose grace period is not over then are taken offline by other instances."""
 
 _LEFT_S: Final = 10.0
 """So long after the end of a drained instance: a silence of 6 s, two looks of 1.5 s, and one at what the users missed."""

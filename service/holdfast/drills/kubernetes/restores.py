@@ -1,7 +1,7 @@
 """What a drill changes on a cluster for longer than its own life, and the command that restores it.
 
 It is kept in an annotation, so that another process can restore it. Only these kinds are restored, with names that Kubernetes
-allows: whoever may write the annotation decides nothing else about the commands that an operator's kubectl runs.
+allows: an account that may write the annotation decides nothing else about the commands that an operator's kubectl runs.
 """
 
 from collections.abc import Sequence
