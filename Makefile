@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-long test-endurance test-kubernetes drills drills-once manifests lint style types architecture bench lock clean
+.PHONY: help install run monitor test test-long test-observability test-endurance test-kubernetes drills drills-once manifests lint style types architecture bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,9 @@ $(STAMP): pyproject.toml locks/dev.txt
 
 run: install ## a whole cluster on this machine: Redis, a store, two instances, and the chat page on port 8000
 	@exec $(BIN)/holdfast up $(ARGS)
+
+monitor: install ## the same with a Prometheus beside it that scrapes the instances and evaluates the alert rules: port 9000
+	@exec $(BIN)/holdfast up --monitor $(ARGS)
 
 test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
 	$(BIN)/python -m pytest $(WORKERS) $(ARGS)

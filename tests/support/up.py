@@ -46,7 +46,7 @@ def free_block(instances: int) -> int:
         wanted = [
             port,
             *(port + n for n in range(1, instances + 1)),
-            *(port + n + _INTERNAL_OFFSET for n in range(1, instances + 1)),
+            *(port + n + _INTERNAL_OFFSET for n in range(instances + 1)),  # the first may be a Prometheus's
         ]
         if all(_is_free(each) for each in wanted):
             return port
@@ -65,9 +65,11 @@ def _is_free(port: int) -> bool:
 class Up:
     """One `holdfast up` in a directory of its own. `stop` ends it; whoever calls `start` calls that."""
 
-    def __init__(self, data: Path, instances: int = 2) -> None:
+    def __init__(self, data: Path, instances: int = 2, *arguments: str) -> None:
+        """`arguments`: more of them for the command."""
         self.data = data
         self.instances = instances
+        self._arguments = arguments
         self.port = free_block(instances)
         self.url = f"http://localhost:{self.port}"
         self._output_path = data.with_name(f"{data.name}.out")
@@ -90,7 +92,10 @@ class Up:
         command = [sys.executable, "-m", "holdfast", "up", "--port", str(self.port), "--data", str(self.data)]
         with self._output_path.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - forking a small process takes a millisecond
-                [*command, "--instances", str(self.instances)], stdout=output, stderr=subprocess.STDOUT, env=environ
+                [*command, "--instances", str(self.instances), *self._arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environ,
             )
         await eventually(lambda: "Holdfast is up" in self.output or self.exit_code is not None, within=_READY_SECONDS)
         assert self.exit_code is None, self.output

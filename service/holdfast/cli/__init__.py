@@ -69,6 +69,10 @@ def _up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, default=Path(".data"), metavar="DIR", help="where all of it is kept (default: .data)"
     )
+    parser.add_argument("--monitor", action="store_true", help="a Prometheus beside it, with the alert rules, on P+1000")
+    parser.add_argument(
+        "--rules", type=Path, metavar="DIR", help="the same with the rule files of DIR (default: those of this checkout)"
+    )
 
 
 def _token(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,8 @@ Nothing that was stopped is ever restarted: a reader who kills a part wants to s
 and its return are each told in one line, whoever started it again. The end of `holdfast up` is the end of all parts.
 
 plan: which parts there are and how each is started · part: one process, its start script, its pid · redis: finding and
-probing Redis · watch: noticing losses and returns · report: what the terminal says · cluster: the life of all of it
+probing Redis · monitor: a Prometheus with the alert rules · watch: noticing losses and returns · report: what the terminal
+says · cluster: the life of all of it
 """
 
 import argparse
@@ -12,13 +13,15 @@ import asyncio
 import sys
 
 from holdfast.cli.up.cluster import Cluster
+from holdfast.cli.up.monitor import CHECKOUT_RULES
 from holdfast.cli.up.plan import UpRefused
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until Ctrl-C; 1 when it cannot start."""
     try:
-        return asyncio.run(Cluster(args.data.absolute(), args.port, args.instances).run())
+        rules = args.rules or (CHECKOUT_RULES if args.monitor else None)
+        return asyncio.run(Cluster(args.data.absolute(), args.port, args.instances, rules).run())
     except UpRefused as refused:
         print(f"holdfast up: {refused}", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ from holdfast.cli.front import page
 from holdfast.cli.front.backends import Backend, Backends, Health
 from holdfast.cli.front.server import Front
 from holdfast.cli.token import keep_secret, read_secret
-from holdfast.cli.up import redis
+from holdfast.cli.up import monitor, redis
 from holdfast.cli.up.part import Part
 from holdfast.cli.up.plan import HOST, Plan, UpRefused, check_ports, claimed_redis_port, is_free, make
 from holdfast.cli.up.report import Report, explain
@@ -34,10 +34,12 @@ _FILES = 65_536  # where there is no limit
 class Cluster:
     """One run of `holdfast up`; owned by one event loop."""
 
-    def __init__(self, data: Path, port: int, instances: int, report: Report | None = None) -> None:
+    def __init__(self, data: Path, port: int, instances: int, rules: Path | None = None, report: Report | None = None) -> None:
+        """`rules`: the directory of the alert rules for a Prometheus; without it none is started."""
         self._data = data
         self._port = port
         self._instances = instances
+        self._rules = rules
         self._report = report or Report()
         self._is_ending = asyncio.Event()
         self._is_hurried = asyncio.Event()
@@ -53,6 +55,8 @@ class Cluster:
         with _hold(self._data), claimed_redis_port() as redis_port:
             secret_file = keep_secret(self._data)
             plan = make(self._data, self._port, self._instances, secret_file, os.environ, redis_port)
+            if self._rules is not None:
+                plan = monitor.with_prometheus(plan, self._rules)
             check_ports(plan)
             self._heed_signals()
             raise_file_limit(_FILES)
@@ -98,7 +102,7 @@ class Cluster:
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
             late = [part for part, backend in zip(plan.instances, backends.each, strict=True) if backend.health != Health.READY]
-            raise UpRefused(f"not ready after {_READY_SECONDS:g} s: {explain(late[0]) if late else 'redis'}") from None
+            raise UpRefused(f"not ready after {_READY_SECONDS:g} s: {explain(late[0]) if late else _others(plan)}") from None
 
     async def _attend(self, plan: Plan, backends: Backends) -> None:
         """Tell losses and returns until the end is asked for."""
@@ -107,6 +111,8 @@ class Cluster:
         ]
         if plan.redis is not None:
             watched.append(Watched(plan.redis, partial(_redis_health, plan.redis.port)))
+        if plan.prometheus is not None:
+            watched.append(Watched(plan.prometheus, partial(_prometheus_health, plan.prometheus.port)))
         watching = asyncio.create_task(watch(watched, self._report.lost, self._report.back))
         try:
             await self._is_ending.wait()
@@ -143,7 +149,13 @@ class Cluster:
 async def _is_ready(plan: Plan, backends: Backends) -> bool:
     if any(backend.health != Health.READY for backend in backends.each):
         return False
+    if plan.prometheus is not None and not await monitor.answers(plan.prometheus.port):
+        return False
     return plan.redis is None or await redis.answers(plan.redis.port)
+
+
+def _others(plan: Plan) -> str:
+    return " or ".join(part.name for part in (plan.redis, plan.prometheus) if part is not None)
 
 
 async def _instance_health(backend: Backend) -> Health:
@@ -152,6 +164,10 @@ async def _instance_health(backend: Backend) -> Health:
 
 async def _redis_health(port: int) -> Health:
     return Health.READY if await redis.answers(port) else Health.AWAY
+
+
+async def _prometheus_health(port: int) -> Health:
+    return Health.READY if await monitor.answers(port) else Health.AWAY
 
 
 @contextlib.contextmanager

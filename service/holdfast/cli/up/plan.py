@@ -18,7 +18,7 @@ from holdfast.drills.local.waiting import free_port, open_shared
 from holdfast.errors import HoldfastError
 
 HOST = "127.0.0.1"
-_INTERNAL_OFFSET = 1_000  # internal port = port + 1000
+INTERNAL_OFFSET = 1_000  # internal port = port + 1000; the front has none
 _DRAIN_SECONDS = "5"  # two tabs need no minute, and who typed `kill PID` watches
 _PASSED_ON = ("FIRESTORE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT")
 _OURS = ("HOLDFAST_AUTH__", "HOLDFAST_HTTP__HOST", "HOLDFAST_HTTP__PORT", "HOLDFAST_HTTP__INTERNAL_PORT")
@@ -30,18 +30,20 @@ class UpRefused(HoldfastError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All parts, in the order they are started. `redis` is None when the user's own is used."""
+    """All parts, in the order they are started. `redis` is None when the user's own is used, `prometheus` when none is wanted."""
 
     data: Path
     port: int
     redis: Part | None
     instances: tuple[Part, ...]
     has_own_store: bool
+    prometheus: Part | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Redis first: instances want it."""
-        return (self.redis, *self.instances) if self.redis else self.instances
+        """Redis first: instances want it. Prometheus last: it looks at them."""
+        first, last = ((part,) if part else () for part in (self.redis, self.prometheus))
+        return (*first, *self.instances, *last)
 
 
 @contextlib.contextmanager
@@ -93,12 +95,13 @@ def check_ports(plan: Plan) -> None:
     Raises:
         UpRefused: a port is taken.
     """
-    for part in plan.instances:
-        for port in (part.port, part.port + _INTERNAL_OFFSET):
-            if not is_free(port):
-                pid = part.pid
-                hint = f" by {part.name} of an earlier run: kill {pid}" if pid else "; choose others with --port"
-                raise UpRefused(f"port {port} is taken{hint}")
+    wanted = [(part, port) for part in plan.instances for port in (part.port, part.port + INTERNAL_OFFSET)]
+    wanted += [(plan.prometheus, plan.prometheus.port)] if plan.prometheus else []
+    for part, port in wanted:
+        if not is_free(port):
+            pid = part.pid
+            hint = f" by {part.name} of an earlier run: kill {pid}" if pid else "; choose others with --port"
+            raise UpRefused(f"port {port} is taken{hint}")
 
 
 def is_free(port: int) -> bool:

@@ -31,6 +31,8 @@ class Report:
         self._row("redis", redis.cli(plan.redis.port) if plan.redis else "as HOLDFAST_REDIS__URL says")
         self._row("token", command("token", _USERS[0], "--data", str(plan.data)))
         self._row("logs", str(plan.data / "logs"))
+        if plan.prometheus is not None:
+            self._row("metrics", f"Prometheus http://127.0.0.1:{plan.prometheus.port}   alerts at /alerts")
         for part in plan.parts:
             self._part(part, plan.redis is part)
         self._first_steps(page, plan)
