@@ -64,6 +64,9 @@ class Watch:
     def undecodable(self, source: str, count: int = 1) -> None:
         self.unread.extend([source] * count)
 
+    def documents(self, *, read: int = 0, written: int = 0) -> None:
+        raise AssertionError("Redis holds no documents")
+
 
 @dataclass
 class RedisNode:

@@ -29,6 +29,8 @@ class StoreWatch:
     failures: list[tuple[str, bool]] = field(default_factory=list)
     postponements: int = 0
     unread: list[str] = field(default_factory=list)
+    documents_read: int = 0
+    documents_written: int = 0
 
     def succeeded(self, latency_seconds: float) -> None:
         """See the port."""
@@ -46,6 +48,11 @@ class StoreWatch:
     def undecodable(self, source: str, count: int = 1) -> None:
         """See the port."""
         self.unread.extend([source] * count)
+
+    def documents(self, *, read: int = 0, written: int = 0) -> None:
+        """See the port."""
+        self.documents_read += read
+        self.documents_written += written
 
 
 NewStore = Callable[..., Awaitable[MessageStore]]

@@ -3,6 +3,7 @@
 from typing import Final
 
 from holdfast.loops import REDIS, STORE
+from holdfast.node.store_calls import OPERATION
 from holdfast.ports import Clock
 from holdfast.telemetry import Telemetry
 
@@ -28,6 +29,7 @@ class Dependency:
         self._refused = telemetry.dependency_failures.labels(label, "refused")
         self._undecodable = telemetry.undecodable
         self._postponed = telemetry.dependency_failures.labels(label, "busy")
+        self._read, self._written = telemetry.store_documents_read, telemetry.store_documents_written
 
     def succeeded(self, latency_seconds: float) -> None:
         """A call was answered."""
@@ -59,6 +61,14 @@ class Dependency:
     def undecodable(self, source: str, count: int = 1) -> None:
         """Values that it gave are none of ours."""
         self._undecodable.labels(source).inc(count)
+
+    def documents(self, *, read: int = 0, written: int = 0) -> None:
+        """Documents that will be billed, by the operation that asked for them."""
+        operation = OPERATION.get()
+        if read:
+            self._read.labels(operation).inc(read)
+        if written:
+            self._written.labels(operation).inc(written)
 
     def evaluate(self) -> None:
         """Believe a recovery that has lasted; to be called once a second."""

@@ -1,13 +1,17 @@
 """Calls to the store, counted by what was asked and by what came of it: what is slow, what fails, what the bill is made of."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from holdfast.errors import CommandError, HoldfastError, StoreConflict, StoreRejected
 from holdfast.ports import MessageStore
-from holdfast.telemetry import STORE_OPERATIONS, Telemetry
+from holdfast.telemetry import OTHER, STORE_OPERATIONS, Telemetry
 
 Call = Callable[..., Awaitable[Any]]
+
+OPERATION: Final[ContextVar[str]] = ContextVar("OPERATION", default=OTHER)
+"""Which call to the store is under way in this task: for what the adapter tells of it."""
 
 
 def counted(store: MessageStore, telemetry: Telemetry, monotonic: Callable[[], float]) -> MessageStore:
@@ -24,7 +28,7 @@ def _counted(ask: Call, name: str, telemetry: Telemetry, monotonic: Callable[[],
     )
 
     async def call(*args: Any, **kwargs: Any) -> Any:
-        began, outcome = monotonic(), failed
+        began, outcome, before = monotonic(), failed, OPERATION.set(name)
         try:
             result = await ask(*args, **kwargs)
             outcome = ok
@@ -35,6 +39,7 @@ def _counted(ask: Call, name: str, telemetry: Telemetry, monotonic: Callable[[],
         else:
             return result
         finally:
+            OPERATION.reset(before)
             outcome.inc()
             seconds.observe(monotonic() - began)
 

@@ -79,6 +79,10 @@ class DependencyWatch(Protocol):
         """Values that were read are none of ours, and were skipped. `source`: one of `telemetry.SOURCES`."""
         ...
 
+    def documents(self, *, read: int = 0, written: int = 0) -> None:
+        """Documents that the store will bill. To be called in the task that asked, or one that it started."""
+        ...
+
 
 class Unwatched:
     """A `DependencyWatch` for who only looks (a command, a drill): nobody asks how its outside system fares."""
@@ -93,4 +97,7 @@ class Unwatched:
         """See `DependencyWatch`."""
 
     def undecodable(self, source: str, count: int = 1) -> None:
+        """See `DependencyWatch`."""
+
+    def documents(self, *, read: int = 0, written: int = 0) -> None:
         """See `DependencyWatch`."""

@@ -176,6 +176,7 @@ class Telemetry:
             _CALL,
             operation=labels.STORE_OPERATIONS,
         )
+        self._documents()
         self.store_replacements = self._counter(
             "store_replacements", "how often this process found the store restored, renewed or emptied, and began anew"
         )
@@ -203,6 +204,25 @@ class Telemetry:
             "undecodable",
             "values in Redis and the store that could not be read and were skipped. 0 is normal",
             source=labels.SOURCES,
+        )
+
+    def _documents(self) -> None:
+        """The bill of Firestore."""
+        operations = (*labels.STORE_OPERATIONS, labels.OTHER)
+        what = (
+            "by the call to the store that they were part of (`other`: the first contact). Of SQLite, which has no bill, always 0"
+        )
+        self.store_documents_read = self._counter(
+            "store_documents_read",
+            "documents that Firestore read for answers that came, as it bills them: one for each document, those that do not "
+            "exist included, at least one for each query, one for each 1,000 index entries of a count; " + what,
+            operation=operations,
+        )
+        self.store_documents_written = self._counter(
+            "store_documents_written",
+            "documents that Firestore wrote or deleted, as it bills them, no-op writes included; " + what + ". A commit whose "
+            "answer was lost, and what the TTL policy deletes later, are billed beside these",
+            operation=operations,
         )
 
     def _recovery(self) -> None:

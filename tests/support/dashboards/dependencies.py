@@ -24,6 +24,17 @@ def _latency(dependency: str, title: str, good: str, runbook: str) -> Panel:
     )
 
 
+def _documents(what: str, done: str, good: str) -> Panel:
+    return Panel(
+        f"Documents {done}",
+        f"Documents that Firestore bills as {what}, by operation. Good: {good} SQLite has no bill: 0.",
+        "ops",
+        ((f"{rate(f'holdfast_store_documents_{done}_total', 'operation')} > 0", "{{operation}}"),),
+        runbook="dependencies.md#holdfaststoreslow",
+        is_stacked=True,
+    )
+
+
 _BOTH = Row(
     "Redis and the store",
     (
@@ -155,13 +166,28 @@ _STORE = Row(
         ),
         Panel(
             "Store calls for each message",
-            "The bill: all calls to the store for each acknowledged message. Good: level, and below 3 with real"
+            "All calls to the store for each acknowledged message. Good: level, and below 3 with real"
             " traffic. Higher at night,"
             " when few messages share the fixed cost of the instances.",
             "none",
             ((f"{rate('holdfast_store_operations_total')} / {_ACCEPTED}", "calls"),),
             runbook="dependencies.md#holdfaststoreslow",
         ),
+        Panel(
+            "Documents for each message",
+            "The bill of Firestore: documents read and written for each acknowledged message. Good: level; 2 written for the"
+            " message itself, the rest is receipts, notifications and presence. Higher at night, when few messages share the"
+            " fixed cost of the instances.",
+            "none",
+            tuple((f"{rate(f'holdfast_store_documents_{done}_total')} / {_ACCEPTED}", done) for done in ("read", "written")),
+            runbook="dependencies.md#holdfaststoreslow",
+        ),
+        _documents(
+            "reads",
+            "read",
+            "low and level, with peaks where clients connect. `heads` or `read_messages` for long: the bus does not work.",
+        ),
+        _documents("writes", "written", "`append` follows the messages, twice; the rest is smaller."),
         Panel(
             "Messages in one append",
             "The average batch. Good: near 1 in quiet conversations; it grows with the load, and that is what"

@@ -17,6 +17,7 @@ from google.cloud.firestore_v1 import base_client
 from google.cloud.firestore_v1.async_client import AsyncClient
 from google.cloud.firestore_v1.base_document import DocumentSnapshot
 
+from holdfast.adapters.firestore.metered import MeteredClient
 from holdfast.domain.stored import Stored
 from holdfast.errors import (
     StoreBusy,
@@ -44,8 +45,8 @@ RECONNECT: Final = [
 MAX_UNDER_WAY: Final = 64
 
 
-def connect(project: str, database: str) -> AsyncClient:
-    """A client; with `FIRESTORE_EMULATOR_HOST` the emulator's.
+def connect(project: str, database: str, watch: DependencyWatch) -> MeteredClient:
+    """A client; with `FIRESTORE_EMULATOR_HOST` the emulator's. `watch` is told of what it reads and writes.
 
     Raises:
         StoreDenied: there are no credentials, or the emulator's address is none.
@@ -58,7 +59,7 @@ def connect(project: str, database: str) -> AsyncClient:
         raise StoreDenied("FIRESTORE_EMULATOR_HOST: host:port, without http://")
     credentials = AnonymousCredentials() if emulator else None  # type: ignore[no-untyped-call]  # untyped library
     try:
-        return AsyncClient(project=project, database=database, credentials=credentials)
+        return MeteredClient(watch, project=project, database=database, credentials=credentials)
     except DefaultCredentialsError as error:
         raise StoreDenied(str(error)) from error
 
@@ -91,7 +92,7 @@ class Calls:
     async def open(self) -> None:
         """Make the client; idempotent. In a thread, because looking for credentials may ask the network."""
         if self._client is None:
-            self._client = await asyncio.to_thread(connect, self._project, self._database)
+            self._client = await asyncio.to_thread(connect, self._project, self._database, self._watch)
 
     async def close(self) -> None:
         """Let the client go; calls under way end with `StoreUnavailable`."""

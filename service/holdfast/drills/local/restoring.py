@@ -14,6 +14,7 @@ from holdfast.adapters.sqlite.schema import connect
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import send_key
 from holdfast.drills.local.target import LocalTarget, environment
+from holdfast.ports import Unwatched
 
 _LOCK_SECONDS: Final = 10.0
 _WRITES: Final = 400  # of one commit; Firestore takes 500
@@ -80,7 +81,7 @@ def _put_file_back(path: str, tails: Mapping[str, int]) -> list[Lost]:
 async def _put_firestore_back(project: str, tails: Mapping[str, int]) -> list[Lost]:
     from holdfast.adapters.firestore import client as firestore  # here: its libraries cost 65 MB that SQLite need not pay
 
-    client = firestore.connect(project, "(default)")
+    client = firestore.connect(project, "(default)", Unwatched())
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def put(conversation: str, tail: int) -> list[Lost]:

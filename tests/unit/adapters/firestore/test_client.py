@@ -15,6 +15,7 @@ from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrp
 from holdfast.adapters.firestore import client
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.errors import StoreConflict, StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
+from holdfast.ports import Unwatched
 
 MEANINGS = [
     (api.AlreadyExists("x"), StoreConflict),
@@ -71,8 +72,8 @@ async def test_the_channel_gets_our_reconnect_back_off(monkeypatch: pytest.Monke
     monkeypatch.setattr(base_client, "_DEFAULT_CHANNEL_OPTIONS", list(base_client._DEFAULT_CHANNEL_OPTIONS))
     monkeypatch.setattr(base_client, "_GRPC_MSG_SIZE_OPTIONS", list(base_client._GRPC_MSG_SIZE_OPTIONS))
     monkeypatch.setattr(google.auth, "default", lambda *_, **__: (AnonymousCredentials(), "project"))
-    library = client.connect("project", "(default)")
-    client.connect("project", "(default)")  # a second client must not add them again
+    library = client.connect("project", "(default)", Unwatched())
+    client.connect("project", "(default)", Unwatched())  # a second client must not add them again
     with pytest.raises(_EnoughError):
         _ = library._firestore_api
     (options,) = given
