@@ -175,6 +175,22 @@ async def test_a_drill_whose_lease_was_taken_ends_and_leaves_the_lease_alone(
     assert (world.object(LEASE) or {})["metadata"]["annotations"]["holdfast.dev/drill"] == "pod-delete"
 
 
+async def test_a_drill_whose_lease_was_taken_restores_nothing(world: World) -> None:
+    """Until its next renewal it does not know; meanwhile the drill that took the lease may have cordoned the same node."""
+    world.write(objects={"node/node1": NODE})
+
+    async def play() -> None:
+        async with held(cluster(), "node-drain") as lease, lease.restoring(Uncordon("node1")):
+            state = world.read()
+            state["objects"][LEASE] = lease_of("other/1", age_seconds=1)
+            world.save(state)
+
+    with pytest.raises(TargetFailed, match="another process has taken the lease"):
+        await play()
+    assert world.cordoned == ["node1"]
+    assert (world.object(LEASE) or {})["spec"]["holderIdentity"] == "other/1"
+
+
 async def test_an_operators_edit_of_the_lease_ends_no_drill(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """`kubectl annotate` changes the resourceVersion."""
     async with held(cluster(), "pod-kill") as lease:

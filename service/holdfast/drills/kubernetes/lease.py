@@ -5,8 +5,9 @@ expires. A drill that could not restore everything releases it. In both cases th
 it over and restores what its annotation names: each change is noted there before it is made.
 
 Every write depends on the resourceVersion that was read or written last. So one of two processes that take it over is refused,
-and a drill whose lease was taken ends. An age is judged by the clock of this machine, against a time of the holder's clock.
-Clocks that differ by more than `DURATION_SECONDS` let a second drill take over, which ends the first.
+and a drill whose lease was taken ends. It renews the lease before each restore, so it restores nothing then. An age is judged by
+the clock of this machine, against a time of the holder's clock. Clocks that differ by more than `DURATION_SECONDS` let a second
+drill take over, which ends the first.
 """
 
 import asyncio
@@ -141,6 +142,8 @@ class DrillLease:
                 await self._delete()
 
     async def _restore(self, restore: Restore) -> None:
+        """What another process has to restore since it took the lease over is left to that process."""
+        await self._write(self._holder)
         try:
             await self._cluster.kubectl(*restore.command)
         except TargetFailed as error:
