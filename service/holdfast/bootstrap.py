@@ -75,14 +75,15 @@ class Instance:
         redis_dependency = Dependency(redis_name, clock, telemetry)
         instance_id = InstanceId(settings.instance_id)
         self._link = RedisLink(on.redis(settings.redis), settings.redis, instance_id, clock, redis_dependency, has_registry=True)
-        bus = RedisBus(self._link, instance_id, seals(settings.bus))
+        bus_seals = seals(settings.bus)
+        bus = RedisBus(self._link, instance_id, bus_seals)
         telemetry.bus_counts = lambda: {**asdict(bus.counters), **asdict(bus.pipeline.counters)}
         node = Node(
             settings,
             __version__,
             counted(message_store(settings.store, store_dependency, on), telemetry, clock.monotonic),
             bus,
-            RedisRegistry(self._link, instance_id),
+            RedisRegistry(self._link, instance_id, bus_seals),
             RedisRosters(self._link, bus.pipeline),
             notifier(settings.push, clock),
             clock,
@@ -191,7 +192,7 @@ def message_store(settings: StoreSettings, watch: DependencyWatch, on: Machine |
 
 
 def seals(settings: BusSettings) -> Seals | None:
-    """What signs envelopes between instances, where there is a secret."""
+    """What signs envelopes between instances, and what they keep in Redis, where there is a secret."""
     if settings.secret is None:
         return None
     previous = settings.previous_secret.get_secret_value() if settings.previous_secret is not None else None

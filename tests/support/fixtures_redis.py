@@ -133,7 +133,7 @@ async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
         instance_id, watch = InstanceId(name), Watch()
         redis = RedisSettings.model_validate({"url": url or redis_down.url, **settings})
         link = RedisLink(resolve(redis), redis, instance_id, SystemClock(), watch, has_registry=True)
-        bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id)
+        bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id, seals)
         node = RedisNode(instance_id, link, bus, registry, RedisRosters(link, bus.pipeline), Ears(), watch)
         nodes.append(node)
         return node

@@ -1,8 +1,9 @@
-"""Signatures on envelopes: who may publish in Redis is not thereby an instance.
+"""Signatures on what goes through Redis: who may write there is not thereby an instance.
 
 A seal is two more members at the end of the JSON object, `"key"` (which secret) and `"mac"`: the text stays readable, the header
 stays what it is, and whoever knows nothing of seals ignores them. The channel is signed with it, so that an envelope cannot be
 played on another one. Played again on its own it is what the bus does anyway: repeated, and dropped by seq or version.
+What is no JSON object has its seal beside it, as a stamp; it is of one place in Redis as an envelope's is of one channel.
 """
 
 import hashlib
@@ -43,6 +44,15 @@ class Seals:
             return self._may_be_unsigned
         key = self._keys.get(seal[_KEY_AT : _KEY_AT + _KEY_DIGITS])
         return key is not None and hmac.compare_digest(seal, _FORM % (key.key_id, key.mac(channel, body)))
+
+    def stamp(self, place: str, value: bytes) -> bytes:
+        """The seal of a value in this place, as text without spaces."""
+        return b"%b:%b" % (self._own.key_id, self._own.mac(place, value))
+
+    def has_stamped(self, place: str, value: bytes, stamp: bytes) -> bool:
+        """Whether the stamp is of one who knows a secret, for this value in this place. None is not enough."""
+        key = self._keys.get(stamp[:_KEY_DIGITS])
+        return key is not None and hmac.compare_digest(stamp, b"%b:%b" % (key.key_id, key.mac(place, value)))
 
 
 class _Key:

@@ -26,7 +26,7 @@ USER_PREFIX: Final = "user:"
 
 
 def connections(user_id: UserId) -> str:
-    """HASH connection_id -> JSON `{instance_id, epoch, registration, connected_at}`."""
+    """HASH connection_id -> JSON `{instance_id, epoch, registration, connected_at}`, with a secret sealed."""
     return f"connections:{user_id}"
 
 
@@ -46,7 +46,7 @@ def fate(instance_id: InstanceId) -> str:
 
 
 def recent(conversation_id: ConversationId) -> str:
-    """ZSET by seq of `GENERATION MESSAGE`: which store it is of, and the encoded message."""
+    """ZSET by seq of `GENERATION MESSAGE`: which store it is of, and the encoded message; with a secret see `kept`."""
     return f"recent:{conversation_id}"
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from holdfast.adapters.redis import decoding, keys, scripts
 from holdfast.adapters.redis.counters import BusCounters
+from holdfast.adapters.redis.kept import Kept
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.domain.ids import ConversationId, Seq
@@ -30,8 +31,9 @@ class Publisher:
     """The sending half of the bus. Owns nothing: pipeline and link belong to the bus."""
 
     def __init__(self, link: RedisLink, pipeline: Pipeline, counters: BusCounters, seals: Seals | None) -> None:
-        """Writes go through `pipeline`, reads through `link`; `seals` sign what is published."""
+        """Writes go through `pipeline`, reads through `link`; `seals` sign what is published and kept."""
         self._seals = seals
+        self._kept = Kept(seals)
         self._link = link
         self._pipeline = pipeline
         self._counters = counters
@@ -60,7 +62,11 @@ class Publisher:
                 RECENT_MESSAGES,
                 _RECENT_BYTES,
                 commit.generation,
-                *commit.messages,
+                self._kept.head(commit.generation),
+                *(
+                    self._kept.entry(commit.conversation_id, commit.generation, seq, message)
+                    for seq, message in enumerate(commit.messages, commit.first_seq)
+                ),
             ),
         )
 
@@ -107,17 +113,24 @@ class Publisher:
             found = await self._link.call("ZRANGEBYSCORE", key, f"({after_seq}", "+inf", "WITHSCORES")
         except RedisUnavailable:
             return []
-        messages, foreign, head = [], 0, _of(generation)
+        messages, foreign, unsigned = [], 0, 0
         for entry, score in zip(found[::2], found[1::2], strict=True):
             try:
                 seq = decoding.score(score)
             except Undecodable:
                 foreign += 1
                 continue
-            if entry.startswith(head):
-                messages.append((seq, entry.removeprefix(head)))
+            if not self._kept.is_of(generation, entry):
+                continue
+            message = self._kept.message(conversation_id, generation, seq, entry)
+            if message is None:
+                unsigned += 1
+            else:
+                messages.append((seq, message))
         if foreign:
             self._link.undecodable("recent", foreign)
+        if foreign or unsigned:
+            self._counters.unsigned += unsigned
             self._pipeline.push("UNLINK", key)
         return messages
 
@@ -143,8 +156,3 @@ class Publisher:
         self._counters.too_large += 1
         _log.warning("redis bus: an envelope of %d bytes is not sent", len(envelope))
         return False
-
-
-def _of(generation: str) -> bytes:
-    """What an entry of `recent` begins with: the store that its message is of. A restored store counts its seqs anew."""
-    return b"%b " % generation.encode()

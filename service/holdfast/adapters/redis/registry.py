@@ -3,6 +3,8 @@
 Every step is one script that looks at `registry:world` and at this instance's lease before it writes. What spans many users
 is cut into scripts of 500 records (100 users when reaping) that may be repeated and may stop anywhere: `subscriptions:` of
 the instance keeps the index of what is left until it is done.
+
+With a bus secret each record is signed, for its user and connection: one that no instance signed is nobody's connection.
 """
 
 import contextlib
@@ -19,6 +21,7 @@ from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
 from holdfast.errors import LeaseLost, NameTaken, RedisUnavailable, Undecodable, WorldChanged
+from holdfast.protocol.seals import Seals
 
 _LEASE_MS: Final = 12_000  # four renewals of 3 s; longer would leave the dead online for longer
 _REGISTRATION_TTL_MS: Final = 3_600_000  # renewed every 15 minutes: what nobody renews does not stay for ever
@@ -36,9 +39,10 @@ class RedisRegistry:
         server: see `ConnectionRegistry.server`.
     """
 
-    def __init__(self, link: RedisLink, instance_id: InstanceId) -> None:
-        """Reaches Redis first in `acquire`."""
+    def __init__(self, link: RedisLink, instance_id: InstanceId, seals: Seals | None = None) -> None:
+        """Reaches Redis first in `acquire`. With `seals` records are signed, and no others believed."""
         self._link = link
+        self._seals = seals
         self.rename(instance_id)
         self._process = secrets.token_hex(4)
         self._world = ""
@@ -112,6 +116,8 @@ class RedisRegistry:
             connections = tuple(keys.connections(record.user_id) for record in chunk)
             answer = await self._owned(scripts.REGISTER, (self._subscriptions, *connections), tuple(arguments))
             counts.update((record.user_id, count) for record, count in zip(chunk, answer, strict=True))
+        if self._seals is not None and (several := [user_id for user_id, count in counts.items() if count > 1]):
+            counts |= {user_id: len(records) for user_id, records in (await self._signed(several)).items()}
         return counts
 
     async def unregister(self, connections: Sequence[tuple[UserId, ConnectionId]]) -> None:
@@ -129,17 +135,28 @@ class RedisRegistry:
 
     async def connections_of(self, user_id: UserId) -> list[ConnectionRecord]:
         """See `ConnectionRegistry.connections_of`."""
-        answer = await self._known(scripts.CONNECTIONS_OF, (keys.connections(user_id),))
-        found = []
-        for connection, record in zip(answer[::2], answer[1::2], strict=True):
-            try:
-                found.append(decoding.connection(user_id, connection, record))
-            except Undecodable:
-                self._link.undecodable("connections")
+        return (await self._signed([user_id]))[user_id]
+
+    async def _signed(self, user_ids: Sequence[UserId]) -> dict[UserId, list[ConnectionRecord]]:
+        """The living connections of each that may be believed."""
+        found: dict[UserId, list[ConnectionRecord]] = {user_id: [] for user_id in user_ids}
+        for chunk in _chunks(user_ids, _REAP_CHUNK):
+            answer = await self._known(scripts.CONNECTIONS_OF, tuple(keys.connections(user_id) for user_id in chunk))
+            for user_id, living in zip(chunk, answer, strict=True):
+                for connection, record in zip(living[::2], living[1::2], strict=True):
+                    try:
+                        read = decoding.connection(user_id, connection, record)
+                    except Undecodable:
+                        self._link.undecodable("connections")
+                        continue
+                    if self._seals is None or self._seals.may_believe(_place(user_id, read.connection_id), record):
+                        found[user_id].append(read)
         return found
 
     async def connected(self, user_ids: Sequence[UserId]) -> set[UserId]:
         """See `ConnectionRegistry.connected`."""
+        if self._seals is not None:
+            return {user_id for user_id, records in (await self._signed(user_ids)).items() if records}
         found: set[UserId] = set()
         for chunk in _chunks(user_ids, _REAP_CHUNK):
             answer = await self._known(scripts.CONNECTED, tuple(keys.connections(user_id) for user_id in chunk))
@@ -239,9 +256,15 @@ class RedisRegistry:
             raise LeaseLost("no lease was acquired")
         return self._world
 
-    def _encode(self, record: ConnectionRecord) -> str:
+    def _encode(self, record: ConnectionRecord) -> bytes:
         written = {"instance_id": self._instance_id, "epoch": self._epoch, "registration": self._registration}
-        return json.dumps({**written, "connected_at": record.connected_at})
+        text = json.dumps({**written, "connected_at": record.connected_at}).encode()
+        return text if self._seals is None else self._seals.seal(_place(record.user_id, record.connection_id), text)
+
+
+def _place(user_id: UserId, connection_id: ConnectionId) -> str:
+    """Where a record lies: its seal is of this place alone."""
+    return f"{keys.connections(user_id)}/{connection_id}"
 
 
 def _check(answer: list[Any]) -> list[Any]:

@@ -177,17 +177,21 @@ for i = 3, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 return {{'OK'}}
 """)
 
-# KEYS[2] connections; answers (connection, record) of those that live.
+# KEYS[2…] connections; answers (connection, record) of those that live, a list for each.
 CONNECTIONS_OF: Final = Script(f"""
 {_WORLD_CHECK}
 {_RECORDS}
 local answer = {{'OK'}}
-local fields = redis.call('HGETALL', KEYS[2])
-for i = 1, #fields, 2 do
-  if lives(decode(fields[i + 1])) then
-    answer[#answer + 1] = fields[i]
-    answer[#answer + 1] = fields[i + 1]
+for i = 2, #KEYS do
+  local living = {{}}
+  local fields = redis.call('HGETALL', KEYS[i])
+  for j = 1, #fields, 2 do
+    if lives(decode(fields[j + 1])) then
+      living[#living + 1] = fields[j]
+      living[#living + 1] = fields[j + 1]
+    end
   end
+  answer[#answer + 1] = living
 end
 return answer
 """)

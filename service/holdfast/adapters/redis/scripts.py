@@ -50,7 +50,7 @@ end
 
 # PUBLISH comes first: under `maxmemory` the ZADD is refused while PUBLISH and ZREM still work, and the message goes out.
 # A re-encoded message under a seq that is there already replaces it, so that a seq never occurs twice. Each entry begins with
-# the store's generation: what another one left goes, or its higher seqs would crowd ours out.
+# what ARGV[9] says, the store's generation: what another one left goes, or its higher seqs would crowd ours out.
 PUBLISH_COMMIT: Final = Script(f"""
 {RAISE}
 local recent, dirty, head = KEYS[1], KEYS[2], KEYS[3]
@@ -59,14 +59,14 @@ local channel, envelope, entry = ARGV[1], ARGV[2], ARGV[3]
 local first, ttl, max_entries, max_bytes = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local receivers = redis.call('PUBLISH', channel, envelope)
 if entry ~= '' then redis.call('ZREM', dirty, entry) end
-local count = #ARGV - 8
+local count = #ARGV - 9
 if count == 0 then return receivers end
 raise(head, generation, 'seq', first + count - 1)
 local before = redis.call('ZREVRANGE', recent, 0, 0)[1]
-local ours = generation .. ' '
+local ours = ARGV[9] .. ' '
 if before and string.sub(before, 1, #ours) ~= ours then redis.call('DEL', recent) end
 redis.call('ZREMRANGEBYSCORE', recent, first, first + count - 1)
-for i = 1, count do redis.call('ZADD', recent, first + i - 1, ours .. ARGV[8 + i]) end
+for i = 1, count do redis.call('ZADD', recent, first + i - 1, ours .. ARGV[9 + i]) end
 redis.call('ZREMRANGEBYRANK', recent, 0, -max_entries - 1)
 local bytes, kept = 0, 0
 local newest = redis.call('ZREVRANGE', recent, 0, -1)
