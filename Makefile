@@ -65,6 +65,10 @@ test-endurance: install ## the longest tests: 500 first messages of each kind on
 test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about a quarter of an hour, as root
 	$(BIN)/python -m pytest tests/kubernetes -m kubernetes $(ARGS)
 
+.PHONY: autobahn
+autobahn: install ## Autobahn's 247 cases against the WebSocket rim; needs CPython 2.7 on this machine
+	tests/autobahn/run
+
 # The emulator stores few messages a second for its size: on two cores 60 of them and a failure are more than it takes.
 drills: install ## every drill on both stores, with reports in reports/: about three quarters of an hour
 	$(BIN)/holdfast drill run all --store sqlite --directory reports/sqlite --markdown reports/sqlite.md $(ARGS)
@@ -116,5 +120,5 @@ lock: install ## write locks/ again after a change of pyproject.toml; ARGS=--upg
 	$(LOCK) --group build --constraints locks/dev.txt --output-file locks/build.txt
 
 clean: ## remove .venv, reports, builds and all caches; .data (what holdfast up keeps) stays
-	rm -rf $(VENV) build dist reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.data/*' -prune -exec rm -rf {} +

@@ -17,10 +17,17 @@ CLIENT_CHARACTERS: Final = 64  # of `hello.client`
 GENERATION_CHARACTERS: Final = 128  # of `hello.generation`; the service's own have 16
 
 Ref = Annotated[str, Meta(max_length=128, description="Echoed in the one answer to this command.")]
-IdText = Annotated[str, Meta(pattern=ID_PATTERN, examples=["team-42"])]
+ID_SCHEMA: Final = {"type": "string", "pattern": ID_PATTERN, "not": {"pattern": "^__.*__$"}}
+"""For the documents only: ids are checked by `domain.ids`, whose refusals name the field alike on the socket and in REST."""
+MESSAGE_ID_SCHEMA: Final = {"type": "string", "pattern": "^[0-9]{12}$", "not": {"const": "0" * 12}}
+GivenId = Annotated[str, Meta(extra_json_schema=ID_SCHEMA)]
+GivenMessageId = Annotated[str, Meta(extra_json_schema=MESSAGE_ID_SCHEMA)]
+GivenBody = Annotated[str, Meta(extra_json_schema={"minLength": 1}, examples=["hello"])]
 SeqNumber = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 At = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds, Z", examples=["2026-01-31T12:00:00.000Z"])]
 JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"}, description="Echoed verbatim, never interpreted.")]
+GivenMetadata = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]}, description="Echoed verbatim. null: none.")]
+"""As clients send it; its size and depth are checked with what else is refused by name."""
 
 
 class ClientFrame(Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
@@ -47,24 +54,24 @@ class Send(ClientFrame, tag="send", frozen=True, kw_only=True):
     `read_seq`: how far the user had read the conversation when writing it.
     """
 
-    conversation_id: str
-    client_message_id: str
-    body: str
-    metadata: JsonObject | UnsetType = UNSET
+    conversation_id: GivenId
+    client_message_id: GivenId
+    body: GivenBody
+    metadata: GivenMetadata | UnsetType = UNSET
     read_seq: SeqNumber | UnsetType = UNSET
 
 
 class Read(ClientFrame, tag="read", frozen=True, kw_only=True):
     """Everything up to `message_id` is read."""
 
-    conversation_id: str
-    message_id: str
+    conversation_id: GivenId
+    message_id: GivenMessageId
 
 
 class Typing(ClientFrame, tag="typing", frozen=True, kw_only=True):
     """Repeated every 3 s while typing; expires after 6."""
 
-    conversation_id: str
+    conversation_id: GivenId
     active: bool
 
 

@@ -4,7 +4,17 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from holdfast.protocol.frames import At, JsonObject, LastMessageView, MessageFrame, SeqNumber, Summary
+from holdfast.protocol.frames import (
+    At,
+    GivenBody,
+    GivenId,
+    GivenMetadata,
+    JsonObject,
+    LastMessageView,
+    MessageFrame,
+    SeqNumber,
+    Summary,
+)
 
 Title = Annotated[str, Meta(max_length=200)]
 
@@ -12,26 +22,26 @@ Title = Annotated[str, Meta(max_length=200)]
 class CreateConversation(Struct, frozen=True, kw_only=True):
     """The caller is a member without being named. A given `conversation_id` makes the call idempotent."""
 
-    members: Annotated[list[str], Meta(max_length=1000, examples=[["user456"]])]
+    members: Annotated[list[GivenId], Meta(max_length=1000, examples=[["user456"]])]
     title: Title | None = None
-    metadata: JsonObject | UnsetType = UNSET
-    conversation_id: str | None = None
+    metadata: GivenMetadata | UnsetType = UNSET
+    conversation_id: GivenId | None = None
 
 
 class UpdateConversation(Struct, frozen=True, kw_only=True):
     """What is absent stays as it is; null removes it."""
 
     title: Title | UnsetType | None = UNSET
-    metadata: JsonObject | UnsetType = UNSET
+    metadata: GivenMetadata | UnsetType = UNSET
 
 
 class SendMessage(Struct, frozen=True, kw_only=True):
     """`sender`: for administrators only; others' is ignored. `read_seq`: how far the user had read when writing it."""
 
-    client_message_id: Annotated[str, Meta(examples=["0b7e6a52"])]
-    body: Annotated[str, Meta(examples=["hello"])]
-    metadata: JsonObject | UnsetType = UNSET
-    sender: str | None = None
+    client_message_id: Annotated[GivenId, Meta(examples=["0b7e6a52"])]
+    body: GivenBody
+    metadata: GivenMetadata | UnsetType = UNSET
+    sender: GivenId | None = None
     read_seq: SeqNumber = 0
 
 

@@ -6,12 +6,14 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from msgspec import UNSET
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from holdfast.errors import CommandError, StoreError
 from holdfast.protocol.codes import CODES
 from holdfast.protocol.rest import Problem
 
 _log = logging.getLogger(__name__)
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _FRAMEWORK_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
 
 
@@ -38,6 +40,15 @@ def problem(error: CommandError) -> Response:
     return Response(msgspec.json.encode(body), status, headers, "application/problem+json")
 
 
+def _methods_at(app: FastAPI, request: Request) -> list[str]:
+    """What an address may be called with: the framework names the methods of the first route there, and forgets the others'."""
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in app.routes)
+    ]
+
+
 def install(app: FastAPI) -> None:
     """Make every error of `app` a problem document."""
 
@@ -50,10 +61,12 @@ def install(app: FastAPI) -> None:
         return problem(CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000))
 
     @app.exception_handler(HTTPException)
-    async def unknown(_: Request, error: HTTPException) -> Response:
+    async def unknown(request: Request, error: HTTPException) -> Response:
         code = _FRAMEWORK_CODES.get(error.status_code, "invalid_request")
         answer = problem(CommandError(code, str(error.detail)[:200]))
         answer.headers.update(error.headers or {})
+        if error.status_code == 405:
+            answer.headers["Allow"] = ", ".join(_methods_at(app, request))
         return answer
 
     @app.exception_handler(Exception)

@@ -142,19 +142,21 @@ def _operation(action: str, kinds: tuple[Any, ...], text: str) -> dict[str, Any]
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    pattern = "^[0-9]{12}$" if name == "message_id" else "^[A-Za-z0-9_-]{1,128}$"
+    schema = frames.MESSAGE_ID_SCHEMA if name == "message_id" else frames.ID_SCHEMA
     example = "000000000042" if name == "message_id" else "team-42" if name == "conversation_id" else "user123"
     return {
         "name": name,
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "pattern": pattern},
+        "schema": schema,
         "example": example,
     }
 
 
 def _query_parameter(name: str, kind: str) -> dict[str, Any]:
-    limits = {"minimum": 1, "maximum": 200} if name == "limit" else {"minimum": 0} if kind == "integer" else {}
+    limits: dict[str, Any] = {"pattern": "^[A-Za-z0-9_-]+$"}  # a cursor: as `next_cursor` was
+    if kind == "integer":
+        limits = {"minimum": 1, "maximum": 200} if name == "limit" else {"minimum": 0, "maximum": frames.MAX_SEQ}
     return {"name": name, "in": "query", "required": False, "schema": {"type": kind, **limits}}
 
 

@@ -34,6 +34,16 @@ def _nowhere(data: bytes) -> None:
     """After the end."""
 
 
+class _Parser(Protocol):
+    """The library's, but for one thing: a close frame between the fragments of a message is a close frame (RFC 6455 §5.4)."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        """For the library, which takes the message that never becomes whole for a protocol error of the peer."""
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class WebSocket(asyncio.Protocol):
     """Lives in the loop. Subclasses say whom to admit and what messages mean.
 
@@ -124,7 +134,7 @@ class WebSocket(asyncio.Protocol):
             transport.write(refused(Refusal(500, "internal_error", "this handshake failed")))
             transport.close()
             return
-        self._protocol = Protocol(SERVER, state=State.OPEN, max_size=self.max_message_bytes, logger=_SILENT)
+        self._protocol = _Parser(SERVER, state=State.OPEN, max_size=self.max_message_bytes, logger=_SILENT)
         transport.set_write_buffer_limits(high=_PAUSE_BYTES)
         self.write = transport.write
         self._is_open = True

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.web.handshake import Offer, UpgradeRequest
 from holdfast.web.websocket import MAX_UNSENT_BYTES, WebSocket
-from support.raw_socket import CONTINUATION, PING, TEXT, ws_frame
+from support.raw_socket import CLOSE, CONTINUATION, PING, TEXT, ws_frame
 
 
 class Transport:
@@ -134,3 +134,14 @@ async def test_a_peer_that_does_not_take_its_close_frame_is_cut(pair: tuple[List
     assert asked == [1.0]
     assert transport.is_aborted
     assert sum(data[:1] == b"\x88" for data in transport.written) == 1
+
+
+async def test_a_close_frame_between_the_fragments_of_a_message_ends_the_connection_normally(
+    pair: tuple[Listening, Transport],
+) -> None:
+    """A control frame may come between fragments (RFC 6455 §5.4): a client that leaves in the middle of a message is not at fault."""
+    socket, transport = pair
+    socket.data_received(ws_frame(TEXT, b"frag", fin=False) + ws_frame(CLOSE, (1000).to_bytes(2, "big")))
+    assert (socket.peer_close_code, socket.own_close_code) == (1000, 1000)
+    assert transport.written[-1] == b"\x88\x02\x03\xe8"
+    assert socket.texts == []
