@@ -11,7 +11,7 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 
 async def test_schemathesis_finds_no_call_whose_answer_contradicts_the_served_openapi(sqlite_instances: Instances) -> None:
-    """Clients are generated from the document: statuses, bodies, `Allow` and refusals are as it says. The same calls each time."""
+    """Clients are generated from the document: statuses, bodies, `Allow` and refusals are as it says. Deterministic."""
     (serving,) = await sqlite_instances.start("instance-1")
     run = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION),

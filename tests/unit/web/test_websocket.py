@@ -139,7 +139,7 @@ async def test_a_peer_that_does_not_take_its_close_frame_is_cut(pair: tuple[List
 async def test_a_close_frame_between_the_fragments_of_a_message_ends_the_connection_normally(
     pair: tuple[Listening, Transport],
 ) -> None:
-    """A control frame may come between fragments (RFC 6455 §5.4): a client that leaves in the middle of a message is not at fault."""
+    """A control frame may come between fragments (RFC 6455 §5.4): a client may leave in the middle of a message."""
     socket, transport = pair
     socket.data_received(ws_frame(TEXT, b"frag", fin=False) + ws_frame(CLOSE, (1000).to_bytes(2, "big")))
     assert (socket.peer_close_code, socket.own_close_code) == (1000, 1000)
