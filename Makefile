@@ -62,6 +62,9 @@ test-long: install ## the tests that take minutes: every mechanism switched off 
 test-endurance: install ## the longest tests: 500 first messages of each kind on both stores, a thousand departures, ten idle minutes behind a balancer
 	$(BIN)/python -m pytest -m endurance $(WORKERS) $(ARGS)
 
+test-observability: install ## alerts made to fire by real faults before a real Prometheus, and a healthy soak in which none fires
+	$(BIN)/python -m pytest tests/observability -m observability_long $(WORKERS) $(ARGS)
+
 test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about a quarter of an hour, as root
 	$(BIN)/python -m pytest tests/kubernetes -m kubernetes $(ARGS)
 

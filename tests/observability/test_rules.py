@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.prometheus_rules import alerts, metrics_in, promtool, rule_files, rules, without_annotations
+from support.prometheus_rules import SHORTER, alerts, metrics_in, promtool, rule_files, rules, shortened, without_annotations
 from support.registered import registered
 
 CASES = sorted((Path(__file__).parent / "alerts").glob("*.yaml"))
@@ -70,3 +70,16 @@ def test_rules_name_only_metrics_and_labels_that_the_product_has() -> None:
         assert metrics_in(rule["expr"]) <= known.keys(), rule
         for metric, selector in re.findall(r"(?<![\w:])(holdfast_\w+)\{([^}]*)\}", rule["expr"]):
             assert known[metric].misfit(selector) is None, f"{metric}: {known[metric].misfit(selector)}"
+
+
+def test_shortened_rules_are_the_rules_with_every_duration_divided_alike() -> None:
+    """What fires before a live Prometheus in seconds is what fires in production in minutes."""
+    seconds = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+    durations = re.compile(r"(?<=\[)\d+[smhd](?=\])|(?<=offset )\d+[smhd]|(?<=for: )\d+[smhd]|(?<=interval: )\d+[smhd]")
+    for path in rule_files():
+        text = path.read_text(encoding="utf-8")
+        before, after = durations.findall(text), durations.findall(shortened(text))
+        assert [int(each[:-1]) * seconds[each[-1]] for each in before] == [
+            int(each[:-1]) * seconds[each[-1]] * SHORTER for each in after
+        ]
+        assert durations.sub("", text).replace(") * 30\n", ") * 1\n") == durations.sub("", shortened(text))

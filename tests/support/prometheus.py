@@ -1,7 +1,6 @@
 """A real Prometheus for tests: it scrapes instances every second, with the labels that the chart's monitors set."""
 
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ import httpx
 from holdfast.drills.local.waiting import free_port
 from support.eventually import eventually
 from support.instances import Serving
-from support.prometheus_rules import rule_files
+from support.prometheus_rules import rule_files, shortened
 from support.up import require
 
 NAMESPACE, RELEASE = "chat", "one"
@@ -21,7 +20,7 @@ _CHOSEN = {"$namespace": NAMESPACE, "$release": RELEASE, "$instance": ".*", "$__
 
 
 class Prometheus:
-    """One server with the chart's rules, every interval in them shortened. `close` ends it."""
+    """One server with the chart's rules, every duration in them shortened. `close` ends it."""
 
     def __init__(self, directory: Path, targets: dict[str, str]) -> None:
         """`targets`: name of the instance -> host and port of its metrics."""
@@ -34,9 +33,8 @@ class Prometheus:
     async def start(self) -> "Prometheus":
         """Start it; returns when it answers."""
         for path in rule_files():
-            text = re.sub(r"interval: 30s", "interval: 1s", path.read_text(encoding="utf-8"))
-            text = re.sub(r"\bfor: \d+m", "for: 2s", text.replace("[2m]", "[10s]"))
-            (self._directory / path.name).write_text(text, encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
+            (self._directory / path.name).write_text(shortened(text), encoding="utf-8")
         static = [
             {"targets": [address], "labels": {"instance": name, "namespace": NAMESPACE, "release": RELEASE}}
             for name, address in self._targets.items()
