@@ -64,3 +64,16 @@ async def test_series_are_there_from_the_start_and_hostile_clients_make_none(sql
         return (await _series(instance))['holdfast_connections_closed_total{code="other",initiator="client"}'] == 1
 
     await eventually(are_closed)
+
+
+async def test_close_that_the_client_answers_is_counted_as_the_instances(sqlite_instances: Instances) -> None:
+    """Polite clients repeat the code of a close frame; the alert on a drain that has to close its connections counts these."""
+    (instance,) = await sqlite_instances.start("one")
+    async with Chatter(instance, "alice") as alice:
+        await alice.send(b"not text")
+        assert await alice.closed() == 1003
+
+    async def is_counted() -> bool:
+        return (await _series(instance))['holdfast_connections_closed_total{code="1003",initiator="server"}'] == 1
+
+    await eventually(is_counted)

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from holdfast.client import Client
+from holdfast.client.connection import Refused
+from holdfast.drills.crowd import listening
 from holdfast.drills.local.clock import missing_faketime, shifted
 from holdfast.drills.local.proxy import Proxy
 from holdfast.drills.offenders import Deaf, shout
@@ -25,6 +27,16 @@ from support.watching import Alarms, watching
 
 long = [pytest.mark.observability_long, pytest.mark.timeout(400)]
 Told = Callable[[str, object], None]
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> Told:
+    """Keeps a figure for the report of the run (`--junitxml=FILE`)."""
+
+    def keep(name: str, value: object) -> None:
+        request.node.user_properties.append((name, value))
+
+    return keep
 
 
 @contextlib.asynccontextmanager
@@ -43,13 +55,13 @@ async def going_on(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def test_instances_near_their_limits_and_without_redis_are_told(
-    sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, record_property: Told
+    sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, told: Told
 ) -> None:
     """Three alerts of three faults at once, each by its own name; those that were mended resolve."""
     (crowded,) = await sqlite_instances.start("crowded", HOLDFAST_LIMITS__CONNECTIONS="2")
     (heavy,) = await sqlite_instances.start("heavy", HOLDFAST_LIMITS__MEMORY_BYTES=str(32 * 1024 * 1024))
     async with watching(tmp_path, [crowded, heavy]) as prometheus:
-        alarms = Alarms(prometheus, record_property)
+        alarms = Alarms(prometheus, told)
         async with Chatter(crowded, "anna"), Chatter(crowded, "bert"):
             redis7.kill()
             began = time.monotonic()
@@ -75,13 +87,11 @@ class TestLong:
 
     pytestmark = long
 
-    async def test_lost_redis(
-        self, sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, record_property: Told
-    ) -> None:
+    async def test_lost_redis(self, sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, told: Told) -> None:
         """Redis is killed: all instances are degraded."""
         pair = await sqlite_instances.start("instance-1", "instance-2")
         async with watching(tmp_path, pair) as prometheus:
-            alarms = Alarms(prometheus, record_property)
+            alarms = Alarms(prometheus, told)
             await alarms.quiet()
             redis7.kill()
             await alarms.fire("HoldfastFleetDegraded", since=time.monotonic())
@@ -90,14 +100,14 @@ class TestLong:
             await alarms.quiet()
 
     async def test_one_instance_without_redis(
-        self, sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, record_property: Told
+        self, sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, told: Told
     ) -> None:
         """The way of one instance to Redis is cut: that one is named, and the fleet is well."""
         async with Proxy(redis7.port) as way:
             others = await sqlite_instances.start("instance-1", "instance-2")
             (cut,) = await sqlite_instances.start("instance-3", HOLDFAST_REDIS__URL=f"redis://{way.address}/0")
             async with watching(tmp_path, [*others, cut]) as prometheus:
-                alarms = Alarms(prometheus, record_property)
+                alarms = Alarms(prometheus, told)
                 await alarms.quiet()
                 await way.refuse()
                 await alarms.fire("HoldfastInstanceIsolated", since=time.monotonic())
@@ -107,15 +117,13 @@ class TestLong:
                 await alarms.resolve("HoldfastInstanceIsolated")
                 await alarms.quiet()
 
-    async def test_deaf_bus(
-        self, sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, record_property: Told
-    ) -> None:
+    async def test_deaf_bus(self, sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, told: Told) -> None:
         """The subscribed connection of one instance gets nothing any more, its commands are answered."""
         async with Proxy(redis7.port, marker=b"SUBSCRIBE") as way:
             others = await sqlite_instances.start("instance-1", "instance-2")
             (deaf,) = await sqlite_instances.start("instance-3", HOLDFAST_REDIS__URL=f"redis://{way.address}/0")
             async with watching(tmp_path, [*others, deaf]) as prometheus:
-                alarms = Alarms(prometheus, record_property)
+                alarms = Alarms(prometheus, told)
                 way.deafen()
                 await alarms.fire("HoldfastBusDeaf", since=time.monotonic())
                 assert (await prometheus.firing())["HoldfastBusDeaf"]["labels"]["instance"] == "instance-3"
@@ -124,9 +132,7 @@ class TestLong:
                 await alarms.resolve("HoldfastBusDeaf")
                 await alarms.quiet()
 
-    async def test_two_redis_servers(
-        self, sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, record_property: Told
-    ) -> None:
+    async def test_two_redis_servers(self, sqlite_instances: Instances, redis7: RedisServer, tmp_path: Path, told: Told) -> None:
         """One instance is led to another Redis, as by a failover that it did not hear of."""
         second = RedisServer(require_binary(SYSTEM))
         await second.start()
@@ -136,7 +142,7 @@ class TestLong:
                 others = await sqlite_instances.start("instance-1", "instance-2")
                 (led,) = await sqlite_instances.start("instance-3", HOLDFAST_REDIS__URL=f"redis://{way.address}/0")
                 async with watching(tmp_path, [*others, led]) as prometheus:
-                    alarms = Alarms(prometheus, record_property)
+                    alarms = Alarms(prometheus, told)
                     ports.append(second.port)
                     way.cut()
                     await alarms.fire("HoldfastSplit", since=time.monotonic())
@@ -148,7 +154,7 @@ class TestLong:
             second.close()
 
     async def test_slow_then_failing_store(
-        self, redis7: RedisServer, firestore_store: dict[str, str], tmp_path: Path, record_property: Told
+        self, redis7: RedisServer, firestore_store: dict[str, str], tmp_path: Path, told: Told
     ) -> None:
         """Each call takes a second more; then the store is away."""
         port = int(firestore_store["FIRESTORE_EMULATOR_HOST"].rpartition(":")[2])
@@ -158,7 +164,7 @@ class TestLong:
             try:
                 pair = await cluster.start("instance-1", "instance-2")
                 async with watching(tmp_path, pair) as prometheus:
-                    alarms = Alarms(prometheus, record_property)
+                    alarms = Alarms(prometheus, told)
                     way.delay_seconds = 0.6  # each way
                     await alarms.fire("HoldfastStoreSlow", since=time.monotonic())
                     way.delay_seconds = 0.0
@@ -170,9 +176,7 @@ class TestLong:
             finally:
                 cluster.close()
 
-    async def test_clients_that_vanish_and_reconnect(
-        self, sqlite_instances: Instances, tmp_path: Path, record_property: Told
-    ) -> None:
+    async def test_clients_that_vanish_and_reconnect(self, sqlite_instances: Instances, tmp_path: Path, told: Told) -> None:
         """As behind a network that resets connections: a storm, and closes without a close frame."""
         pair = await sqlite_instances.start("instance-1", "instance-2")
 
@@ -185,36 +189,39 @@ class TestLong:
                 await asyncio.sleep(0.5)  # the pace of the load
 
         async with watching(tmp_path, pair) as prometheus:
-            alarms = Alarms(prometheus, record_property)
+            alarms = Alarms(prometheus, told)
             await alarms.quiet()
             began = time.monotonic()
             async with going_on(*(come_and_vanish(number) for number in range(6))):
                 await alarms.fire("HoldfastReconnectStorm", "HoldfastAbnormalCloses", since=began)
             await alarms.resolve("HoldfastReconnectStorm", "HoldfastAbnormalCloses")
 
-    async def test_clients_that_do_not_read(self, sqlite_instances: Instances, tmp_path: Path, record_property: Told) -> None:
+    async def test_clients_that_do_not_read(self, sqlite_instances: Instances, tmp_path: Path, told: Told) -> None:
         """Clients of a loud conversation whose sockets are never read are closed with 4000, and connect again."""
         (one,) = await sqlite_instances.start("instance-1")
-        deaf = [f"deaf-{number}" for number in range(4)]
+        deaf = [f"deaf-{number}" for number in range(6)]
         room = await new_conversation(one, "loud", *deaf)
 
-        async def connect_without_reading(user: str) -> None:
+        async def connect_without_reading(number: int) -> None:
+            await asyncio.sleep(2.5 * number)  # evenly spread, as in a crowd of many
             while True:
-                async with Deaf(one.url, token(user)):
-                    await asyncio.sleep(4)  # longer than the mark of its queue allows
+                with contextlib.suppress(OSError, Refused):
+                    async with Deaf(one.url, token(deaf[number])):
+                        await asyncio.sleep(15)  # the instance ends it meanwhile: no client is told, since it does not read
 
-        async with watching(tmp_path, [one]) as prometheus, Client([one.url], token("loud"), cursors={}) as loud:
-            alarms = Alarms(prometheus, record_property)
+        loud = Client([one.url], token("loud"), cursors={})
+        async with watching(tmp_path, [one]) as prometheus, listening(loud):
+            alarms = Alarms(prometheus, told)
             began = time.monotonic()
-            async with going_on(shout(loud, room), *map(connect_without_reading, deaf)):
+            async with going_on(shout(loud, room), *map(connect_without_reading, range(6))):
                 await alarms.fire("HoldfastSlowConsumers", since=began)
             await alarms.resolve("HoldfastSlowConsumers")
 
-    async def test_drain_that_closes_clients(self, sqlite_instances: Instances, tmp_path: Path, record_property: Told) -> None:
+    async def test_drain_that_closes_clients(self, sqlite_instances: Instances, tmp_path: Path, told: Told) -> None:
         """Clients that do not follow the `draining` frame are closed by the instance."""
         one, other = await sqlite_instances.start("instance-1", "instance-2", HOLDFAST_DRAIN__WINDOW_SECONDS="20")
         async with watching(tmp_path, [one, other]) as prometheus, contextlib.AsyncExitStack() as present:
-            alarms = Alarms(prometheus, record_property)
+            alarms = Alarms(prometheus, told)
             for number in range(80):
                 await present.enter_async_context(Chatter(one, f"user-{number}"))
             await alarms.quiet()
@@ -224,7 +231,7 @@ class TestLong:
             await one.start()
             await alarms.resolve("HoldfastDrainForcesCloses")
 
-    async def test_late_loop(self, sqlite_instances: Instances, tmp_path: Path, record_property: Told) -> None:
+    async def test_late_loop(self, sqlite_instances: Instances, tmp_path: Path, told: Told) -> None:
         """An instance that is stopped for most of each second, as by a throttled CPU."""
         one, other = await sqlite_instances.start("instance-1", "instance-2")
 
@@ -236,7 +243,7 @@ class TestLong:
                 await asyncio.sleep(0.4)
 
         async with watching(tmp_path, [one, other]) as prometheus:
-            alarms = Alarms(prometheus, record_property)
+            alarms = Alarms(prometheus, told)
             began = time.monotonic()
             try:
                 async with going_on(throttle()):
@@ -246,22 +253,22 @@ class TestLong:
                 one.signal(signal.SIGCONT)
             await alarms.resolve("HoldfastLoopLag")
 
-    async def test_many_conversations(self, sqlite_instances: Instances, tmp_path: Path, record_property: Told) -> None:
+    async def test_many_conversations(self, sqlite_instances: Instances, tmp_path: Path, told: Told) -> None:
         """One user with all conversations that the instance may hold."""
         (one,) = await sqlite_instances.start("instance-1", HOLDFAST_LIMITS__SUBSCRIPTIONS="10")
         for number in range(9):
             await new_conversation(one, "anna", "bert", conversation_id=f"c-{number}")
         async with watching(tmp_path, [one]) as prometheus:
-            alarms = Alarms(prometheus, record_property)
+            alarms = Alarms(prometheus, told)
             async with Chatter(one, "anna"):
                 await alarms.fire("HoldfastConversationsNearLimit", since=time.monotonic())
             await alarms.resolve("HoldfastConversationsNearLimit")
 
-    async def test_all_instances_are_killed(self, sqlite_instances: Instances, tmp_path: Path, record_property: Told) -> None:
+    async def test_all_instances_are_killed(self, sqlite_instances: Instances, tmp_path: Path, told: Told) -> None:
         """Nothing is scraped any more."""
         pair = await sqlite_instances.start("instance-1", "instance-2")
         async with watching(tmp_path, pair) as prometheus:
-            alarms = Alarms(prometheus, record_property)
+            alarms = Alarms(prometheus, told)
             await alarms.quiet()
             began = time.monotonic()
             for each in pair:
@@ -270,13 +277,13 @@ class TestLong:
             await asyncio.gather(*(each.start() for each in pair))
             await alarms.resolve("HoldfastMetricsAbsent")
 
-    async def test_wrong_clock(self, sqlite_instances: Instances, tmp_path: Path, record_property: Told) -> None:
+    async def test_wrong_clock(self, sqlite_instances: Instances, tmp_path: Path, told: Told) -> None:
         """The clock of one instance is an hour ahead."""
         missing = missing_faketime()
         require(not missing, missing)
         one, other = await sqlite_instances.start("instance-1", "instance-2")
         async with watching(tmp_path, [one, other]) as prometheus:
-            alarms = Alarms(prometheus, record_property)
+            alarms = Alarms(prometheus, told)
             await alarms.quiet()
             other.stop()
             other.environ |= shifted("+1h")

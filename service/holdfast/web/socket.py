@@ -168,7 +168,7 @@ class ChatSocket(WebSocket):
         self.gate.sockets.pop(self, None)
         self.gate.addresses.leave(self._address)
         own, peer = self.own_close_code, self.peer_close_code
-        initiator = "none" if own is None and peer is None else "client" if own == peer else "server"
+        initiator = "none" if own is None and peer is None else "client" if self.has_peer_begun_close else "server"
         self.gate.node.telemetry.connections_closed.labels(_label(own, peer), initiator).inc()
         # Who closes, or answers our close, has read everything before it. Who is merely gone was last heard of earlier.
         heard_at = self._session.heard_at if peer is None else self.gate.node.clock.monotonic()

@@ -327,6 +327,11 @@ class WebSocket(asyncio.Protocol):
         return int(received.code) if received is not None else None
 
     @property
+    def has_peer_begun_close(self) -> bool:
+        """Whether the peer's close frame came before ours was sent. A peer that answers ours repeats its code."""
+        return bool(self._protocol.close_rcvd_then_sent)
+
+    @property
     def own_close_code(self) -> int | None:
         """The code of our close frame, None without one."""
         sent = self._protocol.close_sent
