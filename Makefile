@@ -72,6 +72,15 @@ test-kubernetes: install ## the chart and the image on a real cluster, installed
 autobahn: install ## Autobahn's 247 cases against the WebSocket rim; needs CPython 2.7 on this machine
 	tests/autobahn/run
 
+SECONDS_EACH ?= 600
+FUZZED := frame handshake envelope redis store
+.PHONY: fuzz
+fuzz: install ## hostile bytes for whatever reads bytes, SECONDS_EACH=600 for each of five targets, two at a time; finds in reports/fuzz
+	@mkdir -p reports/fuzz
+	@printf '%s\n' $(FUZZED) | PYTHONPATH=tests xargs -P 2 -I{} bash -c \
+	  '$(BIN)/python -m fuzz.run {} $(SECONDS_EACH) >reports/fuzz/{}.log 2>&1 && echo "{}: $$(grep ^Done reports/fuzz/{}.log)" \
+	  || { echo "{}: FAILED (reports/fuzz/{}.log)"; grep -v "NEW\|REDUCE\|INFO" reports/fuzz/{}.log | tail -n 60; exit 1; }'
+
 # The emulator stores few messages a second for its size: on two cores 60 of them and a failure are more than it takes.
 drills: install ## every drill on both stores, with reports in reports/: about three quarters of an hour
 	$(BIN)/holdfast drill run all --store sqlite --directory reports/sqlite --markdown reports/sqlite.md $(ARGS)
