@@ -125,12 +125,12 @@ class _Loop:
 
     def call_later(self, *_: object) -> Any:
         """A timer that never rings."""
-        return asyncio.TimerHandle(0, lambda: None, (), self)  # type: ignore[arg-type]  # asked for nothing but `get_debug`
+        return asyncio.TimerHandle(0, lambda: None, (), self)
 
     def create_task(self, coroutine: Any, **_: object) -> Any:
         """The call's own code is not what is tested here."""
         coroutine.close()
-        return asyncio.Future(loop=self)  # type: ignore[arg-type]
+        return asyncio.Future(loop=self)
 
     def get_debug(self) -> bool:
         """For the two above."""
@@ -151,7 +151,7 @@ logging.getLogger("uvicorn.error").disabled = True  # it says of each bad reques
 def handshake(data: bytes) -> None:
     """Heads of requests: an upgrade is accepted or refused, with a head of known lines; an exception would end in a traceback."""
     transport = Transport()
-    http = GuardedHttp(config=_CONFIG, server_state=ServerState(), app_state={}, _loop=_Loop())  # type: ignore[arg-type]
+    http = GuardedHttp(config=_CONFIG, server_state=ServerState(), app_state={}, _loop=_Loop())
     http.connection_made(transport)
     for start in range(0, len(data), 1 + len(data) // 2):
         if transport.protocol is None and not transport.is_closed:
