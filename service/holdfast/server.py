@@ -76,7 +76,7 @@ async def serve(new_run: Callable[[], Run]) -> None:
     stop, denial, replacements = asyncio.Event(), _Denial(), 0
     first_start = asyncio.create_task(denial.watch(run))  # not of later runs: a renewed password ends no running instance
     while not stop.is_set():
-        await _serve_run(run, public_socket.dup(), internal_socket.dup(), stop, denial)  # uvicorn closes what it is given
+        await _serve_run(run, (public_socket, internal_socket), stop, denial)
         first_start.cancel()
         await run.close()
         if denial.reason:
@@ -108,12 +108,11 @@ async def _compare_later(node: Node) -> None:
     await until_store_answers(lambda: node.comparison.run("store_replaced"))
 
 
-async def _serve_run(
-    run: Run, public_socket: socket.socket, internal_socket: socket.socket, stop: asyncio.Event, denial: _Denial
-) -> None:
+async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], stop: asyncio.Event, denial: _Denial) -> None:
     """Returns when `stop` is set, by a signal, and all is drained; or when the store was replaced, or Redis denied the start, and
-    all sockets are closed.
+    all sockets are closed. The listeners, for the public and the internal port, stay open where another run may follow.
     """
+    public_socket, internal_socket = listeners
     gate, node = run.gate, run.gate.node
     public, internal = _Server(public_protocols(gate)), _Server(internal_protocols(gate))
     drain = Drain(node.hub, node.health, node.clock, node.settings.drain.window_seconds)
@@ -133,8 +132,8 @@ async def _serve_run(
     for each in (ticking(gate), *run.background):
         node.tasks.start(node.loops.run(each))
     serving = [
-        asyncio.create_task(public.serve(sockets=[public_socket])),
-        asyncio.create_task(internal.serve(sockets=[internal_socket])),
+        asyncio.create_task(public.serve(sockets=[public_socket.dup()])),  # uvicorn closes what it is given
+        asyncio.create_task(internal.serve(sockets=[internal_socket.dup()])),
     ]
     _log.info(
         "serving",
@@ -159,6 +158,9 @@ async def _serve_run(
         stop.set()
         await drain.run()
     public.should_exit = internal.should_exit = True
+    if not replaced.is_set():
+        for listener in listeners:
+            listener.close()  # else the kernel would go on accepting, and those clients wait for a process that ends
     await asyncio.wait([asyncio.gather(*serving, return_exceptions=True)], timeout=GRACEFUL_SECONDS + 2)
     await node.stop()
 

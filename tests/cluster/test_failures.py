@@ -287,6 +287,19 @@ def _frozen(instances: Instances, request: pytest.FixtureRequest) -> Iterator[No
         holder.close()
 
 
+async def test_a_drained_instance_refuses_connections_while_it_ends(
+    sqlite_instances: Instances, request: pytest.FixtureRequest
+) -> None:
+    """What it still has to write may take seconds; a client that was accepted meanwhile would wait, instead of going elsewhere."""
+    (one,) = await sqlite_instances.start("one")
+    with _frozen(sqlite_instances, request):
+        one.signal(signal.SIGTERM)
+        await eventually(lambda: one.log().count("Finished server process") == 2, within=15)  # the public port and the internal one
+        for port in (one.port, one.internal_port):
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+
+
 async def test_a_frozen_store_acknowledges_nothing(instances: Instances, request: pytest.FixtureRequest) -> None:
     """Each send has its retryable error within 3 s, the sockets stay, and afterwards the same id is one message."""
     a, b = await instances.start("one", "two")

@@ -59,7 +59,11 @@ async def test_the_page_moves_when_its_instance_drains(couple: Couple, up: Up) -
     async def has_moved() -> bool:
         return await bob.is_connected() and await bob.find("instance").inner_text() != leaving
 
-    await eventually(has_moved, within=WITHIN)
+    try:
+        await eventually(has_moved, within=WITHIN)
+    except AssertionError:
+        shown = [await bob.find(each).inner_text() for each in ("status", "instance")]
+        raise AssertionError(f"not moved from {leaving}: the page shows {shown}; {up.output[-1_000:]}") from None
     await ann.say("still there?")
     await bob.sees("still there?")
 
