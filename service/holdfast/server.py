@@ -26,6 +26,7 @@ from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protoco
 _BACKLOG: Final = 2_048
 _ALL_NOTICED_SECONDS: Final = 4.0  # each looks once a second; its runs end within two or three
 _START_SECONDS: Final = 10.0  # as long as a start waits for Redis
+_LOOK_SECONDS: Final = 0.25
 _DEAD_PEER_MS: Final = 20_000  # unacknowledged that long: the peer is gone, and its buffer with it
 
 _log = logging.getLogger(__name__)
@@ -74,10 +75,9 @@ async def serve(new_run: Callable[[], Run]) -> None:
     public_socket = _listen(http.host, http.port, "HOLDFAST_HTTP__PORT")
     internal_socket = _listen(http.host, http.effective_internal_port, "HOLDFAST_HTTP__INTERNAL_PORT")
     stop, denial, replacements = asyncio.Event(), _Denial(), 0
-    first_start = asyncio.create_task(denial.watch(run))  # not of later runs: a renewed password ends no running instance
+    run.gate.node.tasks.start(denial.watch(run))  # not of later runs: a renewed password ends no running instance
     while not stop.is_set():
         await _serve_run(run, (public_socket, internal_socket), stop, denial)
-        first_start.cancel()
         await run.close()
         if denial.reason:
             raise RedisDenied(denial.reason)
@@ -89,17 +89,29 @@ async def serve(new_run: Callable[[], Run]) -> None:
 
 
 class _Denial:
-    """What Redis refused while this process started. Only then: waiting would not help, and nobody depends on it yet."""
+    """What Redis refused while this process started. Only then: waiting would not help, and no client depends on it yet.
+
+    Not where Redis refuses the instances that serve, too: then this one is needed, and goes on without Redis as they do.
+    """
 
     def __init__(self) -> None:
         self.happened = asyncio.Event()
         self.reason = ""
 
     async def watch(self, run: Run) -> None:
+        sightings = run.gate.node.split.sightings
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                reason = await run.denied_by_redis()
+        except TimeoutError:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_SECONDS):
-                self.reason = await run.denied_by_redis()
-                self.happened.set()
+                while not sightings.is_settled and sightings.reason is None:
+                    await asyncio.sleep(_LOOK_SECONDS)
+        if not sightings.is_shared:
+            self.reason = reason
+            self.happened.set()
 
 
 async def _compare_later(node: Node) -> None:

@@ -188,6 +188,7 @@ async def test_bulletins_revocations_and_the_generation(store: MessageStore, con
         "overflow": False,
         "server": "8c2f01",
         "isCut": False,
+        "isOut": False,
     }
     revocation = await console.document("revocations/alice")
     assert revocation["notBefore"] == revoked_at_ms // 1000 + 1

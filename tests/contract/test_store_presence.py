@@ -118,6 +118,7 @@ def bulletin(beat: int = 1, epoch: str = "e1") -> Bulletin:
         overflow=True,
         server="8c2f01",
         is_cut=True,
+        is_out=True,
     )
 
 

@@ -59,7 +59,7 @@ async def test_a_wrong_password_at_the_start_ends_it_with_one_line(
     await operator.config_set("requirepass", "right")
     environ = {"HOLDFAST_REDIS__PASSWORD": password} if password else {}
     serving = await _start(sqlite_instances, "instance-1", redis7.url, **environ)
-    await eventually(partial(_has_ended, serving), within=20)
+    await eventually(partial(_has_ended, serving), within=40)
     last = serving.log().splitlines()[-1]
     assert last.startswith("holdfast: Redis denies the user or password (HOLDFAST_REDIS__URL, HOLDFAST_REDIS__PASSWORD)")
     assert "wrong" not in serving.log().replace("wrongpass", "")
@@ -84,7 +84,7 @@ async def test_a_missing_right_at_the_start_ends_it_with_one_line(
     """Redis 6 and later give a new user no channels: everything else works, and messages between instances take seconds."""
     await operator.execute_command("ACL", "SETUSER", "chat", "on", ">pass", *rules)
     serving = await _start(sqlite_instances, "instance-1", redis7.url.replace("redis://", "redis://chat:pass@"))
-    await eventually(partial(_has_ended, serving), within=20)
+    await eventually(partial(_has_ended, serving), within=40)
     assert serving.log().splitlines()[-1].startswith(f"holdfast: {says}")
 
 
@@ -129,6 +129,27 @@ async def test_password_that_is_renewed_ends_no_running_instance(
     assert await serving.is_ready()
     await operator.config_set("requirepass", "first")
     await eventually(partial(_is_healthy, serving), within=20)
+
+
+async def test_instance_starts_while_redis_denies_all(
+    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis"
+) -> None:
+    """After a rotation that went wrong, a pod that is replaced must serve as the others do, not restart for ever."""
+    await operator.config_set("requirepass", "first")
+    serving = await _start(sqlite_instances, "instance-1", redis7.url, HOLDFAST_REDIS__PASSWORD="first")
+    await eventually(partial(_is_beyond_its_start, serving), within=40)
+    await operator.config_set("requirepass", "second")
+    for each in await operator.client_list():
+        if each["name"].startswith("holdfast"):
+            await operator.client_kill_filter(_id=each["id"])
+
+    async def is_cut() -> bool:
+        return bool((await _conditions(serving)).get("RedisConnected"))
+
+    await eventually(is_cut, within=20)
+    replaced = await _start(sqlite_instances, "instance-2", redis7.url, HOLDFAST_REDIS__PASSWORD="first")
+    await eventually(replaced.is_ready, within=40)
+    assert "Redis denies the user or password" in (await _conditions(replaced))["RedisConnected"]
 
 
 async def test_a_renewed_password_file_is_used_for_the_next_connection(

@@ -20,6 +20,7 @@ class Bulletin:
             for a few seconds only (`recovering`).
         server: which start of which Redis its lease is in, or was in the last 11 minutes; empty while that is not known.
         is_cut: that Redis did not answer the last time.
+        is_out: it takes no new connections: it starts, drains, or stays out of the Service for lack of Redis.
         heads: highest seq committed or published per conversation, of the last 60 s.
         members: members' version per conversation changed in the last 60 s.
         users: users whose list of conversations changed in the last 60 s.
@@ -44,6 +45,7 @@ class Bulletin:
     overflow: bool = False
     server: str = ""
     is_cut: bool = False
+    is_out: bool = False
     written_at_ms: int = 0
 
     @property

@@ -241,6 +241,7 @@ class Bulletins:
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
             server=self._server(),
             is_cut=self._is_cut(),
+            is_out=self._split.sightings.is_out,
         )
         self._written_at = now
         try:

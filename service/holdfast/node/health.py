@@ -102,6 +102,7 @@ class Health:
         self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
         sightings = self._split.sightings
+        sightings.is_draining = self.is_draining
         sightings.look(has_store=self._store.was_reached, sees_redis=self._redis.was_reached and not self.has_lost_redis)
         self._set("Isolated", sightings.reason is not None, "OthersSeeRedis", "NotIsolated", sightings.reason)
         self._set("BusLive", self._reaches_all, "EchoSeen", *(self._deaf if self._bus.is_lost else _SPLIT))

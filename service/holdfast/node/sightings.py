@@ -3,7 +3,7 @@
 A wrong address or a blocked way at a start concerns one instance, a lost Redis concerns all. Only in the first case does the
 instance stay out of the Service: a rollout then stops while the instances of before serve. The answer comes from the bulletins
 in the store, so it needs neither Redis nor addresses of other instances. Without a readable store nothing is held against this
-instance.
+instance. Instances that take no connections themselves do not count: those that start, drain, or stay out for the same reason.
 """
 
 from collections.abc import Sequence
@@ -33,22 +33,32 @@ class Sightings:
     Attributes:
         is_settled: this instance has reached Redis, or no other did while it did not. Then the question is not asked again.
         reason: why this instance stays out of the Service; None where no other instance is known to see Redis.
+        is_shared: other instances serve, and none of them sees Redis either; as of when this was settled.
+        is_draining: this instance is about to stop.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.is_settled = False
         self.reason: str | None = None
+        self.is_shared = False
+        self.is_draining = False
         self._clock = clock
         self._others: dict[InstanceId, _Other] = {}
         self._store_reached_at: float | None = None
         self._denied_at = float("-inf")
+
+    @property
+    def is_out(self) -> bool:
+        """Whether this instance takes no new connections: other instances that start must not rely on it."""
+        return self.is_draining or not self.is_settled
 
     def note(self, bulletins: Sequence[Bulletin]) -> None:
         """The bulletins of all other instances, as just read."""
         if self.is_settled:
             return
         now, before = self._clock.monotonic(), self._others
-        self._others = {each.instance_id: _seen(each, before.get(each.instance_id), now) for each in bulletins}
+        serving = [each for each in bulletins if not each.is_out]
+        self._others = {each.instance_id: _seen(each, before.get(each.instance_id), now) for each in serving}
 
     def look(self, *, has_store: bool, sees_redis: bool) -> None:
         """Decide as of now. `has_store`: the store was reached since the start."""
@@ -65,6 +75,7 @@ class Sightings:
             self._denied_at = now
             self.reason = f"{seeing} of {len(living)} other instances see Redis, this one has not reached it since its start"
         elif self._has_looked(now) and now - self._denied_at >= _CALM_SECONDS:
+            self.is_shared = bool(living) and not seeing
             self._settle()
 
     def _has_looked(self, now: float) -> bool:

@@ -77,7 +77,7 @@ _NAMES = {
     "conversation": "members membersVersion revision title metadataJson createdBy createdAt digest lastSeq "
     "lastMessage lastMessageAt joined",
     "membership": "membersVersion revision lastSeq lastMessageAt joined memberCount",
-    "bulletin": "epoch beat mode heads members users receipts left earlier overflow server isCut",
+    "bulletin": "epoch beat mode heads members users receipts left earlier overflow server isCut isOut",
     "notification": "userId conversationId seq sender preview createdAt attempts",
     "sqlite_notification": "id user_id conversation_id seq sender preview created_at_ms attempts",
 }

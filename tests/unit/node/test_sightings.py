@@ -16,17 +16,19 @@ class Scene:
         self.sightings = Sightings(self.clock)
         self.seconds = 0
 
-    def pass_(self, seconds: int, modes: dict[str, str], *, frozen: str = "", sees_redis: bool = False) -> "Scene":
-        """So many seconds among instances with these modes; the beat of `frozen` stands still."""
+    def pass_(
+        self, seconds: int, modes: dict[str, str], *, frozen: str = "", out: tuple[str, ...] = (), sees_redis: bool = False
+    ) -> "Scene":
+        """So many seconds among instances with these modes; the beat of `frozen` stands still, those of `out` take no connections."""
         for _ in range(seconds):
             self.clock.now += 1
             self.seconds += 1
-            self.sightings.note([self._bulletin(name, mode, name == frozen) for name, mode in modes.items()])
+            self.sightings.note([self._bulletin(name, mode, name == frozen, name in out) for name, mode in modes.items()])
             self.sightings.look(has_store=True, sees_redis=sees_redis)
         return self
 
-    def _bulletin(self, name: str, mode: str, is_frozen: bool) -> Bulletin:
-        return Bulletin(InstanceId(name), Epoch("1"), 1 if is_frozen else self.seconds // 3, mode)
+    def _bulletin(self, name: str, mode: str, is_frozen: bool, is_out: bool) -> Bulletin:
+        return Bulletin(InstanceId(name), Epoch("1"), 1 if is_frozen else self.seconds // 3, mode, is_out=is_out)
 
 
 def test_instance_that_cannot_reach_redis_waits_while_others_see_it() -> None:
@@ -66,6 +68,25 @@ def test_instance_is_let_in_where_fewer_than_half_of_all_see_redis() -> None:
     modes = {"one": "ok", "two": "redis", "three": "redis"}
     assert Scene().pass_(9, modes).sightings.is_settled
     assert not Scene().pass_(9, modes | {"two": "recovering"}).sightings.is_settled
+
+
+def test_draining_instance_keeps_no_starting_one_out() -> None:
+    """Where two instances are all there are, else none would be ready until the drained one is forgotten."""
+    assert Scene().pass_(9, {"old": "ok"}, out=("old",)).sightings.is_settled
+
+
+def test_instances_that_stay_out_themselves_do_not_outvote_those_that_serve() -> None:
+    """A rollout that starts twice as many pods as serve, all of them with a wrong address, must stop all the same."""
+    modes = {"old": "ok", "new-1": "redis", "new-2": "redis"}
+    assert not Scene().pass_(60, modes, out=("new-1", "new-2")).sightings.is_settled
+
+
+def test_instance_knows_whether_others_serve_without_redis() -> None:
+    """What refuses all of them is no mistake of this one."""
+    assert Scene().pass_(9, {"one": "redis", "two": "redis"}).sightings.is_shared
+    assert not Scene().pass_(9, {}).sightings.is_shared, "the first instance of all"
+    assert not Scene().pass_(9, {"new": "redis"}, out=("new",)).sightings.is_shared, "all start at once"
+    assert not Scene().pass_(9, {"one": "ok"}).sightings.is_shared
 
 
 def test_nothing_is_decided_before_the_store_answered() -> None:

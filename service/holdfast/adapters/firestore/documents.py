@@ -169,6 +169,7 @@ def bulletin_fields(bulletin: Bulletin) -> Fields:
         "overflow": bulletin.overflow,
         "server": bulletin.server,
         "isCut": bulletin.is_cut,
+        "isOut": bulletin.is_out,
     }
 
 
@@ -192,6 +193,7 @@ def bulletin(instance_id: str, stored: Stored, written_at_ms: int) -> Bulletin:
         overflow=stored.flag("overflow"),
         server=stored.text("server") if stored.of("server") is not None else "",
         is_cut=stored.flag("isCut"),
+        is_out=stored.flag("isOut"),
         written_at_ms=written_at_ms,
     )
 

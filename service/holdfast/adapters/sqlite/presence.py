@@ -135,5 +135,6 @@ def _bulletin(text: object) -> Bulletin:
         overflow=stored.flag("overflow"),
         server=stored.text("server"),
         is_cut=stored.flag("is_cut"),
+        is_out=stored.flag("is_out"),
         written_at_ms=stored.number("written_at_ms"),
     )
