@@ -26,7 +26,6 @@ from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protoco
 _BACKLOG: Final = 2_048
 _ALL_NOTICED_SECONDS: Final = 4.0  # each looks once a second; its runs end within two or three
 _START_SECONDS: Final = 10.0  # as long as a start waits for Redis
-_LOOK_SECONDS: Final = 0.25
 _DEAD_PEER_MS: Final = 20_000  # unacknowledged that long: the peer is gone, and its buffer with it
 
 _log = logging.getLogger(__name__)
@@ -107,8 +106,7 @@ class _Denial:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_SECONDS):
-                while not sightings.is_settled and sightings.reason is None:
-                    await asyncio.sleep(_LOOK_SECONDS)
+                await sightings.decided.wait()
         if not sightings.is_shared:
             self.reason = reason
             self.happened.set()

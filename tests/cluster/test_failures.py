@@ -290,11 +290,11 @@ def _frozen(instances: Instances, request: pytest.FixtureRequest) -> Iterator[No
 async def test_a_drained_instance_refuses_connections_while_it_ends(
     sqlite_instances: Instances, request: pytest.FixtureRequest
 ) -> None:
-    """What it still has to write may take seconds; a client that was accepted meanwhile would wait, instead of going elsewhere."""
+    """What it still has to write may take seconds: a client that was accepted meanwhile would wait for nothing."""
     (one,) = await sqlite_instances.start("one")
     with _frozen(sqlite_instances, request):
         one.signal(signal.SIGTERM)
-        await eventually(lambda: one.log().count("Finished server process") == 2, within=15)  # the public port and the internal one
+        await eventually(lambda: one.log().count("Finished server process") == 2, within=15)  # of two ports
         for port in (one.port, one.internal_port):
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", port)

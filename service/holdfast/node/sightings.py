@@ -6,6 +6,7 @@ in the store, so it needs neither Redis nor addresses of other instances. Withou
 instance. Instances that take no connections themselves do not count: those that start, drain, or stay out for the same reason.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -33,6 +34,7 @@ class Sightings:
     Attributes:
         is_settled: this instance has reached Redis, or no other did while it did not. Then the question is not asked again.
         reason: why this instance stays out of the Service; None where no other instance is known to see Redis.
+        decided: set from the first decision on, whichever it is.
         is_shared: other instances serve, and none of them sees Redis either; as of when this was settled.
         is_draining: this instance is about to stop.
     """
@@ -40,6 +42,7 @@ class Sightings:
     def __init__(self, clock: Clock) -> None:
         self.is_settled = False
         self.reason: str | None = None
+        self.decided = asyncio.Event()
         self.is_shared = False
         self.is_draining = False
         self._clock = clock
@@ -73,6 +76,7 @@ class Sightings:
             self._settle()
         elif seeing and 2 * seeing >= len(living) + 1:  # at least half of all serve well without this one
             self._denied_at = now
+            self.decided.set()
             self.reason = f"{seeing} of {len(living)} other instances see Redis, this one has not reached it since its start"
         elif self._has_looked(now) and now - self._denied_at >= _CALM_SECONDS:
             self.is_shared = bool(living) and not seeing
@@ -83,6 +87,7 @@ class Sightings:
 
     def _settle(self) -> None:
         self.is_settled, self.reason = True, None
+        self.decided.set()
         self._others.clear()
 
 

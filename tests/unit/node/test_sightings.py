@@ -19,7 +19,7 @@ class Scene:
     def pass_(
         self, seconds: int, modes: dict[str, str], *, frozen: str = "", out: tuple[str, ...] = (), sees_redis: bool = False
     ) -> "Scene":
-        """So many seconds among instances with these modes; the beat of `frozen` stands still, those of `out` take no connections."""
+        """So many seconds among instances with these modes; the beat of `frozen` stands still, those of `out` start or drain."""
         for _ in range(seconds):
             self.clock.now += 1
             self.seconds += 1
