@@ -19,6 +19,7 @@ from holdfast.adapters.redis.registry import RedisRegistry
 from holdfast.adapters.redis.rosters import RedisRosters
 from holdfast.adapters.sqlite.database import Database, DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
+from holdfast.controller.calls import counted as counted_requests
 from holdfast.controller.controller import Controller
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import ConfigurationError
@@ -31,7 +32,7 @@ from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
 from holdfast.settings import AuthSettings, BusSettings, LimitSettings, PushSettings, RedisSettings, Settings, StoreSettings
-from holdfast.telemetry import Telemetry
+from holdfast.telemetry import ControllerTelemetry, Telemetry
 from holdfast.web.auth import Authenticator
 from holdfast.web.gate import Gate
 from holdfast.web.jwks import Jwks
@@ -134,12 +135,16 @@ class ControllerProcess:
 
         clock: Clock = SystemClock()
         instance_id = InstanceId(settings.instance_id)
-        telemetry = Telemetry(__version__)
-        watch = Dependency("redis", clock, telemetry)
-        self._link = RedisLink(resolve(settings.redis), settings.redis, instance_id, clock, watch)
-        self._orchestrator = KubernetesOrchestrator(settings.kubernetes)
+        self.telemetry = ControllerTelemetry()
+        self._link = RedisLink(resolve(settings.redis), settings.redis, instance_id, clock, Unwatched())
+        self._orchestrator = counted_requests(KubernetesOrchestrator(settings.kubernetes), self.telemetry)
         self.controller = Controller(
-            self._orchestrator, RedisFates(self._link), clock, settings.instance_id, Loops(clock.monotonic, telemetry)
+            self._orchestrator,
+            RedisFates(self._link),
+            clock,
+            settings.instance_id,
+            Loops(clock.monotonic, self.telemetry),
+            self.telemetry,
         )
 
     async def close(self) -> None:

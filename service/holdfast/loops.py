@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.errors import HoldfastError
-from holdfast.telemetry import Telemetry
+from holdfast.telemetry import ControllerTelemetry, Telemetry
 
 REDIS: Final = "redis"
 STORE: Final = "store"
@@ -38,7 +38,7 @@ class Loop:
     """One loop.
 
     Attributes:
-        name: one of `telemetry.LOOPS`.
+        name: one of `telemetry.LOOPS`, or of `telemetry.CONTROLLER_LOOPS`.
         step: one round, its waiting for the next one included.
         period_seconds: how often a round succeeds while all is well.
         busy_seconds: how long one round may take when there is much to do.
@@ -81,7 +81,7 @@ def _is_ending() -> bool:
 class Loops:
     """Lives in the event loop. Whoever starts `run` as a task cancels that task."""
 
-    def __init__(self, monotonic: Callable[[], float], telemetry: Telemetry) -> None:
+    def __init__(self, monotonic: Callable[[], float], telemetry: Telemetry | ControllerTelemetry) -> None:
         self._monotonic = monotonic
         self._failures = telemetry.loop_failures
         self._runs: dict[str, _Run] = {}

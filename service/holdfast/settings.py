@@ -249,6 +249,9 @@ class KubernetesSettings(_Group):
     deployment: str = "holdfast"  # on it are the Events that concern all
     container: str = "holdfast"  # in each pod
     internal_port: int = Field(9000, ge=1, le=65_535)
+    metrics_port: int = Field(
+        9000, ge=1, le=65_535
+    )  # the controller's own; what the internal port of an instance is in the chart
 
     @property
     def lease(self) -> str:

@@ -13,7 +13,7 @@ from holdfast.probe.measures import RESULTS, STEPS, Measures
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CODES, CloseCode
 from holdfast.settings import LimitSettings
-from holdfast.telemetry import Telemetry
+from holdfast.telemetry import ControllerTelemetry, Telemetry
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -74,8 +74,8 @@ def test_every_announced_limit_is_documented_with_its_default() -> None:
 
 
 def test_every_metric_that_a_page_names_exists() -> None:
-    """A dashboard is built from these pages; `metrics.md` lists those of an instance, made of what is exposed."""
-    registries = (Telemetry("0").registry, Measures().registry)
+    """A dashboard is built from these pages; `metrics.md` is made of what instances and controllers expose."""
+    registries = (Telemetry("0").registry, ControllerTelemetry().registry, Measures().registry)
     suffixes = ("", "_total", "_info", "_bucket", "_sum", "_count")
     exposed = {family.name + suffix for registry in registries for family in registry.collect() for suffix in suffixes}
     for page in PAGES:

@@ -115,6 +115,7 @@ def test_the_network_lets_through_what_is_needed() -> None:
     assert network.may(PROMETHEUS, chat, 9000)
     assert network.may(chat, chat, 9000), "isolate asks the others"
     assert network.may(controller, chat, 9000)
+    assert network.may(PROMETHEUS, controller, 9000)
     for pod in (chat, controller):
         assert network.may(pod, redis, 6379)
         assert network.may(pod, OUTSIDE, 53)
@@ -133,6 +134,7 @@ def test_the_network_lets_through_nothing_else() -> None:
         assert not network.may(source, chat, 9000)
     for source in (OUTSIDE, stranger, EDGE, PROMETHEUS):
         assert not network.may(source, redis, 6379)
+    for source in (OUTSIDE, stranger, EDGE):
         assert not network.may(source, controller, 9000)
     for port in (22, 80, 6379, 8000):
         assert not network.may(chat, OUTSIDE, port)

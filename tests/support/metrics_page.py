@@ -1,11 +1,11 @@
 """The page of metrics, made of what an instance declares: `python -m support.metrics_page` writes it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client import Metric
 
-from holdfast.telemetry import Telemetry
+from holdfast.telemetry import ControllerTelemetry, Telemetry
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 _SUFFIXES = {"counter": "_total", "info": "_info"}
@@ -16,15 +16,27 @@ in Prometheus' text format. Units are base units. No label holds a user, a conve
 choose; every series exists from the start, so the number of series of an instance never changes. Beside these there
 are `process_*` (CPU, memory, descriptors, start time) and `python_gc_*` as prometheus_client has them.
 
-| metric | type | labels | what |
+"""
+_CONTROLLER = """
+## The controller
+
+`holdfast controller` exposes these at `/metrics` of its own port (9000; in the chart the port `internal` of its pods).
+The probe's are in [operating.md](operating.md#the-probe).
+
+"""
+_TABLE = """| metric | type | labels | what |
 |---|---|---|---|
 """
 
 
 def page() -> str:
     """The text of `docs/metrics.md`."""
-    families = sorted(Telemetry("0").registry.collect(), key=lambda family: family.name)
-    return _HEAD + "".join(_row(family) for family in families if family.name.startswith("holdfast_"))
+    return _HEAD + _rows(Telemetry("0").registry.collect()) + _CONTROLLER + _rows(ControllerTelemetry().registry.collect())
+
+
+def _rows(families: Iterable[Metric]) -> str:
+    ordered = sorted(families, key=lambda family: family.name)
+    return _TABLE + "".join(_row(family) for family in ordered if family.name.startswith("holdfast_"))
 
 
 def _row(family: Metric) -> str:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from holdfast.probe.measures import Measures
-from holdfast.telemetry import Telemetry
+from holdfast.telemetry import ControllerTelemetry, Telemetry
 
 TARGET_LABELS = frozenset(("namespace", "release", "instance", "job", "pod"))
 """What Prometheus adds to every series of a target."""
@@ -33,7 +33,7 @@ class Exported:
 def registered() -> dict[str, Exported]:
     """Sample name (with `_total`, `_bucket` …) -> what is exported under it."""
     found: dict[str, Exported] = defaultdict(Exported)
-    for registry in (Telemetry("0").registry, Measures().registry):
+    for registry in (Telemetry("0").registry, ControllerTelemetry().registry, Measures().registry):
         for family in registry.collect():
             for sample in family.samples:
                 for label, value in sample.labels.items():

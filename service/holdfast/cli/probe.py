@@ -15,9 +15,9 @@ from holdfast.client.addresses import base_urls
 from holdfast.domain import ids
 from holdfast.errors import ConfigurationError, InvalidRequest
 from holdfast.probe.calls import Token
-from holdfast.probe.exposition import Exposition
 from holdfast.probe.measures import Measures
 from holdfast.probe.prober import Plan, Prober
+from holdfast.telemetry.exposition import Exposition
 
 _MAX_TOKEN_BYTES = 16_384
 
@@ -47,7 +47,7 @@ async def _probe(plan: Plan, tokens: tuple[Token, Token], told: settings.ProbeSe
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     measures = Measures()
-    async with Exposition(measures.registry, told.host, told.port):
+    async with Exposition(measures.registry, told.host, told.port, {"/livez": lambda: True}):
         await Prober(plan, tokens, measures).run()
 
 

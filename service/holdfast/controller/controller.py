@@ -12,6 +12,7 @@ from holdfast.domain.ids import InstanceId
 from holdfast.errors import OrchestratorUnavailable, RedisUnavailable
 from holdfast.loops import Loop, Loops
 from holdfast.ports import Clock, Fates, Orchestrator, Pod, PodHealth
+from holdfast.telemetry import ControllerTelemetry
 
 LEASE_SECONDS: Final = 15
 RENEW_SECONDS: Final = 2.0
@@ -20,6 +21,9 @@ _LOOK_SECONDS: Final = 2.0
 _COST_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 1.0
 _MAX_UNSAID: Final = 1_000
+_WATCH_SECONDS: Final = 120.0  # a watch ends within a minute, and the pods are listed before it
+_READY_SECONDS: Final = 30.0
+_LIVE_SECONDS: Final = 300.0  # an API server that is away is no fault of the controller; its client may be stuck, though
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +31,9 @@ _log = logging.getLogger(__name__)
 class Controller:
     """Lives in the loop: `run` until cancelled."""
 
-    def __init__(self, orchestrator: Orchestrator, fates: Fates, clock: Clock, identity: str, loops: Loops) -> None:
+    def __init__(
+        self, orchestrator: Orchestrator, fates: Fates, clock: Clock, identity: str, loops: Loops, telemetry: ControllerTelemetry
+    ) -> None:
         """`identity`: who holds the Lease; the controller's own pod."""
         self._orchestrator = orchestrator
         self._fates = fates
@@ -42,11 +48,32 @@ class Controller:
         self._costs = Costs()
         self._observations = Observations()
         self._led_at: float | None = None
+        self._has_looked = False
+        self._looked_at = clock.monotonic()
+        self._conditions_written = telemetry.conditions_written
+        telemetry.is_leader.set_function(lambda: self.is_leading)
+        telemetry.lease_age.set_function(lambda: self.lease_age_seconds)
+        telemetry.pods.set_function(lambda: len(self._pods))
 
     @property
     def is_leading(self) -> bool:
         """Whether the Lease was ours lately enough to act."""
         return self._led_at is not None and self._clock.monotonic() - self._led_at < _RENEW_WITHIN_SECONDS
+
+    @property
+    def lease_age_seconds(self) -> float:
+        """Since the Lease was renewed, or seen to be another controller's; before the first time, since the start."""
+        return self._clock.monotonic() - self._looked_at
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it leads, or could take over: it has looked at the Lease, and lately."""
+        return self._has_looked and self.lease_age_seconds < _READY_SECONDS
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a restart is of no use: nothing that is vital hangs, and the Lease was looked at."""
+        return not self._loops.stuck and self.lease_age_seconds < _LIVE_SECONDS
 
     async def run(self) -> None:
         """Until cancelled; then the Lease is given back, so that a successor need not wait for its end."""
@@ -64,8 +91,8 @@ class Controller:
     @property
     def _jobs(self) -> tuple[Loop, ...]:
         return (
-            Loop("controller_lead", self._lead, RENEW_SECONDS),
-            Loop("controller_watch", self._watch, _RETRY_SECONDS),
+            Loop("controller_lead", self._lead, RENEW_SECONDS, is_vital=True),
+            Loop("controller_watch", self._watch, _RETRY_SECONDS, busy_seconds=_WATCH_SECONDS, is_vital=True),
             Loop("controller_conditions", self._look, _LOOK_SECONDS),
             Loop("controller_costs", self._weigh, _COST_SECONDS),
         )
@@ -76,6 +103,7 @@ class Controller:
         try:
             began = self._clock.monotonic()
             self._led_at = began if await self._orchestrator.lead(self._identity, LEASE_SECONDS) else None
+            self._looked_at, self._has_looked = began, True
         except OrchestratorUnavailable as error:
             _log.warning("the lease cannot be renewed: %s", error)
         if self._was_leading != self.is_leading:
@@ -94,14 +122,14 @@ class Controller:
         """What pods say of themselves becomes conditions and Events."""
         await asyncio.sleep(_LOOK_SECONDS)
         if not self.is_leading:
+            self._observations = Observations()  # who leads again has not looked meanwhile: nothing is known to be silent
             return
         try:
             await self._say_what_was_not()
             pods = [pod for pod in self._pods.values() if pod.address and not pod.has_ended]
             healths = await asyncio.gather(*(self._orchestrator.health(pod) for pod in pods))
             known = {pod.name: health for pod, health in zip(pods, healths, strict=True) if health is not None}
-            await self._write_conditions(known)
-            await self._tell({name: health.state for name, health in known.items()})
+            await self._pass_on(known)
         except OrchestratorUnavailable as error:
             _log.warning("nothing can be told to Kubernetes: %s", error)
 
@@ -153,12 +181,19 @@ class Controller:
 
     # --- telling Kubernetes -------------------------------------------------------------------------------------------
 
+    async def _pass_on(self, healths: Mapping[InstanceId, PodHealth]) -> None:
+        if self.is_leading:  # still: a process that was stopped while it asked has lost the Lease
+            await self._write_conditions(healths)
+            await self._tell({name: health.state for name, health in healths.items()})
+
     async def _write_conditions(self, healths: Mapping[InstanceId, PodHealth]) -> None:
         now = self._clock.monotonic()
         self._observations.note(self._pods, healths, now)
         for pod in tuple(self._pods.values()):
             if due := self._observations.due(pod, now):
                 await self._orchestrator.set_conditions(pod, due)
+                for each in due:
+                    self._conditions_written.labels("Unknown" if each.status is None else str(each.status)).inc()
                 self._observations.written(pod, now)
 
     async def _tell(self, states: Mapping[InstanceId, str]) -> None:

@@ -4,8 +4,20 @@ Every metric is declared in `metrics`, prefix `holdfast_`, base units, label val
 registry per `Telemetry`: nothing is global, two instances in one test do not meet.
 """
 
-from holdfast.telemetry.labels import LOOPS, OTHER, PATHS, SOURCES, STORE_OPERATIONS
+from holdfast.telemetry.controller import ControllerTelemetry
+from holdfast.telemetry.labels import API_REQUESTS, CONTROLLER_LOOPS, LOOPS, OTHER, PATHS, SOURCES, STORE_OPERATIONS
 from holdfast.telemetry.logs import configure_logging
 from holdfast.telemetry.metrics import Telemetry
 
-__all__ = ["LOOPS", "OTHER", "PATHS", "SOURCES", "STORE_OPERATIONS", "Telemetry", "configure_logging"]
+__all__ = [
+    "API_REQUESTS",
+    "CONTROLLER_LOOPS",
+    "LOOPS",
+    "OTHER",
+    "PATHS",
+    "SOURCES",
+    "STORE_OPERATIONS",
+    "ControllerTelemetry",
+    "Telemetry",
+    "configure_logging",
+]

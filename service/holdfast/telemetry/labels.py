@@ -6,11 +6,12 @@ Layers above own some of the names (codes, routes, the store's calls); unit test
 from typing import Final
 
 PATHS: Final = ("local", "bus", "gap_fill", "poll", "replay", "again")
+CONTROLLER_LOOPS: Final = ("controller_conditions", "controller_costs", "controller_lead", "controller_watch")
+API_REQUESTS: Final = ("lead", "resign", "set_conditions", "set_deletion_cost", "tell", "watch")
 LOOPS: Final = (
     "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups", "committer",
     "connecting", "isolation", "jwks", "lease", "notifications", "presence", "pushing", "reaper", "registration", "revocations",
     "rosters", "slow_tick", "sockets", "sweep", "tasks", "tick",
-    "controller_conditions", "controller_costs", "controller_lead", "controller_watch",
 )  # fmt: skip
 SOURCES: Final = (
     "bulletin", "connections", "conversation", "cursor", "dirty", "envelope", "head", "instances", "member", "message",
