@@ -14,11 +14,11 @@ RESOLVES_SECONDS = 120.0  # windows of up to 20 s must pass, and an instance may
 
 
 @contextlib.asynccontextmanager
-async def watching(directory: Path, instances: Sequence[Serving]) -> AsyncIterator[Prometheus]:
+async def watching(directory: Path, instances: Sequence[Serving], scrape_seconds: int = 1) -> AsyncIterator[Prometheus]:
     """A Prometheus that has scraped each of the instances twice."""
     folder = directory / "prometheus"
     folder.mkdir()
-    server = Prometheus(folder, {each.name: address_of(each) for each in instances})
+    server = Prometheus(folder, {each.name: address_of(each) for each in instances}, scrape_seconds)
     seen = f"count(count_over_time(holdfast_bus_up[1m]) >= 2) == {len(instances)}"
     try:
         await server.start()

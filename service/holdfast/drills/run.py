@@ -63,6 +63,7 @@ class Outcome:
         memory_mb: of each instance at the beginning, at the end, and at most.
         run: the history as it was judged, for whoever draws it; let go of after that.
         problem: why it could not be run, or was aborted; then there is no verdict.
+        began_at: when that began; None where nothing was started.
         took_seconds: from the start of its cluster until it was taken down.
     """
 
@@ -75,6 +76,7 @@ class Outcome:
     figures: Figures | None = None
     run: Run | None = None
     problem: str = ""
+    began_at: datetime | None = None
     took_seconds: float = 0.0
     is_aborted: bool = False
 
@@ -121,7 +123,7 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         bounds=drill.bounds,
     )
-    began = time.monotonic()
+    outcome.began_at, began = datetime.now(UTC), time.monotonic()
     try:
         target = LocalTarget(options.instances, options.store, drill.settings, drill.layout)
     except HoldfastError as error:

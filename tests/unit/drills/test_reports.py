@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def test_what_never_came_is_valid_json_and_xml(outcome: Outcome, tmp_path: Path)
     failure = ET.parse(tmp_path / "report.xml").getroot().find("testcase/failure")
     assert failure is not None
     assert failure.get("message") == files.reason(outcome)
+
+
+def test_report_names_the_time_range_of_a_run_for_prometheus_and_grafana(outcome: Outcome, tmp_path: Path) -> None:
+    """What a drill did is looked up in the dashboards; the range is pasted from the report."""
+    outcome.began_at, outcome.took_seconds = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 40.5
+    files.write_markdown(tmp_path / "report.md", [outcome])
+    report = (tmp_path / "report.md").read_text()
+    assert "* pod-kill: start=2026-01-02T03:04:05Z&end=2026-01-02T03:04:46Z (Prometheus)" in report
+    assert "from=1767323045000&to=1767323085500 (Grafana)" in report
+    outcome.began_at = None
+    files.write_markdown(tmp_path / "report.md", [outcome])
+    assert "Grafana" not in (tmp_path / "report.md").read_text()
 
 
 async def test_what_a_machine_lacks_is_said_before_anything_is_started(tmp_path: Path) -> None:

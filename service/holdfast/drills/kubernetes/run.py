@@ -54,8 +54,8 @@ async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progre
     path = options.directory / f"{drill.name}-kubernetes.jsonl"
     outcome = Outcome(drill, options, path)
     size = Size.of((options.clients, options.rate), (drill.clients, drill.rate))
-    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    began = time.monotonic()
+    outcome.began_at, began = datetime.now(UTC), time.monotonic()
+    started_at = outcome.began_at.isoformat(timespec="milliseconds")
     try:
         cluster = Cluster(place.context, place.namespace, place.release)
         await cluster.enter()

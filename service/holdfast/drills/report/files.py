@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -29,6 +30,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "verdict": verdict_word(outcome),
         "problem": outcome.problem,
         "reason": reason(outcome),
+        "began_at": outcome.began_at.isoformat(timespec="milliseconds") if outcome.began_at is not None else None,
         "took_seconds": outcome.took_seconds,
         "expectations": [
             {
@@ -80,9 +82,19 @@ def write_markdown(path: Path, outcomes: Sequence[Outcome]) -> None:
             ]
         rows.append(f"| {' | '.join(cells)} |")
     rows.append("")
+    rows += [f"* {outcome.drill.name}: {time_range(outcome)}" for outcome in outcomes if outcome.began_at is not None]
     for outcome in outcomes:
         rows += [f"* {outcome.drill.name}: {line}" for line in failures(outcome)]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def time_range(outcome: Outcome) -> str:
+    """When it was played, as Prometheus takes it (RFC 3339) and as Grafana's addresses have it (milliseconds since 1970)."""
+    assert outcome.began_at is not None  # noqa: S101 - asked for runs that began
+    ended_at = outcome.began_at + timedelta(seconds=outcome.took_seconds)
+    start, end = (each.strftime("%Y-%m-%dT%H:%M:%SZ") for each in (outcome.began_at, ended_at + timedelta(seconds=1)))
+    first, last = (round(each.timestamp() * 1000) for each in (outcome.began_at, ended_at))
+    return f"start={start}&end={end} (Prometheus), from={first}&to={last} (Grafana)"
 
 
 def failures(outcome: Outcome) -> list[str]:

@@ -1,0 +1,127 @@
+"""Six questions of a person on call, and the panels that answer each: figures for *What shows first* in docs/operating.md."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from holdfast.drills.local.proxy import Proxy
+from support.first_panel import FirstPanels
+from support.instances import Instances
+from support.ordinary_load import OrdinaryLoad, repeatedly
+from support.redis_server import RedisServer
+from support.watching import watching
+
+pytestmark = [pytest.mark.observability_long, pytest.mark.timeout(500)]
+
+CALM_SECONDS = 75.0  # five scrapes, after those that the first rates need
+FAULT_SECONDS = 90.0
+
+
+class Scene:
+    """Three instances under ordinary load; the third has ways of its own to Redis and to the store."""
+
+    def __init__(self, cluster: Instances, redis: RedisServer, to_redis: Proxy, to_store: Proxy, load: OrdinaryLoad) -> None:
+        self.instances = cluster.all
+        self.redis = redis
+        self.to_redis = to_redis
+        self.to_store = to_store
+        self.load = load
+
+
+@contextlib.asynccontextmanager
+async def messages_not_arriving(scene: Scene) -> AsyncIterator[None]:
+    """What is published does not come to one instance."""
+    scene.to_redis.deafen()
+    yield
+
+
+@contextlib.asynccontextmanager
+async def reconnect_storm(scene: Scene) -> AsyncIterator[None]:
+    """The connections of all users break, again and again."""
+    dropping = asyncio.create_task(repeatedly(0.2, scene.load.drop))
+    yield
+    dropping.cancel()
+    await asyncio.gather(dropping, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def redis_lost(scene: Scene) -> AsyncIterator[None]:
+    """Redis is killed."""
+    scene.redis.kill()
+    yield
+
+
+@contextlib.asynccontextmanager
+async def firestore_slow(scene: Scene) -> AsyncIterator[None]:
+    """Each call takes 1.2 s."""
+    scene.to_store.delay_seconds = 0.6
+    yield
+    scene.to_store.delay_seconds = 0.0
+
+
+@contextlib.asynccontextmanager
+async def one_bad_pod(scene: Scene) -> AsyncIterator[None]:
+    """One instance gets the CPU for less than half of the time."""
+    bad = scene.instances[2]
+
+    async def throttle() -> None:
+        while True:
+            bad.signal(signal.SIGSTOP)
+            await asyncio.sleep(0.6)
+            bad.signal(signal.SIGCONT)
+            await asyncio.sleep(0.4)
+
+    throttling = asyncio.create_task(throttle())
+    yield
+    throttling.cancel()
+    await asyncio.gather(throttling, return_exceptions=True)
+    bad.signal(signal.SIGCONT)
+
+
+@contextlib.asynccontextmanager
+async def rollout_going_wrong(scene: Scene) -> AsyncIterator[None]:
+    """The first instance of a rollout has a wrong address of Redis: it does not become ready."""
+    new = scene.instances[2]
+    await asyncio.to_thread(new.stop)
+    new.environ |= {"HOLDFAST_REDIS__URL": "redis://127.0.0.1:1/0"}
+    await new.start(until_ready=False)
+    yield
+
+
+QUESTIONS = (messages_not_arriving, reconnect_storm, redis_lost, firestore_slow, one_bad_pod, rollout_going_wrong)
+
+
+@pytest.mark.parametrize("fault", QUESTIONS, ids=lambda fault: fault.__name__)
+async def test_panel_shows_the_fault(
+    fault: Callable[[Scene], contextlib.AbstractAsyncContextManager[None]],
+    redis7: RedisServer,
+    firestore_store: dict[str, str],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    """A dashboard that stays green while users suffer sends the person on call elsewhere. Scraped every 15 s, as by the chart."""
+    port = int(firestore_store["FIRESTORE_EMULATOR_HOST"].rpartition(":")[2])
+    async with Proxy(redis7.port, marker=b"SUBSCRIBE") as to_redis, Proxy(port) as to_store:
+        environ = firestore_store | {"FIRESTORE_EMULATOR_HOST": to_store.address}
+        cluster = Instances(tmp_path, redis7.url, environ["HOLDFAST_STORE__URL"], **environ)
+        try:
+            await cluster.start("instance-1", "instance-2")
+            await cluster.start("instance-3", HOLDFAST_REDIS__URL=f"redis://{to_redis.address}/0")
+            load = OrdinaryLoad(cluster.all, 12, pause_seconds=1.0)
+            async with watching(tmp_path, cluster.all, scrape_seconds=15) as prometheus, load.going_on():
+                panels = FirstPanels(prometheus)
+                await asyncio.sleep(60)  # until the rates of the panels are full
+                await panels.calm(CALM_SECONDS)
+                found: list[tuple[str, float]] = []
+                began = time.monotonic()
+                async with fault(Scene(cluster, redis7, to_redis, to_store, load)):
+                    await panels.watch(FAULT_SECONDS, began, lambda name, seconds: found.append((name, round(seconds, 1))))
+                request.node.user_properties += found
+                assert found, "no panel shows it"
+        finally:
+            cluster.close()
