@@ -2,9 +2,19 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The trace of one observation, and when it was made (Unix seconds)."""
+
+    trace_id: str
+    at: float
 
 
 class WeightedHistogram(Collector):
@@ -15,20 +25,25 @@ class WeightedHistogram(Collector):
         self._buckets = tuple(buckets)
         self._counts = {value: [0] * (len(buckets) + 1) for value in values}
         self._sums = dict.fromkeys(values, 0.0)
+        self._exemplars: dict[str, dict[int, Exemplar]] = {value: {} for value in values}
 
-    def observe(self, value: str, seconds: float, times: int) -> None:
-        """Record `times` observations of `seconds` under label value `value`."""
-        self._counts[value][bisect_left(self._buckets, seconds)] += times
+    def observe(self, value: str, seconds: float, times: int, example: Example | None = None) -> None:
+        """Record `times` observations of `seconds` under label value `value`. Each bucket keeps its latest example."""
+        bucket = bisect_left(self._buckets, seconds)
+        self._counts[value][bucket] += times
         self._sums[value] += seconds * times
+        if example is not None:
+            self._exemplars[value][bucket] = Exemplar({"trace_id": example.trace_id}, seconds, example.at)
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """For prometheus_client."""
         family = HistogramMetricFamily(self._name, self._help, labels=[self._label])
         for value, counts in self._counts.items():
-            total, cumulative = 0, []
-            for bound, count in zip((*map(str, self._buckets), "+Inf"), counts, strict=True):
+            total, cumulative = 0, list[tuple[str, float] | tuple[str, float, Exemplar]]()
+            exemplars = self._exemplars[value]
+            for bucket, (bound, count) in enumerate(zip((*map(str, self._buckets), "+Inf"), counts, strict=True)):
                 total += count
-                cumulative.append((bound, total))
+                cumulative.append((bound, total, exemplars[bucket]) if bucket in exemplars else (bound, total))
             family.add_metric([value], cumulative, self._sums[value])
         yield family
 

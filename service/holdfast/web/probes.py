@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from holdfast.node.health import Health
 from holdfast.telemetry import Telemetry
+from holdfast.telemetry.formats import exposed
 from holdfast.web.calls import GET, answer
 
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -37,12 +37,13 @@ def health_router(health: Health) -> APIRouter:
 
 
 def metrics_router(telemetry: Telemetry) -> APIRouter:
-    """`/metrics`, for the internal port."""
+    """`/metrics`, for the internal port: OpenMetrics, with exemplars, where `Accept` asks for it, else Prometheus' text."""
     routes = APIRouter()
 
     @routes.api_route("/metrics", methods=GET, include_in_schema=False)
-    async def metrics() -> Response:
-        return Response(generate_latest(telemetry.registry), headers=_NO_STORE, media_type=CONTENT_TYPE_LATEST)
+    async def metrics(request: Request) -> Response:
+        text, media_type = exposed(telemetry.registry, request.headers.get("accept", ""))
+        return Response(text, headers=_NO_STORE, media_type=media_type)
 
     return routes
 
