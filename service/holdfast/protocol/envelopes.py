@@ -8,7 +8,7 @@ never from the envelope.
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from holdfast.protocol.frames import ConversationEvent, MessageFrame, SeqNumber
 
@@ -39,12 +39,14 @@ class MessagesEnvelope(Header, frozen=True, kw_only=True):
     Attributes:
         age_ms: from the acceptance of the oldest to the publication, on one clock.
         accepted_ms: when each was accepted, in the store's Unix milliseconds; 0: not known. Instances of before say nothing.
+        traceparents: W3C trace context by seq, of sampled messages alone; absent where there are none.
     """
 
     instance: Name
     age_ms: Annotated[int, Meta(ge=0, le=999_999_999_999)]
     messages: list[Raw]
     accepted_ms: list[Count] = []
+    traceparents: dict[int, str] | UnsetType = UNSET
 
 
 class ReceiptEnvelope(Header, frozen=True, kw_only=True):

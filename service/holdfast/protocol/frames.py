@@ -25,6 +25,7 @@ GivenMessageId = Annotated[str, Meta(extra_json_schema=MESSAGE_ID_SCHEMA)]
 GivenBody = Annotated[str, Meta(extra_json_schema={"minLength": 1}, examples=["hello"])]
 SeqNumber = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 At = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds, Z", examples=["2026-01-31T12:00:00.000Z"])]
+TraceParent = Annotated[Raw, Meta(extra_json_schema={"type": "string"}, description="W3C trace context; ignored if malformed.")]
 JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"}, description="Echoed verbatim, never interpreted.")]
 GivenMetadata = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]}, description="Echoed verbatim. null: none.")]
 """As clients send it; its size and depth are checked with what else is refused by name."""
@@ -51,7 +52,8 @@ class Hello(ClientFrame, tag="hello", frozen=True, kw_only=True):
 class Send(ClientFrame, tag="send", frozen=True, kw_only=True):
     """A message. The same `client_message_id` gives the same message, on any instance, for 7 days.
 
-    `read_seq`: how far the user had read the conversation when writing it.
+    `read_seq`: how far the user had read the conversation when writing it. `traceparent`: W3C trace context; of whatever
+    type and content, what is malformed is ignored.
     """
 
     conversation_id: GivenId
@@ -59,6 +61,7 @@ class Send(ClientFrame, tag="send", frozen=True, kw_only=True):
     body: GivenBody
     metadata: GivenMetadata | UnsetType = UNSET
     read_seq: SeqNumber | UnsetType = UNSET
+    traceparent: TraceParent | UnsetType = UNSET
 
 
 class Read(ClientFrame, tag="read", frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from holdfast.telemetry import labels
 from holdfast.telemetry.collectors import CountersView, WeightedHistogram
+from holdfast.telemetry.tracing import Tracing
 
 _LATENCY: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.0, 5.0, 10.0)
 _RESUME: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)  # the service level is at 2 s
@@ -34,10 +35,12 @@ class Telemetry:
 
     Attributes:
         bus_counts: what the bus counts, once there is one.
+        tracing: which sends are traced, and their spans.
     """
 
-    def __init__(self, version: str, store: str = "none") -> None:
-        """`store`: its kind, as `holdfast_build_info` says it."""
+    def __init__(self, version: str, store: str = "none", tracing: Tracing | None = None) -> None:
+        """`store`: its kind, as `holdfast_build_info` says it. `tracing`: off, where none is given."""
+        self.tracing = tracing or Tracing.off()
         self.registry = CollectorRegistry()
         self.bus_counts: Callable[[], Mapping[str, int]] = dict
         self._connections()
@@ -275,6 +278,16 @@ class Telemetry:
         self.local_conversations_limit = self._gauge("local_conversations_limit", "how many of them the instance follows at most")
         self.loop_failures = self._counter(
             "loop_failures", "unexpected errors in background loops, which went on. 0 is normal", loop=labels.LOOPS
+        )
+        spans = self.tracing.spans.counts
+        self.registry.register(
+            CountersView(
+                "holdfast_trace_spans",
+                "spans of sampled messages, by what became of them: `exported`, or dropped because too many waited "
+                "(`queue_full`) or the collector did not take them (`export_failed`). 0 while tracing is off",
+                tuple(spans),
+                lambda: spans,
+            )
         )
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
