@@ -1,9 +1,12 @@
 """Where one instance is put together: the only place that names concrete adapters."""
 
+import asyncio
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from holdfast import __version__
 from holdfast.adapters.machine.clock import SystemClock
@@ -21,6 +24,7 @@ from holdfast.adapters.sqlite.database import Database, DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.controller.calls import counted as counted_requests
 from holdfast.controller.controller import Controller
+from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import ConfigurationError
 from holdfast.loops import Loops
@@ -32,11 +36,13 @@ from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
 from holdfast.settings import AuthSettings, BusSettings, LimitSettings, PushSettings, RedisSettings, Settings, StoreSettings
-from holdfast.telemetry import ControllerTelemetry, Telemetry
+from holdfast.telemetry import ControllerTelemetry, Telemetry, Tracing, otlp
 from holdfast.web.auth import Authenticator
 from holdfast.web.gate import Gate
 from holdfast.web.jwks import Jwks
 
+_CALLERS_PER_SECOND: Final = 10.0  # traces that clients ask for, of all together: beyond, the ratio decides
+_CALLERS_BURST: Final = 100.0
 _FIRESTORE = re.compile(r"firestore://([^/]+)(?:/(.+))?")
 
 
@@ -71,7 +77,8 @@ class Instance:
         on = on or machine(settings.limits)
         clock = on.clock
         store_name, redis_name = _store_name(settings.store), "redis"
-        telemetry = Telemetry(__version__, store_name)
+        self._tracing = tracing(settings.instance_id, clock)
+        telemetry = Telemetry(__version__, store_name, self._tracing)
         store_dependency = Dependency(store_name, clock, telemetry)
         redis_dependency = Dependency(redis_name, clock, telemetry)
         instance_id = InstanceId(settings.instance_id)
@@ -112,8 +119,9 @@ class Instance:
         return await self._link.denied()
 
     async def close(self) -> None:
-        """Disconnect from Redis and the others, after the node has stopped."""
+        """Disconnect from Redis and the others, after the node has stopped. What is left of its traces has 2 s to get out."""
         await self._link.close()
+        await asyncio.to_thread(self._tracing.close)
         if self._peers is not None:
             await self._peers.close()
 
@@ -166,6 +174,17 @@ def token_check(settings: AuthSettings) -> Authenticator:
     time = StoreClock(clock)
     time.note(clock.now_ms(), clock.monotonic())  # a command asks no store: this machine's clock has to do
     return Authenticator(settings, lambda _user_id, _issued_at: None, jwks, time)
+
+
+def tracing(instance_id: str, clock: Clock) -> Tracing:
+    """Tracing as the environment wants it (`OTEL_*`); off by default.
+
+    Raises:
+        ConfigurationError: a variable cannot be understood, or the exporter is not installed.
+    """
+    identity = {"service.instance.id": instance_id, "service.version": __version__}
+    callers = TokenBucket(_CALLERS_PER_SECOND, _CALLERS_BURST, clock.monotonic())
+    return otlp.tracing(os.environ, identity, clock, callers)
 
 
 def redis_link(settings: RedisSettings, name: str) -> RedisLink:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.node.append import Appender
@@ -31,10 +33,10 @@ C = ConversationId("c1")
 class Scene:
     """Delivery and membership of one instance; alice and bob are in `c1`."""
 
-    def __init__(self, max_conversations: int = 3, store: FakeStore | None = None) -> None:
+    def __init__(self, max_conversations: int = 3, store: FakeStore | None = None, telemetry: Telemetry | None = None) -> None:
         """`store`: one that others have, too, with whatever is in it."""
         self.store, self.bus, self.clock = store or FakeStore(), FakeBus(), LoopClock()
-        self.telemetry, self.hub, self.tasks = Telemetry("test"), Hub(Telemetry("test")), Tasks()
+        self.telemetry, self.hub, self.tasks = telemetry or Telemetry("test"), Hub(Telemetry("test")), Tasks()
         self.store_clock = StoreClock(self.clock)
         self.conversations = Conversations(
             self.store,  # type: ignore[arg-type]  # the part it uses
@@ -87,7 +89,7 @@ class Scene:
             self.hub.join(self.delivery.locals[C], each)
         return joined
 
-    def receive(self, *seqs: Seq, accepted_ms: Sequence[int] = ()) -> None:
+    def receive(self, *seqs: Seq, accepted_ms: Sequence[int] = (), traceparents: dict[int, str] | None = None) -> None:
         """An envelope of another instance; without `accepted_ms`: one of an earlier version."""
         texts = [outgoing(delivered(seq), "bus", 0.0).text for seq in seqs]
         self.delivery.receive(
@@ -100,6 +102,7 @@ class Scene:
                 age_ms=0,
                 messages=[envelopes.Raw(t) for t in texts],
                 accepted_ms=list(accepted_ms),
+                traceparents=traceparents or UNSET,
             )
         )
 

@@ -12,9 +12,10 @@ _SUFFIXES = {"counter": "_total", "info": "_info"}
 _HEAD = """# Metrics
 
 Made of `service/holdfast/telemetry` by `make metrics`. An instance exposes these on its internal port at `/metrics`,
-in Prometheus' text format. Units are base units. No label holds a user, a conversation or anything else that clients
-choose; every series exists from the start, so the number of series of an instance never changes. Beside these there
-are `process_*` (CPU, memory, descriptors, start time) and `python_gc_*` as prometheus_client has them.
+in Prometheus' text format, or as OpenMetrics where `Accept` asks for it. Units are base units. No label holds a user, a
+conversation or anything else that clients choose; every series exists from the start, so the number of series of an
+instance never changes. Beside these there are `process_*` (CPU, memory, descriptors, start time) and `python_gc_*` as
+prometheus_client has them.
 
 """
 _CONTROLLER = """

@@ -19,7 +19,7 @@ from holdfast.errors import CommandError, PredecessorMissing, StoreBusy, StoreCo
 from holdfast.node.turns import Turns
 from holdfast.ports import Clock, MessageStore
 from holdfast.protocol.codes import CODES
-from holdfast.telemetry import Telemetry
+from holdfast.telemetry import Received, SpanContext, Telemetry
 
 SETTLE_SECONDS: Final = 60.0  # how long an uncertain append is pursued; its dirty mark outlives even that
 _MAX_TAILS: Final = 10_000
@@ -41,12 +41,16 @@ OnSettled = Callable[[Settled | CommandError], None]
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One send that waits for its answer, which it gets once. `is_guest`: sent by an administrator, a member or not."""
+    """One send that waits for its answer, which it gets once.
+
+    `is_guest`: sent by an administrator, a member or not. `trace`: of a sampled send.
+    """
 
     draft: Draft
     accepted_at: float
     on_settled: OnSettled | None
     is_guest: bool
+    trace: Received | None = None
 
     def answer(self, result: Settled | CommandError) -> bool:
         """Answer, unless that was done; whether it was done now."""
@@ -73,6 +77,15 @@ class Batch:
     is_certain: bool = True
     stamps: set[int] = field(default_factory=set)
 
+    @property
+    def log_fields(self) -> dict[str, str]:
+        """What a log line about it says: of which conversation, and, where one of its sends is sampled, of which trace."""
+        fields: dict[str, str] = {"conversation_id": self.conversation_id}
+        for waiting in (waiting for same in self.sends.values() for waiting in same):
+            if waiting.trace is not None:
+                return fields | waiting.trace.exemplar
+        return fields
+
     def forget_answered(self) -> None:
         """Sends whose clients were told that they failed are not started, or not again."""
         for key in [key for key, same in self.sends.items() if all(waiting.on_settled is None for waiting in same)]:
@@ -87,6 +100,7 @@ class Commit:
         dirty: the mark to remove once this is published, None where it has to stay or there is none.
         own: those that an attempt of this instance stored: whose recipients it is ours to think of.
         acceptances: when each of these was accepted (monotonic seconds); of others this instance does not know it.
+        traces: of those that are sampled, the span that what follows comes after.
     """
 
     conversation_id: ConversationId
@@ -95,6 +109,7 @@ class Commit:
     dirty: str | None
     own: list[Message] = field(default_factory=list)
     acceptances: Mapping[Seq, float] = field(default_factory=dict)
+    traces: Mapping[Seq, SpanContext] | None = None
 
 
 class Appender:
@@ -175,7 +190,7 @@ class Appender:
                 if batch.sends:
                     await self._before_retry(batch.conversation_id, error, attempt)
         if batch.sends:
-            _log.error("gave up on an uncertain append", extra={"fields": {"conversation_id": batch.conversation_id}})
+            _log.error("gave up on an uncertain append", extra={"fields": batch.log_fields})
             self.refuse_all(batch, unavailable("unknown"))
 
     async def answer_stored(self, conversation_id: ConversationId, sends: Sequence[Waiting]) -> None:
@@ -192,20 +207,22 @@ class Appender:
             if stored.digest != waiting.draft.digest:
                 self.refuse(waiting, conflict())
             elif waiting.answer(Settled(stored.message, is_duplicate=True)):
-                elapsed = self._clock.monotonic() - waiting.accepted_at
-                self._telemetry.commit_latency.labels("acknowledged").observe(elapsed)
+                self._observe(waiting, "acknowledged")
 
     def refuse(self, waiting: Waiting, error: CommandError) -> None:
         """Answer one send with an error."""
         if waiting.answer(error):
-            elapsed = self._clock.monotonic() - waiting.accepted_at
-            self._telemetry.commit_latency.labels(_told(error)).observe(elapsed)
+            self._observe(waiting, _told(error))
 
     def refuse_all(self, batch: Batch, error: CommandError) -> None:
         """Answer what is left of a batch with an error."""
         for waiting in (waiting for same in batch.sends.values() for waiting in same):
             self.refuse(waiting, error)
         batch.sends = {}
+
+    def _observe(self, waiting: Waiting, outcome: str) -> None:
+        exemplar = None if waiting.trace is None else waiting.trace.exemplar
+        self._telemetry.commit_latency.labels(outcome).observe(self._clock.monotonic() - waiting.accepted_at, exemplar)
 
     async def _try(self, batch: Batch, tail: Seq, limit: int) -> StoreError | None:
         """One append of up to `limit` sends; None when they are in."""
@@ -271,6 +288,7 @@ class Appender:
         """Answer the senders, then hand the messages on: an ack waits for nobody."""
         now = accepted_at = self._clock.monotonic()
         messages, own, acceptances = [], [], {}
+        sampled: dict[Seq, Received] = {}
         for key, message, digest in stored:
             is_duplicate = not is_fresh and message.sent_at_ms not in batch.stamps
             same = batch.sends.pop(key)
@@ -280,14 +298,19 @@ class Appender:
             for position, waiting in enumerate(same):
                 if waiting.draft.digest != digest:
                     self.refuse(waiting, conflict())
-                elif waiting.answer(Settled(message, is_duplicate or position > 0)):
+                    continue
+                exemplar = None
+                if waiting.trace is not None:
+                    sampled[message.seq], exemplar = waiting.trace, waiting.trace.exemplar
+                if waiting.answer(Settled(message, is_duplicate or position > 0)):
                     accepted_at = min(accepted_at, waiting.accepted_at)
-                    self._telemetry.commit_latency.labels("acknowledged").observe(now - waiting.accepted_at)
+                    self._telemetry.commit_latency.labels("acknowledged").observe(now - waiting.accepted_at, exemplar)
             messages.append(message)
         self.note_tail(batch.conversation_id, messages[-1].seq)
         may_clear = batch.is_certain and not batch.sends
         dirty = batch.dirty if may_clear else None
-        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, dirty, own, acceptances))
+        traces = self._telemetry.tracing.committed(batch.conversation_id, sampled, len(messages)) if sampled else None
+        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, dirty, own, acceptances, traces))
 
     async def _before_retry(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> None:
         if not isinstance(error, StoreConflict) or (isinstance(error, PredecessorMissing) and attempt > 1):

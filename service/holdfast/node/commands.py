@@ -25,6 +25,7 @@ from holdfast.ports import ClusterBus
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import check_object
 from holdfast.settings import LimitSettings
+from holdfast.telemetry import Received
 
 TYPING_EXPIRES_MS: Final = 6_000
 
@@ -67,11 +68,13 @@ class Commands:
         metadata: Raw | UnsetType,
         on_settled: OnSettled,
         seen: Seen | None = None,
+        trace: Received | None = None,
     ) -> None:
         """Send a message; `on_settled` is called once.
 
         Args:
             seen: what the sender had been shown; None: the message was not written by its sender, and says nothing of them.
+            trace: of a sampled send; ended here.
 
         Raises:
             CommandError: `invalid_request`, `invalid_json` or `body_too_large`, before anything is queued.
@@ -82,10 +85,15 @@ class Commands:
 
         def settled(result: Settled | CommandError) -> None:
             on_settled(result)
+            if trace is not None:
+                is_error = isinstance(result, CommandError)
+                trace.answered(
+                    conversation, result.code if isinstance(result, CommandError) else "acknowledged", is_error=is_error
+                )
             if seen is not None and isinstance(result, Settled):
                 self._receipts.note_sent(conversation, caller.user_id, result.message.seq, seen)
 
-        self._committer.submit(conversation, draft, settled, is_guest=caller.is_admin)
+        self._committer.submit(conversation, draft, settled, is_guest=caller.is_admin, trace=trace)
 
     def read(self, caller: Caller, conversation_id: str, message_id: str, on_done: OnRead) -> None:
         """Mark everything up to a message as read; `on_done` is called once.

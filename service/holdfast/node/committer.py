@@ -17,7 +17,7 @@ from holdfast.domain.notifications import notify_mark
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.append import Appender, Batch, OnSettled, Waiting, conflict, not_found, unavailable
 from holdfast.ports import Clock, ClusterBus
-from holdfast.telemetry import Telemetry
+from holdfast.telemetry import Received, Telemetry
 
 MAX_BATCH: Final = 200  # two documents each: a Firestore commit takes 500 writes
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024  # a Firestore request takes 10 MiB
@@ -63,8 +63,16 @@ class Committer:
         self._queued = 0
         self._batches = 0
 
-    def submit(self, conversation_id: ConversationId, draft: Draft, on_settled: OnSettled, *, is_guest: bool = False) -> None:
-        """Queue one send; `on_settled` is called once, in the loop, possibly before this returns."""
+    def submit(
+        self,
+        conversation_id: ConversationId,
+        draft: Draft,
+        on_settled: OnSettled,
+        *,
+        is_guest: bool = False,
+        trace: Received | None = None,
+    ) -> None:
+        """Queue one send; `on_settled` is called once, in the loop, possibly before this returns. `trace`: of a sampled send."""
         if self._queued >= MAX_QUEUED:
             on_settled(CommandError("overloaded", "too many sends are waiting", outcome="refused", retry_after_ms=1000))
             return
@@ -73,7 +81,7 @@ class Committer:
         if lane is None:
             lane = self._lanes[conversation_id] = _Lane(conversation_id)
             self._start(self._run(lane))
-        lane.queue.append(Waiting(draft, self._clock.monotonic(), on_settled, is_guest))
+        lane.queue.append(Waiting(draft, self._clock.monotonic(), on_settled, is_guest, trace))
 
     def expire(self) -> None:
         """Answer every send whose deadline has passed; to be called a few times a second."""
@@ -126,7 +134,7 @@ class Committer:
         except StoreError:
             self._appender.refuse_all(batch, unavailable("refused"))
         except Exception:  # noqa: BLE001 - a lane must not die with sends in it: whatever it is, they are answered
-            _log.exception("a batch failed")
+            _log.exception("a batch failed", extra={"fields": batch.log_fields})
             self._telemetry.loop_failures.labels("committer").inc()
             outcome = "unknown" if batch.was_sent else "refused"
             self._appender.refuse_all(batch, CommandError("internal_error", "this send failed", outcome=outcome))
@@ -138,6 +146,8 @@ class Committer:
         while lane.queue and len(batch.sends) < MAX_BATCH and size < MAX_BATCH_BYTES:
             waiting = lane.queue.popleft()
             self._queued -= 1
+            if waiting.trace is not None:
+                waiting.trace.taken_at = self._clock.monotonic()
             same = batch.sends.setdefault(waiting.draft.key, [])
             if same and same[0].draft.digest != waiting.draft.digest:
                 self._appender.refuse(waiting, conflict())

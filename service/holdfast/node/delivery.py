@@ -19,8 +19,8 @@ from holdfast.node.conversations import Conversations
 from holdfast.node.deliveries import Deliveries
 from holdfast.node.hub import Hub
 from holdfast.node.local import LocalConversation
-from holdfast.node.outgoing import Outgoing, decoded, enveloped, runs
-from holdfast.node.store_clock import UNKNOWN, StoreClock
+from holdfast.node.outgoing import Outgoing, decoded, runs
+from holdfast.node.store_clock import StoreClock
 from holdfast.node.tasks import Tasks
 from holdfast.ports import RECENT_MESSAGES, ClusterBus, MessageStore, PublishedCommit
 from holdfast.protocol import envelopes
@@ -89,7 +89,7 @@ class Delivery:
 
     def hand_over(self, commit: Commit) -> None:
         """What this instance committed: to its own sockets, then to the other instances."""
-        items = self.deliveries.stored(commit.messages, "local", commit.acceptances)
+        items = self.deliveries.committed(commit)
         if commit.own:
             self._suspect(commit.conversation_id, commit.own[0].seq)
         self._offer(commit.conversation_id, items)
@@ -114,9 +114,7 @@ class Delivery:
         local = self.locals.get(conversation_id)
         if local is None or (local.sequencer.head or 0) >= envelope.seq:
             return
-        told = envelope.accepted_ms
-        accepted_ms = told if len(told) == len(envelope.messages) else [UNKNOWN] * len(envelope.messages)
-        self._offer(conversation_id, decoded(envelope.c, envelope.messages, "bus", self.deliveries.moments(accepted_ms)))
+        self._offer(conversation_id, self.deliveries.received(envelope))
         self.hint(conversation_id, envelope.seq)
 
     def hint(self, conversation_id: ConversationId, tail: Seq) -> None:
@@ -379,10 +377,7 @@ class Delivery:
     def _publish(self, commit: Commit, run: list[Outgoing], dirty: str | None) -> None:
         if not self.generation:
             return  # other instances would drop it; the mark stays, and the sweep publishes it
-        age_ms = max(0, round((self._clock.monotonic() - commit.accepted_at) * 1000))
-        envelope, kept = enveloped(
-            commit.conversation_id, run, self.deliveries.stamps(run), age_ms, self.generation, self.instance_id
-        )
+        envelope, kept = self.deliveries.enveloped(commit, run, self.generation, self.instance_id)
         published = PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, dirty, self.generation)
         self._bus.publish_commit(published)
 

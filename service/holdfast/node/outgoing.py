@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, message_id
 from holdfast.domain.messages import Message
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import rfc3339
+from holdfast.telemetry import Arrived
 
 _ENVELOPE_BYTES: Final = 512 * 1024  # half of what the bus carries at most, because the last message comes on top
 
@@ -22,12 +23,14 @@ class Outgoing:
         text: the `message` frame as JSON, as it also goes into envelopes and `recent`.
         path: how it came here, one of `telemetry.PATHS`.
         accepted_at: our monotonic seconds of its acceptance at the instance that committed it; None where that is not known.
+        trace: of a sampled message.
     """
 
     seq: Seq
     text: bytes
     path: str
     accepted_at: float | None
+    trace: Arrived | None = None
 
 
 def message_frame(message: Message) -> frames.MessageFrame:
@@ -66,6 +69,7 @@ def enveloped(
     age_ms: int,
     generation: str,
     instance_id: InstanceId,
+    traceparents: dict[int, str] | UnsetType = UNSET,
 ) -> tuple[bytes, list[bytes]]:
     """A run as an envelope, and each of its messages as `recent` keeps it. Arguments as in `MessagesEnvelope`."""
     envelope = envelopes.MessagesEnvelope(
@@ -78,6 +82,7 @@ def enveloped(
         age_ms=age_ms,
         messages=[Raw(item.text) for item in run],
         accepted_ms=accepted_ms,
+        traceparents=traceparents,
     )
     kept = [envelopes.kept(item.text, at_ms) for item, at_ms in zip(run, accepted_ms, strict=True)]
     return envelopes.encode(envelope), kept

@@ -150,8 +150,9 @@ class _Rest:
         elif debt := self._gate.sends.take(who.user_id, self._node.clock.monotonic()):
             raise rate_limited("too many sends", debt, outcome="refused")
         future: asyncio.Future[Settled | CommandError] = asyncio.get_running_loop().create_future()
+        trace = self._node.telemetry.tracing.begin(request.headers.get("traceparent"), "rest")
         self._node.commands.send(
-            who, conversation_id, wanted.client_message_id, wanted.body, wanted.metadata, _resolve(future), seen
+            who, conversation_id, wanted.client_message_id, wanted.body, wanted.metadata, _resolve(future), seen, trace
         )
         settled = await future
         if isinstance(settled, CommandError):

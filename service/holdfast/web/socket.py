@@ -8,7 +8,7 @@ import logging
 import secrets
 from typing import Any, ClassVar
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from holdfast import __version__
 from holdfast.domain.ids import ConnectionId, ConversationId, message_id
@@ -226,6 +226,7 @@ class ChatSocket(WebSocket):
                 self.write(frames.frame(_ack(command.ref, result)))
 
         connection.inflight_sends += 1
+        given = command.traceparent
         try:
             node.commands.send(
                 self._caller,
@@ -235,6 +236,7 @@ class ChatSocket(WebSocket):
                 command.metadata,
                 answer,
                 self._seen(command),
+                node.telemetry.tracing.begin(None if given is UNSET else _unquoted(given), "websocket"),
             )
         except CommandError:
             connection.inflight_sends -= 1
@@ -307,6 +309,11 @@ class ChatSocket(WebSocket):
 
 def _echoed(text: str | UnsetType) -> str | UnsetType:
     return text if text is not UNSET and len(text) <= 128 else UNSET
+
+
+def _unquoted(traceparent: Raw) -> str:
+    """A string of JSON without its quotes. What is something else in JSON is malformed with or without its ends."""
+    return bytes(traceparent).decode("latin-1")[1:-1]
 
 
 def _last_words(error: CommandError) -> bytes:
