@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -58,8 +59,8 @@ async def test_a_second_drill_is_refused_with_holder_age_and_remedy(world: World
 
 async def test_the_lease_of_a_killed_drill_expires(world: World) -> None:
     """Killed once, every later drill would be refused until an operator deletes the lease."""
-    world.write(objects={LEASE: lease_of("dead/1", age_seconds=89)})
-    with pytest.raises(TargetFailed, match="node-drain, by dead/1, for 89 s"):
+    world.write(objects={LEASE: lease_of("dead/1", age_seconds=80)})
+    with pytest.raises(TargetFailed, match=r"node-drain, by dead/1, for 8\d s"):
         await DrillLease(cluster(), "pod-kill").take()
     world.write(objects={LEASE: lease_of("dead/1", age_seconds=91)})
     async with held(cluster(), "pod-kill"):
@@ -258,7 +259,7 @@ def test_recover_leaves_a_living_drill_alone_unless_forced(world: World, capsys:
     left = '[{"type":"uncordon","node":"node1"}]'
     world.write(objects={LEASE: lease_of("host/1", age_seconds=5, restores=left), "node/node1": NODE})
     assert main(RECOVER) == 2
-    assert "node-drain, by host/1, for 5 s" in capsys.readouterr().err
+    assert re.search(r"node-drain, by host/1, for \d+ s", capsys.readouterr().err)  # 5, or what a busy machine adds
     assert world.cordoned == ["node1"]
     assert main([*RECOVER, "--force"]) == 0
     assert (world.object(LEASE), world.cordoned) == (None, [])
