@@ -81,6 +81,21 @@ class Prometheus:
         found: list[dict[str, Any]] = body["data"]["result"]
         return found
 
+    async def query_range(self, query: str, start: float, end: float, step: float, **chosen: str) -> list[dict[str, Any]]:
+        """The series that answer a query from `start` to `end` (Unix time), a sample every `step` seconds.
+
+        `chosen`: other values of a dashboard's variables than those of `query`, without the `$`.
+        """
+        for name, value in (_CHOSEN | {f"${name}": value for name, value in chosen.items()}).items():
+            query = query.replace(name, value)
+        asked = {"query": query, "start": str(start), "end": str(end), "step": str(step)}
+        async with httpx.AsyncClient(timeout=60) as client:
+            answer = await client.post(f"http://127.0.0.1:{self._port}/api/v1/query_range", data=asked)
+        body = answer.json()
+        assert body["status"] == "success", f"{query}: {body}"
+        found: list[dict[str, Any]] = body["data"]["result"]
+        return found
+
     async def firing(self) -> dict[str, dict[str, Any]]:
         """The alerts that fire now: name -> alert, with its labels and the texts as they are told."""
         async with httpx.AsyncClient(timeout=10) as client:
