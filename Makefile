@@ -68,7 +68,7 @@ test-observability: install ## alerts made to fire by real faults before a real 
 test-kubernetes: install ## the chart and the image on a real cluster, installed, broken and removed: about a quarter of an hour, as root
 	$(BIN)/python -m pytest tests/kubernetes -m kubernetes $(ARGS)
 
-.PHONY: autobahn
+.PHONY: autobahn pictures
 autobahn: install ## Autobahn's 247 cases against the WebSocket rim; needs CPython 2.7 on this machine
 	tests/autobahn/run
 
@@ -118,6 +118,11 @@ manifests: install ## write what is made of the chart again after a change of it
 	@mv k8s/base/holdfast.yaml.new k8s/base/holdfast.yaml
 	@PYTHONPATH=tests $(BIN)/python -m support.values_page
 	@PYTHONPATH=tests $(BIN)/python -m support.dashboards
+
+# Half an hour with CALM=1500; 0 draws the last scene again. Needs prometheus, chromium and npm. Nothing that a test needs.
+CALM ?= 600
+pictures: install ## the dashboards as Grafana draws them, in reports/pictures: calm, an outage of Redis, a rollout: a quarter of an hour
+	@PYTHONPATH=tests $(BIN)/python -m support.pictures $(CALM)
 
 metrics: install ## write docs/metrics.md again after a change of service/holdfast/telemetry
 	@PYTHONPATH=tests $(BIN)/python -m support.metrics_page

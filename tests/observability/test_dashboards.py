@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from support.dashboards.files import DASHBOARDS, DIRECTORY, text
-from support.dashboards.panels import Dashboard
+from support.dashboards.panels import STATES, Dashboard
 from support.prometheus_rules import alerts, metrics_in, rules
 from support.registered import registered
 from support.runbooks import sections
 
-UNITS = {"s", "reqps", "ops", "none", "percentunit", "bytes"}
+UNITS = {"s", "reqps", "ops", "cps", "mps", "none", "percentunit", "bytes"}
 
 
 @pytest.fixture(params=DASHBOARDS, ids=lambda each: each.name)
@@ -80,11 +80,43 @@ def test_every_panel_asks_the_chosen_source_about_the_chosen_release(dashboard: 
 
 def test_counters_are_read_as_rates_over_the_interval_of_the_panel(dashboard: Dashboard) -> None:
     """The linter's rules for counters: `rate` or `increase`, over `$__rate_interval`, so that no zoom shows nothing."""
+    marks = [each["expr"] for each in dashboard.annotations if "expr" in each]
     for query in _queries(dashboard):
         for window in re.findall(r"\[([^\]]+)\]", query):
-            assert window in ("$__rate_interval", "$__range"), query
+            assert window in (("2m",) if query in marks else ("$__rate_interval", "$__range")), query
         for before, _ in re.findall(r"(.{0,9})((?:holdfast|python|process)_\w+_(?:total|count|bucket|sum)\b)", query):
             assert before.endswith(("rate(", "increase(")), query
+
+
+def test_annotations_look_back_two_minutes() -> None:
+    """Grafana asks for annotations once a minute, whatever the range: a drain of ten seconds between two would not be shown."""
+    starts, drains = (each["expr"] for each in DASHBOARDS[0].annotations if "expr" in each)
+    assert "process_start_time_seconds" in starts
+    assert "< 120)" in starts
+    assert "[2m]" in drains
+
+
+def test_an_axis_without_values_is_no_higher_than_what_is_bad(dashboard: Dashboard) -> None:
+    """Grafana's axis of a line at 0 goes to 100: that is 10,000 % of a share, and a threshold of 0.1 lies on the line itself."""
+    for panel in _panels(dashboard):
+        defaults = panel["fieldConfig"]["defaults"]
+        steps = [step["value"] for step in defaults["thresholds"]["steps"] if step["value"] is not None]
+        if panel["type"] == "timeseries" and "max" not in defaults and (steps or defaults["unit"] not in ("none", "s", "bytes")):
+            roof = defaults["custom"].get("axisSoftMax")
+            assert roof is not None, panel["title"]
+            assert not steps or roof <= steps[0], panel["title"]
+
+
+def test_what_stands_for_a_state_has_the_same_colour_on_every_panel(dashboard: Dashboard) -> None:
+    """Without a colour of its own `degraded` was green and `healthy` yellow: Grafana gives colours by the alphabet."""
+    wanted = dict(STATES)
+    for panel in _panels(dashboard):
+        if any(each["legendFormat"] == "{{state}}" for each in panel["targets"]):
+            colors = {
+                each["matcher"]["options"]: each["properties"][0]["value"]["fixedColor"]
+                for each in panel["fieldConfig"]["overrides"]
+            }
+            assert colors == wanted, panel["title"]
 
 
 def test_dashboards_are_not_edited_in_grafana(dashboard: Dashboard) -> None:

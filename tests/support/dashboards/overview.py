@@ -1,6 +1,6 @@
 """What users feel, and where it comes from: the first dashboard to look at."""
 
-from support.dashboards.panels import FLEET, SOURCE, Dashboard, Panel, Row, quantiles, rate
+from support.dashboards.panels import FLEET, PATHS, SOURCE, STATES, Dashboard, Panel, Row, faults, quantiles, rate
 
 _NOT_REPLAYED = 'path!="replay"'
 _BUDGETS = {"delivery": 0.01, "sends": 0.001, "handshakes": 0.001, "resume": 0.01, "probe": 0.001}
@@ -24,6 +24,51 @@ def _budget(slo: str, title: str, section: str) -> Panel:
         limits=(None, 1),
     )
 
+
+def _share(title: str, description: str, query: str, section: str) -> Panel:
+    return Panel(
+        title,
+        f"Share of the instances, now. Good: 100 %. {description}",
+        "percentunit",
+        ((query, title),),
+        steps=((0.5, "orange"), (1, "green")),
+        base="red",
+        runbook=f"dependencies.md#{section}",
+        kind="stat",
+        width=6,
+        limits=(0, 1),
+    )
+
+
+_NOW = Row(
+    "Now",
+    (
+        _share(
+            "Instances that are healthy",
+            "Less in a rollout. All degraded: look to the right which dependency is lost; one: *Instances by state* below.",
+            f'sum(holdfast_health_state{{{FLEET},state="healthy"}}) / count(holdfast_build_info{{{FLEET}}})',
+            "holdfastfleetdegraded",
+        ),
+        _share(
+            "Instances that reach Redis",
+            "0 %: messages between instances take up to 3 s until Redis is back; none is lost.",
+            f'avg(holdfast_dependency_up{{{FLEET},dependency="redis"}})',
+            "holdfastfleetdegraded",
+        ),
+        _share(
+            "Instances that reach the store",
+            "0 %: sends are refused until the store is back; connections stay open.",
+            f'avg(holdfast_dependency_up{{{FLEET},dependency="store"}})',
+            "holdfaststorefailing",
+        ),
+        _share(
+            "Instances with a live bus",
+            "Lower with Redis reached: pub/sub is deaf or split; open *Dependencies*.",
+            f"avg(holdfast_bus_up{{{FLEET}}})",
+            "holdfastbusdeaf",
+        ),
+    ),
+)
 
 _FELT = Row(
     "What users feel",
@@ -102,7 +147,7 @@ _TRAFFIC = Row(
             "Messages accepted",
             "Sends that were acknowledged. Good: follows the time of day. A sudden drop without closes: look at"
             " *Sends that failed*.",
-            "reqps",
+            "mps",
             ((rate("holdfast_commit_latency_seconds_count", more='outcome="acknowledged"'), "acknowledged"),),
         ),
         Panel(
@@ -110,10 +155,11 @@ _TRAFFIC = Row(
             "Messages written to sockets. Good: `local` and `bus`. `gap_fill` and `poll` in numbers: the bus"
             " loses messages, or Redis is"
             " away. `replay`: clients that come back.",
-            "reqps",
+            "mps",
             ((rate("holdfast_messages_delivered_total", "path"), "{{path}}"),),
             runbook="service-levels.md#holdfastdeliveriesslow",
             is_stacked=True,
+            colors=PATHS,
         ),
         Panel(
             "Commands refused",
@@ -121,7 +167,7 @@ _TRAFFIC = Row(
             " `store_unavailable`, `internal_error` and"
             " `overloaded` are faults of the service.",
             "reqps",
-            ((f"{rate('holdfast_commands_refused_total', 'code')} > 0", "{{code}}"),),
+            faults("holdfast_commands_refused_total", "code", "{{code}}"),
             runbook="service-levels.md#holdfastsendsfailing",
         ),
         Panel(
@@ -130,12 +176,13 @@ _TRAFFIC = Row(
             "reqps",
             ((rate("holdfast_http_requests_total", "status"), "{{status}}"),),
             is_stacked=True,
+            colors=(("2xx", "green"), ("4xx", "yellow"), ("5xx", "red")),
         ),
         Panel(
             "Offline notifications",
             "By what became of them. Good: `sent` follows `created`. `retried` in numbers or `dead`: the webhook fails.",
-            "reqps",
-            ((rate("holdfast_notifications_total", "result"), "{{result}}"),),
+            "cps",
+            ((rate("holdfast_notifications_total", "result", more='result!="filtered"'), "{{result}}"),),
             runbook="instances.md#holdfastnotificationslate",
         ),
         Panel(
@@ -155,15 +202,15 @@ _CONNECTIONS = Row(
         Panel(
             "Connections",
             "Open sockets of all instances. Good: follows the time of day. A step down that does not come back:"
-            " clients cannot connect.",
+            " clients cannot connect. How near the limit is: *Fullest instance*.",
             "none",
-            ((f"sum(holdfast_connections{{{FLEET}}})", "open"), (f"sum(holdfast_connections_limit{{{FLEET}}})", "limit")),
+            ((f"sum(holdfast_connections{{{FLEET}}})", "open"),),
             runbook="instances.md#holdfastconnectionsnearlimit",
         ),
         Panel(
             "Connects and closes",
             "Good: both lines together, and low. A peak of both: a rollout, a lost instance, or a reconnect storm.",
-            "reqps",
+            "cps",
             ((rate("holdfast_connections_opened_total"), "opened"), (rate("holdfast_connections_closed_total"), "closed")),
             runbook="connections.md#holdfastreconnectstorm",
         ),
@@ -172,7 +219,7 @@ _CONNECTIONS = Row(
             "Good: 1000 and 1001 (clients leave), 1012 in a rollout. 1006 or 4001 in numbers: the network or the"
             " edge; 1011: a fault of the"
             " service; 4000: slow clients.",
-            "reqps",
+            "cps",
             ((f"{rate('holdfast_connections_closed_total', 'code, initiator')} > 0", "{{code}} {{initiator}}"),),
             runbook="connections.md#holdfastabnormalcloses",
             is_stacked=True,
@@ -183,7 +230,7 @@ _CONNECTIONS = Row(
             " `store_unavailable` are faults of the"
             " service.",
             "reqps",
-            ((f"{rate('holdfast_handshake_failures_total', 'reason')} > 0", "{{reason}}"),),
+            faults("holdfast_handshake_failures_total", "reason", "{{reason}}"),
             runbook="service-levels.md#holdfasthandshakesfailing",
         ),
         Panel(
@@ -219,6 +266,7 @@ _INSTANCES = Row(
             ((f"sum by (state) (holdfast_health_state{{{FLEET}}}) > 0", "{{state}}"),),
             runbook="dependencies.md#holdfastfleetdegraded",
             is_stacked=True,
+            colors=STATES,
         ),
         Panel(
             "Connections by instance",
@@ -245,8 +293,8 @@ _INSTANCES = Row(
         ),
         Panel(
             "CPU by instance",
-            "CPU seconds a second. Good: below 0.7. An instance uses one CPU at most; near 1 everything is late.",
-            "none",
+            "Share of one CPU. Good: below 70 %. An instance uses one CPU at most; near 100 % everything is late.",
+            "percentunit",
             ((f"{_CPU} and on (instance) holdfast_build_info{{{FLEET}}}", "{{instance}}"),),
             steps=((0.7, "orange"), (0.95, "red")),
             runbook="instances.md#holdfastlooplag",
@@ -274,20 +322,22 @@ _INSTANCES = Row(
     ),
 )
 
+# Grafana asks once a minute, whatever the range: what is shorter is seen because each query looks two minutes back.
 _STARTS = {
     "name": "Starts of instances",
     "enable": True,
     "iconColor": "blue",
     "datasource": SOURCE,
-    "expr": f"(time() - process_start_time_seconds{{{FLEET}}}) < 60 and on (instance) holdfast_build_info{{{FLEET}}}",
-    "titleFormat": "{{instance}} starts",
+    "expr": f"(time() - process_start_time_seconds{{{FLEET}}} < 120)"
+    f" * on (namespace, release, instance) group_left (version) holdfast_build_info{{{FLEET}}}",
+    "titleFormat": "{{instance}} starts with version {{version}}",
 }
 _DRAINS = {
     "name": "Drains",
     "enable": True,
     "iconColor": "orange",
     "datasource": SOURCE,
-    "expr": f'holdfast_health_state{{{FLEET},state="draining"}} == 1',
+    "expr": f'max_over_time(holdfast_health_state{{{FLEET},state="draining"}}[2m]) == 1',
     "titleFormat": "{{instance}} drains",
 }
 _DRILLS = {
@@ -302,6 +352,6 @@ DASHBOARD = Dashboard(
     "overview",
     "Overview",
     "What users feel, traffic, connects and closes, instances. Start here.",
-    (_FELT, _TRAFFIC, _CONNECTIONS, _INSTANCES),
+    (_NOW, _FELT, _TRAFFIC, _CONNECTIONS, _INSTANCES),
     annotations=(_STARTS, _DRAINS, _DRILLS),
 )

@@ -17,7 +17,9 @@ Json = dict[str, Any]
 class Panel:
     """One panel. `queries`: (PromQL, legend); `steps`: (from which value on, colour); `base`: the colour below them.
 
-    `description`: what good looks like, and what to do else. `runbook`: page and section.
+    `description`: what good looks like, and what to do else. `runbook`: page and section. `roof`: up to where the axis reaches
+    at least, so that noise near 0 does not look like a fault; by default the first of `steps`, and one a second of what is rare.
+    `colors`: legend -> colour; `values`: of a state timeline, value -> text and colour. `has_table`: the legend is a table.
     """
 
     title: str
@@ -31,6 +33,10 @@ class Panel:
     width: int = 8
     is_stacked: bool = False
     limits: tuple[float | None, float | None] = (0, None)
+    roof: float | None = None
+    colors: tuple[tuple[str, str], ...] = ()
+    values: tuple[tuple[float, str, str], ...] = ()
+    has_table: bool = False
 
     def as_json(self, number: int, x: int, y: int) -> Json:
         """For its place in a dashboard."""
@@ -46,21 +52,26 @@ class Panel:
         }
         if self.kind == "timeseries":
             defaults["custom"] = {
-                "lineWidth": 1,
-                "fillOpacity": 30 if self.is_stacked else 5,
-                "showPoints": "never",
+                "lineWidth": 0 if self.is_stacked else 1,  # a line of 0 on top of a stack would look like its colour's fault
+                "fillOpacity": 60 if self.is_stacked else 5,
+                "showPoints": "auto",  # a value alone between two gaps is no line
                 "stacking": {"mode": "normal" if self.is_stacked else "none"},
                 "thresholdsStyle": {"mode": "line" if self.steps else "off"},
+                **self._soft_limits(),
             }
+        if self.kind == "state-timeline":
+            defaults["custom"] = {"fillOpacity": 80, "lineWidth": 0}
+            texts = {str(value): {"text": text, "color": color} for value, text, color in self.values}
+            defaults["mappings"] = [{"type": "value", "options": texts}]
         return {
             "id": number,
             "type": self.kind,
             "title": self.title,
             "description": self.description,
             "datasource": SOURCE,
-            "gridPos": {"x": x, "y": y, "w": self.width, "h": _HEIGHT if self.kind == "timeseries" else 4},
-            "fieldConfig": {"defaults": defaults, "overrides": []},
-            "options": _OPTIONS[self.kind],
+            "gridPos": {"x": x, "y": y, "w": self.width, "h": 4 if self.kind == "stat" else _HEIGHT},
+            "fieldConfig": {"defaults": defaults, "overrides": [_colored(name, color) for name, color in self.colors]},
+            "options": _OPTIONS[self.kind] | ({"legend": _TABLE} if self.has_table else {}),
             "links": [{"title": "Runbook", "url": f"{RUNBOOKS}/{self.runbook}", "targetBlank": True}] if self.runbook else [],
             "targets": [
                 {"refId": chr(ord("A") + index), "datasource": SOURCE, "expr": query, "legendFormat": legend}
@@ -68,13 +79,39 @@ class Panel:
             ],
         }
 
+    def _soft_limits(self) -> Json:
+        roof = self.roof
+        if roof is None and self.limits[1] is None:
+            roof = self.steps[0][0] if self.steps else _ROOFS.get(self.unit)
+        below = {"axisSoftMin": -roof} if roof is not None and self.limits[0] is None else {}
+        return {} if roof is None else {"axisSoftMax": roof, **below}
 
+
+def _colored(name: str, color: str) -> Json:
+    fixed = {"id": "color", "value": {"mode": "fixed", "fixedColor": color}}
+    return {"matcher": {"id": "byName", "options": name}, "properties": [fixed]}
+
+
+_ROOFS = {"reqps": 1, "ops": 1, "cps": 1, "mps": 1}
+STATES = (
+    ("healthy", "green"),
+    ("starting", "blue"),
+    ("saturated", "yellow"),
+    ("degraded", "orange"),
+    ("draining", "purple"),
+    ("unhealthy", "red"),
+)
+"""Of instances, with the colour that each has on every panel."""
+PATHS = (("local", "green"), ("bus", "blue"), ("replay", "purple"), ("again", "yellow"), ("gap_fill", "orange"), ("poll", "red"))
+"""Of deliveries: blue and green where all is well."""
+_TABLE: Json = {"displayMode": "table", "placement": "right", "calcs": ["mean"], "sortBy": "Mean", "sortDesc": True}
 _OPTIONS: dict[str, Json] = {
     "timeseries": {
         "legend": {"displayMode": "list", "placement": "bottom"},
         "tooltip": {"mode": "multi", "sort": "desc"},
     },
     "stat": {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "background", "graphMode": "area"},
+    "state-timeline": {"mergeValues": True, "showValue": "auto", "legend": {"showLegend": False}, "rowHeight": 0.8},
 }
 
 
@@ -172,6 +209,11 @@ def rate(metric: str, by: str = "", *, where: str = FLEET, more: str = "") -> st
     """How often a counter counts a second, summed up by labels."""
     selector = f"{where},{more}" if more else where
     return f"sum{f' by ({by})' if by else ''} (rate({metric}{{{selector}}}[$__rate_interval]))"
+
+
+def faults(metric: str, by: str, legend: str, *, where: str = FLEET) -> tuple[tuple[str, str], ...]:
+    """How often something goes wrong: all of it, which is a line at 0 while all is well, and what of it there is."""
+    return (rate(metric, where=where), "all"), (f"{rate(metric, by, where=where)} > 0", legend)
 
 
 def quantile(share: float, metric: str, by: str = "", *, where: str = FLEET, more: str = "") -> str:

@@ -1,9 +1,10 @@
 """What `holdfast probe` sees through the public address, and what a drill or a rollout does to the instances."""
 
-from support.dashboards.panels import FLEET, Dashboard, Panel, Row, drained, quantiles, rate
+from support.dashboards.panels import FLEET, STATES, Dashboard, Panel, Row, drained, quantiles, rate
 
 _ALL = f"sum by (step) (increase(holdfast_probe_attempts_total{{{FLEET}}}[$__range]))"
 _SUCCESS = f'sum by (step) (increase(holdfast_probe_attempts_total{{{FLEET},result="ok"}}[$__range])) / {_ALL}'
+_FAILED = 'result="failed"'
 _LIMITS = {"connect": (1, 3), "ack": (1, 3), "delivery": (1, 3), "resume": (1, 2)}
 _TEXTS = {
     "connect": "From the handshake to `welcome`. Good: p99 below 0.5 s.",
@@ -57,9 +58,12 @@ _PROBE = Row(
         *(_seen(step) for step in _LIMITS),
         Panel(
             "Attempts by step",
-            "Good: level lines, all `ok`. No line: the probe does not run.",
-            "reqps",
-            ((rate("holdfast_probe_attempts_total", "step, result"), "{{step}} {{result}}"),),
+            "Good: level lines, none of them `failed`. No line: the probe does not run.",
+            "ops",
+            (
+                (rate("holdfast_probe_attempts_total", "step", more='result="ok"'), "{{step}}"),
+                (f"{rate('holdfast_probe_attempts_total', 'step', more=_FAILED)} > 0", "{{step}} failed"),
+            ),
             runbook="service-levels.md#holdfastprobesilent",
             width=24,
         ),
@@ -75,10 +79,13 @@ _DRILLS = Row(
             "none",
             ((f"sum by (state) (increase(holdfast_health_transitions_total{{{FLEET}}}[$__rate_interval]))", "{{state}}"),),
             runbook="dependencies.md#holdfastfleetdegraded",
+            roof=1,
+            colors=STATES,
         ),
         Panel(
             "Progress of drains",
-            "Share of the connections that left since each drain began. Good: rises evenly to 100 %.",
+            "Share of the connections that left since each drain began. Good: rises evenly to 100 %. Empty while no"
+            " instance drains.",
             "percentunit",
             ((drained(FLEET), "{{instance}}"),),
             runbook="connections.md#holdfastdrainforcescloses",
@@ -87,7 +94,7 @@ _DRILLS = Row(
         Panel(
             "Closes in drains",
             "Closes with 1012: the client did not leave when it was told. Good: a small part of the connections.",
-            "reqps",
+            "cps",
             ((rate("holdfast_connections_closed_total", "instance", more='code="1012",initiator="server"'), "{{instance}}"),),
             runbook="connections.md#holdfastdrainforcescloses",
         ),

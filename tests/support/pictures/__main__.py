@@ -1,4 +1,4 @@
-"""Pictures in reports/pictures: a scene with so many calm seconds is played, and all dashboards are drawn; with 0 the last scene."""
+"""Pictures in reports/pictures: a scene with so many calm seconds is played, and all dashboards are drawn; 0: the last scene."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ async def main(calm_seconds: float) -> None:
         await play(scene, calm_seconds)
     ranges = json.loads((scene / "ranges.json").read_text(encoding="utf-8"))
     for name, empty in (await draw(scene, page, DIRECTORY, ranges)).items():
-        print(f"{DIRECTORY / name}.png", *(["no data:", ", ".join(empty)] if empty else []))
+        print(DIRECTORY / name, *(["no data:", ", ".join(empty)] if empty else []))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The dashboards over a range of time, as Grafana's own components draw them in Chromium."""
 
+import asyncio
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,8 +26,7 @@ Series = list[dict[str, Any]]
 def build(directory: Path) -> None:
     """The page, with what it is made of from npm: half a minute the first time."""
     shutil.copytree(SOURCE, directory, dirs_exist_ok=True)
-    if not (directory / "node_modules").is_dir():
-        subprocess.run(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"], cwd=directory, check=True)
+    subprocess.run(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"], cwd=directory, check=True)
     subprocess.run(["npm", "run", "--silent", "build"], cwd=directory, check=True)
 
 
@@ -36,35 +36,34 @@ async def draw(scene: Path, page: Path, pictures: Path, ranges: Ranges) -> dict[
     try:
         async with async_playwright() as driver:
             browser = await driver.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-            return {
-                f"{dashboard.name}-{name}": await _draw(browser, prometheus, page, pictures, dashboard, name, between)
-                for name, between in ranges.items()
-                for dashboard in DASHBOARDS
-            }
+            found = {}
+            for name, between in ranges.items():
+                for dashboard in DASHBOARDS:
+                    picture = pictures / f"{dashboard.name}-{name}.png"
+                    arguments = await _arguments(prometheus, dashboard, between)
+                    found[picture.name] = await _draw(browser, page, arguments, picture)
+            return found
     finally:
         prometheus.close()
 
 
-async def _draw(  # noqa: PLR0913
-    browser: Browser,
-    prometheus: Prometheus,
-    directory: Path,
-    pictures: Path,
-    dashboard: Dashboard,
-    name: str,
-    between: tuple[float, float],
-) -> list[str]:
+async def _arguments(prometheus: Prometheus, dashboard: Dashboard, between: tuple[float, float]) -> list[Any]:
+    """Of the function `draw` of the page."""
     made = dashboard.as_json()
     answers = {panel["id"]: await _answers(prometheus, panel, between) for panel in made["panels"] if panel["type"] != "row"}
     marks = [mark for each in dashboard.annotations if "expr" in each for mark in await _marks(prometheus, each, between)]
+    return [made, answers, marks, 1000 * _STEP_SECONDS, *(1000 * at for at in between)]
+
+
+async def _draw(browser: Browser, directory: Path, arguments: list[Any], picture: Path) -> list[str]:
     page = await browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
     try:
         await page.goto((directory / "index.html").resolve().as_uri())
-        arguments = [made, answers, marks, 1000 * _STEP_SECONDS, *(1000 * at for at in between)]
         await page.evaluate("arguments => window.draw(...arguments)", arguments)
         await page.wait_for_selector("[data-testid=panel]")
         await page.wait_for_timeout(1_000)  # canvases are drawn in frames of their own
-        await page.screenshot(path=pictures / f"{dashboard.name}-{name}.png", full_page=True)
+        await page.screenshot(path=picture, full_page=True)
+        await asyncio.to_thread(subprocess.run, ["node", "shrink.cjs", picture.resolve()], cwd=directory, check=True)
         return await _empty(page)
     finally:
         await page.close()
@@ -72,9 +71,7 @@ async def _draw(  # noqa: PLR0913
 
 async def _answers(prometheus: Prometheus, panel: dict[str, Any], between: tuple[float, float]) -> list[Series]:
     chosen = {"__rate_interval": f"{_RATE_SECONDS}s", "__range": f"{between[1] - between[0]:.0f}s"}
-    return [
-        await prometheus.query_range(target["expr"], *between, step=_STEP_SECONDS, **chosen) for target in panel["targets"]
-    ]
+    return [await prometheus.query_range(target["expr"], *between, step=_STEP_SECONDS, **chosen) for target in panel["targets"]]
 
 
 async def _marks(prometheus: Prometheus, annotation: dict[str, Any], between: tuple[float, float]) -> list[dict[str, Any]]:

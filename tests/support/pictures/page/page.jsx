@@ -1,6 +1,6 @@
 // One dashboard as Grafana shows it: `draw(dashboard, answers, annotations, step, from, to)`; times are in milliseconds.
 import { ThemeContext, createTheme, dateTime, getDisplayProcessor, getFieldDisplayValues, toDataFrame } from "@grafana/data";
-import { BigValue, BigValueColorMode, BigValueGraphMode, GlobalStyles, PanelChrome, PortalContainer, TimeSeries } from "@grafana/ui";
+import { BigValue, BigValueColorMode, BigValueGraphMode, BigValueTextMode, GlobalStyles, PanelChrome, PortalContainer, TimeSeries } from "@grafana/ui";
 import { createRoot } from "react-dom/client";
 import "uplot/dist/uPlot.min.css";
 
@@ -16,18 +16,23 @@ const value = (text) => (Number.isFinite(Number(text)) ? Number(text) : null);
 // What Grafana fills in where a dashboard says nothing.
 const LINES = { drawStyle: "line", lineInterpolation: "linear", pointSize: 5, axisPlacement: "auto", gradientMode: "none", barAlignment: 0 };
 
-function framesOf(panel, answer, step) {
+function framesOf(panel, answer, { from, to, step }) {
   const { custom, ...defaults } = panel.fieldConfig.defaults;
-  const color = { mode: panel.type === "stat" ? "thresholds" : "palette-classic" };
+  const color = { mode: panel.type === "timeseries" ? "palette-classic" : "thresholds" };
   const series = panel.targets.flatMap((target, index) => answer[index].map((each) => ({ ...each, target })));
+  // Prometheus leaves out what is not there; with a null for it lines are broken where Grafana breaks them.
+  const times = Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, index) => from + index * step);
   return series.map(({ metric, values, target }, seriesIndex) => {
     const name = named(target.legendFormat, metric);
-    const config = { color, ...defaults, displayName: name, custom: { ...LINES, ...custom } };
+    const known = new Map(values.map(([at, text]) => [Math.round((at * 1000 - from) / step), value(text)]));
+    const fixed = panel.fieldConfig.overrides.find(({ matcher }) => matcher.options === name)?.properties;
+    const own = Object.fromEntries((fixed ?? []).map((each) => [each.id, each.value]));
+    const config = { color, ...defaults, ...own, displayName: name, custom: { ...LINES, ...custom } };
     const frame = toDataFrame({
       refId: target.refId,
       fields: [
-        { name: "Time", type: "time", values: values.map(([at]) => at * 1000), config: { interval: step } },
-        { name: "Value", type: "number", values: values.map(([, text]) => value(text)), labels: metric, config },
+        { name: "Time", type: "time", values: times, config: {} },
+        { name: "Value", type: "number", values: times.map((_, index) => known.get(index) ?? null), labels: metric, config },
       ],
     });
     for (const field of frame.fields) {
@@ -58,10 +63,10 @@ function marks(annotations) {
 }
 
 function Lines({ panel, frames, annotations, range, width, height }) {
-  const { displayMode, placement, calcs = [] } = panel.options.legend;
+  const { displayMode, placement, calcs = [], sortBy, sortDesc } = panel.options.legend;
   return (
     <TimeSeries frames={frames} timeRange={range} timeZone="utc" width={width} height={height}
-      legend={{ showLegend: true, displayMode, placement, calcs }}>
+      legend={{ showLegend: true, displayMode, placement, calcs, sortBy, sortDesc }}>
       {marks(annotations)}
     </TimeSeries>
   );
@@ -75,20 +80,49 @@ function Numbers({ panel, frames, width, height }) {
       {values.map(({ display, sparkline }, index) => (
         <BigValue key={index} value={display} sparkline={sparkline} theme={theme} height={height}
           width={(width - 4 * (values.length - 1)) / values.length} colorMode={BigValueColorMode.Background}
+          textMode={values.length > 1 ? BigValueTextMode.ValueAndName : BigValueTextMode.Value}
           graphMode={panel.options.graphMode === "area" ? BigValueGraphMode.Area : BigValueGraphMode.None} />
       ))}
     </div>
   );
 }
 
-function Panel({ panel, answer, step, ...rest }) {
+// @grafana/ui has no state timeline: this is a plain form of it, with Grafana's texts and colours.
+function States({ frames, width, height }) {
+  const names = 190, bar = width - names, each = Math.min(24, height / frames.length);
+  return frames.map((frame, index) => {
+    const { display, values, state } = frame.fields[1];
+    const parts = [];
+    values.forEach((value, at) => {
+      const last = parts.at(-1);
+      if (last && last.value === value) last.length += 1;
+      else parts.push({ value, at, length: 1 });
+    });
+    return (
+      <div key={index} style={{ height: each, display: "flex", fontSize: Math.min(12, each - 2), lineHeight: `${each - 2}px` }}>
+        <div style={{ width: names, overflow: "hidden", whiteSpace: "nowrap" }}>{state.displayName}</div>
+        <div style={{ position: "relative", width: bar }}>
+          {parts.filter(({ value }) => value !== null).map(({ value, at, length }) => {
+            const { text, color } = display(value);
+            const place = { left: (bar * at) / values.length, width: (bar * length) / values.length, height: each - 2 };
+            return <div key={at} style={{ ...place, position: "absolute", overflow: "hidden", background: color, color: "black", paddingLeft: 4 }}>{text}</div>;
+          })}
+        </div>
+      </div>
+    );
+  });
+}
+
+const KINDS = { timeseries: Lines, stat: Numbers, "state-timeline": States };
+
+function Panel({ panel, answer, span, ...rest }) {
   const { x, y, w, h } = panel.gridPos;
   const place = { position: "absolute", left: x * COLUMN, top: HEAD + y * ROW, width: w * COLUMN - GAP, height: h * ROW - GAP };
   if (panel.type === "row") {
     return <div style={{ ...place, color: theme.colors.text.primary, fontSize: 16, lineHeight: `${ROW}px` }}>⌄ {panel.title}</div>;
   }
-  const frames = framesOf(panel, answer, step);
-  const Kind = panel.type === "stat" ? Numbers : Lines;
+  const frames = framesOf(panel, answer, span);
+  const Kind = KINDS[panel.type];
   return (
     <div style={place} data-testid="panel" data-empty={frames.length === 0} data-title={panel.title}>
       <PanelChrome title={panel.title} width={place.width} height={place.height} description={panel.description}>
@@ -114,7 +148,7 @@ window.draw = (dashboard, answers, annotations, step, from, to) => {
           {legend.map(([name, color]) => <span key={name} style={{ fontSize: 13, marginLeft: 24, color: COLORS[color] ?? color }}>┆ {name}</span>)}
         </div>
         {dashboard.panels.map((panel) => (
-          <Panel key={panel.id} panel={panel} answer={answers[panel.id]} step={step} annotations={annotations} range={range} />
+          <Panel key={panel.id} panel={panel} answer={answers[panel.id]} span={{ from, to, step }} annotations={annotations} range={range} />
         ))}
       </div>
       <PortalContainer />
