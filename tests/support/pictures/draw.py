@@ -32,7 +32,7 @@ def build(directory: Path) -> None:
 
 async def draw(scene: Path, page: Path, pictures: Path, ranges: Ranges) -> dict[str, list[str]]:
     """`{dashboard}-{range}.png` of all of them; returns which panels were empty in each."""
-    prometheus = await Prometheus(scene, {}).start()
+    prometheus = await Prometheus(scene, {}, scrape_seconds=60).start()
     try:
         async with async_playwright() as driver:
             browser = await driver.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))

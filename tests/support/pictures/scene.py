@@ -20,6 +20,7 @@ _NAMES = ("instance-1", "instance-2", "instance-3")
 _USERS, _MESSAGES_PER_SECOND = 24, 6.0
 _WARM_UP_SECONDS, _OUTAGE_SECONDS, _RECOVERY_SECONDS, _ROLLOUT_SECONDS = 45, 60, 75, 45
 _VISIT_SECONDS = 5.0
+_SCRAPE_SECONDS = 2
 
 Ranges = dict[str, tuple[float, float]]
 
@@ -32,7 +33,7 @@ async def play(directory: Path, calm_seconds: float) -> Ranges:
     try:
         serving = await instances.start(*_NAMES)
         async with _traffic(directory, serving) as targets:
-            prometheus = Prometheus(directory, targets)
+            prometheus = Prometheus(directory, targets, scrape_seconds=_SCRAPE_SECONDS)
             try:
                 await prometheus.start()
                 ranges = await _acts(redis, serving, calm_seconds)
