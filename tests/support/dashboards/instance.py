@@ -159,6 +159,7 @@ _WORK = Row(
             ((rate("holdfast_frames_received_total", "type", where=ONE), "{{type}}"),),
             runbook="connections.md#holdfastslowconsumers",
             is_stacked=True,
+            colors=(("send", "green"), ("read", "blue")),
         ),
         Panel(
             "Slow consumers",

@@ -52,9 +52,10 @@ class Panel:
         }
         if self.kind == "timeseries":
             defaults["custom"] = {
-                "lineWidth": 0 if self.is_stacked else 1,  # a line of 0 on top of a stack would look like its colour's fault
+                # Nothing of 0 has a line or a point: on top of a stack it would look like what its colour says.
+                "lineWidth": 0 if self.is_stacked else 1,
                 "fillOpacity": 60 if self.is_stacked else 5,
-                "showPoints": "auto",  # a value alone between two gaps is no line
+                "showPoints": "never" if self.is_stacked else "auto",  # a value alone between two gaps is no line
                 "stacking": {"mode": "normal" if self.is_stacked else "none"},
                 "thresholdsStyle": {"mode": "line" if self.steps else "off"},
                 **self._soft_limits(),
