@@ -54,6 +54,12 @@ def _webhook_url(url: str) -> str:
     return url
 
 
+def _jwks_url(url: str) -> str:
+    if not re.match(r"(https://[^/?#@\s]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?)([/?]|$)", url):
+        raise ValueError("expected https://host/path; http only to localhost, 127.0.0.1 or [::1]")
+    return url
+
+
 def _webhook_secret(secret: SecretStr) -> SecretStr:
     try:
         key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
@@ -145,7 +151,7 @@ class AuthSettings(_Group):
 
     secret: HmacSecret | None = None
     previous_secret: HmacSecret | None = None
-    jwks_url: str | None = None
+    jwks_url: Annotated[str, AfterValidator(_jwks_url)] | None = None
     issuer: str = "holdfast"
     audience: str = "holdfast"
     leeway_seconds: float = Field(10.0, ge=0, le=30)  # clocks of issuers differ by seconds; RFC 8725 wants it small

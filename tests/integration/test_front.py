@@ -255,7 +255,7 @@ async def test_the_page_is_served_with_its_policy(running: Setting) -> None:
     """By the front itself: instances know nothing of it."""
     answer = await running.get("/?user=user123")
     assert answer.startswith(b"HTTP/1.1 200 OK")
-    assert b"Content-Security-Policy: default-src 'self'" in answer
+    assert b"Content-Security-Policy: default-src 'none'" in answer
     assert b'data-testid="user-picker"' in answer
     assert (await running.get("/page/chat.js")).startswith(b"HTTP/1.1 200")
     assert (await running.get("/page/../secret")).startswith(b"HTTP/1.1 404")
@@ -315,3 +315,16 @@ async def test_demo_tokens_never_leave_the_front(running: Setting) -> None:
 async def test_a_demo_token_is_refused_to_others(running: Setting, body: bytes, headers: tuple[str, ...], status: int) -> None:
     """No foreign page (a form, or a name that resolves to this machine) can have one, and no user that could not exist."""
     assert (await running.token(body, *headers)).startswith(f"HTTP/1.1 {status}".encode())
+
+
+@pytest.mark.parametrize("path", ["/page/nothing.js", "/demo/token", "/", "/page/chat.js"])
+async def test_every_answer_of_the_front_itself_forbids_a_browser_to_guess_and_to_run(running: Setting, path: str) -> None:
+    """As those of the instances behind it."""
+    head, _, _ = (await running.get(path)).lower().partition(b"\r\n\r\n")
+    assert head.count(b"\r\nx-content-type-options: nosniff") == 1
+    (policy,) = [line for line in head.split(b"\r\n") if line.startswith(b"content-security-policy: ")]
+    assert policy.startswith(
+        b"content-security-policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    assert b"unsafe" not in policy
+    assert b"*" not in policy

@@ -24,6 +24,8 @@ def identity(request: Request, gate: Gate) -> Identity:
         CommandError: `unauthenticated` and its kind.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if len(request.headers.getlist("authorization")) > 1:
+        raise CommandError("unauthenticated", "one Authorization header: of two identities none is guessed")
     if scheme.lower() != "bearer" or not token.strip():
         raise CommandError("unauthenticated", "a bearer token is needed: Authorization: Bearer <jwt>")
     return gate.authenticate(token.strip())

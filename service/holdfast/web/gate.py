@@ -13,7 +13,7 @@ from holdfast.protocol.frames import Limits
 from holdfast.settings import LimitSettings
 from holdfast.web.addresses import Addresses
 from holdfast.web.auth import Authenticator, Identity
-from holdfast.web.refusals import TokenRefusals
+from holdfast.web.refusals import Refusals
 
 _PARTS: Final = 10
 
@@ -38,6 +38,7 @@ class Gate:
         sends: how many messages each user sends here, on however many sockets and by REST.
         calls: how often each user calls REST here, reads or types.
         handshakes: how often each user connects here: each time may cost a replay.
+        malformed: what is no HTTP, in the log.
     """
 
     def __init__(self, node: Node, authenticator: Authenticator) -> None:
@@ -51,7 +52,8 @@ class Gate:
         self.handshakes: TokenBuckets[UserId] = TokenBuckets(max(1.0, at_once / 4), max(32.0, 4.0 * at_once))
         self.addresses = Addresses(http.trusted_proxies, limits.connections_per_address)
         self._authenticator = authenticator
-        self._refusals = TokenRefusals(node.clock)
+        self._refusals = Refusals(node.clock, "a token")
+        self.malformed = Refusals(node.clock, "a request")
 
     def authenticate(self, token: str) -> Identity:
         """Whom the token names; why not, the log says as well.
@@ -62,7 +64,7 @@ class Gate:
         try:
             return self._authenticator.verify(token)
         except CommandError as error:
-            self._refusals.note(error)
+            self._refusals.note(f"{error.code}: {error.detail}")
             raise
 
     def count_call(self, user_id: UserId) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from holdfast.errors import CommandError
 from holdfast.protocol.codes import CODES
 from holdfast.protocol.frames import PROTOCOL
+from holdfast.web.shielded import NO_SNIFFING, NOTHING_RUNS
 
 PATH: Final = b"/ws"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
@@ -126,7 +127,7 @@ def refused(refusal: Refusal) -> bytes:
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         "Connection: close",
-        *(f"{name}: {value}" for name, value in refusal.headers),
+        *(f"{name}: {value}" for name, value in (NO_SNIFFING, NOTHING_RUNS, *refusal.headers)),
     ]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
@@ -136,7 +137,10 @@ def _offer(request: UpgradeRequest, key: bytes) -> Offer:
     bearers = [part.removeprefix(_BEARER) for part in offered if part.startswith(_BEARER)]
     if offered and PROTOCOL not in offered:
         raise Refusal(400, "unsupported_protocol", f"{PROTOCOL} is spoken here")
-    authorization = (request.value(b"authorization") or b"").decode("latin-1")
+    authorizations = request.values(b"authorization")
+    if len(authorizations) > 1:  # of two identities none is guessed, nor is a third one taken instead
+        return Offer(key, PROTOCOL if offered else None, None, may_explain=False)
+    authorization = b"".join(authorizations).decode("latin-1")
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():
         token: str | None = credentials.strip()

@@ -1,16 +1,21 @@
 """uvicorn's HTTP protocol with guards where bytes come in, and a hand-over of upgrades that leaves nothing behind.
 
 A request head has 16 KB and 3 s, a body 10 s, and what belongs to neither (trailers, chunk extensions) 16 KB and no memory; a few
-requests may wait for their answers. uvicorn's protocol and its parser form a cycle that would survive the upgrade (4.7 KB a
-connection until the collector comes by): it is broken here.
+requests may wait for their answers. A request names one host (RFC 9112 §3.2). uvicorn's protocol and its parser form a cycle
+that would survive the upgrade (4.7 KB a connection until the collector comes by): it is broken here.
 """
 
 import asyncio
+import logging
+import re
 from typing import Any, Final
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from holdfast.web.handshake import Refusal, UpgradeRequest, refused
+from holdfast.web.refusals import Refusals
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_SECONDS: Final = 3.0
@@ -18,8 +23,23 @@ BODY_SECONDS: Final = 10.0  # a hundred kilobytes, over the worst line
 MAX_WAITING: Final = 8  # requests that were sent before the answer to the one before: nobody does that but who means harm
 
 
+_HOST: Final = re.compile(rb"([A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Za-z:.%_~-]+\])(:[0-9]{0,5})?")  # RFC 3986 §3.2.2
+_NO_HTTP: Final = "not HTTP/1.1"
+_MISTAKES: Final = logging.getLogger("uvicorn.error.http")  # uvicorn warns of every malformed request; that is ours to limit
+
+
 class GuardedHttp(HttpToolsProtocol):
     """One HTTP connection, until it becomes a WebSocket."""
+
+    def __init__(
+        self, config: uvicorn.Config, state: ServerState, malformed: Refusals, _loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        """`malformed`: told of what is no HTTP."""
+        super().__init__(config, state, {}, _loop)
+        _MISTAKES.setLevel(logging.ERROR)
+        self.logger = _MISTAKES
+        self._malformed = malformed
+        self._why = _NO_HTTP
 
     _head_bytes = 0
     _head_end = b""
@@ -73,10 +93,11 @@ class GuardedHttp(HttpToolsProtocol):
         """For httptools.
 
         Raises:
-            ValueError: too many wait already; httptools makes an error of its own of it, and uvicorn a 400.
+            ValueError: it is refused; httptools makes an error of its own of it, and uvicorn a 400.
         """
-        if len(self.pipeline) >= MAX_WAITING:
-            raise ValueError("too many requests at once")
+        self._why = self._fault() or _NO_HTTP
+        if self._why is not _NO_HTTP:
+            raise ValueError(self._why)
         self._is_in_head = False
         self._idle_bytes = 0
         self._stop_timer()
@@ -85,7 +106,8 @@ class GuardedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """For uvicorn: what is not HTTP gets the same kind of answer as everything else."""
-        self._refuse(400, msg)
+        self._malformed.note(self._why)
+        self._refuse(400, self._why)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """For asyncio."""
@@ -93,9 +115,28 @@ class GuardedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _get_upgrade(self) -> bytes | None:
-        """For uvicorn: `websocket` when the client lists it; both headers are lists and may stand twice (RFC 9110 §5.3)."""
+        """For uvicorn: `websocket` when the client lists it; both headers are lists and may stand twice (RFC 9110 §5.3).
+
+        Not in HTTP/1.0 (§7.8), and not while answers are owed: the socket would overtake them.
+        """
+        if self.parser.get_http_version() == "1.0" or (self.cycle is not None and not self.cycle.response_complete):
+            return None
         options = {name: _options(self.headers, name) for name in (b"connection", b"upgrade")}
         return b"websocket" if b"upgrade" in options[b"connection"] and b"websocket" in options[b"upgrade"] else None
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """For uvicorn: a plain request that offered an upgrade. Its parser does not go on behind one."""
+        self.cycle.keep_alive = False
+
+    def _fault(self) -> str:
+        """Why the request is refused, from its head."""
+        if len(self.pipeline) >= MAX_WAITING:
+            return "too many requests at once"
+        hosts = [value for name, value in self.headers if name == b"host"]
+        is_old = self.parser.get_http_version() == "1.0"  # balancers that check health in HTTP/1.0 name none
+        if len(hosts) > 1 or not (hosts or is_old) or any(_HOST.fullmatch(host) is None for host in hosts):
+            return "a request has one valid Host"
+        return ""
 
     def handle_websocket_upgrade(self) -> None:
         """Give the connection to the socket's class, and let go of everything of ours."""

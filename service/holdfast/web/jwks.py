@@ -1,12 +1,17 @@
-"""Public keys of an issuer: fetched in the background, kept through outages, looked up without waiting."""
+"""Public keys of an issuer: fetched in the background, kept through outages, looked up without waiting.
+
+They come from the address that is configured and from no other: a redirect is no answer. All of an answer has 5 s and 256 KB.
+"""
 
 import asyncio
 import json
 import logging
-import urllib.request
+import ssl
 from typing import Any, Final
 
+import httpx
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from holdfast.errors import ConfigurationError
 from holdfast.loops import Loop
@@ -15,6 +20,10 @@ from holdfast.ports import Clock
 _REFRESH_SECONDS: Final = 300.0
 _UNKNOWN_KID_SECONDS: Final = 10.0  # one fetch for an unknown kid at most that often, whoever asks
 _MAX_BYTES: Final = 262_144
+_MIN_RSA_BITS: Final = 2_048  # RFC 7518 §3.3
+FETCH_SECONDS: Final = 5.0
+"""For all of it, from the look-up of the name to the last byte."""
+
 _ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 
 _log = logging.getLogger(__name__)
@@ -44,11 +53,13 @@ class Jwks:
             ConfigurationError: they cannot be fetched, or none of them is usable.
         """
         try:
-            self._keys = _usable(self._fetch())
+            self._keys = _usable(asyncio.run(self._fetch()))
         except Exception as error:  # noqa: BLE001 - whatever an issuer, or a proxy before it, answers
             raise ConfigurationError(f"HOLDFAST_AUTH__JWKS_URL: the keys cannot be fetched: {error}") from None
         if not self._keys:
-            raise ConfigurationError("HOLDFAST_AUTH__JWKS_URL: no usable key there (RS256, ES256 or EdDSA, with a kid)")
+            raise ConfigurationError(
+                "HOLDFAST_AUTH__JWKS_URL: no usable key there (RS256 with 2048 bits or more, ES256 or EdDSA; with a kid)"
+            )
 
     @property
     def loop(self) -> Loop:
@@ -59,8 +70,7 @@ class Jwks:
         self._wake.clear()
         self._fetched_at = self._clock.monotonic()
         try:
-            document = await asyncio.to_thread(self._fetch)
-            self._keys = _usable(document) or self._keys
+            self._keys = _usable(await self._fetch()) or self._keys
         except Exception as error:  # noqa: BLE001 - whatever an issuer, or a proxy before it, answers: the next try may be better
             _log.warning("keys cannot be fetched; the known ones stay: %r", error)
         try:
@@ -69,9 +79,22 @@ class Jwks:
         except TimeoutError:
             pass
 
-    def _fetch(self) -> dict[str, Any]:
-        with urllib.request.urlopen(self._url, timeout=5) as answer:  # noqa: S310 - the address is configured, not a client's
-            document = json.loads(answer.read(_MAX_BYTES))
+    async def _fetch(self) -> dict[str, Any]:
+        content = b""
+        trusted = ssl.create_default_context()  # the machine's authorities, as SSL_CERT_FILE and SSL_CERT_DIR say
+        plain = {"Accept": "application/json", "Accept-Encoding": "identity"}  # what is compressed may be large after all
+        async with (
+            asyncio.timeout(FETCH_SECONDS),
+            httpx.AsyncClient(verify=trusted, timeout=FETCH_SECONDS, follow_redirects=False) as http,
+            http.stream("GET", self._url, headers=plain) as answer,
+        ):
+            if answer.status_code != 200:
+                raise ValueError(f"the answer is {answer.status_code}")
+            async for part in answer.aiter_raw():
+                content += part
+                if len(content) > _MAX_BYTES:
+                    raise ValueError("the answer is larger than any set of keys")
+        document = json.loads(content)
         if not isinstance(document, dict):
             raise ValueError("not a JWKS")  # noqa: TRY004 - bad content, whatever its type
         return document
@@ -84,6 +107,8 @@ def _usable(document: dict[str, Any]) -> dict[str, Any]:
         try:
             key = jwt.PyJWK(item)
         except (jwt.PyJWTError, TypeError, AttributeError):
+            continue
+        if isinstance(key.key, RSAPublicKey) and key.key.key_size < _MIN_RSA_BITS:
             continue
         if key.key_id and key.algorithm_name in _ALGORITHMS and item.get("use", "sig") == "sig":
             keys[key.key_id] = key

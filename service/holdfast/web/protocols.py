@@ -12,6 +12,8 @@ from uvicorn.server import ServerState
 from holdfast.web.app import internal_app, public_app
 from holdfast.web.gate import Gate
 from holdfast.web.http import GuardedHttp
+from holdfast.web.refusals import Refusals
+from holdfast.web.shielded import Shielded
 from holdfast.web.socket import ChatSocket
 
 GRACEFUL_SECONDS: Final = 5
@@ -25,11 +27,15 @@ class Protocols:
         state: the open HTTP connections and running requests, as uvicorn counts them.
     """
 
-    def __init__(self, app: Any, socket: type[asyncio.Protocol] | None, keep_alive_seconds: float) -> None:
-        """`app`: ASGI. `socket`: the class that takes upgraded connections over; None where there are none."""
+    def __init__(self, app: Any, socket: type[asyncio.Protocol] | None, keep_alive_seconds: float, malformed: Refusals) -> None:
+        """`app`: ASGI. `socket`: the class that takes upgraded connections over; None where there are none.
+
+        `malformed`: told of what is no HTTP.
+        """
+        self._malformed = malformed
         self.state = ServerState()
         self.config = uvicorn.Config(
-            app,
+            Shielded(app),
             http=self._make,  # type: ignore[arg-type]  # declared as a class; uvicorn only calls it
             ws=socket if socket is not None else "none",
             lifespan="off",
@@ -49,14 +55,14 @@ class Protocols:
 
     def _make(self, *, _loop: asyncio.AbstractEventLoop | None = None, **_: Any) -> asyncio.Protocol:
         """What uvicorn asks for; the configuration and state that it hands over are ours."""
-        return GuardedHttp(self.config, self.state, {}, _loop)
+        return GuardedHttp(self.config, self.state, self._malformed, _loop)
 
 
 def public_protocols(gate: Gate) -> Protocols:
     """What clients connect to."""
-    return Protocols(public_app(gate), ChatSocket.bound_to(gate), gate.node.settings.http.keep_alive_seconds)
+    return Protocols(public_app(gate), ChatSocket.bound_to(gate), gate.node.settings.http.keep_alive_seconds, gate.malformed)
 
 
 def internal_protocols(gate: Gate) -> Protocols:
     """What the neighbours in the cluster connect to."""
-    return Protocols(internal_app(gate), None, gate.node.settings.http.keep_alive_seconds)
+    return Protocols(internal_app(gate), None, gate.node.settings.http.keep_alive_seconds, gate.malformed)

@@ -1,10 +1,9 @@
-"""Why tokens are refused, in the log: each reason once a minute with how often it came, however many clients try."""
+"""Why tokens and requests are refused, in the log: each reason once a minute with how often it came, however many clients try."""
 
 import logging
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.errors import CommandError
 from holdfast.ports import Clock
 
 _PERIOD_SECONDS: Final = 60.0
@@ -21,24 +20,26 @@ class _Told:
     more: int = 0
 
 
-class TokenRefusals:
+class Refusals:
     """Lives in the loop."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, what: str) -> None:
+        """`what` is refused: the beginning of each line."""
         self._clock = clock
+        self._what = what
         self._told: dict[str, _Told] = {}
 
-    def note(self, error: CommandError) -> None:
-        """A token was refused."""
+    def note(self, reason: str) -> None:
+        """It was refused for this reason, a text of ours."""
         now = self._clock.monotonic()
-        told = self._told.get(error.detail)
+        told = self._told.get(reason)
         if told is None:
             if len(self._told) >= _MAX_REASONS:
                 return
-            told = self._told[error.detail] = _Told(now)
+            told = self._told[reason] = _Told(now)
         elif now - told.at < _PERIOD_SECONDS:
             told.more += 1
             return
         since = f" ({told.more} more since the last line)" if told.more else ""
-        _log.warning("a token was refused: %s: %s%s", error.code, error.detail, since)
+        _log.warning("%s was refused: %s%s", self._what, reason, since)
         told.at, told.more = now, 0

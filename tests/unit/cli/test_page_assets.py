@@ -52,7 +52,10 @@ def test_answers_carry_policy_type_and_etag() -> None:
     """The policy is the second lock behind the escaping."""
     answer = _get("/").decode()
     assert answer.startswith("HTTP/1.1 200 OK\r\n")
-    assert "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:" in answer
+    assert "Content-Security-Policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " in answer
+    assert "connect-src 'self' ws://localhost:8000 wss://localhost:8000\r\n" in _get("/", "Host: localhost:8000").decode()
+    for hosts in (["Host: a; script-src *"], ["Host: a b"], ["Host: ["], ["Host: a", "Host: b"], []):
+        assert "connect-src 'self'\r\n" in _get("/", *hosts).decode(), hosts
     assert "Content-Type: text/html; charset=utf-8" in answer
     assert b"Content-Type: text/javascript" in _get("/page/chat.js")
 

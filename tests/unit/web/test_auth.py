@@ -226,3 +226,38 @@ def test_keys_that_are_not_for_signatures_are_not_taken() -> None:
     assert set(_usable({"keys": [5, good]})) == {"k"}
     for document in ({}, {"keys": []}):
         assert _usable(document) == {}
+
+
+def test_rsa_keys_that_are_too_short_are_not_taken() -> None:
+    """RFC 7518 §3.3: from 2,048 bits on. A shorter one is factored, and then anybody signs."""
+    for bits, is_taken in ((1024, False), (2047, False), (2048, True)):
+        key = rsa.generate_private_key(public_exponent=65_537, key_size=bits).public_key()
+        item = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key)) | {"kid": "k", "alg": "RS256"}
+        assert bool(_usable({"keys": [item]})) is is_taken, bits
+
+
+@pytest.mark.parametrize(
+    ("url", "is_taken"),
+    [
+        ("https://login.example.com/keys", True),
+        ("http://127.0.0.1:9000/keys", True),
+        ("http://localhost/keys", True),
+        ("http://[::1]:9000/keys", True),
+        ("http://login.example.com/keys", False),
+        ("http://localhost.example.com/keys", False),
+        ("http://127.0.0.1@example.com/keys", False),
+        ("http://127.0.0.1.example.com/keys", False),
+        ("https://user:pass@login.example.com/keys", False),
+        ("file:///etc/keys", False),
+        ("ftp://login.example.com/keys", False),
+        ("https://", False),
+        ("login.example.com/keys", False),
+    ],
+)
+def test_keys_come_over_tls_or_from_this_machine(url: str, *, is_taken: bool) -> None:
+    """Whoever is on the way would name the keys that we believe."""
+    if is_taken:
+        assert AuthSettings(jwks_url=url).jwks_url == url
+        return
+    with pytest.raises(ValidationError, match="https"):
+        AuthSettings(jwks_url=url)

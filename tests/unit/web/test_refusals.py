@@ -4,16 +4,15 @@ import logging
 
 import pytest
 
-from holdfast.errors import CommandError
-from holdfast.web.refusals import TokenRefusals
+from holdfast.web.refusals import Refusals
 from support.fakes import ManualClock
 
 
 def test_each_reason_is_logged_once_a_minute_with_how_often_it_came(caplog: pytest.LogCaptureFixture) -> None:
     """A fleet of clients with one wrong token must not fill a disk, and an operator must see the cause."""
     clock = ManualClock()
-    refusals = TokenRefusals(clock)
-    missing, other = CommandError("unauthenticated", 'the claim "aud" is missing'), CommandError("token_expired", "over")
+    refusals = Refusals(clock, "a token")
+    missing, other = 'unauthenticated: the claim "aud" is missing', "token_expired: over"
     with caplog.at_level(logging.WARNING, "holdfast.web.refusals"):
         for _ in range(1_000):
             refusals.note(missing)
@@ -29,8 +28,8 @@ def test_each_reason_is_logged_once_a_minute_with_how_often_it_came(caplog: pyte
 
 def test_the_number_of_reasons_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """There are about twenty of them; a mistake that makes more must not make memory grow."""
-    refusals = TokenRefusals(ManualClock())
+    refusals = Refusals(ManualClock(), "a token")
     with caplog.at_level(logging.WARNING, "holdfast.web.refusals"):
         for number in range(1_000):
-            refusals.note(CommandError("unauthenticated", f"reason {number}"))
+            refusals.note(f"reason {number}")
     assert len(caplog.records) == 64

@@ -1,6 +1,8 @@
 """Where the tables are: a file on the machine's disk, reached by threads. `SqliteStore` knows no more of it than `Database`."""
 
 import asyncio
+import contextlib
+import os
 import secrets
 import sqlite3
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from holdfast.adapters.sqlite import schema
 from holdfast.adapters.sqlite.lanes import ThreadLane
 
 T = TypeVar("T")
+_PRIVATE = 0o600
 
 
 class Lane(Protocol):
@@ -70,8 +73,19 @@ class DatabaseFile:
 
     def _create(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(self._path)
         connection = schema.connect(str(self._path), self._timeout_seconds)
         try:
             schema.create(connection, secrets.token_hex(8))
         finally:
             connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """For its owner alone; SQLite gives what it puts beside the file the same mode. A file of another owner stays as it is."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE))  # an open one would lose SQLite's locks by closing
+    for each in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            if each.stat().st_mode & 0o077:
+                each.chmod(_PRIVATE)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from holdfast.protocol.codes import CODES
+from holdfast.web.shielded import NO_SNIFFING, NOTHING_RUNS
 
 _CODE_OF_STATUS = {
     400: "invalid_request",
@@ -19,8 +20,8 @@ _CODE_OF_STATUS = {
 def answer(status: int, headers: Mapping[str, str], body: bytes = b"", *, has_body: bool = True) -> bytes:
     """A whole HTTP/1.1 answer; `has_body=False` is for HEAD: the length, but not the bytes."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    lines += [f"Content-Length: {len(body)}", "X-Content-Type-Options: nosniff", "Connection: close", "", ""]
+    lines += [f"{name}: {value}" for name, value in dict((NO_SNIFFING, NOTHING_RUNS), **headers).items()]
+    lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     return "\r\n".join(lines).encode("latin-1") + (body if has_body else b"")
 
 

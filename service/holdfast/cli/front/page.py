@@ -5,6 +5,7 @@ that text of a message which got past the page's escaping (T33) still could not 
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -12,8 +13,10 @@ from importlib.resources.abc import Traversable
 
 from holdfast.cli.front.answers import answer, problem
 from holdfast.cli.front.head import Head
+from holdfast.web.shielded import POLICY
 
-_CSP = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_CSP = f"{POLICY}; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -35,12 +38,18 @@ class Asset:
         headers = {
             "Cache-Control": "no-cache",
             "ETag": self.etag,
-            "Content-Security-Policy": _CSP,
+            "Content-Security-Policy": _policy(head),
             "Referrer-Policy": "no-referrer",
         }
         if head.header("if-none-match") == self.etag:
             return answer(304, headers, has_body=False)
         return answer(200, {"Content-Type": self.content_type, **headers}, self.body, has_body=head.method == "GET")
+
+
+def _policy(head: Head) -> str:
+    """What the page may do. Not every browser takes `'self'` for the socket's address, so that is named."""
+    host = head.header("host")
+    return f"{_CSP} ws://{host} wss://{host}" if _HOST.fullmatch(host) else _CSP
 
 
 _UNREACHABLE = b"""<!doctype html>
@@ -61,7 +70,6 @@ def unreachable(head: Head) -> bytes:
     headers = {
         "Content-Type": "text/html; charset=utf-8",
         "Cache-Control": "no-store",
-        "Content-Security-Policy": _CSP,
         "Retry-After": "1",
     }
     return answer(503, headers, _UNREACHABLE, has_body=head.method == "GET")
