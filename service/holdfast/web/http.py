@@ -31,21 +31,26 @@ _MISTAKES: Final = logging.getLogger("uvicorn.error.http")  # uvicorn warns of e
 class GuardedHttp(HttpToolsProtocol):
     """One HTTP connection, until it becomes a WebSocket."""
 
-    def __init__(
-        self, config: uvicorn.Config, state: ServerState, malformed: Refusals, _loop: asyncio.AbstractEventLoop | None = None
-    ) -> None:
-        """`malformed`: told of what is no HTTP."""
-        super().__init__(config, state, {}, _loop)
-        _MISTAKES.setLevel(logging.ERROR)
-        self.logger = _MISTAKES
-        self._malformed = malformed
-        self._why = _NO_HTTP
-
     _head_bytes = 0
     _head_end = b""
     _is_in_head = True
     _idle_bytes = 0
     _timer: asyncio.TimerHandle | None = None
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        malformed: Refusals | None = None,
+    ) -> None:
+        """As uvicorn's; `malformed` is told of what is no HTTP."""
+        super().__init__(config, server_state, app_state, _loop)
+        _MISTAKES.setLevel(logging.ERROR)
+        self.logger = _MISTAKES
+        self._malformed = malformed
+        self._why = _NO_HTTP
 
     def connection_made(self, transport: Any) -> None:
         """For asyncio."""
@@ -106,7 +111,8 @@ class GuardedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """For uvicorn: what is not HTTP gets the same kind of answer as everything else."""
-        self._malformed.note(self._why)
+        if self._malformed is not None:
+            self._malformed.note(self._why)
         self._refuse(400, self._why)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -126,7 +132,8 @@ class GuardedHttp(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """For uvicorn: a plain request that offered an upgrade. Its parser does not go on behind one."""
-        self.cycle.keep_alive = False
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def _fault(self) -> str:
         """Why the request is refused, from its head."""

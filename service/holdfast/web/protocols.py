@@ -55,7 +55,7 @@ class Protocols:
 
     def _make(self, *, _loop: asyncio.AbstractEventLoop | None = None, **_: Any) -> asyncio.Protocol:
         """What uvicorn asks for; the configuration and state that it hands over are ours."""
-        return GuardedHttp(self.config, self.state, self._malformed, _loop)
+        return GuardedHttp(self.config, self.state, {}, _loop, self._malformed)
 
 
 def public_protocols(gate: Gate) -> Protocols:
