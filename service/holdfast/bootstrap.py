@@ -173,7 +173,7 @@ def token_check(settings: AuthSettings) -> Authenticator:
         jwks.load()
     time = StoreClock(clock)
     time.note(clock.now_ms(), clock.monotonic())  # a command asks no store: this machine's clock has to do
-    return Authenticator(settings, lambda _user_id, _issued_at: None, jwks, time)
+    return Authenticator(settings, lambda *_: None, jwks, time)
 
 
 def tracing(instance_id: str, clock: Clock) -> Tracing:

@@ -5,6 +5,8 @@ import json
 from functools import partial
 from typing import Any
 
+import httpx
+import jwt
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -14,7 +16,8 @@ from support.bad_tokens import bad_tokens
 from support.chatting import Chatter, Rest
 from support.eventually import eventually
 from support.hostile import Hostile, assert_problem
-from support.instances import Instances, Serving, token
+from support.instances import SECRET, Instances, Serving, token
+from support.redis_server import RedisServer
 
 
 async def test_a_later_token_of_the_same_user_renews_the_connection(hostile: Hostile) -> None:
@@ -146,3 +149,57 @@ async def test_a_revocation_reaches_a_socket_before_its_hello(sqlite_instances: 
     async with Rest(a, "root", is_admin=True) as rest:
         assert (await rest.delete("/api/users/alice/connections")).status_code == 204
     assert await client.closed() == 4502
+
+
+async def test_logging_out_everywhere_and_with_one_token(sqlite_instances: Instances, redis7: RedisServer) -> None:
+    """By the user alone: one device at every instance, then all; kept over the loss of Redis and of every instance."""
+    a, b = await sqlite_instances.start("instance-1", "instance-2", HOLDFAST_AUTH__LEEWAY_SECONDS="1")
+    phone, laptop = token("alice"), token("alice")
+    async with (
+        Chatter(a, "alice", bearer=phone) as phone_here,
+        Chatter(b, "alice", bearer=phone) as phone_there,
+        Chatter(b, "alice", bearer=laptop) as on_laptop,
+        Chatter(a, "bob") as bob,
+    ):
+        assert await _delete(a, "/api/tokens/current", phone) == (204, "")
+        for client in (phone_here, phone_there):
+            assert await client.closed(within=20) == 4502
+            assert client.frames[-1]["code"] == "token_revoked"
+        assert (await on_laptop.ask(type="ping"))["type"] == "pong"
+        assert await _delete(a, "/api/connections", phone) == (401, "token_revoked")
+        assert await _delete(a, "/api/connections", laptop) == (204, "")
+        assert await on_laptop.closed(within=20) == 4502
+        assert (await bob.ask(type="ping"))["type"] == "pong"
+    for instance in (a, b):
+        instance.kill()
+    redis7.kill()
+    await redis7.start()
+    await asyncio.gather(a.start(), b.start())
+    for bearer in (phone, laptop):
+        assert (await _delete(b, "/api/connections", bearer))[0] == 401
+    assert await _delete(b, "/api/tokens/current", phone) == (401, "token_revoked")
+
+
+async def test_an_administrator_revokes_one_token_and_nobody_else_does(hostile: Hostile) -> None:
+    """Its id is in the token and in the issuer's log; what is no id names nothing."""
+    user = hostile.user()
+    bearer, other = token(user), token(user)
+    token_id = jwt.decode(bearer, options={"verify_signature": False})["jti"]
+    path = f"/api/users/{user}/tokens/{token_id}"
+    admin = token(hostile.user(), is_admin=True)
+    assert await _delete(hostile.serving, path, other) == (403, "forbidden")
+    assert await _delete(hostile.serving, f"/api/users/{user}/tokens/{'x' * 257}", admin) == (400, "invalid_request")
+    assert await _delete(hostile.serving, f"/api/users/{user}/tokens/a%20b", admin) == (400, "invalid_request")
+    assert await _delete(hostile.serving, path, admin) == (204, "")
+    assert await _delete(hostile.serving, "/api/tokens/current", bearer) == (401, "token_revoked")
+    claims = jwt.decode(other, options={"verify_signature": False})
+    nameless = jwt.encode({name: value for name, value in claims.items() if name != "jti"}, SECRET, algorithm="HS256")
+    assert await _delete(hostile.serving, "/api/tokens/current", nameless) == (400, "invalid_request")
+    assert await _delete(hostile.serving, "/api/tokens/current", other) == (204, "")
+
+
+async def _delete(instance: Serving, path: str, bearer: str) -> tuple[int, str]:
+    """The status, and the code of a problem."""
+    async with httpx.AsyncClient(base_url=instance.url, timeout=20) as client:
+        answer = await client.delete(path, headers={"Authorization": f"Bearer {bearer}"})
+    return answer.status_code, answer.json()["code"] if answer.content else ""

@@ -23,6 +23,7 @@ class Connection:
     Attributes:
         conversations: what it hears, and after which message it is live there; None before its `hello` is answered.
         opened_at: when it was accepted, monotonic seconds.
+        token_id: of its present token; empty where that has none.
         missed: conversations whose membership changed while that answer was being made.
         entered: the revision by which it was let into each: that event needs not be told, and no older reading turns it away.
     """
@@ -43,6 +44,7 @@ class Connection:
         "issued_at",
         "missed",
         "opened_at",
+        "token_id",
         "transport",
         "user_id",
     )
@@ -58,6 +60,7 @@ class Connection:
         expires_at: int,
         connected_at_ms: int,
         opened_at: float = 0.0,
+        token_id: str = "",
     ) -> None:
         self.connection_id = connection_id
         self.user_id = user_id
@@ -67,6 +70,7 @@ class Connection:
         self.expires_at = expires_at
         self.connected_at_ms = connected_at_ms
         self.opened_at = opened_at
+        self.token_id = token_id
         self.conversations: dict[ConversationId, Seq] | None = None
         self.missed: dict[ConversationId, None] = {}
         self.entered: dict[ConversationId, int] = {}

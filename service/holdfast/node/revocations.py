@@ -1,5 +1,8 @@
 """Tokens that are refused although their signature is good: kept in the store, effective everywhere within 5 s.
 
+One token is revoked by its id (`jti`): for ever, whatever its times say. It is kept as a revocation of a user whose name no user
+can have, so that all below holds for it, too; other instances read it at their next poll.
+
 All times are the store's. A revocation at R concerns every token that may be from before R. The clock of an issuer differs from
 the store's by at most the leeway L, so such a token has `iat` <= R + L, and a token from after R has `iat` >= R - L. A token
 between the two may be either: it is refused as well, with a code that makes the client get another one, until every
@@ -10,6 +13,7 @@ are remembered; where more were revoked, a token of any other user is accepted o
 """
 
 import asyncio
+import hashlib
 from operator import itemgetter
 from typing import Final
 
@@ -28,6 +32,8 @@ POLL_SECONDS: Final = 4.0
 _OVERLAP_MS: Final = 60_000
 _MAX_KNOWN: Final = 100_000
 _WHOLE_SECOND_MS: Final = 1_000  # `iat` counts whole seconds
+_SEPARATOR: Final = "."  # in no user's id
+_DIGITS: Final = 32  # half of SHA-256: issuers choose the ids of tokens, users do not
 
 
 class Revocations:
@@ -55,8 +61,8 @@ class Revocations:
         self.is_loaded = False
         self._forgotten_until: int | None = None  # the latest revocation that is not remembered
 
-    def check(self, user_id: UserId, issued_at: int) -> None:
-        """Refuse a token issued at `issued_at` (Unix seconds), if it may be from before a revocation of its user.
+    def check(self, user_id: UserId, issued_at: int, token_id: str = "") -> None:
+        """Refuse a token issued at `issued_at` (Unix seconds), if it may be from before a revocation of its user, or is revoked.
 
         Raises:
             CommandError: `token_revoked`; `token_too_early` while a token from after the revocation may look the same;
@@ -65,6 +71,8 @@ class Revocations:
         """
         if not self.is_loaded:
             raise CommandError("store_unavailable", "the revocations of tokens are not read yet", retry_after_ms=1000)
+        if token_id and _one_token(user_id, token_id) in self._revoked_at:
+            raise CommandError("token_revoked", "this token was revoked: sign in again")
         self._check_known(user_id, issued_at)
 
     def _check_known(self, user_id: UserId, issued_at: int) -> None:
@@ -107,6 +115,15 @@ class Revocations:
         )
         self._bus.publish(f"user:{user_id}", envelopes.encode(envelope))
 
+    async def revoke_token(self, user_id: UserId, token_id: str) -> None:
+        """Refuse the user's token with this id, and close its sockets: here at once, elsewhere within 5 s.
+
+        Raises:
+            StoreUnavailable: nothing is promised.
+        """
+        name = _one_token(user_id, token_id)
+        self.learn(name, await self._store.revoke(name))
+
     def receive(self, envelope: envelopes.RevokedEnvelope) -> None:
         """Another instance revoked; one of an older version says it in seconds only."""
         self.learn(UserId(envelope.user), envelope.revoked_at_ms or max(0, envelope.not_before - 1) * 1000)
@@ -116,8 +133,13 @@ class Revocations:
         if revoked_at_ms <= self._revoked_at.get(user_id, -1):
             return
         self._remember(user_id, revoked_at_ms)
-        for connection in tuple(self._hub.connections_of(user_id)):
-            if (code := self._refusal(connection, revoked_at_ms)) is not None:
+        owner = UserId(user_id.partition(_SEPARATOR)[0])
+        for connection in tuple(self._hub.connections_of(owner)):
+            if owner != user_id:
+                code = "token_revoked" if connection.token_id and _one_token(owner, connection.token_id) == user_id else None
+            else:
+                code = self._refusal(connection, revoked_at_ms)
+            if code is not None:
                 connection.transport.close(CODES[code].close or CloseCode.TOKEN_REVOKED, code)
 
     def _remember(self, user_id: UserId, revoked_at_ms: int) -> None:
@@ -162,3 +184,9 @@ class Revocations:
         except CommandError as error:
             return error.code
         return None
+
+
+def _one_token(user_id: UserId, token_id: str) -> UserId:
+    """The name under which the revocation of one token is kept."""
+    digest = hashlib.sha256(token_id.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
+    return UserId(f"{user_id}{_SEPARATOR}{digest}")

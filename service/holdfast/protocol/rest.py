@@ -1,6 +1,6 @@
 """Bodies of REST: the same types validate what comes in, encode what goes out, and make the OpenAPI document."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -16,6 +16,8 @@ from holdfast.protocol.frames import (
     Summary,
 )
 
+JTI: Final = r"[A-Za-z0-9._~:@+=-]{1,256}"
+"""The `jti` of a token, where it stands in a path: what issuers make of random bytes, UUIDs and URNs."""
 Title = Annotated[str, Meta(max_length=200)]
 
 

@@ -1,5 +1,6 @@
 """Whose word is believed: JWTs with a shared secret or from a JWKS, algorithms pinned by the kind of key."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,21 +22,23 @@ _OF_ISSUERS: Final = ("RS256", "ES256", "EdDSA")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody proved to be. Times are Unix seconds."""
+    """Who somebody proved to be. Times are Unix seconds. `token_id`: the claim `jti`; empty where there is none."""
 
     user_id: UserId
     is_admin: bool
     issued_at: int
     expires_at: int
+    token_id: str = ""
 
 
 class Authenticator:
     """Checks tokens; pure but for the store's clock and the JWKS, whose keys are fetched in the background."""
 
     def __init__(
-        self, settings: AuthSettings, check_revoked: Callable[[UserId, int], None], jwks: Jwks | None, clock: StoreClock
+        self, settings: AuthSettings, check_revoked: Callable[[UserId, int, str], None], jwks: Jwks | None, clock: StoreClock
     ) -> None:
-        """`check_revoked`: raises for a user's token that was issued at that time (Unix seconds), see `Revocations.check`."""
+        """`check_revoked`: raises for a user's token that was issued at that time (Unix seconds), with that id; see
+        `Revocations.check`."""
         if settings.secret is None and jwks is None:
             raise ConfigurationError("HOLDFAST_AUTH__SECRET: neither it nor HOLDFAST_AUTH__JWKS_URL is set")
         secrets = (settings.secret, settings.previous_secret)
@@ -55,14 +58,15 @@ class Authenticator:
         claims = self._claims(token)
         check(claims, self._settings)
         self._check_times(claims)
-        scope = claims.get("scope", "")
+        scope, token_id = claims.get("scope", ""), claims.get("jti", "")
         identity = Identity(
             user_id=UserId(claims["sub"]),
             is_admin=isinstance(scope, str) and ADMIN_SCOPE in scope.split(),
             issued_at=int(claims["iat"]),
             expires_at=int(min(claims["exp"], 253_402_300_799)),  # the year 9999: what RFC 3339 can say
+            token_id=token_id if isinstance(token_id, str) else "",
         )
-        self._check_revoked(identity.user_id, identity.issued_at)
+        self._check_revoked(identity.user_id, identity.issued_at, identity.token_id)
         return identity
 
     def _check_times(self, claims: dict[str, Any]) -> None:
@@ -151,6 +155,7 @@ def issue(
     """A token as `holdfast token` and the demo page hand out. `issued_at`: Unix seconds."""
     now = int(issued_at)
     claims: dict[str, Any] = {"sub": user_id, "iat": now, "exp": now + int(ttl_seconds), "iss": issuer, "aud": audience}
+    claims["jti"] = secrets.token_urlsafe(12)
     if is_admin:
         claims["scope"] = ADMIN_SCOPE
     return jwt.encode(claims, secret, algorithm="HS256")

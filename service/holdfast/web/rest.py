@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -57,6 +58,9 @@ class _Rest:
             ("POST", "/conversations/{conversation_id}/messages/{message_id}/read", "mark_read"),
             ("GET", "/users/{user_id}/presence", "get_presence"),
             ("DELETE", "/users/{user_id}/connections", "close_connections"),
+            ("DELETE", "/users/{user_id}/tokens/{token_id}", "revoke_token"),
+            ("DELETE", "/connections", "log_out"),
+            ("DELETE", "/tokens/current", "revoke_own_token"),
             ("GET", "/blocks", "list_blocks"),
             ("PUT", "/blocks/{user_id}", "block_user"),
             ("DELETE", "/blocks/{user_id}", "unblock_user"),
@@ -201,6 +205,26 @@ class _Rest:
         if not self._caller(request).is_admin:
             raise CommandError("forbidden", "administrators only")
         await self._node.revocations.revoke(ids.user_id(user_id))
+        return Response(status_code=204)
+
+    async def revoke_token(self, request: Request, user_id: str, token_id: str) -> Response:
+        if not self._caller(request).is_admin:
+            raise CommandError("forbidden", "administrators only")
+        if not re.fullmatch(rest.JTI, token_id):
+            raise InvalidRequest("the id of a token: 1 to 256 of A-Z a-z 0-9 . _ ~ : @ + = -", field="token_id")
+        await self._node.revocations.revoke_token(ids.user_id(user_id), token_id)
+        return Response(status_code=204)
+
+    async def log_out(self, request: Request) -> Response:
+        await self._node.revocations.revoke(self._caller(request).user_id)
+        return Response(status_code=204)
+
+    async def revoke_own_token(self, request: Request) -> Response:
+        who = identity(request, self._gate)
+        self._gate.count_call(who.user_id)
+        if not who.token_id:
+            raise InvalidRequest('the token has no id (the claim "jti"): it can only be revoked with all others', field="jti")
+        await self._node.revocations.revoke_token(who.user_id, who.token_id)
         return Response(status_code=204)
 
     async def list_blocks(self, request: Request) -> Response:

@@ -43,6 +43,11 @@ OPERATIONS: Final[tuple[tuple[str, str, str, str, Any, dict[int, Any], tuple[str
      {200: rest.PresenceView}, ("invalid_request", "user_not_found")),
     ("delete", "/api/users/{user_id}/connections", "closeConnections", "Close a user's sockets, refuse older tokens", None,
      {204: None}, ("invalid_request", "forbidden")),
+    ("delete", "/api/users/{user_id}/tokens/{token_id}", "revokeToken", "Refuse one token of a user, close its sockets", None,
+     {204: None}, ("invalid_request", "forbidden")),
+    ("delete", "/api/connections", "logOut", "Close your sockets everywhere, refuse older tokens", None, {204: None}, ()),
+    ("delete", "/api/tokens/current", "revokeOwnToken", "Refuse the token of this call, close its sockets", None,
+     {204: None}, ("invalid_request",)),
     ("get", "/api/blocks", "listBlocks", "The users that you block", None, {200: rest.BlockList}, ()),
     ("put", "/api/blocks/{user_id}", "blockUser", "Block a user", None, {204: None}, ("invalid_request", "limit_reached")),
     ("delete", "/api/blocks/{user_id}", "unblockUser", "Block a user no more", None, {204: None}, ("invalid_request",)),
@@ -54,6 +59,11 @@ OPERATIONS: Final[tuple[tuple[str, str, str, str, Any, dict[int, Any], tuple[str
      {200: dict[str, Any], 503: dict[str, Any]}, ("internal_error",)),
 )  # fmt: skip
 _OPEN: Final = ("connectionStats", "connectionInfo", "health")  # answer without a token, too; a bad one is refused
+_IN_PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
+    "message_id": (frames.MESSAGE_ID_SCHEMA, "000000000042"),
+    "conversation_id": (frames.ID_SCHEMA, "team-42"),
+    "token_id": ({"type": "string", "pattern": f"^{rest.JTI}$"}, "tQ5x0cXk9yQ2"),
+}
 _QUERIES: Final = {
     "listConversations": (("limit", "integer"), ("cursor", "string")),
     "listMessages": (("after_seq", "integer"), ("before_seq", "integer"), ("limit", "integer")),
@@ -142,8 +152,7 @@ def _operation(action: str, kinds: tuple[Any, ...], text: str) -> dict[str, Any]
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    schema = frames.MESSAGE_ID_SCHEMA if name == "message_id" else frames.ID_SCHEMA
-    example = "000000000042" if name == "message_id" else "team-42" if name == "conversation_id" else "user123"
+    schema, example = _IN_PATHS.get(name, (frames.ID_SCHEMA, "user123"))
     return {
         "name": name,
         "in": "path",

@@ -84,6 +84,7 @@ class ChatSocket(WebSocket):
             expires_at=identity.expires_at,
             connected_at_ms=now_ms,
             opened_at=now,
+            token_id=identity.token_id,
         )
         return frames.frame(self._welcome(identity, now_ms))
 
@@ -284,7 +285,7 @@ class ChatSocket(WebSocket):
             raise CommandError("refresh_rejected", "same subject, later expiry", field="token")
         self._identity = identity
         self._session.expires_at = self._connection.expires_at = identity.expires_at
-        self._connection.issued_at = identity.issued_at
+        self._connection.issued_at, self._connection.token_id = identity.issued_at, identity.token_id
         self._connection.is_admin = identity.is_admin
         self._caller = Caller(identity.user_id, identity.is_admin)
         if command.ref is not UNSET:

@@ -194,3 +194,46 @@ async def test_token_of_a_user_whose_revocation_is_forgotten_is_refused(monkeypa
             scene.revocations.check(UserId(user), R)
     with pytest.raises(CommandError, match="token_expired"):
         scene.revocations.check(UserId("eve"), R - 60)
+
+
+async def test_one_token_is_revoked_and_no_other_of_its_user() -> None:
+    """A lost phone is logged out, and the other devices stay."""
+    scene = _Scene()
+    lost, kept, nameless = scene.socket(-5, -60), scene.socket(-5, -60), scene.socket(-5, -60)
+    lost.token_id, kept.token_id = "t1", "t2"
+    await scene.revocations.revoke_token(ALICE, "t1")
+    assert (closed(lost), closed(kept), closed(nameless)) == ((4502, "token_revoked"), None, None)
+    for issued in (-60, 0, 3600):  # whatever its times say: an issuer names no second token so
+        with pytest.raises(CommandError) as refused:
+            scene.revocations.check(ALICE, R + issued, "t1")
+        assert refused.value.code == "token_revoked"
+        scene.revocations.check(ALICE, R + issued, "t2")
+        scene.revocations.check(ALICE, R + issued)
+    scene.revocations.check(UserId("bob"), R, "t1")
+
+
+async def test_revoked_token_is_learned_from_the_store() -> None:
+    """By an instance that starts later, without Redis, and by every other one at its next poll."""
+    scene = _Scene()
+    await scene.revocations.revoke_token(ALICE, "t1")
+    other = _Scene(is_loaded=False)
+    other.store.revoked = scene.store.revoked
+    socket = other.socket(-5, -60)
+    socket.token_id = "t1"
+    await other.revocations.load()
+    assert closed(socket) == (4502, "token_revoked")
+    with pytest.raises(CommandError):
+        other.revocations.check(ALICE, R, "t1")
+
+
+async def test_revoked_token_that_is_forgotten_stays_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory is bounded, and every doubt is decided against the token: it was issued before it was revoked."""
+    monkeypatch.setattr("holdfast.node.revocations._MAX_KNOWN", 3)
+    scene = _Scene()
+    await scene.revocations.revoke_token(ALICE, "t1")
+    for number in range(5):
+        scene.store.now_ms += 1
+        await scene.revocations.revoke(UserId(f"user{number}"))
+    with pytest.raises(CommandError) as refused:
+        scene.revocations.check(ALICE, R - 60, "t1")
+    assert refused.value.code == "token_expired"

@@ -44,7 +44,7 @@ def _known(clock: Clock | None = None, *, stored_ms: int | None = None) -> Store
 
 
 def _authenticator(jwks: Jwks | None = None, *, revoked_before: int = 0, **settings: Any) -> Authenticator:
-    def check_revoked(_: str, issued_at: int) -> None:
+    def check_revoked(_: str, issued_at: int, __: str) -> None:
         if issued_at < revoked_before:
             raise CommandError("token_revoked", "revoked")
 

@@ -36,11 +36,12 @@ def find_emulator() -> Path | None:
 class Emulator:
     """One emulator. Closed by whoever made it."""
 
-    def __init__(self, script: Path, host: str = "127.0.0.1") -> None:
-        """Starts nothing yet."""
+    def __init__(self, script: Path, host: str = "127.0.0.1", rules: Path | None = None) -> None:
+        """Starts nothing yet. `rules`: for clients other than servers; without them they may do everything."""
         self.host = host
         self.port = free_port()
         self._script = script
+        self._more = ["--rules", str(rules)] if rules is not None else []
         self._log = tempfile.NamedTemporaryFile(prefix="holdfast-emulator-", suffix=".log")  # noqa: SIM115 - closed by `close`
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -51,7 +52,7 @@ class Emulator:
 
     async def start(self) -> "Emulator":
         """Run it in a process group of its own (it is a script that starts Java); returns when it accepts connections."""
-        command = [str(self._script), "start", "--host", self.host, "--port", str(self.port)]
+        command = [str(self._script), "start", "--host", self.host, "--port", str(self.port), *self._more]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, start_new_session=True)  # noqa: ASYNC220 - takes a millisecond
         await until(lambda: accepts(self.port, self.host), 60, "the Firestore emulator accepts connections")
         return self
