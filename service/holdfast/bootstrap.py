@@ -1,6 +1,5 @@
 """Where one instance is put together: the only place that names concrete adapters."""
 
-import asyncio
 import os
 import re
 from collections.abc import Callable
@@ -121,7 +120,7 @@ class Instance:
     async def close(self) -> None:
         """Disconnect from Redis and the others, after the node has stopped. What is left of its traces has 2 s to get out."""
         await self._link.close()
-        await asyncio.to_thread(self._tracing.close)
+        await self._tracing.close()
         if self._peers is not None:
             await self._peers.close()
 

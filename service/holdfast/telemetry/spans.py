@@ -64,14 +64,26 @@ class SpanQueue:
             return
         self._spans.append(span)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="traces", daemon=True)  # it never delays the process's end
-            self._thread.start()
+            self._start()
+
+    @property
+    def is_exporting(self) -> bool:
+        """Whether there ever was a span: until then there is nothing to close."""
+        return self._thread is not None
 
     def close(self, timeout_seconds: float = CLOSE_SECONDS) -> None:
         """Export what waits, within `timeout_seconds`. Blocks: to be called in a thread."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout_seconds)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="traces", daemon=True)  # it never delays the end of the process
+        try:
+            thread.start()
+        except RuntimeError:  # the machine gives no thread now; the next span tries again, and no message fails for it
+            return
+        self._thread = thread
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_seconds):

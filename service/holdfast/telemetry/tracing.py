@@ -7,6 +7,7 @@ receive (the instance that the client talks to) -> commit (one for each batch, l
 each message and instance).
 """
 
+import asyncio
 import random
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -87,7 +88,7 @@ class Arrived:
 
 
 class Tracing:
-    """Lives in the event loop; `close` is called in a thread."""
+    """Lives in the event loop."""
 
     def __init__(self, clock: Clock | None, spans: SpanQueue, *, ratio: float = 0.0, callers: Bucket | None = None) -> None:
         """`ratio`: the share of sends that is sampled here. `callers`: how often a caller's decision to sample is followed;
@@ -182,9 +183,10 @@ class Tracing:
         self.spans.put(Span(name, context, parent, links, began_ns, ended_ns, attributes, is_error=is_error))
         return ended_ns
 
-    def close(self) -> None:
-        """Export what waits, within a bounded time. Blocks."""
-        self.spans.close()
+    async def close(self) -> None:
+        """Export what waits, within `spans.CLOSE_SECONDS`."""
+        if self.spans.is_exporting:
+            await asyncio.to_thread(self.spans.close)
 
     def _received(self, via: str, context: SpanContext, parent: SpanContext | None) -> Received:
         return Received(self, via, context, parent, self._now())

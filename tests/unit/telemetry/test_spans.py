@@ -86,4 +86,21 @@ def test_without_a_span_there_is_no_thread() -> None:
     """Tracing that is off costs nothing, not even at the end."""
     queue = SpanQueue(lambda _: True)
     queue.close()
-    assert queue._thread is None
+    assert not queue.is_exporting
+
+
+def test_where_no_thread_can_be_had_a_span_waits_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod at its limit of processes: the message, which is stored by now, must be delivered all the same."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    taken: list[Span] = []
+    queue = SpanQueue(lambda spans: bool(taken.extend(spans)) or True, interval_seconds=60)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        queue.put(span())
+    assert not queue.is_exporting
+    queue.put(span())
+    queue.close(30)
+    assert len(taken) == 2
