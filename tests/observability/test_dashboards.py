@@ -12,6 +12,10 @@ from support.prometheus_rules import alerts, metrics_in, rules
 from support.registered import registered
 from support.runbooks import sections
 
+EVER_GOING_ON = {"Store by operation", "Duration by operation", "Closes by code", "Instances by state"}
+"""Panels that leave out what is 0, and are never empty in a service that is used."""
+EMPTY_WITHOUT_CAUSE = {"REST duration", "Documents read", "Documents written"}
+"""Without calls by REST; with SQLite."""
 UNITS = {"s", "reqps", "ops", "cps", "mps", "none", "percentunit", "bytes"}
 
 
@@ -86,6 +90,13 @@ def test_counters_are_read_as_rates_over_the_interval_of_the_panel(dashboard: Da
             assert window in (("2m",) if query in marks else ("$__rate_interval", "$__range")), query
         for before, _ in re.findall(r"(.{0,9})((?:holdfast|python|process)_\w+_(?:total|count|bucket|sum)\b)", query):
             assert before.endswith(("rate(", "increase(")), query
+
+
+def test_panels_of_faults_show_zero_while_there_are_none(dashboard: Dashboard) -> None:
+    """ "No data" on a calm night does not tell whether nothing fails or nothing is measured."""
+    for panel in dashboard.panels():
+        if all(query.endswith("> 0") for query, _ in panel.queries):
+            assert panel.title in EVER_GOING_ON | EMPTY_WITHOUT_CAUSE, panel.title
 
 
 def test_annotations_look_back_two_minutes() -> None:
