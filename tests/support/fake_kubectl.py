@@ -37,6 +37,9 @@ class Kubectl:
         if kind == "pods":
             items = [p for p in self.state["pods"] if p["metadata"]["namespace"] == self.namespace and self.is_selected(p)]
             return json.dumps({"items": items})
+        if kind == "deployments":
+            deployments = [each for key, each in self.objects.items() if key.startswith("deployment/") and "metadata" in each]
+            return json.dumps({"items": [each for each in deployments if self.is_selected(each)]})
         found = self.objects.get(f"{kind}/{name}")
         if found is None and "--ignore-not-found" not in self.words:
             sys.exit(f'Error from server (NotFound): {kind} "{name}" not found')

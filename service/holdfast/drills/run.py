@@ -63,6 +63,7 @@ class Outcome:
         memory_mb: of each instance at the beginning, at the end, and at most.
         run: the history as it was judged, for whoever draws it; let go of after that.
         problem: why it could not be run, or was aborted; then there is no verdict.
+        ran_on: a cluster's versions: image, chart, Kubernetes; empty for processes on this machine.
         began_at: when that began; None where nothing was started.
         took_seconds: from the start of its cluster until it was taken down.
     """
@@ -76,6 +77,7 @@ class Outcome:
     figures: Figures | None = None
     run: Run | None = None
     problem: str = ""
+    ran_on: str = ""
     began_at: datetime | None = None
     took_seconds: float = 0.0
     is_aborted: bool = False

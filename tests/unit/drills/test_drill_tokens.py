@@ -48,3 +48,17 @@ async def test_a_release_without_a_secret_is_refused_in_plain_words(world: World
     world.write(objects=objects(signed_by("absent")))
     with pytest.raises(TargetFailed, match="secret tokens-of-sso has no key absent"):
         await Cluster("context", "mine", "holdfast").enter()
+
+
+async def test_release_is_found_by_its_labels_and_described_for_the_report(world: World) -> None:
+    """With `fullnameOverride` its objects have another name; a report without versions cannot be compared with the next one."""
+    labels = {"app.kubernetes.io/instance": "mine", "app.kubernetes.io/component": "chat", "helm.sh/chart": "holdfast-0.1.0"}
+    containers = [{"name": "sidecar"}, {"name": "holdfast", "image": "holdfast:1", "env": [signed_by("hmac")]}]
+    there = {"metadata": {"name": "messages", "labels": labels}, "spec": {"template": {"spec": {"containers": containers}}}}
+    another = {"metadata": {"name": "other", "labels": labels | {"app.kubernetes.io/instance": "other"}}, "spec": {}}
+    named = {"deployment/messages": there, "deployment/other": another, "--raw//version": {"gitVersion": "v1.34.4"}}
+    world.write(objects=objects() | named)
+    cluster = Cluster("context", "mine", "mine")
+    await cluster.enter()
+    assert cluster.deployment == "messages"
+    assert cluster.ran_on == "image holdfast:1, chart holdfast-0.1.0, Kubernetes v1.34.4"

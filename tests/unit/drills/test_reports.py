@@ -65,6 +65,14 @@ def test_report_names_the_time_range_of_a_run_for_prometheus_and_grafana(outcome
     assert "Grafana" not in (tmp_path / "report.md").read_text()
 
 
+def test_report_of_a_cluster_names_image_chart_and_kubernetes(outcome: Outcome, tmp_path: Path) -> None:
+    """Figures of two runs are compared only where the same thing ran."""
+    outcome.ran_on = "image holdfast:1, chart holdfast-0.1.0, Kubernetes v1.34.4"
+    files.write_markdown(tmp_path / "report.md", [outcome])
+    assert f"* pod-kill: on {outcome.ran_on}\n" in (tmp_path / "report.md").read_text()
+    assert files.as_json(outcome)["ran_on"] == outcome.ran_on
+
+
 async def test_what_a_machine_lacks_is_said_before_anything_is_started(tmp_path: Path) -> None:
     """Exit code 2 with the reason, and no cluster was started for it."""
     steps: list[str] = []

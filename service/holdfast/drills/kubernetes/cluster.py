@@ -47,7 +47,9 @@ class Cluster:
         self.context = context
         self.namespace = namespace
         self.release = release
+        self.deployment = release if "holdfast" in release else f"{release}-holdfast"
         self.store = "unknown"
+        self.ran_on = ""
         self._secret, self._issuer, self._audience = "", "", ""
 
     async def enter(self) -> None:
@@ -60,6 +62,7 @@ class Cluster:
         if labels.get(_LABEL) != "allowed":
             label = f"kubectl label namespace {self.namespace} {_LABEL}=allowed"
             raise TargetFailed(f"namespace {self.namespace} does not allow drills: {label}")
+        self.deployment = await self._found() or self.deployment
         variables = await self._variables()
         reference = variables.get("HOLDFAST_AUTH__SECRET", {}).get("valueFrom", {}).get("secretKeyRef")
         if reference is None:
@@ -74,6 +77,29 @@ class Cluster:
             variables.get(f"HOLDFAST_AUTH__{name}", {}).get("value") or "holdfast" for name in ("ISSUER", "AUDIENCE")
         )
         self.store = variables.get("HOLDFAST_STORE__URL", {}).get("value", "").partition(":")[0] or "unknown"
+        self.ran_on = await self._described()
+
+    async def _found(self) -> str:
+        """The release's Deployment of chat pods, whatever `fullnameOverride` calls it; empty where not exactly one is found."""
+        selector = f"app.kubernetes.io/instance={self.release},app.kubernetes.io/component=chat"
+        try:
+            items = json.loads(await self.kubectl("get", "deployments", "-l", selector, "-o", "json"))["items"]
+        except TargetFailed:
+            return ""
+        return str(items[0]["metadata"]["name"]) if len(items) == 1 else ""
+
+    async def _described(self) -> str:
+        """What runs here: the image, the chart and Kubernetes, for reports; without what cannot be read."""
+        found = await self.get("deployment", self.deployment)
+        chart = found.get("metadata", {}).get("labels", {}).get("helm.sh/chart", "")
+        containers = found["spec"]["template"]["spec"]["containers"]
+        image = next((each.get("image", "") for each in containers if each["name"] == "holdfast"), "")
+        try:
+            kubernetes = json.loads(await self.kubectl("get", "--raw", "/version")).get("gitVersion", "")
+        except TargetFailed:
+            kubernetes = ""
+        parts = (image and f"image {image}", chart and f"chart {chart}", kubernetes and f"Kubernetes {kubernetes}")
+        return ", ".join(part for part in parts if part)
 
     async def _variables(self) -> dict[str, dict[str, Any]]:
         """What the containers of the chat pods are told, by name; a value, or where it is from."""
@@ -105,11 +131,6 @@ class Cluster:
             },
         }
         await self.kubectl("create", "-f", "-", given=json.dumps(event))
-
-    @property
-    def deployment(self) -> str:
-        """The chart's name for what belongs to the release."""
-        return self.release if "holdfast" in self.release else f"{self.release}-holdfast"
 
     def token(self, user_id: str) -> str:
         """A token that the release believes."""

@@ -59,7 +59,7 @@ async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progre
     try:
         cluster = Cluster(place.context, place.namespace, place.release)
         await cluster.enter()
-        outcome.options = replace(options, store=cluster.store)
+        outcome.options, outcome.ran_on = replace(options, store=cluster.store), cluster.ran_on
         header = Header(
             name=drill.name,
             seed=options.seed,

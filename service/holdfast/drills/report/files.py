@@ -25,6 +25,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "drill": outcome.drill.name,
         "fault": outcome.drill.fault,
         "store": options.store,
+        "ran_on": outcome.ran_on,
         "seed": options.seed,
         "instances": options.instances,
         "verdict": verdict_word(outcome),
@@ -83,6 +84,7 @@ def write_markdown(path: Path, outcomes: Sequence[Outcome]) -> None:
         rows.append(f"| {' | '.join(cells)} |")
     rows.append("")
     rows += [f"* {outcome.drill.name}: {time_range(outcome)}" for outcome in outcomes if outcome.began_at is not None]
+    rows += [f"* {outcome.drill.name}: on {outcome.ran_on}" for outcome in outcomes if outcome.ran_on]
     for outcome in outcomes:
         rows += [f"* {outcome.drill.name}: {line}" for line in failures(outcome)]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
