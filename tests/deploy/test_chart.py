@@ -222,6 +222,15 @@ def test_the_redis_of_the_release_wants_the_password_that_instances_are_told() -
     assert "--requirepass" not in without["args"]
 
 
+def test_catalogues_of_charts_are_told_the_images_that_are_run() -> None:
+    """They look for known weaknesses in these; the icon is in the chart itself, and fetched from nowhere."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    told = {each["image"] for each in yaml.safe_load(chart["annotations"]["artifacthub.io/images"])}
+    assert told == {container["image"] for _, spec in pods(render(*MINIMAL)) for container in containers(spec)}
+    assert chart["icon"].startswith("data:image/svg+xml;base64,")
+    assert chart["maintainers"]
+
+
 def test_an_image_can_be_pinned_by_its_digest() -> None:
     """A tag can be moved."""
     digest = f"sha256:{'a' * 64}"

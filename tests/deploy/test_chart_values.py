@@ -44,6 +44,25 @@ REFUSALS = {
         f"environment=production,demo.enabled=true,auth.secret={'x' * 32}",
     ),
     "development.sync: code that can be written to": (*MINIMAL, "--set", "environment=production,development.sync=true"),
+    "redis.tls: a Redis outside is reached by TLS": (
+        *OUTSIDE,
+        "--set",
+        "environment=production,redis.url=redis://h:6379,redis.existingSecret=s",
+    ),
+    "redis.existingSecret: a Redis outside has a password": (
+        *OUTSIDE,
+        "--set",
+        "environment=production,redis.host=h,redis.tls=true",
+    ),
+    "auth.jwksUrl: keys are fetched by https://": (
+        "--set",
+        "environment=production,firestore.project=p,auth.jwksUrl=http://login.example.com/jwks.json",
+    ),
+    "push.webhookUrl: notifications are sent by https://": (
+        *MINIMAL,
+        "--set",
+        "environment=production,push.webhookUrl=http://push.example.com,push.existingSecret=s",
+    ),
     "autoscaling: HPA or KEDA, not both": (*MINIMAL, "--set", f"autoscaling.hpa.enabled=true,{KEDA}"),
     "autoscaling.keda.prometheusAddress: where KEDA asks": (*MINIMAL, "--set", "autoscaling.keda.enabled=true"),
     "autoscaling.hpa: minReplicas 30 is more than maxReplicas 10": (

@@ -13,6 +13,28 @@
 {{- end -}}
 {{- end -}}
 
+{{- if eq $values.environment "production" -}}
+{{- $redis := $values.redis -}}
+{{- if not $redis.inCluster.enabled -}}
+{{- if not (or $redis.tls $redis.urlSecret (hasPrefix "rediss:" $redis.url) (hasPrefix "sentinels:" $redis.url)) -}}
+{{- fail "redis.tls: a Redis outside is reached by TLS in environment: production (redis.tls, or a rediss:// or sentinels:// URL)" -}}
+{{- end -}}
+{{- $password := or $redis.existingSecret $redis.urlSecret $values.envFrom -}}
+{{- range $values.extraEnv -}}
+{{- if hasPrefix "HOLDFAST_REDIS__PASSWORD" .name -}}{{- $password = true -}}{{- end -}}
+{{- end -}}
+{{- if not $password -}}
+{{- fail "redis.existingSecret: a Redis outside has a password in environment: production (a Secret with the key `password`, or redis.urlSecret)" -}}
+{{- end -}}
+{{- end -}}
+{{- if hasPrefix "http:" $values.auth.jwksUrl -}}
+{{- fail "auth.jwksUrl: keys are fetched by https:// in environment: production" -}}
+{{- end -}}
+{{- if hasPrefix "http:" $values.push.webhookUrl -}}
+{{- fail "push.webhookUrl: notifications are sent by https:// in environment: production" -}}
+{{- end -}}
+{{- end -}}
+
 {{- if not (or $values.demo.enabled $values.firestore.project) -}}
 {{- fail "firestore.project: name the project (or demo.enabled=true for a first look without Firestore)" -}}
 {{- end -}}
