@@ -14,8 +14,8 @@ from support.instances import Instances
 from support.prometheus import Prometheus, address_of
 from support.prometheus_rules import metrics_in, rules
 
-SILENT = ("holdfast_probe_", "holdfast_drain_connections", "holdfast_memory_limit_bytes")
-"""What is not there in this test: no probe runs, no instance drains, and there may be no limit of memory."""
+SILENT = ("holdfast_controller_", "holdfast_probe_", "holdfast_drain_connections", "holdfast_memory_limit_bytes")
+"""What is not there in this test: no controller and no probe runs, no instance drains, and there may be no limit of memory."""
 
 
 @pytest.fixture

@@ -319,6 +319,25 @@ _INSTANCES = Row(
             ((f"count by (version) (holdfast_build_info{{{FLEET}}})", "{{version}}"),),
             is_stacked=True,
         ),
+        Panel(
+            "Controllers",
+            "Good: `leads` is 1, short gaps apart. 0 for long: conditions on pods grow old, and a scale-in removes any pod.",
+            "none",
+            (
+                (f"sum(holdfast_controller_is_leader{{{FLEET}}})", "leads"),
+                (f"count(holdfast_controller_is_leader{{{FLEET}}})", "controllers"),
+            ),
+            runbook="instances.md#holdfastcontrollerwithoutleader",
+        ),
+        Panel(
+            "Age of the controllers' lease",
+            "Since each controller renewed the lease, or was told whose it is. Good: below 3 s. It rises while the API server"
+            " does not answer.",
+            "s",
+            ((f"holdfast_controller_lease_age_seconds{{{FLEET}}}", "{{instance}}"),),
+            steps=((15, "orange"), (60, "red")),
+            runbook="instances.md#holdfastcontrollerwithoutleader",
+        ),
     ),
 )
 
