@@ -16,8 +16,8 @@ from holdfast.protocol.frames import (
     Summary,
 )
 
-JTI: Final = r"[A-Za-z0-9._~:@+=-]{1,256}"
-"""The `jti` of a token, where it stands in a path: what issuers make of random bytes, UUIDs and URNs."""
+JTI: Final = r"[A-Za-z0-9_~:@+=-][A-Za-z0-9._~:@+=-]{0,255}"
+"""The `jti` of a token, where it stands in a path: what issuers make of random bytes, UUIDs and URNs; no `.` nor `..`."""
 Title = Annotated[str, Meta(max_length=200)]
 
 

@@ -211,7 +211,7 @@ class _Rest:
         if not self._caller(request).is_admin:
             raise CommandError("forbidden", "administrators only")
         if not re.fullmatch(rest.JTI, token_id):
-            raise InvalidRequest("the id of a token: 1 to 256 of A-Z a-z 0-9 . _ ~ : @ + = -", field="token_id")
+            raise InvalidRequest("the id of a token: 1 to 256 of A-Z a-z 0-9 . _ ~ : @ + = -, the first no dot", field="token_id")
         await self._node.revocations.revoke_token(ids.user_id(user_id), token_id)
         return Response(status_code=204)
 
