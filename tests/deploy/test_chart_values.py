@@ -54,10 +54,6 @@ REFUSALS = {
         "--set",
         "environment=production,redis.host=h,redis.tls=true",
     ),
-    "auth.jwksUrl: keys are fetched by https://": (
-        "--set",
-        "environment=production,firestore.project=p,auth.jwksUrl=http://login.example.com/jwks.json",
-    ),
     "push.webhookUrl: notifications are sent by https://": (
         *MINIMAL,
         "--set",

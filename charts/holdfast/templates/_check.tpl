@@ -27,9 +27,6 @@
 {{- fail "redis.existingSecret: a Redis outside has a password in environment: production (a Secret with the key `password`, or redis.urlSecret)" -}}
 {{- end -}}
 {{- end -}}
-{{- if hasPrefix "http:" $values.auth.jwksUrl -}}
-{{- fail "auth.jwksUrl: keys are fetched by https:// in environment: production" -}}
-{{- end -}}
 {{- if hasPrefix "http:" $values.push.webhookUrl -}}
 {{- fail "push.webhookUrl: notifications are sent by https:// in environment: production" -}}
 {{- end -}}
