@@ -12,7 +12,7 @@ from support.dashboards.panels import Panel
 from support.eventually import eventually
 from support.instances import Instances
 from support.prometheus import Prometheus, address_of
-from support.prometheus_rules import metrics_in, rules
+from support.prometheus_rules import evaluated_each_second, metrics_in, rules
 
 SILENT = ("holdfast_controller_", "holdfast_probe_", "holdfast_drain_connections", "holdfast_memory_limit_bytes")
 """What is not there in this test: no controller and no probe runs, no instance drains, and there may be no limit of memory."""
@@ -23,11 +23,11 @@ async def prometheus(sqlite_instances: Instances, tmp_path: Path) -> AsyncIterat
     """It scrapes two instances, and has done so twice."""
     pair = await sqlite_instances.start("instance-1", "instance-2")
     (tmp_path / "prometheus").mkdir()
-    server = Prometheus(tmp_path / "prometheus", {each.name: address_of(each) for each in pair})
+    server = Prometheus(tmp_path / "prometheus", {each.name: address_of(each) for each in pair}, evaluated_each_second)
     try:
         await server.start()
         await eventually(
-            lambda: server.query("min(count_over_time(holdfast_bus_up[1m])) >= 2 and count(holdfast_bus_up) == 2"), 20
+            lambda: server.query("min(count_over_time(holdfast_bus_up[1m])) >= 2 and count(holdfast_bus_up) == 2"), 60
         )
         yield server
     finally:
@@ -45,7 +45,7 @@ async def _chat(sqlite_instances: Instances, prometheus: Prometheus) -> None:
             await asyncio.sleep(0.1)  # the pace of the load: rates need messages in more than one scrape
         await bert.close()
         await bert.connect(cursors={conversation: 10})
-        await eventually(lambda: _has_seen_chatting(prometheus), within=15)
+        await eventually(lambda: _has_seen_chatting(prometheus), within=60)
 
 
 async def _has_seen_chatting(prometheus: Prometheus) -> bool:
@@ -58,6 +58,7 @@ def _may_be_empty(panel: Panel, query: str) -> bool:
     return query.endswith("> 0") or any(name in query for name in SILENT) or 'slo="probe"' in query
 
 
+@pytest.mark.timeout(300)
 async def test_every_query_of_dashboards_and_rules_is_answered(sqlite_instances: Instances, prometheus: Prometheus) -> None:
     """A panel that says "No data" in a good hour says nothing in a bad one."""
     await _chat(sqlite_instances, prometheus)

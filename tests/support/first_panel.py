@@ -1,4 +1,4 @@
-"""Which panels of the dashboards show a fault, and how soon: every query of every panel, asked once a second.
+"""Which panels of the dashboards show a fault, and how soon: all queries of some panels, asked once a second.
 
 A panel shows a fault when one of its series enters another colour than in the calm before, or, where the panel has no colours,
 appears, doubles or halves: what a person sees at a glance. Panels of seconds and bytes without colours are left out.
@@ -6,7 +6,7 @@ appears, doubles or halves: what a person sees at a glance. Panels of seconds an
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from support.dashboards.files import DASHBOARDS
@@ -26,20 +26,21 @@ class _Calm:
     high: dict[Series, float] = field(default_factory=dict)
 
 
-def _panels() -> Iterator[tuple[str, Panel]]:
+def _panels(names: Sequence[str]) -> Iterator[tuple[str, Panel]]:
     for dashboard in DASHBOARDS:
-        if dashboard.name != "probe":
-            for panel in dashboard.panels():
-                if "slo_error_ratio" not in panel.queries[0][0]:  # windows of an hour and more
-                    yield f"{dashboard.title}: {panel.title}", panel
+        for panel in dashboard.panels():
+            if f"{dashboard.title}: {panel.title}" in names:
+                yield f"{dashboard.title}: {panel.title}", panel
 
 
 class FirstPanels:
     """`calm` for a while, then the fault, then `watch`."""
 
-    def __init__(self, prometheus: Prometheus) -> None:
+    def __init__(self, prometheus: Prometheus, names: Sequence[str]) -> None:
+        """`names`: of the panels, each behind its dashboard's."""
         self._prometheus = prometheus
-        self._panels = dict(_panels())
+        self._panels = dict(_panels(names))
+        assert self._panels.keys() == set(names)
         self._calm = {name: _Calm() for name in self._panels}
 
     async def calm(self, seconds: float) -> None:
@@ -57,7 +58,7 @@ class FirstPanels:
     async def watch(self, seconds: float, began: float, told: Callable[[str, float], None]) -> None:
         """Tell each panel that shows the fault, and after how many seconds from `began` on the monotonic clock."""
         seen: set[str] = set()
-        while time.monotonic() < began + seconds:
+        while time.monotonic() < began + seconds and len(seen) < len(self._panels):
             for name, panel in self._panels.items():
                 if name not in seen and self._shows(panel, self._calm[name], await self._values(panel)):
                     seen.add(name)

@@ -79,7 +79,7 @@ class Serving:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", program, "serve"], env=environ, stdout=log, stderr=log)  # noqa: ASYNC220 - takes a millisecond
         if until_ready:
-            await eventually(self.is_ready, within=30)
+            await eventually(self.is_ready, within=60)  # a busy machine starts several at once
         return self
 
     async def is_ready(self) -> bool:

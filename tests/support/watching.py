@@ -14,11 +14,12 @@ RESOLVES_SECONDS = 120.0  # windows of up to 20 s must pass, and an instance may
 
 
 @contextlib.asynccontextmanager
-async def watching(directory: Path, instances: Sequence[Serving], scrape_seconds: int = 1) -> AsyncIterator[Prometheus]:
-    """A Prometheus that has scraped each of the instances twice."""
+async def watching(directory: Path, instances: Sequence[Serving], *, is_quick: bool = True) -> AsyncIterator[Prometheus]:
+    """A Prometheus that has scraped each of the instances twice; not quick: at the pace of production, the rules as they are."""
     folder = directory / "prometheus"
     folder.mkdir()
-    server = Prometheus(folder, {each.name: address_of(each) for each in instances}, scrape_seconds)
+    targets = {each.name: address_of(each) for each in instances}
+    server = Prometheus(folder, targets) if is_quick else Prometheus(folder, targets, rewrite=str, scrape_seconds=15)
     seen = f"count(count_over_time(holdfast_bus_up[1m]) >= 2) == {len(instances)}"
     try:
         await server.start()

@@ -183,11 +183,11 @@ _TRAFFIC = Row(
             "By what became of them. Good: `sent` follows `created`. `retried` in numbers or `dead`: the webhook fails.",
             "cps",
             ((rate("holdfast_notifications_total", "result", more='result!="filtered"'), "{{result}}"),),
-            runbook="instances.md#holdfastnotificationslate",
+            runbook="instances.md#holdfastnotificationsfailing",
         ),
         Panel(
             "Oldest notification due",
-            "How overdue the oldest offline notification is. Good: below 10 s. It grows: the webhook is slow or fails.",
+            "How overdue the first try of the oldest offline notification is. Good: below 10 s. It grows: the webhook is slow.",
             "s",
             ((f"max(holdfast_notifications_oldest_due_seconds{{{FLEET}}})", "oldest"),),
             steps=((120, "red"),),
