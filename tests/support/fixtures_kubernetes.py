@@ -89,8 +89,8 @@ def release(kubernetes: None) -> Iterator[Release]:
     """The chart on an empty namespace that enforces the restricted standard; Firestore's emulator outside the cluster."""
     emulator = Emulator(require_emulator(), HOST)
     asyncio.run(emulator.start())
-    kubectl("create", "namespace", NAMESPACE)
     try:
+        kubectl("create", "namespace", NAMESPACE)
         labels = "pod-security.kubernetes.io/enforce=restricted", "holdfast.dev/drills=allowed"
         kubectl("label", "namespace", NAMESPACE, *labels)
         values = f"firestore.emulatorHost={emulator.address},auth.secret={SECRET}"
