@@ -176,11 +176,7 @@ def token_check(settings: AuthSettings) -> Authenticator:
 
 
 def tracing(instance_id: str, clock: Clock) -> Tracing:
-    """Tracing as the environment wants it (`OTEL_*`); off by default.
-
-    Raises:
-        ConfigurationError: a variable cannot be understood, or the exporter is not installed.
-    """
+    """Tracing as the environment wants it (`OTEL_*`); off by default, and where a variable cannot be understood."""
     identity = {"service.instance.id": instance_id, "service.version": __version__}
     callers = TokenBucket(_CALLERS_PER_SECOND, _CALLERS_BURST, clock.monotonic())
     return otlp.tracing(os.environ, identity, clock, callers)

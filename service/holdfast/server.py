@@ -26,6 +26,7 @@ from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protoco
 _BACKLOG: Final = 2_048
 _ALL_NOTICED_SECONDS: Final = 4.0  # each looks once a second; its runs end within two or three
 _START_SECONDS: Final = 10.0  # as long as a start waits for Redis
+_DECISION_SECONDS: Final = 20.0  # what others see is known 8 s after the store was reached
 _DEAD_PEER_MS: Final = 20_000  # unacknowledged that long: the peer is gone, and its buffer with it
 
 _log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class _Denial:
         except TimeoutError:
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(_DECISION_SECONDS):
                 await sightings.decided.wait()
         if not sightings.is_shared:
             self.reason = reason

@@ -13,8 +13,12 @@ from holdfast.telemetry.spans import Export, Span, SpanQueue
 from holdfast.telemetry.traceparent import SpanContext
 from holdfast.telemetry.tracing import Bucket, Clock, Tracing
 
+_log = logging.getLogger(__name__)
+
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _SAMPLERS: Final = ("always_on", "always_off", "traceidratio")
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_SPOKEN: Final = "http/protobuf"
 _PARENT_BASED: Final = "parentbased_"
 _KINDS: Final = {"receive": "SERVER", "commit": "INTERNAL", "publish": "PRODUCER", "deliver": "CONSUMER"}
 
@@ -22,17 +26,21 @@ _KINDS: Final = {"receive": "SERVER", "commit": "INTERNAL", "publish": "PRODUCER
 def tracing(environ: Mapping[str, str], identity: Mapping[str, str], clock: Clock, callers: Bucket) -> Tracing:
     """Tracing as the environment wants it; off without an endpoint.
 
+    Off, with an error in the log, where a variable cannot be understood or the exporter is not installed: platforms set these
+    variables for all their containers, and what they say of traces must not keep an instance from its messages.
+
     Args:
         identity: attributes of the service in every export, such as `service.instance.id`.
         callers: how often a caller's decision to sample is followed.
-
-    Raises:
-        ConfigurationError: a variable cannot be understood, or the exporter is not installed.
     """
     if not is_wanted(environ):
         return Tracing.off()
-    ratio, is_parent_based = sampling(environ)
-    export = _otlp({**_service(environ), **identity})
+    try:
+        ratio, is_parent_based = sampling(environ)
+        export = _otlp({**_service(environ), **identity})
+    except ConfigurationError as error:
+        _log.error("traces are off: %s", error)
+        return Tracing.off()
     return Tracing(clock, SpanQueue(export), ratio=ratio, callers=callers if is_parent_based else None)
 
 
@@ -49,8 +57,11 @@ def sampling(environ: Mapping[str, str]) -> tuple[float, bool]:
     """The share of sends that is sampled, and whether the decision of a caller is followed.
 
     Raises:
-        ConfigurationError: the sampler is not known, or its argument is not a number from 0 to 1.
+        ConfigurationError: the sampler is not known, its argument is not a number from 0 to 1, or another protocol is wanted.
     """
+    for variable in _PROTOCOLS:
+        if environ.get(variable) not in (None, "", _SPOKEN):
+            raise ConfigurationError(f"{variable}: only {_SPOKEN} is spoken, at the collector's port for it (4318)")
     name = environ.get("OTEL_TRACES_SAMPLER") or "parentbased_traceidratio"
     sampler = name.removeprefix(_PARENT_BASED)
     if sampler not in _SAMPLERS:

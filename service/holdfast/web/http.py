@@ -1,8 +1,10 @@
 """uvicorn's HTTP protocol with guards where bytes come in, and a hand-over of upgrades that leaves nothing behind.
 
 A request head has 16 KB and 3 s, a body 10 s, and what belongs to neither (trailers, chunk extensions) 16 KB and no memory; a few
-requests may wait for their answers. A request names one host (RFC 9112 §3.2). uvicorn's protocol and its parser form a cycle
-that would survive the upgrade (4.7 KB a connection until the collector comes by): it is broken here.
+requests may wait for their answers. A request names one host (RFC 9112 §3.2); checks of health may call it what they like.
+
+uvicorn's protocol and its parser form a cycle that would survive the upgrade (4.7 KB a connection until the collector comes
+by): it is broken here.
 """
 
 import asyncio
@@ -23,9 +25,11 @@ BODY_SECONDS: Final = 10.0  # a hundred kilobytes, over the worst line
 MAX_WAITING: Final = 8  # requests that were sent before the answer to the one before: nobody does that but who means harm
 
 
+_PROBES: Final = (b"/readyz", b"/livez", b"/api/health")
 _HOST: Final = re.compile(rb"([A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Za-z:.%_~-]+\])(:[0-9]{0,5})?")  # RFC 3986 §3.2.2
 _NO_HTTP: Final = "not HTTP/1.1"
-_MISTAKES: Final = logging.getLogger("uvicorn.error.http")  # uvicorn warns of every malformed request; that is ours to limit
+_MISTAKES: Final = logging.getLogger("uvicorn.error.http")
+_MISTAKES.setLevel(logging.ERROR)  # uvicorn warns of every malformed request; that is ours to limit
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -47,7 +51,6 @@ class GuardedHttp(HttpToolsProtocol):
     ) -> None:
         """As uvicorn's; `malformed` is told of what is no HTTP."""
         super().__init__(config, server_state, app_state, _loop)
-        _MISTAKES.setLevel(logging.ERROR)
         self.logger = _MISTAKES
         self._malformed = malformed
         self._why = _NO_HTTP
@@ -140,10 +143,16 @@ class GuardedHttp(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_WAITING:
             return "too many requests at once"
         hosts = [value for name, value in self.headers if name == b"host"]
-        is_old = self.parser.get_http_version() == "1.0"  # balancers that check health in HTTP/1.0 name none
-        if len(hosts) > 1 or not (hosts or is_old) or any(_HOST.fullmatch(host) is None for host in hosts):
+        # Balancers that check health in HTTP/1.0 name none.
+        is_named = _HOST.fullmatch(hosts[0]) is not None if hosts else self.parser.get_http_version() == "1.0"
+        if len(hosts) > 1 or not (is_named or self._is_probe):
             return "a request has one valid Host"
         return ""
+
+    @property
+    def _is_probe(self) -> bool:
+        """Balancers name the cluster, an address, or nothing; the answer is the same for every host."""
+        return self.url.partition(b"?")[0] in _PROBES
 
     def handle_websocket_upgrade(self) -> None:
         """Give the connection to the socket's class, and let go of everything of ours."""

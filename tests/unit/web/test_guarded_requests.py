@@ -66,7 +66,7 @@ async def test_two_authorization_headers_are_no_identity(tmp_path: Path) -> None
 )
 async def test_a_request_without_one_valid_host_is_refused(tmp_path: Path, headers: str) -> None:
     """RFC 9112 §3.2: a cache or a proxy in front would file the answer under another name than ours."""
-    assert [status for status, _ in await _answers(tmp_path, _request("/api/health", headers))] == [400]
+    assert [status for status, _ in await _answers(tmp_path, _request("/api/openapi.json", headers))] == [400]
     assert [status for status, _ in await _answers(tmp_path, _request("/ws", headers + UPGRADE))] == [400]
 
 
@@ -85,6 +85,14 @@ async def test_hosts_that_clients_write(tmp_path: Path) -> None:
             host
         )
     assert [status for status, _ in await _answers(tmp_path, _request("/api/openapi.json", "", version="1.0"))] == [200]
+
+
+@pytest.mark.parametrize("headers", ["Host: \r\n", "Host: outbound|8000||holdfast\r\n", ""])
+async def test_checks_of_health_may_name_any_host(tmp_path: Path, headers: str) -> None:
+    """Balancers send an empty one, or the name of their cluster: to refuse it takes all instances out of them."""
+    for path in ("/readyz", "/livez", "/api/health?verbose"):
+        assert 400 not in [status for status, _ in await _answers(tmp_path, _request(path, headers))], path
+    assert [status for status, _ in await _answers(tmp_path, _request("/readyz", HOST + HOST))] == [400], "two are no host"
 
 
 async def test_http_1_0_cannot_be_upgraded(tmp_path: Path) -> None:
