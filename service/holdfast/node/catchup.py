@@ -16,8 +16,9 @@ Why no user is notified of what was shown: the user is found away after the mess
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from holdfast.domain.conversations import Membership
@@ -67,12 +68,13 @@ class CatchUps:
         self._clock = clock
         self._unsettled_seconds = max(0.0, _BELIEVED_SECONDS - grace_seconds)
         self._settles_at: dict[CatchUp, float] = {}
-        self._urgent: set[CatchUp] = set()  # those of them that are looked through before that as well
+        self._gone: set[UserId] = set()  # users taken offline here: their flags are looked through before that as well
         self._wake = asyncio.Event()
         self._pause = _SWEEP_SECONDS
 
-    def look_soon(self) -> None:
-        """This instance took a user offline."""
+    def look_soon(self, user_ids: Iterable[UserId]) -> None:
+        """This instance took these users offline. Beyond a bound they are found as those that others took offline are."""
+        self._gone.update(islice(user_ids, max(0, _MAX_UNSETTLED - len(self._gone))))
         self._wake.set()
 
     @property
@@ -84,25 +86,23 @@ class CatchUps:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._pause):
                 await self._wake.wait()
-        is_sweep = not self._wake.is_set()
         self._wake.clear()
         self._pause = 1.0  # unless this look succeeds
-        self._pause = await self.look(is_sweep=is_sweep)
+        self._pause = await self.look()
 
-    async def look(self, *, is_sweep: bool = False) -> float:
+    async def look(self) -> float:
         """One round over all flags; in how many seconds the next is due.
 
-        Args:
-            is_sweep: this instance took no user offline: flags that are new belong to others, and are left to them for a while.
+        Flags of users that other instances took offline are left to these for a while.
 
         Raises:
             StoreError: some flags are left.
         """
         limit = _LIMIT + min(len(self._settles_at), _MAX_UNSETTLED)
+        gone = frozenset(self._gone)  # before the flags are read: who goes offline meanwhile belongs to the next look
         flags, now = await self._store.catch_ups(limit), self._clock.monotonic()
-        if not is_sweep:
-            self._urgent.update(flag for flag in flags if flag not in self._settles_at)
-        self._urgent.intersection_update(flags)
+        if len(flags) < limit:
+            self._gone -= gone.difference(flag.user_id for flag in flags)
         self._settles_at = {flag: self._settles_at.get(flag, now + self._unsettled_seconds) for flag in flags}
         mistakes: list[BaseException] = []
         are_done = True
@@ -120,17 +120,20 @@ class CatchUps:
     async def _catch_up(self, flag: CatchUp) -> bool:
         """Record what the user missed, then clear the flag; False when the flag has to wait for another round."""
         is_settled = self._clock.monotonic() >= self._settles_at[flag]
-        if not is_settled and flag not in self._urgent:
+        if not is_settled and flag.user_id not in self._gone:
             return False
-        since_ms = await self._away_since(flag)
-        if since_ms is not None:
-            if not await self._record(flag, since_ms):
-                return False
-            if not is_settled:
-                self._urgent.discard(flag)
-                return False
-        await self._store.finish_catch_up(flag)
-        return True
+        self._gone.discard(flag.user_id)  # the next absence adds it again
+        is_through = False
+        try:
+            since_ms = await self._away_since(flag)
+            is_through = since_ms is None or await self._record(flag, since_ms)
+            if is_through and (is_settled or since_ms is None):
+                await self._store.finish_catch_up(flag)
+                return True
+        finally:
+            if not is_through:
+                self._gone.add(flag.user_id)
+        return False
 
     async def _record(self, flag: CatchUp, since_ms: int) -> bool:
         """Record what the user has missed since then; False when it has to be done again."""

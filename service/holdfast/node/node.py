@@ -132,7 +132,7 @@ class Node:
             grace_seconds=settings.presence.grace_seconds,
             indicator_members=limits.indicator_members,
             entry=self._entry,
-            on_offline=lambda: self.catch_ups.look_soon(),
+            on_offline=lambda user_ids: self.catch_ups.look_soon(user_ids),
         )
         self.bulletins = Bulletins(
             store,

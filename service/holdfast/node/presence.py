@@ -60,7 +60,7 @@ class Presence:
         grace_seconds: float,
         indicator_members: int,
         entry: Callable[[], str],
-        on_offline: Callable[[], None],
+        on_offline: Callable[[list[UserId]], None],
     ) -> None:
         self._store = store
         self._hub = hub
@@ -191,9 +191,10 @@ class Presence:
         """
         while user_ids := await self._store.users_on(entry, _BATCH):
             seen = {user_id: min(left.get(user_id, alive_at_ms), alive_at_ms) for user_id in user_ids}
-            for change in await self._store.remove_presence(entry, seen):
+            changes = await self._store.remove_presence(entry, seen)
+            for change in changes:
                 self._telling.tell(change, None)
-            self._on_offline()
+            self._on_offline([change.user_id for change in changes if not change.online])
 
     def _want(
         self,
@@ -261,8 +262,8 @@ class Presence:
                     self._written.pop(user_id, None)
             for change in changes:
                 self._telling.tell(change, self._conversations.get(change.user_id, ()))
-            if any(not change.online for change in changes):
-                self._on_offline()
+            if gone := [change.user_id for change in changes if not change.online]:
+                self._on_offline(gone)
             for user_id in going:
                 if not self._hub.count_of(user_id):
                     self._conversations.pop(user_id, None)
@@ -288,7 +289,7 @@ class Presence:
                 try:
                     for change in await self._store.remove_presence(entry, dict.fromkeys(some, _NOT_HEARD)):
                         self._telling.tell(change, None)  # their grace ended meanwhile
-                        self._on_offline()
+                        self._on_offline([change.user_id])
                 except Exception as error:  # noqa: BLE001 - others wait behind it
                     self._tasks.note_failure("presence", error)
                     await asyncio.sleep(_RETRY_SECONDS)

@@ -48,7 +48,7 @@ class Scene:
             grace_seconds=GRACE,
             indicator_members=100,
             entry=lambda: self.entry,
-            on_offline=lambda: None,
+            on_offline=lambda _: None,
         )
         self.audit = PresenceAudit(self.store, self.presence, self.clock, store_clock, lambda: self.entry)  # type: ignore[arg-type]  # the part it uses
 

@@ -75,8 +75,8 @@ class Scene:
         await self.presence.arrived(ALICE)
         return made
 
-    def _on_offline(self) -> None:
-        self.told_offline += 1
+    def _on_offline(self, user_ids: list[UserId]) -> None:
+        self.told_offline += len(user_ids)
 
     def go(self, made: Any) -> None:
         """Her connection ends."""
