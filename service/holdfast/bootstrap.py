@@ -100,6 +100,8 @@ class Instance:
             redis_dependency,
         )
         jwks = Jwks(settings.auth.jwks_url, clock) if settings.auth.jwks_url is not None else None
+        if jwks is not None:
+            node.health.has_keys = lambda: jwks.is_known
         self.gate = Gate(node, Authenticator(settings.auth, node.revocations.check, jwks, node.store_clock))
         self._peers = HttpPeers(settings.readiness.peers) if settings.readiness.on_redis_loss == "isolate" else None
         self.background = tuple(part.loop for part in (jwks, self._isolation(node)) if part is not None)

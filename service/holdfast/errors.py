@@ -17,6 +17,7 @@ HoldfastError
 │   ├── RedisDenied         definite: the user, the password or a right is wrong; waiting does not help
 │   └── RedisTimeout        Redis did not answer within the deadline
 ├── OrchestratorUnavailable the API server of Kubernetes refused or failed the call
+├── KeysUnavailable         the identity provider's keys cannot be fetched; those that are known stay in use
 ├── LeaseLost               this instance's lease is missing or belongs to another epoch
 ├── NameTaken               a process that started later holds this instance's name
 ├── Undecodable             a value read back from Redis or the store is not one that this version writes
@@ -123,6 +124,10 @@ class RedisTimeout(RedisUnavailable):
 
 class OrchestratorUnavailable(HoldfastError):
     """The API server of Kubernetes did not answer, or refused. Nothing that matters depends on it."""
+
+
+class KeysUnavailable(HoldfastError):
+    """The identity provider's keys cannot be fetched, or none of them is usable. Keys that are known already stay in use."""
 
 
 class LeaseLost(HoldfastError):

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
+from pydantic.functional_validators import AfterValidator, BeforeValidator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from holdfast.errors import ConfigurationError
@@ -54,9 +55,11 @@ def _webhook_url(url: str) -> str:
     return url
 
 
-def _jwks_url(url: str) -> str:
-    if not re.match(r"(https://[^/?#@\s]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?)([/?]|$)", url):
-        raise ValueError("expected https://host/path; http only to localhost, 127.0.0.1 or [::1]")
+def _jwks_url(url: str, info: ValidationInfo) -> str:
+    schemes = "https?" if info.data.get("jwks_allow_http") else "https"
+    this_machine = r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
+    if not re.match(rf"({schemes}://[^/?#@\s]+|{this_machine})([/?]|$)", url):
+        raise ValueError("expected https://host/path; http only to this machine, or with HOLDFAST_AUTH__JWKS_ALLOW_HTTP=true")
     return url
 
 
@@ -151,6 +154,7 @@ class AuthSettings(_Group):
 
     secret: HmacSecret | None = None
     previous_secret: HmacSecret | None = None
+    jwks_allow_http: bool = False  # only where something else encrypts the answer; before `jwks_url`, whose check reads it
     jwks_url: Annotated[str, AfterValidator(_jwks_url)] | None = None
     issuer: str = "holdfast"
     audience: str = "holdfast"

@@ -21,6 +21,14 @@ REFUSALS = {
     "auth: a secret or auth.jwksUrl, not both": (*MINIMAL, "--set", "auth.jwksUrl=https://x"),
     "auth: auth.secret or auth.existingSecret, not both": (*MINIMAL, "--set", f"auth.secret={'x' * 32}"),
     "auth.secret: at least 32 bytes": ("--set", "firestore.project=p,auth.secret=short"),
+    "auth.jwksUrl: the keys of tokens come by https://": (
+        "--set",
+        "firestore.project=p,auth.jwksUrl=http://localhost.example.com/keys",
+    ),
+    "auth.jwksAllowHttp: the keys of tokens come by https:// in environment: production": (
+        "--set",
+        "environment=production,firestore.project=p,auth.jwksUrl=http://keycloak.auth.svc:8080/keys,auth.jwksAllowHttp=true",
+    ),
     "probe.tokensSecret: with auth.jwksUrl the probe cannot sign": (
         *("--set", "firestore.project=p,auth.jwksUrl=https://x"),
         *("--set", "probe.enabled=true"),
@@ -138,6 +146,16 @@ def test_values_that_cannot_work_are_refused_with_a_reason(told: str) -> None:
     done = helm("template", "holdfast", str(CHART), "--kube-version", "1.34.0", *REFUSALS[told])
     assert done.returncode != 0
     assert told in done.stderr
+
+
+def test_keys_by_http_are_taken_where_the_values_say_so() -> None:
+    """An identity provider in the same cluster, behind a service mesh, has no certificate of its own."""
+    url = "http://keycloak.auth.svc:8080/keys"
+    values = f"firestore.project=p,auth.jwksUrl={url},auth.jwksAllowHttp=true"
+    done = helm("template", "holdfast", str(CHART), "--kube-version", "1.34.0", "--set", values)
+    assert done.returncode == 0, done.stderr
+    assert f'name: HOLDFAST_AUTH__JWKS_URL, value: "{url}"' in done.stdout
+    assert 'name: HOLDFAST_AUTH__JWKS_ALLOW_HTTP, value: "true"' in done.stdout
 
 
 def test_every_reason_that_the_chart_knows_is_shown_here() -> None:

@@ -30,6 +30,9 @@
 {{- if hasPrefix "http:" $values.push.webhookUrl -}}
 {{- fail "push.webhookUrl: notifications are sent by https:// in environment: production" -}}
 {{- end -}}
+{{- if $values.auth.jwksAllowHttp -}}
+{{- fail "auth.jwksAllowHttp: the keys of tokens come by https:// in environment: production" -}}
+{{- end -}}
 {{- end -}}
 
 {{- if not (or $values.demo.enabled $values.firestore.project) -}}
@@ -44,6 +47,10 @@
 {{- end -}}
 {{- if and $values.auth.jwksUrl (or $values.auth.secret $values.auth.existingSecret) -}}
 {{- fail "auth: a secret or auth.jwksUrl, not both: whose tokens are believed?" -}}
+{{- end -}}
+{{- $jwksIsLocal := regexMatch "^http://(localhost|127[.]0[.]0[.]1|\\[::1\\])(:[0-9]+)?([/?]|$)" $values.auth.jwksUrl -}}
+{{- if and (hasPrefix "http:" $values.auth.jwksUrl) (not $jwksIsLocal) (not $values.auth.jwksAllowHttp) -}}
+{{- fail "auth.jwksUrl: the keys of tokens come by https:// (auth.jwksAllowHttp: where a service mesh encrypts what goes by http://)" -}}
 {{- end -}}
 {{- if and $values.auth.secret $values.auth.existingSecret -}}
 {{- fail "auth: auth.secret or auth.existingSecret, not both" -}}
@@ -143,7 +150,7 @@
 {{- end -}}
 
 {{- range concat $values.extraEnv $values.controller.extraEnv $values.probe.extraEnv -}}
-{{- if regexMatch "^(INSTANCE_ID|HOLDFAST_(STORE|REDIS)__URL|HOLDFAST_HTTP__(HOST|PORT|INTERNAL_PORT)|HOLDFAST_DRAIN__.*|HOLDFAST_READINESS__.*|HOLDFAST_LIMITS__CONNECTIONS|HOLDFAST_PROBE__(URLS|USERS|PORT|TOKEN_FILES|INTERVAL_SECONDS|ROUND_SECONDS)|HOLDFAST_AUTH__(SECRET|JWKS_URL)(_FILE)?)$" .name -}}
+{{- if regexMatch "^(INSTANCE_ID|HOLDFAST_(STORE|REDIS)__URL|HOLDFAST_HTTP__(HOST|PORT|INTERNAL_PORT)|HOLDFAST_DRAIN__.*|HOLDFAST_READINESS__.*|HOLDFAST_LIMITS__CONNECTIONS|HOLDFAST_PROBE__(URLS|USERS|PORT|TOKEN_FILES|INTERVAL_SECONDS|ROUND_SECONDS)|HOLDFAST_AUTH__(SECRET|JWKS_URL|JWKS_ALLOW_HTTP)(_FILE)?)$" .name -}}
 {{- fail (printf "extraEnv: %s has a value of its own in this chart" .name) -}}
 {{- end -}}
 {{- end -}}

@@ -276,6 +276,9 @@ seccompProfile: {type: RuntimeDefault}
 - {name: HOLDFAST_AUTH__AUDIENCE, value: {{ .Values.auth.audience | quote }}}
 {{- if .Values.auth.jwksUrl }}
 - {name: HOLDFAST_AUTH__JWKS_URL, value: {{ .Values.auth.jwksUrl | quote }}}
+{{- if .Values.auth.jwksAllowHttp }}
+- {name: HOLDFAST_AUTH__JWKS_ALLOW_HTTP, value: "true"}
+{{- end }}
 {{- else }}
 - name: HOLDFAST_AUTH__SECRET
   valueFrom: {secretKeyRef: {name: {{ include "holdfast.authSecret" . }}, key: secret}}

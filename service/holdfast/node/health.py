@@ -46,7 +46,8 @@ class Condition:
 class Health:
     """Lives in the loop. `state` is one of `STATES`; `fleet`: those of all instances that live, this one's among them.
 
-    `must_leave`: whether a lost Redis makes this instance unready; by default it never does.
+    `must_leave`: whether a lost Redis makes this instance unready; by default it never does. `has_keys`: whether tokens can be
+    verified; until then this instance is starting.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Health:
         self.has_started = False
         self.fleet: tuple[str, ...] = ()
         self.must_leave: Callable[[], bool] = lambda: False
+        self.has_keys: Callable[[], bool] = lambda: True
         self.conditions: dict[str, Condition] = {}
         self._instance_id = instance_id
         self._version = version
@@ -230,7 +232,7 @@ class Health:
         if not self.has_started:
             waited = self._clock.monotonic() - self._began
             may_go = (self._redis.was_reached and not self._bus.is_lost) or waited > _START_WAIT_FOR_REDIS_SECONDS
-            if not (self._store.was_reached and self._store_contact.is_open and may_go):
+            if not (self._store.was_reached and self._store_contact.is_open and self.has_keys() and may_go):
                 return "starting"
             self.has_started = True
         if self._loops.stuck:

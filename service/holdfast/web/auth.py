@@ -53,7 +53,7 @@ class Authenticator:
 
         Raises:
             CommandError: `unauthenticated`, `token_expired`, `token_revoked`, `token_too_early`, or `store_unavailable`: the
-                time is not known yet, and by our own clock the token is not valid.
+                time is not known yet, and by our own clock the token is not valid; or the issuer's keys were never fetched yet.
         """
         claims = self._claims(token)
         check(claims, self._settings)
@@ -124,6 +124,9 @@ class Authenticator:
             accepted = [*(["HS256"] if self._secrets else []), *_OF_ISSUERS]
             raise CommandError("unauthenticated", f'the header "alg" must be one of {", ".join(accepted)}')
         key = self._jwks.key(header.get("kid"))
+        if not self._jwks.is_known:
+            detail = "the identity provider's keys (HOLDFAST_AUTH__JWKS_URL) are not fetched yet: the token cannot be verified"
+            raise CommandError("store_unavailable", detail, retry_after_ms=1000)
         if key is None:
             raise CommandError("unauthenticated", 'the header "kid" names none of the issuer\'s keys that are known here')
         return [(key, list(_OF_ISSUERS))]

@@ -1,9 +1,12 @@
 """Public keys of an issuer: fetched in the background, kept through outages, looked up without waiting.
 
+Until they were fetched once, no token of the issuer can be verified: refusals are retryable, and the instance is not ready.
+
 They come from the address that is configured and from no other: a redirect is no answer. All of an answer has 5 s and 256 KB.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import ssl
@@ -13,16 +16,21 @@ import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, KeysUnavailable
 from holdfast.loops import Loop
 from holdfast.ports import Clock
 
 _REFRESH_SECONDS: Final = 300.0
+_RETRY_SECONDS: Final = 5.0  # after a fetch that failed
+_LOG_SECONDS: Final = 30.0
 _UNKNOWN_KID_SECONDS: Final = 10.0  # one fetch for an unknown kid at most that often, whoever asks
 _MAX_BYTES: Final = 262_144
 _MIN_RSA_BITS: Final = 2_048  # RFC 7518 §3.3
 FETCH_SECONDS: Final = 5.0
 """For all of it, from the look-up of the name to the last byte."""
+
+PATIENCE_SECONDS: Final = 900.0
+"""How long known keys may go without a refresh before the loop counts as failing: a provider may be away for some minutes."""
 
 _ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 
@@ -38,6 +46,13 @@ class Jwks:
         self._keys: dict[str, Any] = {}
         self._wake = asyncio.Event()
         self._fetched_at = 0.0
+        self._succeeded_at = 0.0
+        self._logged_at = -_LOG_SECONDS
+
+    @property
+    def is_known(self) -> bool:
+        """Whether keys were fetched at least once."""
+        return bool(self._keys)
 
     def key(self, kid: object) -> Any | None:
         """The key, or None; an unknown one causes a fetch, so that a rotated key is known to the next try."""
@@ -53,35 +68,56 @@ class Jwks:
             ConfigurationError: they cannot be fetched, or none of them is usable.
         """
         try:
-            self._keys = _usable(asyncio.run(self._fetch()))
+            self._keys = asyncio.run(self._fetch())
         except Exception as error:  # noqa: BLE001 - whatever an issuer, or a proxy before it, answers
             raise ConfigurationError(f"HOLDFAST_AUTH__JWKS_URL: the keys cannot be fetched: {error}") from None
-        if not self._keys:
-            raise ConfigurationError(
-                "HOLDFAST_AUTH__JWKS_URL: no usable key there (RS256 with 2048 bits or more, ES256 or EdDSA; with a kid)"
-            )
 
     @property
     def loop(self) -> Loop:
-        """Keeps the keys fresh. An outage keeps those that are known."""
-        return Loop("jwks", self._round, _REFRESH_SECONDS)
+        """Keeps the keys fresh. An outage keeps those that are known.
+
+        A round raises `KeysUnavailable` while no keys were ever fetched, and when they are older than `PATIENCE_SECONDS`.
+        """
+        return Loop("jwks", self._round, _RETRY_SECONDS, busy_seconds=2 * _REFRESH_SECONDS)  # a round waits for the next refresh
 
     async def _round(self) -> None:
         self._wake.clear()
         self._fetched_at = self._clock.monotonic()
         try:
-            self._keys = _usable(await self._fetch()) or self._keys
-        except Exception as error:  # noqa: BLE001 - whatever an issuer, or a proxy before it, answers: the next try may be better
-            _log.warning("keys cannot be fetched; the known ones stay: %r", error)
-        try:
-            async with asyncio.timeout(_REFRESH_SECONDS):
+            self._keys = await self._fetch()
+        except Exception as error:  # whatever an issuer, or a proxy before it, answers: the next try may be better
+            self._log_failure(error)
+            await self._wait(_RETRY_SECONDS)
+            if not self._keys or self._clock.monotonic() - self._succeeded_at > PATIENCE_SECONDS:
+                raise KeysUnavailable(f"{error!r}") from error
+        else:
+            self._succeeded_at = self._clock.monotonic()
+            await self._wait(_REFRESH_SECONDS)
+
+    def _log_failure(self, error: Exception) -> None:
+        now = self._clock.monotonic()
+        if now - self._logged_at < _LOG_SECONDS:
+            return
+        self._logged_at = now
+        what = "the known ones stay in use" if self._keys else "no token can be verified, and this instance is not ready"
+        _log.warning("the keys of HOLDFAST_AUTH__JWKS_URL cannot be fetched; %s: %r", what, error)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until then, or until an unknown key is asked for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
-        except TimeoutError:
-            pass
 
     async def _fetch(self) -> dict[str, Any]:
+        keys = _usable(await self._document())
+        if not keys:
+            raise ValueError("no usable key there (RS256 with 2048 bits or more, ES256 or EdDSA; with a kid)")
+        return keys
+
+    async def _document(self) -> dict[str, Any]:
         content = b""
-        trusted = ssl.create_default_context()  # the machine's authorities, as SSL_CERT_FILE and SSL_CERT_DIR say
+        # The machine's authorities, as SSL_CERT_FILE and SSL_CERT_DIR say; loading them takes tens of milliseconds.
+        trusted = await asyncio.to_thread(ssl.create_default_context)
         plain = {"Accept": "application/json", "Accept-Encoding": "identity"}  # what is compressed may be large after all
         async with (
             asyncio.timeout(FETCH_SECONDS),

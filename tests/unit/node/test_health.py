@@ -79,6 +79,20 @@ def test_it_starts_with_the_first_contact() -> None:
     assert Scene().well().health.state == "healthy"
 
 
+def test_instance_without_the_keys_of_its_identity_provider_is_starting() -> None:
+    """It would refuse every token, and a rollout would go on as if it served."""
+    scene = Scene()
+    are_known = False
+    scene.health.has_keys = lambda: are_known
+    assert scene.well().pass_(60).health.state == "starting"
+    assert not scene.health.is_ready
+    assert scene.health.is_live
+    are_known = True
+    assert scene.pass_(1).health.state == "healthy"
+    are_known = False
+    assert scene.pass_(1).health.is_ready, "only the start waits for them"
+
+
 def test_a_refusal_is_known_at_the_next_look_and_one_timeout_is_weather() -> None:
     """Two timeouts are an outage."""
     scene = Scene().well()

@@ -13,6 +13,7 @@ from holdfast.adapters.machine.clock import SystemClock
 from holdfast.errors import CommandError, ConfigurationError
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock
+from holdfast.protocol.codes import CODES
 from holdfast.settings import AuthSettings
 from holdfast.web.auth import ADMIN_SCOPE, Authenticator, issue
 from holdfast.web.jwks import Jwks, _usable
@@ -176,6 +177,16 @@ def test_a_key_has_one_algorithm() -> None:
         assert _code(authenticator, jwt.encode(claims(), RSA, algorithm="RS256", headers=headers)) == "unauthenticated"
 
 
+def test_refusal_for_a_key_is_retryable_until_keys_were_fetched() -> None:
+    """Clients stop for good at a final refusal, and the provider may be back in a minute."""
+    authenticator = _authenticator(Jwks("http://127.0.0.1:1/keys", SystemClock()))
+    with pytest.raises(CommandError) as error:
+        authenticator.verify(jwt.encode(claims(), RSA, algorithm="RS256", headers={"kid": "rsa"}))
+    assert (error.value.code, error.value.retry_after_ms) == ("store_unavailable", 1000)
+    assert CODES[error.value.code].is_retryable
+    assert authenticator.verify(signed(HS256, claims())).user_id == "alice", "the secret is known"
+
+
 def test_without_a_secret_no_hs256() -> None:
     """Only the issuer's keys count then, and its public ones are no secrets."""
     authenticator = Authenticator(AuthSettings(jwks_url="http://127.0.0.1:1/keys"), lambda *_: None, _jwks(), _known())
@@ -261,3 +272,12 @@ def test_keys_come_over_tls_or_from_this_machine(url: str, *, is_taken: bool) ->
         return
     with pytest.raises(ValidationError, match="https"):
         AuthSettings(jwks_url=url)
+
+
+def test_keys_over_http_need_a_switch_of_their_own() -> None:
+    """For a provider in the same cluster, where a mesh encrypts what the URL calls http."""
+    url = "http://keycloak.auth.svc:8080/keys"
+    assert AuthSettings(jwks_allow_http=True, jwks_url=url).jwks_url == url
+    for bad in ("http://", "http://user:pass@keycloak/keys", "ftp://keycloak/keys"):
+        with pytest.raises(ValidationError, match="https"):
+            AuthSettings(jwks_allow_http=True, jwks_url=bad)
