@@ -93,7 +93,7 @@ async def test_authorities_are_loaded_outside_the_event_loop(monkeypatch: pytest
         threads.append(threading.get_ident())
         raise ssl.SSLError("seen")
 
-    monkeypatch.setattr(web_jwks.ssl, "create_default_context", create)
+    monkeypatch.setattr(ssl, "create_default_context", create)
     with pytest.raises(ssl.SSLError, match="seen"):
         await Jwks("https://login.example.com/keys", ManualClock())._fetch()
     assert threads
