@@ -187,6 +187,9 @@ async def test_whatever_is_asked_the_count_is_what_was_on_the_wire(bill: Bill) -
         store.revoke(ALICE),
         store.read_revocations(0),
         store.read_revocations(1),
+        store.revoke_token("alice.1f", NOW_MS),
+        store.read_revoked_tokens(0, 9),
+        store.read_revoked_tokens(1, 9),
         store.renew(),
     ):
         read, written = await bill.of(call)

@@ -45,6 +45,7 @@ WRITES: dict[str, Call] = {
     "write_bulletin": lambda store: store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
     "remove_bulletin": lambda store: store.remove_bulletin(InstanceId("one"), Epoch("e1")),
     "revoke": lambda store: store.revoke(ALICE),
+    "revoke_token": lambda store: store.revoke_token("alice.1f", NOW_MS),
     "block": lambda store: store.block(ALICE, UserId("bob"), 5),
     "unblock": lambda store: store.unblock(ALICE, UserId("bob")),
     "renew": lambda store: store.renew(),
@@ -66,6 +67,7 @@ READS: dict[str, Call] = {
     "users_on": lambda store: store.users_on(ENTRY, 5),
     "read_bulletins": lambda store: store.read_bulletins(),
     "read_revocations": lambda store: store.read_revocations(0),
+    "read_revoked_tokens": lambda store: store.read_revoked_tokens(0, 5),
 }
 
 

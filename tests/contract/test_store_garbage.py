@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ async def _holds(store: MessageStore, watch: StoreWatch) -> None:
     await store.cursors_of(BEN, [C])
     assert isinstance(await store.catch_ups(10), list)
     assert (await store.read_revocations(0)).get(ANN, 0) == 0
+    assert await store.read_revoked_tokens(0, 9) == {}
+    assert await store.read_revoked_tokens(1, 9) == {}
     assert await change_member(store, D, UserId("cat"), is_member=True, max_members=10) is not None
     assert {"message", "conversation", "bulletin", "notification"} <= set(watch.unread)
     assert watch.failures == []
@@ -77,6 +80,8 @@ async def test_sqlite_reads_past_what_it_did_not_write(new_sqlite: NewStore, tmp
             "INSERT INTO present VALUES ('dan', x'ff')",
             "INSERT INTO cursors VALUES ('c1', 'ben', 'far')",
             "INSERT INTO revoked VALUES ('ann', 'never')",
+            "INSERT INTO revoked_tokens VALUES ('ann.1f', 'once', 'never')",
+            "INSERT INTO revoked_tokens VALUES (x'ff', 5, x'ff')",
         ):
             connection.execute(statement)
     connection.close()
@@ -100,6 +105,7 @@ async def damaged_firestore(new_firestore: NewStore) -> AsyncIterator[tuple[Mess
         "users/ben": {"online": "no", "on": "nowhere", "lastSeen": 5, "catchup": True, "catchupSince": "never"},
         "conversations/c1/cursors/ben": {"lastReadSeq": "far"},
         "revocations/ann": {"notBefore": 1.5, "revokedAt": "never"},
+        "revokedTokens/ann.1f": {"revokedAt": datetime.now(UTC), "expireAt": "never"},
     }
     for path, fields in damage.items():
         await client.document(path).set(fields, merge=True)

@@ -193,6 +193,10 @@ async def test_bulletins_revocations_and_the_generation(store: MessageStore, con
     revocation = await console.document("revocations/alice")
     assert revocation["notBefore"] == revoked_at_ms // 1000 + 1
     assert set(revocation) == {"notBefore", "revokedAt"}
+    await store.revoke_token("alice.1f", NOW_MS)
+    token = await console.document("revokedTokens/alice.1f")
+    assert token["expireAt"] == NOW
+    assert set(token) == {"revokedAt", "expireAt"}
     assert await console.document("meta/generation") == {"id": await store.generation()}
 
 

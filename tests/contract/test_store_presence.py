@@ -176,6 +176,41 @@ async def test_all_revocations_are_read_however_many(store: MessageStore, monkey
         assert set(await store.read_revocations(0)) == revoked
 
 
+async def test_tokens_are_revoked_until_their_end(store: MessageStore) -> None:
+    """Apart from the revocations of users, and asked for by the time of their revocation. A later call replaces the end."""
+    await store.revoke_token("alice.1f", NOW_MS + 60_000)
+    since_ms = await store.revoke(BOB)
+    await asyncio.sleep(0.02)  # stamps are compared in whole milliseconds
+    await store.revoke_token("bob.2e", NOW_MS + 90_000)
+    both = {"alice.1f": NOW_MS + 60_000, "bob.2e": NOW_MS + 90_000}
+    assert await store.read_revoked_tokens(0, 9) == both
+    assert await store.read_revoked_tokens(since_ms + 1, 9) == {"bob.2e": NOW_MS + 90_000}
+    assert set(await store.read_revocations(0)) == {BOB}
+    await store.revoke_token("alice.1f", NOW_MS + 99_000)
+    assert await store.read_revoked_tokens(since_ms + 1, 9) == both | {"alice.1f": NOW_MS + 99_000}
+
+
+async def test_revoked_tokens_are_read_in_pages_up_to_the_limit(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start takes as many as an instance remembers: those that end last."""
+    monkeypatch.setattr(bulletins, "REVOCATIONS_PAGE", 2)
+    ends = {f"alice.{number}": NOW_MS + number * 1_000 for number in (3, 1, 5, 2, 4)}
+    for name, ends_at_ms in ends.items():
+        await store.revoke_token(name, ends_at_ms)
+    for since_ms in (0, 1):
+        assert await store.read_revoked_tokens(since_ms, 9) == ends
+    for limit in (1, 2, 3, 4, 5):
+        assert set((await store.read_revoked_tokens(0, limit)).values()) == {NOW_MS + n * 1_000 for n in range(6 - limit, 6)}
+        assert len(await store.read_revoked_tokens(1, limit)) == limit
+
+
+async def test_sqlite_deletes_tokens_that_have_ended(new_sqlite: NewStore) -> None:
+    """It has no TTL policy: the next revocation does it."""
+    store = await new_sqlite()
+    await store.revoke_token("alice.1f", 1_000)
+    await store.revoke_token("bob.2e", NOW_MS)
+    assert await store.read_revoked_tokens(0, 9) == {"bob.2e": NOW_MS}
+
+
 async def test_revocation_has_the_time_of_the_store_like_a_bulletin(store: MessageStore) -> None:
     """Both are compared with each other by every instance, whatever its own clock says."""
     before = await store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok"))

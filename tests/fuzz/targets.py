@@ -310,6 +310,8 @@ def store(data: bytes) -> None:
         msgspec.json.encode(documents.notification("n", Stored(values.fields(_NOTIFICATION))))
     with contextlib.suppress(Undecodable):
         assert documents.revoked_at_ms(Stored(values.fields(("revokedAt", "notBefore")))) >= 0
+    with contextlib.suppress(Undecodable):
+        assert documents.revoked_until_ms(Stored(values.fields(("expireAt",)))) >= 0
     documents.flag_ms(values.fields(("catchupSince",)))
     row = values.fields(rows._MESSAGE_NAMES)
     _show(rows.message(_Connection, [CONVERSATION, 42, *(row.get(name) for name in rows._MESSAGE_NAMES[2:])]))

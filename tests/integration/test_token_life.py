@@ -190,6 +190,9 @@ async def test_an_administrator_revokes_one_token_and_nobody_else_does(hostile: 
     assert await _delete(hostile.serving, path, other) == (403, "forbidden")
     assert await _delete(hostile.serving, f"/api/users/{user}/tokens/{'x' * 257}", admin) == (400, "invalid_request")
     assert await _delete(hostile.serving, f"/api/users/{user}/tokens/a%20b", admin) == (400, "invalid_request")
+    for exp in ("-1", "1.5", "soon", "1" * 13):
+        assert await _delete(hostile.serving, f"{path}?exp={exp}", admin) == (400, "invalid_request")
+    assert await _delete(hostile.serving, f"{path}?exp=999999999999", admin) == (204, "")
     assert await _delete(hostile.serving, path, admin) == (204, "")
     assert await _delete(hostile.serving, "/api/tokens/current", bearer) == (401, "token_revoked")
     claims = jwt.decode(other, options={"verify_signature": False})

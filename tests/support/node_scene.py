@@ -41,6 +41,10 @@ class NodeStore(FakeStore):
         await self._enter("read_revocations")
         return {}
 
+    async def read_revoked_tokens(self, since_ms: int, limit: int) -> dict[str, int]:
+        await self._enter("read_revoked_tokens")
+        return {}
+
 
 class _Notifier:
     async def push(self, record: Notification) -> None:

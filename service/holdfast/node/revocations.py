@@ -1,7 +1,7 @@
 """Tokens that are refused although their signature is good: kept in the store, effective everywhere within 5 s.
 
-One token is revoked by its id (`jti`): for ever, whatever its times say. It is kept as a revocation of a user whose name no user
-can have, so that all below holds for it, too; other instances read it at their next poll.
+One token is revoked by its id (`jti`), see `revoked_tokens`: these are kept apart and until the token's end, and other instances
+read them at their next poll. All below is about revocations of a user's tokens, which are for ever.
 
 All times are the store's. A revocation at R concerns every token that may be from before R. The clock of an issuer differs from
 the store's by at most the leeway L, so such a token has `iat` <= R + L, and a token from after R has `iat` >= R - L. A token
@@ -13,7 +13,6 @@ are remembered; where more were revoked, a token of any other user is accepted o
 """
 
 import asyncio
-import hashlib
 from operator import itemgetter
 from typing import Final
 
@@ -23,6 +22,7 @@ from holdfast.loops import STORE, Loop
 from holdfast.node.connection import Connection
 from holdfast.node.delivery import Delivery
 from holdfast.node.hub import Hub
+from holdfast.node.revoked_tokens import MOST_KNOWN, RevokedTokens, name_of, user_of
 from holdfast.node.store_clock import StoreClock
 from holdfast.ports import ClusterBus, MessageStore
 from holdfast.protocol import envelopes
@@ -32,8 +32,9 @@ POLL_SECONDS: Final = 4.0
 _OVERLAP_MS: Final = 60_000
 _MAX_KNOWN: Final = 100_000
 _WHOLE_SECOND_MS: Final = 1_000  # `iat` counts whole seconds
-_SEPARATOR: Final = "."  # in no user's id
-_DIGITS: Final = 32  # half of SHA-256: issuers choose the ids of tokens, users do not
+_LONGEST_MS: Final = 366 * 86_400_000  # more than a token lives, where its `exp` is not known
+_CLOCK_BACK_MS: Final = 60_000  # the store's clock may be set back by so much, and a token that had expired is accepted again
+_LATEST_MS: Final = 253_402_300_799_000  # the year 9999: what a date can say
 
 
 class Revocations:
@@ -56,6 +57,7 @@ class Revocations:
         self._clock = clock
         self._leeway_ms = round(leeway_seconds * 1000)
         self._revoked_at: dict[UserId, int] = {}
+        self._tokens = RevokedTokens()
         self._asked_at: int | None = None
         self._since = 0
         self.is_loaded = False
@@ -71,7 +73,7 @@ class Revocations:
         """
         if not self.is_loaded:
             raise CommandError("store_unavailable", "the revocations of tokens are not read yet", retry_after_ms=1000)
-        if token_id and _one_token(user_id, token_id) in self._revoked_at:
+        if token_id and name_of(user_id, token_id) in self._tokens:
             raise CommandError("token_revoked", "this token was revoked: sign in again")
         self._check_known(user_id, issued_at)
 
@@ -115,14 +117,21 @@ class Revocations:
         )
         self._bus.publish(f"user:{user_id}", envelopes.encode(envelope))
 
-    async def revoke_token(self, user_id: UserId, token_id: str) -> None:
+    async def revoke_token(self, user_id: UserId, token_id: str, expires_at: int | None = None) -> None:
         """Refuse the user's token with this id, and close its sockets: here at once, elsewhere within 5 s.
 
+        `expires_at`: its `exp` (Unix seconds). Where that is not known, the token is refused for 366 days.
+
         Raises:
+            CommandError: `limit_reached`, see `revoked_tokens`; nothing is stored.
             StoreUnavailable: nothing is promised.
         """
-        name = _one_token(user_id, token_id)
-        self.learn(name, await self._store.revoke(name))
+        name = name_of(user_id, token_id)
+        self._tokens.ensure_room(name)
+        expires_at_ms = self._clock.now_ms() + _LONGEST_MS if expires_at is None else expires_at * 1000
+        ends_at_ms = min(_LATEST_MS, max(expires_at_ms + self._leeway_ms + _CLOCK_BACK_MS, self._tokens.ends_at(name)))
+        await self._store.revoke_token(name, ends_at_ms)
+        self.learn_token(name, ends_at_ms)
 
     def receive(self, envelope: envelopes.RevokedEnvelope) -> None:
         """Another instance revoked; one of an older version says it in seconds only."""
@@ -133,14 +142,17 @@ class Revocations:
         if revoked_at_ms <= self._revoked_at.get(user_id, -1):
             return
         self._remember(user_id, revoked_at_ms)
-        owner = UserId(user_id.partition(_SEPARATOR)[0])
-        for connection in tuple(self._hub.connections_of(owner)):
-            if owner != user_id:
-                code = "token_revoked" if connection.token_id and _one_token(owner, connection.token_id) == user_id else None
-            else:
-                code = self._refusal(connection, revoked_at_ms)
-            if code is not None:
+        for connection in tuple(self._hub.connections_of(user_id)):
+            if (code := self._refusal(connection, revoked_at_ms)) is not None:
                 connection.transport.close(CODES[code].close or CloseCode.TOKEN_REVOKED, code)
+
+    def learn_token(self, name: str, ends_at_ms: int) -> None:
+        """One token is revoked until then; close its sockets."""
+        if self._tokens.add(name, ends_at_ms):
+            user_id = user_of(name)
+            for connection in tuple(self._hub.connections_of(user_id)):
+                if connection.token_id and name_of(user_id, connection.token_id) == name:
+                    connection.transport.close(CloseCode.TOKEN_REVOKED, "token_revoked")
 
     def _remember(self, user_id: UserId, revoked_at_ms: int) -> None:
         self._revoked_at.pop(user_id, None)
@@ -170,10 +182,20 @@ class Revocations:
         found = await self._store.read_revocations(self._since)
         for user_id, revoked_at_ms in sorted(found.items(), key=itemgetter(1)):  # the oldest first: they are forgotten first
             self.learn(user_id, revoked_at_ms)
+        await self._load_tokens()
         self.is_loaded = True
         if asked_at is not None:  # the earlier one of two polls: the store's clock may have been set back between them
             self._since = max(0, min(asked_at, self._asked_at or asked_at) - _OVERLAP_MS)
         self._asked_at = asked_at
+
+    async def _load_tokens(self) -> None:
+        """Those that have ended are dropped by the store's clock only: by a wrong one a revoked token would be accepted again."""
+        found = await self._store.read_revoked_tokens(self._since, MOST_KNOWN)
+        now_ms = self._clock.now_ms() if self._clock.is_known else 0
+        for name, ends_at_ms in found.items():
+            if ends_at_ms > now_ms:
+                self.learn_token(name, ends_at_ms)
+        self._tokens.drop_ended(now_ms)
 
     def _refusal(self, connection: Connection, revoked_at_ms: int) -> str | None:
         """Why a socket is closed: it was open at the revocation, whatever its token says, or its token may be from before."""
@@ -184,9 +206,3 @@ class Revocations:
         except CommandError as error:
             return error.code
         return None
-
-
-def _one_token(user_id: UserId, token_id: str) -> UserId:
-    """The name under which the revocation of one token is kept."""
-    digest = hashlib.sha256(token_id.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
-    return UserId(f"{user_id}{_SEPARATOR}{digest}")

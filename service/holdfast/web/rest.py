@@ -212,7 +212,7 @@ class _Rest:
             raise CommandError("forbidden", "administrators only")
         if not re.fullmatch(rest.JTI, token_id):
             raise InvalidRequest("the id of a token: 1 to 256 of A-Z a-z 0-9 . _ ~ : @ + = -, the first no dot", field="token_id")
-        await self._node.revocations.revoke_token(ids.user_id(user_id), token_id)
+        await self._node.revocations.revoke_token(ids.user_id(user_id), token_id, number(request, "exp"))
         return Response(status_code=204)
 
     async def log_out(self, request: Request) -> Response:
@@ -224,7 +224,7 @@ class _Rest:
         self._gate.count_call(who.user_id)
         if not who.token_id:
             raise InvalidRequest('the token has no id (the claim "jti"): it can only be revoked with all others', field="jti")
-        await self._node.revocations.revoke_token(who.user_id, who.token_id)
+        await self._node.revocations.revoke_token(who.user_id, who.token_id, who.expires_at)
         return Response(status_code=204)
 
     async def list_blocks(self, request: Request) -> Response:

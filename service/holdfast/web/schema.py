@@ -44,10 +44,10 @@ OPERATIONS: Final[tuple[tuple[str, str, str, str, Any, dict[int, Any], tuple[str
     ("delete", "/api/users/{user_id}/connections", "closeConnections", "Close a user's sockets, refuse older tokens", None,
      {204: None}, ("invalid_request", "forbidden")),
     ("delete", "/api/users/{user_id}/tokens/{token_id}", "revokeToken", "Refuse one token of a user, close its sockets", None,
-     {204: None}, ("invalid_request", "forbidden")),
+     {204: None}, ("invalid_request", "forbidden", "limit_reached")),
     ("delete", "/api/connections", "logOut", "Close your sockets everywhere, refuse older tokens", None, {204: None}, ()),
     ("delete", "/api/tokens/current", "revokeOwnToken", "Refuse the token of this call, close its sockets", None,
-     {204: None}, ("invalid_request",)),
+     {204: None}, ("invalid_request", "limit_reached")),
     ("get", "/api/blocks", "listBlocks", "The users that you block", None, {200: rest.BlockList}, ()),
     ("put", "/api/blocks/{user_id}", "blockUser", "Block a user", None, {204: None}, ("invalid_request", "limit_reached")),
     ("delete", "/api/blocks/{user_id}", "unblockUser", "Block a user no more", None, {204: None}, ("invalid_request",)),
@@ -66,6 +66,7 @@ _IN_PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
 }
 _QUERIES: Final = {
     "listConversations": (("limit", "integer"), ("cursor", "string")),
+    "revokeToken": (("exp", "integer"),),
     "listMessages": (("after_seq", "integer"), ("before_seq", "integer"), ("limit", "integer")),
 }
 

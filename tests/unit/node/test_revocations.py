@@ -7,6 +7,7 @@ import pytest
 
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, StoreUnavailable
+from holdfast.node import revoked_tokens
 from holdfast.node.connection import Connection
 from holdfast.node.hub import Hub
 from holdfast.node.revocations import Revocations
@@ -27,7 +28,9 @@ class _Store:
     """Answers with what was revoked; `asked` are the times from which it was asked."""
 
     revoked: dict[UserId, int] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
+    limits: list[int] = field(default_factory=list)
     now_ms: int = R * 1000
     is_away: bool = False
 
@@ -40,6 +43,14 @@ class _Store:
         if self.is_away:
             raise StoreUnavailable("away")
         return {user_id: at for user_id, at in self.revoked.items() if at >= since_ms}
+
+    async def revoke_token(self, name: str, expires_at_ms: int) -> None:
+        self.tokens[name] = expires_at_ms
+
+    async def read_revoked_tokens(self, since_ms: int, limit: int) -> dict[str, int]:
+        assert since_ms == self.asked[-1]
+        self.limits.append(limit)
+        return dict(self.tokens)
 
 
 class _Scene:
@@ -70,8 +81,12 @@ class _Scene:
 
     def verdict(self, issued: int) -> str:
         """On a token that was issued so many seconds after R."""
+        return self.verdict_on("", issued)
+
+    def verdict_on(self, token_id: str, issued: int = -60) -> str:
+        """On a token with that id."""
         try:
-            self.revocations.check(ALICE, R + issued)
+            self.revocations.check(ALICE, R + issued, token_id)
         except CommandError as error:
             return error.code
         return "accepted"
@@ -201,39 +216,124 @@ async def test_one_token_is_revoked_and_no_other_of_its_user() -> None:
     scene = _Scene()
     lost, kept, nameless = scene.socket(-5, -60), scene.socket(-5, -60), scene.socket(-5, -60)
     lost.token_id, kept.token_id = "t1", "t2"
-    await scene.revocations.revoke_token(ALICE, "t1")
+    await scene.revocations.revoke_token(ALICE, "t1", R + 600)
     assert (closed(lost), closed(kept), closed(nameless)) == ((4502, "token_revoked"), None, None)
     for issued in (-60, 0, 3600):  # whatever its times say: an issuer names no second token so
-        with pytest.raises(CommandError) as refused:
-            scene.revocations.check(ALICE, R + issued, "t1")
-        assert refused.value.code == "token_revoked"
-        scene.revocations.check(ALICE, R + issued, "t2")
-        scene.revocations.check(ALICE, R + issued)
+        assert scene.verdict_on("t1", issued) == "token_revoked"
+        assert scene.verdict_on("t2", issued) == scene.verdict_on("", issued) == "accepted"
     scene.revocations.check(UserId("bob"), R, "t1")
 
 
 async def test_revoked_token_is_learned_from_the_store() -> None:
     """By an instance that starts later, without Redis, and by every other one at its next poll."""
     scene = _Scene()
-    await scene.revocations.revoke_token(ALICE, "t1")
+    await scene.revocations.revoke_token(ALICE, "t1", R + 600)
     other = _Scene(is_loaded=False)
-    other.store.revoked = scene.store.revoked
+    other.store.tokens = scene.store.tokens
     socket = other.socket(-5, -60)
     socket.token_id = "t1"
     await other.revocations.load()
     assert closed(socket) == (4502, "token_revoked")
-    with pytest.raises(CommandError):
-        other.revocations.check(ALICE, R, "t1")
+    assert other.verdict_on("t1") == "token_revoked"
+    assert other.store.limits == [revoked_tokens.MOST_KNOWN], "a start reads no more than an instance remembers"
 
 
-async def test_revoked_token_that_is_forgotten_stays_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory is bounded, and every doubt is decided against the token: it was issued before it was revoked."""
+async def test_revocations_of_single_tokens_refuse_no_other_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every user may revoke tokens of its own: however many these are, they take no place of a revocation of all tokens."""
+    monkeypatch.setattr("holdfast.node.revocations._MAX_KNOWN", 2)
+    scene = _Scene()
+    scene.revocations.learn(UserId("dora"), R * 1000)
+    for number in range(5):
+        await scene.revocations.revoke_token(UserId(f"user{number}"), "t1", R + 600)
+    assert scene.verdict(-60) == "accepted"
+    scene.at(60)
+    with pytest.raises(CommandError, match="token_revoked"):
+        scene.revocations.check(UserId("dora"), R - 60)
+
+
+async def test_forgotten_revocations_of_users_leave_those_of_single_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind has a memory of its own."""
     monkeypatch.setattr("holdfast.node.revocations._MAX_KNOWN", 3)
     scene = _Scene()
-    await scene.revocations.revoke_token(ALICE, "t1")
+    await scene.revocations.revoke_token(ALICE, "t1", R + 600)
     for number in range(5):
         scene.store.now_ms += 1
         await scene.revocations.revoke(UserId(f"user{number}"))
+    assert scene.verdict_on("t1", 60) == "token_revoked"
+
+
+async def test_user_revokes_a_bounded_number_of_tokens_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop of "get a token, revoke it" ends before the store is written; to revoke all at once still works."""
+    monkeypatch.setattr("holdfast.node.revoked_tokens.MOST_OF_ONE_USER", 2)
+    scene = _Scene()
+    for token_id in ("t1", "t2"):
+        await scene.revocations.revoke_token(ALICE, token_id, R + 600)
+    stored = dict(scene.store.tokens)
     with pytest.raises(CommandError) as refused:
-        scene.revocations.check(ALICE, R - 60, "t1")
-    assert refused.value.code == "token_expired"
+        await scene.revocations.revoke_token(ALICE, "t3", R + 600)
+    assert refused.value.code == "limit_reached"
+    assert scene.store.tokens == stored
+    assert scene.verdict_on("t3") == "accepted"
+    await scene.revocations.revoke_token(ALICE, "t2", R + 1_200)  # what is revoked already takes no further place
+    await scene.revocations.revoke_token(UserId("bob"), "t1", R + 600)
+    await scene.revocations.revoke(ALICE)
+    assert scene.verdict(-60) == "token_revoked"
+
+
+async def test_no_token_is_revoked_that_could_not_be_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 204 for a revocation that is forgotten at once would be a lie: the caller is told, and revokes all of its tokens."""
+    monkeypatch.setattr("holdfast.node.revoked_tokens.MOST", 2)
+    scene = _Scene()
+    for user in ("bob", "carol"):
+        await scene.revocations.revoke_token(UserId(user), "t1", R + 600)
+    with pytest.raises(CommandError, match="limit_reached"):
+        await scene.revocations.revoke_token(ALICE, "t1", R + 600)
+    scene.at(720)
+    await scene.revocations.load()
+    await scene.revocations.revoke_token(ALICE, "t1", R + 1_200)
+
+
+async def test_revocation_of_a_token_ends_with_the_token() -> None:
+    """It is kept for as long as the token could be accepted: until `exp`, the leeway later, and for a clock that is set back."""
+    scene = _Scene()
+    await scene.revocations.revoke_token(ALICE, "t1", R + 600)
+    (expires_at_ms,) = scene.store.tokens.values()
+    assert expires_at_ms == (R + 600 + LEEWAY + 60) * 1000
+    scene.at(600 + LEEWAY + 59)
+    await scene.revocations.load()
+    assert scene.verdict_on("t1") == "token_revoked"
+    scene.at(600 + LEEWAY + 60)
+    await scene.revocations.load()
+    assert len(scene.revocations._tokens) == 0, "the store has it still, and it is not taken up again"
+
+
+async def test_no_revocation_of_a_token_is_dropped_by_a_clock_of_ones_own() -> None:
+    """The clock of the instance may be ahead: the revoked token would be accepted when the store's time is known."""
+    scene = _Scene()
+    scene.store.tokens = {revoked_tokens.name_of(ALICE, "t1"): (R + 60) * 1000}
+    scene.revocations._clock = StoreClock(ShiftedClock(1e9))
+    await scene.revocations.load()
+    assert scene.verdict_on("t1") == "token_revoked"
+
+
+async def test_token_whose_expiry_is_not_known_is_revoked_for_a_year() -> None:
+    """An administrator knows the id and not always the token. No expiry is later than a date can be."""
+    scene = _Scene()
+    await scene.revocations.revoke_token(ALICE, "t1")
+    (expires_at_ms,) = scene.store.tokens.values()
+    assert abs(expires_at_ms - (R + 366 * 86_400 + LEEWAY + 60) * 1000) <= 2
+    await scene.revocations.revoke_token(ALICE, "t1", R + 600)
+    assert list(scene.store.tokens.values()) == [expires_at_ms], "no later call shortens it"
+    await scene.revocations.revoke_token(ALICE, "t2", 999_999_999_999)
+    assert max(scene.store.tokens.values()) == 253_402_300_799_000
+
+
+def test_beyond_what_is_remembered_the_tokens_nearest_to_their_end_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instances accept revocations at the same time, so that there may be more than one of them would accept."""
+    monkeypatch.setattr("holdfast.node.revoked_tokens.MOST", 3)
+    monkeypatch.setattr("holdfast.node.revoked_tokens.MOST_KNOWN", 4)
+    scene = _Scene()
+    for number in (5, 1, 4, 2, 3):
+        scene.revocations.learn_token(revoked_tokens.name_of(ALICE, f"t{number}"), (R + number) * 1000)
+    assert [scene.verdict_on(f"t{number}") for number in range(1, 6)] == ["accepted"] * 2 + ["token_revoked"] * 3
+    assert scene.verdict(-3600) == "accepted"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from google.api_core.exceptions import FailedPrecondition, NotFound
-from google.cloud.firestore_v1 import SERVER_TIMESTAMP, Maximum
+from google.cloud.firestore_v1 import SERVER_TIMESTAMP, Maximum, Query
 from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
 
@@ -73,6 +73,27 @@ async def page_of_revocations(calls: Calls, after: str, limit: int) -> tuple[dic
         query = query.start_after({"__name__": collection.document(after)})
     found = await query.get(**calls.unretried)
     return dict(_revoked(calls, found)), found[-1].id if len(found) == limit else ""
+
+
+async def revoke_token(calls: Calls, name: str, ends_at_ms: int) -> None:
+    """See `ports.MessageStore.revoke_token`. The TTL policy removes it some time after its end."""
+    fields = {"revokedAt": SERVER_TIMESTAMP, "expireAt": documents.at(ends_at_ms)}
+    await calls.client.document("revokedTokens", name).set(fields, **calls.unretried)
+
+
+async def page_of_revoked_tokens(
+    calls: Calls, since_ms: int, after: DocumentSnapshot[Any] | None, limit: int
+) -> tuple[dict[str, int], DocumentSnapshot[Any] | None]:
+    """Some of the tokens revoked since then, or (0) of all, those that end last first; the last one, if there may be more."""
+    collection = calls.client.collection("revokedTokens")
+    if since_ms:
+        query = collection.where(filter=FieldFilter("revokedAt", ">=", documents.at(since_ms))).order_by("revokedAt")
+    else:
+        query = collection.order_by("expireAt", direction=Query.DESCENDING)
+    query = query.limit(limit)
+    found = await (query if after is None else query.start_after(after)).get(**calls.unretried)
+    revoked = calls.read("revocation", found, lambda name, stored: (name, documents.revoked_until_ms(stored)))
+    return dict(revoked), found[-1] if len(found) == limit else None
 
 
 def _revoked(calls: Calls, snapshots: Iterable[DocumentSnapshot[Any]]) -> list[tuple[UserId, int]]:

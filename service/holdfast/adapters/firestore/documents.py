@@ -258,6 +258,17 @@ def revoked_at_ms(stored: Stored) -> int:
     return max(0, *told)
 
 
+def revoked_until_ms(stored: Stored) -> int:
+    """Until when one token is revoked, in Unix milliseconds.
+
+    Raises:
+        Undecodable: the document does not say.
+    """
+    if not isinstance(ends_at := stored.of("expireAt"), datetime):
+        raise Undecodable("no expireAt")
+    return max(0, ms(ends_at))
+
+
 def moment(stored: Stored, name: str) -> int:
     """A timestamp as Unix milliseconds, 0 where there is none."""
     value = stored.of(name)

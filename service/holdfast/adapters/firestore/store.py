@@ -252,6 +252,20 @@ class FirestoreStore:
             is_more = after != ""
         return revoked
 
+    async def revoke_token(self, name: str, ends_at_ms: int) -> None:
+        """See the port."""
+        await self._calls.run(bulletins.revoke_token(self._calls, name, ends_at_ms))
+
+    async def read_revoked_tokens(self, since_ms: int, limit: int) -> dict[str, int]:
+        """See the port."""
+        revoked, after, left = dict[str, int](), None, limit
+        while left > 0:
+            size = min(left, bulletins.REVOCATIONS_PAGE)
+            page, after = await self._calls.run(bulletins.page_of_revoked_tokens(self._calls, since_ms, after, size))
+            revoked |= page
+            left = left - size if after is not None else 0
+        return revoked
+
     async def _change_presence(self, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool) -> list[PresenceChange]:
         work = presence.change(self._calls, self._unfinished, entry, seen_at_ms, is_present=is_present)
         return await self._calls.run(work)

@@ -104,6 +104,20 @@ def read_revocations(connection: sqlite3.Connection, since_ms: int) -> dict[User
     return {UserId(user_id): at_ms for user_id, at_ms in rows if is_text(user_id) and is_number(at_ms)}
 
 
+def revoke_token(connection: sqlite3.Connection, name: str, ends_at_ms: int, now_ms: int) -> None:
+    """See `ports.MessageStore.revoke_token`. What has ended is deleted on this occasion: there is no TTL policy."""
+    connection.execute("DELETE FROM revoked_tokens WHERE ends_at_ms <= ?", (now_ms,))
+    connection.execute("INSERT OR REPLACE INTO revoked_tokens VALUES (?, ?, ?)", (name, now_ms, ends_at_ms))
+
+
+def read_revoked_tokens(connection: sqlite3.Connection, since_ms: int, limit: int) -> dict[str, int]:
+    """See `ports.MessageStore.read_revoked_tokens`."""
+    rows = connection.execute(
+        "SELECT name, ends_at_ms FROM revoked_tokens WHERE revoked_at_ms >= ? ORDER BY ends_at_ms DESC LIMIT ?", (since_ms, limit)
+    )
+    return {name: ends_at_ms for name, ends_at_ms in rows if is_text(name) and is_number(ends_at_ms)}
+
+
 def _flag(connection: sqlite3.Connection, user_id: UserId, last_seen_at_ms: int) -> None:
     """A user went offline: what came since is to be looked through (`flagged_since`)."""
     (stored,) = connection.execute("SELECT catchup_since_ms FROM users WHERE id = ?", (user_id,)).fetchone()

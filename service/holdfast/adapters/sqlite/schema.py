@@ -62,6 +62,11 @@ CREATE TABLE IF NOT EXISTS revocations (user_id TEXT PRIMARY KEY, not_before INT
 CREATE TABLE IF NOT EXISTS revoked (user_id TEXT PRIMARY KEY, revoked_at_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS revoked_by_time ON revoked (revoked_at_ms);
 INSERT OR IGNORE INTO revoked SELECT user_id, (not_before - 1) * 1000 FROM revocations;
+CREATE TABLE IF NOT EXISTS revoked_tokens (
+    name TEXT PRIMARY KEY, revoked_at_ms INTEGER NOT NULL, ends_at_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS revoked_tokens_by_time ON revoked_tokens (revoked_at_ms);
+CREATE INDEX IF NOT EXISTS revoked_tokens_ending ON revoked_tokens (ends_at_ms);
 CREATE TABLE IF NOT EXISTS blocks (
     user_id TEXT NOT NULL, blocked_id TEXT NOT NULL, PRIMARY KEY (user_id, blocked_id)
 ) WITHOUT ROWID;

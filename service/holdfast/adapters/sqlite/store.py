@@ -266,6 +266,14 @@ class SqliteStore:
         """See the port."""
         return await self._read(lambda c: presence.read_revocations(c, since_ms))
 
+    async def revoke_token(self, name: str, ends_at_ms: int) -> None:
+        """See the port."""
+        await self._write(lambda c: presence.revoke_token(c, name, ends_at_ms, self._now_ms(c)))
+
+    async def read_revoked_tokens(self, since_ms: int, limit: int) -> dict[str, int]:
+        """See the port."""
+        return await self._read(lambda c: presence.read_revoked_tokens(c, since_ms, limit))
+
     async def _change_presence(self, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool) -> list[PresenceChange]:
         """A change that landed after its caller had left is returned by the next call for that user, which finds it done."""
         changes = await self._write(lambda c: presence.change(c, entry, seen_at_ms, is_present=is_present), self._remember_late)

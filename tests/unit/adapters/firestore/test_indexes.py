@@ -51,6 +51,8 @@ QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: bulletins.read_revocations(calls, 1),
     lambda calls: bulletins.page_of_revocations(calls, "", 5),
     lambda calls: bulletins.page_of_revocations(calls, USER, 5),
+    lambda calls: bulletins.page_of_revoked_tokens(calls, 0, None, 5),
+    lambda calls: bulletins.page_of_revoked_tokens(calls, 1, None, 5),
     lambda calls: blocks.blockers_of(calls, USER, 5),
 ]
 
@@ -64,6 +66,7 @@ WRITTEN = {
     "users": {"online", "on", "lastSeen", "catchup", "catchupSince"},
     "notifications": documents.notification_fields(Notification("n", USER, C, 1, USER, "p", 1), "t"),
     "revocations": {"revokedAt", "notBefore"},
+    "revokedTokens": {"revokedAt", "expireAt"},
     "blocks": {"users"},
 }
 
@@ -161,10 +164,10 @@ async def test_exactly_the_fields_that_are_queried_are_indexed(calls: Calls, cau
     assert shipped_single() == expected
 
 
-def test_only_keys_of_sends_and_notifications_expire() -> None:
-    """They count for 7 days; a TTL anywhere else would delete what people wrote."""
+def test_only_keys_of_sends_notifications_and_revocations_of_tokens_expire() -> None:
+    """The first two count for 7 days, the last as long as the token; a TTL anywhere else would delete what people wrote."""
     expiring = [(each["collectionGroup"], each["fieldPath"]) for each in SHIPPED["fieldOverrides"] if each.get("ttl")]
-    assert expiring == [("sends", "expireAt"), ("notifications", "expireAt")]
+    assert expiring == [("sends", "expireAt"), ("notifications", "expireAt"), ("revokedTokens", "expireAt")]
 
 
 async def test_no_query_of_the_adapter_is_forgotten_here(
