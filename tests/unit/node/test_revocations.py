@@ -278,6 +278,11 @@ async def test_user_revokes_a_bounded_number_of_tokens_one_by_one(monkeypatch: p
     await scene.revocations.revoke_token(UserId("bob"), "t1", R + 600)
     await scene.revocations.revoke(ALICE)
     assert scene.verdict(-60) == "token_revoked"
+    scene.at(720)
+    await scene.revocations.load()
+    await scene.revocations.revoke_token(ALICE, "t3", R + 1_200)  # t1 has ended
+    with pytest.raises(CommandError, match="limit_reached"):
+        await scene.revocations.revoke_token(ALICE, "t4", R + 1_200)
 
 
 async def test_no_token_is_revoked_that_could_not_be_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
