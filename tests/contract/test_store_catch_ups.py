@@ -54,7 +54,9 @@ def notifications_of(store: MessageStore) -> Notifications:
         FakeBus(),
         FakeRegistry(),
         Hub(telemetry),
-        cast("Conversations", SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None)),
+        cast(
+            "Conversations", SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None, is_reached=True)
+        ),
         clock,
         StoreClock(clock),
         telemetry,

@@ -299,6 +299,8 @@ class Notifications:
                     self._connected.forget(user_id)
         except HoldfastError:
             self._offline.clear()  # Redis cannot say who has come since: the store is asked about everybody
+        if not self._conversations.is_reached:
+            self._offline.clear()  # nor can a Redis at which not all instances meet
         away = [user_id for user_id in rest if not self._connected.holds(user_id, now)]
         nowhere = frozenset(away)
         self._tell_filtered(conversation.conversation_id, [*connected, *(user_id for user_id in rest if user_id not in nowhere)])

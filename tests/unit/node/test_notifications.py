@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -104,12 +105,13 @@ class Members:
             self.written.extend(record.notification_id for record in records)
             return self.written
 
+        self.conversations = SimpleNamespace(as_of=as_of, is_reached=True)
         self.notifications = Notifications(
             cast("MessageStore", SimpleNamespace(read_presence=read_presence, create_notifications=create_notifications)),
             FakeBus(),
             FakeRegistry(),
             Hub(telemetry),
-            cast("Conversations", SimpleNamespace(as_of=as_of)),
+            cast("Conversations", self.conversations),
             self.clock,
             self.store_clock,
             telemetry,
@@ -122,6 +124,21 @@ class Members:
         """Of ann's."""
         own = [Message(ConversationId("c"), seq, UserId("ann"), f"k{seq}", "text", None, 1) for seq in seqs]
         self.notifications.note(Commit(ConversationId("c"), own, accepted_at, None, own))
+
+
+@pytest.mark.parametrize(("is_reached", "notified"), [(True, 2), (False, 0)])
+async def test_user_who_connected_where_this_instance_s_redis_does_not_see_it_is_not_notified(
+    is_reached: bool, notified: int
+) -> None:
+    """While instances meet at two Redis servers, only the store knows who came; else an answer is believed for 2 s."""
+    scene = Members()
+    scene.conversations.is_reached = is_reached
+    scene.commit(1, accepted_at=scene.clock.now)
+    await eventually(lambda: len(scene.written) == 2 and not scene.notifications._workers, within=5.0)
+    scene.presence = replace(scene.presence, online=True)
+    scene.commit(2, accepted_at=scene.clock.now)
+    await eventually(lambda: not scene.notifications._workers, within=5.0)
+    assert len(scene.written) == 2 + notified
 
 
 async def test_message_from_before_a_membership_makes_no_record() -> None:
