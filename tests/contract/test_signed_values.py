@@ -55,7 +55,7 @@ async def test_signed_messages_are_read_back_as_they_were_kept(scene: Scene) -> 
 
 @pytest.mark.parametrize("way", ["changed", "moved", "of another conversation", "unsigned", "of another secret"])
 async def test_a_message_that_no_instance_kept_under_its_seq_is_not_believed(scene: Scene, new_node: NewNode, way: str) -> None:
-    """A resuming client would be shown it under somebody's name; the store is asked instead."""
+    """A resuming client would be shown it under another user's name; the store is asked instead."""
     key, other = f"recent:{C}", f"recent:{D}"
     first, second = await scene.attacker.zrange(key, 0, -1)
     await scene.attacker.zrem(key, second)
@@ -120,7 +120,7 @@ async def test_a_connection_that_an_instance_registered_counts_at_every_other_on
 async def test_a_connection_that_no_instance_registered_suppresses_nothing(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis, way: str
 ) -> None:
-    """With a forged entry and a forged lease behind it nobody would ever be notified, and nothing would tell."""
+    """With a forged entry and a forged lease behind it the user would never be notified, and no metric would tell."""
     one, two = new_node("one", seals=Seals(SECRET)), new_node("two", seals=Seals(SECRET))
     await two.registry.acquire("healthy")
     if way == "unsigned":

@@ -128,11 +128,16 @@ async def test_a_user_who_is_back_is_not_notified(store: MessageStore) -> None:
     assert await store.catch_ups(10) == []
 
 
-async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_held_for_too_long(store: MessageStore) -> None:
-    """Of an instance that is cut from Redis, for longer than a short grace; with the usual one the flag is cleared at once."""
+async def miss_one_message(store: MessageStore) -> None:
+    """Bob is offline; `m1` came in the absence."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     await store.append(C, 1, [draft("m1")], now_ms())
     await leave(store, BOB, 3600)
+
+
+async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_held_for_too_long(store: MessageStore) -> None:
+    """Of an instance that is cut from Redis, for longer than a short grace; with the usual one the flag is cleared at once."""
+    await miss_one_message(store)
     clock = AdvancedClock()
     catch_ups = catch_ups_of(store, clock, grace_seconds=5.0)
     catch_ups.look_soon([BOB])
@@ -150,9 +155,7 @@ async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_
 
 async def test_a_flag_of_another_instance_is_left_to_it_while_it_has_to_stay(store: MessageStore) -> None:
     """Each look costs a read of every conversation of the user; where the other instance has died, it is made after that."""
-    await store.create_conversation(new_conversation(C, "alice", "bob"))
-    await store.append(C, 1, [draft("m1")], now_ms())
-    await leave(store, BOB, 3600)
+    await miss_one_message(store)
     clock = AdvancedClock()
     others = catch_ups_of(store, clock, grace_seconds=5.0)
     await others.look()
@@ -165,9 +168,7 @@ async def test_a_flag_of_another_instance_is_left_to_it_while_it_has_to_stay(sto
 
 async def test_a_flag_that_a_sweep_saw_first_is_looked_through_at_once_all_the_same(store: MessageStore) -> None:
     """A sweep may read the flag between its write and the moment when this instance hears that the write is done."""
-    await store.create_conversation(new_conversation(C, "alice", "bob"))
-    await store.append(C, 1, [draft("m1")], now_ms())
-    await leave(store, BOB, 3600)
+    await miss_one_message(store)
     catch_ups = catch_ups_of(store, grace_seconds=5.0)
     await catch_ups.look()
     assert await recorded(store, BOB, C, 1) == []

@@ -82,7 +82,7 @@ def _drip(handler: _Handler, between: bytes) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + between)
         for _ in range(300):
             handler.wfile.write(b"x: y\r\n" if not between else b" ")
-            time.sleep(0.1)
+            time.sleep(0.1)  # the pace of the drip
 
 
 async def _is_found(issuer: Issuer) -> None:

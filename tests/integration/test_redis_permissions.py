@@ -108,17 +108,23 @@ async def test_right_that_a_running_instance_loses_is_named_and_ends_nothing(
     await eventually(partial(_is_healthy, serving), within=20)
 
 
-async def test_password_that_is_renewed_ends_no_running_instance(
-    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis"
-) -> None:
-    """A rotation must not end all instances at once; they serve without Redis until they are given the new password."""
+async def _start_before_a_rotation(instances: Instances, redis7: RedisServer, operator: "Redis") -> Serving:
+    """An instance that has served with the first password; Redis wants the second one now, also of connections that it had."""
     await operator.config_set("requirepass", "first")
-    serving = await _start(sqlite_instances, "instance-1", redis7.url, HOLDFAST_REDIS__PASSWORD="first")
+    serving = await _start(instances, "instance-1", redis7.url, HOLDFAST_REDIS__PASSWORD="first")
     await eventually(partial(_is_beyond_its_start, serving), within=40)
     await operator.config_set("requirepass", "second")
     for each in await operator.client_list():
         if each["name"].startswith("holdfast"):
             await operator.client_kill_filter(_id=each["id"])
+    return serving
+
+
+async def test_password_that_is_renewed_ends_no_running_instance(
+    sqlite_instances: Instances, redis7: RedisServer, operator: "Redis"
+) -> None:
+    """A rotation must not end all instances at once; they serve without Redis until they are given the new password."""
+    serving = await _start_before_a_rotation(sqlite_instances, redis7, operator)
 
     async def is_said() -> bool:
         return "Redis denies the user or password" in (await _conditions(serving)).get("RedisConnected", "")
@@ -135,13 +141,7 @@ async def test_instance_starts_while_redis_denies_all(
     sqlite_instances: Instances, redis7: RedisServer, operator: "Redis"
 ) -> None:
     """After a rotation that went wrong, a pod that is replaced must serve as the others do, not restart for ever."""
-    await operator.config_set("requirepass", "first")
-    serving = await _start(sqlite_instances, "instance-1", redis7.url, HOLDFAST_REDIS__PASSWORD="first")
-    await eventually(partial(_is_beyond_its_start, serving), within=40)
-    await operator.config_set("requirepass", "second")
-    for each in await operator.client_list():
-        if each["name"].startswith("holdfast"):
-            await operator.client_kill_filter(_id=each["id"])
+    serving = await _start_before_a_rotation(sqlite_instances, redis7, operator)
 
     async def is_cut() -> bool:
         return bool((await _conditions(serving)).get("RedisConnected"))

@@ -232,9 +232,9 @@ class TestLong:
         async def throttle() -> None:
             while True:
                 one.signal(signal.SIGSTOP)
-                await asyncio.sleep(0.6)
+                await asyncio.sleep(0.6)  # so long it stands still in each second
                 one.signal(signal.SIGCONT)
-                await asyncio.sleep(0.4)
+                await asyncio.sleep(0.4)  # and so long it goes on
 
         async with watching(tmp_path, [one, other]) as prometheus:
             alarms = Alarms(prometheus, told)
@@ -284,7 +284,7 @@ class TestLong:
                 async def talk() -> None:
                     while True:
                         await anna.say(room, "a message")
-                        await asyncio.sleep(0.5)
+                        await asyncio.sleep(0.5)  # the pace of the load
 
                 async with going_on(talk()):
                     await alarms.fire("HoldfastNotificationsFailing", since=began)

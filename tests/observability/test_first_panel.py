@@ -76,9 +76,9 @@ async def one_bad_pod(scene: Scene) -> AsyncIterator[None]:
     async def throttle() -> None:
         while True:
             bad.signal(signal.SIGSTOP)
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(0.6)  # so long it stands still in each second
             bad.signal(signal.SIGCONT)
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.4)  # and so long it goes on
 
     throttling = asyncio.create_task(throttle())
     yield

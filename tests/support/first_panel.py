@@ -53,7 +53,7 @@ class FirstPanels:
                     calm.steps.add(_step(panel, value))
                     calm.low[series] = min(value, calm.low.get(series, value))
                     calm.high[series] = max(value, calm.high.get(series, value))
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # panels are asked once a second
 
     async def watch(self, seconds: float, began: float, told: Callable[[str, float], None]) -> None:
         """Tell each panel that shows the fault, and after how many seconds from `began` on the monotonic clock."""
@@ -63,7 +63,7 @@ class FirstPanels:
                 if name not in seen and self._shows(panel, self._calm[name], await self._values(panel)):
                     seen.add(name)
                     told(name, time.monotonic() - began)
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # panels are asked once a second
 
     async def _values(self, panel: Panel) -> dict[Series, float]:
         found: dict[Series, float] = {}

@@ -99,7 +99,7 @@ class CatchUps:
             StoreError: some flags are left.
         """
         limit = _LIMIT + min(len(self._settles_at), _MAX_UNSETTLED)
-        gone = frozenset(self._gone)  # before the flags are read: who goes offline meanwhile belongs to the next look
+        gone = frozenset(self._gone)  # before the flags are read: users who go offline meanwhile belong to the next look
         flags, now = await self._store.catch_ups(limit), self._clock.monotonic()
         if len(flags) < limit:
             self._gone -= gone.difference(flag.user_id for flag in flags)

@@ -298,7 +298,7 @@ class Notifications:
                 else:
                     self._connected.forget(user_id)
         except HoldfastError:
-            self._offline.clear()  # Redis cannot say who has come since: the store is asked about everybody
+            self._offline.clear()  # Redis cannot say who has come since: the store is asked about all of them
         if not self._conversations.is_reached:
             self._offline.clear()  # nor can a Redis at which not all instances meet
         away = [user_id for user_id in rest if not self._connected.holds(user_id, now)]

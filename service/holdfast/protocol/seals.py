@@ -50,7 +50,7 @@ class Seals:
         return b"%b:%b" % (self._own.key_id, self._own.mac(place, value))
 
     def has_stamped(self, place: str, value: bytes, stamp: bytes) -> bool:
-        """Whether the stamp is of one who knows a secret, for this value in this place. None is not enough."""
+        """Whether a process that knows a secret made the stamp, for this value in this place. An empty stamp is refused."""
         key = self._keys.get(stamp[:_KEY_DIGITS])
         return key is not None and hmac.compare_digest(stamp, b"%b:%b" % (key.key_id, key.mac(place, value)))
 

@@ -22,7 +22,7 @@ _OF_ISSUERS: Final = ("RS256", "ES256", "EdDSA")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody proved to be. Times are Unix seconds. `token_id`: the claim `jti`; empty where there is none."""
+    """The user whom a token proved. Times are Unix seconds. `token_id`: the claim `jti`; empty where there is none."""
 
     user_id: UserId
     is_admin: bool

@@ -4,7 +4,7 @@ Every step is one script that looks at `registry:world` and at this instance's l
 is cut into scripts of 500 records (100 users when reaping) that may be repeated and may stop anywhere: `subscriptions:` of
 the instance keeps the index of what is left until it is done.
 
-With a bus secret each record is signed, for its user and connection: one that no instance signed is nobody's connection.
+With a bus secret each record is signed, for its user and connection: a record that no instance signed counts as no connection.
 """
 
 import contextlib
