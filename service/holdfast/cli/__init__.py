@@ -132,6 +132,8 @@ def _drill(parser: argparse.ArgumentParser) -> None:
     play.add_argument("--namespace", metavar="NS", help="k8s: where the release is; it must carry holdfast.dev/drills=allowed")
     play.add_argument("--release", default="holdfast", metavar="R", help="k8s: of Helm (default: holdfast)")
     play.add_argument("--url", metavar="URL", help="k8s: how clients reach the service")
+    how = "k8s: prints a user's token, the user's id as its last argument (default: they are signed with the release's secret)"
+    play.add_argument("--token-command", default="", metavar="COMMAND", help=how)
     play.add_argument("--store-url", default="", metavar="URL", help="k8s: of its store, if it can be reached from here")
     play.add_argument("names", nargs="+", metavar="NAME", help="from `holdfast drill list`, or all")
     _drill_options(play, "sqlite", "firestore", "each")

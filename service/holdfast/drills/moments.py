@@ -41,8 +41,13 @@ class Moments:
         token: Callable[[str], str],
         seed: int,
         rate: float,
+        *,
+        has_newcomers: bool = True,
     ) -> None:
-        """`urls`: of the instances that may be asked now. `rate`: of the crowd, messages a second."""
+        """`urls`: of the instances that may be asked now. `rate`: of the crowd, messages a second.
+
+        `has_newcomers`: there is a token for every user, also for those whom the crowd does not have.
+        """
         self._crowd = crowd
         self._history = history
         self._urls = urls
@@ -55,6 +60,7 @@ class Moments:
         self._under_way: set[asyncio.Task[None]] = set()
         self._is_over = asyncio.Event()
         self._names = 0
+        self._has_newcomers = has_newcomers
         self._absent = self._name("absent")
 
     async def __aenter__(self) -> None:
@@ -71,7 +77,8 @@ class Moments:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _play(self) -> None:
-        changes, beginnings = (self._addition, self._return), (self._creation, self._direct, self._first_visit)
+        changes = (self._addition, self._return)
+        beginnings = (self._creation, self._direct, *((self._first_visit,) if self._has_newcomers else ()))
         while not await self._is_over_within(self._random.uniform(0.5, 1.5) * self._pause_seconds):
             kind = self._random.choice((*changes, *beginnings) if len(self._own) < _MAX_CONVERSATIONS else changes)
             if len(self._under_way) < _MAX_UNDER_WAY:

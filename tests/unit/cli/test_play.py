@@ -92,3 +92,10 @@ def test_a_store_that_is_none_is_named_before_anything_is_broken(capsys: pytest.
     cluster = ("--target", "k8s", "--context", "c", "--namespace", "n", "--url", "http://x")
     assert main(["drill", "run", "pod-delete", *cluster, "--store-url", "mysql://x"]) == 2
     assert "--store-url" in capsys.readouterr().err
+
+
+def test_a_token_command_that_is_no_command_line_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A quote that is not closed, for one."""
+    place = ("--target", "k8s", "--context", "c", "--namespace", "n", "--url", "http://localhost")
+    assert main(["drill", "run", "pod-delete", *place, "--token-command", "idp 'token"]) == 2
+    assert "--token-command: No closing quotation" in capsys.readouterr().err

@@ -1,12 +1,15 @@
 """Whose tokens a drill on a cluster uses: what the release itself believes."""
 
 import base64
+import sys
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 
 from holdfast.drills.kubernetes.cluster import Cluster
+from holdfast.drills.kubernetes.tokens import printed
 from holdfast.drills.local.waiting import TargetFailed
 from support.fixtures_kubectl import World
 
@@ -48,6 +51,47 @@ async def test_a_release_without_a_secret_is_refused_in_plain_words(world: World
     world.write(objects=objects(signed_by("absent")))
     with pytest.raises(TargetFailed, match="secret tokens-of-sso has no key absent"):
         await Cluster("context", "mine", "holdfast").enter()
+
+
+def command(path: Path, *lines: str) -> tuple[str, ...]:
+    """A program of an operator, with an argument of its own; the user's id is in `user`."""
+    told = ("import sys, time, jwt", "assert sys.argv[1] == '--for'", "user = sys.argv[2]", *lines)
+    path.write_text("\n".join(told))
+    return (sys.executable, str(path), "--for")
+
+
+PRINTS = f"print(jwt.encode({{'sub': user, 'exp': int(time.time()) + 3600}}, {SECRET!r}))"
+
+
+async def test_with_a_jwks_a_command_prints_the_tokens(world: World, tmp_path: Path) -> None:
+    """The key that signs is nowhere in the cluster. During the drill the command is not run: it would hold up all users."""
+    world.write(objects=objects({"name": "HOLDFAST_AUTH__JWKS_URL", "value": "https://sso.example/keys"}))
+    cluster = Cluster("context", "mine", "holdfast", command(tmp_path / "idp.py", PRINTS))
+    await cluster.enter()
+    await cluster.take_tokens(["ann", "bob"])
+    assert [jwt.decode(cluster.token(user), SECRET, ["HS256"])["sub"] for user in ("ann", "bob")] == ["ann", "bob"]
+    with pytest.raises(TargetFailed, match="no token of cyd"):
+        cluster.token("cyd")
+    assert not cluster.signs_tokens
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (("sys.exit('not logged in')",), "exit 1 for ann: not logged in"),
+        (("print('Welcome!')",), "no JWT"),
+        (("user = 'robot'", PRINTS), "the token for ann is of 'robot'"),
+        ((PRINTS.replace("3600", "60"),), "does not last 10 minutes"),
+    ],
+)
+async def test_a_command_that_prints_no_good_token_ends_the_drill_before_anything_is_broken(
+    tmp_path: Path, lines: tuple[str, ...], problem: str
+) -> None:
+    """Later it would look like a failure of the service."""
+    with pytest.raises(TargetFailed, match=problem):
+        await printed(command(tmp_path / "idp.py", *lines), ["ann"])
+    with pytest.raises(TargetFailed, match=r"--token-command: .*no-such-program"):
+        await printed(("no-such-program",), ["ann"])
 
 
 async def test_release_is_found_by_its_labels_and_described_for_the_report(world: World) -> None:

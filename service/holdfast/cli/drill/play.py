@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import logging
+import shlex
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -64,12 +65,20 @@ def play(args: argparse.Namespace, drills: list[Drill]) -> int:
     )
     place = None
     if getattr(args, "target", "local") == "k8s":
-        place = Place(args.context, args.namespace, args.release, args.url.rstrip("/"), args.store_url)
+        its_command = _split("--token-command", args.token_command)
+        place = Place(args.context, args.namespace, args.release, args.url.rstrip("/"), args.store_url, its_command)
     outcomes = asyncio.run(_play(drills, options, args.attempts, place, Console(stderr=args.json)))
     write(args, outcomes)
     if args.json:
         print(json.dumps([files.as_json(outcome) for outcome in outcomes], indent=2))
     return worst(outcomes)
+
+
+def _split(option: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ConfigurationError(f"{option}: {error}") from None
 
 
 def worst(outcomes: list[Outcome]) -> int:

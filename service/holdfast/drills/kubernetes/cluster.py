@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from holdfast.drills.kubernetes.tokens import printed
 from holdfast.drills.local.waiting import TargetFailed
 from holdfast.web.auth import issue
 
@@ -36,8 +37,8 @@ class Pod:
 class Cluster:
     """`enter` before anything is broken. `store`: the kind that the release keeps everything in, known from then on."""
 
-    def __init__(self, context: str, namespace: str, release: str) -> None:
-        """Looks for kubectl.
+    def __init__(self, context: str, namespace: str, release: str, token_command: Sequence[str] = ()) -> None:
+        """Looks for kubectl. `token_command`: prints a user's token; without it tokens are signed with the release's secret.
 
         Raises:
             TargetFailed: there is none.
@@ -51,6 +52,8 @@ class Cluster:
         self.store = "unknown"
         self.ran_on = ""
         self._secret, self._issuer, self._audience = "", "", ""
+        self._token_command = token_command
+        self._tokens: dict[str, str] = {}
 
     async def enter(self) -> None:
         """Check that a drill may be played here.
@@ -64,10 +67,17 @@ class Cluster:
             raise TargetFailed(f"namespace {self.namespace} does not allow drills: {label}")
         self.deployment = await self._found() or self.deployment
         variables = await self._variables()
+        if not self._token_command:
+            await self._take_secret(variables)
+        self.store = variables.get("HOLDFAST_STORE__URL", {}).get("value", "").partition(":")[0] or "unknown"
+        self.ran_on = await self._described()
+
+    async def _take_secret(self, variables: dict[str, dict[str, Any]]) -> None:
         reference = variables.get("HOLDFAST_AUTH__SECRET", {}).get("valueFrom", {}).get("secretKeyRef")
         if reference is None:
             raise TargetFailed(
-                f"deployment {self.deployment} has no secret to sign tokens with: drills need HOLDFAST_AUTH__SECRET"
+                f"deployment {self.deployment} has no secret to sign tokens with (HOLDFAST_AUTH__SECRET):"
+                " --token-command names a program that prints them"
             )
         secret = (await self.get("secret", reference["name"]))["data"].get(reference["key"])
         if secret is None:
@@ -76,8 +86,20 @@ class Cluster:
         self._issuer, self._audience = (
             variables.get(f"HOLDFAST_AUTH__{name}", {}).get("value") or "holdfast" for name in ("ISSUER", "AUDIENCE")
         )
-        self.store = variables.get("HOLDFAST_STORE__URL", {}).get("value", "").partition(":")[0] or "unknown"
-        self.ran_on = await self._described()
+
+    async def take_tokens(self, users: Sequence[str]) -> None:
+        """Where a command prints them: those of these users, and `token` knows no others.
+
+        Raises:
+            TargetFailed: it prints none.
+        """
+        if self._token_command:
+            self._tokens = await printed(self._token_command, users)
+
+    @property
+    def signs_tokens(self) -> bool:
+        """Whether there is a token for every user whom a drill invents."""
+        return not self._token_command
 
     async def _found(self) -> str:
         """The release's Deployment of chat pods, whatever `fullnameOverride` calls it; empty where not exactly one is found."""
@@ -133,7 +155,15 @@ class Cluster:
         await self.kubectl("create", "-f", "-", given=json.dumps(event))
 
     def token(self, user_id: str) -> str:
-        """A token that the release believes."""
+        """A token that the release believes.
+
+        Raises:
+            TargetFailed: `take_tokens` was not told of this user.
+        """
+        if self._token_command:
+            if user_id not in self._tokens:
+                raise TargetFailed(f"no token of {user_id} was asked for")
+            return self._tokens[user_id]
         issued_at = time.time()
         return issue(self._secret, user_id, _TOKEN_SECONDS, issuer=self._issuer, audience=self._audience, issued_at=issued_at)
 

@@ -39,6 +39,8 @@ class Place:
         url: the Service, an ingress, a port-forward.
         store_url: of the release's store, where it can be reached from here; else messages and presence are read through REST,
             and notifications are not judged.
+        token_command: prints the token of the user whose id follows as its last argument; empty: tokens are signed with the
+            release's secret.
     """
 
     context: str
@@ -46,6 +48,7 @@ class Place:
     release: str
     url: str
     store_url: str = ""
+    token_command: tuple[str, ...] = ()
 
 
 async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progress: Progress) -> Outcome:
@@ -57,7 +60,7 @@ async def run_on_kubernetes(drill: Drill, options: Options, place: Place, progre
     outcome.began_at, began = datetime.now(UTC), time.monotonic()
     started_at = outcome.began_at.isoformat(timespec="milliseconds")
     try:
-        cluster = Cluster(place.context, place.namespace, place.release)
+        cluster = Cluster(place.context, place.namespace, place.release, place.token_command)
         await cluster.enter()
         outcome.options, outcome.ran_on = replace(options, store=cluster.store), cluster.ran_on
         header = Header(
@@ -104,6 +107,7 @@ async def _play(
 ) -> None:
     await until(cluster.all_ready, 60, "all pods are ready before anything is broken")
     crowd = Crowd(lambda: [place.url], cluster.token, history, size, options.seed, tag=f"{secrets.token_hex(3)}-")
+    await cluster.take_tokens(crowd.users)
     stage = KubernetesStage(cluster, lease, crowd, history, options.seed, options.seconds or drill.seconds)
     stage.say = progress
     outcome.expectations = stage.expectations
@@ -115,7 +119,8 @@ async def _play(
         async with Absences(crowd, lambda: [place.url], options.seed, drill.bounds, has_large=False) as absences:
             await stage.pause(_STEADY_SECONDS)
             progress(drill.fault)
-            async with Moments(crowd, history, lambda: [place.url], cluster.token, options.seed, size.rate):
+            ways = (lambda: [place.url], cluster.token)
+            async with Moments(crowd, history, *ways, options.seed, size.rate, has_newcomers=cluster.signs_tokens):
                 await drill.play(stage)
                 absences.calm()
                 progress("watching the aftermath")
