@@ -15,7 +15,7 @@ from holdfast.domain.conversations import Conversation, MemberChange, NewConvers
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Draft, content_digest, send_key
 from holdfast.errors import StoreConflict, StoreError
-from holdfast.ports import MessageStore
+from holdfast.ports import MessageStore, Unwatched
 
 NOW_MS = 4_000_000_000_000  # in the year 2096: nothing of a test expires
 
@@ -62,19 +62,8 @@ async def insist(store: MessageStore, conversation_id: ConversationId, messages:
             del left[key]
 
 
-class _Blind:
-    def succeeded(self, latency_seconds: float) -> None:
-        pass
-
-    def failed(self, reason: str, *, is_timeout: bool) -> None:
-        pass
-
-    def postponed(self) -> None:
-        pass
-
-
 async def _main(path: str, conversation_id: str, writer: str, count: str) -> None:
-    store = SqliteStore(DatabaseFile(Path(path), 10.0), SystemClock(), _Blind())
+    store = SqliteStore(DatabaseFile(Path(path), 10.0), SystemClock(), Unwatched())
     await store.open()
     await insist(store, ConversationId(conversation_id), drafts(int(count), writer))
     await store.close()

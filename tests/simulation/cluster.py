@@ -1,0 +1,154 @@
+"""The cluster: instances, their store and their Redis servers, on one loop."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, Protocol
+
+from holdfast.settings import Settings
+from holdfast.web.auth import issue
+from simulation.instance import INTERNAL_PORT, SimulatedInstance
+from simulation.loop import EPOCH_SECONDS, SimulatedLoop
+from simulation.machine import machine
+from simulation.process import Process
+from simulation.sqlite import SimulatedStore
+
+SECRET: Final = "simulated-secret-of-32-bytes-and-more"
+REDIS_NAME: Final = "redis.internal"
+REDIS_PORT: Final = 6379
+PEERS_NAME: Final = "instances.internal"
+_LONG_SECONDS: Final = 1e7
+
+
+class RedisEngine(Protocol):
+    """A Redis server without a network."""
+
+    def protocol(self) -> asyncio.Protocol:
+        """What serves one connection."""
+        ...
+
+
+RedisFactory = Callable[[SimulatedLoop], RedisEngine]
+
+
+class RedisHost:
+    """One Redis server on a host of its own: started, killed, frozen (by its process) and started again.
+
+    Attributes:
+        engine: its data. What a restart does to them is for the caller to say, between `kill` and `start`.
+        process: of the last start.
+    """
+
+    def __init__(self, loop: SimulatedLoop, name: str, host: str, engine: RedisEngine) -> None:
+        self.name = name
+        self.host = host
+        self.engine = engine
+        self._loop = loop
+        self.process: Process = self.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Started, and not killed."""
+        return not self.process.is_dead
+
+    def start(self) -> Process:
+        """Listen; the process before it must have ended."""
+        self.process = self._loop.process(self.name)
+        self._loop.network.listen(self.host, REDIS_PORT, self.process, self.engine.protocol)
+        return self.process
+
+    def kill(self, *, is_silent: bool = False) -> None:
+        """See `Process.kill`."""
+        self.process.kill(is_silent=is_silent)
+
+
+class Cluster:
+    """Instances `i1`, `i2`, … with one store; made and used while the loop's `simulated` is entered.
+
+    Attributes:
+        store: shared by all.
+        redis: server name -> server; `r1` is the one that instances find, until `point_to_redis` names another.
+        instances: name -> instance, none started yet.
+    """
+
+    def __init__(
+        self,
+        loop: SimulatedLoop,
+        redis: RedisFactory | None,
+        *,
+        instances: int = 3,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Starts the store and Redis.
+
+        Args:
+            loop: of everything.
+            redis: makes the engine of a Redis server; None: there is no server.
+            instances: how many there are.
+            settings: groups of settings, as `Settings` takes them; what is named here replaces what is usual.
+        """
+        self.loop = loop
+        self.store = SimulatedStore(loop, loop.seed)
+        self.redis: dict[str, RedisHost] = {}
+        self._new_engine = redis
+        loop.network.names[REDIS_NAME] = ["10.0.9.1"]
+        if redis is not None:
+            self.add_redis("r1")
+        self._overrides = dict(settings or {})
+        self.instances = {name: self._instance(name) for name in (f"i{number + 1}" for number in range(instances))}
+        loop.network.names[PEERS_NAME] = [instance.host for instance in self.instances.values()]
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients connect: every instance."""
+        return [instance.url for instance in self.instances.values()]
+
+    async def start(self) -> None:
+        """Start all instances and wait until they take connections."""
+        for instance in self.instances.values():
+            instance.start()
+        for instance in self.instances.values():
+            await instance.ready()
+
+    async def restart(self, name: str, after_seconds: float = 0.0, *, is_silent: bool = False) -> None:
+        """Kill an instance and start it again after a while; returns when it takes connections."""
+        self.instances[name].kill(is_silent=is_silent)
+        await asyncio.sleep(after_seconds)
+        self.instances[name].start()
+        await self.instances[name].ready()
+
+    def add_redis(self, name: str) -> RedisHost:
+        """Another server, which no instance finds yet (unless it is the first)."""
+        assert self._new_engine is not None
+        host = f"10.0.9.{len(self.redis) + 1}"
+        self.redis[name] = RedisHost(self.loop, name, host, self._new_engine(self.loop))
+        return self.redis[name]
+
+    def point_to_redis(self, *names: str) -> None:
+        """What the name of Redis resolves to from now on; connections that exist stay where they are."""
+        self.loop.network.names[REDIS_NAME] = [self.redis[name].host for name in names]
+
+    def token(self, user_id: str, *, is_admin: bool = False) -> str:
+        """A token that outlives the simulation."""
+        issued_at = EPOCH_SECONDS + self.loop.now
+        return issue(
+            SECRET, user_id, _LONG_SECONDS, issuer="holdfast", audience="holdfast", issued_at=issued_at, is_admin=is_admin
+        )
+
+    def settings(self, name: str) -> Settings:
+        """Of one instance."""
+        usual: dict[str, Any] = {
+            "instance_id": name,
+            "redis": {"url": f"redis://{REDIS_NAME}:{REDIS_PORT}/0"},
+            "store": {"url": "sqlite:///simulated"},
+            "auth": {"secret": SECRET},
+            "drain": {"window_seconds": 5.0},
+            "readiness": {"peers": (f"{PEERS_NAME}:{INTERNAL_PORT}",)},
+        }
+        for group, values in self._overrides.items():
+            usual[group] = {**usual.get(group, {}), **values} if isinstance(values, Mapping) else values
+        return Settings(**usual)
+
+    def _instance(self, name: str) -> SimulatedInstance:
+        host = f"10.0.0.{name.removeprefix('i')}"
+        return SimulatedInstance(self.loop, name, host, self.settings(name), partial(machine, database=self.store.database))
