@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from holdfast.client import Client, ClientStopped
-from simulation.cluster import Cluster, RedisFactory
+from simulation.cluster import Cluster, redis_servers
 from simulation.loop import SimulatedLoop
 from simulation.patching import simulated
 from simulation.process import Process
@@ -101,10 +101,10 @@ class Chatter:
             return
 
 
-def chat(seed: int, seconds: float, redis: RedisFactory | None, users: int = 6) -> Iterable[str]:
-    """Everything that the clients were told in one run, a line of JSON each. An instance is killed and started again in it."""
+def chat(seed: int, seconds: float, users: int = 6) -> Iterable[str]:
+    """All that clients were told in one run, a line of JSON each. An instance and Redis are killed and started again in it."""
     with simulated(seed) as loop:
-        cluster = Cluster(loop, redis)
+        cluster = Cluster(loop, redis_servers(loop))
         chatter = Chatter(cluster, tuple(f"u{number + 1}" for number in range(users)))
 
         async def play() -> None:
@@ -113,7 +113,10 @@ def chat(seed: int, seconds: float, redis: RedisFactory | None, users: int = 6) 
             await asyncio.sleep(seconds / 2)
             cluster.instances["i2"].process.kill_after(seed % 50)
             await asyncio.sleep(1)
+            cluster.redis["r1"].kill()
             cluster.instances["i2"].start()
+            await asyncio.sleep(1)
+            cluster.redis["r1"].start()
             await asyncio.sleep(seconds / 2)
 
         loop.run(play(), within_seconds=seconds + 200)
@@ -124,7 +127,7 @@ def _main() -> None:
     seconds, *seeds = sys.argv[1:]
     for seed in seeds:
         print(seed)
-        for line in chat(int(seed), float(seconds), None):
+        for line in chat(int(seed), float(seconds)):
             print(line)
 
 

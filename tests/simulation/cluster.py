@@ -1,9 +1,11 @@
 """The cluster: instances, their store and their Redis servers, on one loop."""
 
 import asyncio
+import itertools
+import random
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from holdfast.settings import Settings
 from holdfast.web.auth import issue
@@ -11,6 +13,7 @@ from simulation.instance import INTERNAL_PORT, SimulatedInstance
 from simulation.loop import EPOCH_SECONDS, SimulatedLoop
 from simulation.machine import machine
 from simulation.process import Process
+from simulation.redis import RedisServer
 from simulation.sqlite import SimulatedStore
 
 SECRET: Final = "simulated-secret-of-32-bytes-and-more"
@@ -20,26 +23,24 @@ PEERS_NAME: Final = "instances.internal"
 _LONG_SECONDS: Final = 1e7
 
 
-class RedisEngine(Protocol):
-    """A Redis server without a network."""
-
-    def protocol(self) -> asyncio.Protocol:
-        """What serves one connection."""
-        ...
+RedisFactory = Callable[[], RedisServer]
 
 
-RedisFactory = Callable[[SimulatedLoop], RedisEngine]
+def redis_servers(loop: SimulatedLoop) -> RedisFactory:
+    """Makes Redis servers whose clocks are right."""
+    numbers = itertools.count(1)
+    return lambda: RedisServer(lambda: EPOCH_SECONDS + loop.now, random.Random(f"redis-{next(numbers)}-{loop.seed}"))
 
 
 class RedisHost:
-    """One Redis server on a host of its own: started, killed, frozen (by its process) and started again.
+    """A host with a Redis server: killed, frozen (by its process), and started again.
 
     Attributes:
-        engine: its data. What a restart does to them is for the caller to say, between `kill` and `start`.
+        engine: the server. It may be replaced while it does not run; `engine.restart` before `start` says what it has kept.
         process: of the last start.
     """
 
-    def __init__(self, loop: SimulatedLoop, name: str, host: str, engine: RedisEngine) -> None:
+    def __init__(self, loop: SimulatedLoop, name: str, host: str, engine: RedisServer) -> None:
         self.name = name
         self.host = host
         self.engine = engine
@@ -52,14 +53,17 @@ class RedisHost:
         return not self.process.is_dead
 
     def start(self) -> Process:
-        """Listen; the process before it must have ended."""
+        """Listen; the process before it must have ended. A server that was not restarted since has what it last saved."""
+        if not self.engine.is_running:
+            self.engine.start()
         self.process = self._loop.process(self.name)
-        self._loop.network.listen(self.host, REDIS_PORT, self.process, self.engine.protocol)
+        self._loop.network.listen(self.host, REDIS_PORT, self.process, lambda: self.engine.protocol())
         return self.process
 
     def kill(self, *, is_silent: bool = False) -> None:
         """See `Process.kill`."""
         self.process.kill(is_silent=is_silent)
+        self.engine.stop()
 
 
 class Cluster:
@@ -83,7 +87,7 @@ class Cluster:
 
         Args:
             loop: of everything.
-            redis: makes the engine of a Redis server; None: there is no server.
+            redis: makes a Redis server, `redis_servers` for example; None: there is none.
             instances: how many there are.
             settings: groups of settings, as `Settings` takes them; what is named here replaces what is usual.
         """
@@ -121,7 +125,7 @@ class Cluster:
         """Another server, which no instance finds yet (unless it is the first)."""
         assert self._new_engine is not None
         host = f"10.0.9.{len(self.redis) + 1}"
-        self.redis[name] = RedisHost(self.loop, name, host, self._new_engine(self.loop))
+        self.redis[name] = RedisHost(self.loop, name, host, self._new_engine())
         return self.redis[name]
 
     def point_to_redis(self, *names: str) -> None:

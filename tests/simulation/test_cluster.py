@@ -1,5 +1,6 @@
 """Three real instances, real clients, one store: served, killed, drained, cut off, in virtual time."""
 
+import contextlib
 import json
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from simulation.chatter import Chatter
-from simulation.cluster import Cluster
+from simulation.cluster import Cluster, redis_servers
 from simulation.logs import Logs, captured
 from simulation.loop import SimulatedLoop
 from simulation.patching import simulated
@@ -20,9 +21,9 @@ USERS = ("ada", "bob", "cleo")
 class Scene:
     """A cluster that serves, and three users who chat."""
 
-    def __init__(self, loop: SimulatedLoop, logs: Logs) -> None:
+    def __init__(self, loop: SimulatedLoop, logs: Logs, *, has_redis: bool) -> None:
         self.loop, self.logs = loop, logs
-        self.cluster = Cluster(loop, None)
+        self.cluster = Cluster(loop, redis_servers(loop) if has_redis else None)
         self.chatter = Chatter(self.cluster, USERS)
 
         async def start() -> None:
@@ -61,8 +62,15 @@ class Scene:
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
+    """With Redis."""
+    with _played(has_redis=True) as scene:
+        yield scene
+
+
+@contextlib.contextmanager
+def _played(*, has_redis: bool) -> Iterator[Scene]:
     with simulated(11) as loop, captured(loop) as logs:
-        yield Scene(loop, logs)
+        yield Scene(loop, logs, has_redis=has_redis)
         loop.collect()
         assert loop.failures == []
         assert [line for line in logs.lines if line.error] == []
@@ -159,5 +167,39 @@ def test_wrong_wall_clock_of_an_instance_changes_no_order(scene: Scene) -> None:
     scene.loop.run_for(5)
     scene.cluster.instances["i2"].process.clock_offset_seconds = 3_600
     scene.loop.run_for(5)
+    scene.settle()
+    assert scene.is_agreed()
+
+
+def test_cluster_without_redis_serves() -> None:
+    """Redis costs latency when it is away, and nothing else."""
+    with _played(has_redis=False) as scene:
+        scene.loop.run_for(5)
+        scene.settle()
+        assert scene.is_agreed()
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_redis_that_is_killed_and_started_again_loses_no_message(scene: Scene, is_silent: bool) -> None:
+    """With nothing in it: what it knew is made anew."""
+    scene.loop.run_for(3)
+    scene.cluster.redis["r1"].kill(is_silent=is_silent)
+    scene.loop.run_for(5)
+    scene.cluster.redis["r1"].start()
+    scene.loop.run_for(10)
+    states = {instance.gate.node.health.state for instance in scene.cluster.instances.values() if instance.gate is not None}
+    assert states == {"healthy"}
+    scene.settle()
+    assert scene.is_agreed()
+
+
+def test_instances_follow_the_name_of_redis_to_another_server(scene: Scene) -> None:
+    """A failover: the first server dies, the name leads to the second."""
+    scene.loop.run_for(3)
+    scene.cluster.add_redis("r2")
+    scene.cluster.point_to_redis("r2")
+    scene.cluster.redis["r1"].kill()
+    scene.loop.run_for(10)
+    assert scene.cluster.redis["r2"].engine.run("DBSIZE")
     scene.settle()
     assert scene.is_agreed()
