@@ -4,12 +4,16 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS dependencies
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# What Kubernetes' client wants for its asynchronous half, which nothing here imports (a test does without both).
+ARG UNUSED="aiohttp aiohttp-retry aiohappyeyeballs aiosignal attrs frozenlist multidict propcache yarl"
 WORKDIR /src
 COPY locks/ locks/
 # pip and the build backend stay in /opt/build, outside of what is shipped.
 RUN python3 -m venv /opt/build && /opt/build/bin/python -m pip install --quiet --require-hashes -r locks/build.txt
 RUN python3 -m venv --without-pip /opt/holdfast \
  && /opt/build/bin/python -m pip --python /opt/holdfast/bin/python install --quiet --no-compile --require-hashes -r locks/runtime.txt \
+ && /opt/build/bin/python -m pip --python /opt/holdfast/bin/python uninstall --quiet --yes ${UNUSED} \
+ && rm -rf /opt/holdfast/lib/python3*/site-packages/kubernetes/aio \
  && find /opt/holdfast -name tests -type d -prune -exec rm -rf {} + \
  && { /opt/holdfast/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/holdfast/lib || true; }
 

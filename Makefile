@@ -119,6 +119,14 @@ manifests: install ## write what is made of the chart again after a change of it
 	@PYTHONPATH=tests $(BIN)/python -m support.values_page
 	@PYTHONPATH=tests $(BIN)/python -m support.dashboards
 
+.PHONY: sbom footprint
+sbom: install ## what the image is made of, as CycloneDX, from the locks: reports/sbom.cdx.json
+	@mkdir -p reports
+	@PYTHONPATH=tests $(BIN)/python -m support.sbom > reports/sbom.cdx.json
+
+footprint: install ## the memory of an idle instance on both stores; ARGS=image.tar (docker save): the size of its layers, too
+	@PYTHONPATH=tests $(BIN)/python -m support.footprint $(ARGS)
+
 # Half an hour with CALM=1500; 0 draws the last scene again. Needs prometheus, chromium and npm. Nothing that a test needs.
 CALM ?= 600
 pictures: install ## the dashboards as Grafana draws them, in reports/pictures: calm, an outage of Redis, a rollout: a quarter of an hour

@@ -1,9 +1,12 @@
 """The image, by its recipe; the build itself, and what runs from it, is part of the tests on a cluster."""
 
 import re
+import subprocess
+import sys
 
 from support.chart import chat, environ
 from support.helm import ROOT, render
+from support.sbom import document, unused
 
 TEXT = (ROOT / "Dockerfile").read_text()
 LAST = TEXT.rsplit("\nFROM ", 1)[1]
@@ -61,3 +64,37 @@ def test_the_context_holds_what_is_copied_and_nothing_else() -> None:
     assert all((ROOT / each).exists() for each in kept)
     copied = {part.rstrip("/") for each in re.findall(r"^COPY (?!--from)(.+)$", TEXT, re.MULTILINE) for part in each.split()[:-1]}
     assert {each.split("/")[0] for each in kept} == copied
+
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+for name in sys.argv[1:]:
+    sys.modules[name] = None
+import holdfast
+for found in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+print("all")
+"""
+
+
+def test_nothing_imports_what_the_image_leaves_out() -> None:
+    """Kubernetes' client wants a whole HTTP library for its asynchronous half: an eighth of the image."""
+    assert "rm -rf /opt/holdfast/lib/python3*/site-packages/kubernetes/aio" in TEXT
+    absent = [name.replace("-", "_") for name in unused() - {"attrs"}]
+    command = [sys.executable, "-c", IMPORT_ALL, "attr", "attrs", "kubernetes.aio", *absent]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "all\n", done.stderr
+
+
+def test_the_bill_of_materials_names_what_is_installed_with_version_and_hashes() -> None:
+    """A scanner finds a known weakness by these."""
+    bill = document()
+    components = {each["name"]: each for each in bill["components"]}
+    assert {"fastapi", "redis", "grpcio", "uvloop", "kubernetes"} <= components.keys()
+    assert not components.keys() & unused()
+    assert all(each["hashes"] and each["purl"] == f"pkg:pypi/{name}@{each['version']}" for name, each in components.items())
+    needs = {each["ref"]: each["dependsOn"] for each in bill["dependencies"]}
+    assert components["fastapi"]["purl"] in needs["holdfast"]
+    assert components["starlette"]["purl"] in needs[components["fastapi"]["purl"]]
+    assert {reference for each in needs.values() for reference in each} < needs.keys()

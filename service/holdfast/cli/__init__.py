@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast import __version__
+from holdfast.cli.left_out import leave_out
 from holdfast.errors import ConfigurationError
 
 _EXIT_USAGE = 2  # what argparse uses for wrong arguments, too
@@ -235,6 +236,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code."""
     args = _parser().parse_args(argv)
+    leave_out()
     try:
         return importlib.import_module(args.module).run(args) or 0
     except ConfigurationError as error:
