@@ -5,6 +5,7 @@ settings.load_profile("holdfast")
 
 pytest_plugins = [
     "support.fixtures_store",
+    "support.fixtures_firestore",
     "support.fixtures_redis",
     "support.fixtures_cluster",
     "support.fixtures_kubernetes",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from holdfast import __version__
 from holdfast.adapters.machine.clock import SystemClock
@@ -40,14 +40,24 @@ from holdfast.web.auth import Authenticator
 from holdfast.web.gate import Gate
 from holdfast.web.jwks import Jwks
 
+if TYPE_CHECKING:
+    from holdfast.adapters.firestore.metered import MeteredClient
+
 _CALLERS_PER_SECOND: Final = 10.0  # traces that clients ask for, of all together: beyond, the ratio decides
 _CALLERS_BURST: Final = 100.0
 _FIRESTORE = re.compile(r"firestore://([^/]+)(?:/(.+))?")
 
 
+def connect_firestore(project: str, database: str, watch: DependencyWatch) -> "MeteredClient":
+    """Firestore's client; see `adapters.firestore.client.connect`."""
+    from holdfast.adapters.firestore.client import connect  # here: its libraries cost 65 MB that SQLite need not pay
+
+    return connect(project, database, watch)
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What an instance takes from the machine it runs on: its clocks, its memory, the ways to Redis and to a file.
+    """What an instance takes from the machine it runs on: its clocks, its memory, the ways to Redis, to a file and to Firestore.
 
     The real one is `machine(settings)`. Another one puts the same instance into another world, of another time for example.
     """
@@ -56,6 +66,7 @@ class Machine:
     memory: Memory
     redis: Callable[[RedisSettings], Address]
     database: Callable[[Path, float], Database]  # a path and the longest wait in seconds
+    firestore: "Callable[[str, str, DependencyWatch], MeteredClient]" = connect_firestore  # a project and a database
 
 
 def machine(limits: LimitSettings | None = None) -> Machine:
@@ -207,9 +218,9 @@ def message_store(settings: StoreSettings, watch: DependencyWatch, on: Machine |
         return SqliteStore(database, on.clock, watch)
     match = _FIRESTORE.fullmatch(settings.url)
     assert match is not None  # noqa: S101 - the settings have checked it
-    from holdfast.adapters.firestore.store import FirestoreStore  # here: its libraries cost 65 MB that SQLite need not pay
+    from holdfast.adapters.firestore.store import FirestoreStore  # here: see `connect_firestore`
 
-    return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, on.clock, watch)
+    return FirestoreStore(match[1], match[2] or "(default)", settings.timeout_seconds, on.clock, watch, on.firestore)
 
 
 def seals(settings: BusSettings) -> Seals | None:

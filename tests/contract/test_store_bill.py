@@ -81,12 +81,12 @@ class Bill:
 
 
 @pytest.fixture
-async def bill(new_firestore: NewStore, monkeypatch: pytest.MonkeyPatch) -> Bill:
-    """Before the channel is made."""
+async def bill(new_emulated: NewStore, monkeypatch: pytest.MonkeyPatch) -> Bill:
+    """Before the channel is made, which must be a real one: its interceptors see what is on the wire."""
     reads, commits, make = Reads(), Commits(), grpc.aio.insecure_channel
     monkeypatch.setattr(grpc.aio, "insecure_channel", lambda host, **more: make(host, interceptors=[reads, commits], **more))
     watch = StoreWatch()
-    store = await new_firestore(watch=watch)
+    store = await new_emulated(watch=watch)
     assert (watch.documents_read, watch.documents_written) == (reads.read, commits.written)
     await begin(store, C)
     return Bill(store, reads, commits, watch)

@@ -18,12 +18,11 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.presence import PresenceChange
-from holdfast.drills.local.proxy import Proxy
 from holdfast.errors import StoreBusy, StoreConflict, StoreTimeout, StoreUnavailable
 from holdfast.ports import MessageStore
 from support.appending import NOW_MS, begin, change_member, draft, drafts, new_conversation
-from support.emulator import Emulator
 from support.eventually import eventually
+from support.fixtures_firestore import NewFirestore, Way
 from support.fixtures_store import TIMEOUT_SECONDS, NewStore, StoreWatch
 
 C = ConversationId("c1")
@@ -72,13 +71,13 @@ READS: dict[str, Call] = {
 
 
 @contextmanager
-def frozen(emulator: Emulator) -> Iterator[None]:
-    """The emulator answers nobody inside."""
-    emulator.freeze()
+def frozen(firestore: NewFirestore) -> Iterator[None]:
+    """Firestore answers nobody inside."""
+    firestore.freeze()
     try:
         yield
     finally:
-        emulator.thaw()
+        firestore.thaw()
 
 
 @contextmanager
@@ -108,33 +107,31 @@ async def assert_all_time_out(store: MessageStore, calls: dict[str, Call]) -> No
 
 
 @pytest.fixture
-async def proxy(firestore_emulator: Emulator) -> AsyncIterator[Proxy]:
-    """Between a store and the emulator."""
-    async with Proxy(firestore_emulator.port) as proxy:
-        yield proxy
+async def way(new_firestore: NewFirestore) -> AsyncIterator[Way]:
+    """Between a store and Firestore."""
+    async with new_firestore.way() as way:
+        yield way
 
 
 # --- a store that hangs -------------------------------------------------------------------------------------------------
 
 
-async def test_every_deadline_holds_while_firestore_hangs(new_firestore: NewStore, firestore_emulator: Emulator) -> None:
+async def test_every_deadline_holds_while_firestore_hangs(new_firestore: NewFirestore) -> None:
     """A frozen server closes nothing: only our own deadline ends the wait. It works again by itself."""
     watch = StoreWatch()
     store = await new_firestore(timeout_seconds=SHORT_SECONDS, watch=watch)
-    with frozen(firestore_emulator):
+    with frozen(new_firestore):
         await assert_all_time_out(store, WRITES | READS)
     assert [is_timeout for _, is_timeout in watch.failures] == [True] * len(WRITES | READS)
     await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
 
 
-async def test_more_than_the_store_can_take_waits_here_and_was_never_sent(
-    new_firestore: NewStore, firestore_emulator: Emulator
-) -> None:
+async def test_more_than_the_store_can_take_waits_here_and_was_never_sent(new_firestore: NewFirestore) -> None:
     """Then giving up is certain: nobody has to ask what became of it. An instance's proof of life waits for nobody."""
     watch = StoreWatch()
     store = await new_firestore(timeout_seconds=SHORT_SECONDS, watch=watch)
     await begin(await new_firestore(), *(f"c{n}" for n in range(MAX_UNDER_WAY + 20)))
-    with frozen(firestore_emulator):
+    with frozen(new_firestore):
         calls = (store.append(ConversationId(f"c{n}"), 1, drafts(1), NOW_MS) for n in range(MAX_UNDER_WAY + 20))
         outcomes, beat = await asyncio.gather(
             asyncio.gather(*calls, return_exceptions=True),
@@ -183,16 +180,16 @@ async def test_many_waiting_writes_cost_one_deadline_not_one_each(new_sqlite: Ne
 # --- a reply that is lost -----------------------------------------------------------------------------------------------
 
 
-async def test_an_append_whose_reply_is_lost_is_in(new_firestore: NewStore, proxy: Proxy) -> None:
+async def test_an_append_whose_reply_is_lost_is_in(new_firestore: NewFirestore, way: Way) -> None:
     """The error says that it cannot tell; settling tells; repeating it would be refused."""
     direct = await new_firestore()
-    store = await new_firestore(address=proxy.address)
+    store = await new_firestore(way=way)
     await begin(direct, C)
-    proxy.swallow_replies()
+    way.swallow_replies()
     attempt = asyncio.create_task(store.append(C, 1, drafts(2), NOW_MS))
     await eventually(lambda: has_tail(direct, 2), within=TIMEOUT_SECONDS)
-    proxy.flow()
-    proxy.cut()
+    way.flow()
+    way.cut()
     with pytest.raises(StoreUnavailable):
         await attempt
     await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
@@ -201,33 +198,33 @@ async def test_an_append_whose_reply_is_lost_is_in(new_firestore: NewStore, prox
     assert [settlement.sends[each.key].message.seq for each in drafts(2)] == [1, 2]
 
 
-async def test_an_append_cut_before_it_arrived_is_not_in(new_firestore: NewStore, proxy: Proxy) -> None:
+async def test_an_append_cut_before_it_arrived_is_not_in(new_firestore: NewFirestore, way: Way) -> None:
     """The same error, the other truth: only settling tells them apart."""
-    store = await new_firestore(address=proxy.address, timeout_seconds=SHORT_SECONDS)
-    proxy.stall()
+    store = await new_firestore(way=way, timeout_seconds=SHORT_SECONDS)
+    way.stall()
     with pytest.raises(StoreUnavailable):
         await store.append(C, 1, drafts(2), NOW_MS)
-    proxy.cut()
-    proxy.flow()
+    way.cut()
+    way.flow()
     await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
     assert (await store.settle(C, [draft("m1").key])).sends == {}
 
 
 @pytest.mark.parametrize("is_present", [True, False])
 async def test_a_presence_change_whose_reply_is_lost_is_told_by_its_call(
-    new_firestore: NewStore, proxy: Proxy, *, is_present: bool
+    new_firestore: NewFirestore, way: Way, *, is_present: bool
 ) -> None:
     """Otherwise everybody would see that user as before, until the next change."""
     direct = await new_firestore()
-    store = await new_firestore(address=proxy.address)
+    store = await new_firestore(way=way)
     if not is_present:
         await store.add_presence(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS))
-    proxy.swallow_replies(after=b"lastSeen")
+    way.swallow_replies(after=b"lastSeen")
     change = store.add_presence if is_present else store.remove_presence
     attempt = asyncio.create_task(change(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)))
     await eventually(lambda: is_online(direct, ALICE, is_present), within=TIMEOUT_SECONDS)
-    proxy.flow()
-    proxy.cut()
+    way.flow()
+    way.cut()
     changes = await attempt
     assert {each.user_id: each.online for each in changes} == {ALICE: is_present, BOB: is_present}
     assert await change(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)) == []
@@ -235,50 +232,50 @@ async def test_a_presence_change_whose_reply_is_lost_is_told_by_its_call(
 
 @pytest.mark.parametrize("is_present", [True, False])
 async def test_a_presence_change_of_a_call_that_failed_is_told_by_the_next(
-    new_firestore: NewStore, proxy: Proxy, *, is_present: bool
+    new_firestore: NewFirestore, way: Way, *, is_present: bool
 ) -> None:
     """The reply never came within the deadline: whoever tries again is told what the first attempt did."""
     direct = await new_firestore()
-    store = await new_firestore(address=proxy.address, timeout_seconds=SHORT_SECONDS)
+    store = await new_firestore(way=way, timeout_seconds=SHORT_SECONDS)
     if not is_present:
         await store.add_presence(ENTRY, dict.fromkeys([ALICE], NOW_MS))
     change = store.add_presence if is_present else store.remove_presence
-    proxy.swallow_replies(after=b"lastSeen")
+    way.swallow_replies(after=b"lastSeen")
     with pytest.raises(StoreTimeout):
         await change(ENTRY, dict.fromkeys([ALICE], NOW_MS))
     await eventually(lambda: is_online(direct, ALICE, is_present), within=TIMEOUT_SECONDS)
-    proxy.flow()
-    proxy.cut()
+    way.flow()
+    way.cut()
     await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
     assert [each.online for each in await change(ENTRY, dict.fromkeys([ALICE], NOW_MS))] == [is_present]
     assert await change(ENTRY, dict.fromkeys([ALICE], NOW_MS)) == []
 
 
-async def test_a_member_whose_change_lost_its_reply_counts_as_changed(new_firestore: NewStore, proxy: Proxy) -> None:
+async def test_a_member_whose_change_lost_its_reply_counts_as_changed(new_firestore: NewFirestore, way: Way) -> None:
     """The caller announces changes: one that is in must not look like one that was not needed."""
     direct = await new_firestore()
-    store = await new_firestore(address=proxy.address)
+    store = await new_firestore(way=way)
     await store.create_conversation(new_conversation("c1", "alice"))
-    proxy.swallow_replies(after=b"membersVersion")
+    way.swallow_replies(after=b"membersVersion")
     attempt = asyncio.create_task(change_member(store, C, BOB, is_member=True, max_members=9))
     await eventually(lambda: has_member(direct, BOB), within=TIMEOUT_SECONDS)
-    proxy.flow()
-    proxy.cut()
+    way.flow()
+    way.cut()
     changed = await attempt
     assert changed is not None
     assert changed[1]
     assert (changed[0].members, changed[0].members_version) == ((ALICE, BOB), 2)
 
 
-async def test_a_creation_whose_reply_is_lost_was_this_call_s(new_firestore: NewStore, proxy: Proxy) -> None:
+async def test_a_creation_whose_reply_is_lost_was_this_call_s(new_firestore: NewFirestore, way: Way) -> None:
     """The one who created it is told so."""
     direct = await new_firestore()
-    store = await new_firestore(address=proxy.address)
-    proxy.swallow_replies()
+    store = await new_firestore(way=way)
+    way.swallow_replies()
     attempt = asyncio.create_task(store.create_conversation(new_conversation("c1", "alice")))
     await eventually(lambda: direct.read_conversation(C), within=TIMEOUT_SECONDS)
-    proxy.flow()
-    proxy.cut()
+    way.flow()
+    way.cut()
     conversation, is_new = await attempt
     assert (conversation.members, is_new) == ((ALICE,), True)
 
@@ -310,24 +307,24 @@ async def test_a_presence_change_that_landed_late_in_sqlite_is_told_by_the_next(
 # --- a store that goes away and comes back ------------------------------------------------------------------------------
 
 
-async def test_firestore_away_is_said_and_back_is_noticed(new_firestore: NewStore, proxy: Proxy) -> None:
+async def test_firestore_away_is_said_and_back_is_noticed(new_firestore: NewFirestore, way: Way) -> None:
     """Refused connections end as `StoreUnavailable`; the channel finds its way back alone, within seconds."""
     watch = StoreWatch()
-    store = await new_firestore(address=proxy.address, timeout_seconds=2.0, watch=watch)
-    await proxy.refuse()
+    store = await new_firestore(way=way, timeout_seconds=2.0, watch=watch)
+    await way.refuse()
     outcomes = await asyncio.gather(*(call(store) for call in (WRITES | READS).values()), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes if not isinstance(outcome, StoreUnavailable)] == []
     assert len(watch.failures) == len(WRITES | READS)
-    await proxy.listen()
+    await way.listen()
     await eventually(lambda: answers(store), within=TIMEOUT_SECONDS)
 
 
-async def test_calls_under_way_end_when_the_store_is_closed(new_firestore: NewStore, proxy: Proxy) -> None:
+async def test_calls_under_way_end_when_the_store_is_closed(new_firestore: NewFirestore, way: Way) -> None:
     """The library cancels them; a caller must not take that for its own end."""
     direct = await new_firestore()
-    store = await new_firestore(address=proxy.address)
+    store = await new_firestore(way=way)
     await begin(direct, C)
-    proxy.swallow_replies()
+    way.swallow_replies()
     attempt = asyncio.create_task(store.append(C, 1, drafts(1), NOW_MS))
     await eventually(lambda: has_tail(direct, 1), within=TIMEOUT_SECONDS)
     await store.close()

@@ -1,14 +1,11 @@
 """Values in the store that no version wrote: read past and counted; what stands beside them is served as ever."""
 
 import sqlite3
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud.firestore_v1.async_client import AsyncClient
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import NewConversation
@@ -17,6 +14,7 @@ from holdfast.domain.notifications import Notification
 from holdfast.ports import MessageStore
 from support.appending import change_member
 from support.fakes import draft
+from support.fixtures_firestore import NewFirestore
 from support.fixtures_store import NewStore, StoreWatch
 
 C, D, ANN, BEN = ConversationId("c1"), ConversationId("c2"), UserId("ann"), UserId("ben")
@@ -89,12 +87,12 @@ async def test_sqlite_reads_past_what_it_did_not_write(new_sqlite: NewStore, tmp
 
 
 @pytest.fixture
-async def damaged_firestore(new_firestore: NewStore) -> AsyncIterator[tuple[MessageStore, StoreWatch]]:
+async def damaged_firestore(new_firestore: NewFirestore) -> tuple[MessageStore, StoreWatch]:
     """A Firestore in which somebody wrote by hand."""
     watch = StoreWatch()
     store = await new_firestore(watch=watch)
     await _fill(store)
-    client = AsyncClient(project=store._calls._project, credentials=AnonymousCredentials())  # type: ignore[attr-defined]  # the fixture's own
+    client = new_firestore.client()
     damage: dict[str, dict[str, Any]] = {
         "conversations/c1/messages/000000000002": {"body": 5, "sender": None, "metadataJson": "{", "sentAt": "never"},
         "conversations/c1/messages/zzz": {"seq": 9},
@@ -109,8 +107,7 @@ async def damaged_firestore(new_firestore: NewStore) -> AsyncIterator[tuple[Mess
     }
     for path, fields in damage.items():
         await client.document(path).set(fields, merge=True)
-    yield store, watch
-    await client._firestore_api.transport.close()
+    return store, watch
 
 
 async def test_firestore_reads_past_what_it_did_not_write(damaged_firestore: tuple[MessageStore, StoreWatch]) -> None:

@@ -11,6 +11,7 @@ from holdfast.domain.ids import ConversationId
 from holdfast.errors import StoreError
 from holdfast.ports import MessageStore
 from support.appending import NOW_MS, begin, drafts
+from support.fixtures_firestore import NewFirestore
 from support.fixtures_store import NewStore
 from support.restoring import StoreOperator
 
@@ -18,13 +19,11 @@ C = ConversationId("c1")
 
 
 @pytest.fixture
-def operator(new_store: NewStore, request: pytest.FixtureRequest, tmp_path: Path) -> StoreOperator:
+def operator(new_store: NewStore, tmp_path: Path) -> StoreOperator | NewFirestore:
     """Of the store that `new_store` makes."""
-    if "sqlite" in request.node.callspec.id:
-        return StoreOperator({"HOLDFAST_STORE__URL": f"sqlite:///{tmp_path}/holdfast.db"})
-    project = new_store.project  # type: ignore[attr-defined]  # of Firestore's fixture
-    address = request.getfixturevalue("firestore_emulator").address
-    return StoreOperator({"HOLDFAST_STORE__URL": f"firestore://{project}", "FIRESTORE_EMULATOR_HOST": address})
+    if isinstance(new_store, NewFirestore):
+        return new_store
+    return StoreOperator({"HOLDFAST_STORE__URL": f"sqlite:///{tmp_path}/holdfast.db"})
 
 
 async def test_renewed_store_has_another_generation_for_every_process(new_store: NewStore) -> None:
@@ -42,7 +41,7 @@ async def test_renewed_store_has_another_generation_for_every_process(new_store:
 
 
 async def test_emptied_store_has_no_generation_until_one_process_of_several_creates_it(
-    new_store: NewStore, operator: StoreOperator
+    new_store: NewStore, operator: StoreOperator | NewFirestore
 ) -> None:
     """All agree on the new one, and it is not the one of before."""
     stores = [await new_store() for _ in range(3)]
@@ -54,7 +53,9 @@ async def test_emptied_store_has_no_generation_until_one_process_of_several_crea
     assert after not in {"", before}
 
 
-async def test_store_that_is_opened_without_leave_to_create_stays_as_it_is(new_store: NewStore, operator: StoreOperator) -> None:
+async def test_store_that_is_opened_without_leave_to_create_stays_as_it_is(
+    new_store: NewStore, operator: StoreOperator | NewFirestore
+) -> None:
     """A command at a wrong address must not set up a store there."""
     await new_store()
     await operator.empty()
@@ -63,7 +64,7 @@ async def test_store_that_is_opened_without_leave_to_create_stays_as_it_is(new_s
     assert await visitor.generation() == ""
 
 
-async def test_firestore_document_without_an_id_is_replaced_by_the_next_start(new_firestore: NewStore) -> None:
+async def test_firestore_document_without_an_id_is_replaced_by_the_next_start(new_firestore: NewFirestore) -> None:
     """Somebody wrote something else there: instances must not wait for ever."""
     store = await new_firestore()
     await store._calls.client.document("meta/generation").set({"id": 5})  # type: ignore[attr-defined]  # as a console does

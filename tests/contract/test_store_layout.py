@@ -1,11 +1,9 @@
 """What lies in Firestore, document by document: operators, rules and the acceptance guide read these names."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud.firestore_v1.async_client import AsyncClient
 
 from holdfast.domain.bulletins import Bulletin
@@ -14,7 +12,7 @@ from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.ports import MessageStore
 from support.appending import NOW_MS, begin, draft, drafts, new_conversation
-from support.fixtures_store import NewStore
+from support.fixtures_firestore import NewFirestore
 
 C = ConversationId("c1")
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -43,17 +41,15 @@ class Console:
 
 
 @pytest.fixture
-async def store(new_firestore: NewStore) -> MessageStore:
+async def store(new_firestore: NewFirestore) -> MessageStore:
     """Firestore only."""
     return await new_firestore()
 
 
 @pytest.fixture
-async def console(store: MessageStore) -> AsyncIterator[Console]:
-    """Over the same project, as the environment names the emulator."""
-    client = AsyncClient(project=store._calls._project, credentials=AnonymousCredentials())  # type: ignore[attr-defined]  # the fixture's own
-    yield Console(client)
-    await client._firestore_api.transport.close()
+async def console(new_firestore: NewFirestore) -> Console:
+    """Over the same project."""
+    return Console(new_firestore.client())
 
 
 async def test_messages_and_their_keys(store: MessageStore, console: Console) -> None:

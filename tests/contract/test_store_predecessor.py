@@ -15,12 +15,13 @@ from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import PredecessorMissing, StoreConflict
 from holdfast.ports import MessageStore
 from support.appending import NOW_MS, begin, draft, drafts
+from support.fixtures_firestore import NewFirestore
 from support.fixtures_store import NewStore
 
 C = ConversationId("c1")
 
 
-@pytest.fixture(params=["sqlite", "firestore-verify", "firestore-update"])
+@pytest.fixture(params=["sqlite", "emulated-verify", "emulated-update", "simulated-verify", "simulated-update"])
 def way(request: pytest.FixtureRequest) -> tuple[NewStore, bool]:
     """Makes stores of either kind; whether Firestore is asked by a `verify` or by an update."""
     kind, _, condition = request.param.partition("-")
@@ -120,13 +121,12 @@ async def test_readers_of_the_predecessor_do_not_hold_up_the_append(new_store: N
     assert await seqs(writer) == list(range(1, 31))
 
 
-async def test_emptied_emulator_takes_no_message_behind_what_it_has_lost(new_firestore: NewStore) -> None:
+async def test_emptied_firestore_takes_no_message_behind_what_it_has_lost(new_firestore: NewFirestore) -> None:
     """Every process goes on with the tail it remembers: nothing is stored until the conversation exists again."""
     store = await new_firestore()
     await begin(store, C)
     await store.append(C, 1, drafts(5), NOW_MS)
-    client = AsyncClient(project=store._calls._project, credentials=AnonymousCredentials())  # type: ignore[attr-defined,no-untyped-call]  # the fixture's own; untyped
-    await client.recursive_delete(client.collection("conversations"))
+    await new_firestore.empty()
     for first_seq in (6, 1):
         with pytest.raises(PredecessorMissing):
             await store.append(C, first_seq, [draft("late")], NOW_MS)
@@ -134,7 +134,6 @@ async def test_emptied_emulator_takes_no_message_behind_what_it_has_lost(new_fir
     await begin(store, C)
     await store.append(C, 1, [draft("late")], NOW_MS)
     assert await seqs(store) == [1]
-    await client._firestore_api.transport.close()
 
 
 async def test_emptied_file_takes_no_message_behind_what_it_has_lost(new_sqlite: NewStore, tmp_path: Path) -> None:
@@ -151,7 +150,7 @@ async def test_emptied_file_takes_no_message_behind_what_it_has_lost(new_sqlite:
     assert (await store.settle(C, [draft("late").key])).tail == 0
 
 
-async def test_emulator_takes_a_verify(new_firestore: NewStore) -> None:
+async def test_firestore_takes_a_verify(new_firestore: NewFirestore) -> None:
     """The cheaper of the two ways is the one in use where it works."""
     store = await new_firestore()
     assert store._calls.may_verify is True  # type: ignore[attr-defined]  # what the first contact decided
@@ -159,7 +158,7 @@ async def test_emulator_takes_a_verify(new_firestore: NewStore) -> None:
 
 @pytest.mark.parametrize("answer", ["refused", "ignored", "away"])
 async def test_firestore_that_does_not_judge_a_verify_is_asked_by_an_update(
-    new_firestore: NewStore, monkeypatch: pytest.MonkeyPatch, answer: str
+    new_firestore: NewFirestore, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     """A condition that is not judged would be none; the update is always right and costs one write."""
     store = await new_firestore()

@@ -11,6 +11,7 @@ from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.presence import Presence
 from holdfast.ports import MessageStore
 from support.appending import NOW_MS
+from support.fixtures_firestore import NewFirestore
 from support.fixtures_store import NewStore
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -231,7 +232,7 @@ async def test_all_instances_agree_on_the_generation(new_store: NewStore) -> Non
     assert {await stores[0].generation()} == generations
 
 
-async def test_revocation_of_an_instance_of_the_version_before_is_found_by_a_poll(new_firestore: NewStore) -> None:
+async def test_revocation_of_an_instance_of_the_version_before_is_found_by_a_poll(new_firestore: NewFirestore) -> None:
     """It writes whole seconds, and no `revokedAt`: in a rolling upgrade the sockets of other instances are closed, too."""
     store = await new_firestore()
     since_ms = await store.revoke(BOB)

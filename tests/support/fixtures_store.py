@@ -1,21 +1,17 @@
-"""Fixtures around real stores: `new_store` makes stores of either kind over the same data."""
+"""Fixtures around stores: `new_store` makes stores of one kind over the same data. Firestore: see `fixtures_firestore`."""
 
-import asyncio
 import contextlib
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from holdfast.adapters.firestore.store import FirestoreStore
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.sqlite.database import DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.errors import StoreUnavailable
 from holdfast.ports import MachineClock, MessageStore
-from support.emulator import Emulator, require_emulator
 from support.eventually import eventually
 
 TIMEOUT_SECONDS = 10.0  # a busy machine is no failure; tests of deadlines pass their own
@@ -70,15 +66,6 @@ async def opened(store: MessageStore) -> None:
     await eventually(opens, within=30)
 
 
-@pytest.fixture(scope="session")
-def firestore_emulator() -> Iterator[Emulator]:
-    """One emulator for the session; tests keep apart by projects of their own."""
-    emulator = Emulator(require_emulator())
-    asyncio.run(emulator.start())
-    yield emulator
-    emulator.close()
-
-
 @pytest.fixture
 async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
     """Makes open stores, as many instances on one machine have them; closes them."""
@@ -102,41 +89,14 @@ async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
         await store.close()
 
 
-@pytest.fixture
-async def new_firestore(firestore_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NewStore]:
-    """Makes open stores of one project; closes them. `address`: of a proxy, where the way matters."""
-    project = f"test-{secrets.token_hex(4)}"
-    stores: list[MessageStore] = []
-
-    async def make(
-        *,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        watch: StoreWatch | None = None,
-        address: str | None = None,
-        may_open: bool = True,
-    ) -> MessageStore:
-        monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", address or firestore_emulator.address)
-        watch = watch or StoreWatch()
-        stores.append(store := FirestoreStore(project, "(default)", timeout_seconds, SystemClock(), watch))
-        if may_open:
-            await opened(store)
-        watch.failures.clear()
-        return store
-
-    make.project = project  # type: ignore[attr-defined]  # for tests that change the data behind the stores
-    yield make
-    for store in stores:
-        await store.close()
-
-
-@pytest.fixture(params=["sqlite", "firestore"])
+@pytest.fixture(params=["sqlite", "emulated", "simulated"])
 def new_store(request: pytest.FixtureRequest) -> NewStore:
-    """Makes open stores over the same data, of either kind."""
+    """Makes open stores over the same data: SQLite, or Firestore, emulated or simulated."""
     make: NewStore = request.getfixturevalue(f"new_{request.param}")
     return make
 
 
 @pytest.fixture
 async def store(new_store: NewStore) -> MessageStore:
-    """One store, of either kind."""
+    """One store, of each kind."""
     return await new_store()

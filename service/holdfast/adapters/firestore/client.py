@@ -32,6 +32,7 @@ from holdfast.errors import (
 from holdfast.ports import Clock, DependencyWatch, within
 
 T = TypeVar("T")
+Connect = Callable[[str, str, DependencyWatch], MeteredClient]  # a project, a database, and who is told of what it does
 
 # With gRPC's defaults a channel needs 40 s to come back after a long outage; with these about 1.5 s.
 RECONNECT: Final = [
@@ -67,10 +68,19 @@ def connect(project: str, database: str, watch: DependencyWatch) -> MeteredClien
 class Calls:
     """One client and the rules for calling it. `client` is made by `open`."""
 
-    def __init__(self, project: str, database: str, timeout_seconds: float, clock: Clock, watch: DependencyWatch) -> None:
+    def __init__(
+        self,
+        project: str,
+        database: str,
+        timeout_seconds: float,
+        clock: Clock,
+        watch: DependencyWatch,
+        connect: Connect = connect,
+    ) -> None:
         self.clock = clock
         self._project = project
         self._database = database
+        self._connect = connect
         self._timeout_seconds = timeout_seconds
         self._watch = watch
         self._client: AsyncClient | None = None
@@ -92,7 +102,7 @@ class Calls:
     async def open(self) -> None:
         """Make the client; idempotent. In a thread, because looking for credentials may ask the network."""
         if self._client is None:
-            self._client = await asyncio.to_thread(connect, self._project, self._database, self._watch)
+            self._client = await asyncio.to_thread(self._connect, self._project, self._database, self._watch)
 
     async def close(self) -> None:
         """Let the client go; calls under way end with `StoreUnavailable`."""

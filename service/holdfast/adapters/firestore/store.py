@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition
 
 from holdfast.adapters.firestore import blocks, bulletins, conversations, creates, messages, notifications, presence
-from holdfast.adapters.firestore.client import Calls
+from holdfast.adapters.firestore.client import Calls, Connect, connect
 from holdfast.adapters.firestore.room import Rooms
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.bulletins import Bulletin
@@ -35,9 +35,17 @@ class FirestoreStore:
 
     name = "firestore"
 
-    def __init__(self, project: str, database: str, timeout_seconds: float, clock: Clock, watch: DependencyWatch) -> None:
-        """Connects to nothing yet."""
-        self._calls = Calls(project, database, timeout_seconds, clock, watch)
+    def __init__(
+        self,
+        project: str,
+        database: str,
+        timeout_seconds: float,
+        clock: Clock,
+        watch: DependencyWatch,
+        connect: Connect = connect,
+    ) -> None:
+        """Connects to nothing yet. `connect`: makes the library's client, in a thread, when the store is opened."""
+        self._calls = Calls(project, database, timeout_seconds, clock, watch, connect)
         self._tails = Tails(self._calls)
         self._rooms = Rooms(self._calls, timeout_seconds)
         self._unfinished = presence.Unfinished()
