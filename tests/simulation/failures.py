@@ -1,0 +1,269 @@
+"""What each kind of fault does: it acts at its moment, is told in the history while it lasts, and is mended."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final
+
+from simulation.cluster import Cluster
+from simulation.context import Context
+from simulation.faults import PATIENCE_SECONDS, Fault, rng_of
+from simulation.instance import SimulatedInstance
+from simulation.people import People
+from simulation.sqlite import Moment
+
+_FEW_CALLBACKS: Final = 25
+_STORE_AIMS: Final[Mapping[str, tuple[Moment, tuple[str, ...]]]] = {
+    "commit": ("after", ("append",)),
+    "answered": ("answered", ("append",)),
+    "before-store": ("before", ()),
+    "store": ("answered", ()),
+}
+Act = Callable[[SimulatedInstance], None]
+
+
+class Failures:
+    """Of one run.
+
+    Attributes:
+        redis_name: of the server that instances find now.
+        is_redis_taken: a fault of Redis lasts.
+    """
+
+    def __init__(self, context: Context, cluster: Cluster, people: People) -> None:
+        self.context = context
+        self.cluster = cluster
+        self.people = people
+        self.redis_name = "r1"
+        self.is_redis_taken = False
+        self._taken: dict[str, None] = {}
+
+    # --- moments --------------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def taken(self, fault: Fault) -> AsyncIterator[SimulatedInstance | None]:
+        """An instance that runs and that no other fault has; None where there is none."""
+        free = [each for each in self.cluster.instances.values() if each.is_running and each.name not in self._taken]
+        wanted = [each for each in free if each.name == f"i{fault.place}"] if fault.place else free
+        if not wanted:
+            yield None
+            return
+        instance = rng_of(fault, self.context.seed).choice(wanted)
+        self._taken[instance.name] = None
+        try:
+            yield instance
+        finally:
+            del self._taken[instance.name]
+
+    async def aimed(self, fault: Fault, instance: SimulatedInstance, act: Act) -> None:
+        """`act` on the instance in the callback of the fault's event; without an aim, or after long waiting, now."""
+        happened = asyncio.Event()
+
+        def hit(_: object) -> None:
+            if not happened.is_set():
+                happened.set()
+                act(instance)
+
+        if not fault.aim:
+            hit(None)
+            return
+        forget = self._arm(fault, instance.name, hit)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await happened.wait()
+        forget()
+        hit(None)
+
+    def _arm(self, fault: Fault, name: str, hit: Callable[[object], None]) -> Callable[[], object]:
+        if fault.aim in _STORE_AIMS:
+            moment, operations = _STORE_AIMS[fault.aim]
+            return self.cluster.store.aim(name, hit, moment=moment, calls=fault.skip + 1, operations=operations)
+        aims = self.context.aims
+        aim = aims.arm(fault.aim, "", fault.skip, hit)
+        return partial(aims.disarm, aim)
+
+    @contextlib.asynccontextmanager
+    async def told(self, name: str, target: str = "") -> AsyncIterator[None]:
+        """While it is entered the history knows of the fault."""
+        history = self.context.history
+        history.record("fault", name=name, target=target, on=True)
+        try:
+            yield
+        finally:
+            history.record("fault", name=name, target=target, on=False)
+
+    def tell(self, name: str, target: str, *, on: bool) -> None:
+        """The fault begins, or ends, in this callback."""
+        self.context.history.record("fault", name=name, target=target, on=on)
+
+
+async def ended(instance: SimulatedInstance) -> None:
+    """Wait until its process has died."""
+    over = asyncio.Event()
+    instance.process.on_death.append(over.set)
+    if instance.is_running:
+        await over.wait()
+
+
+# --- instances --------------------------------------------------------------------------------------------------------------
+
+
+async def _kill(failures: Failures, fault: Fault) -> None:
+    """A few callbacks after the event; started again later."""
+    async with failures.taken(fault) as instance:
+        if instance is None:
+            return
+        rng = rng_of(fault, failures.context.seed)
+
+        def act(each: SimulatedInstance) -> None:
+            failures.tell("pod-kill", each.name, on=True)
+            each.process.kill_after(rng.randint(0, _FEW_CALLBACKS))
+
+        await failures.aimed(fault, instance, act)
+        await ended(instance)
+        await asyncio.sleep(fault.lasts)
+        failures.tell("pod-kill", instance.name, on=False)
+        instance.start()
+        await asyncio.sleep(2.0)
+
+
+async def _freeze(failures: Failures, fault: Fault) -> None:
+    async with failures.taken(fault) as instance:
+        if instance is None:
+            return
+
+        def act(each: SimulatedInstance) -> None:
+            failures.tell("freeze", each.name, on=True)
+            each.process.freeze()
+
+        await failures.aimed(fault, instance, act)
+        await asyncio.sleep(fault.lasts)
+        instance.process.thaw()
+        failures.tell("freeze", instance.name, on=False)
+
+
+async def _drain(failures: Failures, fault: Fault) -> None:
+    async with failures.taken(fault) as instance:
+        if instance is None:
+            return
+        await failures.aimed(fault, instance, lambda _: None)
+        async with failures.told("drain", instance.name):
+            await instance.drain()
+            await asyncio.sleep(fault.lasts)
+        instance.start()
+        await asyncio.sleep(2.0)
+
+
+async def _clock(failures: Failures, fault: Fault) -> None:
+    """Not told: order, presence and limits are unaffected."""
+    async with failures.taken(fault) as instance:
+        if instance is None:
+            return
+        instance.process.clock_offset_seconds = rng_of(fault, failures.context.seed).choice([-3600.0, -20.0, 20.0, 3600.0])
+        await asyncio.sleep(fault.lasts)
+        instance.process.clock_offset_seconds = 0.0
+
+
+# --- partitions -------------------------------------------------------------------------------------------------------------
+
+
+async def _cut(failures: Failures, fault: Fault, other: str, direction: str) -> None:
+    network = failures.context.loop.network
+    async with failures.taken(fault) as instance:
+        if instance is None:
+            return
+
+        def act(each: SimulatedInstance) -> None:
+            failures.tell("partition", f"{each.name}/{other}", on=True)
+            pair = (other, each.name) if direction == "in" else (each.name, other)
+            network.cut(*pair, is_one_way=direction != "both")
+
+        await failures.aimed(fault, instance, act)
+        await asyncio.sleep(fault.lasts)
+        network.heal(instance.name, other)
+        failures.tell("partition", f"{instance.name}/{other}", on=False)
+
+
+async def _redis_deaf(failures: Failures, fault: Fault) -> None:
+    await _cut(failures, fault, failures.redis_name, "in")
+
+
+async def _redis_mute(failures: Failures, fault: Fault) -> None:
+    await _cut(failures, fault, failures.redis_name, "out")
+
+
+async def _redis_cut(failures: Failures, fault: Fault) -> None:
+    await _cut(failures, fault, failures.redis_name, "both")
+
+
+async def _store_cut(failures: Failures, fault: Fault) -> None:
+    await _cut(failures, fault, "store", "both")
+
+
+# --- the store --------------------------------------------------------------------------------------------------------------
+
+
+async def _store_errors(failures: Failures, fault: Fault) -> None:
+    faults = failures.cluster.store.faults
+    shares = rng_of(fault, failures.context.seed).choice([(0.3, 0.3), (0.05, 0.2), (0.9, 0.1), (0.0, 0.3)])
+    async with failures.told("store-errors"):
+        faults.lost_before, faults.lost_after = shares
+        await asyncio.sleep(fault.lasts)
+        faults.lost_before = faults.lost_after = 0.0
+
+
+async def _store_slow(failures: Failures, fault: Fault) -> None:
+    faults = failures.cluster.store.faults
+    async with failures.told("store-slow"):
+        faults.extra_seconds = rng_of(fault, failures.context.seed).choice([0.1, 0.6, 2.5])
+        await asyncio.sleep(fault.lasts)
+        faults.extra_seconds = 0.0
+
+
+async def _store_frozen(failures: Failures, fault: Fault) -> None:
+    async with failures.told("store-frozen"):
+        failures.cluster.store.process.freeze()
+        await asyncio.sleep(fault.lasts)
+        failures.cluster.store.process.thaw()
+
+
+# --- clients ----------------------------------------------------------------------------------------------------------------
+
+
+async def _client_drop(failures: Failures, fault: Fault) -> None:
+    network, rng = failures.context.loop.network, rng_of(fault, failures.context.seed)
+    async with failures.told("client-drop"):
+        for device in failures.people.devices:
+            if device.is_on and rng.random() < 0.4:
+                network.reset(device.name)
+        await asyncio.sleep(fault.lasts)
+
+
+async def _client_freeze(failures: Failures, fault: Fault) -> None:
+    """Shorter than the keepalive: what a frozen client sees says nothing of when it was gone."""
+    ready = [device for device in failures.people.devices if device.is_on and device.process is not None]
+    if ready:
+        process = rng_of(fault, failures.context.seed).choice(ready).process
+        assert process is not None
+        async with failures.told("client-freeze", process.name):
+            process.freeze()
+            await asyncio.sleep(fault.lasts)
+            process.thaw()
+
+
+FAILURES: Final[Mapping[str, Callable[[Failures, Fault], Awaitable[None]]]] = {
+    "kill": _kill,
+    "freeze": _freeze,
+    "drain": _drain,
+    "clock": _clock,
+    "redis-deaf": _redis_deaf,
+    "redis-mute": _redis_mute,
+    "redis-cut": _redis_cut,
+    "store-cut": _store_cut,
+    "store-errors": _store_errors,
+    "store-slow": _store_slow,
+    "store-frozen": _store_frozen,
+    "client-drop": _client_drop,
+    "client-freeze": _client_freeze,
+}

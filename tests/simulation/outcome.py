@@ -1,0 +1,76 @@
+"""What one seed came to, as it goes from the process that played it to the one that counts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from simulation.faults import Fault, written
+from simulation.verdict import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be played. `faults`: None for those of the profile. `altered`: names of `support.altered`."""
+
+    profile: str
+    seed: int
+    seconds: float
+    faults: tuple[Fault, ...] | None = None
+    altered: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """That plays it again, from the root of the checkout."""
+        parts = [
+            "PYTHONPATH=tests .venv/bin/python -m simulation",
+            f"--profile {self.profile} --seeds {self.seed} --seconds {self.seconds:g}",
+            *([f"--faults '{written(self.faults)}'"] if self.faults is not None else []),
+            *([f"--altered {','.join(self.altered)}"] if self.altered else []),
+        ]
+        return " ".join(parts)
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        fingerprint: of the history, the same each time the same order is played.
+        simulated_seconds, real_seconds: how long it took.
+        turns: callbacks' turns of the loop.
+        counts: sends, acks, faults and the like.
+        findings: what was wrong.
+        story: the timeline of the first finding; empty where all was well.
+    """
+
+    profile: str
+    seed: int
+    fingerprint: str = ""
+    simulated_seconds: float = 0.0
+    real_seconds: float = 0.0
+    turns: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    story: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        """Nothing was wrong."""
+        return not self.findings
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Of findings, each once, the first first."""
+        return tuple(dict.fromkeys(finding.kind for finding in self.findings))
+
+    def encoded(self) -> bytes:
+        """For a pipe."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decoded(cls, data: bytes) -> Self:
+        """What `encoded` gave."""
+        fields: dict[str, Any] = json.loads(data)
+        fields["findings"] = [Finding(**each) for each in fields["findings"]]
+        return cls(**fields)

@@ -1,0 +1,177 @@
+"""One run: a cluster, its people, its faults, its history, and what was wrong."""
+
+import asyncio
+import hashlib
+import itertools
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from holdfast.bootstrap import message_store
+from holdfast.drills.history import Bounds, Header, History
+from holdfast.ports import MessageStore, Unwatched
+from simulation import verdict
+from simulation.cluster import Cluster
+from simulation.context import Context
+from simulation.failures import FAILURES, Failures
+from simulation.faults import Fault
+from simulation.logs import Logs, captured
+from simulation.loop import EPOCH_SECONDS, START_SECONDS, SimulatedLoop, SimulatedTask
+from simulation.machine import machine
+from simulation.outcome import Order, Outcome
+from simulation.patching import simulated
+from simulation.people import People
+from simulation.profiles import PROFILES, Profile
+from simulation.reading import read_store
+from simulation.redis.server import RedisServer
+from simulation.redis_failures import REDIS_FAILURES
+from simulation.timeline import timeline
+from simulation.verdict import Finding
+
+DIRECTORY: Final = Path("reports/simulation")
+_OFFLINE_SECONDS: Final = 25.0  # beyond the grace: a silent end is noticed after a keepalive and its answer
+_LAST_FAULT_SECONDS: Final = 120.0  # a fault that is not over so long after the end of the acts never will be
+_REAL: Final = time.perf_counter
+
+
+def play(order: Order) -> Outcome:
+    """Play and judge one order. In a process of its own: it leaves the remains of simulated processes behind."""
+    _alter(order.altered)
+    began = _REAL()
+    run = _Run(order, PROFILES[order.profile])
+    outcome = run.play()
+    outcome.real_seconds = round(_REAL() - began, 2)
+    return outcome
+
+
+def _alter(names: tuple[str, ...]) -> None:
+    if names:
+        from support.altered import ALTERATIONS  # here: it changes nothing until it is called, and costs an import
+
+        for name in names:
+            ALTERATIONS[name]()
+
+
+@dataclass(slots=True)
+class _Scene:
+    """What is there while the loop runs."""
+
+    loop: SimulatedLoop
+    context: Context
+    cluster: Cluster
+    people: People
+
+
+class _Run:
+    def __init__(self, order: Order, profile: Profile) -> None:
+        self._order = order
+        self._profile = profile
+        self._faults = order.faults if order.faults is not None else profile.plan(order.seed, order.seconds)
+        self._path = DIRECTORY / f"{order.profile}-{order.seed}.jsonl"
+        self._broken: list[Finding] = []
+
+    def play(self) -> Outcome:
+        DIRECTORY.mkdir(parents=True, exist_ok=True)
+        with simulated(self._order.seed) as loop, captured(loop) as logs:
+            scene = self._scene(loop)
+            try:
+                loop.run(self._whole(scene), within_seconds=3_600)
+            except Exception as error:  # noqa: BLE001 - whatever ends a run before its time is what is wrong with it
+                self._broken.append(Finding("run", round(loop.now - START_SECONDS, 3), f"{type(error).__name__}: {error}"))
+            scene.context.history.close()
+            findings = [*self._broken, *verdict.thrown(loop.failures), *self._ended_well(scene)]
+            simulated_seconds, turns = loop.now - START_SECONDS, loop.turns
+        return self._outcome(findings, logs, simulated_seconds, turns, scene.context.aims.seen)
+
+    def _scene(self, loop: SimulatedLoop) -> _Scene:
+        size, order = self._profile.size, self._order
+        cluster = Cluster(
+            loop,
+            new_redis(loop),
+            instances=size.instances,
+            settings={"presence": {"grace_seconds": size.grace_seconds}},
+        )
+        bounds = Bounds(grace_s=size.grace_seconds, offline_s=size.grace_seconds + _OFFLINE_SECONDS)
+        header = Header(name=order.profile, seed=order.seed, instances=size.instances, clients=size.users, bounds=bounds)
+        history = History(self._path, header, clock=loop.time)
+        context = Context(loop=loop, history=history, seed=order.seed, size=size, urls=lambda: cluster.urls, token=cluster.token)
+        return _Scene(loop, context, cluster, People(context))
+
+    async def _whole(self, scene: _Scene) -> None:
+        await scene.cluster.start()
+        scene.people.start()
+        failures = Failures(scene.context, scene.cluster, scene.people)
+        playing = [scene.loop.root.spawn(self._fail(failures, fault)) for fault in self._faults]
+        await asyncio.sleep(max(0.0, self._order.seconds - scene.context.history.now))
+        await self._all_over(playing)
+        scene.context.is_stopping = True
+        await asyncio.sleep(self._profile.size.settle_seconds)
+        scene.context.history.record("settled")
+        await self._read(scene)
+        scene.context.history.record("end")
+
+    async def _fail(self, failures: Failures, fault: Fault) -> None:
+        """One fault, when its time has come."""
+        await asyncio.sleep(max(0.0, fault.at - failures.context.history.now))
+        await {**FAILURES, **REDIS_FAILURES}[fault.kind](failures, fault)
+
+    async def _all_over(self, playing: "list[asyncio.Task[None]]") -> None:
+        if playing:
+            done, late = await asyncio.wait(playing, timeout=_LAST_FAULT_SECONDS)
+            for task in done:
+                task.result()
+            for task, fault in zip(playing, self._faults, strict=True):
+                if task in late:
+                    raise TimeoutError(f"the fault {fault} does not end")
+
+    async def _read(self, scene: _Scene) -> None:
+        await read_store(store_of(scene.cluster), scene.people.rooms, scene.people.users, scene.context.history)
+
+    def _ended_well(self, scene: _Scene) -> list[Finding]:
+        """What instances have and say when all is over."""
+        t = round(scene.context.history.now, 3)
+        tasks: Counter[str] = Counter()
+        for task in asyncio.all_tasks(scene.loop):
+            if isinstance(task, SimulatedTask) and not task.process.is_dead and task.process.name in scene.cluster.instances:
+                tasks[task.process.name] += 1
+        found = verdict.grown(tasks, t)
+        for name, instance in scene.cluster.instances.items():
+            if instance.gate is None or not instance.is_running:
+                found.append(Finding("health", t, f"{name} does not run at the end"))
+            elif (status := instance.gate.node.health.state) != "healthy":
+                wrong = [
+                    f"{each.reason} {each.message}" for each in instance.gate.node.health.conditions.values() if each.message
+                ]
+                found.append(Finding("health", t, f"{name} is {status} at the end: {'; '.join(wrong)}"))
+        return found
+
+    def _outcome(self, findings: list[Finding], logs: Logs, simulated_seconds: float, turns: int, seen: Counter[str]) -> Outcome:
+        outcome = Outcome(profile=self._order.profile, seed=self._order.seed, turns=turns)
+        outcome.simulated_seconds = round(simulated_seconds, 1)
+        outcome.fingerprint = hashlib.sha256(self._path.read_bytes()).hexdigest()[:16]
+        outcome.findings = [*findings, *verdict.logged(logs.lines, {}), *verdict.judged(self._path)]
+        outcome.counts = {"faults": len(self._faults), "sends": seen["send"]}
+        if outcome.findings:
+            outcome.story = timeline(self._path, logs.lines, outcome.findings[0])
+        return outcome
+
+
+def new_redis(loop: SimulatedLoop) -> Callable[[], RedisServer]:
+    """Makes the engines of Redis servers, each with a randomness of its own."""
+    numbers = itertools.count(1)
+    return lambda: RedisServer(lambda: EPOCH_SECONDS + loop.now, random.Random(f"redis-{next(numbers)}-{loop.seed}"))
+
+
+def store_of(cluster: Cluster) -> MessageStore:
+    """The cluster's store as instances see it, for a reader of its own. To be used in the root process."""
+    settings = next(iter(cluster.instances.values())).settings
+    return message_store(settings.store, Unwatched(), machine(cluster.loop.root, cluster.store.database))
+
+
+def planned(order: Order) -> tuple[Fault, ...]:
+    """The faults that an order means."""
+    return order.faults if order.faults is not None else PROFILES[order.profile].plan(order.seed, order.seconds)

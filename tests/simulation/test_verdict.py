@@ -1,0 +1,88 @@
+"""The verdict of a run notices what it is for: a message that a member never saw, an error in a log, too many tasks."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from holdfast.drills.history import Header, History, digest
+from simulation import verdict
+from simulation.logs import LogLine
+from simulation.loop import START_SECONDS
+from simulation.timeline import timeline
+from simulation.verdict import Finding
+
+
+def _line(t: float, process: str, level: int, logger: str, message: str, error: str = "") -> LogLine:
+    return LogLine(START_SECONDS + t, process, level, logger, message, error)
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _history(path: Path, *, is_shown: bool) -> None:
+    """Alice writes to Bob, who is connected all the time."""
+    clock = _Clock()
+    history = History(path, Header(name="test"), clock)
+    bob, alice = history.device("u2-1", "u2"), history.device("u1-1", "u1")
+    bob.record("opened", connection="x", instance="i1", generation="", resumed=True)
+    bob.record("synced", connection="x")
+    for user in ("u1", "u2"):
+        history.record("asking", conversation="c0", user=user, present=True)
+        history.record("member", conversation="c0", user=user, present=True)
+    clock.now = 1.0
+    alice.record("send", conversation="c0", key="k1", body="hello")
+    clock.now = 1.1
+    alice.record("ack", conversation="c0", key="k1", seq=1, duplicate=False)
+    if is_shown:
+        bob.record("received", conversation="c0", seq=1, sender="u1", key="k1", body="hello")
+        bob.record("shown", conversation="c0", seq=1, sender="u1", key="k1", body="hello")
+    clock.now = 30.0
+    history.record("stored", conversation="c0", seq=1, sender="u1", key="k1", digest=digest("hello"))
+    history.record("end")
+    history.close()
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_first_message_of_a_conversation_that_a_member_never_saw_is_a_finding(tmp_path: Path, is_shown: bool) -> None:
+    """The drills judged such messages for a long time by nothing."""
+    path = tmp_path / "history.jsonl"
+    _history(path, is_shown=is_shown)
+
+    kinds = {finding.kind for finding in verdict.judged(path)}
+
+    assert ("missing" in kinds) is not is_shown
+
+
+def test_error_in_a_log_is_a_finding_unless_the_faults_explain_it() -> None:
+    """An instance says of itself that something went wrong, whatever its users saw."""
+    lines = [
+        _line(1.0, "i1", logging.INFO, "holdfast.node", "serving"),
+        _line(2.0, "i1", logging.ERROR, "holdfast.node", "a background task failed: tasks", "Traceback\nKeyError: 1\n"),
+        _line(3.0, "i2", logging.ERROR, "holdfast.redis", "Redis refuses"),
+    ]
+
+    (found,) = verdict.logged(lines, {"Redis refuses": "its password was changed"})
+
+    assert found.text == "i1: a background task failed: tasks KeyError: 1"
+
+
+def test_instance_with_thousands_of_tasks_is_a_finding() -> None:
+    """What grows without bound ends in an out-of-memory kill."""
+    assert [finding.kind for finding in verdict.grown({"i1": 60, "i2": 5_000}, 100.0)] == ["growth"]
+
+
+def test_timeline_tells_the_path_of_the_message(tmp_path: Path) -> None:
+    """It is read by a person who looks for the cause."""
+    path = tmp_path / "history.jsonl"
+    _history(path, is_shown=False)
+
+    told = timeline(path, [_line(1.05, "i1", logging.INFO, "holdfast.node", "committed")], Finding("missing", 1.1, "u2-1 c0/1"))
+
+    assert "u1-1: k1 is acknowledged as c0/1" in told
+    assert "committed" in told
+    assert told.index("u1-1 sends k1") < told.index("is acknowledged")

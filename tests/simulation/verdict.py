@@ -1,0 +1,107 @@
+"""What is wrong with a run: the checker's invariants, first messages never shown, and what no instance may ever do.
+
+An error in a log, an exception that no code took, thousands of tasks, a condition that stays after the last fault, and what a raw
+device found against the protocol: each is a failure of the run, whatever its users saw.
+"""
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast.drills.checker.judge import judge_run
+from holdfast.drills.checker.run import Device, Run, Sent
+from holdfast.drills.history import read_history
+from simulation.logs import LogLine
+from simulation.loop import START_SECONDS, Failure
+
+_SHOWN_SECONDS: Final = 5.0
+MAX_TASKS: Final = 400
+"""Of one instance at the end of a run with a few users; one that goes on making tasks has thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `kind`: an invariant, `missing`, `protocol`, `log`, `exception`, `growth`, `health` or `run`."""
+
+    kind: str
+    t: float
+    text: str
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """For another process."""
+        return asdict(self)
+
+
+def judged(path: Path) -> list[Finding]:
+    """By what the clients saw: the history in that file."""
+    header, events = read_history(path)
+    kept = list(events)
+    run = Run(header, iter(kept))
+    found = [Finding(each.invariant, each.t, each.message) for each in judge_run(run).violations]
+    found += missing(run)
+    found += [Finding("protocol", each.t, f"{each.device}: {each.code}") for each in kept if each.event == "protocol"]
+    return found
+
+
+def missing(run: Run) -> Iterator[Finding]:
+    """A user who was surely a member before a message was sent, and whose device was connected, is shown it."""
+    shown: dict[tuple[str, str, int], float] = {}
+    for name, device in run.devices.items():
+        for conversation, stream in device.stream.items():
+            for event in stream:
+                if event.event == "shown":
+                    shown.setdefault((name, conversation, event.seq), event.t)
+                elif event.event == "skipped":
+                    shown |= {(name, conversation, seq): event.t for seq in range(event.first, event.last + 1)}
+    for (_, conversation, _), sent in run.sends.items():
+        if sent.acked_at < math.inf and sent.acked_at < run.restores.renewed_at:
+            for name, device in run.devices.items():
+                deadline = _due(run, device, conversation, sent)
+                if deadline is not None and (at := shown.get((name, conversation, sent.seq), math.inf)) > deadline:
+                    late = "never" if at == math.inf else f"{at - sent.acked_at:.1f} s after its ack"
+                    yield Finding("missing", sent.acked_at, f"{name} was shown {conversation}/{sent.seq} {late}")
+
+
+def _due(run: Run, device: Device, conversation: str, sent: Sent) -> float | None:
+    """Until when the device has to show it; None where it need not."""
+    membership = run.memberships.latest(conversation, device.user, sent.invoked_at)
+    deadline = run.after_faults(sent.acked_at, _SHOWN_SECONDS)
+    if membership is None or not membership.covers(sent.invoked_at, deadline + 1):
+        return None
+    is_connected = any(
+        line.synced_at <= deadline - _SHOWN_SECONDS and line.closed_at >= deadline for line in device.lines.values()
+    )
+    return deadline if is_connected and sent.invoked_at > device.hears_from and deadline <= run.end else None
+
+
+def logged(lines: Iterable[LogLine], may: Mapping[str, str]) -> list[Finding]:
+    """Errors in the logs of instances. `may`: what a message begins with that the faults of this run explain, and why."""
+    found = []
+    for line in lines:
+        is_explained = any(line.message.startswith(beginning) for beginning in may)
+        if line.level >= logging.ERROR and not is_explained:
+            last = _last_line(line.error)
+            at = round(line.at - START_SECONDS, 4)
+            found.append(Finding("log", at, f"{line.process}: {line.message[:300]} {last}".rstrip()))
+    return found
+
+
+def thrown(failures: Iterable[Failure]) -> list[Finding]:
+    """Exceptions that no code took."""
+    return [
+        Finding("exception", round(each.at - START_SECONDS, 4), f"{each.process}: {each.message}: {_last_line(each.error)}")
+        for each in failures
+    ]
+
+
+def _last_line(trace: str) -> str:
+    return trace.strip().rsplit("\n", 1)[-1]
+
+
+def grown(tasks: Mapping[str, int], t: float) -> list[Finding]:
+    """`tasks`: how many each instance has when all is over."""
+    return [Finding("growth", t, f"{name} has {count} tasks at the end") for name, count in tasks.items() if count > MAX_TASKS]
