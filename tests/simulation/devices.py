@@ -25,6 +25,11 @@ class Program(Protocol):
         """How far the device has shown each conversation."""
         ...
 
+    @property
+    def generation(self) -> str:
+        """Of the store that the cursors are of; empty where it is not known yet."""
+        ...
+
     async def run(self) -> None:
         """Until it is told to stop for good."""
         ...
@@ -43,11 +48,19 @@ class Program(Protocol):
 
 
 class Watched:
-    """A device's history that knows the device's open connections: a device that crashes cannot write down their end."""
+    """A device's history that knows the device's open connections: a device that crashes cannot write down their end.
+
+    A send that has no answer when the device ends is written down as `abandoned`: nothing says when it is answered.
+
+    Attributes:
+        is_late: the device stands still, or has just thawed: what it reads of others' presence is old, and not written down.
+    """
 
     def __init__(self, history: DeviceHistory) -> None:
+        self.is_late = False
         self._history = history
         self._open: dict[str, None] = {}
+        self._unanswered: dict[str, None] = {}
 
     def record(self, event: str, **fields: Any) -> None:
         """See `Observer.record`."""
@@ -55,10 +68,19 @@ class Watched:
             self._open[fields["connection"]] = None
         elif event == "closed":
             self._open.pop(fields["connection"], None)
+        elif event == "presence" and self.is_late:
+            return
+        elif event == "send":
+            self._unanswered[fields["key"]] = None
+        elif event in ("ack", "refused"):
+            self._unanswered.pop(fields["key"], None)
         self._history.record(event, **fields)
 
-    def crashed(self) -> None:
-        """The device's process is gone, and its connections with it."""
+    def ended(self) -> None:
+        """The device's program is over, and its connections with it."""
+        for key in self._unanswered:
+            self._history.record("abandoned", key=key)
+        self._unanswered.clear()
         for connection in tuple(self._open):
             self.record("closed", connection=connection, code=1006, clean=False)
 
@@ -78,7 +100,7 @@ class ClientProgram:
 
     @property
     def generation(self) -> str:
-        """Of the store that the cursors are of."""
+        """See `Program.generation`."""
         return self._client.generation
 
     async def run(self) -> None:
@@ -118,6 +140,11 @@ class RawProgram:
     def cursors(self) -> dict[str, int]:
         """See `Program.cursors`."""
         return dict(self._device.cursors)
+
+    @property
+    def generation(self) -> str:
+        """See `Program.generation`."""
+        return self._device.generation
 
     async def run(self) -> None:
         """See `Program.run`."""
@@ -161,7 +188,7 @@ class Device:
         self._lives = 0
         self.process: Process | None = None
         self._program: Program | None = None
-        self._watched = Watched(context.history.device(name, user))
+        self.watched = Watched(context.history.device(name, user))
 
     @property
     def is_on(self) -> bool:
@@ -190,9 +217,9 @@ class Device:
             return token()
 
         if self.kind == "raw":
-            return RawProgram(RawDevice(urls, token, self.cursors, self._watched, self._rng))
+            return RawProgram(RawDevice(urls, token, self.cursors, self.watched, self._rng, self.generation))
         client = Client(
-            urls, new_token, cursors=self.cursors, generation=self.generation, observer=self._watched, name="simulation"
+            urls, new_token, cursors=self.cursors, generation=self.generation, observer=self.watched, name="simulation"
         )
         return ClientProgram(client, self._rng)
 
@@ -212,6 +239,7 @@ class Device:
         self._program = None
         await process.spawn(program.close())
         self._keep(program)
+        self.watched.ended()
 
     def crash(self) -> None:
         """As by kill -9, with the cursors that were stored together with the messages."""
@@ -221,12 +249,10 @@ class Device:
         self._program = None
         self._keep(program)
         process.kill()
-        self._watched.crashed()
+        self.watched.ended()
 
     def _keep(self, program: Program) -> None:
-        self.cursors = program.cursors
-        if isinstance(program, ClientProgram):
-            self.generation = program.generation
+        self.cursors, self.generation = program.cursors, program.generation
 
     def _do(self, what: Callable[[Program], None]) -> None:
         program, process = self._program, self.process

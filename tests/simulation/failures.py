@@ -20,6 +20,7 @@ _STORE_AIMS: Final[Mapping[str, tuple[Moment, tuple[str, ...]]]] = {
     "before-store": ("before", ()),
     "store": ("answered", ()),
 }
+_READ_UP_SECONDS: Final = 1.0  # a client that thaws has read all that waited for it by then
 Act = Callable[[SimulatedInstance], None]
 
 
@@ -29,6 +30,7 @@ class Failures:
     Attributes:
         redis_name: of the server that instances find now.
         is_redis_taken: a fault of Redis lasts.
+        is_restored: the store was put back.
     """
 
     def __init__(self, context: Context, cluster: Cluster, people: People) -> None:
@@ -36,7 +38,7 @@ class Failures:
         self.cluster = cluster
         self.people = people
         self.redis_name = "r1"
-        self.is_redis_taken = False
+        self.is_redis_taken = self.is_restored = False
         self._taken: dict[str, None] = {}
 
     # --- moments --------------------------------------------------------------------------------------------------------
@@ -242,14 +244,18 @@ async def _client_drop(failures: Failures, fault: Fault) -> None:
 
 async def _client_freeze(failures: Failures, fault: Fault) -> None:
     """Shorter than the keepalive: what a frozen client sees says nothing of when it was gone."""
-    ready = [device for device in failures.people.devices if device.is_on and device.process is not None]
-    if ready:
-        process = rng_of(fault, failures.context.seed).choice(ready).process
-        assert process is not None
-        async with failures.told("client-freeze", process.name):
-            process.freeze()
-            await asyncio.sleep(fault.lasts)
-            process.thaw()
+    ready = [device for device in failures.people.devices if device.is_on]
+    if not ready:
+        return
+    device = rng_of(fault, failures.context.seed).choice(ready)
+    assert device.process is not None
+    async with failures.told("client-freeze", device.process.name):
+        device.watched.is_late = True
+        device.process.freeze()
+        await asyncio.sleep(fault.lasts)
+        device.process.thaw()
+    await asyncio.sleep(_READ_UP_SECONDS)
+    device.watched.is_late = False
 
 
 FAILURES: Final[Mapping[str, Callable[[Failures, Fault], Awaitable[None]]]] = {

@@ -6,14 +6,12 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from holdfast.bootstrap import message_store
 from holdfast.drills.history import Bounds, Header, History
-from holdfast.ports import MessageStore, Unwatched
 from simulation import verdict
 from simulation.cluster import Cluster
 from simulation.context import Context
@@ -21,14 +19,14 @@ from simulation.failures import FAILURES, Failures
 from simulation.faults import Fault
 from simulation.logs import Logs, captured
 from simulation.loop import EPOCH_SECONDS, START_SECONDS, SimulatedLoop, SimulatedTask
-from simulation.machine import machine
 from simulation.outcome import Order, Outcome
 from simulation.patching import simulated
 from simulation.people import People
 from simulation.profiles import PROFILES, Profile
-from simulation.reading import read_store
+from simulation.reading import read_store, store_of
 from simulation.redis.server import RedisServer
 from simulation.redis_failures import REDIS_FAILURES
+from simulation.restoring import restore
 from simulation.timeline import timeline
 from simulation.verdict import Finding
 
@@ -36,6 +34,14 @@ DIRECTORY: Final = Path("reports/simulation")
 _OFFLINE_SECONDS: Final = 25.0  # beyond the grace: a silent end is noticed after a keepalive and its answer
 _LAST_FAULT_SECONDS: Final = 120.0  # a fault that is not over so long after the end of the acts never will be
 _REAL: Final = time.perf_counter
+
+
+KINDS: Final[Mapping[str, Callable[[Failures, Fault], Awaitable[None]]]] = {**FAILURES, **REDIS_FAILURES, "restore": restore}
+"""What each kind of fault does."""
+
+
+EXPECTED: Final = {"the store was restored or renewed": "the fault `restore` does that"}
+"""Errors that instances log where a fault explains them."""
 
 
 def play(order: Order) -> Outcome:
@@ -117,7 +123,7 @@ class _Run:
     async def _fail(self, failures: Failures, fault: Fault) -> None:
         """One fault, when its time has come."""
         await asyncio.sleep(max(0.0, fault.at - failures.context.history.now))
-        await {**FAILURES, **REDIS_FAILURES}[fault.kind](failures, fault)
+        await KINDS[fault.kind](failures, fault)
 
     async def _all_over(self, playing: "list[asyncio.Task[None]]") -> None:
         if playing:
@@ -153,7 +159,7 @@ class _Run:
         outcome = Outcome(profile=self._order.profile, seed=self._order.seed, turns=turns)
         outcome.simulated_seconds = round(simulated_seconds, 1)
         outcome.fingerprint = hashlib.sha256(self._path.read_bytes()).hexdigest()[:16]
-        outcome.findings = [*findings, *verdict.logged(logs.lines, {}), *verdict.judged(self._path)]
+        outcome.findings = [*findings, *verdict.logged(logs.lines, EXPECTED), *verdict.judged(self._path)]
         outcome.counts = {"faults": len(self._faults), "sends": seen["send"]}
         if outcome.findings:
             outcome.story = timeline(self._path, logs.lines, outcome.findings[0])
@@ -164,12 +170,6 @@ def new_redis(loop: SimulatedLoop) -> Callable[[], RedisServer]:
     """Makes the engines of Redis servers, each with a randomness of its own."""
     numbers = itertools.count(1)
     return lambda: RedisServer(lambda: EPOCH_SECONDS + loop.now, random.Random(f"redis-{next(numbers)}-{loop.seed}"))
-
-
-def store_of(cluster: Cluster) -> MessageStore:
-    """The cluster's store as instances see it, for a reader of its own. To be used in the root process."""
-    settings = next(iter(cluster.instances.values())).settings
-    return message_store(settings.store, Unwatched(), machine(cluster.loop.root, cluster.store.database))
 
 
 def planned(order: Order) -> tuple[Fault, ...]:

@@ -92,6 +92,8 @@ _KILL_WITHOUT_REDIS: Final = Draw("kill-without-redis", aims=("commit", "store",
 _SUBSCRIBER_CUT: Final = Draw("subscriber-cut", aims=("", "commit", "send"), lasts=(0.1,))
 _OOM: Final = Draw("redis-full", aims=("", "commit"), lasts=(2.0, 8.0))
 
+_RESTORE: Final = Draw("restore", lasts=(1.0, 4.0, 10.0))
+
 _LEAVING: Final = Size(leaving=0.15, pause_seconds=1.0)
 _LONG: Final = (6.0, 16.0)
 
@@ -115,6 +117,7 @@ PROFILES: Final[Mapping[str, Profile]] = {
     "rolling": Profile("drains and restarts", (_DRAIN,), (2.0, 6.0)),
     "clocks": Profile("wall clocks of instances are wrong", (_CLOCK, replace(_KILL, weight=0.3))),
     "redis-and-kill": Profile("an instance is killed at its commit while Redis is away", (_KILL_WITHOUT_REDIS,), _LONG),
+    "restore": Profile("the store is put back and renewed while instances run", (_RESTORE, replace(_KILL, weight=0.3)), _LONG),
     "everything": Profile(
         "all of these, two at a time",
         (

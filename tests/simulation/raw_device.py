@@ -49,7 +49,12 @@ class _Ended(Exception):
 
 
 class RawDevice:
-    """`run` until it is cancelled; `send` at any time. `cursors`: None asks for no replay."""
+    """`run` until it is cancelled; `send` at any time.
+
+    Attributes:
+        cursors: how far it has shown each conversation; None at the start asks for no replay.
+        generation: of the store that they are of.
+    """
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class RawDevice:
         cursors: dict[str, int] | None,
         history: Recorder,
         rng: random.Random,
+        generation: str = "",
     ) -> None:
         self.cursors: dict[str, int] = dict(cursors or {})
         self._is_resuming = cursors is not None
@@ -70,7 +76,7 @@ class RawDevice:
         self._read_by: dict[tuple[str, str], int] = {}
         self._me = ""
         self._connection = ""
-        self._generation = ""
+        self.generation = generation
         self._greeted_generation = ""
         self._is_synced = False
         self._reconnect_at: float | None = None
@@ -209,8 +215,8 @@ class RawDevice:
         hello: dict[str, Any] = {"type": "hello"}
         if self._is_resuming:
             hello["cursors"] = self.cursors
-            if self._generation:
-                hello["generation"] = self._generation
+            if self.generation:
+                hello["generation"] = self.generation
         self._write(hello)
 
     def _on_synced(self, frame: dict[str, Any]) -> None:
@@ -223,7 +229,7 @@ class RawDevice:
             elif self.cursors.get(conversation, head) < head:
                 self._against(f"synced with the head {head} of {conversation}, shown up to {self.cursors[conversation]}")
         self._is_synced = self._is_resuming = True
-        self._generation = self._greeted_generation
+        self.generation = self._greeted_generation
         self._history.record("synced", connection=self._connection)
 
     def _on_message(self, frame: dict[str, Any]) -> None:
@@ -259,6 +265,7 @@ class RawDevice:
     def _on_reset(self, frame: dict[str, Any]) -> None:
         self._history.record("reset", conversation=frame["conversation_id"], head=frame["last_seq"])
         self.cursors[frame["conversation_id"]] = frame["last_seq"]
+        self._read_by = {which: seq for which, seq in self._read_by.items() if which[1] != frame["conversation_id"]}
 
     def _on_presence(self, frame: dict[str, Any]) -> None:
         self._history.record("presence", about=frame["user_id"], online=frame["online"])

@@ -5,17 +5,26 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
 
+from holdfast.bootstrap import message_store
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import notification_id
 from holdfast.drills.history import History, digest
 from holdfast.errors import StoreError
-from holdfast.ports import MessageStore
+from holdfast.ports import MessageStore, Unwatched
+from simulation.cluster import Cluster
+from simulation.machine import machine
 from simulation.rooms import Rooms
 
 _PAGE: Final = 500
 _RETRY_SECONDS: Final = 0.2
 
 T = TypeVar("T")
+
+
+def store_of(cluster: Cluster) -> MessageStore:
+    """The cluster's store as instances see it, for a reader of its own. To be used in the root process."""
+    settings = next(iter(cluster.instances.values())).settings
+    return message_store(settings.store, Unwatched(), machine(cluster.loop.root, cluster.store.database))
 
 
 async def read_store(store: MessageStore, rooms: Rooms, users: list[str], history: History) -> None:

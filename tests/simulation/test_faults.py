@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from simulation.aims import Aims
-from simulation.failures import FAILURES
 from simulation.faults import Fault, parsed, written
+from simulation.playing import KINDS
 from simulation.profiles import PROFILES
-from simulation.redis_failures import REDIS_FAILURES
 from simulation.shrinking import shortest
 
 
@@ -34,7 +33,7 @@ def test_every_kind_of_fault_that_a_profile_draws_is_known() -> None:
     """A run would end with it."""
     drawn = {draw.kind for profile in PROFILES.values() for draw in profile.draws}
 
-    assert drawn <= {*FAILURES, *REDIS_FAILURES}
+    assert drawn <= set(KINDS)
 
 
 def test_two_faults_that_fail_only_together_are_found_among_many() -> None:

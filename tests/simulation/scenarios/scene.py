@@ -13,8 +13,8 @@ from simulation.devices import Device
 from simulation.logs import captured
 from simulation.loop import SimulatedLoop
 from simulation.patching import simulated
-from simulation.playing import new_redis, store_of
-from simulation.reading import read_store
+from simulation.playing import new_redis
+from simulation.reading import read_store, store_of
 from simulation.rooms import Rooms
 from simulation.verdict import Finding
 
