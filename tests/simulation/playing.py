@@ -97,7 +97,7 @@ class _Run:
         size, order = self._profile.size, self._order
         cluster = Cluster(
             loop,
-            new_redis(loop),
+            new_redis(),
             instances=size.instances,
             settings={"presence": {"grace_seconds": size.grace_seconds}},
         )
@@ -166,10 +166,14 @@ class _Run:
         return outcome
 
 
-def new_redis(loop: SimulatedLoop) -> Callable[[], RedisServer]:
+def new_redis() -> Callable[[SimulatedLoop], RedisServer]:
     """Makes the engines of Redis servers, each with a randomness of its own."""
     numbers = itertools.count(1)
-    return lambda: RedisServer(lambda: EPOCH_SECONDS + loop.now, random.Random(f"redis-{next(numbers)}-{loop.seed}"))
+
+    def made(loop: SimulatedLoop) -> RedisServer:
+        return RedisServer(lambda: EPOCH_SECONDS + loop.now, random.Random(f"redis-{next(numbers)}-{loop.seed}"))
+
+    return made
 
 
 def planned(order: Order) -> tuple[Fault, ...]:

@@ -30,7 +30,7 @@ class Scene:
     """
 
     def __init__(self, loop: SimulatedLoop, path: Path, grace_seconds: float) -> None:
-        self.cluster = Cluster(loop, new_redis(loop), settings={"presence": {"grace_seconds": grace_seconds}})
+        self.cluster = Cluster(loop, new_redis(), settings={"presence": {"grace_seconds": grace_seconds}})
         bounds = Bounds(grace_s=grace_seconds, offline_s=grace_seconds + _OFFLINE_SECONDS)
         self.history = History(path, Header(name=path.stem, bounds=bounds), clock=loop.time)
         self.rooms = Rooms(self.history)
