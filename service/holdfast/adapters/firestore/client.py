@@ -181,6 +181,8 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, StoreError):
         return error
     text = str(error)[:200] or type(error).__name__
+    if isinstance(error, api.FailedPrecondition) and "requires an index" in text:
+        return StoreUnavailable(f"Firestore lacks an index, or is still building it: deploy firestore.indexes.json. {text}")
     if isinstance(error, api.AlreadyExists | api.FailedPrecondition | api.Aborted) or is_missing_document(error):
         return StoreConflict(text)
     if isinstance(error, api.InvalidArgument | api.OutOfRange | UnicodeEncodeError):

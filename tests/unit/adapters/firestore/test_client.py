@@ -20,6 +20,7 @@ from holdfast.ports import Unwatched
 MEANINGS = [
     (api.AlreadyExists("x"), StoreConflict),
     (api.FailedPrecondition("x"), StoreConflict),
+    (api.FailedPrecondition("The query requires an index. You can create it here: https://example.test"), StoreUnavailable),
     (api.Aborted("x"), StoreConflict),
     (api.NotFound("No document to update: projects/p/databases/d/documents/x/y"), StoreConflict),
     (api.NotFound("no entity to update: app"), StoreConflict),
@@ -47,6 +48,12 @@ MEANINGS = [
 def test_every_error_is_definite_denied_or_ambiguous(error: Exception, meaning: type[Exception]) -> None:
     """Taking an ambiguous one for definite loses messages or writes them twice; the other way only costs a read."""
     assert type(client.translated(error)) is meaning
+
+
+def test_a_missing_index_is_named_with_its_remedy() -> None:
+    """Taken for a conflict it would be tried again for ever, while the store counts as healthy."""
+    error = api.FailedPrecondition("The query requires an index. That index is currently building and cannot be used yet.")
+    assert "deploy firestore.indexes.json. 400 The query requires an index" in str(client.translated(error))
 
 
 @pytest.mark.parametrize("fault", [KeyError("x"), TypeError("x"), AssertionError()])
