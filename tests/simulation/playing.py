@@ -2,8 +2,6 @@
 
 import asyncio
 import hashlib
-import itertools
-import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,18 +11,17 @@ from typing import Final
 
 from holdfast.drills.history import Bounds, Header, History
 from simulation import verdict
-from simulation.cluster import Cluster
+from simulation.cluster import Cluster, redis_servers
 from simulation.context import Context
 from simulation.failures import FAILURES, Failures
 from simulation.faults import Fault
 from simulation.logs import Logs, captured
-from simulation.loop import EPOCH_SECONDS, START_SECONDS, SimulatedLoop, SimulatedTask
+from simulation.loop import START_SECONDS, SimulatedLoop, SimulatedTask
 from simulation.outcome import Order, Outcome
 from simulation.patching import simulated
 from simulation.people import People
 from simulation.profiles import PROFILES, Profile
 from simulation.reading import read_store, store_of
-from simulation.redis.server import RedisServer
 from simulation.redis_failures import REDIS_FAILURES
 from simulation.restoring import restore
 from simulation.timeline import timeline
@@ -97,7 +94,7 @@ class _Run:
         size, order = self._profile.size, self._order
         cluster = Cluster(
             loop,
-            new_redis(),
+            redis_servers(loop),
             instances=size.instances,
             settings={"presence": {"grace_seconds": size.grace_seconds}},
         )
@@ -164,16 +161,6 @@ class _Run:
         if outcome.findings:
             outcome.story = timeline(self._path, logs.lines, outcome.findings[0])
         return outcome
-
-
-def new_redis() -> Callable[[SimulatedLoop], RedisServer]:
-    """Makes the engines of Redis servers, each with a randomness of its own."""
-    numbers = itertools.count(1)
-
-    def made(loop: SimulatedLoop) -> RedisServer:
-        return RedisServer(lambda: EPOCH_SECONDS + loop.now, random.Random(f"redis-{next(numbers)}-{loop.seed}"))
-
-    return made
 
 
 def planned(order: Order) -> tuple[Fault, ...]:

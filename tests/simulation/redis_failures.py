@@ -41,7 +41,6 @@ async def _at_its_moment(failures: Failures, fault: Fault, act: Callable[[], Non
 
 
 def _server(host: RedisHost) -> RedisServer:
-    assert isinstance(host.engine, RedisServer)
     return host.engine
 
 

@@ -1,19 +1,20 @@
 """A small cluster for one scenario: what happens is said step by step, what its devices see is judged as in every other run."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
 from holdfast.drills.history import Bounds, Header, History
 from simulation import rest, verdict
-from simulation.cluster import Cluster
+from simulation.cluster import Cluster, redis_servers
 from simulation.context import Context, Size
 from simulation.devices import Device
 from simulation.logs import captured
 from simulation.loop import SimulatedLoop
 from simulation.patching import simulated
-from simulation.playing import new_redis
+from simulation.process import Process
 from simulation.reading import read_store, store_of
 from simulation.rooms import Rooms
 from simulation.verdict import Finding
@@ -30,7 +31,8 @@ class Scene:
     """
 
     def __init__(self, loop: SimulatedLoop, path: Path, grace_seconds: float) -> None:
-        self.cluster = Cluster(loop, new_redis(), settings={"presence": {"grace_seconds": grace_seconds}})
+        self.loop = loop
+        self.cluster = Cluster(loop, redis_servers(loop), settings={"presence": {"grace_seconds": grace_seconds}})
         bounds = Bounds(grace_s=grace_seconds, offline_s=grace_seconds + _OFFLINE_SECONDS)
         self.history = History(path, Header(name=path.stem, bounds=bounds), clock=loop.time)
         self.rooms = Rooms(self.history)
@@ -100,6 +102,19 @@ class Scene:
         """The device is closed on purpose."""
         await device.close()
         self.history.record("left", user=device.user)
+
+    @contextlib.asynccontextmanager
+    async def fault(self, name: str, target: str = "") -> AsyncIterator[None]:
+        """While it is entered the checker knows that something is broken; names as in the drills."""
+        self.history.record("fault", name=name, target=target, on=True)
+        try:
+            yield
+        finally:
+            self.history.record("fault", name=name, target=target, on=False)
+
+    def kill_at_commit(self, instance: str) -> None:
+        """The instance dies when its next message is in the store, before it hears of that."""
+        self.cluster.store.aim(instance, Process.kill, moment="after", operations=("append",))
 
     async def settled(self, seconds: float = 30.0) -> None:
         """Let time pass, and write down what the store holds."""

@@ -1,0 +1,92 @@
+"""An instance dies between the commit of a message and everything that follows from it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from simulation.scenarios.scene import Scene, play
+
+
+def test_message_whose_instance_died_at_its_commit_is_shown_and_notified(tmp_path: Path) -> None:
+    """Its sender never returns: the mark in Redis is all that tells the others of it."""
+
+    async def work(scene: Scene) -> None:
+        alice = await scene.connect("u1", "i1", {}, "raw")
+        await scene.connect("u2", "i2", {})
+        await scene.create("c0", "u1", "u2", "away", at="i3")
+        await asyncio.sleep(1.0)
+        async with scene.fault("pod-kill", "i1"):
+            scene.kill_at_commit("i1")
+            scene.say(alice, "c0", "last words")
+            await asyncio.sleep(0.5)
+            assert not scene.cluster.instances["i1"].is_running
+            alice.crash()
+
+    assert play(work, tmp_path) == []
+
+
+@pytest.mark.parametrize("seconds_before", [0.01, 1.5, 6.0])
+def test_notification_is_not_lost_when_redis_is_down_and_the_instance_dies(tmp_path: Path, seconds_before: float) -> None:
+    """Without Redis there is no mark; the store has to hold it."""
+
+    async def work(scene: Scene) -> None:
+        alice = await scene.connect("u1", "i1", {}, "raw")
+        await scene.connect("u2", "i2", {})
+        await scene.create("c0", "u1", "u2", "away", at="i3")
+        await asyncio.sleep(1.0)
+        redis = scene.cluster.redis["r1"]
+        async with scene.fault("redis-kill"):
+            redis.kill()
+            await asyncio.sleep(seconds_before)
+            async with scene.fault("pod-kill", "i1"):
+                scene.kill_at_commit("i1")
+                scene.say(alice, "c0", "last words")
+                await asyncio.sleep(0.5)
+                assert not scene.cluster.instances["i1"].is_running
+                alice.crash()
+            await asyncio.sleep(20.0)
+            redis.start()
+
+    assert play(work, tmp_path) == []
+
+
+def test_user_who_is_back_inside_the_grace_is_not_notified(tmp_path: Path) -> None:
+    """What others write meanwhile is replayed; the instance that the user was connected to dies in between."""
+
+    async def work(scene: Scene) -> None:
+        alice = await scene.connect("u1", "i1", {})
+        bob = await scene.connect("u2", "i2", {})
+        await scene.create("c0", "u1", "u2", at="i3")
+        await asyncio.sleep(1.0)
+        await scene.leave(bob)
+        for number in range(4):
+            scene.say(alice, "c0", f"meanwhile {number}")
+            await asyncio.sleep(0.2)
+        async with scene.fault("pod-kill", "i2"):
+            scene.cluster.instances["i2"].kill()
+            await asyncio.sleep(11.0)
+            bob.start(2)
+            await asyncio.sleep(1.0)
+
+    assert play(work, tmp_path) == []
+
+
+@pytest.mark.parametrize("direction", [("r1", "i2"), ("i2", "r1")])
+def test_instance_that_cannot_hear_or_reach_redis_shows_what_others_commit(tmp_path: Path, direction: tuple[str, str]) -> None:
+    """Only one way is cut: the connection stays, and nothing comes by it."""
+
+    async def work(scene: Scene) -> None:
+        alice = await scene.connect("u1", "i1", {})
+        bob = await scene.connect("u2", "i2", {})
+        await scene.create("c0", "u1", "u2", at="i1")
+        await asyncio.sleep(5.0)
+        scene.loop.network.cut(*direction, is_one_way=True)
+        for number in range(8):
+            scene.say(alice, "c0", f"from here {number}")
+            scene.say(bob, "c0", f"from there {number}")
+            await asyncio.sleep(2.0)
+        scene.loop.network.heal()
+        await asyncio.sleep(20.0)
+
+    assert play(work, tmp_path) == []
