@@ -9,11 +9,13 @@ import pytest
 from simulation.redis.commands import COMMANDS, CONTAINERS
 from simulation.redis.comparing import Difference, Ours, Theirs, differences, is_same
 from simulation.redis.sampling import KEYS, Sampler
+from simulation.redis.sampling_scripts import ALL, ScriptSampler
 from simulation.redis.server import RedisServer
 from support.redis_server import SYSTEM, require_binary
 from support.redis_server import RedisServer as RealRedis
 
 COUNT = 20_000
+SCRIPTS = 8_000
 BATCH = 500
 KIND = "7.0."  # error texts differ between versions
 
@@ -61,6 +63,26 @@ async def test_twenty_thousand_random_commands_are_answered_alike(real: Theirs, 
         batch = [sampler.draw() for _ in range(BATCH)] + contents()
         found = differences(batch, [ours.ask(words) for words in batch], real.ask(*batch))
         assert not found, report(found)
+
+
+async def test_every_script_of_holdfast_is_answered_alike(real: Theirs, simulated: RedisServer) -> None:
+    """Among random commands that spoil what the scripts left, so that they meet keys of other types and garbage."""
+    (about,) = real.ask([b"INFO", b"everything"])
+    fields = dict(line.split(":", 1) for line in about.decode().splitlines() if ":" in line)
+    simulated.state.run_id, simulated.state.replication.ids = fields["run_id"], (fields["master_replid"], "")
+    randomness = random.Random(21)
+    scripts, sampler, ours = ScriptSampler(randomness), Sampler(randomness), Ours(simulated)
+    for _ in range(SCRIPTS // BATCH):
+        batch, mine = [], []
+        for _ in range(BATCH):
+            is_script = randomness.random() < 0.9
+            batch.append(scripts.draw() if is_script else sampler.draw())
+            mine.append(ours.ask(batch[-1]))
+            if is_script:
+                scripts.learn(mine[-1])
+        found = differences(batch + contents(), mine + [ours.ask(words) for words in contents()], real.ask(*batch, *contents()))
+        assert not found, report(found)
+    assert scripts.drawn == set(ALL)
 
 
 async def test_its_commands_have_redis_s_arities_flags_and_keys(real: Theirs) -> None:
