@@ -9,7 +9,7 @@ from holdfast.drills.local.proxy import Proxy
 from holdfast.errors import RedisUnavailable, WorldChanged
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
-from support.redis_server import SYSTEM, RedisServer, require_binary
+from support.redis_server import EMBEDDED, SYSTEM, RedisServer, require_binary
 
 LEFT, CAME, STAYED = UserId("left"), UserId("came"), UserId("stayed")
 EVERYBODY = (LEFT, CAME, STAYED)
@@ -63,6 +63,7 @@ async def test_connections_that_ended_after_the_snapshot_do_not_come_back(
     assert await redis_admin.exists(f"connections:{LEFT}") == 0, "and what came back is removed"
 
 
+@pytest.mark.parametrize("redis_down", [SYSTEM, EMBEDDED], indirect=True)  # no real replica can follow the simulated one
 async def test_connections_that_ended_before_a_promotion_do_not_come_back(redis_server: RedisServer, new_node: NewNode) -> None:
     """A replica that did not hear of the last second is promoted, and every instance is led to it."""
     replica = RedisServer(require_binary(SYSTEM), "--replicaof", "127.0.0.1", str(redis_server.port))

@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 
+import pytest
 from redis.asyncio import Redis
 
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
@@ -10,7 +11,7 @@ from holdfast.domain.ids import ConversationId, UserId
 from holdfast.ports import PublishedChange, PublishedCommit
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
-from support.redis_server import RedisServer
+from support.redis_server import EMBEDDED, SYSTEM, RedisServer
 
 ANN, BEN = UserId("ann"), UserId("ben")
 C, D = ConversationId("c1"), ConversationId("c2")
@@ -262,6 +263,7 @@ async def test_what_somebody_else_wrote_there_is_no_roster(
         assert (await one.rosters.look(ANN, STORE)).rows is None
 
 
+@pytest.mark.parametrize("redis_down", [SYSTEM, EMBEDDED], indirect=True)  # it is about the time that calls take
 async def test_thousands_who_come_back_at_once_wait_their_turn(redis_server: RedisServer, new_node: NewNode) -> None:
     """They must not queue for a connection against its deadline: Redis would seem to be away."""
     one = await new_node("one").start()

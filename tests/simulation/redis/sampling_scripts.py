@@ -29,14 +29,6 @@ _TIME: Final = "redis.call('TIME')"
 _BEGINNING: Final = 1_800_000_000
 _PASSED: Final = (0, 0, 0, 1, 1, 1, 30, 30, 61, 4000)
 _WEIGHTS: Final = {"ACQUIRE": 12, "LOOK": 8, "REGISTER": 8, "ENDED": 1, "REMOVED": 1, "RELEASE": 1}  # of the others: 4
-    "ACQUIRE": 12,
-    "LOOK": 8,
-    "REGISTER": 8,
-    "ENDED": 1,
-    "REMOVED": 1,
-    "RELEASE": 1,
-    "FORGET_FOREIGN_WORLD": 1,
-}  # of 4
 _FOLLOWED: Final = 0.7
 
 
