@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from holdfast.client import Client, ClientStopped
-from simulation.cluster import Cluster, redis_servers
+from simulation.cluster import Cluster, StoreKind, redis_servers
 from simulation.loop import SimulatedLoop
 from simulation.patching import simulated
 from simulation.process import Process
@@ -101,10 +101,10 @@ class Chatter:
             return
 
 
-def chat(seed: int, seconds: float, users: int = 6) -> Iterable[str]:
+def chat(seed: int, seconds: float, users: int = 6, store: StoreKind = "sqlite") -> Iterable[str]:
     """All that clients were told in one run, a line of JSON each. An instance and Redis are killed and started again in it."""
     with simulated(seed) as loop:
-        cluster = Cluster(loop, redis_servers(loop))
+        cluster = Cluster(loop, redis_servers(loop), store=store)
         chatter = Chatter(cluster, tuple(f"u{number + 1}" for number in range(users)))
 
         async def play() -> None:

@@ -5,8 +5,9 @@ import itertools
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from holdfast.bootstrap import Machine
 from holdfast.settings import Settings
 from holdfast.web.auth import issue
 from simulation.instance import INTERNAL_PORT, SimulatedInstance
@@ -16,6 +17,9 @@ from simulation.process import Process
 from simulation.redis import RedisServer
 from simulation.sqlite import SimulatedStore
 
+if TYPE_CHECKING:
+    from simulation.firestore import SimulatedFirestore
+
 SECRET: Final = "simulated-secret-of-32-bytes-and-more"
 REDIS_NAME: Final = "redis.internal"
 REDIS_PORT: Final = 6379
@@ -23,6 +27,7 @@ PEERS_NAME: Final = "instances.internal"
 _LONG_SECONDS: Final = 1e7
 
 
+StoreKind = Literal["sqlite", "firestore"]
 RedisFactory = Callable[[], RedisServer]
 
 
@@ -71,6 +76,7 @@ class Cluster:
 
     Attributes:
         store: shared by all.
+        machine: what a process runs on, with its way to the store.
         redis: server name -> server; `r1` is the one that instances find, until `point_to_redis` names another.
         instances: name -> instance, none started yet.
     """
@@ -82,6 +88,7 @@ class Cluster:
         *,
         instances: int = 3,
         settings: Mapping[str, Any] | None = None,
+        store: StoreKind = "sqlite",
     ) -> None:
         """Starts the store and Redis.
 
@@ -90,9 +97,11 @@ class Cluster:
             redis: makes a Redis server, `redis_servers` for example; None: there is none.
             instances: how many there are.
             settings: groups of settings, as `Settings` takes them; what is named here replaces what is usual.
+            store: of which kind it is.
         """
         self.loop = loop
-        self.store = SimulatedStore(loop, loop.seed)
+        self.store, self.machine = _STORES[store](loop)
+        self._store_url = _URLS[store]
         self.redis: dict[str, RedisHost] = {}
         self._new_engine = redis
         loop.network.names[REDIS_NAME] = ["10.0.9.1"]
@@ -144,7 +153,7 @@ class Cluster:
         usual: dict[str, Any] = {
             "instance_id": name,
             "redis": {"url": f"redis://{REDIS_NAME}:{REDIS_PORT}/0"},
-            "store": {"url": "sqlite:///simulated"},
+            "store": {"url": self._store_url},
             "auth": {"secret": SECRET},
             "drain": {"window_seconds": 5.0},
             "readiness": {"peers": (f"{PEERS_NAME}:{INTERNAL_PORT}",)},
@@ -155,4 +164,20 @@ class Cluster:
 
     def _instance(self, name: str) -> SimulatedInstance:
         host = f"10.0.0.{name.removeprefix('i')}"
-        return SimulatedInstance(self.loop, name, host, self.settings(name), partial(machine, database=self.store.database))
+        return SimulatedInstance(self.loop, name, host, self.settings(name), self.machine)
+
+
+def _sqlite(loop: SimulatedLoop) -> "tuple[SimulatedStore | SimulatedFirestore, Callable[[Process], Machine]]":
+    store = SimulatedStore(loop, loop.seed)
+    return store, partial(machine, database=store.database)
+
+
+def _firestore(loop: SimulatedLoop) -> "tuple[SimulatedStore | SimulatedFirestore, Callable[[Process], Machine]]":
+    from simulation.firestore import SimulatedFirestore  # here: its libraries cost a second and 65 MB
+
+    store = SimulatedFirestore(loop, loop.seed)
+    return store, partial(machine, firestore=store.connecting)
+
+
+_STORES: Final = {"sqlite": _sqlite, "firestore": _firestore}
+_URLS: Final = {"sqlite": "sqlite:///simulated", "firestore": "firestore://simulated"}

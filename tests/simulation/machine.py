@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio.connection import AbstractConnection
 
@@ -14,6 +15,9 @@ from holdfast.ports import MemoryUse
 from holdfast.settings import RedisSettings
 from simulation.loop import EPOCH_SECONDS, SimulatedLoop
 from simulation.process import Process
+
+if TYPE_CHECKING:
+    from simulation.firestore import Connect
 
 
 class SimulatedClock:
@@ -57,14 +61,27 @@ def ordered_address(loop: SimulatedLoop, settings: RedisSettings) -> Address:
     return replace(address, connection_class=_ordered(address.connection_class, loop))
 
 
-def machine(process: Process, database: Callable[[float], Database]) -> Machine:
-    """`database`: made with the longest wait in seconds, whatever the path."""
-    return Machine(
+def machine(
+    process: Process, database: Callable[[float], Database] | None = None, firestore: "Callable[[str], Connect] | None" = None
+) -> Machine:
+    """The machine of one process.
+
+    Args:
+        database: made with the longest wait in seconds, whatever the path; for SQLite.
+        firestore: made with the name of the process; for Firestore.
+    """
+
+    def file(_: Path, timeout_seconds: float) -> Database:
+        assert database is not None
+        return database(timeout_seconds)
+
+    on = Machine(
         clock=SimulatedClock(process.loop, process),
         memory=SimulatedMemory(),
         redis=partial(ordered_address, process.loop),
-        database=lambda _path, timeout_seconds: database(timeout_seconds),
+        database=file,
     )
+    return on if firestore is None else replace(on, firestore=firestore(process.name))
 
 
 def _ordered(kind: type[AbstractConnection], loop: SimulatedLoop) -> type[AbstractConnection]:

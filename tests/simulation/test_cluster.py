@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from simulation.chatter import Chatter
-from simulation.cluster import Cluster, redis_servers
+from simulation.cluster import Cluster, StoreKind, redis_servers
 from simulation.logs import Logs, captured
 from simulation.loop import SimulatedLoop
 from simulation.patching import simulated
@@ -21,9 +21,9 @@ USERS = ("ada", "bob", "cleo")
 class Scene:
     """A cluster that serves, and three users who chat."""
 
-    def __init__(self, loop: SimulatedLoop, logs: Logs, *, has_redis: bool) -> None:
+    def __init__(self, loop: SimulatedLoop, logs: Logs, *, has_redis: bool, store: StoreKind) -> None:
         self.loop, self.logs = loop, logs
-        self.cluster = Cluster(loop, redis_servers(loop) if has_redis else None)
+        self.cluster = Cluster(loop, redis_servers(loop) if has_redis else None, store=store)
         self.chatter = Chatter(self.cluster, USERS)
 
         async def start() -> None:
@@ -60,17 +60,17 @@ class Scene:
         return self.loop.run(result(), within_seconds=30)
 
 
-@pytest.fixture
-def scene() -> Iterator[Scene]:
-    """With Redis."""
-    with _played(has_redis=True) as scene:
+@pytest.fixture(params=["sqlite", "firestore"])
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """With Redis, and with either store."""
+    with _played(has_redis=True, store=request.param) as scene:
         yield scene
 
 
 @contextlib.contextmanager
-def _played(*, has_redis: bool) -> Iterator[Scene]:
+def _played(*, has_redis: bool, store: StoreKind = "sqlite") -> Iterator[Scene]:
     with simulated(11) as loop, captured(loop) as logs:
-        yield Scene(loop, logs, has_redis=has_redis)
+        yield Scene(loop, logs, has_redis=has_redis, store=store)
         loop.collect()
         assert loop.failures == []
         assert [line for line in logs.lines if line.error] == []

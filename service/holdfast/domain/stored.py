@@ -61,11 +61,14 @@ class Stored:
         return found if len(found) == len(value) else self._damaged(found)
 
     def numbers(self, name: str) -> dict[Any, int]:
-        """A map of text to whole numbers, without what is none; empty when it is missing."""
+        """A map of text to whole numbers, without what is none; empty when it is missing.
+
+        Sorted: protobuf's maps have another order in each process, which would decide what is done first.
+        """
         value = self._fields.get(name, {})
         if not isinstance(value, Mapping):
             return self._damaged({})
-        found = {key: number for key, number in value.items() if is_text(key) and is_number(number)}
+        found = dict(sorted((key, number) for key, number in value.items() if is_text(key) and is_number(number)))
         return found if len(found) == len(value) else self._damaged(found)
 
     def of(self, name: str) -> Any:

@@ -16,6 +16,7 @@ class Exchange:
     Attributes:
         client: by which the server knows the caller.
         context: of the caller: what its loop runs for it runs in there, so that a killed process hears no answer.
+        is_withdrawn: its caller died before it was carried out, so it never is; for watchers.
     """
 
     client: str
@@ -23,6 +24,7 @@ class Exchange:
     request: bytes
     outcome: asyncio.Future[Outcome]
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    is_withdrawn: bool = False
 
     def finish(self, answers: list[bytes], refusal: Refused | None) -> None:
         """It is over, unless it was over already."""

@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from simulation.firestore.documents import Backup
 from simulation.firestore.exchange import Exchange
@@ -16,8 +16,12 @@ from simulation.firestore.faults import Fault, Faults
 from simulation.firestore.refusals import Refused, Status
 from simulation.firestore.service import Service
 
+Moment = Literal["before", "after", "answered"]
+"""Of a call: it has arrived and is not carried out; it is, and was not refused; its answer has reached its caller."""
+
 EVERYONE: Final = "*"  # in place of a client's name
 _LATE_SHARE: Final = 0.5  # of the requests that nobody waits for any more and that arrive after all
+_AGAIN_SECONDS: Final = (0.2, 0.8)  # until what does not get through is sent again
 _RESET: Final = Refused(Status.UNAVAILABLE, "recvmsg:Connection reset by peer")
 _AWAY: Final = Refused(Status.UNAVAILABLE, "failed to connect to all addresses; last error: Connection refused")
 
@@ -30,6 +34,7 @@ class FirestoreServer:
         faults: what befalls single calls.
         latency_seconds: the mean of each way, there and back.
         slow: more of it for single clients, by name, in seconds.
+        watchers: told of each call at each of its moments; what they do to its caller is done before it goes on.
     """
 
     def __init__(
@@ -39,15 +44,18 @@ class FirestoreServer:
         *,
         latency_seconds: float = 0.0,
         context: contextvars.Context | None = None,
+        faults: Faults | None = None,
     ) -> None:
         """Empty.
 
         Args:
             clock: seconds since 1970.
             context: in which the server's own work runs; a copy of the current one, where none is given.
+            faults: in place of none.
         """
         self.service = Service(clock)
-        self.faults = Faults(randomness)
+        self.faults = faults or Faults(randomness)
+        self.watchers: list[Callable[[Exchange, Moment], None]] = []
         self.latency_seconds = latency_seconds
         self.slow: dict[str, float] = {}
         self._randomness = randomness
@@ -66,29 +74,33 @@ class FirestoreServer:
         self._under_way[call] = None
         call.outcome.add_done_callback(lambda _: self._under_way.pop(call, None))
         if self._is_among(self._refused, call.client):
-            self._later(self._latency(call), lambda: self._tell(call, [], _AWAY))
+            self._later(self.latency(call), lambda: self._tell(call, [], _AWAY))
             return
         self._on_the_wire[call] = None
-        self._later(self._latency(call), lambda: self._arrive(call))
+        self._later(self.latency(call), lambda: self._arrive(call))
 
     def _arrive(self, call: Exchange) -> None:
         fault = self.faults.of(call)
         self._later(fault.delay_seconds, lambda: self._carry_out(call, fault))
 
     def _carry_out(self, call: Exchange, fault: Fault) -> None:
-        if self._is_held(call):
-            self._held.append((call, lambda: self._carry_out(call, fault)))
+        if self._holds(call, lambda: self._carry_out(call, fault), is_answer=False):
             return
         if call not in self._on_the_wire:
             return  # lost with its connection
         del self._on_the_wire[call]
         if call.outcome.done() and self._randomness.random() >= _LATE_SHARE:
             return  # that its caller gave up was heard first
+        self._tell_watchers(call, "before")
+        if fault.is_done and call.is_withdrawn:
+            return
         answers, refusal = self._outcome(call, fault)
+        if fault.is_done and refusal is None:
+            self._tell_watchers(call, "after")
         if fault.hook is not None:
             fault.hook(call)
         if not fault.is_lost:
-            self._later(self._latency(call) + fault.answer_delay_seconds, lambda: self._answer(call, answers, refusal))
+            self._later(self.latency(call) + fault.answer_delay_seconds, lambda: self._answer(call, answers, refusal))
 
     def _outcome(self, call: Exchange, fault: Fault) -> tuple[list[bytes], Refused | None]:
         answers: list[bytes] = []
@@ -103,19 +115,28 @@ class FirestoreServer:
         return answers, None
 
     def _answer(self, call: Exchange, answers: list[bytes], refusal: Refused | None) -> None:
-        if self._is_held(call):
-            self._held.append((call, lambda: self._answer(call, answers, refusal)))
-        else:
+        if not self._holds(call, lambda: self._answer(call, answers, refusal), is_answer=True):
             self._tell(call, answers, refusal)
 
     def _tell(self, call: Exchange, answers: list[bytes], refusal: Refused | None) -> None:
         self._under_way.pop(call, None)
-        asyncio.get_running_loop().call_soon(call.finish, answers, refusal, context=call.context)
+        asyncio.get_running_loop().call_soon(self._told, call, answers, refusal, context=call.context)
+
+    def _told(self, call: Exchange, answers: list[bytes], refusal: Refused | None) -> None:
+        """In the caller's context."""
+        if refusal is None:
+            self._tell_watchers(call, "answered")
+        call.finish(answers, refusal)
+
+    def _tell_watchers(self, call: Exchange, moment: Moment) -> None:
+        for watch in tuple(self.watchers):
+            watch(call, moment)
 
     def _later(self, delay_seconds: float, work: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(delay_seconds, work, context=self._context)
 
-    def _latency(self, call: Exchange) -> float:
+    def latency(self, call: Exchange) -> float:
+        """Seconds of one way."""
         mean = self.latency_seconds + self.slow.get(call.client, 0.0)
         return mean * (0.3 + 1.4 * self._randomness.random()) if mean else 0.0
 
@@ -170,6 +191,20 @@ class FirestoreServer:
     def empty(self) -> None:
         """Nothing is stored any more, the generation neither."""
         self.service.stored.empty()
+
+    def reaches(self, client: str, *, is_answer: bool) -> bool:
+        """Whether the network between them carries a request, or an answer; for a simulated network."""
+        return True
+
+    def _holds(self, call: Exchange, work: Callable[[], None], *, is_answer: bool) -> bool:
+        """Whether it gets no further now; `work` is done when it does."""
+        if self._is_held(call):
+            self._held.append((call, work))
+            return True
+        if not self.reaches(call.client, is_answer=is_answer):
+            self._later(self._randomness.uniform(*_AGAIN_SECONDS), work)
+            return True
+        return False
 
     def _is_held(self, call: Exchange) -> bool:
         return self._is_frozen or self._is_among(self._cut, call.client)
