@@ -8,7 +8,7 @@ A batch keeps its second `dirty` mark until this is done: when we die in between
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -112,7 +112,6 @@ class Notifications:
         self._busy: set[ConversationId] = set()
         self._workers = 0
         self._connected = _Recently(_BELIEVED_SECONDS)
-        self._offline = _Recently(_BELIEVED_SECONDS)
         self._recorded = _Recently(KNOWN_SECONDS)
         self._slow = SlowCommits(store_clock, grace_seconds)
         self._second_looks = SecondLooks(tasks, telemetry, self._clear, self._look_after)
@@ -269,17 +268,31 @@ class Notifications:
         away = await self._away(conversation, asked, is_asked_anew=bool(work.slow))
         if not away:
             return []
-        offline = await self._of_the_offline(away, work)
-        now, size = self._clock.monotonic(), len(conversation.members)
+        candidates = [
+            (message, record)
+            for message in reversed(work.messages)  # of a large conversation's the last one is told
+            for record in self._unwritten(message, away, conversation, is_known_enough=work.only is None)
+        ]
+        offline = await self._offline_since(list(dict.fromkeys(record.user_id for _, record in candidates)), work)
         records: dict[str, Notification] = {}
-        for message in reversed(work.messages):  # of a large conversation's the last one is told
-            for user_id in away:
-                is_theirs = user_id != message.sender and message.seq > conversation.joined_seq(user_id)
-                if is_theirs and work.is_missed(message, offline[user_id]):
-                    record = record_of(message, user_id, size)
-                    if work.only is not None or not self._recorded.holds(record.notification_id, now):
-                        records.setdefault(record.notification_id, record)
+        for message, record in candidates:
+            if record.user_id in offline and work.is_missed(message, offline[record.user_id]):
+                records.setdefault(record.notification_id, record)
         return list(records.values())
+
+    def _unwritten(
+        self, message: Message, user_ids: Sequence[UserId], conversation: Conversation, *, is_known_enough: bool
+    ) -> Iterator[Notification]:
+        """What would tell these users of a message: those it is for, who have no such record, as far as this instance knows.
+
+        `is_known_enough`: whether a record that this instance wrote lately is taken to be there still.
+        """
+        now, size = self._clock.monotonic(), len(conversation.members)
+        for user_id in user_ids:
+            if user_id != message.sender and message.seq > conversation.joined_seq(user_id):
+                record = record_of(message, user_id, size)
+                if not is_known_enough or not self._recorded.holds(record.notification_id, now):
+                    yield record
 
     async def _away(self, conversation: Conversation, user_ids: Sequence[UserId], *, is_asked_anew: bool) -> list[UserId]:
         """Those of these members who are connected nowhere, as far as this instance and Redis know.
@@ -298,32 +311,27 @@ class Notifications:
                 else:
                     self._connected.forget(user_id)
         except HoldfastError:
-            self._offline.clear()  # Redis cannot say who has come since: the store is asked about all of them
-        if not self._conversations.is_reached:
-            self._offline.clear()  # nor can a Redis at which not all instances meet
+            pass  # the store is asked about all of them
         away = [user_id for user_id in rest if not self._connected.holds(user_id, now)]
         nowhere = frozenset(away)
         self._tell_filtered(conversation.conversation_id, [*connected, *(user_id for user_id in rest if user_id not in nowhere)])
         return away
 
-    async def _of_the_offline(self, away: list[UserId], work: _Work) -> dict[UserId, int]:
-        """Whom the store calls offline, of `away`, which loses the others; from which time on they are to be notified.
+    async def _offline_since(self, user_ids: Sequence[UserId], work: _Work) -> dict[UserId, int]:
+        """Whom the store calls offline; from which time on they are to be notified.
 
+        Each time anew: a user who has come and gone since an earlier answer is within the grace, and Redis does not show it.
         A commit of our own is younger than what the store is asked. A swept one may have been seen before its reader left.
         """
-        now = self._clock.monotonic()
-        unknown = [user_id for user_id in away if work.is_swept or not self._offline.holds(user_id, now)]
         since: dict[UserId, int] = {}
-        for start in range(0, len(unknown), MAX_RECORDS):
-            found = await self._store.read_presence(unknown[start : start + MAX_RECORDS])
+        for start in range(0, len(user_ids), MAX_RECORDS):
+            found = await self._store.read_presence(user_ids[start : start + MAX_RECORDS])
             for user_id, presence in found.items():
                 if presence.online:
-                    away.remove(user_id)
                     work.has_waiting = True
-                    continue
-                self._offline.add(user_id, now)
-                since[user_id] = (presence.last_seen_at_ms or 0) if work.is_swept else 0
-        return {user_id: since.get(user_id, 0) for user_id in away}
+                else:
+                    since[user_id] = (presence.last_seen_at_ms or 0) if work.is_swept else 0
+        return since
 
     def _tell_filtered(self, conversation_id: ConversationId, connected: Sequence[UserId]) -> None:
         self._telemetry.notifications.labels("filtered").inc(len(connected))
@@ -356,9 +364,6 @@ class _Recently:
 
     def forget(self, key: str) -> None:
         self._until.pop(key, None)
-
-    def clear(self) -> None:
-        self._until.clear()
 
 
 def _large_id(conversation_id: ConversationId, user_id: UserId) -> str:
