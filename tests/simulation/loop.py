@@ -235,11 +235,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._runnable.append(process)
 
     def _put(self, handle: asyncio.Handle, process: Process) -> None:
-        if process.is_dead:
+        if process._is_dead:
             bury(handle)
             return
         process.ready.append(handle)
-        if not process.is_queued and not process.is_frozen:
+        if not process.is_queued and not process._is_frozen:
             process.is_queued = True
             self._runnable.append(process)
 
@@ -259,18 +259,22 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """A cancelled timer stays in the heap until its time."""
 
     def _run_once(self) -> None:
-        self._fire_timers()
-        if self._runnable:
-            self._turn(self._next_process())
-            self.now += _TURN_SECONDS + _TURN_MORE_SECONDS * self._randomness.random()
-        elif not self._stopping:
-            self._skip_to_the_next_timer()
+        """Turn after turn until `stop`: asyncio's own loop around it would cost as much as a turn."""
+        timers, runnable, draw = self._timers, self._runnable, self._randomness.random
+        while not self._stopping:
+            if timers and timers[0][0] <= self.now:
+                self._fire_timers()
+            if runnable:
+                self._turn(self._next_process())
+                self.now += _TURN_SECONDS + _TURN_MORE_SECONDS * draw()
+            else:
+                self._skip_to_the_next_timer()
 
     def _fire_timers(self) -> None:
         timers = self._timers
         while timers and timers[0][0] <= self.now:
             _, _, handle, process = heapq.heappop(timers)
-            if handle.cancelled():
+            if handle._cancelled:
                 continue
             if process is None:
                 handle._run()
@@ -298,17 +302,17 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Run what was due when the turn began; what it schedules waits for the next one."""
         self.turns += 1
         self._turning = process
-        ready = process.ready
+        ready, trace = process.ready, self.trace
         for _ in range(len(ready)):
-            if not ready or process.is_frozen:
+            if not ready or process._is_frozen:
                 break
             handle = ready.popleft()
-            if handle.cancelled():
+            if handle._cancelled:
                 continue
             if process.doomed_in is not None:
                 process.doomed_in -= 1
-            if self.trace is not None:
-                self.trace(process, handle)
+            if trace is not None:
+                trace(process, handle)
             handle._run()
             if process.doomed_in == 0:
                 process.kill()

@@ -6,6 +6,7 @@ is scheduled; nothing of it runs again, its `finally` blocks included. A frozen 
 
 import asyncio
 import contextvars
+import ctypes
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -20,6 +21,7 @@ _FIRST_PRUNING: Final = 256
 
 _graveyard: list[object] = []
 """What dead processes left: a coroutine that the garbage collector takes would run its `finally`, which no crash does."""
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_graveyard))  # not at the interpreter's end either: nothing ever gives it back
 
 
 class Process:
