@@ -169,8 +169,9 @@ class Network:
             self._cut[other, one] = None
 
     def heal(self, one: str | None = None, other: str | None = None) -> None:
-        """Undo `cut` between two processes, or all of it. What was held is sent again."""
-        for pair in [pair for pair in self._cut if one is None or set(pair) == {one, other}]:
+        """Undo `cut` between two processes, of one process, or all of it. What was held is sent again."""
+        wanted = {name for name in (one, other) if name is not None}
+        for pair in [pair for pair in self._cut if wanted.issubset(pair)]:
             del self._cut[pair]
         self._release()
 

@@ -180,6 +180,28 @@ def test_healing_another_pair_does_not_prolong_the_timeout(scene: Scene) -> None
     assert isinstance(server.error, TimeoutError)
 
 
+def test_heal_of_one_process_undoes_all_its_partitions(scene: Scene) -> None:
+    """And no others."""
+    for pair in (("client", "server"), ("client", "store"), ("server", "store")):
+        scene.network.cut(*pair)
+    scene.network.heal("client")
+    assert not scene.network.is_cut("client", "server")
+    assert not scene.network.is_cut("store", "client")
+    assert scene.network.is_cut("server", "store")
+
+
+def test_reset_reaches_an_end_that_reads_nothing(scene: Scene) -> None:
+    """A slow reader whose peer is gone is not kept."""
+    client, server = scene.connect()
+    server.transport.pause_reading()
+    client.transport.write(b"never read")
+    scene.loop.run_for(0.1)
+    scene.client.kill()
+    server.transport.write(b"hello?")
+    scene.loop.run_for(1)
+    assert server.events[-1] == "lost"
+
+
 def test_reset_loses_bytes_under_way(scene: Scene) -> None:
     """Written is not delivered."""
     client, server = scene.connect()

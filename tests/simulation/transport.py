@@ -199,8 +199,7 @@ class SimulatedTransport(asyncio.Transport):
             if not end._is_lost:
                 end._wire.clear()
                 end._is_closing = True
-                error = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
-                self._loop.call_soon(end._lose, error, context=end._context)
+                self._loop.call_soon(end._lose, _reset_by_peer(), context=end._context)
 
     def owner_died(self) -> None:
         """Its process was killed: the kernel closes its sockets."""
@@ -266,7 +265,10 @@ class SimulatedTransport(asyncio.Transport):
             self._loop.call_soon(self._lose, error, context=self._context)
 
     def _arrive(self, kind: int, data: bytes) -> None:
-        if not self._is_lost:
+        if kind == _RST and not self._is_reading and not self._is_lost:  # else the next write would find it
+            self._is_closing = True
+            self._loop.call_soon(self._lose, _reset_by_peer(), context=self._context)
+        elif not self._is_lost:
             self._inbox.append((kind, data))
             self._take_soon()
         elif kind == _DATA:  # of a connection that this kernel does not know any more
@@ -287,7 +289,7 @@ class SimulatedTransport(asyncio.Transport):
                 self._take_data(data)
             elif kind == _RST:
                 self._is_closing = True
-                self._lose(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+                self._lose(_reset_by_peer())
             elif not self._is_closing and not cast("asyncio.Protocol", self._protocol).eof_received():
                 self.close()
 
@@ -343,3 +345,7 @@ class SimulatedTransport(asyncio.Transport):
             self._network.ended(self)
             if self._protocol is not None:
                 self._protocol.connection_lost(error)
+
+
+def _reset_by_peer() -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
