@@ -12,7 +12,6 @@ from holdfast.drills.history import History, digest
 from holdfast.errors import StoreError
 from holdfast.ports import MessageStore, Unwatched
 from simulation.cluster import Cluster
-from simulation.machine import machine
 from simulation.rooms import Rooms
 
 _PAGE: Final = 500
@@ -24,7 +23,7 @@ T = TypeVar("T")
 def store_of(cluster: Cluster) -> MessageStore:
     """The cluster's store as instances see it, for a reader of its own. To be used in the root process."""
     settings = next(iter(cluster.instances.values())).settings
-    return message_store(settings.store, Unwatched(), machine(cluster.loop.root, cluster.store.database))
+    return message_store(settings.store, Unwatched(), cluster.machine(cluster.loop.root))
 
 
 async def read_store(store: MessageStore, rooms: Rooms, users: list[str], history: History) -> None:

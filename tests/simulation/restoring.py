@@ -5,12 +5,14 @@ the positions at which memberships begin go back to the last message that is lef
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
 from simulation.failures import Failures
 from simulation.faults import Fault
 from simulation.reading import store_of
+from simulation.sqlite import SimulatedStore
 
 _TABLES: Final = ("messages", "sends", "read_by", "notifications")
 _ANEW_SECONDS: Final = 5.0
@@ -38,12 +40,12 @@ async def restore(failures: Failures, fault: Fault) -> None:
 
 def _tail(failures: Failures, conversation: str) -> int:
     query = "SELECT coalesce(max(seq), 0) FROM messages WHERE conversation_id = ?"
-    (tail,) = failures.cluster.store.connection.execute(query, (conversation,)).fetchone()
+    (tail,) = _connection(failures).execute(query, (conversation,)).fetchone()
     return int(tail)
 
 
 def _put_back(failures: Failures, tails: Mapping[str, int]) -> None:
-    connection, history = failures.cluster.store.connection, failures.context.history
+    connection, history = _connection(failures), failures.context.history
     connection.execute("BEGIN IMMEDIATE")
     for conversation, tail in tails.items():
         behind = "WHERE conversation_id = ? AND seq > ?"
@@ -57,3 +59,9 @@ def _put_back(failures: Failures, tails: Mapping[str, int]) -> None:
         joined = "UPDATE members SET joined_seq = min(joined_seq, ?) WHERE conversation_id = ?"
         connection.execute(joined, (tail, conversation))
     connection.execute("COMMIT")
+
+
+def _connection(failures: Failures) -> sqlite3.Connection:
+    store = failures.cluster.store
+    assert isinstance(store, SimulatedStore), "only SQLite is put back message by message"
+    return store.connection

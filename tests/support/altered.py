@@ -21,6 +21,7 @@ from holdfast.domain import bulletins
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
+from holdfast.domain.messages import send_key
 from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
 from holdfast.node import commands, conversations, node, notifications, sweep
 from holdfast.node.activity import Activity
@@ -135,7 +136,6 @@ def slow_activation() -> None:
 
 def no_dedupe() -> None:
     """A send that is repeated is another send."""
-    send_key = commands.send_key
     replace(commands, "send_key", lambda sender, _: send_key(sender, secrets.token_hex(8)))
 
 
