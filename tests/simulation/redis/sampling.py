@@ -22,6 +22,42 @@ _BOUNDS: Final = (*_SCORES, b"(1", b"(2", b"(0.1", b"(-inf", b"(+inf", b"(", b"(
 _RANKS: Final = (b"0", b"1", b"-1", b"-2", b"5", b"-9", b"100", b"x", b"01")
 _LONG_MS: Final = (b"1000000", b"0", b"-1", b"x", b"9223372036854775807", b"1.5", b"")
 
+_NUMBERS: Final = (
+    b"0.1",
+    b"1e17",
+    b"-3",
+    b"1/0",
+    b"-1/0",
+    b"123456789012345678",
+    b"1e15",
+    b"2^53",
+    b"1.5e-7",
+    b"true",
+    b"nil",
+    b"{}",
+)
+_PARTS: Final = (
+    *(b"{", b"}", b"[", b"]", b",", b":", b" ", b'"', b'"a"', b'"b\xff"', b'{"k":', b"\\", b"\\n", b"\\u0041", b"\\ud83d\\ude00"),
+    *(
+        b"\\ud800",
+        b"\\udc00",
+        b"\\u00",
+        b"true",
+        b"null",
+        b"false",
+        b"nan",
+        b"-inf",
+        b"0x1F",
+        b"012",
+        b"-1.5e3",
+        b"1.",
+        b".5",
+        b"1e",
+        b"+1",
+    ),
+    *(b"\x00", b"\x01", b"x", b"[1,", b'"c":2}', b"[]", b"{}", b'{"d":[1,null,{"e":""}]}'),
+)
+
 
 class Sampler:
     """Draws commands. `random`: the same numbers, the same commands."""
@@ -192,5 +228,10 @@ class Sampler:
                 [b"EVAL", b"\nlocal x = nil\nreturn x.y", b"0"],
                 [b"PUBLISH", b"c", b"x"],
                 [b"ECHO", b"x"],
+                [b"EVAL", b"return redis.call('ECHO', %b)" % self.random.choice(_NUMBERS), b"0"],
             ]
         )
+
+    def document(self) -> bytes:
+        """Something that looks like JSON, or as if it had been."""
+        return b"".join(self.random.choices(_PARTS, k=self.random.randint(1, 9)))

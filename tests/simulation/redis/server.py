@@ -96,7 +96,8 @@ class RedisServer(Engine):
         self.drop_clients()
 
     def start(self, snapshot: Snapshot | None = None) -> None:
-        """After `stop`: another process with another run id, holding the snapshot, or the last SAVE, or nothing."""
+        """Another process with another run id, holding the snapshot, or the last SAVE, or nothing. Connections of before end."""
+        self.stop()
         state = self.state
         found = snapshot or state.on_disk
         state.keyspace.now_ms = state.now_ms()
@@ -108,7 +109,6 @@ class RedisServer(Engine):
 
     def restart(self, snapshot: Snapshot | None = None, *, keeps_data: bool = False) -> None:
         """`stop` and `start`. `keeps_data`: it saved before it ended, as a shutdown with persistence does."""
-        self.stop()
         self.start(self.snapshot() if keeps_data else snapshot)
 
     def freeze(self) -> None:

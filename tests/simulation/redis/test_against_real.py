@@ -16,6 +16,7 @@ from support.redis_server import RedisServer as RealRedis
 
 COUNT = 20_000
 SCRIPTS = 8_000
+DOCUMENTS = 5_000
 BATCH = 500
 KIND = "7.0."  # error texts differ between versions
 
@@ -85,6 +86,30 @@ async def test_every_script_of_holdfast_is_answered_alike(real: Theirs, simulate
     assert scripts.drawn == set(ALL)
 
 
+# What `cjson.decode` makes of a text, written out; a table's names in order.
+READ_JSON = b"""
+local function shown(value)
+  if type(value) ~= 'table' then return type(value) .. ' ' .. (type(value) == 'userdata' and 'null' or tostring(value)) end
+  local parts = {}
+  for name, part in pairs(value) do parts[#parts + 1] = shown(name) .. '=' .. shown(part) end
+  table.sort(parts)
+  return '{' .. table.concat(parts, ',') .. '}'
+end
+local ok, value = pcall(cjson.decode, ARGV[1])
+return ok and shown(value) or 'refused'
+"""
+
+
+async def test_json_is_read_and_refused_alike(real: Theirs, simulated: RedisServer) -> None:
+    """What somebody else wrote into a key is decoded by the scripts: cjson takes more than JSON, and less."""
+    sampler, ours = Sampler(random.Random(22)), Ours(simulated)
+    batch = [[b"EVAL", READ_JSON, b"0", sampler.document()] for _ in range(DOCUMENTS)]
+    mine = [ours.ask(words) for words in batch]
+    found = differences(batch, mine, real.ask(*batch))
+    assert not found, report(found)
+    assert DOCUMENTS // 20 < mine.count(b"refused") < DOCUMENTS - DOCUMENTS // 20
+
+
 async def test_its_commands_have_redis_s_arities_flags_and_keys(real: Theirs) -> None:
     """They decide when a command is refused: OOM, READONLY, LOADING, within a script, without a right to a key."""
     ours = {each.name: each for each in COMMANDS.values()}
@@ -119,7 +144,9 @@ ACL SETUSER default allchannels resetkeys ~a*|GET s|GET a|DEL a s|EVAL redis.cal
 ACL SETUSER default ~*|ACL WHOAMI|ACL SETUSER default ~*|ACL SETUSER default allkeys -get|GET s
 ACL SETUSER default +@all -config|set -eval|CONFIG SET a b|CONFIG GET no|EVAL x 0|ACL SETUSER default +@all no
 ACL SETUSER default +no|ACL NO|CLIENT KILL ID 99999|CLIENT KILL TYPE no|CLIENT KILL NO x|CLIENT KILL 1.2.3.4:5
-CLIENT KILL TYPE pubsub|CLIENT KILL TYPE pubsub SKIPME x|CONFIG SET requirepass pw|GET a
+CLIENT KILL TYPE pubsub|CLIENT KILL TYPE pubsub SKIPME x
+ACL SETUSER default -config +config|set|CONFIG GET no|CONFIG SET no 1|ACL SETUSER default -config|CONFIG SET no 1|CONFIG
+ACL SETUSER default +@all|CONFIG SET requirepass pw|GET a
 ACL SETUSER bob on >pw ~* &* +@all|AUTH bob no|AUTH bob pw|ACL WHOAMI|ACL DELUSER none|ACL DELUSER default
 CONFIG SET requirepass|INFO no|EVAL return(redis.call('INFO','no')) 0|SAVE|FLUSHDB ASYNC|NO a b
 """
