@@ -14,7 +14,7 @@ from simulation.redis.administration import configure
 from simulation.redis.engine import Engine
 from simulation.redis.keyspace import Snapshot
 from simulation.redis.protocol import RedisProtocol
-from simulation.redis.replies import NO_REPLY, Refused, Reply, Unsupported, encode, error_line
+from simulation.redis.replies import NO_REPLY, Refused, Reply, encode, error_line
 from simulation.redis.state import NO_REPLICATION_ID, Client, Feed, Replication, Write, defaults
 from simulation.redis.users import DEFAULT, User
 
@@ -59,13 +59,11 @@ class RedisServer(Engine):
         return RedisProtocol(self)
 
     def answer(self, client: Client, words: list[bytes]) -> bytes:
-        """One command of a connection: the bytes of its reply, perhaps none."""
+        """One command of a connection: the bytes of its reply, perhaps none. Raises `Unsupported` like `execute`."""
         try:
             reply = self.execute(client, words)
         except Refused as refused:
             return error_line(refused)
-        except Unsupported as error:
-            return error_line(Refused(f"ERR the simulated Redis does not know {error}"))
         return b"" if reply is NO_REPLY else encode(reply)
 
     def run(self, *words: Word) -> Reply:
