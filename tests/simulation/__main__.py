@@ -62,6 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=100.0, help="of virtual time, the settling at the end not counted")
     parser.add_argument("--faults", help="instead of the profile's: what a failed seed has printed, or `none`")
     parser.add_argument("--altered", default="", help="mechanisms of the product to switch off: names of support/altered.py")
+    parser.add_argument("--store", choices=("sqlite", "firestore"), default="sqlite", help="what instances store in")
     parser.add_argument("--processes", type=int, default=2, help="at a time")
     parser.add_argument(
         "--shrink", type=int, default=2, help="for how many failed seeds the shortest list of faults is looked for"
@@ -86,7 +87,10 @@ def _orders(arguments: argparse.Namespace) -> list[Order]:
         pairs = [(names[index % len(names)], seed) for index, seed in enumerate(seeds)]
     altered = tuple(filter(None, arguments.altered.split(",")))
     faults = None if arguments.faults is None else parsed(arguments.faults)
-    return [Order(profile=name, seed=seed, seconds=arguments.seconds, faults=faults, altered=altered) for name, seed in pairs]
+    return [
+        Order(profile=name, seed=seed, seconds=arguments.seconds, faults=faults, altered=altered, store=arguments.store)
+        for name, seed in pairs
+    ]
 
 
 def _shrunk(order: Order, outcome: Outcome, processes: int) -> tuple[Order, Outcome]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from simulation.cluster import StoreKind
 from simulation.faults import Fault, written
 from simulation.verdict import Finding
 
@@ -18,6 +19,7 @@ class Order:
     seconds: float
     faults: tuple[Fault, ...] | None = None
     altered: tuple[str, ...] = ()
+    store: StoreKind = "sqlite"
 
     @property
     def command(self) -> str:
@@ -27,6 +29,7 @@ class Order:
             f"--profile {self.profile} --seeds {self.seed} --seconds {self.seconds:g}",
             *([f"--faults '{written(self.faults)}'"] if self.faults is not None else []),
             *([f"--altered {','.join(self.altered)}"] if self.altered else []),
+            *([f"--store {self.store}"] if self.store != "sqlite" else []),
         ]
         return " ".join(parts)
 

@@ -97,6 +97,7 @@ class _Run:
             redis_servers(loop),
             instances=size.instances,
             settings={"presence": {"grace_seconds": size.grace_seconds}},
+            store=order.store,
         )
         bounds = Bounds(grace_s=size.grace_seconds, offline_s=size.grace_seconds + _OFFLINE_SECONDS)
         header = Header(name=order.profile, seed=order.seed, instances=size.instances, clients=size.users, bounds=bounds)

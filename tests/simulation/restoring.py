@@ -5,9 +5,7 @@ the positions at which memberships begin go back to the last message that is lef
 """
 
 import asyncio
-import sqlite3
-from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from simulation.failures import Failures
 from simulation.faults import Fault
@@ -26,11 +24,14 @@ async def restore(failures: Failures, fault: Fault) -> None:
     history = failures.context.history
     async with failures.told("store-restore"):
         await asyncio.sleep(1.0)  # what was sent before is stored by now: it is in the backup
-        tails = {conversation: _tail(failures, conversation) for conversation in failures.people.rooms.past}
+        behind = _behind(failures)
+        tails = {conversation: behind.tail(conversation) for conversation in failures.people.rooms.past}
         await asyncio.sleep(fault.lasts)
         for conversation, tail in tails.items():
             history.record("restored", conversation=conversation, seq=tail)
-        _put_back(failures, tails)
+        for conversation, tail in tails.items():
+            for seq, sender, key in behind.put_back(conversation, tail):
+                history.record("lost", conversation=conversation, seq=seq, sender=sender, key=key)
         renewing = store_of(failures.cluster)
         await renewing.open(may_create=False)
         history.record("renewed", generation=await renewing.renew())
@@ -38,30 +39,53 @@ async def restore(failures: Failures, fault: Fault) -> None:
         await asyncio.sleep(_ANEW_SECONDS)
 
 
-def _tail(failures: Failures, conversation: str) -> int:
-    query = "SELECT coalesce(max(seq), 0) FROM messages WHERE conversation_id = ?"
-    (tail,) = _connection(failures).execute(query, (conversation,)).fetchone()
-    return int(tail)
+Lost = tuple[int, str, str]
+"""A message that is gone: its seq, its sender, its key."""
 
 
-def _put_back(failures: Failures, tails: Mapping[str, int]) -> None:
-    connection, history = _connection(failures), failures.context.history
-    connection.execute("BEGIN IMMEDIATE")
-    for conversation, tail in tails.items():
+class Behind(Protocol):
+    """What lies behind a conversation's earlier tail, in one kind of store."""
+
+    def tail(self, conversation: str) -> int:
+        """The last seq."""
+
+    def put_back(self, conversation: str, tail: int) -> list[Lost]:
+        """Take away what lies behind that tail."""
+
+
+def _behind(failures: Failures) -> Behind:
+    store = failures.cluster.store
+    if isinstance(store, SimulatedStore):
+        return _BehindInSqlite(store)
+    from simulation.firestore.behind import BehindInFirestore  # here: its libraries cost a second and 65 MB
+
+    return BehindInFirestore(store)
+
+
+class _BehindInSqlite:
+    """Implements `Behind`."""
+
+    def __init__(self, store: SimulatedStore) -> None:
+        self._connection = store.connection
+
+    def tail(self, conversation: str) -> int:
+        """See `Behind`."""
+        query = "SELECT coalesce(max(seq), 0) FROM messages WHERE conversation_id = ?"
+        (tail,) = self._connection.execute(query, (conversation,)).fetchone()
+        return int(tail)
+
+    def put_back(self, conversation: str, tail: int) -> list[Lost]:
+        """See `Behind`."""
         behind = "WHERE conversation_id = ? AND seq > ?"
         columns = "SELECT seq, sender, client_message_id FROM messages"
-        for seq, sender, key in connection.execute(f"{columns} {behind}", (conversation, tail)).fetchall():
-            history.record("lost", conversation=conversation, seq=seq, sender=sender, key=key)
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        lost: list[Lost] = connection.execute(f"{columns} {behind}", (conversation, tail)).fetchall()
         for table in _TABLES:
             connection.execute(f"DELETE FROM {table} {behind}", (conversation, tail))
         cursors = "UPDATE cursors SET last_read_seq = min(last_read_seq, ?) WHERE conversation_id = ?"
         connection.execute(cursors, (tail, conversation))
         joined = "UPDATE members SET joined_seq = min(joined_seq, ?) WHERE conversation_id = ?"
         connection.execute(joined, (tail, conversation))
-    connection.execute("COMMIT")
-
-
-def _connection(failures: Failures) -> sqlite3.Connection:
-    store = failures.cluster.store
-    assert isinstance(store, SimulatedStore), "only SQLite is put back message by message"
-    return store.connection
+        connection.execute("COMMIT")
+        return lost

@@ -60,10 +60,13 @@ class Scene:
         return self.loop.run(result(), within_seconds=30)
 
 
-@pytest.fixture(params=["sqlite", "firestore"])
+on_both_stores = pytest.mark.parametrize("scene", ["sqlite", "firestore"], indirect=True)
+
+
+@pytest.fixture
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    """With Redis, and with either store."""
-    with _played(has_redis=True, store=request.param) as scene:
+    """With Redis; on SQLite, where a test does not say otherwise."""
+    with _played(has_redis=True, store=getattr(request, "param", "sqlite")) as scene:
         yield scene
 
 
@@ -76,6 +79,7 @@ def _played(*, has_redis: bool, store: StoreKind = "sqlite") -> Iterator[Scene]:
         assert [line for line in logs.lines if line.error] == []
 
 
+@on_both_stores
 def test_messages_reach_everybody_once_and_in_order(scene: Scene) -> None:
     """The whole stack runs: sockets, REST, delivery, the store."""
     scene.loop.run_for(10)
@@ -94,6 +98,7 @@ def test_health_is_served_on_both_ports(scene: Scene) -> None:
     assert body["instance_id"] == "i1"
 
 
+@on_both_stores
 def test_killed_instance_loses_nothing(scene: Scene) -> None:
     """What the drills play in a minute, the simulation plays in a blink."""
     scene.loop.run_for(3)
@@ -114,6 +119,7 @@ def test_kill_between_commit_and_answer_loses_nothing(scene: Scene) -> None:
     assert scene.is_agreed()
 
 
+@on_both_stores
 def test_drained_instance_hands_its_clients_over(scene: Scene) -> None:
     """A rollout: told, moved, ended."""
     scene.loop.run_for(3)
@@ -139,6 +145,7 @@ def test_frozen_and_silently_dead_instances_are_left_by_their_clients(scene: Sce
     assert scene.is_agreed()
 
 
+@on_both_stores
 def test_partition_from_the_store_ends_without_a_loss(scene: Scene) -> None:
     """An instance without its store refuses, and goes on afterwards."""
     scene.loop.run_for(3)
@@ -149,6 +156,7 @@ def test_partition_from_the_store_ends_without_a_loss(scene: Scene) -> None:
     assert scene.is_agreed()
 
 
+@on_both_stores
 def test_emptied_store_begins_a_new_run(scene: Scene) -> None:
     """What an instance remembers of a store that is gone is not written into the next one."""
     scene.loop.run_for(3)

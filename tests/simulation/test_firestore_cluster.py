@@ -143,6 +143,15 @@ def test_restored_backup_begins_a_new_run(scene: Scene) -> None:
     assert any(event == "reset" for _, _, event, _ in scene.chatter.events)
 
 
+def test_profile_is_played_over_firestore(tmp_path: Path) -> None:
+    """People, faults and judgement are the same as over SQLite; here a store that is put back, and what fails before it."""
+    profile = ["--profile", "restore", "--seeds", "18", "--seconds", "30", "--processes", "1"]
+    command = ["-m", "simulation", "--store", "firestore", *profile]
+    environ = {**os.environ, "PYTHONPATH": str(TESTS)}
+    done = subprocess.run([sys.executable, *command], env=environ, cwd=tmp_path, capture_output=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stdout.decode()
+
+
 def test_same_seed_is_byte_identical_in_another_process() -> None:
     """gRPC's and the library's ways of telling time and making names leave no trace in a run."""
     script = "from simulation.chatter import chat\nprint(*chat(4, 4.0, store='firestore'), sep='\\n')"

@@ -14,7 +14,7 @@ from simulation.firestore.refusals import Refused
 from simulation.firestore.service import Service
 from support.emulator import Emulator
 
-CALLS: Final = 1_500
+CALLS: Final = 1_000
 SERVER_TIMES_FROM: Final = 1_600_000_000  # seconds since 1970: random values are before it
 ANSWERS: Final = {
     "Commit": firestore.CommitResponse.pb(),

@@ -21,6 +21,7 @@ from simulation.sqlite import StoreDelays
 
 PROJECT: Final = "simulated"
 _DATABASE: Final = f"projects/{PROJECT}/databases/(default)"
+ROOT: Final = f"{_DATABASE}/documents"
 _WRITES: Final = frozenset({
     "add_presence", "advance_cursors", "append", "block", "change_members", "claim_notifications", "clear_notification",
     "create_conversation", "create_notifications", "finish_catch_up", "mark_notification", "note_activity", "remove_bulletin",
@@ -135,7 +136,7 @@ class SimulatedFirestore(FirestoreServer):
         super().restore(backup)
         if generation is not None:
             fields = {"id": {"string_value": generation}}
-            renewed = {"update": {"name": f"{_DATABASE}/documents/meta/generation", "fields": fields}}
+            renewed = {"update": {"name": f"{ROOT}/meta/generation", "fields": fields}}
             request = firestore.CommitRequest(database=_DATABASE, writes=[renewed])
             self.service.call("Commit", firestore.CommitRequest.serialize(request))
 
