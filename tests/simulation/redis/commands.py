@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from simulation.redis.replies import Refused, Reply
+from simulation.redis.missing import MISSING
+from simulation.redis.replies import Refused, Reply, Unsupported
 from simulation.redis.state import Client, State
 
 
@@ -71,6 +72,7 @@ def find(words: list[bytes]) -> Command:
 
     Raises:
         Refused: there is none, or it takes another number of arguments.
+        Unsupported: Redis has it, the simulated one has not.
     """
     name = words[0].upper()
     found = COMMANDS.get(name)
@@ -83,6 +85,9 @@ def find(words: list[bytes]) -> Command:
 
 def _subcommand(name: bytes, words: list[bytes]) -> Command:
     inside = CONTAINERS.get(name)
+    called = name if inside is None or len(words) < 2 else b"%b|%b" % (name, words[1])
+    if called.decode(errors="replace").lower() in MISSING:
+        raise Unsupported(called.decode())
     if inside is None:
         raise Refused(b"ERR unknown command '%b', with args beginning with: %b" % (words[0][:128], _beginning(words[1:])))
     if len(words) < 2:

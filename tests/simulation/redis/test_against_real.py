@@ -8,6 +8,7 @@ import pytest
 
 from simulation.redis.commands import COMMANDS, CONTAINERS
 from simulation.redis.comparing import Difference, Ours, Theirs, differences, is_same
+from simulation.redis.missing import MISSING
 from simulation.redis.sampling import KEYS, Sampler
 from simulation.redis.sampling_scripts import ALL, ScriptSampler
 from simulation.redis.server import RedisServer
@@ -113,6 +114,11 @@ async def test_json_is_read_and_refused_alike(real: Theirs, simulated: RedisServ
 async def test_its_commands_have_redis_s_arities_flags_and_keys(real: Theirs) -> None:
     """They decide when a command is refused: OOM, READONLY, LOADING, within a script, without a right to a key."""
     ours = {each.name: each for each in COMMANDS.values()}
+    inside = {each.name for subcommands in CONTAINERS.values() for each in subcommands.values()}
+    outside = tuple(name.decode().lower() for name in CONTAINERS)
+    (theirs_all,) = real.ask([b"COMMAND", b"LIST"])
+    of_interest = {name for name in map(bytes.decode, theirs_all) if "|" not in name or name.startswith(outside)}
+    assert set(ours) | inside | set(outside) | MISSING == of_interest, "each is known, or known to be missing"
     for found in real.ask([b"COMMAND", b"INFO", *(name.encode() for name in ours)])[0]:
         command = ours.pop(found[0].decode())
         assert (command.arity, command.flags) == (found[1], frozenset(flag.decode() for flag in found[2]))

@@ -120,9 +120,10 @@ def test_out_of_memory_refuses_a_script_s_first_write_and_lets_it_go_on_after_on
 
 def test_what_it_does_not_know_is_said_loudly_and_remembered(server: RedisServer) -> None:
     """A simulation that goes on with a made-up answer proves nothing."""
-    with pytest.raises(Unsupported):
-        server.run("ZRANGE", "z", 0, 1, "BYSCORE")
-    assert server.state.unsupported == ["ZRANGE by score, by name or backwards"]
+    for words in (["ZRANGE", "z", 0, 1, "BYSCORE"], ["INCR", "a"], ["EVAL", "return redis.pcall('INCR', 'a')", 0]):
+        with pytest.raises(Unsupported):
+            server.run(*words)
+    assert server.state.unsupported == ["ZRANGE by score, by name or backwards", "INCR", "INCR"]
 
 
 def test_the_same_seed_gives_the_same_ids_and_orders(clock: Clock) -> None:
