@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -11,7 +11,6 @@ import pytest
 from simulation.chatter import Chatter
 from simulation.cluster import Cluster, StoreKind, redis_servers
 from simulation.logs import Logs, captured
-from simulation.loop import SimulatedLoop
 from simulation.patching import simulated
 from simulation.process import Process
 
@@ -21,10 +20,9 @@ USERS = ("ada", "bob", "cleo")
 class Scene:
     """A cluster that serves, and three users who chat."""
 
-    def __init__(self, loop: SimulatedLoop, logs: Logs, *, has_redis: bool, store: StoreKind) -> None:
-        self.loop, self.logs = loop, logs
-        self.cluster = Cluster(loop, redis_servers(loop) if has_redis else None, store=store)
-        self.chatter = Chatter(self.cluster, USERS)
+    def __init__(self, cluster: Cluster, logs: Logs) -> None:
+        self.loop, self.cluster, self.logs = cluster.loop, cluster, logs
+        self.chatter = Chatter(cluster, USERS)
 
         async def start() -> None:
             await self.cluster.start()
@@ -45,7 +43,11 @@ class Scene:
         """Whether every user was shown every acknowledged message, once and in order."""
         shown = [self.chatter.shown(user) for user in USERS]
         count = len(shown[0])
-        return all(each == shown[0] for each in shown) and [seq for seq, _ in shown[0]] == list(range(1, count + 1))
+        return (
+            count >= self.chatter.sent
+            and all(each == shown[0] for each in shown)
+            and [seq for seq, _ in shown[0]] == list(range(1, count + 1))
+        )
 
     def get(self, url: str) -> httpx.Response:
         """By HTTP, from a process of its own."""
@@ -71,9 +73,9 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
 
 
 @contextlib.contextmanager
-def _played(*, has_redis: bool, store: StoreKind = "sqlite") -> Iterator[Scene]:
+def _played(*, has_redis: bool, store: StoreKind = "sqlite", settings: Mapping[str, Any] | None = None) -> Iterator[Scene]:
     with simulated(11) as loop, captured(loop) as logs:
-        yield Scene(loop, logs, has_redis=has_redis, store=store)
+        yield Scene(Cluster(loop, redis_servers(loop) if has_redis else None, store=store, settings=settings), logs)
         loop.collect()
         assert loop.failures == []
         assert [line for line in logs.lines if line.error] == []
@@ -211,3 +213,18 @@ def test_instances_follow_the_name_of_redis_to_another_server(scene: Scene) -> N
     assert scene.cluster.redis["r2"].engine.run("DBSIZE")
     scene.settle()
     assert scene.is_agreed()
+
+
+def test_instance_that_alone_lost_redis_is_not_ready_until_it_is_back() -> None:
+    """It asks its neighbours by name, over HTTP, on their internal ports."""
+    with _played(has_redis=True, settings={"readiness": {"on_redis_loss": "isolate"}}) as scene:
+        first = scene.cluster.instances["i1"]
+        scene.loop.network.cut("i1", "r1")
+        scene.loop.run_for(40)
+        assert scene.get(f"{first.url}/readyz").status_code == 503
+        assert scene.get(f"{scene.cluster.instances['i2'].url}/readyz").status_code == 200
+        scene.loop.network.heal()
+        scene.loop.run_for(20)
+        assert scene.get(f"{first.url}/readyz").status_code == 200
+        scene.settle()
+        assert scene.is_agreed()
