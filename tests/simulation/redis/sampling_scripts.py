@@ -27,7 +27,8 @@ _CONVERSATIONS: Final = ("c1", "c2", "c3")
 _GENERATIONS: Final = ("g1", "g1", "g1", "g2")
 _TIME: Final = "redis.call('TIME')"
 _BEGINNING: Final = 1_800_000_000
-_PASSED: Final = (0, 0, 0, 1, 1, 1, 30, 30, 61, 4000)
+_AGE_MS: Final = 3_600_000  # of all that ends: nothing does while a test runs, on whatever machine
+_PASSED: Final = (0, 0, 0, 1, 1, 1, 30, 30, 1900, 4000)  # seconds; some leaves are older than half of that, some than all of it
 _WEIGHTS: Final = {"ACQUIRE": 12, "LOOK": 8, "REGISTER": 8, "ENDED": 1, "REMOVED": 1, "RELEASE": 1}  # of the others: 4
 _FOLLOWED: Final = 0.7
 
@@ -51,8 +52,8 @@ class ScriptSampler:
             "MARK_DIRTY": lambda: (("dirty",), self._marks()),
             "CLAIM_DIRTY": lambda: (("dirty",), (self._number(5000), self._number(9000), self._number(3))),
             "REPAIR": self._repair,
-            "ENDED": lambda: (self._fate_keys(), (120_000,)),
-            "REMOVED": lambda: (self._fate_keys(), (120_000, 4_000)),
+            "ENDED": lambda: (self._fate_keys(), (_AGE_MS,)),
+            "REMOVED": lambda: (self._fate_keys(), (_AGE_MS, _AGE_MS // 2)),
             "FORGET_FOREIGN_WORLD": lambda: (("registry:world",), ()),
             "ACQUIRE": self._acquire,
             "RENEW": self._renew,
@@ -60,7 +61,7 @@ class ScriptSampler:
             "SET_REGISTERED": lambda: self._owned((), ()),
             "REGISTER": self._register,
             "UNREGISTER": self._unregister,
-            "REFRESH": lambda: self._owned(("subscriptions:one", *self._connections()), (3_600_000,)),
+            "REFRESH": lambda: self._owned(("subscriptions:one", *self._connections()), (_AGE_MS,)),
             "CONNECTIONS_OF": lambda: (("registry:world", *self._connections()), (self._known_world(),)),
             "CONNECTED": lambda: (("registry:world", *self._connections()), (self._known_world(),)),
             "INSTANCES": lambda: (("registry:world", "instances"), (self._known_world(),)),
@@ -70,7 +71,7 @@ class ScriptSampler:
             "LOOK": self._look,
             "FILL": self._fill,
             "TAILS": lambda: (("registry:era", *self._heads()), (self._looked[1], self._proof())),
-            "BEGIN_READS": lambda: (self._members(), (f"n{self._number(3)}", self._conversation(), 60_000)),
+            "BEGIN_READS": lambda: (self._members(), (f"n{self._number(3)}", self._conversation(), _AGE_MS)),
             "END_READS": self._end_reads,
         }
 
@@ -154,7 +155,7 @@ class ScriptSampler:
         limits = (self._number(9), self._number(60) + 10)  # entries and bytes
         mark = self.random.choice(("", *self._marks()))
         messages = [f'{{"n":{self._number(99)}}}' for _ in range(self._number(4))]
-        fixed = (f"conversation:{name}", "envelope", mark, self._number(20) + 1, 120_000, *limits, generation, generation)
+        fixed = (f"conversation:{name}", "envelope", mark, self._number(20) + 1, _AGE_MS, *limits, generation, generation)
         return (f"recent:{name}", "dirty", f"head:{name}"), (*fixed, *messages)
 
     def _publish_change(self) -> Call:
@@ -171,7 +172,7 @@ class ScriptSampler:
         epoch, _ = self._leases.get(self._acquiring, ("", ""))
         process = epoch[17:] if epoch and self.random.random() < 0.7 else self._hex(8)
         before = (self.random.choice((epoch, epoch, "")), self._number(1), self._known_world())
-        arguments = (self._acquiring, "healthy", 12_000_000, self._hex(24), process, *before, self._acquired)
+        arguments = (self._acquiring, "healthy", _AGE_MS, self._hex(24), process, *before, self._acquired)
         return ("registry:world", f"instance:{self._acquiring}", "instances"), arguments
 
     def _owned(self, more_keys: Sequence[str], more: Sequence[Argument], instance: str = "one") -> Call:
@@ -182,7 +183,7 @@ class ScriptSampler:
 
     def _renew(self) -> Call:
         epoch = self._leases.get("one", ("", ""))[0]
-        more = ("one", self._pick(("healthy", "draining")), self._number(9), 12_000_000, 4_000_000, epoch)
+        more = ("one", self._pick(("healthy", "draining")), self._number(9), _AGE_MS, _AGE_MS // 2, epoch)
         return self._owned(("instances", "fate:one"), more)
 
     def _record(self, instance: str) -> str:
@@ -211,7 +212,7 @@ class ScriptSampler:
 
     def _register(self) -> Call:
         connections = self._connections()
-        more: list[Argument] = [3_600_000]
+        more: list[Argument] = [_AGE_MS]
         for key in connections:
             more += (f"user:{key.partition(':')[2]}", f"k{self._number(4)}", self._record(self._pick(_INSTANCES)))
         return self._owned(("subscriptions:one", *connections), more)
@@ -246,7 +247,7 @@ class ScriptSampler:
         if not self._following:
             self._looked = (self._member(), self._generation())
         member, generation = self._looked
-        return ("registry:era", member), (generation, self._hex(16), 60_000)
+        return ("registry:era", member), (generation, self._hex(16), _AGE_MS)
 
     def _fill(self) -> Call:
         member, generation = self._looked
@@ -254,7 +255,7 @@ class ScriptSampler:
         rows: list[Argument] = []
         for name in self.random.sample(_CONVERSATIONS, self._number(3)):
             rows += (name, f"1 2 5 1700000000000 2 3 {self._number(9)}", self._number(9), self._number(9), self._number(5))
-        return ("registry:era", member), (generation, self._proof(), 60_000, 600_000, *rows)
+        return ("registry:era", member), (generation, self._proof(), _AGE_MS, _AGE_MS, *rows)
 
     def _end_reads(self) -> Call:
         members = self._members()
