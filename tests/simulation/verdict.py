@@ -14,13 +14,11 @@ from typing import Any, Final
 from holdfast.drills.checker.judge import judge_run
 from holdfast.drills.checker.restores import ANEW_S
 from holdfast.drills.checker.run import Device, Run, Sent
-from holdfast.drills.checker.verdict import Violation
 from holdfast.drills.history import read_history
 from simulation.logs import LogLine
 from simulation.loop import START_SECONDS, Failure
 
 _SHOWN_SECONDS: Final = 5.0
-_BELIEVED_SECONDS: Final = 2.5
 MAX_TASKS: Final = 400
 """Of one instance at the end of a run with a few users; one that goes on making tasks has thousands."""
 
@@ -48,23 +46,11 @@ def judged(path: Path) -> list[Finding]:
     found = [
         Finding(each.invariant, each.t, each.message)
         for each in judge_run(run).violations
-        if (each.invariant != "I12" or not any(key in each.message for key in abandoned)) and not _is_known(run, each)
+        if each.invariant != "I12" or not any(key in each.message for key in abandoned)
     ]
     found += missing(run)
     found += [Finding("protocol", each.t, f"{each.device}: {each.code}") for each in kept if each.event == "protocol"]
     return found
-
-
-def _is_known(run: Run, violation: Violation) -> bool:
-    """A user who was offline comes back and is gone again within 2 s: an instance may still believe that the user is offline, and
-    notify of what is committed just then, although the user is inside the grace. A shortcoming of the product, not mended yet.
-    """
-    if violation.invariant != "I11" or "who was there, was notified" not in violation.message:
-        return False
-    user, t = violation.message.partition(",")[0], violation.t
-    lines = [line for device in run.devices.values() if device.user == user for line in device.lines.values()]
-    is_gone = not any(line.opened_at <= t < line.closed_at for line in lines)
-    return is_gone and any(t - _BELIEVED_SECONDS < line.opened_at <= t for line in lines)
 
 
 def missing(run: Run) -> Iterator[Finding]:
