@@ -30,8 +30,6 @@ def _passes(profile: str, seed: int, altered: str = "") -> bool:
         ("no_joined_seq", "calm", 2),
         ("no_bulletins", "redis", 2),
         ("no_watchdog", "deaf", 2),
-        ("no_epoch", "leaving", 2),
-        ("no_members_version", "deaf", 1),
     ],
 )
 def test_mechanism_that_is_switched_off_is_noticed(altered: str, profile: str, seed: int) -> None:
