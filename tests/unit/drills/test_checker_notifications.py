@@ -178,6 +178,23 @@ def test_record_may_take_longer_after_the_death_of_an_instance(tmp_path: Path, n
     assert verdict_of(tmp_path, unnotified(broken, BEN, 36)).counts["I11"] == is_found
 
 
+@pytest.mark.parametrize(("instance", "is_found"), [("one", False), ("two", True)])
+def test_user_who_left_just_before_the_death_of_the_instance_may_be_notified_of_what_was_shown(
+    tmp_path: Path, instance: str, is_found: bool
+) -> None:
+    """Nobody else knows that the user left later than at the last beat: in doubt there is a record."""
+    lines = change(good(), "opened", {"device": "ben-1"}, instance="one")
+    lines = more(
+        more(lines, 20.5, "fault", name="pod-kill", target=instance, on=True),
+        23.0,
+        "fault",
+        name="pod-kill",
+        target=instance,
+        on=False,
+    )
+    assert verdict_of(tmp_path, notified(lines, BEN, 18)).counts["I11"] == is_found
+
+
 def test_record_that_is_due_long_before_the_end_is_missed_through_many_failures(tmp_path: Path) -> None:
     """In a soak one failure follows another: seconds between them count, else nothing would ever be judged."""
     lines = good()

@@ -14,7 +14,7 @@ SendId = tuple[str, str, str]
 
 _OPENING_S = 2.0  # others may hear of a connection before its own client, one of a thousand here, has seen it open
 _ATTEMPT_S = 10.0  # a client gives up by then; what it asked for may have been accepted all the same
-_BEFORE_A_FREEZE_S = 4.0  # an instance that is taken for dead was last proven alive up to a beat before
+_BEAT_S = 4.0  # an instance that dies or stands still last told the others up to a beat before what it knew
 
 _KILLS = ("pod-kill", "container-restart")  # they name their instance, which ends as they begin
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
@@ -328,12 +328,17 @@ class Run:
         return placed
 
     def _end_with_instances(self) -> None:
-        """A connection ended with its instance, also where its client left seconds later, before it noticed."""
+        """A connection ended with its instance, also where its client left seconds later, before it noticed.
+
+        Where the client left up to a beat earlier, its instance had told nobody, and the connection ended without a word as well.
+        """
         for fault in (each for each in self.each_fault if each.name in _KILLS):
             for line in (line for device in self.devices.values() for line in device.lines.values()):
-                has_left = line.clean and line.opened_at <= fault.began < line.closed_at <= fault.ended
+                has_left = (
+                    line.clean and line.opened_at <= fault.began < line.closed_at + _BEAT_S and line.closed_at <= fault.ended
+                )
                 if has_left and line.instance == fault.target:
-                    line.closed_at, line.clean = fault.began, False
+                    line.closed_at, line.clean = min(fault.began, line.closed_at), False
 
     def _unproven(self) -> dict[str, Spans]:
         """Per user, when their connection was to an instance that stood still: open, and yet nobody was at the other end."""
@@ -343,7 +348,7 @@ class Run:
                 for fault in self.each_fault:
                     is_its = fault.name == "freeze" and fault.target == line.instance
                     if is_its and line.opened_at <= fault.ended and fault.began <= line.closed_at:
-                        spans[line.user].append((fault.began - _BEFORE_A_FREEZE_S, fault.ended + self.bounds.offline_s))
+                        spans[line.user].append((fault.began - _BEAT_S, fault.ended + self.bounds.offline_s))
         return {user: Spans(found) for user, found in spans.items()}
 
     def _connected(self) -> dict[str, Spans]:
