@@ -42,10 +42,6 @@ class Settling:
         """Whether something was broken within `removal_s` before `t`: so long a change of members may not be known everywhere."""
         return bool(self._met(t - self._run.bounds.removal_s, t))
 
-    def is_recovering(self, t: float) -> bool:
-        """Whether something was broken so shortly before `t` that instances may not be well again, or not meet at one Redis."""
-        return bool(self._met(t - self._run.bounds.healthy_s, t))
-
     def has_death(self, begin: float, end: float) -> bool:
         """Whether an instance died in that time."""
         return any(fault.name in DEADLY and begin <= fault.began <= end for fault in self._faults)

@@ -9,8 +9,7 @@ For each message and each member but its sender:
   acknowledgement or delivery, and whichever moment is worse counts. A message that may have been on its way when the connection
   ended. The half second after that: the instance may hear of the end later than the client. The seconds before a connection ended
   without a word. A user who came back before the decision, or whose grace period was just over. A user who joined or was removed
-  meanwhile, or joined while an instance may not have noticed that Redis is gone. A user who came back shortly before, while Redis
-  may not tell the other instances of it. A user of an instance that stood still.
+  meanwhile, or joined while an instance may not have noticed that Redis is gone. A user of an instance that stood still.
   A message sent between a restore of the store and the moment at which all instances had noticed it.
 
 A user who was surely no member has none. In a conversation of more than 100 members a user has one from the first message for
@@ -34,7 +33,6 @@ TO_WHO_LEFT: Final = "due to users who had left"
 
 _CLOSED_S: Final = 0.5  # how much later than its client an instance may hear of the end of a connection
 _IN_FLIGHT_S: Final = 1.0  # what was committed half a second before the end may not have arrived; the rest are clocks
-_BELIEVED_S: Final = 2.0  # how long an instance may believe the store's earlier word that a user is offline
 _NEVER: Final = Spans(())
 
 
@@ -141,8 +139,6 @@ class _Judge:
     def _was_there(self, where: Whereabouts, commit: Commit, user: str) -> bool:
         stay = where.stay_at(commit.earliest)
         if stay is None or commit.latest > stay.proven_until - _IN_FLIGHT_S:
-            return False
-        if commit.earliest < stay.begin + _BELIEVED_S and self._settling.is_recovering(commit.earliest):
             return False
         if not self._run.memberships.is_member(commit.conversation, user, commit.earliest, commit.latest):
             return False
