@@ -230,15 +230,30 @@ class Notifications:
 
     async def _decide(self, conversation_id: ConversationId, work: _Work) -> None:
         while work.messages:
-            began, work.has_waiting = self._clock.monotonic(), False
+            work.has_waiting = False
             conversation = await self._conversations.as_of(conversation_id, work.noted_at)
-            if conversation is None:
+            if conversation is None or await self._record(conversation, work):
                 return
-            records = await self._records(conversation, work)
-            if not records:
-                return
-            if await self.create(records, began):
-                return
+
+    async def _record(self, conversation: Conversation, work: _Work) -> bool:
+        """Write what is due, some users at a time; False where an answer had become too old before all was written."""
+        asked = [u for u in conversation.members if work.only in (None, u)]
+        away = await self._away(conversation, asked, is_asked_anew=bool(work.slow))
+        due: dict[UserId, list[tuple[Message, Notification]]] = {}
+        for message in reversed(work.messages):  # of a large conversation's the last one is told
+            for record in self._unwritten(message, away, conversation, is_known_enough=work.only is None):
+                due.setdefault(record.user_id, []).append((message, record))
+        user_ids, is_whole = list(due), True
+        for start in range(0, len(user_ids), MAX_RECORDS):
+            read_at = self._clock.monotonic()
+            offline = await self._offline_since(user_ids[start : start + MAX_RECORDS], work)
+            records: dict[str, Notification] = {}
+            for user_id, since_ms in offline.items():
+                for message, record in due[user_id]:
+                    if work.is_missed(message, since_ms):
+                        records.setdefault(record.notification_id, record)
+            is_whole &= await self.create(list(records.values()), read_at)
+        return is_whole
 
     async def create(self, records: Sequence[Notification], read_at: float) -> bool:
         """Write records; those that exist stay as they are.
@@ -255,30 +270,14 @@ class Notifications:
         for start in range(0, len(records), MAX_RECORDS):
             if self._clock.monotonic() - read_at >= RESTED_SECONDS:
                 return False
-            created = await self._store.create_notifications(records[start : start + MAX_RECORDS])
+            batch = records[start : start + MAX_RECORDS]
+            created = await self._store.create_notifications(batch)
+            for record in batch:  # from before the write: a read elsewhere may have cleared it since
+                self._recorded.add(record.notification_id, read_at)
             self._telemetry.notifications.labels("created").inc(len(created))
             if created:
                 self._on_created()
-        for record in records:  # from before the write: a read elsewhere may have cleared it since
-            self._recorded.add(record.notification_id, read_at)
         return True
-
-    async def _records(self, conversation: Conversation, work: _Work) -> list[Notification]:
-        asked = [u for u in conversation.members if work.only in (None, u)]
-        away = await self._away(conversation, asked, is_asked_anew=bool(work.slow))
-        if not away:
-            return []
-        candidates = [
-            (message, record)
-            for message in reversed(work.messages)  # of a large conversation's the last one is told
-            for record in self._unwritten(message, away, conversation, is_known_enough=work.only is None)
-        ]
-        offline = await self._offline_since(list(dict.fromkeys(record.user_id for _, record in candidates)), work)
-        records: dict[str, Notification] = {}
-        for message, record in candidates:
-            if record.user_id in offline and work.is_missed(message, offline[record.user_id]):
-                records.setdefault(record.notification_id, record)
-        return list(records.values())
 
     def _unwritten(
         self, message: Message, user_ids: Sequence[UserId], conversation: Conversation, *, is_known_enough: bool
@@ -324,13 +323,11 @@ class Notifications:
         A commit of our own is younger than what the store is asked. A swept one may have been seen before its reader left.
         """
         since: dict[UserId, int] = {}
-        for start in range(0, len(user_ids), MAX_RECORDS):
-            found = await self._store.read_presence(user_ids[start : start + MAX_RECORDS])
-            for user_id, presence in found.items():
-                if presence.online:
-                    work.has_waiting = True
-                else:
-                    since[user_id] = (presence.last_seen_at_ms or 0) if work.is_swept else 0
+        for user_id, presence in (await self._store.read_presence(user_ids)).items():
+            if presence.online:
+                work.has_waiting = True
+            else:
+                since[user_id] = (presence.last_seen_at_ms or 0) if work.is_swept else 0
         return since
 
     def _tell_filtered(self, conversation_id: ConversationId, connected: Sequence[UserId]) -> None:

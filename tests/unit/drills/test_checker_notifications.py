@@ -193,6 +193,7 @@ def test_user_who_left_just_before_the_death_of_the_instance_may_be_notified_of_
         on=False,
     )
     assert verdict_of(tmp_path, notified(lines, BEN, 18)).counts["I11"] == is_found
+    assert verdict_of(tmp_path, notified(lines, BEN, 10)).counts["I11"] == 1, "the beat before told of it"
 
 
 def test_record_that_is_due_long_before_the_end_is_missed_through_many_failures(tmp_path: Path) -> None:

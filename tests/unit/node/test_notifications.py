@@ -85,12 +85,14 @@ class Members:
 
     Attributes:
         presence: of all of them, as the store has it.
+        seconds: how long the store takes for each call.
         asked: whose presence was read.
         written: ids of the records.
     """
 
     def __init__(self, **joined: int) -> None:
         self.presence = Presence(UserId(""), online=False, on=(), last_seen_at_ms=None)
+        self.seconds = 0.0
         self.asked: list[UserId] = []
         self.written: list[str] = []
         self.clock, telemetry = ManualClock(), Telemetry("test")
@@ -102,10 +104,12 @@ class Members:
 
         async def read_presence(user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
             self.asked += user_ids
+            self.clock.now += self.seconds
             return dict.fromkeys(user_ids, self.presence)
 
         async def create_notifications(records: Sequence[Notification]) -> list[str]:
             self.written.extend(record.notification_id for record in records)
+            self.clock.now += self.seconds
             return self.written
 
         self.notifications = Notifications(
@@ -150,6 +154,26 @@ async def test_presence_is_read_of_those_alone_who_may_get_a_record() -> None:
     scene.commit(2, accepted_at=scene.clock.now)
     await passed()
     assert len(scene.asked) == 150
+
+
+async def test_large_conversation_is_worked_off_over_a_slow_store() -> None:
+    """Each group of users rests on an answer of its own: all of them together would take longer than an answer is believed."""
+    scene = Members()
+    scene.talk = conversation("c", "ann", *(f"u{number}" for number in range(5 * MAX_RECORDS)))
+    scene.seconds = 0.5 * RESTED_SECONDS
+    scene.commit(1, accepted_at=scene.clock.now)
+    await eventually(lambda: not scene.notifications._workers, within=5.0)
+    assert len(scene.asked) == len(scene.written) == 5 * MAX_RECORDS
+
+
+async def test_records_that_are_written_are_not_written_again_when_others_have_to_wait() -> None:
+    """The instance stood still in the middle: what is left is decided anew, and nothing is asked twice for what is there."""
+    scene = Members()
+    scene.talk = conversation("c", "ann", *(f"u{number}" for number in range(90)))
+    scene.seconds = 0.3 * RESTED_SECONDS
+    scene.commit(*range(1, 10), accepted_at=scene.clock.now)  # 810 records: five writes
+    await eventually(lambda: not scene.notifications._workers, within=5.0)
+    assert len(scene.written) == len(set(scene.written)) == 810
 
 
 async def test_message_from_before_a_membership_makes_no_record() -> None:

@@ -14,7 +14,7 @@ SendId = tuple[str, str, str]
 
 _OPENING_S = 2.0  # others may hear of a connection before its own client, one of a thousand here, has seen it open
 _ATTEMPT_S = 10.0  # a client gives up by then; what it asked for may have been accepted all the same
-_BEAT_S = 4.0  # an instance that dies or stands still last told the others up to a beat before what it knew
+BEAT_S = 4.0  # an instance that dies or stands still last told the others up to a beat before what it knew
 
 _KILLS = ("pod-kill", "container-restart")  # they name their instance, which ends as they begin
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
@@ -52,7 +52,10 @@ class Stored:
 
 @dataclass(slots=True)
 class Line:
-    """One connection of a device. `asked_at`: before `opened_at`; the others: infinite when it never came to that."""
+    """One connection of a device. `asked_at`: before `opened_at`; the others: infinite when it never came to that.
+
+    `is_untold`: its client left in order, and the instance died before it had told anybody.
+    """
 
     user: str
     asked_at: float
@@ -64,6 +67,7 @@ class Line:
     instance: str = ""
     generation: str = ""
     resumed: bool = False
+    is_untold: bool = False
 
 
 @dataclass(slots=True)
@@ -335,9 +339,10 @@ class Run:
         for fault in (each for each in self.each_fault if each.name in _KILLS):
             for line in (line for device in self.devices.values() for line in device.lines.values()):
                 has_left = (
-                    line.clean and line.opened_at <= fault.began < line.closed_at + _BEAT_S and line.closed_at <= fault.ended
+                    line.clean and line.opened_at <= fault.began < line.closed_at + BEAT_S and line.closed_at <= fault.ended
                 )
                 if has_left and line.instance == fault.target:
+                    line.is_untold = line.closed_at <= fault.began
                     line.closed_at, line.clean = min(fault.began, line.closed_at), False
 
     def _unproven(self) -> dict[str, Spans]:
@@ -348,7 +353,7 @@ class Run:
                 for fault in self.each_fault:
                     is_its = fault.name == "freeze" and fault.target == line.instance
                     if is_its and line.opened_at <= fault.ended and fault.began <= line.closed_at:
-                        spans[line.user].append((fault.began - _BEAT_S, fault.ended + self.bounds.offline_s))
+                        spans[line.user].append((fault.began - BEAT_S, fault.ended + self.bounds.offline_s))
         return {user: Spans(found) for user, found in spans.items()}
 
     def _connected(self) -> dict[str, Spans]:

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.drills.checker.run import Line, Run
+from holdfast.drills.checker.run import BEAT_S, Line, Run
 
 GRACE_MARGIN_S: Final = 1.0
 """The instance starts the grace period when it hears of the end of a connection, and stops it when it hears of the next one; its
@@ -68,7 +68,8 @@ class Whereabouts:
 def _stays(lines: list[Line], pause_s: float) -> list[Stay]:
     stays: list[Stay] = []
     for line in sorted((line for line in lines if line.synced_at < math.inf), key=lambda line: line.synced_at):
-        proven = line.closed_at if line.clean or math.isinf(line.closed_at) else line.closed_at - SILENCE_S
+        silence = BEAT_S if line.is_untold else 0.0 if line.clean or math.isinf(line.closed_at) else SILENCE_S
+        proven = line.closed_at - silence
         if stays and line.synced_at <= stays[-1].end + pause_s:
             last = stays.pop()
             stays.append(Stay(last.begin, max(last.end, line.closed_at), max(last.proven_until, proven)))
