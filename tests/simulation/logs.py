@@ -53,13 +53,15 @@ class Logs(logging.Handler):
 
 @contextlib.contextmanager
 def captured(loop: SimulatedLoop, level: int = logging.INFO) -> Iterator[Logs]:
-    """Keep what is logged, from this level on."""
+    """Keep what is logged, from this level on, also where a command of this Python process made the service silent."""
     logs, root = Logs(loop), logging.getLogger()
-    before = root.level
+    before = {logger: logger.level for logger in (root, logging.getLogger("holdfast"))}
     root.addHandler(logs)
-    root.setLevel(level)
+    for logger in before:
+        logger.setLevel(level)
     try:
         yield logs
     finally:
         root.removeHandler(logs)
-        root.setLevel(before)
+        for logger, its_level in before.items():
+            logger.setLevel(its_level)

@@ -10,9 +10,8 @@ at once the user is subscribed, again when the conversations are, and before `sy
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
 
 from holdfast.domain.conversations import Membership as MembershipRow
 from holdfast.domain.ids import ConversationId, Seq
@@ -76,12 +75,12 @@ class Connecting:
         """Take in an accepted connection; the rest happens in the background."""
         self._hub.add(connection)
         self._presence.expect(connection.user_id)
-        task = self._tasks.start(self._or_close(connection, self._open(connection)))
+        task = self._tasks.start(self._or_close(connection, partial(self._open, connection)))
         self._opening[connection] = task
 
     def resume(self, connection: Connection, cursors: Mapping[str, Seq] | None, generation: str = "") -> None:
         """Answer its `hello`. `generation`: of the store that the cursors are of; "" where the client does not say."""
-        self._tasks.start(self._or_close(connection, self._resume(connection, cursors, generation)))
+        self._tasks.start(self._or_close(connection, partial(self._resume, connection, cursors, generation)))
 
     def close(self, connection: Connection, heard_at: float) -> None:
         """Let an ended connection go; its user goes offline after the grace, if nothing else is connected.
@@ -100,10 +99,10 @@ class Connecting:
             self._presence.left(connection.user_id, heard_at)
         self._lease.unregister(connection)
 
-    async def _or_close(self, connection: Connection, work: Coroutine[Any, Any, None]) -> None:
+    async def _or_close(self, connection: Connection, work: Callable[[], Awaitable[None]]) -> None:
         """A mistake on the way ends the connection: its client would wait for ever for what does not come."""
         try:
-            await work
+            await work()
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must be told
             self._tasks.note_failure("connecting", error)
             connection.transport.close(CloseCode.INTERNAL_ERROR, "internal_error")
