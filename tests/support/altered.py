@@ -175,11 +175,6 @@ def no_epoch() -> None:
         replace(place, "presence_entry", lambda instance_id, _: f"{instance_id}:always")
 
 
-def no_world_check() -> None:
-    """Whatever Redis answers is believed, also when it is another one than the one that was registered in."""
-    _replace_in_scripts(scripts._WORLD_CHECK, "")
-
-
 def no_server_in_world() -> None:
     """The world is a random id that a promoted replica, and a server with its snapshot, hold as well."""
     _replace_in_scripts("return server and string.sub(world, -40) ~= server", "return false")
@@ -282,7 +277,6 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_split,
         no_watchdog,
         no_epoch,
-        no_world_check,
         no_server_in_world,
         no_second_witness,
         no_members_version,
