@@ -6,6 +6,7 @@ adapter passes `retry=None` and a timeout (`Calls.unretried`), and decides for i
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
@@ -44,6 +45,8 @@ RECONNECT: Final = [
 # What is more than the other side can do waits here, where waiting costs nothing and giving up is certain. Sent all at once it
 # would time out over there, be uncertain, and be asked about: ten calls for each that failed. Firestore takes 100 on a channel.
 MAX_UNDER_WAY: Final = 64
+
+_LACKS_INDEX: Final = re.compile(r"requires an? .*index")  # "an index"; for a single field "a COLLECTION_GROUP_ASC index"
 
 
 def connect(project: str, database: str, watch: DependencyWatch) -> MeteredClient:
@@ -181,7 +184,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, StoreError):
         return error
     text = str(error)[:200] or type(error).__name__
-    if isinstance(error, api.FailedPrecondition) and "requires an index" in text:
+    if isinstance(error, api.FailedPrecondition) and _LACKS_INDEX.search(text):
         return StoreUnavailable(f"Firestore lacks an index, or is still building it: deploy firestore.indexes.json. {text}")
     if isinstance(error, api.AlreadyExists | api.FailedPrecondition | api.Aborted) or is_missing_document(error):
         return StoreConflict(text)

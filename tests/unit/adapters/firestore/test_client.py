@@ -21,6 +21,7 @@ MEANINGS = [
     (api.AlreadyExists("x"), StoreConflict),
     (api.FailedPrecondition("x"), StoreConflict),
     (api.FailedPrecondition("The query requires an index. You can create it here: https://example.test"), StoreUnavailable),
+    (api.FailedPrecondition("The query requires a COLLECTION_GROUP_ASC index for collection x and field y."), StoreUnavailable),
     (api.Aborted("x"), StoreConflict),
     (api.NotFound("No document to update: projects/p/databases/d/documents/x/y"), StoreConflict),
     (api.NotFound("no entity to update: app"), StoreConflict),
