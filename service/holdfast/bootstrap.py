@@ -41,6 +41,7 @@ from holdfast.web.gate import Gate
 from holdfast.web.jwks import Jwks
 
 if TYPE_CHECKING:
+    from holdfast.adapters.firestore.client import Connect
     from holdfast.adapters.firestore.metered import MeteredClient
 
 _CALLERS_PER_SECOND: Final = 10.0  # traces that clients ask for, of all together: beyond, the ratio decides
@@ -66,7 +67,7 @@ class Machine:
     memory: Memory
     redis: Callable[[RedisSettings], Address]
     database: Callable[[Path, float], Database]  # a path and the longest wait in seconds
-    firestore: "Callable[[str, str, DependencyWatch], MeteredClient]" = connect_firestore  # a project and a database
+    firestore: "Connect" = connect_firestore
 
 
 def machine(limits: LimitSettings | None = None) -> Machine:

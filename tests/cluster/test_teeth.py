@@ -237,7 +237,7 @@ async def test_epochs(sqlite_instances: Instances, *, is_built: bool) -> None:
 
 
 async def test_emptied_redis_does_not_make_users_absent(sqlite_instances: Instances, redis7: RedisServer) -> None:
-    """Redis is emptied when somebody has just come: it says that they are nowhere, and the store is asked as well."""
+    """Redis is emptied right after a user has connected: it knows of no connection, and the store is asked as well."""
     (one,) = await sqlite_instances.start("one")
     (two,) = await sqlite_instances.start("two")
     c = await new_conversation(one, "ann", "ben")

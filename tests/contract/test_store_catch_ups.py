@@ -54,9 +54,7 @@ def notifications_of(store: MessageStore) -> Notifications:
         FakeBus(),
         FakeRegistry(),
         Hub(telemetry),
-        cast(
-            "Conversations", SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None, is_reached=True)
-        ),
+        cast("Conversations", SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None)),
         clock,
         StoreClock(clock),
         telemetry,

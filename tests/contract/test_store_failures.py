@@ -72,7 +72,7 @@ READS: dict[str, Call] = {
 
 @contextmanager
 def frozen(firestore: NewFirestore) -> Iterator[None]:
-    """Firestore answers nobody inside."""
+    """Inside, Firestore answers no call."""
     firestore.freeze()
     try:
         yield

@@ -24,6 +24,7 @@ from holdfast.drills.offenders import Deaf, shout
 from support.chatting import Chatter, new_conversation
 from support.instances import Instances, token
 from support.redis_server import SYSTEM, RedisServer, require_binary
+from support.throttled import throttled
 from support.up import require
 from support.watching import Alarms, watching
 
@@ -229,22 +230,12 @@ class TestLong:
         """An instance that is stopped for most of each second, as by a throttled CPU."""
         one, other = await sqlite_instances.start("instance-1", "instance-2")
 
-        async def throttle() -> None:
-            while True:
-                one.signal(signal.SIGSTOP)
-                await asyncio.sleep(0.6)  # so long it stands still in each second
-                one.signal(signal.SIGCONT)
-                await asyncio.sleep(0.4)  # and so long it goes on
-
         async with watching(tmp_path, [one, other]) as prometheus:
             alarms = Alarms(prometheus, told)
             began = time.monotonic()
-            try:
-                async with going_on(throttle()):
-                    await alarms.fire("HoldfastLoopLag", since=began)
-                    assert (await prometheus.firing())["HoldfastLoopLag"]["labels"]["instance"] == "instance-1"
-            finally:
-                one.signal(signal.SIGCONT)
+            async with throttled(one):
+                await alarms.fire("HoldfastLoopLag", since=began)
+                assert (await prometheus.firing())["HoldfastLoopLag"]["labels"]["instance"] == "instance-1"
             await alarms.resolve("HoldfastLoopLag")
 
     async def test_many_conversations(self, sqlite_instances: Instances, tmp_path: Path, told: Told) -> None:

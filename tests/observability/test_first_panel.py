@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from support.fixtures_cluster import firestore_environ
 from support.instances import Instances
 from support.ordinary_load import OrdinaryLoad, repeatedly
 from support.redis_server import RedisServer
+from support.throttled import throttled
 from support.watching import watching
 
 pytestmark = [pytest.mark.observability_long, pytest.mark.timeout(500)]
@@ -71,20 +71,8 @@ async def firestore_slow(scene: Scene) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def one_bad_pod(scene: Scene) -> AsyncIterator[None]:
     """One instance gets the CPU for less than half of the time."""
-    bad = scene.instances[2]
-
-    async def throttle() -> None:
-        while True:
-            bad.signal(signal.SIGSTOP)
-            await asyncio.sleep(0.6)  # so long it stands still in each second
-            bad.signal(signal.SIGCONT)
-            await asyncio.sleep(0.4)  # and so long it goes on
-
-    throttling = asyncio.create_task(throttle())
-    yield
-    throttling.cancel()
-    await asyncio.gather(throttling, return_exceptions=True)
-    bad.signal(signal.SIGCONT)
+    async with throttled(scene.instances[2]):
+        yield
 
 
 @contextlib.asynccontextmanager

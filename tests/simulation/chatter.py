@@ -93,7 +93,7 @@ class Chatter:
         number = 0
         try:
             while not self.is_over:
-                await asyncio.sleep(self.period_seconds)
+                await asyncio.sleep(self.period_seconds)  # virtual time: the pace of the load
                 number += 1
                 await client.send(CONVERSATION, f"{user} says {number}")
                 self.sent += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
@@ -85,19 +86,23 @@ class Failures:
         aim = aims.arm(fault.aim, "", fault.skip, hit)
         return partial(aims.disarm, aim)
 
-    @contextlib.asynccontextmanager
-    async def told(self, name: str, target: str = "") -> AsyncIterator[None]:
-        """While it is entered the history knows of the fault."""
-        history = self.context.history
-        history.record("fault", name=name, target=target, on=True)
-        try:
-            yield
-        finally:
-            history.record("fault", name=name, target=target, on=False)
-
     def tell(self, name: str, target: str, *, on: bool) -> None:
         """The fault begins, or ends, in this callback."""
         self.context.history.record("fault", name=name, target=target, on=on)
+
+
+async def killed(failures: Failures, fault: Fault, instance: SimulatedInstance, rng: random.Random) -> None:
+    """A few callbacks after the fault's event; started again when the fault has lasted."""
+
+    def act(each: SimulatedInstance) -> None:
+        failures.tell("pod-kill", each.name, on=True)
+        each.process.kill_after(rng.randint(0, _FEW_CALLBACKS))
+
+    await failures.aimed(fault, instance, act)
+    await ended(instance)
+    await asyncio.sleep(fault.lasts)
+    failures.tell("pod-kill", instance.name, on=False)
+    instance.start()
 
 
 async def ended(instance: SimulatedInstance) -> None:
@@ -116,17 +121,7 @@ async def _kill(failures: Failures, fault: Fault) -> None:
     async with failures.taken(fault) as instance:
         if instance is None:
             return
-        rng = rng_of(fault, failures.context.seed)
-
-        def act(each: SimulatedInstance) -> None:
-            failures.tell("pod-kill", each.name, on=True)
-            each.process.kill_after(rng.randint(0, _FEW_CALLBACKS))
-
-        await failures.aimed(fault, instance, act)
-        await ended(instance)
-        await asyncio.sleep(fault.lasts)
-        failures.tell("pod-kill", instance.name, on=False)
-        instance.start()
+        await killed(failures, fault, instance, rng_of(fault, failures.context.seed))
         await asyncio.sleep(2.0)
 
 
@@ -150,7 +145,7 @@ async def _drain(failures: Failures, fault: Fault) -> None:
         if instance is None:
             return
         await failures.aimed(fault, instance, lambda _: None)
-        async with failures.told("drain", instance.name):
+        with failures.context.history.fault("drain", instance.name):
             await instance.drain()
             await asyncio.sleep(fault.lasts)
         instance.start()
@@ -209,7 +204,7 @@ async def _store_cut(failures: Failures, fault: Fault) -> None:
 async def _store_errors(failures: Failures, fault: Fault) -> None:
     faults = failures.cluster.store.faults
     shares = rng_of(fault, failures.context.seed).choice([(0.3, 0.3), (0.05, 0.2), (0.9, 0.1), (0.0, 0.3)])
-    async with failures.told("store-errors"):
+    with failures.context.history.fault("store-errors"):
         faults.lost_before, faults.lost_after = shares
         await asyncio.sleep(fault.lasts)
         faults.lost_before = faults.lost_after = 0.0
@@ -217,14 +212,14 @@ async def _store_errors(failures: Failures, fault: Fault) -> None:
 
 async def _store_slow(failures: Failures, fault: Fault) -> None:
     faults = failures.cluster.store.faults
-    async with failures.told("store-slow"):
+    with failures.context.history.fault("store-slow"):
         faults.extra_seconds = rng_of(fault, failures.context.seed).choice([0.1, 0.6, 2.5])
         await asyncio.sleep(fault.lasts)
         faults.extra_seconds = 0.0
 
 
 async def _store_frozen(failures: Failures, fault: Fault) -> None:
-    async with failures.told("store-frozen"):
+    with failures.context.history.fault("store-frozen"):
         failures.cluster.store.process.freeze()
         await asyncio.sleep(fault.lasts)
         failures.cluster.store.process.thaw()
@@ -235,7 +230,7 @@ async def _store_frozen(failures: Failures, fault: Fault) -> None:
 
 async def _client_drop(failures: Failures, fault: Fault) -> None:
     network, rng = failures.context.loop.network, rng_of(fault, failures.context.seed)
-    async with failures.told("client-drop"):
+    with failures.context.history.fault("client-drop"):
         for device in failures.people.devices:
             if device.is_on and rng.random() < 0.4:
                 network.reset(device.name)
@@ -249,7 +244,7 @@ async def _client_freeze(failures: Failures, fault: Fault) -> None:
         return
     device = rng_of(fault, failures.context.seed).choice(ready)
     assert device.process is not None
-    async with failures.told("client-freeze", device.process.name):
+    with failures.context.history.fault("client-freeze", device.process.name):
         device.watched.is_late = True
         device.process.freeze()
         await asyncio.sleep(fault.lasts)

@@ -12,6 +12,7 @@ from typing import Final
 
 from holdfast.domain.conversations import direct_id
 from holdfast.domain.ids import UserId
+from holdfast.drills.calls import Answer
 from simulation import rest
 from simulation.context import AWAY, Context
 from simulation.devices import KINDS, Device
@@ -312,7 +313,7 @@ class Person:
 
     # --- REST -----------------------------------------------------------------------------------------------------------
 
-    async def _insist(self, rng: random.Random, method: str, path: str, body: object = None) -> rest.Answer:
+    async def _insist(self, rng: random.Random, method: str, path: str, body: object = None) -> Answer:
         urls = self._context.urls()
         rng.shuffle(urls)
         return await rest.insist(urls, lambda: self._context.token(self.user), method, path, body)

@@ -1,23 +1,18 @@
 """What the store holds at the end of a run, into its history."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from holdfast.bootstrap import message_store
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import notification_id
 from holdfast.drills.history import History, digest
-from holdfast.errors import StoreError
+from holdfast.drills.stored import until_answered
 from holdfast.ports import MessageStore, Unwatched
 from simulation.cluster import Cluster
 from simulation.rooms import Rooms
 
 _PAGE: Final = 500
-_RETRY_SECONDS: Final = 0.2
-
-T = TypeVar("T")
 
 
 def store_of(cluster: Cluster) -> MessageStore:
@@ -30,10 +25,10 @@ async def read_store(store: MessageStore, rooms: Rooms, users: list[str], histor
     """Everything of these conversations and users; the store is closed."""
     history.record("reading")
     try:
-        await _insist(store.open)
+        await until_answered(store.open)
         for conversation, past in rooms.past.items():
             await _read_conversation(store, conversation, past, history)
-        for user, presence in (await _insist(partial(store.read_presence, [UserId(user) for user in users]))).items():
+        for user, presence in (await until_answered(partial(store.read_presence, [UserId(user) for user in users]))).items():
             history.record("stored_presence", user=user, online=presence.online)
     finally:
         await store.close()
@@ -42,7 +37,7 @@ async def read_store(store: MessageStore, rooms: Rooms, users: list[str], histor
 async def _read_conversation(store: MessageStore, conversation: str, past: list[str], history: History) -> None:
     conversation_id, after = ConversationId(conversation), 0
     members = [UserId(user) for user in past]
-    while page := await _insist(partial(store.read_messages, conversation_id, after_seq=after, limit=_PAGE)):
+    while page := await until_answered(partial(store.read_messages, conversation_id, after_seq=after, limit=_PAGE)):
         after = page[-1].seq
         for message in page:
             said = {"seq": message.seq, "sender": message.sender, "key": message.client_message_id}
@@ -54,17 +49,8 @@ async def _read_conversation(store: MessageStore, conversation: str, past: list[
         }
         ids = list(wanted)
         for start in range(0, len(ids), 300):
-            for record in sorted(await _insist(partial(store.recorded, ids[start : start + 300]))):
+            for record in sorted(await until_answered(partial(store.recorded, ids[start : start + 300]))):
                 seq, member = wanted[record]
                 history.record("stored_notification", conversation=conversation, seq=seq, user=member)
-    for user, seq in (await _insist(partial(store.read_cursors, conversation_id))).items():
+    for user, seq in (await until_answered(partial(store.read_cursors, conversation_id))).items():
         history.record("stored_cursor", user=user, conversation=conversation, seq=seq)
-
-
-async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
-    """Until the store answers; its caller has a deadline."""
-    while True:
-        try:
-            return await ask()
-        except StoreError:
-            await asyncio.sleep(_RETRY_SECONDS)

@@ -6,13 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 from simulation.cluster import RedisHost
-from simulation.failures import Failures, ended
+from simulation.failures import Failures, killed
 from simulation.faults import Fault, rng_of
-from simulation.instance import SimulatedInstance
 from simulation.redis.server import RedisServer
 
 _NOTICED_SECONDS: Final = 3.0  # a killed instance's last commits must not be told to Redis by itself
-_FEW_CALLBACKS: Final = 25
 _HOSTILE: Final = (b"", b"\xff\xfe", b"{", b"[]", b"null", b"-1", b"nan", b"{" * 500, b'{"instance_id": 7}', b"i1:x:y")
 
 
@@ -230,16 +228,7 @@ async def _kill_without_redis(failures: Failures, fault: Fault) -> None:
         failures.tell("redis-kill", host.name, on=True)
         host.kill()
         await asyncio.sleep(rng.choice([0.01, 1.5, 4.0]))
-
-        def act(each: SimulatedInstance) -> None:
-            failures.tell("pod-kill", each.name, on=True)
-            each.process.kill_after(rng.randint(0, _FEW_CALLBACKS))
-
-        await failures.aimed(fault, instance, act)
-        await ended(instance)
-        await asyncio.sleep(fault.lasts)
-        failures.tell("pod-kill", instance.name, on=False)
-        instance.start()
+        await killed(failures, fault, instance, rng)
         await asyncio.sleep(_NOTICED_SECONDS)
         _server(host).restart(keeps_data=rng.random() < 0.5)
         host.start()

@@ -1,43 +1,19 @@
-"""REST as a simulated user calls it: one connection a call, HTTP/1.1 by hand. A library would cost more than the service."""
+"""REST as a simulated user calls it: one connection a call, HTTP/1.1 by hand. A library would cost more than the service.
+
+The status of an answer is 0 where no instance listens, and -1 where none came: the call may be done.
+"""
 
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
+
+from holdfast.drills.calls import Answer
 
 _CALL_SECONDS: Final = 6.0
 _ROUNDS: Final = 20
 _ROUND_SECONDS: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an instance said. `status`: 0 where no instance listens, -1 where there was no answer: the call may be done."""
-
-    status: int
-    content: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_success(self) -> bool:
-        """Done."""
-        return 200 <= self.status < 300
-
-    @property
-    def is_refusal(self) -> bool:
-        """Not done, and never will be: the same call again would be answered the same."""
-        return 400 <= self.status < 500 and not self.content.get("retryable", False)
-
-    @property
-    def is_elsewhere(self) -> bool:
-        """Not done here; another instance may do it."""
-        return self.status == 0 or self.code in ("draining", "overloaded")
-
-    @property
-    def code(self) -> str:
-        """Of the problem, empty where there is none."""
-        return str(self.content.get("code", ""))
 
 
 async def call(url: str, token: str, method: str, path: str, body: object = None) -> Answer:
@@ -54,7 +30,7 @@ async def call(url: str, token: str, method: str, path: str, body: object = None
             finally:
                 writer.transport.abort()
     except (OSError, EOFError, TimeoutError, ValueError):
-        return Answer(-1 if is_sent else 0)
+        return Answer(-1 if is_sent else 0, {})
 
 
 async def insist(urls: Sequence[str], token: Callable[[], str], method: str, path: str, body: object = None) -> Answer:
@@ -65,7 +41,7 @@ async def insist(urls: Sequence[str], token: Callable[[], str], method: str, pat
             if answer.is_success or answer.is_refusal:
                 return answer
         await asyncio.sleep(_ROUND_SECONDS)
-    return Answer(-1)
+    return Answer(-1, {})
 
 
 def _request(host: str, token: str, method: str, path: str, body: object) -> bytes:

@@ -22,7 +22,7 @@ async def restore(failures: Failures, fault: Fault) -> None:
         return
     failures.is_restored = True
     history = failures.context.history
-    async with failures.told("store-restore"):
+    with failures.context.history.fault("store-restore"):
         await asyncio.sleep(1.0)  # what was sent before is stored by now: it is in the backup
         behind = _behind(failures)
         tails = {conversation: behind.tail(conversation) for conversation in failures.people.rooms.past}

@@ -92,7 +92,7 @@ class NewFirestore(ABC):
 
     @abstractmethod
     def freeze(self) -> None:
-        """Firestore answers nobody, until `thaw`."""
+        """Firestore answers no call until `thaw`."""
 
     @abstractmethod
     def thaw(self) -> None:

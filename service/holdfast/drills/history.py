@@ -4,6 +4,7 @@ The first line is the header. All others have `event` and `t`, seconds since the
 an event has is in docs/drills.md. Unknown events and fields are passed over: later versions may write more.
 """
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator
@@ -118,6 +119,15 @@ class History:
         if self._file.closed:
             return
         self._write({"event": event, "t": round(self.now, 4), **fields})
+
+    @contextlib.contextmanager
+    def fault(self, name: str, target: str = "") -> Iterator[None]:
+        """Inside something is broken, and the history says so."""
+        self.record("fault", name=name, target=target, on=True)
+        try:
+            yield
+        finally:
+            self.record("fault", name=name, target=target, on=False)
 
     def device(self, device: str, user: str) -> "DeviceHistory":
         """What an observer of one client writes to."""

@@ -66,11 +66,8 @@ class Stage:
     @asynccontextmanager
     async def fault(self, name: str, target: str = "") -> AsyncIterator[None]:
         """While it is entered something is broken; the history says so."""
-        self.history.record("fault", name=name, target=target, on=True)
-        try:
+        with self.history.fault(name, target):
             yield
-        finally:
-            self.history.record("fault", name=name, target=target, on=False)
 
     async def pause(self, seconds: float) -> None:
         """Let it work for a while."""

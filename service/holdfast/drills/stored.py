@@ -42,13 +42,13 @@ async def read_store(store: MessageStore, crowd: Crowd, history: History) -> Non
     history.record("reading")
     try:
         async with asyncio.timeout(_STORE_SECONDS):
-            await _insist(store.open)
+            await until_answered(store.open)
             unread = iter(tuple(crowd.conversations))
             await asyncio.gather(*(_read_conversations(store, unread, crowd, history) for _ in range(_AT_ONCE)))
             users = [UserId(user) for user in crowd.users]
             for start in range(0, len(users), 100):
                 some = users[start : start + 100]
-                for user, presence in (await _insist(partial(store.read_presence, some))).items():
+                for user, presence in (await until_answered(partial(store.read_presence, some))).items():
                     history.record("stored_presence", user=user, online=presence.online)
     except TimeoutError:
         raise TargetFailed("the store cannot be read") from None
@@ -68,7 +68,7 @@ async def _read_conversation(store: MessageStore, conversation: str, crowd: Crow
     if size > MAX_RECORD_MEMBERS:
         await _read_large(store, conversation, members, size, history)
         members = []
-    while page := await _insist(partial(store.read_messages, conversation_id, after_seq=after, limit=_PAGE)):
+    while page := await until_answered(partial(store.read_messages, conversation_id, after_seq=after, limit=_PAGE)):
         after = page[-1].seq
         for message in page:
             history.record(
@@ -86,21 +86,21 @@ async def _read_conversation(store: MessageStore, conversation: str, crowd: Crow
         }
         ids = list(wanted)
         for start in range(0, len(ids), 300):
-            for record in await _insist(partial(store.recorded, ids[start : start + 300])):
+            for record in await until_answered(partial(store.recorded, ids[start : start + 300])):
                 seq, member = wanted[record]
                 history.record("stored_notification", conversation=conversation, seq=seq, user=member)
-    for user, seq in (await _insist(partial(store.read_cursors, conversation_id))).items():
+    for user, seq in (await until_answered(partial(store.read_cursors, conversation_id))).items():
         history.record("stored_cursor", user=user, conversation=conversation, seq=seq)
 
 
 async def _read_large(store: MessageStore, conversation: str, members: list[UserId], size: int, history: History) -> None:
     """In a large conversation a user has one notification at most, whatever message caused it."""
     wanted = {notification_id(ConversationId(conversation), member, 0, size): member for member in members}
-    for record in await _insist(partial(store.recorded, list(wanted))):
+    for record in await until_answered(partial(store.recorded, list(wanted))):
         history.record("stored_notification", conversation=conversation, seq=0, user=wanted[record])
 
 
-async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
+async def until_answered(ask: Callable[[], Awaitable[T]]) -> T:
     """Until the store answers; its caller has a deadline."""
     while True:
         try:

@@ -1,5 +1,5 @@
-"""Hints on conversations for lists (last message, last seq), at most one write a second each. A lost one is a stale preview,
-and what a user missed is looked for only where a hint says that something came: so they are tried again."""
+"""Hints on conversations for lists (last message, last seq), at most one write a second each. A lost hint is a stale preview
+until the next message: so hints are written again after a failure."""
 
 import logging
 from typing import Final

@@ -54,7 +54,7 @@ class Conversations:
         if entry is None or entry.conversation.revision < self._hinted.get(conversation_id, 0):
             return None
         age = self._clock.monotonic() - entry.read_at
-        if not self.is_reached:
+        if not self._is_reached:
             return entry.conversation if age <= UNPROVEN_WITHOUT_BUS_SECONDS else None
         return entry.conversation if self._is_heard(conversation_id, entry) or age <= UNPROVEN_SECONDS else None
 
@@ -144,14 +144,14 @@ class Conversations:
         return None if conversation is None else asked.difference(conversation.members)
 
     @property
-    def is_reached(self) -> bool:
+    def _is_reached(self) -> bool:
         """Whether the bus reaches every instance."""
         return self._bus.is_live and not self._split.is_split
 
     def _is_heard(self, conversation_id: ConversationId, entry: _Entry) -> bool:
         """Whether each change since that read would have been heard."""
         is_subscribed = entry.subscription and entry.subscription == self._subscription(conversation_id)
-        return bool(is_subscribed) and self.is_reached
+        return bool(is_subscribed) and self._is_reached
 
     def _subscription(self, conversation_id: ConversationId) -> int:
         return self._bus.subscription(f"conversation:{conversation_id}")

@@ -239,17 +239,14 @@ class Notifications:
         """Write what is due, some users at a time; False where an answer had become too old before all was written."""
         asked = [u for u in conversation.members if work.only in (None, u)]
         away = await self._away(conversation, asked, is_asked_anew=bool(work.slow))
-        due: dict[UserId, list[tuple[Message, Notification]]] = {}
-        for message in reversed(work.messages):  # of a large conversation's the last one is told
-            for record in self._unwritten(message, away, conversation, is_known_enough=work.only is None):
-                due.setdefault(record.user_id, []).append((message, record))
-        user_ids, is_whole = list(due), True
-        for start in range(0, len(user_ids), MAX_RECORDS):
+        due = [user_id for user_id in away if any(self._unwritten(user_id, conversation, work))]
+        is_whole = True
+        for start in range(0, len(due), MAX_RECORDS):
             read_at = self._clock.monotonic()
-            offline = await self._offline_since(user_ids[start : start + MAX_RECORDS], work)
+            offline = await self._offline_since(due[start : start + MAX_RECORDS], work)
             records: dict[str, Notification] = {}
             for user_id, since_ms in offline.items():
-                for message, record in due[user_id]:
+                for message, record in self._unwritten(user_id, conversation, work):
                     if work.is_missed(message, since_ms):
                         records.setdefault(record.notification_id, record)
             is_whole &= await self.create(list(records.values()), read_at)
@@ -279,19 +276,18 @@ class Notifications:
                 self._on_created()
         return True
 
-    def _unwritten(
-        self, message: Message, user_ids: Sequence[UserId], conversation: Conversation, *, is_known_enough: bool
-    ) -> Iterator[Notification]:
-        """What would tell these users of a message: those it is for, who have no such record, as far as this instance knows.
+    def _unwritten(self, user_id: UserId, conversation: Conversation, work: _Work) -> Iterator[tuple[Message, Notification]]:
+        """The messages for a user, the last one first, with the record of each that this instance has not written lately.
 
-        `is_known_enough`: whether a record that this instance wrote lately is taken to be there still.
+        In a large conversation one record stands for all messages: the last one is told. For one member alone (`work.only`) every
+        record is written once more: what the user has read meanwhile was taken away.
         """
         now, size = self._clock.monotonic(), len(conversation.members)
-        for user_id in user_ids:
+        for message in reversed(work.messages):
             if user_id != message.sender and message.seq > conversation.joined_seq(user_id):
                 record = record_of(message, user_id, size)
-                if not is_known_enough or not self._recorded.holds(record.notification_id, now):
-                    yield record
+                if work.only is not None or not self._recorded.holds(record.notification_id, now):
+                    yield message, record
 
     async def _away(self, conversation: Conversation, user_ids: Sequence[UserId], *, is_asked_anew: bool) -> list[UserId]:
         """Those of these members who are connected nowhere, as far as this instance and Redis know.
@@ -319,7 +315,7 @@ class Notifications:
     async def _offline_since(self, user_ids: Sequence[UserId], work: _Work) -> dict[UserId, int]:
         """Whom the store calls offline; from which time on they are to be notified.
 
-        Each time anew: a user who has come and gone since an earlier answer is within the grace, and Redis does not show it.
+        No earlier answer is used: Redis does not show that a user has come and gone since, and is within the grace.
         A commit of our own is younger than what the store is asked. A swept one may have been seen before its reader left.
         """
         since: dict[UserId, int] = {}

@@ -8,7 +8,7 @@ from simulation.firestore.place import ROOT, SimulatedFirestore
 
 
 class BehindInFirestore:
-    """Implements `restoring.Behind`. Documents are changed as nobody's commit: their times stay."""
+    """Implements `restoring.Behind`. Documents are changed without a commit: their times stay."""
 
     def __init__(self, store: SimulatedFirestore) -> None:
         self._stored = store.service.stored

@@ -83,7 +83,7 @@ class Channel(grpc.aio.Channel):  # type: ignore[misc]  # ships no types
         await self.close()
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """Nobody asks: the library does not."""
+        """Not simulated: the library does not call it."""
         raise NotImplementedError
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:

@@ -143,7 +143,7 @@ class FirestoreServer:
     # --- faults of the way ------------------------------------------------------------------------------------------------
 
     def freeze(self) -> None:
-        """It answers nobody, until `thaw`; connections stay open."""
+        """The server answers no call until `thaw`; connections stay open."""
         self._is_frozen = True
 
     def thaw(self) -> None:

@@ -1,31 +1,11 @@
 """What the simulated Redis does that a comparison with a real one cannot show: its own clock, and its faults."""
 
 import random
-from dataclasses import dataclass
 
 import pytest
 
 from simulation.redis import RedisServer, Refused, Unsupported
-
-
-@dataclass
-class Clock:
-    """Stands still until it is moved."""
-
-    now: float = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def server(clock: Clock) -> RedisServer:
-    return RedisServer(clock, random.Random(1))
+from support.fakes import ManualClock
 
 
 def identity(server: RedisServer) -> tuple[str, ...]:
@@ -35,7 +15,7 @@ def identity(server: RedisServer) -> tuple[str, ...]:
     return fields["run_id"], fields["master_replid"], fields["master_replid2"]
 
 
-def test_a_key_ends_at_its_deadline_on_the_server_s_own_clock(server: RedisServer, clock: Clock) -> None:
+def test_a_key_ends_at_its_deadline_on_the_server_s_own_clock(server: RedisServer, clock: ManualClock) -> None:
     """Leases are judged by Redis's clock, not by the instances' clocks."""
     server.run("SET", "a", "1", "PX", 1500)
     clock.now += 1.499
@@ -44,7 +24,7 @@ def test_a_key_ends_at_its_deadline_on_the_server_s_own_clock(server: RedisServe
     assert server.run("GET", "a") is None
 
 
-def test_expired_keys_are_removed_without_being_read(server: RedisServer, clock: Clock) -> None:
+def test_expired_keys_are_removed_without_being_read(server: RedisServer, clock: ManualClock) -> None:
     """Active expiry: what nothing asks for must not stay for ever."""
     for number in range(500):
         server.run("SET", f"k{number}", "1", "PX", 100)
@@ -67,7 +47,7 @@ def test_a_restart_without_a_snapshot_is_empty_and_another_server(server: RedisS
         server.run("EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", 0)
 
 
-def test_a_restart_finds_what_was_saved_and_lacks_what_came_after(server: RedisServer, clock: Clock) -> None:
+def test_a_restart_finds_what_was_saved_and_lacks_what_came_after(server: RedisServer, clock: ManualClock) -> None:
     """An RDB of seconds ago brings back what was removed since, and expires what ended meanwhile."""
     server.run("SET", "old", "1")
     server.run("SET", "short", "1", "PX", 1000)
@@ -79,7 +59,7 @@ def test_a_restart_finds_what_was_saved_and_lacks_what_came_after(server: RedisS
     assert sorted(server.run("KEYS", "*")) == [b"old"]
 
 
-def test_a_promoted_replica_lacks_the_tail_and_shifts_the_replication_id(server: RedisServer, clock: Clock) -> None:
+def test_a_promoted_replica_lacks_the_tail_and_shifts_the_replication_id(server: RedisServer, clock: ManualClock) -> None:
     """Redis acknowledges before it replicates: a failover forgets acknowledged writes."""
     replica = server.attach_replica(lag_seconds=5.0)
     for number in range(4):
@@ -126,20 +106,20 @@ def test_what_it_does_not_know_is_said_loudly_and_remembered(server: RedisServer
     assert server.state.unsupported == ["ZRANGE by score, by name or backwards", "INCR", "INCR"]
 
 
-def test_the_same_seed_gives_the_same_ids_and_orders(clock: Clock) -> None:
+def test_the_same_seed_gives_the_same_ids_and_orders(clock: ManualClock) -> None:
     """Otherwise a failing seed could not be played again."""
-    first, second = (RedisServer(clock, random.Random(5)) for _ in range(2))
+    first, second = (RedisServer(clock.monotonic, random.Random(5)) for _ in range(2))
     for server in (first, second):
         server.run("SADD", "s", *(f"member{number}" for number in range(50)))
     assert identity(first) == identity(second)
     assert first.run("SMEMBERS", "s") == second.run("SMEMBERS", "s")
 
 
-def test_the_order_of_a_set_differs_from_server_to_server(clock: Clock) -> None:
+def test_the_order_of_a_set_differs_from_server_to_server(clock: ManualClock) -> None:
     """As with Redis, whose hash function has a random key."""
     orders = set()
     for seed in range(5):
-        server = RedisServer(clock, random.Random(seed))
+        server = RedisServer(clock.monotonic, random.Random(seed))
         server.run("SADD", "s", *(f"member{number}" for number in range(50)))
         orders.add(tuple(server.run("SMEMBERS", "s")))
     assert len(orders) == 5

@@ -1,26 +1,15 @@
 """The server's end of a connection: what leaves it, in which order, and when it ends."""
 
 import asyncio
-import random
-from dataclasses import dataclass
 
 import hiredis
 import pytest
 
 from simulation.redis import RedisServer
 from simulation.redis.protocol import RedisProtocol
+from support.fakes import ManualClock
 
 MEBIBYTE = 1024 * 1024
-
-
-@dataclass
-class Clock:
-    """Stands still until it is moved."""
-
-    now: float = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Line(asyncio.Transport):
@@ -43,16 +32,6 @@ class Line(asyncio.Transport):
 
     def close(self) -> None:
         self.is_ended = True
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def server(clock: Clock) -> RedisServer:
-    return RedisServer(clock, random.Random(1))
 
 
 def connect(server: RedisServer) -> tuple[RedisProtocol, Line]:
@@ -88,7 +67,9 @@ def test_confirmations_replies_and_messages_keep_their_order(server: RedisServer
 
 
 @pytest.mark.parametrize(("unsent_bytes", "seconds"), [(33 * MEBIBYTE, 0.0), (9 * MEBIBYTE, 61.0)])
-def test_a_subscriber_that_does_not_read_is_cut(server: RedisServer, clock: Clock, unsent_bytes: int, seconds: float) -> None:
+def test_a_subscriber_that_does_not_read_is_cut(
+    server: RedisServer, clock: ManualClock, unsent_bytes: int, seconds: float
+) -> None:
     """`client-output-buffer-limit`: messages are lost without a word to the publisher, only the connection tells."""
     protocol, line = connect(server)
     protocol.data_received(packed("SUBSCRIBE a"))
@@ -100,7 +81,7 @@ def test_a_subscriber_that_does_not_read_is_cut(server: RedisServer, clock: Cloc
     assert server.run("PUBLISH", "a", "x") == 0
 
 
-def test_a_subscriber_that_reads_in_time_is_kept(server: RedisServer, clock: Clock) -> None:
+def test_a_subscriber_that_reads_in_time_is_kept(server: RedisServer, clock: ManualClock) -> None:
     """A burst alone is no reason."""
     protocol, line = connect(server)
     protocol.data_received(packed("SUBSCRIBE a"))

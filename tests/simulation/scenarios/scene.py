@@ -1,11 +1,11 @@
 """A small cluster for one scenario: what happens is said step by step, what its devices see is judged as in every other run."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+from holdfast.drills.calls import Answer
 from holdfast.drills.history import Bounds, Header, History
 from simulation import rest, verdict
 from simulation.cluster import Cluster, redis_servers
@@ -55,7 +55,7 @@ class Scene:
         await asyncio.sleep(1.0)
         return device
 
-    async def call(self, user: str, instance: str, method: str, path: str, body: object = None) -> rest.Answer:
+    async def call(self, user: str, instance: str, method: str, path: str, body: object = None) -> Answer:
         """One REST call at one instance."""
         return await rest.call(self.cluster.instances[instance].url, self.cluster.token(user), method, path, body)
 
@@ -81,7 +81,7 @@ class Scene:
             assert answer.is_success, answer
             acknowledged()
 
-    async def post(self, conversation: str, user: str, body: str, at: str) -> rest.Answer:
+    async def post(self, conversation: str, user: str, body: str, at: str) -> Answer:
         """A message by REST; its key is its body."""
         device = self.history.device(f"{user}-rest", user)
         key = body.replace(" ", "-")
@@ -102,15 +102,6 @@ class Scene:
         """The device is closed on purpose."""
         await device.close()
         self.history.record("left", user=device.user)
-
-    @contextlib.asynccontextmanager
-    async def fault(self, name: str, target: str = "") -> AsyncIterator[None]:
-        """While it is entered the checker knows that something is broken; names as in the drills."""
-        self.history.record("fault", name=name, target=target, on=True)
-        try:
-            yield
-        finally:
-            self.history.record("fault", name=name, target=target, on=False)
 
     def kill_at_commit(self, instance: str) -> None:
         """The instance dies when its next message is in the store, before it hears of that."""

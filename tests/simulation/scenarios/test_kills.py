@@ -5,23 +5,35 @@ from pathlib import Path
 
 import pytest
 
+from simulation.devices import Device
 from simulation.scenarios.scene import Scene, play
+
+
+async def _writer_beside_a_reader(scene: Scene) -> Device:
+    """A device at i1 and another one at i2, in `c0`, of which `away` is a member as well."""
+    alice = await scene.connect("u1", "i1", {}, "raw")
+    await scene.connect("u2", "i2", {})
+    await scene.create("c0", "u1", "u2", "away", at="i3")
+    await asyncio.sleep(1.0)
+    return alice
+
+
+async def _die_at_commit(scene: Scene, alice: Device) -> None:
+    """i1 commits one more message of the device, and dies with it; its sender never returns."""
+    scene.kill_at_commit("i1")
+    scene.say(alice, "c0", "last words")
+    await asyncio.sleep(0.5)
+    assert not scene.cluster.instances["i1"].is_running
+    alice.crash()
 
 
 def test_message_whose_instance_died_at_its_commit_is_shown_and_notified(tmp_path: Path) -> None:
     """Its sender never returns: the mark in Redis is all that tells the others of it."""
 
     async def work(scene: Scene) -> None:
-        alice = await scene.connect("u1", "i1", {}, "raw")
-        await scene.connect("u2", "i2", {})
-        await scene.create("c0", "u1", "u2", "away", at="i3")
-        await asyncio.sleep(1.0)
-        async with scene.fault("pod-kill", "i1"):
-            scene.kill_at_commit("i1")
-            scene.say(alice, "c0", "last words")
-            await asyncio.sleep(0.5)
-            assert not scene.cluster.instances["i1"].is_running
-            alice.crash()
+        alice = await _writer_beside_a_reader(scene)
+        with scene.history.fault("pod-kill", "i1"):
+            await _die_at_commit(scene, alice)
 
     assert play(work, tmp_path) == []
 
@@ -31,20 +43,13 @@ def test_notification_is_not_lost_when_redis_is_down_and_the_instance_dies(tmp_p
     """Without Redis there is no mark; the store has to hold it."""
 
     async def work(scene: Scene) -> None:
-        alice = await scene.connect("u1", "i1", {}, "raw")
-        await scene.connect("u2", "i2", {})
-        await scene.create("c0", "u1", "u2", "away", at="i3")
-        await asyncio.sleep(1.0)
+        alice = await _writer_beside_a_reader(scene)
         redis = scene.cluster.redis["r1"]
-        async with scene.fault("redis-kill"):
+        with scene.history.fault("redis-kill"):
             redis.kill()
             await asyncio.sleep(seconds_before)
-            async with scene.fault("pod-kill", "i1"):
-                scene.kill_at_commit("i1")
-                scene.say(alice, "c0", "last words")
-                await asyncio.sleep(0.5)
-                assert not scene.cluster.instances["i1"].is_running
-                alice.crash()
+            with scene.history.fault("pod-kill", "i1"):
+                await _die_at_commit(scene, alice)
             await asyncio.sleep(20.0)
             redis.start()
 
@@ -63,7 +68,7 @@ def test_user_who_is_back_inside_the_grace_is_not_notified(tmp_path: Path) -> No
         for number in range(4):
             scene.say(alice, "c0", f"meanwhile {number}")
             await asyncio.sleep(0.2)
-        async with scene.fault("pod-kill", "i2"):
+        with scene.history.fault("pod-kill", "i2"):
             scene.cluster.instances["i2"].kill()
             await asyncio.sleep(11.0)
             bob.start(2)

@@ -33,7 +33,7 @@ from holdfast.errors import (
 from holdfast.ports import Clock, DependencyWatch, within
 
 T = TypeVar("T")
-Connect = Callable[[str, str, DependencyWatch], MeteredClient]  # a project, a database, and who is told of what it does
+Connect = Callable[[str, str, DependencyWatch], MeteredClient]  # a project, a database, and the watch of its calls
 
 # With gRPC's defaults a channel needs 40 s to come back after a long outage; with these about 1.5 s.
 RECONNECT: Final = [

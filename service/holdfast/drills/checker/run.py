@@ -54,7 +54,7 @@ class Stored:
 class Line:
     """One connection of a device. `asked_at`: before `opened_at`; the others: infinite when it never came to that.
 
-    `is_untold`: its client left in order, and the instance died before it had told anybody.
+    `is_untold`: its client left in order, and the instance died before another one knew.
     """
 
     user: str
@@ -334,7 +334,7 @@ class Run:
     def _end_with_instances(self) -> None:
         """A connection ended with its instance, also where its client left seconds later, before it noticed.
 
-        Where the client left up to a beat earlier, its instance had told nobody, and the connection ended without a word as well.
+        Where the client left up to a beat earlier, no other instance knew: such a connection ended without a word as well.
         """
         for fault in (each for each in self.each_fault if each.name in _KILLS):
             for line in (line for device in self.devices.values() for line in device.lines.values()):
