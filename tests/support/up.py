@@ -75,6 +75,7 @@ class Up:
         self._output_path = data.with_name(f"{data.name}.out")
         self._process: subprocess.Popen[bytes] | None = None
         self._by_hand: list[subprocess.Popen[bytes]] = []
+        self._ended: set[str] = set()
 
     @property
     def output(self) -> str:
@@ -121,8 +122,10 @@ class Up:
         return int((self.data / "run" / f"{name}.pid").read_text(encoding="ascii"))
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """kill -9 a part, or signal it otherwise."""
+        """kill -9 a part, or signal it otherwise; returns before `holdfast up` has noticed."""
         os.kill(self.pid(name), number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self._ended.add(name)
 
     async def lose(self, *names: str) -> None:
         """kill -9 parts; returns when that was noticed."""
@@ -134,6 +137,7 @@ class Up:
 
     async def start_again(self, name: str) -> None:
         """Run the printed start command in another shell; returns when it was noticed."""
+        self._ended.discard(name)
         seen = self.output.count(f"{name} is back")
         self._by_hand.append(
             subprocess.Popen([self.data / "start" / name], stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - as above
@@ -141,10 +145,14 @@ class Up:
         await eventually(lambda: self.output.count(f"{name} is back") > seen, within=_READY_SECONDS)
 
     async def restore(self) -> None:
-        """Start every part that a test has ended."""
+        """Start every part that a test has ended; `holdfast up` misses it first, or it would never tell that the part is back."""
         for name in ("redis", *(f"instance-{number}" for number in range(1, self.instances + 1))):
-            if self.output.count(f"{name} is gone") > self.output.count(f"{name} is back"):
+            if name in self._ended:
+                await eventually(lambda name=name: self._is_missed(name), within=_READY_SECONDS)  # type: ignore[misc]  # its default is typed by the value
                 await self.start_again(name)
+
+    def _is_missed(self, name: str) -> bool:
+        return self.output.count(f"{name} is gone") > self.output.count(f"{name} is back")
 
     async def fetch(self, path: str) -> tuple[int, bytes]:
         """(status, body) of a GET through the front."""
