@@ -117,7 +117,9 @@ class Moments:
         outside = [user for user in (*self._crowd.clients, self._absent) if user not in members]
         async with self._one_of(outside, conversation) as newcomer:
             if newcomer:
-                await self._add(self._random.choice(members), newcomer, conversation, self._url(), beside=members)
+                connected = [user for user in members if user in self._crowd.clients]  # a token command printed theirs
+                by = self._random.choice(connected or members)
+                await self._add(by, newcomer, conversation, self._url(), beside=members)
                 await self._later(self._crowd.conversations[conversation], conversation)
 
     async def _return(self) -> None:
