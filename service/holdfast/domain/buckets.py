@@ -12,8 +12,8 @@ MAX_KEYS: Final = 20_000
 class TokenBucket:
     """`rate` a second on average, `burst` at once. A rate of 0 means no limit.
 
-    It may run into debt: a refused attempt still costs, so that who keeps knocking stays refused, and who is deep in debt
-    can be told from who is merely eager.
+    It may run into debt: a refused attempt still costs tokens. A caller that keeps trying stays refused, and a deep debt tells
+    abuse from a short burst.
     """
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
@@ -51,7 +51,7 @@ class TokenBucket:
         return 0.0
 
     def give_back(self, count: int) -> None:
-        """What was spent was not needed."""
+        """Give back tokens that were taken and not needed."""
         self._tokens = min(self._burst, self._tokens + count)
 
     @property

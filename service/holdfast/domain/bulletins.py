@@ -50,14 +50,14 @@ class Bulletin:
 
     @property
     def entries(self) -> dict[str, int]:
-        """What stands in `on` of its users, and when each of those epochs was last alive (store's clock)."""
+        """The entries in `on` of its users, and when each of those epochs was last alive (store's clock)."""
         own = {presence_entry(self.instance_id, self.epoch): self.written_at_ms}
         return own | {entry: ms or self.written_at_ms for entry, ms in self.earlier.items()}
 
     def is_harmless_at(self, server: str) -> bool:
-        """What it changed has gone through that Redis, or it has changed nothing since Redis was gone for it (a start, say).
+        """All its changes went through that Redis, or it made no change since it lost Redis (at its start, for example).
 
         Args:
-            server: as in the bulletin; where one of both is not known, they are taken for the same.
+            server: as in the bulletin; where one of the two is not known, they count as the same.
         """
         return self.mode != LOST and (not server or self.server in ("", server))

@@ -9,7 +9,7 @@ _PARTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Somebody meant to change a conversation. `revision`: what it had before; a higher one says that something changed."""
+    """A change of a conversation was attempted. `revision`: its revision before; a higher one means that something changed."""
 
     user_id: UserId
     conversation_id: ConversationId

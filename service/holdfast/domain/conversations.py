@@ -1,4 +1,4 @@
-"""Conversations and who belongs to them."""
+"""Conversations and their members."""
 
 import hashlib
 import re
@@ -38,7 +38,7 @@ def fingerprint(created_by: UserId, members: Iterable[UserId]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NewConversation:
-    """What creates a conversation.
+    """The content of a conversation to be created.
 
     Attributes:
         members: distinct, the creator included, in the order given; the order is kept.
@@ -203,12 +203,11 @@ class RosterRow:
 
 @dataclass(frozen=True, slots=True)
 class RosterLook:
-    """What Redis says of a user's conversations.
+    """The conversation list of a user, as Redis has it.
 
     Attributes:
-        rows: None when it does not know.
-        proof: what the rows rest on; nothing without rows.
-        leave: with which to write them, where there are none.
+        rows: None when Redis has no list. proof: the token that the rows depend on; empty without rows. leave: the permit to
+        write the rows, where there are none.
     """
 
     rows: list[RosterRow] | None

@@ -7,7 +7,7 @@ from holdfast.domain.ids import ConversationId, Seq, UserId
 
 
 def send_key(sender: UserId, client_message_id: str) -> str:
-    """What makes a send the same send, within a conversation: document id of its `sends` record (sha256, hex)."""
+    """The identity of a send within a conversation: document id of its `sends` record (sha256, hex)."""
     return hashlib.sha256(f"{sender}|{client_message_id}".encode()).hexdigest()
 
 

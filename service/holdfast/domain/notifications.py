@@ -1,4 +1,4 @@
-"""Offline notifications: who is told, outside the chat, that there is something to read; and how often telling them is tried."""
+"""Offline notifications: which users are told, outside the chat, of unread messages; and how often a push is tried."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ T = TypeVar("T")
 _MAX_CLAIMS: Final = 10_000  # far more than one instance pushes at once
 
 IN_FLIGHT_MS: Final = 500
-"""What was committed less than this before the last proof of life may not have been shown any more, and is recorded."""
+"""A message committed less than this before the last proof of life may not have been shown. It is recorded too."""
 
 MAX_RECORD_MEMBERS: Final = 100
 """Up to so many members each message makes a record per user; above, one per conversation and user until they read."""
@@ -23,7 +23,7 @@ class Notification:
     """One record: a user who was offline has something to read.
 
     Attributes:
-        notification_id: see `notification_id`; what makes it one record, however many ask for it.
+        notification_id: see `notification_id`; the same id for the same record, however many instances ask for it.
         seq: of the message that caused it.
         preview: the message's body, cut.
         created_at_ms: Unix milliseconds, for people.

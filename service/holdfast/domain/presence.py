@@ -1,4 +1,4 @@
-"""Who is online, as the store holds it."""
+"""Presence of users, as the store holds it."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class PresenceChange:
     """A user's `online` turned over.
 
     Attributes:
-        version: rises with every change of that user, whoever wrote it; from the store, so comparable everywhere.
+        version: rises with every change of that user by any instance; from the store, so comparable everywhere.
     """
 
     user_id: UserId

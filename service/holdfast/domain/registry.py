@@ -1,4 +1,4 @@
-"""Who is connected where, as Redis holds it."""
+"""Which user is connected to which instance, as Redis holds it."""
 
 from dataclasses import dataclass
 

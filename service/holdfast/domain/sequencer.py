@@ -52,20 +52,20 @@ class Sequencer(Generic[T]):
         return [] if head is None else self._release(now)
 
     def hint(self, tail: Seq, now: float) -> None:
-        """Somebody says that the conversation has reached `tail`; if we have not, that is a hole."""
+        """The conversation is reported to have reached `tail`; a lower head here means a gap."""
         self._known_tail = max(self._known_tail, tail)
         if self._hole_since is None and self.head is not None and self._known_tail > self.head:
             self._hole_since = now
 
     @property
     def known_tail(self) -> Seq:
-        """How far the conversation is said to be, by whomever."""
+        """The highest seq of the conversation that was reported from any source."""
         return self._known_tail
 
     def settle_tail(self, tail: Seq, claimed: Seq) -> None:
         """The store says that the conversation ends at `tail`; when it was asked, `known_tail` was `claimed`.
 
-        What had claimed more by then was wrong. What has come since may be younger than the answer, and stays.
+        Reports of a higher seq from before the question were wrong. Later reports may be newer than the answer, and stay.
         """
         if self._known_tail > max(tail, claimed):
             return

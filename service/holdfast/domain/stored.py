@@ -1,4 +1,4 @@
-"""The fields of a value read back from the store, where anybody with access may have written. Pure."""
+"""The fields of a value read back from the store, where any program with access may have written. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypeGuard, TypeVar
@@ -11,10 +11,10 @@ _MOST: Final = 253_402_300_799_999  # the last millisecond that a date can be ma
 
 
 class Stored:
-    """Reads field by field; what is missing or of another type becomes its default.
+    """Reads field by field; a field that is missing or of another type becomes its default.
 
     Attributes:
-        is_damaged: a field was missing, or none of ours.
+        is_damaged: a field was missing, or not of the expected type.
     """
 
     def __init__(self, fields: object) -> None:
@@ -53,7 +53,7 @@ class Stored:
         return value if isinstance(value, bool) else self._damaged(False)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """An array of text, without what is none."""
+        """An array of text, without items of other types."""
         value = self._fields.get(name)
         if not isinstance(value, list | tuple):
             return self._damaged(())
@@ -61,7 +61,7 @@ class Stored:
         return found if len(found) == len(value) else self._damaged(found)
 
     def numbers(self, name: str) -> dict[Any, int]:
-        """A map of text to whole numbers, without what is none; empty when it is missing.
+        """A map of text to whole numbers, without values of other types; empty when it is missing.
 
         Sorted: protobuf's maps have another order in each process, which would decide what is done first.
         """

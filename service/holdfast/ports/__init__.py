@@ -1,6 +1,6 @@
-"""The table of contents: what one instance needs from the outside, each method with its promise.
+"""The table of contents: everything that one instance needs from the outside, each method with its promise.
 
-Adapters implement these; `node` knows nothing else of Redis, Firestore or sockets. Every method that waits is bounded by
+Adapters implement these; `node` has no other access to Redis, Firestore or sockets. Every method that waits is bounded by
 its adapter's deadline and raises only what its docstring names (`holdfast.errors`).
 """
 

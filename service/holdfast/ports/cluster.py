@@ -1,4 +1,4 @@
-"""The other instances: what they publish, and who is connected where."""
+"""The other instances: their publications, and the registry of connections."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,10 +52,10 @@ class PublishedChange:
 
 
 class ClusterBus(Protocol):
-    """Instance to instance, through Redis: at most once, unordered, possibly repeated. Nobody may rely on it.
+    """Instance to instance, through Redis: at most once, unordered, possibly repeated.
 
-    It supervises itself: connects, finds out by an in-band echo when it is deaf, reconnects with jitter, resubscribes. None of
-    its methods raises for Redis's sake.
+    No correctness may rest on it. It supervises itself: connects, detects by an in-band echo when it is deaf, reconnects with
+    jitter, resubscribes. None of its methods raises because of Redis.
     """
 
     @property
@@ -70,7 +70,8 @@ class ClusterBus(Protocol):
     def is_lost(self) -> bool:
         """Redis, or the way to it, does not work: a connection or a publish failed, no byte came for 1.5 s, or no echo for 2.5 s.
 
-        Counted in time in which this process listened. What is lost is not live; what is neither is about to be proven.
+        Counted in time in which this process listened. A lost bus is not live; a bus that is neither lost nor live is being
+        tested.
         """
         ...
 
@@ -146,7 +147,8 @@ class ClusterBus(Protocol):
     def publish_change(self, change: PublishedChange) -> None:
         """Queue one script: PUBLISH on `conversation:{c}` and on `user:` of those affected, delete their rosters, remove marks.
 
-        Sent like `publish`. Whoever subscribed before he looked at a roster has either not seen it or hears the envelope.
+        Sent like `publish`. An instance that subscribes before it reads a roster either does not find it or receives the
+        envelope.
         """
         ...
 
@@ -157,7 +159,7 @@ class ClusterBus(Protocol):
     async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
         """Up to `limit` entries marked longer ago than that, by Redis's clock, oldest first; empty without Redis.
 
-        Atomic: what one instance gets, nobody gets for the next `hold_seconds`. The entries stay until `clear_dirty`.
+        Atomic: no other instance gets the same entries for the next `hold_seconds`. The entries stay until `clear_dirty`.
         """
         ...
 
@@ -169,11 +171,12 @@ class ClusterBus(Protocol):
 
 
 class RosterCache(Protocol):
-    """What Redis remembers of each user's conversations, for ten minutes: so that who comes back costs the store no read.
+    """The conversation list of each user, kept in Redis for ten minutes: reconnecting users are served without a read of the
+    store.
 
-    A roster is remembered only as long as everything that would make it wrong reaches the same Redis: each change deletes it,
-    also while it is being written; another Redis, a restarted one, another generation of the store or a new era ends all of
-    them. Raises `RedisUnavailable` within the deadline, unless it is said otherwise.
+    A list is valid only while every change that concerns it reaches the same Redis. Each change deletes the list, also while it
+    is being written. Another Redis, a restarted one, another generation of the store or a new era ends all lists. Methods raise
+    `RedisUnavailable` within the deadline, unless they say otherwise.
     """
 
     @property
@@ -182,7 +185,7 @@ class RosterCache(Protocol):
         ...
 
     async def new_era(self) -> None:
-        """Let nobody believe a roster that was written before now."""
+        """Make all rosters invalid that were written before now."""
         ...
 
     async def look(self, user_id: UserId, generation: str) -> RosterLook:
@@ -199,7 +202,7 @@ class RosterCache(Protocol):
     async def tails(
         self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
     ) -> dict[ConversationId, Seq] | None:
-        """What was published last of each; None when `proof` holds no more, or Redis has forgotten one of them.
+        """The last publication of each; None when `proof` is no longer valid, or Redis has lost one of them.
 
         The larger of this and of a roster's `tail` is the tail, but for commits whose publication is still to come.
         """
@@ -218,13 +221,14 @@ class RosterCache(Protocol):
 
 
 class Fates(Protocol):
-    """What Kubernetes knows of instances, told to those that reap. Raises `RedisUnavailable` within the deadline.
+    """The deaths of instances that Kubernetes has seen, for the reaper.
 
-    An instance that is said to be gone and lives renews its lease, and then nothing was said.
+    Raises `RedisUnavailable` within the deadline. An instance that is reported gone and still lives renews its lease; this
+    cancels the report.
     """
 
     async def ended(self, instance_id: InstanceId) -> bool:
-        """The kubelet saw its container end, and nobody follows under its name: its lease goes at once.
+        """The kubelet saw its container end, without a successor under its name: its lease is removed at once.
 
         Returns whether there was anything to end.
         """
@@ -240,10 +244,11 @@ class Fates(Protocol):
 
 
 class ConnectionRegistry(Protocol):
-    """Who is connected where, in Redis. An index: the instances can rebuild all of it.
+    """Which user is connected to which instance, in Redis.
 
-    Raises `RedisUnavailable` (or `RedisTimeout`) within the deadline, `LeaseLost` when this instance's lease is missing or
-    foreign, `WorldChanged` when Redis is not the one it was. After either: `acquire` again, then register everything.
+    An index: the instances can rebuild all of it. It raises `RedisUnavailable` (or `RedisTimeout`) within the deadline,
+    `LeaseLost` when this instance's lease is missing or foreign, `WorldChanged` when Redis is not the one it was. After either:
+    `acquire` again, then register everything.
     """
 
     @property

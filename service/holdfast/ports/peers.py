@@ -21,7 +21,7 @@ class Peers(Protocol):
     """Read only, at most once each; every call is bounded by its adapter's deadline and never raises."""
 
     async def addresses(self) -> Sequence[str]:
-        """Where instances are said to be, the asking one among them, in no order; empty when nobody can say."""
+        """The addresses of all instances, the asking one among them, in no order; empty when they cannot be looked up."""
         ...
 
     async def ask(self, address: str) -> Peer | None:

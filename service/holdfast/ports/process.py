@@ -30,7 +30,7 @@ class MachineClock(Clock, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """What the process has of the machine's memory, and may have. `limit_bytes` is None where nobody set a limit."""
+    """The memory that the process uses, and its limit. `limit_bytes` is None where no limit is set."""
 
     resident_bytes: int
     limit_bytes: int | None
@@ -52,7 +52,7 @@ class Transport(Protocol):
         ...
 
     async def writable(self) -> None:
-        """Wait until the buffer has room again, or the end. For replay only: nobody else ever waits for a client."""
+        """Wait until the buffer has room again, or the end. For replay only: no other code ever waits for a client."""
         ...
 
     def close(self, code: int, reason: str = "") -> None:
@@ -72,7 +72,7 @@ class DependencyWatch(Protocol):
         ...
 
     def postponed(self) -> None:
-        """A call was not made: too many were under way. It says nothing about the other side."""
+        """A call was not made: too many were under way. This is no sign of a fault on the other side."""
         ...
 
     def undecodable(self, source: str, count: int = 1) -> None:
@@ -85,7 +85,7 @@ class DependencyWatch(Protocol):
 
 
 class Unwatched:
-    """A `DependencyWatch` for who only looks (a command, a drill): nobody asks how its outside system fares."""
+    """A `DependencyWatch` for commands and drills, which show no health of their outside systems."""
 
     def succeeded(self, latency_seconds: float) -> None:
         """See `DependencyWatch`."""

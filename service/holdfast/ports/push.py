@@ -1,4 +1,4 @@
-"""The way to somebody who is not connected."""
+"""The way to a user who is not connected."""
 
 from typing import Protocol
 

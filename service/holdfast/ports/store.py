@@ -199,7 +199,7 @@ class MessageStore(Protocol):
     # --- presence -------------------------------------------------------------------------------------------------
 
     async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
-        """Put `entry` into `on` of each user (≤ 200) and set `online`; return those who came online by it.
+        """Put `entry` into `on` of each user (≤ 200) and set `online`; return the users who came online by it.
 
         `seen_at_ms`: when each was last heard, by the store's clock as far as it is known here (Unix milliseconds); 0 if that is
         not known. `lastSeen` becomes the larger of that and what is stored.
@@ -213,12 +213,12 @@ class MessageStore(Protocol):
         """Take `entry` out of `on` of each user (≤ 200); return those whose `on` became empty: they are offline now.
 
         `lastSeen` becomes the larger of what is stored and `seen_at_ms`. The same write sets `catchup`, from that `lastSeen` on,
-        for those who went offline: no instance can die between the two. Same conditions as `add_presence`.
+        for users who went offline: no instance can die between the two. Same conditions as `add_presence`.
         """
         ...
 
     async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
-        """Presence of each user asked for; someone never seen is offline."""
+        """Presence of each user asked for; a user who was never seen is offline."""
         ...
 
     async def users_on(self, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
@@ -262,7 +262,7 @@ class MessageStore(Protocol):
         ...
 
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
-        """Up to `limit` records that are due to be pushed, oldest first; nobody else gets them for `hold_seconds`.
+        """Up to `limit` records that are due to be pushed, oldest first; no other instance gets them for `hold_seconds`.
 
         `attempts` is counted by the claim, so that a process which dies while pushing has used one up.
         """

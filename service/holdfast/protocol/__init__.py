@@ -1,1 +1,1 @@
-"""What goes over wires: frames of clients, envelopes between nodes, REST bodies, codes. No I/O, no clock."""
+"""The data on the wires: frames of clients, envelopes between nodes, REST bodies, codes. No I/O, no clock."""

@@ -1,8 +1,8 @@
-"""Envelopes: what instances say to each other over the cluster bus, as JSON text that an operator reads with `MONITOR`.
+"""Envelopes: the messages between instances over the cluster bus, as JSON text that an operator reads with `MONITOR`.
 
-The header `v, kind, c, seq, generation` never changes: whoever meets an unknown `v` or `kind` still learns from it that
-conversation `c` has reached `seq`. Envelopes of another store's generation are dropped. Recipients come from membership,
-never from the envelope.
+The header `v, kind, c, seq, generation` never changes. An instance that does not know a `v` or `kind` still learns from the
+header that conversation `c` has reached `seq`. Envelopes of another store's generation are dropped. Recipients come from
+membership, never from the envelope.
 """
 
 from typing import Annotated, Any, Final
@@ -38,7 +38,7 @@ class MessagesEnvelope(Header, frozen=True, kw_only=True):
 
     Attributes:
         age_ms: from the acceptance of the oldest to the publication, on one clock.
-        accepted_ms: when each was accepted, in the store's Unix milliseconds; 0: not known. Instances of before say nothing.
+        accepted_ms: when each was accepted, in the store's Unix milliseconds; 0: not known. Older versions leave it out.
         traceparents: W3C trace context by seq, of sampled messages alone; absent where there are none.
     """
 
@@ -77,7 +77,7 @@ class PresenceEnvelope(Header, frozen=True, kw_only=True):
 
 
 class ConversationEnvelope(Header, frozen=True, kw_only=True):
-    """A hint that conversation `c` changed: read it again. `user`: who was added or removed."""
+    """A hint that conversation `c` changed: read it again. `user`: the user who was added or removed."""
 
     event: ConversationEvent
     by: Id

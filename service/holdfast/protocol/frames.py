@@ -32,7 +32,7 @@ GivenMetadata = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"
 
 
 class ClientFrame(Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
-    """What clients send."""
+    """Frames that clients send."""
 
     ref: Ref | UnsetType = UNSET
 
@@ -92,7 +92,7 @@ AnyClientFrame = Hello | Send | Read | Typing | Refresh | Ping
 
 
 class ServerFrame(Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
-    """What instances send."""
+    """Frames that instances send."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -337,7 +337,7 @@ encode = _encoder.encode
 
 
 def text_frame(payload: bytes) -> bytes:
-    """One unmasked, final text frame with its WebSocket header (RFC 6455 §5.2): encoded once, whoever it goes to."""
+    """One unmasked, final text frame with its WebSocket header (RFC 6455 §5.2): encoded once for all recipients."""
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload

@@ -21,7 +21,7 @@ def decode(decoder: "msgspec.json.Decoder[T]", text: bytes | str) -> T:
 
     Raises:
         InvalidJson: syntax, NaN, lone surrogates, bad UTF-8, nesting too deep.
-        InvalidRequest: JSON of another shape; `field` names the offender where there is one.
+        InvalidRequest: JSON of another shape; `field` names the wrong field where there is one.
     """
     try:
         return decoder.decode(text)

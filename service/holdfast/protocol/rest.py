@@ -132,7 +132,7 @@ class MessagePage(Struct, frozen=True, kw_only=True):
 
 
 class PresenceView(Struct, frozen=True, kw_only=True):
-    """Whether somebody is online."""
+    """Whether a user is online."""
 
     user_id: str
     online: bool

@@ -1,9 +1,10 @@
-"""Signatures on what goes through Redis: who may write there is not thereby an instance.
+"""Signatures on values that go through Redis: write access to Redis alone does not make a program an instance.
 
-A seal is two more members at the end of the JSON object, `"key"` (which secret) and `"mac"`: the text stays readable, the header
-stays what it is, and whoever knows nothing of seals ignores them. The channel is signed with it, so that an envelope cannot be
-played on another one. Played again on its own it is what the bus does anyway: repeated, and dropped by seq or version.
-What is no JSON object has its seal beside it, as a stamp; it is of one place in Redis as an envelope's is of one channel.
+A seal is two more members at the end of the JSON object, `"key"` (which secret) and `"mac"`. The text stays readable, the header
+stays the same, and a reader without seals ignores them. The signature covers the channel, so that an envelope cannot be replayed
+on another channel. A replay on its own channel is harmless: the bus repeats envelopes anyway, and they are dropped by seq or
+version. A value that is no JSON object has its seal beside it, as a stamp. A stamp covers one place in Redis, as an envelope's
+seal covers one channel.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ class Seals:
         return body + _FORM % (self._own.key_id, self._own.mac(channel, body))
 
     def may_believe(self, channel: str, payload: bytes) -> bool:
-        """Whether one who knows a secret signed this for this channel."""
+        """Whether this is signed for this channel, with one of the secrets."""
         body, seal = payload[:-_LENGTH], payload[-_LENGTH:]
         if not seal.startswith(_FORM[:_KEY_AT]):
             return self._may_be_unsigned

@@ -42,7 +42,7 @@ async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -
         try:
             await reference.delete(option=client.write_option(last_update_time=snapshot.update_time), **calls.unretried)
         except (FailedPrecondition, NotFound):
-            return  # somebody lives under that name again, or removed it already
+            return  # another process has that name again, or removed it already
 
 
 async def revoke(calls: Calls, user_id: UserId) -> int:

@@ -42,8 +42,9 @@ RECONNECT: Final = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
-# What is more than the other side can do waits here, where waiting costs nothing and giving up is certain. Sent all at once it
-# would time out over there, be uncertain, and be asked about: ten calls for each that failed. Firestore takes 100 on a channel.
+# More calls than the other side can do wait here, where waiting costs nothing and giving up is certain. Sent all at once they
+# would time out over there with an unknown outcome, and each would be looked up: ten calls for each that failed. Firestore takes
+# 100 on a channel.
 MAX_UNDER_WAY: Final = 64
 
 _LACKS_INDEX: Final = re.compile(r"requires an? .*index")  # "an index"; for a single field "a COLLECTION_GROUP_ASC index"
@@ -53,7 +54,7 @@ def connect(project: str, database: str, watch: DependencyWatch) -> MeteredClien
     """A client; with `FIRESTORE_EMULATOR_HOST` the emulator's. `watch` is told of what it reads and writes.
 
     Raises:
-        StoreDenied: there are no credentials, or the emulator's address is none.
+        StoreDenied: there are no credentials, or the emulator's address is not valid.
     """
     # The option lists are private: the library's minor version is pinned, and a test looks for them.
     for options in (base_client._GRPC_MSG_SIZE_OPTIONS, base_client._DEFAULT_CHANNEL_OPTIONS):  # noqa: SLF001 - no public way

@@ -1,4 +1,4 @@
-"""Conversations and their members in Firestore: read, then written on condition that nobody wrote meanwhile."""
+"""Conversations and their members in Firestore: read, then written on condition that no other write came between."""
 
 import asyncio
 import random
@@ -96,7 +96,7 @@ async def change_members(
             return None
         revision = stored.number("revision")
         revisions = {each.user_id: number for number, each in enumerate(made, revision + 1)}
-        # Not only of those who are in: an instance of an older version removes members without their positions.
+        # Not only of present members: an instance of an older version removes members without their positions.
         joined = {member: seq for member, seq in fields.get("joined", {}).items() if member not in revisions}
         return {
             "members": members,
@@ -179,9 +179,9 @@ async def _settle(calls: Calls, conversation_id: ConversationId) -> Conversation
 async def _change(
     calls: Calls, conversation_id: ConversationId, change: Callable[[Fields], Fields | None]
 ) -> tuple[Fields, bool] | None:
-    """Read, decide, write if nobody else did; (the fields after, whether this wrote), None without the conversation.
+    """Read, decide, write if no other write came between; (the fields after, whether this wrote), None without the conversation.
 
-    An uncertain write is settled by the next reading: a change that is in finds nothing left to do.
+    A write with unknown outcome is settled by the next read: a change that was written leaves nothing to do.
     """
     client = calls.client
     reference = documents.conversation_ref(client, conversation_id)

@@ -56,7 +56,7 @@ def send_ref(client: AsyncClient, conversation_id: ConversationId, key: str) -> 
 
 
 def message_fields(draft: Draft, seq: Seq, sent_at_ms: int) -> Fields:
-    """A new message; nobody has read it."""
+    """A new message, read by no user."""
     return {
         "seq": seq,
         "sender": draft.sender,
@@ -69,10 +69,10 @@ def message_fields(draft: Draft, seq: Seq, sent_at_ms: int) -> Fields:
 
 
 def message(conversation_id: ConversationId, document_id: str, stored: Stored, committed_at_ms: int = 0) -> Message:
-    """A stored message. A damaged one keeps its place: without it nothing behind it could be shown to anybody.
+    """A stored message. A damaged message keeps its place: without it no client could show the messages behind it.
 
     Raises:
-        Undecodable: the document's name is no position.
+        Undecodable: the document's name is not a position.
     """
     if len(document_id) != _SEQ_DIGITS or not (document_id.isascii() and document_id.isdecimal()):
         raise Undecodable("no message")
@@ -199,7 +199,7 @@ def bulletin(instance_id: str, stored: Stored, written_at_ms: int) -> Bulletin:
 
 
 def flag_ms(user_fields: Fields) -> int:
-    """Since when somebody is to be caught up; 0, everything, where a flag was set by hand without it."""
+    """The start of the offline backfill of a user; 0, everything, where a flag was set by hand without it."""
     since = user_fields.get("catchupSince")
     return ms(since) if isinstance(since, datetime) else 0
 

@@ -3,7 +3,7 @@
 One read for each document of an answer, those that do not exist included; at least one for a query. One read for each 1,000
 index entries of a count, at least one. One write for each document of an answered commit, deleted or left as it was. A commit
 that is refused writes nothing, one whose answer is lost is not counted although it may be billed. A `verify` is neither: see
-`creates`. What was received before a call failed is counted.
+`creates`. Documents received before a call failed are counted.
 """
 
 import math

@@ -1,8 +1,8 @@
-"""Offline notifications in Firestore: `notifications/{id}`, and the flag in `users/{u}` that says who is still to be caught up.
+"""Offline notifications in Firestore: `notifications/{id}`, and the flag in `users/{u}` of users whose offline backfill is due.
 
 A record has `dueAt` as long as there is something to do, so that one small index finds what is due. Whether it is, Firestore's
-own time decides. A claim is a write on condition that nobody wrote meanwhile, and its time is what an answer must show: one that
-comes after the hold, or for a record that was made anew, changes nothing.
+own time decides. A claim is a write on condition that no other write came between. An answer must show the claim's time: an
+answer after the hold, or for a record that was made anew, changes nothing.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _AT_ONCE: Final = 16  # records claimed one by one
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What proves a claim, and when it was made: by Firestore's time, and on the monotonic clock (seconds)."""
+    """The proof of a claim, and its time: Firestore's, and on the monotonic clock (seconds)."""
 
     update_time: datetime
     read_time: datetime
@@ -74,7 +74,8 @@ async def finish_catch_up(calls: Calls, done: CatchUp) -> None:
 
 
 async def create(calls: Calls, records: Sequence[Notification]) -> list[Notification]:
-    """See `ports.MessageStore.create_notifications`: all at once; where some exist, or nobody knows, the rest after a look."""
+    """See `ports.MessageStore.create_notifications`: all at once; where some exist, or the outcome is unknown, the rest after a
+    read."""
     token = secrets.token_hex(8)
     left = {record.notification_id: record for record in records}
     created: set[str] = set()
@@ -186,7 +187,7 @@ async def _due(calls: Calls, limit: int) -> list[DocumentSnapshot[Any]]:
 
 
 async def _bury(calls: Calls, snapshot: DocumentSnapshot[Any]) -> None:
-    """A record that says nothing cannot be pushed, and must not stand before all others for ever."""
+    """A record without content cannot be pushed, and must not stand before all others for ever."""
     option = calls.client.write_option(last_update_time=snapshot.update_time)
     try:
         await snapshot.reference.update({"state": "dead", "dueAt": DELETE_FIELD}, option=option, **calls.unretried)
@@ -200,7 +201,7 @@ async def _claim_one(calls: Calls, claims: Claims[Claim], snapshot: DocumentSnap
         return await _claim(calls, claims, [snapshot], hold)
     except GoogleAPICallError as error:
         if _is_conflict(error):
-            return []  # somebody else has it, or it is gone
+            return []  # another instance has it, or it is gone
         raise
 
 
@@ -228,7 +229,7 @@ def _ref(calls: Calls, notification_id: str) -> AsyncDocumentReference:
 
 
 def _is_conflict(error: GoogleAPICallError) -> bool:
-    """Somebody else wrote it meanwhile, or removed it: nothing of ours is in."""
+    """Another instance wrote it meanwhile, or removed it: our write did nothing."""
     return isinstance(translated(error), StoreConflict)
 
 

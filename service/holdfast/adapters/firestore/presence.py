@@ -1,8 +1,8 @@
 """Presence in Firestore.
 
-A user's `on` is read and written on condition that nobody wrote meanwhile: many in one commit first, fewer where that failed,
-then one by one (while users move from one instance to another both write them). `version` is the store's own time of the
-write, in microseconds: it rises with every change, whoever makes it.
+A user's `on` is read and written on condition that no other write came between: many in one commit first, fewer where that
+failed, then one by one (while users move from one instance to another, both instances write them). `version` is the store's own
+time of the write, in microseconds: it rises with every change by any instance.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class _Turn:
         seen_at_ms = max(self.seen_at_ms, documents.ms(seen) if seen is not None else 0)
         self._turned_from = stored["online"]
         fields: dict[str, Any] = {"on": on, "online": bool(on), "lastSeen": documents.at(seen_at_ms)}
-        if stored["online"] and not on:  # with the same write: nobody can die between the two
+        if stored["online"] and not on:  # with the same write: no instance can die between the two
             flagged = documents.flag_ms(stored) if stored.get("catchup") else None
             fields |= {"catchup": True, "catchupSince": documents.at(flagged_since(flagged, seen_at_ms))}
         return fields
@@ -85,12 +85,12 @@ class Unfinished:
         self._turns: OrderedDict[tuple[str, UserId], _Turn] = OrderedDict()
 
     def take(self, entry: str, user_id: UserId, *, is_present: bool) -> _Turn | None:
-        """What was left behind on the way to the same end; on the way to the other it is of no use any more."""
+        """Changes that were left over from an attempt in the same direction; those in the other direction are obsolete."""
         turn = self._turns.pop((entry, user_id), None)
         return turn if turn is not None and turn.is_present == is_present else None
 
     def leave(self, turns: Sequence[_Turn]) -> None:
-        """Keep those that somebody has to hear of, or may have to."""
+        """Keep the changes that have to be announced, or may have to be."""
         for turn in turns:
             if turn.change is not None or (turn.is_uncertain and not turn.is_done):
                 self._turns[turn.entry, turn.user_id] = turn

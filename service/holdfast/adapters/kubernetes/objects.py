@@ -32,7 +32,7 @@ def pod(found: Any, container: str, port: int) -> Pod:
 
 
 def _has_ended(found: Any, container: str) -> bool:
-    """Terminated, and nobody starts it again: a container that restarts in its pod is its successor's business."""
+    """Terminated for good: for a container that restarts in its pod, its successor does the cleanup."""
     if found.status.phase in ("Succeeded", "Failed"):
         return True
     if found.metadata.deletion_timestamp is None:

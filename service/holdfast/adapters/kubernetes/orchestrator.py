@@ -152,7 +152,7 @@ class KubernetesOrchestrator:
             spec = _lease_spec(identity, seconds, transitions=0)
             body = client.V1Lease(metadata=client.V1ObjectMeta(name=name), spec=spec)
             return await self._try(self._coordination.create_namespaced_lease, namespace, body)
-        spec = lease.spec or client.V1LeaseSpec()  # as the chart made it: nobody's yet
+        spec = lease.spec or client.V1LeaseSpec()  # as the chart made it: without a holder
         if spec.holder_identity not in (identity, None, "") and not _is_over(spec):
             return False
         transitions = (spec.lease_transitions or 0) + (spec.holder_identity != identity)
@@ -185,7 +185,7 @@ class KubernetesOrchestrator:
         return self._deployment_uid
 
     async def _try(self, work: Callable[..., Any], *arguments: Any) -> bool:
-        """Whether it was done; False when somebody else was first."""
+        """Whether it was done; False when another controller was first."""
         try:
             await self._call(work, *arguments)
         except _Conflict:
@@ -209,7 +209,7 @@ class _NotFound(OrchestratorUnavailable):
 
 
 class _Conflict(OrchestratorUnavailable):
-    """Somebody else wrote it, or made it, meanwhile."""
+    """Another controller wrote it, or made it, meanwhile."""
 
 
 def _lease_spec(identity: str, seconds: int, *, transitions: int, acquired: datetime | None = None) -> Any:

@@ -1,4 +1,5 @@
-"""What the API server says of pods and, by way of it, they themselves: for who looks from outside.
+"""The state of pods according to the API server and, through it, according to the pods themselves: for commands outside the
+cluster.
 
 Needs `list` on pods and `get` on `pods/proxy`.
 """

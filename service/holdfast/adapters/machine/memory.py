@@ -1,7 +1,7 @@
 """How much memory the process has, and may have: its own resident size, and the limit of its cgroup (v2 or v1).
 
-Files of `/proc` and `/sys/fs/cgroup` are answered by the kernel from memory: reading them does not block. What cannot be read is
-not known (another system than Linux, a sandbox): then there is no mark, and the limit of connections remains.
+Files of `/proc` and `/sys/fs/cgroup` are answered by the kernel from memory: reading them does not block. A value that cannot be
+read is not known (another system than Linux, a sandbox). Then there is no memory mark, and the limit of connections remains.
 """
 
 import os

@@ -15,7 +15,7 @@ from holdfast.ports import Peer
 
 _SECONDS: Final = 1.0  # a pod of the same cluster answers within milliseconds
 _AT_ONCE: Final = 16
-_MAX_ADDRESSES: Final = 1_000  # what one name may resolve to; more are not looked at
+_MAX_ADDRESSES: Final = 1_000  # addresses of one name; more are not used
 _MAX_BYTES: Final = 65_536  # a health body has about two thousand
 
 
@@ -46,7 +46,7 @@ class HttpPeers:
                 body["status"] == "draining",
             )
         except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError, TypeError):
-            return None  # away, or nobody of ours: its word does not count
+            return None  # away, or not an instance: its answer does not count
 
     async def close(self) -> None:
         """See `Peers.close`."""

@@ -1,4 +1,4 @@
-"""Offline notifications as lines of the log: for trials, and for whoever collects logs anyway."""
+"""Offline notifications as lines of the log: for trials, and for operators who collect logs anyway."""
 
 import logging
 

@@ -37,7 +37,7 @@ class WebhookNotifier:
         self._http = httpx.AsyncClient(timeout=timeout_seconds, limits=limits, follow_redirects=False, trust_env=False)
 
     async def push(self, notification: Notification) -> None:
-        """See `Notifier.push`. The answer's body is not read: nobody can make us hold it."""
+        """See `Notifier.push`. The answer's body is not read: a large one costs no memory."""
         body = encode(notification)
         headers = signed(self._key, request_id(notification), self._clock.now_ms() // 1000, body)
         try:
