@@ -7,11 +7,11 @@ _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 def base_urls(urls: Sequence[str]) -> list[str]:
-    """`https://host/path` of each, without `/ws`; what follows is appended.
+    """`https://host/path` of each, without `/ws`; the caller appends the rest.
 
     Raises:
         TypeError: one text in place of several addresses.
-        ValueError: none at all, or one that is no address; a password in it is not repeated.
+        ValueError: no address at all, or a text that is not an address; a password in it is not repeated.
     """
     if isinstance(urls, str):
         raise TypeError("urls: a list of addresses expected, not one text")

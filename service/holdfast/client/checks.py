@@ -1,4 +1,4 @@
-"""What no instance would accept is found here, before it is queued: such a send must not hold up the others.
+"""Finds sends that no instance would accept, before they are queued: such a send must not hold up the others.
 
 Pure. The rules are those of docs/protocol.md; sizes come from the `welcome` of the instance that a frame is about to go to.
 """

@@ -186,7 +186,7 @@ class Client:
         await self._commands.typing(self._link.current, conversation_id, active=active)
 
     async def close(self) -> None:
-        """Leave; who still waits for an answer gets `SendFailed`. Idempotent."""
+        """Leave; a call that still waits for an answer gets `SendFailed`. Idempotent."""
         self._stop(ClientStopped("closed", "the client was closed"))
         await self._link.close()
         for task in self._tasks:
@@ -334,7 +334,7 @@ class Client:
             await work
         except ClientStopped as stopped:
             self._stop(stopped)
-        except Exception as error:  # noqa: BLE001 - a defect, or an observer that raises: whoever waits has to hear of it
+        except Exception as error:  # noqa: BLE001 - a defect, or an observer that raises: waiting calls have to fail with it
             defect = ClientStopped("internal_error", f"a defect: {type(error).__name__}, see __cause__")
             defect.__cause__ = error
             self._stop(defect)

@@ -32,7 +32,7 @@ class Refused(HoldfastError):
     Attributes:
         status: of HTTP; 0 when there was no answer.
         code: the problem's, or `unreachable`.
-        retry_after_seconds: what the server asks for, 0 where it says nothing.
+        retry_after_seconds: the pause that the server asks for, 0 where it names none.
         is_final: asking again would be answered in the same way.
     """
 
@@ -46,7 +46,7 @@ class Refused(HoldfastError):
 
 
 class Connection:
-    """An accepted socket. It belongs to whoever opened it, and ends with `close`, `abort` or by itself.
+    """An accepted socket. It belongs to its opener, and ends with `close`, `abort` or by itself.
 
     Attributes:
         welcome: how the instance greeted.
@@ -102,7 +102,7 @@ class Connection:
             raise
 
     async def send(self, frame: frames.ClientFrame) -> None:
-        """Write one frame; nothing happens when the socket has ended: whoever reads it notices."""
+        """Write one frame; nothing happens when the socket has ended: its reader notices."""
         await self.write(msgspec.json.encode(frame).decode())
 
     async def write(self, text: str) -> None:

@@ -1,8 +1,9 @@
 """The client's first frame on a connection: its cursors, as many as the instance takes in one frame.
 
-A cursor that finds no place loses nothing. The instance then replays that conversation from the beginning of the membership; what
-is known of it is not shown again, and what the replay leaves out is paged from the cursor on. What remains to be asked is whether
-a cursor lies beyond the end, because the store was restored (`Streams.synced`), or is of another store (`Greeting.resets`).
+Nothing is lost by a cursor that does not fit. The instance then replays that conversation from the beginning of the membership.
+Known messages are not shown again, and messages that the replay leaves out are paged from the cursor on. Two checks remain:
+whether a cursor lies beyond the end, because the store was restored (`Streams.synced`), or is of another store
+(`Greeting.resets`).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""Messages on their way to the application: what came and is not taken yet, and where the application is.
+"""Messages on their way to the application: those that are not taken yet, and the position of the application.
 
-Pure. `streams` decides what is to be shown; here it waits until somebody takes it, and never more than `MAX_UNREAD` of it:
-what does not fit is a hole like any other, and fetched again.
+Pure. `streams` decides which messages are shown. Here they wait until the application takes them, at most `MAX_UNREAD` of them.
+Messages that do not fit leave a gap like any other, and are fetched again.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ class Inbox:
         self.streams = Streams(None if cursors is None else dict(cursors), generation)
         self._unread: deque[Message] = deque()
         self._taken: dict[str, int] = dict(cursors or {})
-        self._read: dict[str, int] = dict(cursors or {})  # what was taken indeed: a stream may begin behind a history
+        self._read: dict[str, int] = dict(cursors or {})  # only messages that were taken: a stream may begin behind a history
 
     def __len__(self) -> int:
         """How many may be taken."""

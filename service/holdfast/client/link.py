@@ -26,7 +26,7 @@ _LASTING_SECONDS: Final = 10.0  # a connection that ends sooner counts as one mo
 
 
 class LinkOwner(Protocol):
-    """Who uses the link."""
+    """The user of the link."""
 
     def hello(self, connection: Connection) -> Greeting:
         """The first frame on a new connection, as it is now."""
@@ -49,7 +49,7 @@ class LinkOwner(Protocol):
         ...
 
     def took_over(self, connection: Connection) -> None:
-        """What is to be sent goes out by this one from now on; may be told twice."""
+        """Sends go out by this connection from now on; may be called twice."""
         ...
 
     def received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:

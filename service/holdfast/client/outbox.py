@@ -27,7 +27,7 @@ class Answered(Protocol):
     """Where a send's end is told; an `asyncio.Future[Ack]` is one."""
 
     def done(self) -> bool:
-        """Nobody waits any more."""
+        """The caller does not wait any more."""
         ...
 
     def set_result(self, ack: Ack, /) -> None:
@@ -81,7 +81,7 @@ class Outbox:
         lane.queue.append(_Pending(draft, answered, now + GIVE_UP_SECONDS))
 
     def due(self, connection: object, now: float, limits: Limits) -> list[Draft]:
-        """What to write to `connection` now. What is over its limits fails instead, and the next one is looked at."""
+        """The frame to write to `connection` now. A send over its limits fails instead, and the next one is tried."""
         while self._later and self._later[0][0] <= now:
             heapq.heappop(self._later)
         drafts = []
@@ -96,7 +96,7 @@ class Outbox:
         return drafts
 
     def expire(self, now: float) -> None:
-        """Give up what is too old; what has no answer for a minute is due again. To be called now and then."""
+        """Give up sends that are too old; a send without an answer for a minute is due again. To be called now and then."""
         for lane in tuple(self._lanes.values()):
             if lane.connection is not None and lane.sent_at + ANSWER_SECONDS <= now:
                 lane.connection = None
@@ -147,7 +147,7 @@ class Outbox:
                 self._fail(lane, SendFailed(code, detail, outcome="unknown", retryable=False))
 
     def close(self, code: str, detail: str) -> None:
-        """Tell everybody who waits that nobody will answer, and why."""
+        """End all waiting calls with an error: no answer will come, and why."""
         for lane in tuple(self._lanes.values()):
             while lane.queue:
                 outcome = "unknown" if lane.queue[0].tries else "refused"

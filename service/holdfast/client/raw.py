@@ -49,7 +49,7 @@ class RawClient(asyncio.Protocol):
         for future in (self.opened, self.synced):
             if not future.done():
                 future.set_exception(ConnectionError(f"closed: {bytes(self._buffer[:200])!r} {exc}"))
-                future.exception()  # whoever waits is told; nobody else has to be
+                future.exception()  # the waiting call gets it; no other code has to
 
     def send(self, frame: dict[str, object]) -> None:
         """One masked text frame (RFC 6455 §5.3; the mask is zero: its purpose is proxies, and there is none here)."""

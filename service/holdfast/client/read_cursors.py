@@ -16,7 +16,7 @@ class ReadCursors:
     """Of one client. Pure; the ones that moved last are remembered."""
 
     def __init__(self) -> None:
-        """Nobody has read anything."""
+        """No conversation has been read yet."""
         self._known: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def moved(self, receipt: Receipt) -> bool:

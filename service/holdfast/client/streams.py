@@ -56,7 +56,7 @@ class Streams:
         return True
 
     def truncated(self, conversation_id: str, from_seq: int, to_seq: int) -> None:
-        """What lies between the cursor and `to_seq` has to be fetched; without a cursor, from `from_seq` on."""
+        """The messages between the cursor and `to_seq` have to be fetched; without a cursor, from `from_seq` on."""
         if self.cursors is not None and self._begin(conversation_id, from_seq - 1):
             self._want(conversation_id, to_seq)
 
@@ -80,12 +80,13 @@ class Streams:
             self.cursors[conversation_id] = last_seq
 
     def synced(self, frame: Synced, hello: int, left_out: Collection[str] = ()) -> None:
-        """Replay is over: what has no cursor yet starts at its head; what is not listed is not ours any more.
+        """Replay is over: a conversation without a cursor starts at its head; a conversation that is not listed is not ours any
+        more.
 
         Args:
             frame: as it came.
-            hello: the number of the `hello` that it answers: what began later cannot be listed.
-            left_out: conversations whose cursors that `hello` did not say: one beyond the head has to be compared with the store.
+            hello: the number of the `hello` that it answers: conversations that began later cannot be listed.
+            left_out: conversations whose cursors were not in that `hello`: one beyond the head has to be compared with the store.
         """
         if self.cursors is None:
             self.cursors = {}

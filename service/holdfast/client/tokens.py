@@ -21,7 +21,7 @@ class TokenUnavailable(HoldfastError):
 
 
 class TokenInvalid(TokenUnavailable):
-    """What came is no token, and would be refused by every instance."""
+    """The function's result is not a token: every instance would refuse it."""
 
 
 class Tokens:

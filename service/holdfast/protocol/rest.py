@@ -31,7 +31,7 @@ class CreateConversation(Struct, frozen=True, kw_only=True):
 
 
 class UpdateConversation(Struct, frozen=True, kw_only=True):
-    """What is absent stays as it is; null removes it."""
+    """An absent field stays as it is; null removes it."""
 
     title: Title | UnsetType | None = UNSET
     metadata: GivenMetadata | UnsetType = UNSET

@@ -82,7 +82,7 @@ def _network(text: str) -> Network:
 
 
 def _address(text: str) -> Address | None:
-    """An address as proxies write it; None for what is none (`unknown`, `_hidden`, a name)."""
+    """An address as proxies write it; None for all else (`unknown`, `_hidden`, a name)."""
     text = text.strip('"')
     if (match := _WITH_PORT.fullmatch(text)) is not None:  # else bare IPv6, whose colons are no ports
         text = match[1] if match[1] is not None else match[2]

@@ -1,4 +1,4 @@
-"""What every REST call needs: who calls, what they may, and the body as one of our types."""
+"""The needs of every REST call: the caller, the caller's rights, and the body as one of our types."""
 
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ GET = ["GET", "HEAD"]
 
 
 def identity(request: Request, gate: Gate) -> Identity:
-    """Who calls.
+    """The caller.
 
     Raises:
         CommandError: `unauthenticated` and its kind.
@@ -32,7 +32,7 @@ def identity(request: Request, gate: Gate) -> Identity:
 
 
 def caller(request: Request, gate: Gate) -> Caller:
-    """Who calls, counted.
+    """The caller, counted.
 
     Raises:
         CommandError: `unauthenticated` and its kind, `rate_limited`.
@@ -55,7 +55,7 @@ async def body(request: Request, kind: type[T], max_bytes: int, *, default: T | 
             if len(data) > max_bytes:
                 raise CommandError("body_too_large", f"at most {max_bytes} bytes")
     except ClientDisconnect:
-        raise InvalidRequest("the body ended early") from None  # nobody hears it; it is no fault of ours either
+        raise InvalidRequest("the body ended early") from None  # the caller has left; it is no fault of ours either
     if not data and default is not None:
         return default
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -69,7 +69,7 @@ def number(request: Request, name: str, default: int | None = None) -> int | Non
     """A query parameter as a whole number, not negative.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is not.
     """
     text = request.query_params.get(name)
     if text is None:

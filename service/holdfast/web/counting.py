@@ -12,7 +12,7 @@ _KNOWN: Final = frozenset(ROUTES)
 
 
 class Counting:
-    """ASGI middleware. What callers make up, addresses and methods, makes no series: it counts as `other`."""
+    """ASGI middleware. Unknown paths and methods of callers make no series: they count as `other`."""
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry, monotonic: Callable[[], float]) -> None:
         self._app = app

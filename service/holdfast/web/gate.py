@@ -1,4 +1,4 @@
-"""Who comes in: what the socket and REST share of tokens, limits and admission."""
+"""Admission: the checks of tokens and limits that the socket and REST share."""
 
 import asyncio
 from typing import Final, Protocol
@@ -31,14 +31,14 @@ class Ticking(Protocol):
 
 
 class Gate:
-    """One instance's door.
+    """The admission of one instance.
 
     Attributes:
         sockets: all that were welcomed and are not gone.
         sends: how many messages each user sends here, on however many sockets and by REST.
         calls: how often each user calls REST here, reads or types.
         handshakes: how often each user connects here: each time may cost a replay.
-        malformed: what is no HTTP, in the log.
+        malformed: input that is not HTTP, in the log.
     """
 
     def __init__(self, node: Node, authenticator: Authenticator) -> None:

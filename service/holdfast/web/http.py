@@ -22,7 +22,7 @@ from holdfast.web.refusals import Refusals
 MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_SECONDS: Final = 3.0
 BODY_SECONDS: Final = 10.0  # a hundred kilobytes, over the worst line
-MAX_WAITING: Final = 8  # requests that were sent before the answer to the one before: nobody does that but who means harm
+MAX_WAITING: Final = 8  # requests sent before the answer to the previous one: legitimate clients do not pipeline this deeply
 
 
 _PROBES: Final = (b"/readyz", b"/livez", b"/api/health")

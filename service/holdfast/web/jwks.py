@@ -23,7 +23,7 @@ from holdfast.ports import Clock
 _REFRESH_SECONDS: Final = 300.0
 _RETRY_SECONDS: Final = 5.0  # after a fetch that failed
 _LOG_SECONDS: Final = 30.0
-_UNKNOWN_KID_SECONDS: Final = 10.0  # one fetch for an unknown kid at most that often, whoever asks
+_UNKNOWN_KID_SECONDS: Final = 10.0  # at most one fetch for an unknown kid in that time, for all callers together
 _MAX_BYTES: Final = 262_144
 _MIN_RSA_BITS: Final = 2_048  # RFC 7518 §3.3
 FETCH_SECONDS: Final = 5.0
@@ -118,7 +118,7 @@ class Jwks:
         content = b""
         # The machine's authorities, as SSL_CERT_FILE and SSL_CERT_DIR say; loading them takes tens of milliseconds.
         trusted = await asyncio.to_thread(ssl.create_default_context)
-        plain = {"Accept": "application/json", "Accept-Encoding": "identity"}  # what is compressed may be large after all
+        plain = {"Accept": "application/json", "Accept-Encoding": "identity"}  # a compressed answer may be large after all
         async with (
             asyncio.timeout(FETCH_SECONDS),
             httpx.AsyncClient(verify=trusted, timeout=FETCH_SECONDS, follow_redirects=False) as http,

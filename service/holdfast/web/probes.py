@@ -1,4 +1,4 @@
-"""What Kubernetes and Prometheus ask: no I/O here, only what the evaluator found."""
+"""The endpoints for Kubernetes and Prometheus: no I/O here, only the findings of the evaluator."""
 
 from collections.abc import Callable
 

@@ -59,7 +59,7 @@ class Protocols:
 
 
 def public_protocols(gate: Gate) -> Protocols:
-    """What clients connect to."""
+    """The protocols for connections of clients."""
     return Protocols(public_app(gate), ChatSocket.bound_to(gate), gate.node.settings.http.keep_alive_seconds, gate.malformed)
 
 

@@ -294,7 +294,7 @@ class _Rest:
 
 
 def _resolve(future: "asyncio.Future[T]") -> Callable[[T], None]:
-    """A callback that answers whoever still waits."""
+    """A callback that answers the calls that still wait."""
 
     def resolve(result: T) -> None:
         if not future.done():

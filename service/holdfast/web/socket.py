@@ -146,7 +146,7 @@ class ChatSocket(WebSocket):
         self._put_out(end("slow_consumer", "too much is waiting for this client"))
 
     def on_endless(self) -> None:
-        """Nobody needs that many pieces."""
+        """No legitimate client needs that many pieces."""
         self._put_out(end("policy_violation", "a message in too many pieces"))
 
     def on_pause(self, write: Any) -> None:
@@ -171,7 +171,8 @@ class ChatSocket(WebSocket):
         own, peer = self.own_close_code, self.peer_close_code
         initiator = "none" if own is None and peer is None else "client" if self.has_peer_begun_close else "server"
         self.gate.node.telemetry.connections_closed.labels(_label(own, peer), initiator).inc()
-        # Who closes, or answers our close, has read everything before it. Who is merely gone was last heard of earlier.
+        # A client that closes, or answers our close, has read everything before it. A client that disappeared was last heard of
+        # earlier.
         heard_at = self._session.heard_at if peer is None else self.gate.node.clock.monotonic()
         self.gate.node.connecting.close(self._connection, heard_at)
 
@@ -313,7 +314,7 @@ def _echoed(text: str | UnsetType) -> str | UnsetType:
 
 
 def _unquoted(traceparent: Raw) -> str:
-    """A string of JSON without its quotes. What is something else in JSON is malformed with or without its ends."""
+    """A string of JSON without its quotes. Text that is something else in JSON is malformed with or without its ends."""
     return bytes(traceparent).decode("latin-1")[1:-1]
 
 

@@ -1,7 +1,7 @@
 """One WebSocket as an asyncio protocol: bytes in, whole messages out, and the guards where bytes come in.
 
-Frames are parsed by `websockets.protocol.Protocol`, which does no I/O; what leaves is encoded by us. There is one way out of a
-socket: its transport. The transport's buffer is the outgoing queue, bounded: past the bound the peer reads too slowly and is
+Frames are parsed by `websockets.protocol.Protocol`, which does no I/O; outgoing frames are encoded by us. There is one way out of
+a socket: its transport. The transport's buffer is the outgoing queue, bounded: past the bound the peer reads too slowly and is
 let go. No task, no queue and no coroutine per connection.
 """
 
@@ -23,7 +23,7 @@ MAX_UNSENT_BYTES: Final = 512 * 1024
 _PAUSE_BYTES: Final = 64 * 1024
 _SLICE_BYTES: Final = 2_048  # fed in slices, so that a read full of frames is counted before all of it is parsed
 _CLOSE_SECONDS: Final = 1.0
-_MAX_PIECES: Final = 1_024  # of one message: who cuts the largest one smaller than 128 bytes means harm
+_MAX_PIECES: Final = 1_024  # of one message: legitimate clients do not cut the largest one into pieces under 128 bytes
 _RESET: Final = struct.pack("ii", 1, 0)  # lingering for no time: a reset instead of a FIN
 _SILENT: Final = logging.getLogger("holdfast.websocket")
 
@@ -88,7 +88,7 @@ class WebSocket(asyncio.Protocol):
         raise NotImplementedError
 
     def first_words(self) -> bytes:
-        """What follows the 101 at once."""
+        """The bytes that follow the 101 at once."""
         return b""
 
     def on_open(self) -> None:

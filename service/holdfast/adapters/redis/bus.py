@@ -39,7 +39,7 @@ _ECHO: Final = b'{"v":1,"kind":"echo"'
 
 
 class RedisBus:
-    """Implements `ports.ClusterBus`. Used from one event loop; closed by whoever started it, before the link.
+    """Implements `ports.ClusterBus`. Used from one event loop; closed by its starter, before the link.
 
     `heard`, `connected`, `confirmed`, `restored` and `disconnected` are the listener's, see `Ear`.
     """
@@ -150,7 +150,7 @@ class RedisBus:
 
     def rename(self, instance_id: InstanceId) -> None:
         """See `ClusterBus.rename`."""
-        # The last thing under the old name: whoever has it now learns that its SET may hold channels of ours.
+        # The last thing under the old name: its new owner learns that its SET may hold channels of ours.
         self._probe(self._clock.monotonic())
         self._control = keys.control_channel(instance_id)
         self._subscriptions_key = keys.subscriptions(instance_id)

@@ -1,4 +1,4 @@
-"""The circuit breaker: after a failure nobody waits for Redis again until one probe found it well.
+"""The circuit breaker: after a failure no call waits for Redis until one probe has succeeded.
 
 Pure: time is an argument.
 """

@@ -1,4 +1,4 @@
-"""Values read back from Redis, where anybody with access may have written: each is one of ours, or `Undecodable`.
+"""Values read back from Redis, where any program with access may have written: each is valid, or `Undecodable`.
 
 Pure. Nothing else is raised here, whatever the bytes are.
 """
@@ -97,7 +97,8 @@ def connection(user_id: UserId, connection_id: object, record: object) -> Connec
 
 
 def lease(name: object, of_epoch: object, registered: object, state: object, connections: object, fate: object) -> InstanceLease:
-    """One member of `instances`, with its lease and its fate; what of these two cannot be read counts as missing."""
+    """One member of `instances`, with its lease and its termination record; if one of these two cannot be read, it counts as
+    missing."""
     instance_id = instance_name(name)
     kind, ended = _fate(fate)
     return InstanceLease(

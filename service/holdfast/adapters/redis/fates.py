@@ -1,4 +1,4 @@
-"""What Kubernetes knows of instances, left in Redis for those that reap."""
+"""Termination records of instances: Kubernetes saw them end, and the reapers read it in Redis."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import Undecodable
 
-_FATE_MS: Final = 120_000  # reaping takes seconds; whoever comes later has two witnesses by then
+_FATE_MS: Final = 120_000  # reaping takes seconds; a later reaper has two witnesses by then
 SHORT_LEASE_MS: Final = 4_000  # one renewal and a little: a living owner holds it from one to the next
 
 

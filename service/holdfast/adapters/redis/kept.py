@@ -21,7 +21,7 @@ class Kept:
         self._seals = seals
 
     def head(self, generation: str) -> str:
-        """What entries of this store begin with, before a space. A restored store counts its seqs anew."""
+        """The beginning of the entries of this store, before a space. A restored store counts its seqs anew."""
         return generation if self._seals is None else generation + _SIGNED
 
     def entry(self, conversation_id: ConversationId, generation: str, seq: Seq, message: bytes) -> bytes:

@@ -37,7 +37,7 @@ _HANDSHAKE_ROUND_TRIPS = 4  # Sentinel, TLS, AUTH, SELECT, each bounded by the t
 
 
 class RedisLink:
-    """What registry and bus share. Used from one event loop; closed by whoever built it, after them."""
+    """The connections that registry and bus share. Used from one event loop; closed by its builder, after them."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class RedisLink:
         return self._denial
 
     def note_refusal(self, reason: str) -> None:
-        """What Redis refused, in words of `explained`: where it is a denial, those who wait in `denied` are told."""
+        """The refusal of Redis, in words of `explained`; a denial also ends the waits in `denied`."""
         if is_denial(reason) and not self._denial:
             self._denial = reason
             self._is_denied.set()
@@ -104,7 +104,7 @@ class RedisLink:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        """One of the pool's connections. That all are in use says nothing about Redis: their calls do."""
+        """One of the pool's connections. A pool in full use is no sign of a fault of Redis; failing calls are."""
         if self.circuit.is_open(self.clock.monotonic()):
             raise RedisUnavailable("Redis is away; not tried again yet")
         try:
@@ -189,7 +189,7 @@ class RedisLink:
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        self.circuit.succeeded()  # its handshake was answered: nobody else need wait for a pause to end
+        self.circuit.succeeded()  # its handshake was answered: no other call need wait for a pause to end
         return wire
 
     def undecodable(self, source: str, count: int = 1) -> None:

@@ -1,7 +1,7 @@
-"""What comes in: one supervised connection that is subscribed to everything wanted, again after every loss.
+"""Incoming envelopes: one supervised connection, subscribed to all wanted channels, and again after every loss.
 
-Invariants: nothing is awaited and no task is made per message; nothing raised by those who are told ends the loop; after a
-loss it comes back with jitter, and all that is wanted is subscribed again in confirmed chunks.
+Invariants: nothing is awaited and no task is made per message; an exception in a listener's callback does not end the loop; after
+a loss the connection is made again with jitter, and all wanted channels are subscribed again in confirmed chunks.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Ear(Protocol):
         ...
 
     def restored(self) -> None:
-        """What was wanted when the connection was made is confirmed on it; told after each change."""
+        """The channels wanted when the connection was made are confirmed on it; told after each change."""
         ...
 
     def disconnected(self, reason: str) -> None:
@@ -77,7 +77,7 @@ class Listener:
 
     @property
     def is_connected(self) -> bool:
-        """There is a connection, as far as anybody knows."""
+        """There is a connection, as far as is known."""
         return self._wire is not None
 
     def start(self, loops: Loops) -> None:
@@ -157,7 +157,7 @@ class Listener:
 
     def _connected(self) -> None:
         self._is_away = False
-        self.subscriptions.restart()  # what was wanted since the loss is to be restored as well
+        self.subscriptions.restart()  # channels wanted since the loss are to be restored as well
         self._liveness.restarted(self._link.clock.monotonic())
         self._ear.connected()
         self._ask_next()

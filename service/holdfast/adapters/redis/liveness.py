@@ -1,8 +1,8 @@
 """Whether Redis carries what is published: a pure function of bytes, echoes, confirmations, failures and time.
 
-Two questions, two answers. `is_live`: it is proven now that everything published before has been heard, so caches may be
-believed. `is_lost`: Redis, or the way to it, does not work; this is told to operators and clients. In between, nothing is
-believed and nobody is alarmed: a loop that stood still has to hear an echo first.
+Two questions, two answers. `is_live`: it is proven now that everything published before has been received, so caches may be
+trusted. `is_lost`: Redis, or the way to it, does not work; this is told to operators and clients. In between, caches are not
+trusted and no alarm is raised: a loop that stood still has to receive an echo first.
 
 Silence is counted in time in which this process listened: of the time between two ticks no more than half a second counts.
 Thousands of clients that connect at once keep the loop from reading what has long arrived; that is no fault of Redis.
@@ -92,7 +92,7 @@ class Liveness:
         self.heard(now)
 
     def restored(self, now: float) -> None:
-        """What was wanted when the connection was made is confirmed on it."""
+        """The channels wanted when the connection was made are confirmed on it."""
         self._is_restored = True
         self._judge(now)
 

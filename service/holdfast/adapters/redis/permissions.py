@@ -1,4 +1,4 @@
-"""What Redis says when a password or a right is wrong, in words that name the setting or the ACL rule to mend.
+"""Explains Redis's refusal of a password or a right: names the setting or the ACL rule to mend.
 
 Pure. Redis's own text is kept behind it: versions word it differently, and only the rule that is missing is looked for.
 """

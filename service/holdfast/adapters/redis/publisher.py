@@ -1,6 +1,6 @@
-"""What goes out: envelopes, and with a commit its messages for gap fill and the end of its dirty mark, in one script.
+"""Outgoing envelopes: with a commit also its messages for gap fill and the end of its dirty mark, in one script.
 
-Invariant: nothing here raises for Redis's sake; what cannot be sent is dropped and counted by the pipeline.
+Invariant: nothing here raises because of Redis; a call that cannot be sent is dropped and counted by the pipeline.
 """
 
 import logging
@@ -20,7 +20,7 @@ from holdfast.protocol.seals import Seals
 _log = logging.getLogger("holdfast.redis")
 
 MAX_ENVELOPE_BYTES: Final = 1024 * 1024
-"""Larger ones are neither sent nor delivered: whoever misses them asks the store."""
+"""Larger ones are neither sent nor delivered: an instance that misses them reads the store."""
 
 _RECENT_TTL_MS: Final = 120_000  # a reconnecting client is back by then; older replays come from the store
 _MAX_CLAIMS: Final = 20  # when all that is claimed is foreign: 2,000 of them within one sweep

@@ -1,8 +1,8 @@
-"""The registry: who is connected where, as keys that an operator reads with `redis-cli`.
+"""The registry: which user is connected to which instance, as keys that an operator reads with `redis-cli`.
 
-Every step is one script that looks at `registry:world` and at this instance's lease before it writes. What spans many users
-is cut into scripts of 500 records (100 users when reaping) that may be repeated and may stop anywhere: `subscriptions:` of
-the instance keeps the index of what is left until it is done.
+Every step is one script that checks `registry:world` and this instance's lease before it writes. Work on many users is cut into
+scripts of 500 records (100 users when reaping) that may be repeated and may stop anywhere. `subscriptions:` of the instance keeps
+the index of the remaining work until it is done.
 
 With a bus secret each record is signed, for its user and connection: a record that no instance signed counts as no connection.
 """
@@ -24,7 +24,7 @@ from holdfast.errors import LeaseLost, NameTaken, RedisUnavailable, Undecodable,
 from holdfast.protocol.seals import Seals
 
 _LEASE_MS: Final = 12_000  # four renewals of 3 s; longer would leave the dead online for longer
-_REGISTRATION_TTL_MS: Final = 3_600_000  # renewed every 15 minutes: what nobody renews does not stay for ever
+_REGISTRATION_TTL_MS: Final = 3_600_000  # renewed every 15 minutes: a key without renewal does not stay for ever
 _CHUNK: Final = 500  # records per script: about 3 ms of Redis's time
 _REAP_CHUNK: Final = 100  # users per script: each costs reading all of that user's connections
 _SCAN_COUNT: Final = 1000

@@ -99,8 +99,8 @@ redis.call('SADD', KEYS[3], instance)
 return {{'OK', epoch, world, told('server', 'run_id') or ''}}
 """)
 
-# KEYS[4] its fate, ARGV[6] how long the lease lives, ARGV[7] how long when its pod was removed: it is about to be killed.
-# ARGV[8] its epoch: a lease in which something else was written is taken anew.
+# KEYS[4] its termination record, ARGV[6] how long the lease lives, ARGV[7] how long when its pod was removed: it is about to be
+# killed. ARGV[8] its epoch: a lease in which something else was written is taken anew.
 RENEW: Final = Script(f"""
 {_SERVER}
 {_CHECKS}
@@ -211,8 +211,8 @@ end
 return answer
 """)
 
-# KEYS[2] instances; answers (instance, epoch or '', registered, state, connections, fate or '') of each. An instance whose lease
-# was taken in another world is not registered in this one.
+# KEYS[2] instances; answers (instance, epoch or '', registered, state, connections, termination record or '') of each. An
+# instance whose lease was taken in another world is not registered in this one.
 INSTANCES: Final = Script(f"""
 {_WORLD_CHECK}
 {READ}
@@ -264,7 +264,7 @@ answer[2] = newest
 return answer
 """)
 
-# The channels that are nobody's index. KEYS[3] subscriptions; ARGV[3…] channels.
+# The channels that index no user. KEYS[3] subscriptions; ARGV[3…] channels.
 REAP_CHANNELS: Final = Script(f"""
 {_WORLD_CHECK}
 {_OWNER_CHECK}

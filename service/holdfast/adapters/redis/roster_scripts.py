@@ -1,7 +1,8 @@
 """The Lua scripts around `member:{user_id}`, within the commands of Redis 6.2.
 
-Beside conversations the hash has fields that are no ids: `.proof`, what its rows rest on; `.filling`, the leave of whoever is
-reading the store to write them; `?NAME`, a write of the read cursor of the conversation named by its value, under way.
+Beside conversations the hash has fields that are no ids. `.proof` is the token that its rows depend on. `.filling` is the fill
+permit of the instance that reads the store to write them. `?NAME` is a write under way of the read cursor of the conversation
+named by its value.
 """
 
 from typing import Final
@@ -27,8 +28,8 @@ end
 local function begins(text, head) return text and string.sub(text, 1, #head) == head end
 """
 
-# A leave is a proof, when it was given, and something random. For so long it may be used; within half of that it is given
-# again to whoever else looks, so that many devices of one user do not void each other's.
+# A fill permit (leave) is a token, the time when it was given, and a random part. It may be used for this long. Within half of
+# that another reader gets the same permit, so that many devices of one user do not void each other's.
 _LEAVE = f"""
 {NOW_MS}
 local function is_younger(leave, ms)
@@ -119,9 +120,9 @@ end
 return answer
 """)
 
-# KEYS member of each user; ARGV[1] name, [2] conversation, [3] TTL of what is only this. A leave that was given ends: its
-# holder may have read the cursor already. What was begun by somebody who died stays begun, until the roster is gone; three times
-# as many fields as a user has conversations are too many.
+# KEYS member of each user; ARGV[1] name, [2] conversation, [3] TTL of what is only this. A fill permit that was given ends: its
+# holder may have read the cursor already. A write begun by an instance that died stays begun until the roster is gone. Three
+# times as many fields as a user has conversations are too many.
 BEGIN_READS: Final = Script("""
 for _, member in ipairs(KEYS) do
   if redis.call('HLEN', member) > 3000 then redis.call('DEL', member) end

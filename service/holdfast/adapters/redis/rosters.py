@@ -1,6 +1,6 @@
-"""The rosters: what Redis remembers of each user's conversations, as hashes that an operator reads with `redis-cli`.
+"""The rosters: the conversation list of each user in Redis, as hashes that an operator reads with `redis-cli`.
 
-Writes that others rely on go through the bus's pipeline, in order with what is published; what is lost there is counted.
+Writes that others rely on go through the bus's pipeline, in order with the envelopes; writes that are lost there are counted.
 """
 
 import asyncio

@@ -32,7 +32,7 @@ class Script:
 
 # --- the bus ------------------------------------------------------------------------------------------------------------
 
-# What was published last of a conversation stays longer than any roster that was written before (10 min, and 1 to write it).
+# The last publication of a conversation stays longer than any roster that was written before (10 min, and 1 to write it).
 RAISE = """
 local function raise(head, generation, field, value)
   if redis.call('HGET', head, 'generation') ~= generation then
@@ -50,7 +50,7 @@ end
 
 # PUBLISH comes first: under `maxmemory` the ZADD is refused while PUBLISH and ZREM still work, and the message goes out.
 # A re-encoded message under a seq that is there already replaces it, so that a seq never occurs twice. Each entry begins with
-# what ARGV[9] says, the store's generation: what another one left goes, or its higher seqs would crowd ours out.
+# ARGV[9], the store's generation: entries of another generation are removed, or their higher seqs would displace ours.
 PUBLISH_COMMIT: Final = Script(f"""
 {RAISE}
 local recent, dirty, head = KEYS[1], KEYS[2], KEYS[3]
@@ -93,7 +93,7 @@ if raise(KEYS[1], ARGV[1], 'revision', tonumber(ARGV[2])) then redis.call('HSET'
 return 1
 """)
 
-# What Redis says of itself: nil where an ACL forbids to ask.
+# The ids of this Redis server: nil where an ACL forbids to ask.
 TOLD = """
 local function told(section, name)
   local info = redis.pcall('INFO', section)
@@ -142,8 +142,9 @@ local function read(command, key, ...)
 end
 """
 
-# What Kubernetes says of an instance. KEYS[1] its lease, KEYS[2] its fate; ARGV[1] the fate's TTL, ARGV[2] what a shortened
-# lease has left. A fate names the epoch that it is about: a successor under the same name is not meant.
+# The state of an instance according to Kubernetes. KEYS[1] its lease, KEYS[2] its termination record; ARGV[1] the record's TTL,
+# ARGV[2] the rest of a shortened lease. A termination record names its epoch: it does not concern a successor under the same
+# name.
 ENDED: Final = Script("""
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then

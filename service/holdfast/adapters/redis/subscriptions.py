@@ -47,7 +47,7 @@ class Subscriptions:
 
     @property
     def is_restored(self) -> bool:
-        """What was wanted when the connection was made is confirmed on it, or not wanted any more."""
+        """Each channel wanted when the connection was made is confirmed on it, or not wanted any more."""
         return not self._lost
 
     @property

@@ -31,7 +31,7 @@ def is_error(reply: object) -> bool:
 
 
 class Wire:
-    """A connection after its handshake. One task reads; writes never wait. Closed by whoever opened it."""
+    """A connection after its handshake. One task reads; writes never wait. Closed by its opener."""
 
     def __init__(self, connection: AbstractConnection) -> None:
         """Takes a connected connection over.

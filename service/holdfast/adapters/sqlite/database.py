@@ -33,7 +33,7 @@ class Lane(Protocol):
         ...
 
     async def close(self) -> None:
-        """End after what has begun; what is queued still fails with `StoreUnavailable`."""
+        """End after the work that has begun; queued work fails with `StoreUnavailable`."""
         ...
 
 

@@ -1,8 +1,8 @@
 """Two threads in front of one SQLite file: one that writes, one that reads. Neither ever blocks the loop.
 
-Writes are grouped: what is queued while a transaction runs goes into the next one, each under a savepoint of its own, so that one
-refusal undoes nothing of the others; all are answered after the one COMMIT. Work that nobody waits for any more when its turn
-comes is not begun: after another process held the lock for long, the queue is not worked off for callers who have left.
+Writes are grouped: work that is queued while a transaction runs goes into the next one. Each write has a savepoint of its own, so
+that one refusal undoes nothing of the others. All are answered after the one COMMIT. Work whose caller has stopped waiting is not
+begun: after another process held the lock for long, the queue is not worked off for callers that have left.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ Work = Callable[[sqlite3.Connection], Any]
 
 _MAX_GROUP: Final = 256
 _MAX_QUEUED: Final = 20_000
-# SQLite waits for a lock with growing pauses (up to 100 ms), so that who has waited longest comes last. Short turns begin again
+# SQLite waits for a lock with growing pauses (up to 100 ms), so that the longest waiter comes last. Short turns begin again
 # with the shortest pause: with three busy processes the worst wait falls from 640 to 100 ms.
 _TURN_MS: Final = 5
 
@@ -112,7 +112,7 @@ class ThreadLane:
                 self._transact(self._connection, group)
             elif not group[0].future.done():
                 group[0].result = group[0].work(self._connection)
-        except Exception as error:  # noqa: BLE001 - the thread must not die: whatever it is, somebody waits for an answer
+        except Exception as error:  # noqa: BLE001 - the thread must not die: a caller waits for an answer
             for job in group:
                 job.error = job.error or translated(error)
             self._reset()
@@ -130,7 +130,7 @@ class ThreadLane:
             except Exception as error:  # whatever one job meets, the others of its group must not pay for it
                 job.error = translated(error)
                 if not connection.in_transaction:
-                    raise  # SQLite has undone everything (disk full, I/O error): nobody's work is in
+                    raise  # SQLite has undone everything (disk full, I/O error): no work was stored
                 connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
         connection.execute("COMMIT")
@@ -172,7 +172,7 @@ def _answer(group: list[_Job]) -> None:
     for job in group:
         try:
             job.future.get_loop().call_soon_threadsafe(_settle, job)
-        except RuntimeError:  # the loop is closed: nobody waits any more
+        except RuntimeError:  # the loop is closed: no caller waits any more
             return
 
 

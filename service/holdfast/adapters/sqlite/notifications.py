@@ -56,7 +56,7 @@ def finish_catch_up(connection: sqlite3.Connection, done: CatchUp) -> None:
 
 
 def create(connection: sqlite3.Connection, records: Sequence[Notification], now_ms: int) -> list[Notification]:
-    """See `ports.MessageStore.create_notifications`; what has expired leaves on the way."""
+    """See `ports.MessageStore.create_notifications`; expired records are deleted on the way."""
     connection.execute("DELETE FROM notifications WHERE expires_at_ms <= ?", (now_ms,))
     return [record for record in records if _insert(connection, record, now_ms)]
 

@@ -105,7 +105,7 @@ def read_revocations(connection: sqlite3.Connection, since_ms: int) -> dict[User
 
 
 def revoke_token(connection: sqlite3.Connection, name: str, ends_at_ms: int, now_ms: int) -> None:
-    """See `ports.MessageStore.revoke_token`. What has ended is deleted on this occasion: there is no TTL policy."""
+    """See `ports.MessageStore.revoke_token`. Expired entries are deleted on this occasion: there is no TTL policy."""
     connection.execute("DELETE FROM revoked_tokens WHERE ends_at_ms <= ?", (now_ms,))
     connection.execute("INSERT OR REPLACE INTO revoked_tokens VALUES (?, ?, ?)", (name, now_ms, ends_at_ms))
 
@@ -129,7 +129,7 @@ def _bulletin(text: object) -> Bulletin:
     """A stored bulletin; another version's may have more fields, or fewer.
 
     Raises:
-        Undecodable: it is none.
+        Undecodable: it is not a bulletin.
     """
     try:
         stored = Stored(json.loads(text) if isinstance(text, str) else None)

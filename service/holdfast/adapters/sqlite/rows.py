@@ -22,7 +22,7 @@ _CONVERSATION_NAMES = tuple(_CONVERSATION_COLUMNS.split(", "))
 
 
 def message(connection: sqlite3.Connection, row: Sequence[Any]) -> Message:
-    """One row of `MESSAGE_COLUMNS`. A damaged one keeps its place: without it nothing behind it could be shown to anybody."""
+    """One row of `MESSAGE_COLUMNS`. A damaged one keeps its place: without it no client could show the messages behind it."""
     conversation_id, seq, *_, committed_at_ms = row
     stored = Stored(dict(zip(_MESSAGE_NAMES, row, strict=True)))
     found = Message(

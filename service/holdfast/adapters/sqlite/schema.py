@@ -14,7 +14,7 @@ _CHANGES: Final = {
     2: "ALTER TABLE members ADD COLUMN joined_seq INTEGER NOT NULL DEFAULT 0",
     3: "ALTER TABLE messages ADD COLUMN committed_at_ms INTEGER",
 }
-"""What makes of each older layout the next one; what is new altogether is created afterwards."""
+"""The steps from each older layout to the next one; tables that are new altogether are created afterwards."""
 
 _STATEMENTS: Final = """
 CREATE TABLE IF NOT EXISTS conversations (
@@ -76,7 +76,7 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 
 
 class Connection(sqlite3.Connection):
-    """Counts what was read on it and is damaged, by source, until somebody takes the counts; knows which file it opened."""
+    """Counts damaged values that were read on it, by source, until the counts are taken; knows which file it opened."""
 
     def __init__(self, path: str, *arguments: Any, **named: Any) -> None:
         super().__init__(path, *arguments, **named)
