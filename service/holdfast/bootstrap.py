@@ -132,7 +132,7 @@ class Instance:
         return await self._link.denied()
 
     async def close(self) -> None:
-        """Disconnect from Redis and the others, after the node has stopped. What is left of its traces has 2 s to get out."""
+        """Disconnect from Redis and the others, after the node has stopped. The remaining traces have 2 s to be exported."""
         await self._link.close()
         await self._tracing.close()
         if self._peers is not None:
@@ -225,7 +225,7 @@ def message_store(settings: StoreSettings, watch: DependencyWatch, on: Machine |
 
 
 def seals(settings: BusSettings) -> Seals | None:
-    """What signs envelopes between instances, and what they keep in Redis, where there is a secret."""
+    """The signatures of envelopes between instances and of their values in Redis, where there is a secret."""
     if settings.secret is None:
         return None
     previous = settings.previous_secret.get_secret_value() if settings.previous_secret is not None else None

@@ -21,7 +21,7 @@ HoldfastError
 ├── LeaseLost               this instance's lease is missing or belongs to another epoch
 ├── NameTaken               a process that started later holds this instance's name
 ├── Undecodable             a value read back from Redis or the store is not one that this version writes
-├── PushFailed              an offline notification was not taken by whoever delivers it
+├── PushFailed              an offline notification was not taken by its receiver
 ├── WorldChanged            Redis was flushed, restarted empty or replaced since the last look
 └── ConfigurationError      a setting is wrong; its message is one line that names it
 """

@@ -79,7 +79,7 @@ def _is_ending() -> bool:
 
 
 class Loops:
-    """Lives in the event loop. Whoever starts `run` as a task cancels that task."""
+    """Lives in the event loop. The owner that starts `run` as a task cancels that task."""
 
     def __init__(self, monotonic: Callable[[], float], telemetry: Telemetry | ControllerTelemetry) -> None:
         self._monotonic = monotonic
@@ -114,7 +114,8 @@ class Loops:
     async def insist(self, name: str, work: Callable[[], Awaitable[bool]]) -> None:
         """Repeat `work` until it answers that nothing is left, with the same pauses after a mistake.
 
-        For workers that run while there is something to do: what fails stays with the owner of `work`, who bounds how often.
+        For workers that run while there is something to do. The owner of `work` keeps failed items, and bounds how often they are
+        tried.
         """
         pause = _FIRST_PAUSE_SECONDS
         while True:

@@ -63,7 +63,7 @@ class Run(Protocol):
 async def serve(new_run: Callable[[], Run]) -> None:
     """Run one instance until a signal ends it; when its store is replaced, end the run and begin the next one at once.
 
-    The ports stay open between two runs: who connects meanwhile waits for the next one.
+    The ports stay open between two runs: a client that connects meanwhile waits for the next one.
 
     Raises:
         ConfigurationError: a setting is wrong, or a port cannot be had.
@@ -89,7 +89,7 @@ async def serve(new_run: Callable[[], Run]) -> None:
 
 
 class _Denial:
-    """What Redis refused while this process started. Only then: waiting would not help, and no client depends on it yet.
+    """The refusal of Redis while this process started. Only then: waiting would not help, and no client depends on it yet.
 
     Not where Redis refuses the instances that serve, too: then this one is needed, and goes on without Redis as they do.
     """
@@ -138,7 +138,7 @@ async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], s
         loop.add_signal_handler(sig, on_signal)
     gc.unfreeze()  # the run before this one, if there was one
     gc.collect()
-    gc.freeze()  # what is there now stays: a full collection, in which nobody is served, need not look at it again
+    gc.freeze()  # objects of now stay: a full collection, which stops the service, need not look at them again
     await node.start()
     for each in (ticking(gate), *run.background):
         node.tasks.start(node.loops.run(each))

@@ -129,7 +129,7 @@ class RedisSettings(_Group):
 
 
 class BusSettings(_Group):
-    """Whether what instances say to each other is signed. Without a secret whoever may publish in Redis is believed."""
+    """Whether envelopes between instances are signed. Without a secret every program that may publish in Redis is trusted."""
 
     secret: HmacSecret | None = None
     previous_secret: HmacSecret | None = None
@@ -162,12 +162,12 @@ class AuthSettings(_Group):
 
 
 class HttpSettings(_Group):
-    """Listeners and who may talk to them."""
+    """Listeners and the clients that may use them."""
 
     host: str | None = None  # a container serves on all its addresses, IPv4 and IPv6
     port: int = Field(8000, ge=0, le=65535)
     internal_port: int | None = Field(None, ge=0, le=65535)  # default: port + 1000
-    keep_alive_seconds: float = Field(75.0, gt=0, le=3600)  # balancers keep 60: who closes first races with their next request
+    keep_alive_seconds: float = Field(75.0, gt=0, le=3600)  # balancers keep 60: closing first would race with their next request
     allowed_origins: Annotated[CommaSeparated, AfterValidator(_origins)] = ()
     trusted_proxies: CommaSeparated = ()
 

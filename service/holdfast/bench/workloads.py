@@ -1,4 +1,4 @@
-"""What is measured, each as one function of a running instance: figures out, nothing judged."""
+"""The measurements, each as one function of a running instance: figures out, nothing judged."""
 
 import asyncio
 import time

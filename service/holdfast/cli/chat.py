@@ -1,6 +1,6 @@
 """`holdfast chat`: a conversation in the terminal, to see what a client sees while things fail.
 
-Lines typed are sent; what comes is printed, with the instance at the other end whenever that changes. Ctrl-D ends it.
+Typed lines are sent; incoming messages are printed, with the instance at the other end whenever that changes. Ctrl-D ends it.
 """
 
 import argparse

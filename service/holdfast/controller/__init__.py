@@ -1,4 +1,4 @@
-"""What Kubernetes and the instances tell each other: conditions, Events and deletion costs one way, deaths the other.
+"""Carries facts between Kubernetes and the instances: conditions, Events and deletion costs one way, deaths the other.
 
-Never needed for correctness: without it leases and beats find everything out, a little later.
+Never needed for correctness: without it the instances learn everything from leases and heartbeats, a little later.
 """

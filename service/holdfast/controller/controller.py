@@ -16,7 +16,7 @@ from holdfast.telemetry import ControllerTelemetry
 
 LEASE_SECONDS: Final = 15
 RENEW_SECONDS: Final = 2.0
-_RENEW_WITHIN_SECONDS: Final = 10.0  # who could not renew for so long stops acting before another one starts
+_RENEW_WITHIN_SECONDS: Final = 10.0  # a leader that could not renew for so long stops acting before another one starts
 _LOOK_SECONDS: Final = 2.0
 _COST_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 1.0
@@ -34,7 +34,7 @@ class Controller:
     def __init__(
         self, orchestrator: Orchestrator, fates: Fates, clock: Clock, identity: str, loops: Loops, telemetry: ControllerTelemetry
     ) -> None:
-        """`identity`: who holds the Lease; the controller's own pod."""
+        """`identity`: the holder of the Lease; the controller's own pod."""
         self._orchestrator = orchestrator
         self._fates = fates
         self._clock = clock
@@ -119,10 +119,10 @@ class Controller:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _look(self) -> None:
-        """What pods say of themselves becomes conditions and Events."""
+        """Writes the conditions that pods report as conditions and Events of Kubernetes."""
         await asyncio.sleep(_LOOK_SECONDS)
         if not self.is_leading:
-            self._observations = Observations()  # who leads again has not looked meanwhile: nothing is known to be silent
+            self._observations = Observations()  # a new leader has not watched meanwhile: no instance is known to be silent
             return
         try:
             await self._say_what_was_not()
@@ -160,7 +160,7 @@ class Controller:
         self._told_ended.discard(pod.uid)
 
     async def _say(self, instance_id: InstanceId, *, has_ended: bool) -> None:
-        """Every controller sees it, the leader says it; what cannot be said now is said later."""
+        """Every controller sees it, the leader reports it; a report that fails now is made later."""
         self._unsaid[instance_id] = has_ended or self._unsaid.get(instance_id, False)
         if len(self._unsaid) > _MAX_UNSAID:
             self._unsaid.pop(next(iter(self._unsaid)))  # leases and beats have found it out by now

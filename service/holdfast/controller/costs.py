@@ -18,7 +18,7 @@ class Costs:
     def due(
         self, connections: Mapping[InstanceId, int], current: Mapping[InstanceId, int | None], now: float
     ) -> dict[InstanceId, int]:
-        """Which costs to write now. `current`: those on the pods; who is not among them is gone."""
+        """Which costs to write now. `current`: those on the pods; a pod that is not among them is gone."""
         self._written_at = {name: at for name, at in self._written_at.items() if name in current}
         ranked = sorted((count, name) for name, count in connections.items() if name in current)
         due = {}

@@ -1,4 +1,4 @@
-"""What is known of each pod's conditions, when it was seen, and which of it is to be written now.
+"""The known conditions of each pod, when each was seen, and which are to be written now.
 
 A condition carries the time of its last observation. It is renewed every minute, so a reader can tell a condition that holds
 from one that no controller has observed since. A pod that was not observed for half a minute has conditions `Unknown`.
@@ -29,7 +29,8 @@ class Observations:
         self._written_at: dict[str, float] = {}
 
     def note(self, pods: Mapping[InstanceId, Pod], healths: Mapping[InstanceId, PodHealth], now: float) -> None:
-        """What was read now. Pods that are not named are forgotten; a new one counts as observed when it is first known."""
+        """The conditions as read now. Pods that are not named are forgotten; a new one counts as observed when it is first
+        known."""
         living = {pod.uid for pod in pods.values()}
         self._seen = {uid: seen for uid, seen in self._seen.items() if uid in living}
         self._written_at = {uid: at for uid, at in self._written_at.items() if uid in living}

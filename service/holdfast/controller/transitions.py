@@ -28,7 +28,7 @@ class Transition:
 
     @property
     def is_warning(self) -> bool:
-        """Somebody should look."""
+        """An operator should look."""
         return self.state in _UNWELL
 
 

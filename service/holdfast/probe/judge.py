@@ -1,4 +1,4 @@
-"""What was sent and what each user was shown, and what of it breaks a promise.
+"""Compares the messages sent with those that each user was shown, and names broken promises.
 
 Pure: time comes in, violations go out. Two users, numbered 0 and 1. The promises:
 
@@ -10,7 +10,7 @@ Pure: time comes in, violations go out. Two users, numbered 0 and 1. The promise
 * A message is shown as it was sent, by the user who sent it: else `changed`.
 
 The order is judged twice: of what the client shows, and of the frames of each connection, which the client would put right.
-Everything is bounded: of more than `MAX_SENT` messages the oldest are forgotten, and nothing is held against them any more.
+Everything is bounded: of more than `MAX_SENT` messages the oldest are forgotten, and not judged any more.
 """
 
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class Violation:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was found since the last time.
+    """The findings since the last call.
 
     Attributes:
         violations: each one once.
@@ -179,7 +179,7 @@ class Judge:
         return not any(sent.waiting for sent in self._sent.values() if sent.conversation == conversation)
 
     def check(self, now: float) -> Verdict:
-        """What was found since the last call. To be called every second or so: a loss is only noticed here."""
+        """The findings since the last call. To be called about every second: a loss is only noticed here."""
         together = self._together(now)
         for sent in self._sent.values():
             if sent.seq and sent.waiting and together - sent.committed_at >= self._loss_seconds:

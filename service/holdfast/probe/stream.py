@@ -1,6 +1,6 @@
 """One conversation as it came to one user in one way: over the socket, or to the application.
 
-Pure. Messages come in steps of one. What is jumped over is missing until it comes.
+Pure. Messages come in steps of one. A message that is jumped over is missing until it comes.
 """
 
 from typing import Final, Literal
@@ -19,7 +19,7 @@ class Stream:
         self._missing: dict[int, float] = {}  # seq -> when it was jumped over
 
     def take(self, seq: int, now: float) -> Kind | None:
-        """A message came; what is wrong with that, if anything. `now`: of the clock that `overdue` is asked with."""
+        """A message came; returns the fault in that, if any. `now`: of the same clock as for `overdue`."""
         if self._first is None or self._last is None:
             self._first, self._last = seq - 1, seq
             return None
@@ -33,13 +33,13 @@ class Stream:
         return "doubled"
 
     def skip_to(self, seq: int) -> None:
-        """What lies before is not sent this way: it is fetched otherwise."""
+        """Earlier messages are not sent this way: they are fetched otherwise."""
         self._missing.clear()
         if self._last is not None:
             self._last = max(self._last, seq)
 
     def overdue(self, now: float, seconds: float) -> list[int]:
-        """What has been missing that long; each is named once."""
+        """The messages that have been missing that long; each is named once."""
         found = [seq for seq, since in self._missing.items() if now - since >= seconds]
         for seq in found:
             del self._missing[seq]

@@ -1,4 +1,5 @@
-"""How metrics are exposed: OpenMetrics, which has exemplars, for those who ask for it; Prometheus' text format for all others."""
+"""The formats of metrics: OpenMetrics, which has exemplars, for clients that ask for it; Prometheus' text format for all
+others."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics

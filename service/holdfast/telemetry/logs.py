@@ -28,7 +28,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
-    """For a terminal; what clients sent is escaped, so that nobody paints on the operator's screen."""
+    """For a terminal; text from clients is escaped, so that it cannot control the operator's screen."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]

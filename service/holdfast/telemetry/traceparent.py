@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_MAX_CHARACTERS: Final = 256  # later versions may append fields; what is longer is no traceparent
+_MAX_CHARACTERS: Final = 256  # later versions may append fields; a longer text is no traceparent
 _FIELDS: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _FIELD_CHARACTERS: Final = 55
 _SAMPLED: Final = 0x01

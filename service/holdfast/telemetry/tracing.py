@@ -22,7 +22,7 @@ _random = random.random
 
 
 class Clock(Protocol):
-    """What spans are timed by."""
+    """The clocks of spans."""
 
     def monotonic(self) -> float:
         """Seconds that only grow."""
@@ -141,7 +141,7 @@ class Tracing:
         return {seq: each.context for seq, each in sends.items()} | {first_seq: context}
 
     def published(self, arrived: Mapping[int, Arrived], messages: int) -> dict[int, str]:
-        """An envelope with `messages` is about to go out, these of it are sampled; what travels in it."""
+        """An envelope with `messages` is about to go out, these of it are sampled; returns the trace contexts to put into it."""
         first_seq, first = next(iter(arrived.items()))
         context, links = first.context.child(), tuple(each.context for each in arrived.values())
         attributes: Attributes = {"holdfast.conversation_id": first.conversation_id, "holdfast.messages": messages}

@@ -26,7 +26,7 @@ def answer(status: int, headers: Mapping[str, str], body: bytes = b"", *, has_bo
 
 
 def json_answer(status: int, value: object) -> bytes:
-    """`value` as JSON that nobody may keep."""
+    """`value` as JSON that may not be cached."""
     body = json.dumps(value).encode()
     return answer(status, {"Content-Type": "application/json", "Cache-Control": "no-store"}, body)
 

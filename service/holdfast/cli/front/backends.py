@@ -11,7 +11,7 @@ from enum import IntEnum
 from itertools import count
 
 _POLL_SECONDS = 1.0
-_MISSED_POLL_SECONDS = 0.25  # who starts a part again wants to see it taken up
+_MISSED_POLL_SECONDS = 0.25  # a user who starts a part again wants to see it in use
 _PROBE_TIMEOUT_SECONDS = 2.0  # of the kubelet's readiness probe, too
 _SILENT_PROBES = 2  # one late answer of a busy machine is no news; a refused connection is
 

@@ -15,7 +15,7 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "upgrad
 
 
 class HeadRefused(HoldfastError):
-    """What came is no request head that the front accepts; `status` is the HTTP answer."""
+    """The front does not accept this request head; `status` is the HTTP answer."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)

@@ -30,7 +30,7 @@ _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECAS
 
 
 class Front:
-    """One listening front. Owned by one event loop; whoever calls `start` calls `close`."""
+    """One listening front. Owned by one event loop; the caller of `start` also calls `close`."""
 
     def __init__(self, backends: Backends, secret: str, assets: Mapping[str, page.Asset]) -> None:
         self._backends = backends
@@ -42,7 +42,7 @@ class Front:
         self.port = 0
 
     async def start(self, port: int) -> None:
-        """Listen on the loopback addresses: tokens are given to whoever asks, so nobody else may.
+        """Listen on the loopback addresses only, because every caller can get a token.
 
         Raises:
             OSError: the port is taken.
@@ -79,7 +79,7 @@ class Front:
                     writer.close()
                     await writer.wait_closed()
         except (OSError, EOFError, TimeoutError):
-            pass  # the client left or will not read: there is nobody to tell
+            pass  # the client left or will not read: it gets no answer
         finally:
             writer.transport.abort()
 
@@ -126,7 +126,7 @@ class Front:
         return None
 
     async def _demo_token(self, head: Head, reader: asyncio.StreamReader) -> bytes:
-        """A token for whoever asks: only here, only on the loopback, and never for a page of another site."""
+        """A token for every caller: only here, only on the loopback, and never for a page of another site."""
         if head.method != "POST":
             return answers.problem(405, "POST {user_id}")
         if _LOOPBACK.fullmatch(head.header("host")) is None:  # a foreign name that resolves to us: DNS rebinding

@@ -1,7 +1,7 @@
-"""`holdfast status`: the fleet, live: as the API server and its pods tell it (`--namespace`), else as Redis knows it.
+"""`holdfast status`: the live state of all instances, from the API server and its pods (`--namespace`), else from Redis.
 
-Redis is that of `HOLDFAST_REDIS__URL` and its like, as instances read them. With `--namespace` it is only asked when it is
-named so, for what nobody else knows: the leases. Exit code 2 when who is asked does not answer.
+Redis is that of `HOLDFAST_REDIS__URL` and related settings, as instances read them. With `--namespace` Redis is only asked for
+the leases, and only when it is set in this way. Exit code 2 when the API server or Redis does not answer.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The fleet as Redis knows it: who holds a lease, in which state, with how many connections."""
+"""All instances according to Redis: those that hold a lease, their state, their number of connections."""
 
 import time
 from dataclasses import dataclass
@@ -38,10 +38,9 @@ class FleetStatus:
 
 
 async def read(redis: settings.RedisSettings) -> FleetStatus:
-    """What Redis says now.
+    """The leases in Redis now.
 
-    Raises:
-        RedisUnavailable: nothing.
+    Raises: RedisUnavailable: Redis does not answer.
     """
     link = redis_link(redis, "holdfast-status")
     try:
@@ -75,7 +74,7 @@ async def _instance(link: RedisLink, name: str) -> InstanceStatus:
 
 
 def _number(text: str) -> int:
-    """0 where somebody else wrote something else."""
+    """0 where another program wrote another value."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MICROS else 0
 
 

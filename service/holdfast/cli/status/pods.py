@@ -27,7 +27,7 @@ class PodStatus:
         state: as its health; `unreachable` when it does not answer.
         conditions: its own, by type (`BusLive`).
         loop_lag_ms: how late its loop's last tick was; None when it does not answer.
-        lease: what Redis has of it; None when nobody asked Redis, or there is none.
+        lease: its lease in Redis; None when Redis was not asked, or has none.
     """
 
     name: str
@@ -69,10 +69,9 @@ def open_view(context: str | None, namespace: str, release: str) -> "PodView":
 
 
 async def read(view: "PodView", redis: RedisSettings | None) -> PodFleet:
-    """What they say now.
+    """The state of the pods now.
 
-    Raises:
-        OrchestratorUnavailable, RedisUnavailable: nothing.
+    Raises: OrchestratorUnavailable, RedisUnavailable: no answer.
     """
     states = await view.pods()
     known = {each.instance_id: each for each in (await leases.read(redis)).instances} if redis is not None else {}

@@ -1,11 +1,11 @@
 """`holdfast up`: Redis, a store, instances, a front and the chat page on this machine, for trying things and breaking them.
 
-Nothing that was stopped is ever restarted: a reader who kills a part wants to see what the others do. The loss of a part
-and its return are each told in one line, whoever started it again. The end of `holdfast up` is the end of all parts.
+A part that was stopped is never restarted: a reader who kills a part wants to see what the others do. The loss of a part and its
+return are each told in one line. The end of `holdfast up` is the end of all parts.
 
 plan: which parts there are and how each is started · part: one process, its start script, its pid · redis: finding and
-probing Redis · monitor: a Prometheus with the alert rules · watch: noticing losses and returns · report: what the terminal
-says · cluster: the life of all of it
+probing Redis · monitor: a Prometheus with the alert rules · watch: noticing losses and returns · report: the text in the terminal
+· cluster: the life of all of it
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The Prometheus beside a local cluster: it scrapes the instances' internal ports and evaluates the alert rules.
 
-It is a part like the others: watched, told about, ended with them. What it stores is kept for two days, in at most 512 MB.
+It is a part like the others: watched, reported, ended with them. Its data is kept for two days, in at most 512 MB.
 """
 
 import asyncio

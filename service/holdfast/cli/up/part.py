@@ -1,4 +1,4 @@
-"""One part of the cluster: a process of its own, started by a script that anybody can run again.
+"""One part of the cluster: a process of its own, started by a script that the user can run again.
 
 The script is the one way a part is started, by `holdfast up` and by hand alike, so the printed command is the tested
 one. It writes the part's pid and hands over to the program (`exec`), hence a part that came back in another shell is
@@ -31,7 +31,7 @@ class Recipe:
     """How a part is started.
 
     Attributes:
-        environment: what its process is told beyond the environment of whoever starts it.
+        environment: the variables of its process beyond the environment of its starter.
         mark: appears in the command line of its process and of no other: guards against a pid that was given away anew.
         stop: the command that ends it in order, `{pid}` left open.
     """
@@ -81,7 +81,7 @@ class Part:
 
     @property
     def pid(self) -> int | None:
-        """The running process of this part, whoever started it."""
+        """The running process of this part, also when the user started it."""
         if self._process is not None and self._process.returncode is None:
             return self._process.pid
         pid = self._last_pid
@@ -105,7 +105,7 @@ class Part:
         return f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def tell(self, number: signal.Signals) -> bool:
-        """Send a signal; False when there is nobody to receive it."""
+        """Send a signal; False when no process is there to receive it."""
         pid = self.pid
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if pid is not None:

@@ -48,12 +48,12 @@ class Plan:
 
 @contextlib.contextmanager
 def claimed_redis_port() -> Iterator[int]:
-    """Redis's own port, if nobody listens there and no other `holdfast up` of this user is about to; else a free one."""
+    """Redis's own port, if no process listens there and no other `holdfast up` of this user is about to; else a free one."""
     with contextlib.ExitStack() as stack:
         try:
             lock = stack.enter_context(open_shared(str(redis.DEFAULT_PORT)))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed
-        except OSError:  # somebody else's, or in somebody else's way
+        except OSError:  # another process's, or in another process's way
             may_claim = False
         else:
             may_claim = is_free(redis.DEFAULT_PORT)

@@ -1,7 +1,7 @@
-"""Noticing that a part is gone, or back: whoever ended or started it.
+"""Notices that a part is gone, or back, whatever ended or started it.
 
-Gone is a process that ended, or one that has stopped answering (frozen, or cut off). Nothing is done about it here; it
-is told once per change.
+A part is gone when its process ended, or has stopped answering (frozen, or cut off). No action is taken here; each change is
+reported once.
 """
 
 import asyncio
