@@ -206,8 +206,9 @@ class RosterLook:
     """The conversation list of a user, as Redis has it.
 
     Attributes:
-        rows: None when Redis has no list. proof: the token that the rows depend on; empty without rows. leave: the permit to
-        write the rows, where there are none.
+        rows: None when Redis has no list.
+        proof: the token that the rows depend on; empty without rows.
+        leave: the permit to write the rows, where there are none.
     """
 
     rows: list[RosterRow] | None

@@ -105,7 +105,7 @@ class Crowd:
 
     @contextlib.asynccontextmanager
     async def guest(self, user: str, urls: Sequence[str] = ()) -> AsyncIterator[Client]:
-        """One more device of a user: it hears what is new, says nothing by itself, and leaves with the context."""
+        """One more device of a user: it receives new messages, sends none by itself, and leaves with the context."""
         device = self._history.device(f"{user}-guest-{next(self._numbers)}", user)
         client = Client(list(urls or self._urls()), self._token(user), observer=device, name="holdfast-drill")
         async with listening(client):
@@ -153,7 +153,7 @@ class Crowd:
         return self._connect(user, next(self._numbers), cursors)
 
     async def open_conversation(self, conversation: str, members: list[str]) -> None:
-        """One more, by the first of its members. Whoever talks already does not talk in it."""
+        """One more conversation, created by the first of its members. Users who already send elsewhere do not send in it."""
         body = {"conversation_id": conversation, "members": members, "title": conversation}
         with self.changing(conversation, *members, present=True) as acknowledged:
             await self.call(self._token(members[0]), "POST", "/api/conversations", body)
@@ -190,7 +190,7 @@ class Crowd:
         yield acknowledged
 
     async def stop(self) -> None:
-        """Nobody says anything more; what is under way is answered, or given up after a minute."""
+        """No user sends any more; sends under way are answered, or given up after a minute."""
         self._is_stopping.set()
         await self.answered(*self._pending)
 
@@ -309,10 +309,9 @@ class Crowd:
         await asyncio.gather(*(make(number, members) for number, members in enumerate(groups)))
 
     async def call(self, token: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """A call of REST by whichever instance answers; what it says, `{}` when that is nothing.
+        """A call of REST at any instance that answers; returns its answer, `{}` when it is empty.
 
-        Raises:
-            TargetFailed: none does, for long.
+        Raises: TargetFailed: no instance answers for long.
         """
         answer = await self.calls.insist(token, method, path, body, is_enough=lambda answer: answer.is_success)
         return answer.content

@@ -20,16 +20,16 @@ class Drill:
     Attributes:
         name: as on the command line.
         fault: one line: what breaks.
-        play: breaks it, waits, and takes it back; gets the stage of what it is played on.
+        play: breaks it, waits, and takes it back; gets the stage of its cluster.
         stores: on which it can be played; where that is one, `why` says so.
         seconds: how long the fault lasts unless the command line says otherwise.
-        linger_seconds: how long people stay after the last word, for what takes its time (who is offline, who is notified).
+        linger_seconds: how long users stay after the last message, for slow consequences (offline presence, notifications).
         settings: variables that its instances run with.
-        clients, rate: how many, and how busy; None is the usual; the command line has the last word.
-        reconnect_p99: no more than that many seconds, where the clients' reconnects are what is rehearsed.
+        clients, rate: how many, and how busy; None is the usual; the command line overrides it.
+        reconnect_p99: no more than that many seconds, where the drill rehearses the clients' reconnects.
         layout: where its cluster differs from the usual.
         missing: what this machine lacks for it, in words; empty where nothing.
-        looks_back: what the history as a whole has to show, each a figure with its threshold.
+        looks_back: checks of the history as a whole, each a figure with its threshold.
     """
 
     name: str

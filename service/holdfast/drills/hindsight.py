@@ -1,4 +1,4 @@
-"""What a whole history has to show, beyond the invariants: figures that nobody could take while it happened."""
+"""Checks of a whole history, beyond the invariants: figures that cannot be taken while it happens."""
 
 import math
 from typing import Final
@@ -38,7 +38,7 @@ def others_are_not_slowed(run: Run) -> Expectation:
 
 
 def last_words_are_heard(run: Run) -> Expectation:
-    """What was committed by who died before saying so reaches all who were connected elsewhere all the time."""
+    """Commits of an instance that died before their publication reach all users who were connected elsewhere all the time."""
     last = next((sent for sent in run.sends.values() if sent.digest == digest(LAST_WORDS)), None)
     heard = []
     if last is not None:
@@ -64,7 +64,7 @@ def nobody_is_refused(run: Run) -> Expectation:
 
 
 def reconnects_are_jittered(run: Run) -> Expectation:
-    """Of all who come back after the fault: the share within the busiest tenth of a second."""
+    """Of all reconnects after the fault: the share within the busiest tenth of a second."""
     ended = run.faults.all[-1][1] if run.faults.all else 0.0
     opened = sorted(
         line.opened_at for device in run.devices.values() for line in device.lines.values() if line.opened_at >= ended

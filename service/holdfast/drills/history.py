@@ -25,14 +25,14 @@ class HistoryUnreadable(HoldfastError):
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Within how many seconds what is promised must hold.
+    """The bounds in seconds within which each promise must hold.
 
     Attributes:
         delivery_s: from an ack (or the end of a fault) to the message on every connected device.
         offline_s: from a user's last sign of life to offline, the grace included.
-        grace_s: how long a user may be away without anybody noticing.
+        grace_s: how long a user may be away without being shown as offline.
         removal_s: from a removal to the last message that is still delivered.
-        healthy_s: from the end of a fault to sends that succeed as ever.
+        healthy_s: from the end of a fault to sends that succeed as before.
     """
 
     delivery_s: float = 5.0
@@ -43,7 +43,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What was run. `started_at`: RFC 3339."""
+    """The header of a run. `started_at`: RFC 3339."""
 
     event: str = "header"
     format: int = FORMAT
@@ -168,7 +168,7 @@ class DeviceHistory:
 
 
 def digest(body: str) -> str:
-    """What stands for a body: the beginning of its SHA-256, in hex."""
+    """The digest of a body: the beginning of its SHA-256, in hex."""
     return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 

@@ -31,7 +31,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is reported of a run.
+    """The figures of a run for its report.
 
     Attributes:
         sends, acknowledged, refused, shown: how many.

@@ -1,8 +1,8 @@
-"""The ordinary moments of a chat, beside whatever a drill breaks: conversations begin, members come, go and come back.
+"""The ordinary actions in a chat, beside the failure of a drill: conversations begin, members come, go and come back.
 
-In each of them somebody writes at once, by the socket or by REST, at the instance that was asked or at another one. What is
-asked for and what is acknowledged is in the history; a change without an answer may have happened or not, and that user is left
-alone in that conversation from then on.
+In each of them a user writes at once, by the socket or by REST, at the same instance or at another one. Requests and
+acknowledgements are in the history. A change without an answer may have happened or not; that user is not used again in that
+conversation.
 """
 
 import asyncio
@@ -44,9 +44,9 @@ class Moments:
         *,
         has_newcomers: bool = True,
     ) -> None:
-        """`urls`: of the instances that may be asked now. `rate`: of the crowd, messages a second.
+        """`urls`: of the instances that may be asked now. `rate`: of the simulated users, messages a second.
 
-        `has_newcomers`: there is a token for every user, also for those whom the crowd does not have.
+        `has_newcomers`: there is a token for every user, also for users without a client.
         """
         self._crowd = crowd
         self._history = history
@@ -67,7 +67,7 @@ class Moments:
         self._playing = asyncio.create_task(self._play())
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """What is under way ends by itself, unless the run was aborted."""
+        """Actions under way end by themselves, unless the run was aborted."""
         self._is_over.set()
         tasks = {self._playing, *self._under_way}
         if kind is None:
@@ -272,13 +272,13 @@ class Moments:
         return self._random.sample(list(self._crowd.clients), min(count, len(self._crowd.clients)))
 
     def _conversation(self) -> tuple[str, list[str]]:
-        """One of those of moments before, or of the usual ones but the last, from which somebody is removed for good."""
+        """A conversation of an earlier action, or a usual one; not the last one, from which a user is removed for good."""
         known = [*self._crowd.usual[:-1], *self._own]
         conversation = self._random.choice(known[-20:] + known[:5])
         return conversation, list(self._crowd.conversations[conversation])
 
 
 async def _as_far_as_it_goes(moment: Awaitable[None]) -> None:
-    """Where no instance answers for long, the moment is over; what was asked for is in the history."""
+    """Where no instance answers for long, the action is over; its requests are in the history."""
     with contextlib.suppress(TargetFailed):
         await moment

@@ -39,10 +39,10 @@ _BRIEF_LINGER_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says. None is the drill's own: how long the fault lasts, how many clients, how busy they are.
+    """The options of the command line. None means the drill's own: how long the fault lasts, how many clients, how busy they are.
 
-    `is_brief`: steady state and aftermath take only as long as their bounds need, and nobody lingers: what takes its time
-    (who goes offline, who is notified) is judged less often, or not at all.
+    `is_brief`: steady state and aftermath take only as long as their bounds need. Slow consequences (offline presence,
+    notifications) are judged less often, or not at all.
     """
 
     instances: int = 3
@@ -57,11 +57,11 @@ class Options:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
         memory_mb: of each instance at the beginning, at the end, and at most.
-        run: the history as it was judged, for whoever draws it; let go of after that.
+        run: the history as it was judged, for its picture; dropped after that.
         problem: why it could not be run, or was aborted; then there is no verdict.
         ran_on: a cluster's versions: image, chart, Kubernetes; empty for processes on this machine.
         began_at: when that began; None where nothing was started.
@@ -203,7 +203,7 @@ async def _play(
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """What is made meanwhile stays: with thousands of clients each full collection is a second in which none of them hears."""
+    """Objects made meanwhile stay: with thousands of clients each full collection is a second in which none of them receives."""
     gc.disable()
     try:
         yield
@@ -213,7 +213,7 @@ def _uncollected() -> Iterator[None]:
 
 
 async def _remove_somebody(crowd: Crowd) -> None:
-    """While things fail, somebody is taken out of a conversation: what is said there afterwards is not theirs."""
+    """While things fail, a user is removed from a conversation: that user must not receive later messages there."""
     conversation = crowd.usual[-1]
     await crowd.remove(crowd.conversations[conversation][1], conversation)
 

@@ -44,11 +44,11 @@ class Expectation:
 
 
 class Stage:
-    """Handed to each drill, whatever it is played on.
+    """Handed to each drill, on one machine or on a cluster.
 
     Attributes:
         seconds: how long the fault should last, where the drill has no figure of its own.
-        say: tells whoever watches what is going on.
+        say: shows the progress to the person at the terminal.
         expectations: filled by `expect` and `require`.
         look_seconds: how often `expect` looks.
     """
@@ -82,7 +82,7 @@ class Stage:
         self.expectations.append(Expectation(name, within, round(measured, 2)))
 
     async def somebody_connects(self) -> None:
-        """One more device of the crowd, in the midst of it: accepted, and its replay over, within 3 s."""
+        """One more device of a simulated user during the run: accepted, and its replay over, within 3 s."""
         loop = asyncio.get_running_loop()
         began, took = loop.time(), math.inf
         async with self.crowd.guest(next(iter(self.crowd.clients))) as client:
@@ -145,11 +145,11 @@ class LocalStage(Stage):
             await link.close()
 
     def stranger(self, name: str) -> str:
-        """A name beside the crowd's, of a user or a conversation, that nothing else on this cluster has."""
+        """A name of a user or a conversation that no other run on this cluster has."""
         return f"{name}-{self.random.randrange(1_000_000)}"
 
     async def open_conversation(self, *users: str) -> str:
-        """A conversation of strangers, which the history does not know; its id."""
+        """A conversation of other users, which the history does not know; its id."""
         conversation = self.stranger("beside")
         body = {"conversation_id": conversation, "members": list(users)}
         await self.crowd.call(self.target.token(users[0]), "POST", "/api/conversations", body)
@@ -164,10 +164,9 @@ class LocalStage(Stage):
         return await self._redis("EXISTS", f"connections:{user}") == 0
 
     async def is_online(self, user: str) -> bool:
-        """What the service says of the user, asked by an administrator.
+        """The user's presence according to the service, asked by an administrator.
 
-        Raises:
-            TargetFailed: it says nothing.
+        Raises: TargetFailed: no instance answers.
         """
         answer = await self.crowd.call(self.target.token("operator", is_admin=True), "GET", f"/api/users/{user}/presence")
         return answer.get("online") is True

@@ -25,16 +25,16 @@ T = TypeVar("T")
 
 
 def store_at(url: str) -> MessageStore:
-    """The store as instances see it, for who looks at it when all is over: it may take its time.
+    """The store as instances see it, read at the end of a run: it may take its time.
 
     Raises:
-        ConfigurationError: the URL names none.
+        ConfigurationError: the URL names no store.
     """
     return message_store(StoreSettings(url=url, timeout_seconds=_CALL_SECONDS), Unwatched())
 
 
 async def read_store(store: MessageStore, crowd: Crowd, history: History) -> None:
-    """Everything the crowd left there; the store is closed.
+    """All documents of the simulated users there; the store is closed afterwards.
 
     Raises:
         TargetFailed: it does not answer.

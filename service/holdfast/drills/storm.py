@@ -1,7 +1,7 @@
-"""Thousands of light clients that come back at the same moment, and what each of them is shown.
+"""Thousands of light clients that reconnect at the same moment, and the messages that each of them is shown.
 
-They are no part of the crowd: its clients take a millisecond each to connect, and wait a random while before they do; these
-arrive as fast as one process can send. Each follows its conversations by the protocol's rule and counts what breaks it.
+They are not among the simulated users: those clients take a millisecond each to connect, and wait a random time before they do.
+These arrive as fast as one process can send. Each follows its conversations by the protocol's rule and counts what breaks it.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class _Device:
         """Returns when the replay is over.
 
         Raises:
-            OSError: nobody accepts us, or not for long.
+            OSError: no instance accepts us, or not for long.
         """
         loop = asyncio.get_running_loop()
         _, client = await loop.create_connection(lambda: RawClient(self.token, host, self._take), host, port)
@@ -57,7 +57,7 @@ class _Device:
     def drop(self) -> None:
         """End the connection without a word."""
         if self._client is not None:
-            self._client.on_frame = None  # what is still in the buffer was not shown
+            self._client.on_frame = None  # messages still in the buffer were not shown
             self._client.close()
 
     def _take(self, text: bytes) -> None:

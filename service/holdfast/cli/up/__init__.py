@@ -4,8 +4,8 @@ A part that was stopped is never restarted: a reader who kills a part wants to s
 return are each told in one line. The end of `holdfast up` is the end of all parts.
 
 plan: which parts there are and how each is started · part: one process, its start script, its pid · redis: finding and
-probing Redis · monitor: a Prometheus with the alert rules · watch: noticing losses and returns · report: the text in the terminal
-· cluster: the life of all of it
+probing Redis · monitor: a Prometheus with the alert rules · watch: noticing losses and returns · report: the texts shown ·
+cluster: the life of all of it
 """
 
 import argparse

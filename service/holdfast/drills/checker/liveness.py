@@ -9,7 +9,7 @@ from holdfast.drills.checker.verdict import Verdict
 def check(run: Run, verdict: Verdict) -> None:
     """Every send that began well after the last fault, and long enough before the end, is acknowledged within the bound.
 
-    And no send of a member is ever refused as that of a user who is none: the client would not repeat it.
+    And no send of a member is ever refused as that of a non-member: the client would not repeat it.
     """
     last = run.faults.all[-1][1] if run.faults.all else 0.0
     begin, bound = last + run.bounds.healthy_s, run.bounds.delivery_s

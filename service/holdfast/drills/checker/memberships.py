@@ -1,4 +1,4 @@
-"""Who was a member of which conversation, from when to when: by what was asked for, and by what was acknowledged.
+"""The memberships of users in conversations over time: by the requests, and by their acknowledgements.
 
 Between a request and its acknowledgement both are right. A change without an acknowledgement, or two of one pair at the same
 time, leave the membership open until the end of the run.

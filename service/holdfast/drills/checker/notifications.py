@@ -37,7 +37,7 @@ _NEVER: Final = Spans(())
 
 
 class _Is(Enum):
-    """What is right for one message and one user."""
+    """The right outcome for one message and one user."""
 
     DUE = auto()
     DUE_TO_WHO_LEFT = auto()

@@ -1,4 +1,4 @@
-"""I10: who was there, and who was told."""
+"""I10: the presence of users, and the presence that others were told."""
 
 import math
 
@@ -11,13 +11,13 @@ _NOBODY = Spans(())
 
 
 def check(run: Run, verdict: Verdict) -> None:
-    """Judge presence by who had a connection when."""
+    """Judge presence by the connections of users over time."""
     _check_changes(run, verdict)
     _check_final(run, verdict)
 
 
 def _check_changes(run: Run, verdict: Verdict) -> None:
-    """Nobody is told that somebody went who was only away for less than the grace."""
+    """No client is told that a user is offline who was away for less than the grace period."""
     least = run.bounds.grace_s * _EARLY
     for event in run.presences:
         there = run.connected.get(event.about, _NOBODY)

@@ -58,7 +58,7 @@ def _check_forward(run: Run, verdict: Verdict) -> None:
 
 
 def _check_stored(run: Run, verdict: Verdict) -> None:
-    """What was acknowledged is stored; what others heard is, too."""
+    """Acknowledged reads are stored; receipts that others got are stored, too."""
     known: dict[tuple[str, str], int] = {}
     for event in run.reads:
         known[event.user, event.conversation] = max(event.seq, known.get((event.user, event.conversation), 0))

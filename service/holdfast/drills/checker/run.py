@@ -1,4 +1,4 @@
-"""A history as the checks need it: what was sent, stored and shown, who was connected, what was broken, each in its order."""
+"""A history as the checks need it: messages sent, stored and shown, connections of users, and faults, each in its order."""
 
 import math
 from collections import defaultdict
@@ -13,7 +13,7 @@ SendId = tuple[str, str, str]
 """(user, conversation, key)."""
 
 _OPENING_S = 2.0  # others may hear of a connection before its own client, one of a thousand here, has seen it open
-_ATTEMPT_S = 10.0  # a client gives up by then; what it asked for may have been accepted all the same
+_ATTEMPT_S = 10.0  # a client gives up by then; its request may have been accepted all the same
 BEAT_S = 4.0  # an instance that dies or stands still last told the others up to a beat before what it knew
 
 _KILLS = ("pod-kill", "container-restart")  # they name their instance, which ends as they begin
@@ -72,12 +72,12 @@ class Line:
 
 @dataclass(slots=True)
 class Device:
-    """What one client saw: `shown`, `received` and the excuses, in order.
+    """The view of one client: `shown`, `received` and the reported gaps, in order.
 
     Attributes:
         starts: conversation -> the seq after which everything is to be shown, where the client had one from the beginning.
-        notices: what it was told of a conversation, in order.
-        asked_at: when it asked for the connection that it is about to get, or may have got without hearing of it.
+        notices: the `conversation` frames that it received, in order.
+        asked_at: when it asked for the connection that it is about to get, or may have got without an answer.
         in_vain: from such a moment until it gave up.
     """
 
@@ -123,7 +123,7 @@ class Spans:
         return any(span[0] <= begin and end <= span[1] for span in self.all)
 
     def gaps(self, begin: float, end: float) -> Iterator[tuple[float, float]]:
-        """What lies between, within those limits."""
+        """The gaps between the stretches, within those limits."""
         at = begin
         for first, last in self.all:
             if first > at:
@@ -346,7 +346,7 @@ class Run:
                     line.closed_at, line.clean = min(fault.began, line.closed_at), False
 
     def _unproven(self) -> dict[str, Spans]:
-        """Per user, when their connection was to an instance that stood still: open, and yet nobody was at the other end."""
+        """Per user, when their connection was to an instance that stood still: open, but without an answer from the other end."""
         spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for device in self.devices.values():
             for line in device.lines.values():

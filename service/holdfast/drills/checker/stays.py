@@ -19,9 +19,9 @@ class Stay:
     """A stretch of time in which a user was connected, pauses shorter than the grace period included.
 
     Attributes:
-        begin: everything was replayed; what is committed from then on is shown.
+        begin: everything was replayed; messages committed from then on are shown.
         end: the last connection ended.
-        proven_until: when the service last had proof of the client: the end, unless the last connections ended without a word.
+        proven_until: when the service last had proof of the client: the end, unless the last connections ended without a close.
     """
 
     begin: float

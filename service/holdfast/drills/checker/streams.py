@@ -41,7 +41,7 @@ class _Stream:
         self._name = f"{name} in {conversation}"
 
     def check(self, stream: Iterable[Event]) -> None:
-        """What was shown, in order."""
+        """The messages that were shown, in order."""
         for event in stream:
             if event.event == "start":
                 self._at = event.seq

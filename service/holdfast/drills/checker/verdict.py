@@ -35,10 +35,10 @@ class Verdict:
     """The outcome of a judgement.
 
     Attributes:
-        checked: how often each invariant was put to the test; one that never was says nothing.
+        checked: how often each invariant was exercised; 0 means that it was not judged.
         counts: how often each was violated.
         violations: the first 20 of each.
-        wrong: how many of all of those no busy machine explains.
+        wrong: how many of them cannot be explained by a busy machine.
         judged: of notifications and receipts: how many of which kind were judged, and how many were open, both being right.
         unknown: events that this version does not know.
     """

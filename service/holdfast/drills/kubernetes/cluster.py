@@ -111,7 +111,7 @@ class Cluster:
         return str(items[0]["metadata"]["name"]) if len(items) == 1 else ""
 
     async def _described(self) -> str:
-        """What runs here: the image, the chart and Kubernetes, for reports; without what cannot be read."""
+        """The versions here: image, chart and Kubernetes, for reports; without those that cannot be read."""
         found = await self.get("deployment", self.deployment)
         chart = found.get("metadata", {}).get("labels", {}).get("helm.sh/chart", "")
         containers = found["spec"]["template"]["spec"]["containers"]
@@ -129,7 +129,7 @@ class Cluster:
         return {each["name"]: each for container in template["spec"]["containers"] for each in container.get("env", ())}
 
     async def tell(self, reason: str, note: str) -> None:
-        """An Event on the Deployment: whoever looks at what happened there sees that it was on purpose.
+        """An Event on the Deployment: an operator who looks there sees that the failure was on purpose.
 
         Raises:
             TargetFailed: the API server does not take it.
@@ -182,7 +182,7 @@ class Cluster:
         return int((await self.get("deployment", self.deployment))["spec"]["replicas"])
 
     async def all_ready(self) -> bool:
-        """All that should be there are, and nobody else."""
+        """All expected pods are there, and no others."""
         pods = await self.pods()
         return len(pods) == await self.replicas() and all(pod.is_ready and not pod.is_ending for pod in pods)
 
@@ -212,10 +212,9 @@ class Cluster:
         return found
 
     async def kubectl(self, *arguments: str, given: str = "") -> str:
-        """Run it; what it printed.
+        """Run it; returns its output.
 
-        Raises:
-            TargetFailed: it said no, or took too long.
+        Raises: TargetFailed: it failed, or took too long.
         """
         command = ("kubectl", "--context", self.context, "--namespace", self.namespace, *arguments)
         pipe = asyncio.subprocess.PIPE

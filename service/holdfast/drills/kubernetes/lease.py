@@ -154,7 +154,7 @@ class DrillLease:
         await self._write(self._holder)
 
     async def _write(self, holder: str) -> None:
-        """What this process knows, now; an operator's edit is overwritten.
+        """Write the knowledge of this process now; an operator's edit is overwritten.
 
         Raises:
             TargetFailed: the lease is another process's, or gone; or kubectl failed.

@@ -59,7 +59,7 @@ def decoded(text: str) -> list[Restore]:
     """From the annotation.
 
     Raises:
-        TargetFailed: it is none.
+        TargetFailed: it is not valid.
     """
     try:
         return msgspec.json.decode(text, type=list[Restore])

@@ -1,4 +1,4 @@
-"""What is broken on a cluster; the same people, the same judgement as on one machine."""
+"""The failures on a cluster; the simulated users and the judgement are the same as on one machine."""
 
 import asyncio
 from collections import Counter
@@ -121,7 +121,7 @@ async def _node_drain(stage: KubernetesStage) -> None:
 
 
 async def _fullest_node(cluster: Cluster) -> str:
-    """The one with most of the pods; not one that an operator has cordoned, who does not want it uncordoned afterwards."""
+    """The node with most of the pods; not one that an operator has cordoned, because the drill would uncordon it afterwards."""
     for node, _ in Counter(pod.node for pod in await cluster.ready()).most_common():
         if not (await cluster.get("node", node))["spec"].get("unschedulable"):
             return node

@@ -20,7 +20,7 @@ class ChatProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Run it; what it says is in its log."""
+        """Run it; its output is in its log."""
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(self._command, env=self._environ, stdin=subprocess.PIPE, stdout=log, stderr=log)
 
@@ -36,7 +36,7 @@ class ChatProcess:
         return "connected to" in said
 
     def freeze(self) -> None:
-        """SIGSTOP: the kernel still takes what comes, nobody reads it."""
+        """SIGSTOP: the kernel still takes incoming data, no process reads it."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 

@@ -44,7 +44,7 @@ class SmallDisk:
         self._filler.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unmount it, whoever still has a file open on it."""
+        """Unmount it, also while processes have files open on it."""
         if self._is_mounted:
             _call("umount", "--lazy", str(self.path))
             self._is_mounted = False

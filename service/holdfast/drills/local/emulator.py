@@ -34,7 +34,7 @@ def find_emulator() -> Path | None:
 
 
 class Emulator:
-    """One emulator. Closed by whoever made it."""
+    """One emulator. Closed by its creator."""
 
     def __init__(self, script: Path, host: str = "127.0.0.1", rules: Path | None = None) -> None:
         """Starts nothing yet. `rules`: for clients other than servers; without them they may do everything."""
@@ -58,7 +58,7 @@ class Emulator:
         return self
 
     def freeze(self) -> None:
-        """It answers nobody until `thaw`; returns when each of its threads stands still."""
+        """It gives no answers until `thaw`; returns when each of its threads stands still."""
         self._tell(signal.SIGSTOP)
         deadline = time.monotonic() + _FREEZE_SECONDS
         while not self._stands_still():

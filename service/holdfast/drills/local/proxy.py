@@ -25,9 +25,9 @@ class Proxy:
         """Listens nowhere yet.
 
         Args:
-            target_port: where to, or what says so for each connection.
-            marker: what makes a connection one of those that `deafen` means, when it asks for it.
-            tls: ends here, where it is given; what goes on is plain.
+            target_port: where to, or a function that gives it for each connection.
+            marker: `deafen` concerns the connections whose requests contain it.
+            tls: ends here, where it is given; the way on is plain.
         """
         self.port = free_port()
         self._tls = tls
@@ -94,7 +94,7 @@ class Proxy:
         self._may_flow.clear()
 
     def flow(self) -> None:
-        """As a network should be. What was stalled goes on; what was swallowed is gone, so cut such connections first."""
+        """As a network should be. Stalled data goes on; swallowed data is lost, so cut such connections first."""
         self._is_swallowing = self._is_deaf = False
         self._trigger = b""
         self._may_flow.set()

@@ -39,7 +39,7 @@ def find_binary(which: str) -> Path | None:
 
 
 class RedisServer:
-    """One server; may be killed, frozen and started again on the same port. Closed by whoever made it."""
+    """One server; may be killed, frozen and started again on the same port. Closed by its creator."""
 
     def __init__(self, binary: Path, *options: str) -> None:
         """Starts nothing yet; `options` are the server's own (`--requirepass`, `…`)."""
@@ -156,7 +156,7 @@ class WatchedRedis:
         return [sentinel.port for sentinel in self._sentinels]
 
     def url_by(self, ports: Iterable[int]) -> str:
-        """The same, for somebody who has ways of their own to the Sentinels."""
+        """The same, for a client that has ways of its own to the Sentinels."""
         nodes = ",".join(f"127.0.0.1:{port}" for port in ports)
         return f"sentinel://{nodes}/{SentinelServer.SERVICE}/0"
 

@@ -96,7 +96,7 @@ async def _put_firestore_back(project: str, tails: Mapping[str, int]) -> list[Lo
 
 
 class _Behind:
-    """What lies behind one conversation's tail in Firestore, while instances go on appending."""
+    """The messages behind one conversation's tail in Firestore, while instances go on appending."""
 
     def __init__(self, client: Any, conversation: str, tail: int) -> None:
         self._client = client

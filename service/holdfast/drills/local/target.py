@@ -34,7 +34,7 @@ _SETTINGS: Final = {
     "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0",
     "HOLDFAST_LIMITS__CREATES_PER_MINUTE": "0",
     "HOLDFAST_LIMITS__ADDS_PER_MINUTE": "0",
-    "HOLDFAST_LIMITS__CONVERSATIONS_PER_USER": "5000",  # who is always away is in all of them
+    "HOLDFAST_LIMITS__CONVERSATIONS_PER_USER": "5000",  # the user who is always away is in all of them
     "HOLDFAST_LIMITS__CONVERSATIONS_BY_OTHERS": "5000",
     "HOLDFAST_LIMITS__CONVERSATIONS_BY_ONE_OTHER": "5000",
 }
@@ -173,7 +173,7 @@ class LocalTarget:
 
     @property
     def redis_url(self) -> str:
-        """Redis as an operator reaches it: whoever is the primary."""
+        """Redis as an operator reaches it: the primary of the moment."""
         return self.redis.url if self.watched is None else self.watched.url
 
     def store(self) -> MessageStore:
@@ -181,7 +181,7 @@ class LocalTarget:
         return store_at(self.store_url)
 
     async def generation(self) -> str:
-        """What names this store's contents; envelopes of another are not believed."""
+        """The generation of this store; envelopes of another one are not accepted."""
         with environment(self.store_environ):
             store = self.store()
             try:
@@ -192,7 +192,7 @@ class LocalTarget:
 
     @property
     def store_environ(self) -> dict[str, str]:
-        """What this process's environment must hold while it looks into the store."""
+        """The variables that this process needs in its environment while it reads the store."""
         return {} if self.emulator is None else {"FIRESTORE_EMULATOR_HOST": self.emulator.address}
 
     @property

@@ -45,11 +45,11 @@ async def until(
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now, and that none of this user's processes is given again soon.
+    """A loopback port on which no process listens now, and that no other process of this user is given soon.
 
-    Who is given one listens there later, or again after a restart: until then another must not find it free. And it is not one
-    that the kernel gives to outgoing connections: while its server is down, somebody's attempt to connect may get that very port
-    as its own, is then connected to itself, and the server cannot come back.
+    The caller listens there later, or again after a restart: until then another process must not find it free. And it is not a
+    port that the kernel gives to outgoing connections. Otherwise, while its server is down, an attempt to connect may get that
+    very port as its own; it is then connected to itself, and the server cannot start again.
 
     Raises:
         TargetFailed: none was found.
@@ -81,14 +81,14 @@ def open_shared(name: str) -> TextIO:
     """A file that this user's processes have together, to be locked.
 
     Raises:
-        OSError: somebody else's is in its place.
+        OSError: another user's file is in its place.
     """
     path = Path(tempfile.gettempdir()) / f"holdfast-{name}-{os.getuid()}"
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+")
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether somebody listens there."""
+    """Whether a process listens there."""
     try:
         with socket.create_connection((host, port), timeout=0.5):
             return True

@@ -100,7 +100,7 @@ def time_range(outcome: Outcome) -> str:
 
 
 def failures(outcome: Outcome) -> list[str]:
-    """What was not as it should be, one line each."""
+    """The failed expectations and violations, one line each."""
     missed = [each.told for each in outcome.expectations if not each.is_met]
     violations = outcome.verdict.violations if outcome.verdict is not None else []
     return missed + [f"{each.t:.3f} s {each.invariant}: {each.message}" for each in violations]

@@ -1,4 +1,4 @@
-"""The bus says things twice, late, out of order, and in words that nobody knows yet."""
+"""The bus delivers envelopes twice, late, out of order, and of kinds that this version does not know."""
 
 import asyncio
 import contextlib

@@ -25,7 +25,7 @@ _FREEZE_WHY = "a process frozen while it holds SQLite's write lock stops the oth
 
 
 async def _pod_kill(stage: LocalStage) -> None:
-    """Without a word; somebody leaves at the same moment and does not come back."""
+    """SIGKILL, without a drain; a user leaves at the same moment and does not come back."""
     victim = stage.instances[0]
     async with stage.fault("pod-kill", victim.name):
         victim.kill()
@@ -44,7 +44,7 @@ async def _three_in_a_row(stage: LocalStage) -> None:
 
 
 async def _container_restart(stage: LocalStage) -> None:
-    """Under the same name, at once: its predecessor's connections are nobody's."""
+    """Under the same name, at once: its predecessor's connections have no owner."""
     victim = stage.instances[0]
     async with stage.fault("container-restart", victim.name):
         victim.kill()
@@ -86,7 +86,7 @@ async def _freeze(stage: LocalStage) -> None:
 
 
 async def _commit_kill(stage: LocalStage) -> None:
-    """Its last message is in the store and nobody was told; who sent it does not come back to that."""
+    """Its last message is in the store and was not published; its sender does not send it again."""
     victim = stage.instances[0]
     conversation, members = stage.stranger("quiet"), list(stage.crowd.clients)[:6]  # where no later message shows the gap
     async with stage.fault("restart", victim.name):
@@ -119,7 +119,7 @@ async def _clock_skew(stage: LocalStage) -> None:
 
 
 async def _come_and_go(stage: LocalStage, instance: LocalInstance, offset: str) -> None:
-    """Somebody is online while connected there, and offline when the grace is over."""
+    """A user is online while connected there, and offline when the grace period is over."""
     user, loop = stage.stranger("passer-by"), asyncio.get_running_loop()
     async with listening(Client([instance.url], stage.target.token(user))) as client:
         await client.connected()

@@ -65,7 +65,7 @@ async def _redis_disk_full(stage: LocalStage) -> None:
 
 
 async def _endure(stage: LocalStage) -> None:
-    """What has to be so while Redis refuses: degraded, ready, and open to people."""
+    """The expected state while Redis refuses: degraded, ready, and open to new connections."""
     await stage.expect("degraded", _DEGRADED_SECONDS, partial(stage.every, stage.instances, "degraded"))
     await stage.expect("all ready", 1.0, stage.all_ready)
     await stage.somebody_connects()
@@ -89,7 +89,7 @@ async def _sentinel_kill(stage: LocalStage) -> None:
 
 
 async def _sentinel_freeze(stage: LocalStage) -> None:
-    """The old primary still holds every connection; it wakes when another has its place, and nobody is with it."""
+    """The old primary still holds every connection; it wakes when another has its place, and no instance uses it."""
     old = stage.target.redis
     await check_steady(stage)
     async with stage.fault("sentinel-freeze"):
@@ -128,7 +128,7 @@ async def _sentinel_cut(stage: LocalStage) -> None:
 
 @asynccontextmanager
 async def _closed_to_others(operator: RedisLink) -> AsyncIterator[None]:
-    """Who is connected stays, nobody else comes in."""
+    """Existing connections stay, new ones are refused."""
     _, before = await operator.call("CONFIG", "GET", "maxclients")
     await operator.call("CONFIG", "SET", "maxclients", "1")
     try:

@@ -25,7 +25,7 @@ async def _hot(stage: LocalStage) -> None:
 
 
 async def _load(stage: LocalStage) -> None:
-    """Many connections and a high rate; what Redis and the instances cost is reported."""
+    """Many connections and a high rate; the costs of Redis and the instances are reported."""
     before, began = await _redis_cost(stage), stage.history.now
     await stage.pause(stage.seconds)
     after, took = await _redis_cost(stage), stage.history.now - began

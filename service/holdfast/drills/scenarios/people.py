@@ -37,7 +37,7 @@ async def _silent_client(stage: LocalStage) -> None:
 
 
 async def _frozen_client(stage: LocalStage) -> None:
-    """A whole client stands still: its kernel takes what comes, and nobody reads it."""
+    """A whole client stands still: its kernel takes incoming data, and no process reads it."""
     user, host = stage.stranger("frozen"), stage.stranger("host")
     conversation = await stage.open_conversation(host, user)
     log_path = stage.target.directory / f"{user}.log"

@@ -74,7 +74,7 @@ async def _redis_cut(stage: LocalStage) -> None:
 
 
 async def _redis_half_open(stage: LocalStage) -> None:
-    """What one instance is told by Redis never arrives; nothing is closed."""
+    """Data from Redis to one instance never arrives; no connection is closed."""
     victim = stage.instances[0]
     proxy = stage.target.to_redis[victim.name]
     async with stage.fault("redis-half-open", victim.name):

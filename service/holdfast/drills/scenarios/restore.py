@@ -15,7 +15,7 @@ _REGISTERED_SECONDS = 10.0
 async def _store_restore(stage: LocalStage) -> None:
     """A backup is made, all talk on, the backup is restored, and the store is renewed as by `holdfast store renew`."""
     async with stage.fault("store-restore"):
-        await stage.pause(1.0)  # what was sent before is stored by now: it is in the backup
+        await stage.pause(1.0)  # earlier messages are stored by now: they are in the backup
         began = await _starts(stage)
         tails = await tails_of(stage.target, list(stage.crowd.conversations))
         await stage.pause(stage.seconds)

@@ -8,10 +8,10 @@ from holdfast.drills.scenarios import CATALOGUE
 from holdfast.drills.stage import LocalStage
 
 LEFT_OUT: Final = frozenset(("load", "hot-conversation", "drain", "freeze-long", "pod-kill-three", "flood", "storm"))
-"""No faults, made of others, or about limits that a crowd in haste does not keep."""
+"""Drills without faults, made of others, or about limits that many busy users do not keep."""
 
 ONCE: Final = frozenset(("store-restore",))
-"""What has been drawn is not drawn again: the checker judges one restore of the store in a run."""
+"""Each is drawn once at most: the checker judges one restore of the store in a run."""
 
 _FAULT_SECONDS: Final = (1.0, 8.0)
 _REST_SECONDS: Final = (1.0, 6.0)
