@@ -65,7 +65,7 @@ def test_every_close_code_is_documented() -> None:
 
 
 def test_every_announced_limit_is_documented_with_its_default() -> None:
-    """The table is what `welcome.limits` says where nobody changed it."""
+    """The table is what `welcome.limits` says with the default settings."""
     rows = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", _section(_page("protocol.md"), "Limits"), re.MULTILINE))
     defaults = LimitSettings()
     assert {name: int(value) for name, value in rows.items()} == {
@@ -92,7 +92,7 @@ def test_every_metric_of_the_probe_is_documented_with_its_labels() -> None:
 
 
 def test_every_drill_is_documented_and_no_other() -> None:
-    """What breaks and what has to hold is read here before it is played."""
+    """A reader looks up here the failure and the expectations before a drill is played."""
     rows = re.findall(
         r"^\| ((?:`[a-z-]+`(?:, )?)+) \| .+ \| .*\|$", _page("drills.md").split("## What a history")[0], re.MULTILINE
     )

@@ -1,4 +1,5 @@
-"""The shape of the house, held by tests: directions of imports, sizes, names, locks, and what must never be in the tree."""
+"""The structure of the code, checked by tests: directions of imports, sizes, names, locks, and files that must never be in the
+tree."""
 
 import re
 import subprocess
@@ -56,7 +57,7 @@ def _pins(lock: Path) -> dict[str, str]:
 
 
 def test_imports_point_downwards() -> None:
-    """The layers, and one place per outside library, are what keeps the house changeable."""
+    """The layers, and one place per outside library, keep the code changeable."""
     lint = Path(sys.executable).with_name("lint-imports")
     result = subprocess.run([lint, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, check=False, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -69,7 +70,7 @@ def test_no_python_file_is_long() -> None:
 
 
 def test_no_module_is_named_after_nothing() -> None:
-    """A drawer named `utils` collects what nobody finds again."""
+    """A module named `utils` collects functions that are not found again."""
     empty_names = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
     found = [path for path in _tracked() if path.suffix == ".py" and {path.stem, *path.relative_to(ROOT).parts} & empty_names]
     assert not found
@@ -126,14 +127,14 @@ def test_locks_are_in_step_with_the_project() -> None:
 
 
 def test_locks_agree_with_each_other() -> None:
-    """What runs in production is what was tested."""
+    """Production runs the tested versions."""
     development = _pins(ROOT / "locks" / "dev.txt")
     for name in ("runtime.txt", "build.txt"):
         assert _pins(ROOT / "locks" / name).items() <= development.items()
 
 
 def test_the_build_backend_is_locked() -> None:
-    """An isolated build would fetch a backend that nobody locked."""
+    """An isolated build would fetch a backend that is not locked."""
     project = _project()
     assert set(project["build-system"]["requires"]) <= set(project["dependency-groups"]["build"])
 
@@ -158,7 +159,7 @@ def test_no_registry_is_named() -> None:
 
 
 def test_no_path_of_this_machine_is_in_the_tree() -> None:
-    """What names one machine's folders works on no other."""
+    """A path of one machine works on no other."""
     if len(ROOT.parts) < 3:
         pytest.skip("the checkout lies at the root of the file system, whose name is in every path")
     here = f"{ROOT}/"

@@ -1,6 +1,6 @@
 """A server that plays a script: what a client meets in the field, said in data. README.md beside it describes the scripts.
 
-It needs nothing but the standard library and knows nothing of any client. As a program it plays one scenario for a client in
+It needs only the standard library and does not depend on any client. As a program it plays one scenario for a client in
 another language; inside Python it is used as `async with ScriptedServer(script) as server`.
 """
 
@@ -87,7 +87,7 @@ class ScriptedServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def gate(self, name: str) -> asyncio.Event:
-        """What steps wait for (`until`), and other steps or the client's side open (`open`)."""
+        """The gates that steps wait for (`until`), and that other steps or the client's side open (`open`)."""
         return self._gates.setdefault(name, asyncio.Event())
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

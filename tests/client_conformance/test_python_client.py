@@ -44,7 +44,7 @@ def test_each_scenario_has_a_name_of_its_own_and_a_reason() -> None:
 
 
 def _problems(expect: Json, play: Play, server: ScriptedServer) -> list[str]:
-    """What is not as it should be; every expectation that README.md names."""
+    """The failed expectations, of all that README.md names."""
     found = []
 
     def check(what: str, expected: Any, actual: Any, *, is_right: bool) -> None:

@@ -31,11 +31,11 @@ class Person:
         self.story.append((event, fields))
 
     def told(self, event: str) -> list[dict[str, object]]:
-        """What was told of one kind."""
+        """The events of one kind."""
         return [fields for kind, fields in self.story if kind == event]
 
     def bodies(self, conversation_id: str) -> list[str]:
-        """What was shown, after making sure that it is a stream."""
+        """The messages that were shown, after making sure that they are a stream."""
         mine = [message for message in self.shown if message.conversation_id == conversation_id]
         assert [message.seq for message in mine] == list(range(mine[0].seq, mine[0].seq + len(mine))) if mine else True
         return [message.body for message in mine]
@@ -78,7 +78,7 @@ async def test_a_conversation(sqlite_instances: Instances) -> None:
 
 
 async def test_an_instance_is_killed_under_its_client(sqlite_instances: Instances) -> None:
-    """What was under way is sent again elsewhere under the same id; what others said meanwhile is replayed."""
+    """Sends under way are sent again elsewhere under the same id; messages of others meanwhile are replayed."""
     one, two = await sqlite_instances.start("one", "two")
     c = await new_conversation(one, "ann", "ben")
     async with Person("ann", [one, two]).listening() as ann, Person("ben", [two]).listening() as ben:
@@ -145,7 +145,7 @@ async def test_who_was_away_for_long_pages_what_is_not_replayed(sqlite_instances
 
 
 async def test_a_reader_that_is_far_behind_gets_everything_later(sqlite_instances: Instances) -> None:
-    """What does not fit into the client is fetched again; its own sends are acknowledged meanwhile."""
+    """Messages that do not fit into the client are fetched again; its own sends are acknowledged meanwhile."""
     unlimited = {"HOLDFAST_LIMITS__SENDS_PER_SECOND": "0", "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0"}
     (one,) = await sqlite_instances.start("one", **unlimited)
     c = await new_conversation(one, "ann", "ben")
@@ -202,7 +202,7 @@ async def test_a_removed_member_and_a_new_conversation(sqlite_instances: Instanc
 
 
 async def test_nobody_there_yet(sqlite_instances: Instances) -> None:
-    """A client may be started before the service is; what it sends waits."""
+    """A client may be started before the service is; its sends wait."""
     (one,) = await sqlite_instances.start("one")
     c = await new_conversation(one, "ann")
     one.stop()

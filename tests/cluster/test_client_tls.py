@@ -34,7 +34,7 @@ def tls_in_front(port: int, files: tuple[Path, Path]) -> Proxy:
 
 
 async def test_a_socket_and_pages_over_tls(sqlite_instances: Instances, certificate: tuple[Path, Path]) -> None:
-    """What is not replayed is paged, by REST over the same TLS."""
+    """Messages that are not replayed are paged, by REST over the same TLS."""
     (one,) = await sqlite_instances.start("one", HOLDFAST_LIMITS__REPLAY_MESSAGES="5")
     c = await new_conversation(one, "ann", "ben")
     async with Chatter(one, "ann") as ann:

@@ -1,4 +1,4 @@
-"""Who comes back: what that costs the store, and that what Redis remembers never makes anybody a member who is none."""
+"""Reconnecting users: the costs in the store, and that lists in Redis never make a non-member a member."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ from support.eventually import eventually
 from support.instances import Instances, Serving
 
 USERS, CONVERSATIONS = 100, 20
-PATIENT = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "60"}  # who goes offline is looked after, with reads that are not of connecting
+PATIENT = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "60"}  # the backfill of users who go offline reads the store, too
 
 
 def _documents(file: Path) -> Counter[str]:
@@ -99,7 +99,7 @@ async def _known(serving: Serving, user_id: str, within: float = 15) -> None:
 
 @asynccontextmanager
 async def _connected(serving: Serving, user_id: str) -> AsyncIterator[Chatter]:
-    """Somebody who wants everything replayed."""
+    """A user who wants everything replayed."""
     chatter = await Chatter(serving, user_id).connect({})
     yield chatter
     await chatter.close()
@@ -138,7 +138,7 @@ async def test_a_user_added_while_away_gets_what_follows_the_addition(sqlite_ins
             assert synced["revisions"] == {c: 2, known: 2}
             await ann.say(c, "welcome")
             await ben.receive("message", body="welcome")
-            assert ben.seqs(c) == [2]  # what was said before is history
+            assert ben.seqs(c) == [2]  # earlier messages are history
 
 
 async def test_a_cursor_does_not_go_back_for_who_returns(sqlite_instances: Instances) -> None:
@@ -192,7 +192,7 @@ async def test_a_change_of_members_whose_instance_died_at_once(sqlite_instances:
 
 @pytest.mark.long
 async def test_a_change_that_redis_took_no_mark_of_and_whose_instance_died_at_once(sqlite_instances: Instances) -> None:
-    """Its bulletin was there before the change: the lists of before are believed by nobody, then and when it is reaped."""
+    """Its bulletin was there before the change: no instance uses the lists of before, then and when it is reaped."""
     (doomed,) = await sqlite_instances.start("doomed", ALTERED="die_after_change,no_marks")
     (well,) = await sqlite_instances.start("well")
     left, kept = await new_conversation(well, "ann", "ben"), await new_conversation(well, "ann", "ben")

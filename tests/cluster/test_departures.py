@@ -41,5 +41,5 @@ async def test_users_who_leave_are_notified_of_what_they_missed_and_of_nothing_e
 @pytest.mark.endurance
 @pytest.mark.timeout(3000)
 async def test_a_thousand_users_who_leave_are_notified_of_what_they_missed_and_of_nothing_else(instances: Instances) -> None:
-    """What goes wrong at one end of a grace in a hundred has to be looked for often."""
+    """A fault at one end of a grace in a hundred has to be looked for often."""
     await play(instances, 1_000)

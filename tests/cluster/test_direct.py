@@ -42,7 +42,7 @@ async def test_direct_conversation_is_the_same_from_both_sides(instances: Instan
 
 
 async def test_user_who_left_a_direct_conversation_is_in_it_again(instances: Instances) -> None:
-    """From either side; what was said meanwhile is history."""
+    """From either side; messages of the time between are history."""
     (a,) = await instances.start("instance-1")
     async with Rest(a, "alice") as alice, Rest(a, "bob") as bob:
         c = (await alice.put("/api/conversations/direct/bob")).json()["conversation_id"]

@@ -47,7 +47,7 @@ async def test_a_drill_passes_and_says_so_in_every_form(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_run_says_why(tmp_path: Path) -> None:
-    """Exit code 2, and the reason; a name that is none is named."""
+    """Exit code 2, and the reason; an unknown name is named."""
     require_binary(SYSTEM)
     status, out, _ = await drill("run", "firestore-down", "--store", "sqlite", "--directory", str(tmp_path))
     assert status == 2

@@ -177,7 +177,7 @@ async def _freeze(device: Device, seconds: float, *meanwhile: Coroutine[Any, Any
 async def _pour(instance: Serving, user_id: str, c: str, count: int, body: str) -> None:
     """Many messages as fast as they are acknowledged, 50 at a time; a slow store may ask for some of them again.
 
-    By REST: who sends on a socket is also told everything, and this process has enough to read.
+    By REST: a sender on a socket also receives everything, and this process has enough to read.
     """
     async with Rest(instance, user_id) as rest:
 

@@ -1,4 +1,4 @@
-"""What fails, and what may not: Redis killed, flushed or absent, an instance killed or stopped, the store frozen."""
+"""Failures and their effects: Redis killed, flushed or absent, an instance killed or stopped, the store frozen."""
 
 import asyncio
 import json
@@ -106,7 +106,7 @@ async def test_redis_killed_and_started_again_empty(instances: Instances, redis7
 
 
 async def test_flushall_under_load_costs_latency_only(sqlite_instances: Instances, operator: "Redis") -> None:
-    """What was said arrives, and everybody is registered again within 5 s."""
+    """All messages arrive, and all connections are registered again within 5 s."""
     a, b = await sqlite_instances.start("one", "two")
     c = await new_conversation(a, "teller", "ann", "ben")
     ann, ben = Device("ann"), Device("ben")
@@ -195,7 +195,8 @@ def _told(device: Device, user_id: str) -> list[bool]:
 
 
 async def test_an_instance_killed_under_load(sqlite_instances: Instances, operator: "Redis") -> None:
-    """Its clients resume elsewhere and miss nothing; who does not come back is offline after the grace, others never were."""
+    """Its clients resume elsewhere and miss nothing; users who do not come back are offline after the grace, others never
+    were."""
     a, b, doomed = await sqlite_instances.start("one", "two", "doomed", HOLDFAST_PRESENCE__GRACE_SECONDS="5")
     c = await new_conversation(a, "teller", "ann", "ben", "cyd")
     ann, ben, cyd, watcher = Device("ann"), Device("ben"), Device("cyd"), Device("teller")
@@ -234,7 +235,7 @@ async def _count(operator: "Redis", key: str, count: int) -> bool:
 
 
 async def test_sigterm_drains(sqlite_instances: Instances, operator: "Redis") -> None:
-    """Told, closed with 1012, nothing under way lost, status 0, nothing left in the registry, nobody offline by it."""
+    """Told, closed with 1012, nothing under way lost, status 0, nothing left in the registry, no user offline by it."""
     a, b = await sqlite_instances.start("one", "two", HOLDFAST_DRAIN__WINDOW_SECONDS="2")
     c = await new_conversation(a, "teller", "ann", "ben")
     ann, ben = Device("ann"), Device("ben")
@@ -268,7 +269,7 @@ async def test_sigterm_drains(sqlite_instances: Instances, operator: "Redis") ->
 
 @contextmanager
 def _frozen(instances: Instances, request: pytest.FixtureRequest) -> Iterator[None]:
-    """The store answers nobody: the emulator stands still; of SQLite, another process holds the write lock."""
+    """The store gives no answers: the emulator stands still; of SQLite, another process holds the write lock."""
     url = instances.environ["HOLDFAST_STORE__URL"]
     if url.startswith("firestore:"):
         emulator: Emulator = request.getfixturevalue("firestore_emulator")
@@ -290,7 +291,7 @@ def _frozen(instances: Instances, request: pytest.FixtureRequest) -> Iterator[No
 async def test_a_drained_instance_refuses_connections_while_it_ends(
     sqlite_instances: Instances, request: pytest.FixtureRequest
 ) -> None:
-    """What it still has to write may take seconds: a client that was accepted meanwhile would wait for nothing."""
+    """Its last writes may take seconds: a client that was accepted meanwhile would wait for nothing."""
     (one,) = await sqlite_instances.start("one")
     with _frozen(sqlite_instances, request):
         one.signal(signal.SIGTERM)

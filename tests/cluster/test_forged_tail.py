@@ -1,4 +1,4 @@
-"""A seq that is too high, from whoever may publish in Redis, and sends right after it."""
+"""A seq that is too high, from a program that may publish in Redis, and sends right after it."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ FORGED = {
 async def test_sends_after_a_forged_seq_get_the_next_seq_and_are_shown_to_all(
     instances: Instances, operator: "Redis", kind: str, *, has_generation: bool
 ) -> None:
-    """Stored behind a gap they would be acknowledged, and shown to nobody, like everything after them."""
+    """Stored behind a gap they would be acknowledged and never shown, like everything after them."""
     one, two = await instances.start("one", "two")
     c = await new_conversation(one, "alice", "bob")
     async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:

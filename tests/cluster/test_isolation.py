@@ -44,7 +44,7 @@ async def start(instances: Instances, redis_urls: dict[str, str], policy: str) -
 async def test_one_that_is_cut_from_redis_leaves_the_service_and_keeps_its_sockets(
     sqlite_instances: Instances, redis7: RedisServer
 ) -> None:
-    """Who is connected stays and is served slowly; who comes is better served elsewhere."""
+    """Existing connections stay and are served slowly; new ones are better served elsewhere."""
     async with Proxy(redis7.port) as way:
         urls = {"one": redis7.url, "two": redis7.url, "cut": f"redis://{way.address}/0"}
         one, two, cut = await start(sqlite_instances, urls, "isolate")
@@ -61,7 +61,7 @@ async def test_one_that_is_cut_from_redis_leaves_the_service_and_keeps_its_socke
 
 
 async def test_all_of_them_stay_when_redis_itself_is_gone(sqlite_instances: Instances, redis7: RedisServer) -> None:
-    """They ask each other, and stay: unready, nobody would be served at all."""
+    """They ask each other, and stay: if all were unready, no client would be served at all."""
     one, two = await start(sqlite_instances, dict.fromkeys(("one", "two"), redis7.url), "isolate")
     redis7.close()
     with_patience = 25.0  # seconds in which each has decided at least once
@@ -76,14 +76,14 @@ async def test_all_of_them_stay_when_redis_itself_is_gone(sqlite_instances: Inst
 
 
 async def test_unready_follows_redis(sqlite_instances: Instances, redis7: RedisServer) -> None:
-    """For those who have something else to fall back on."""
+    """For operators who have another deployment to fall back on."""
     (one,) = await start(sqlite_instances, {"one": redis7.url}, "unready")
     redis7.close()
     await eventually(partial(has_left, one), 15)
 
 
 async def test_what_others_say_of_themselves(sqlite_instances: Instances) -> None:
-    """An instance's word is taken, silence and strangers are nobody's."""
+    """The answer of an instance counts; silence and other programs do not."""
     one, frozen = await sqlite_instances.start("one", "frozen")
     frozen.signal(signal.SIGSTOP)
     peers = HttpPeers([f"localhost:{one.internal_port}", f"127.0.0.1:{one.internal_port}", "no-such-host.invalid:1"])

@@ -1,4 +1,4 @@
-"""An instance that is killed again within seconds of its restart: nobody is forgotten."""
+"""An instance that is killed again within seconds of its restart: no user is forgotten."""
 
 from support.chatting import Chatter, new_conversation
 from support.eventually import eventually

@@ -1,4 +1,4 @@
-"""A change of members whose answer from the store was lost: it is in, nobody was told, and who repeats it finds it done."""
+"""A change of members whose answer from the store was lost: it is stored and not announced, and a repeated call finds it done."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An instance that has little memory left takes nobody in, and leaves the Service while others have room."""
+"""An instance that has little memory left refuses new connections, and leaves the Service while others have room."""
 
 from functools import partial
 
@@ -23,7 +23,7 @@ async def _answers(instance: Serving, path: str, status: int) -> bool:
 
 
 async def test_little_memory_left(sqlite_instances: Instances) -> None:
-    """Refused before memory runs out, with a time to come back; alone it stays ready, since nobody else would be."""
+    """Refused before memory runs out, with a time to come back; alone it stays ready, since no other instance would be."""
     (full,) = await sqlite_instances.start("instance-1", HOLDFAST_LIMITS__MEMORY_BYTES=str(TOO_LITTLE))
     with pytest.raises(InvalidStatus) as refused:
         await Chatter(full, "alice").connect()

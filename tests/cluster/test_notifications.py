@@ -1,4 +1,4 @@
-"""Offline notifications: one for each message and each user who is away, none for anybody else, whatever happens to instances."""
+"""Offline notifications: one for each message and each user who is away, none for other users, whatever happens to instances."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ GRACE = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "3"}
 
 
 async def told(store: StoreView, c: str) -> list[tuple[str, int]]:
-    """Who is notified of which message."""
+    """The users notified, by message."""
     return sorted((r["userId"], r["seq"]) for r in (await store.notifications()).values() if r["conversationId"] == c)
 
 
@@ -33,7 +33,7 @@ def are_told(store: StoreView, c: str, *expected: tuple[str, int]) -> Callable[[
 
 
 async def a_moment(seconds: float = 1) -> None:
-    """Longer than the store's round trip: what came just before somebody was last heard may be told once more."""
+    """Longer than the store's round trip: a message just before a user was last heard may be notified once more."""
     until = time.monotonic() + seconds
     await eventually(lambda: time.monotonic() > until)
 
@@ -44,7 +44,7 @@ async def is_offline(store: StoreView, user_id: str) -> bool:
 
 
 async def test_each_message_notifies_each_who_is_away_once(instances: Instances) -> None:
-    """Not the sender, not who is connected at another instance; repeated sends and two instances make no second record."""
+    """Not the sender, not a user connected at another instance; repeated sends and two instances make no second record."""
     a, b = await instances.start("one", "two")
     c = await new_conversation(a, "ann", "ben", "cyd", "dan")
     async with Chatter(a, "ann") as ann, Chatter(b, "ben") as ben, view_of(instances) as store:
@@ -62,7 +62,7 @@ async def test_each_message_notifies_each_who_is_away_once(instances: Instances)
 
 
 async def test_who_comes_back_within_the_grace_is_not_notified_and_who_does_not_is(instances: Instances) -> None:
-    """What came in the grace is not known to be missed until it is over; then it is, and only that."""
+    """A message in the grace is not known to be missed until the grace is over; then it is notified, and only it."""
     (a,) = await instances.start("one", **GRACE)
     c = await new_conversation(a, "ann", "ben", "cyd")
     async with Chatter(a, "ann") as ann, view_of(instances) as store:
@@ -139,7 +139,7 @@ async def test_a_drain_notifies_only_who_does_not_come_back(sqlite_instances: In
 
 
 async def test_without_redis_the_store_decides(sqlite_instances: Instances, redis7: RedisServer) -> None:
-    """Who is connected at another instance is online there; who is nowhere is notified."""
+    """A user connected at another instance is online there; a user without any connection is notified."""
     a, b = await sqlite_instances.start("one", "two")
     c = await new_conversation(a, "ann", "ben", "cyd")
     async with Chatter(a, "ann") as ann, Chatter(b, "ben") as ben, view_of(sqlite_instances) as store:

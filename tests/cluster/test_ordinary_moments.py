@@ -49,7 +49,7 @@ async def test_the_first_message_reaches_every_connected_member_without_redis(in
 async def test_five_hundred_first_messages_of_each_kind_reach_every_member(
     instances: Instances, redis7: RedisServer, *, has_redis: bool
 ) -> None:
-    """What one in ten recipients missed has to be looked for often."""
+    """A message that one in ten recipients missed has to be looked for often."""
     await play(instances, 500, redis=None if has_redis else redis7)
 
 
@@ -81,7 +81,7 @@ async def test_a_conversation_read_before_its_channel_was_subscribed_is_read_aga
 
 
 async def test_a_new_member_has_not_read_the_history_before_the_addition(instances: Instances) -> None:
-    """It counts as read for the new member's own list, and nobody is told that the new member has read it."""
+    """It counts as read for the new member's own list, and no other member is told that the new member has read it."""
     (here,) = await instances.start("here")
     c = await new_conversation(here, "maker", "ann")
     async with Chatter(here, "maker") as maker, Chatter(here, "ann") as ann, Rest(here, "maker") as rest:

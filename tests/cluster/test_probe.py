@@ -27,7 +27,7 @@ async def _has(probe: Probe, count: int, *steps: str) -> bool:
 async def test_every_step_is_counted_and_the_death_of_an_instance_is_no_violation(
     sqlite_instances: Instances, tmp_path: Path
 ) -> None:
-    """Attempts fail and recover. A violation that is none would page an engineer at night for a restart."""
+    """Attempts fail and recover. A false violation would page an engineer at night for a restart."""
     one, two = await sqlite_instances.start("one", "two")
     fast = {"INTERVAL_SECONDS": "0.1", "ROUND_SECONDS": "1", "ANSWER_SECONDS": "3", "LOSS_SECONDS": "10"}
     async with Probe(tmp_path, [one.url, two.url], **fast) as probe:

@@ -1,4 +1,4 @@
-"""What users are told of each other's reading, on real processes."""
+"""Receipts that users get of each other's reading, on real processes."""
 
 from holdfast.domain.ids import message_id
 from support.chatting import Chatter, Rest, new_conversation

@@ -1,11 +1,12 @@
-"""A sender whose answer was lost, and who is removed before trying again."""
+"""The answer of a send was lost, and its sender is removed before trying again."""
 
 from support.chatting import Chatter, Rest, new_conversation
 from support.instances import Instances
 
 
 async def test_retry_of_a_stored_send_by_a_removed_sender_is_acknowledged(instances: Instances) -> None:
-    """Over both ways, at both instances: the message is stored and shown. What is new is refused, and others learn nothing."""
+    """Over both ways, at both instances: the message is stored and shown. New sends are refused, and other users learn
+    nothing."""
     one, two = await instances.start("one", "two")
     c = await new_conversation(one, "alice", "bob")
     path, message = f"/api/conversations/{c}/messages", {"client_message_id": "m1", "body": "hello"}

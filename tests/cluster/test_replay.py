@@ -24,7 +24,7 @@ async def _fill(chatter: Chatter, c: str, count: int) -> None:
 
 
 def _kinds(frames: list[Frame], c: str) -> list[tuple[Any, ...]]:
-    """What moves a cursor, in short."""
+    """The frames that move a cursor, in short."""
     return [
         (f["type"], f["seq"]) if f["type"] == "message" else (f["type"], f["from_seq"], f["to_seq"])
         for f in frames
@@ -111,7 +111,7 @@ async def test_500_missed_messages_are_all_replayed(sqlite_instances: Instances)
 
 
 async def test_where_a_client_begins(instances: Instances) -> None:
-    """Beyond the end: reset. Created meanwhile: replayed. No cursors: nothing is. A stranger's cursor opens nothing."""
+    """Beyond the end: reset. Created meanwhile: replayed. No cursors: nothing is. A non-member's cursor opens nothing."""
     a, b = await instances.start("one", "two")
     old = await new_conversation(a, "alice", "bob")
     async with Chatter(a, "alice") as alice:
@@ -148,7 +148,7 @@ async def test_where_a_client_begins(instances: Instances) -> None:
 
 
 async def test_members_who_join_and_leave_while_connected(instances: Instances) -> None:
-    """The event comes before the first message; live starts after the `last_seq` it names; who is out hears nothing more."""
+    """The event comes before the first message; live starts after the `last_seq` it names; a removed user gets nothing more."""
     a, b = await instances.start("one", "two", **UNPACED)
     c = await new_conversation(a, "alice", "carol")
     async with Chatter(a, "alice") as alice, Chatter(b, "carol") as carol, Rest(a, "alice") as rest:

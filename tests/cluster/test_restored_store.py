@@ -156,7 +156,7 @@ async def test_emptied_store_is_set_up_anew_and_says_not_found(instances: Instan
 
 
 async def test_file_that_was_replaced_under_running_instances_is_noticed(sqlite_instances: Instances, tmp_path: Path) -> None:
-    """Their connections still write to the file that nobody will ever read: they open the new one."""
+    """Their connections still write to a file that is never read again: they open the new one."""
     one, two = await sqlite_instances.start("one", "two")
     c = await new_conversation(one, "alice", "bob")
     async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:

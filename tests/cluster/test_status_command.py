@@ -25,7 +25,7 @@ async def status(redis_url: str, *arguments: str) -> tuple[int, str, str]:
 
 
 async def test_the_fleet_is_told_as_redis_knows_it(sqlite_instances: Instances, redis7: RedisServer) -> None:
-    """Who lives, with how many connections; who is gone; for people and for machines."""
+    """Live instances with their connections, and those that are gone; for people and for machines."""
     one, two = await sqlite_instances.start("one", "two")
     async with Chatter(one, "ann"), Chatter(one, "ben"):
 

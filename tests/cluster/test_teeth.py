@@ -70,7 +70,7 @@ async def is_online(instance: Serving, user_id: str) -> bool:
 
 
 async def is_split(instance: Serving) -> bool:
-    """What its health says of the bus."""
+    """The condition of the bus in its health."""
     async with Rest(instance, "ann") as rest:
         conditions = (await rest.get("/api/health")).json()["conditions"]
     return any(each["type"] == "BusLive" and each["reason"] == "Split" for each in conditions)
@@ -154,7 +154,7 @@ async def test_others_at_another_redis(sqlite_instances: Instances, *, is_built:
 
 
 async def test_comparison_after_a_death_at_another_redis(sqlite_instances: Instances, *, is_built: bool) -> None:
-    """The instance dies between commit and publication, and its mark is in a Redis where nobody sweeps."""
+    """The instance dies between commit and publication, and its mark is in a Redis where no instance sweeps."""
     other_redis = RedisServer(require_binary(SYSTEM))
     try:
         await other_redis.start()
@@ -174,7 +174,7 @@ async def test_comparison_after_a_death_at_another_redis(sqlite_instances: Insta
 
 
 async def test_comparison_after_a_resubscription(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
-    """The bus was away while somebody spoke for the last time; bulletins, which would cover for it, are off in both runs."""
+    """The bus was away while a user sent the last message; bulletins, which would cover for it, are off in both runs."""
     names = ["no_bulletins"] if is_built else ["no_bulletins", "no_resync"]
     async with Proxy(redis7.port) as proxy:
         (one,) = await sqlite_instances.start("one")
@@ -204,7 +204,7 @@ async def test_watchdog_of_the_bus(sqlite_instances: Instances, redis7: RedisSer
 
 
 async def test_subscribing_before_reading(sqlite_instances: Instances, *, is_built: bool) -> None:
-    """Somebody speaks, for the first and last time, while another instance begins to follow the conversation."""
+    """A user sends a single message while another instance begins to follow the conversation."""
     names = ["slow_activation"] if is_built else ["slow_activation", "read_before_subscribe"]
     (one,) = await sqlite_instances.start("one")
     (two,) = await sqlite_instances.start("two", **altered(*names))
@@ -255,7 +255,7 @@ async def test_emptied_redis_does_not_make_users_absent(sqlite_instances: Instan
 
 
 async def test_server_in_the_world(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
-    """Redis starts again from a snapshot in which somebody is connected who has left since: they are notified all the same."""
+    """Redis starts again from a snapshot with the connection of a user who has left since: the user is notified all the same."""
     grace = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "2"}
     one, two = await sqlite_instances.start("one", "two", **grace, **altered(*[] if is_built else ["no_server_in_world"]))
     c = await new_conversation(one, "ann", "ben")
@@ -315,7 +315,7 @@ async def test_second_witness(sqlite_instances: Instances, redis7: RedisServer, 
 
 
 async def test_versions_of_memberships(sqlite_instances: Instances, redis7: RedisServer, *, is_built: bool) -> None:
-    """Somebody is removed by one instance while theirs is cut from Redis: 3 s later they hear nothing any more."""
+    """One instance removes a user whose own instance is cut from Redis: 3 s later the user gets no messages any more."""
     names = [] if is_built else ["no_members_version"]
     async with Proxy(redis7.port) as proxy:
         (one,) = await sqlite_instances.start("one")
@@ -334,7 +334,7 @@ async def test_versions_of_memberships(sqlite_instances: Instances, redis7: Redi
 
 
 async def test_catching_up(sqlite_instances: Instances, *, is_built: bool) -> None:
-    """Somebody leaves; what is said in their grace is not known to be missed until it is over."""
+    """A user leaves; messages in the grace period are not known to be missed until it is over."""
     names = [] if is_built else ["no_catch_up"]
     (one,) = await sqlite_instances.start("one", HOLDFAST_PRESENCE__GRACE_SECONDS="2", **altered(*names))
     c = await new_conversation(one, "ann", "ben")

@@ -1,4 +1,4 @@
-"""An instance that stood still knows nothing of what happened meanwhile, and must not act as if it did."""
+"""An instance that stood still has missed all changes meanwhile, and must not act as if it had not."""
 
 import signal
 from pathlib import Path

@@ -217,7 +217,7 @@ async def test_a_handler_that_fails_does_not_end_the_bus(
 async def test_envelopes_beyond_a_mebibyte_are_neither_sent_nor_heard(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """A bound on what one publisher can make all others hold; whoever misses it asks the store."""
+    """A bound on what one publisher can make all others hold; an instance that misses it reads the store."""
     one = await new_node("one").start()
     assert await one.bus.subscribe([CHANNEL])
     one.bus.publish(CHANNEL, b"x" * (MAX_ENVELOPE_BYTES + 1))
@@ -260,7 +260,7 @@ async def test_the_set_of_subscriptions_is_exact(redis_server: RedisServer, new_
 async def test_an_entry_lost_with_the_publishing_connection_is_written_again(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is dropped is never sent twice, so the SET is compared afterwards: it must not be wrong until the next restart."""
+    """A dropped call is never sent twice, so the SET is compared afterwards: it must not be wrong until the next restart."""
     one = await new_node("one").start()
     assert await one.bus.subscribe([CHANNEL])
     await eventually(lambda: one.bus.is_live, within=3.0)
@@ -280,7 +280,7 @@ async def _members_are(redis_admin: Redis, expected: set[str]) -> bool:
 async def test_ten_thousand_channels_are_confirmed_in_chunks_users_first(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """After a restart those who are connected hear their own news before the long tail of conversations is done."""
+    """After a restart connected users get their own news before the long tail of conversations is done."""
     one = new_node("one")
     await one.start()
     conversations = [f"conversation:c{number}" for number in range(10_000)]
@@ -344,7 +344,8 @@ OLD, NEW = "an-old-secret-of-at-least-32-bytes", "a-new-secret-of-at-least-32-by
 
 
 async def test_what_is_not_signed_is_not_heard(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """Whoever may PUBLISH in Redis is not thereby an instance; what instances say stays readable, and is bound to its channel."""
+    """The right to PUBLISH in Redis does not make a program an instance; envelopes stay readable, and are bound to their
+    channel."""
     one, two = await new_node("one", seals=Seals(NEW)).start(), await new_node("two", seals=Seals(NEW)).start()
     neighbour = await new_node("evil", seals=Seals(OLD)).start()
     plain = await new_node("plain").start()

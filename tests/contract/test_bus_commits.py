@@ -1,4 +1,4 @@
-"""`ClusterBus` around a commit: its mark, its publication, and what stays for those who missed it."""
+"""`ClusterBus` around a commit: its mark, its publication, and the messages kept for instances that missed it."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ STORE = "store-1"
 def batch(
     first: int, messages: list[bytes], conversation_id: ConversationId = C, mark: str | None = None, generation: str = STORE
 ) -> PublishedCommit:
-    """What was committed together, from seq `first` on."""
+    """Messages committed together, from seq `first` on."""
     return PublishedCommit(conversation_id, first, messages, ENVELOPE, mark, generation)
 
 

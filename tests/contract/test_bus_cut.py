@@ -136,7 +136,7 @@ async def test_a_redis_slower_than_the_timeout_opens_the_circuit(new_node: NewNo
 
 
 async def test_idle_connections_go_after_a_failure(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """It may have been a failover: whoever is still connected to the old primary would believe it when it wakes."""
+    """It may have been a failover: an instance still connected to the old primary would trust it when it wakes."""
     one = await new_node("one").start()
     await asyncio.gather(*(one.link.call("PING") for _ in range(8)))
 

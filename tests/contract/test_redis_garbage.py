@@ -25,7 +25,7 @@ GARBAGE = (BYTE, b"", b"\x00", b"x" * 100_000, "\ud800".encode("utf-8", "surroga
 
 @pytest.fixture
 async def raw(redis_down: RedisServer) -> "Redis":
-    """Who writes anything."""
+    """A program that writes arbitrary values."""
     return Redis(port=redis_down.port, protocol=2, retry=Retry(NoBackoff(), 3))
 
 
@@ -143,7 +143,7 @@ async def test_a_lease_with_garbage_in_it_is_taken_anew(
 async def test_garbage_among_connections_and_subscriptions_does_not_keep_an_instance_from_being_reaped(
     redis_server: RedisServer, new_node: NewNode, raw: "Redis"
 ) -> None:
-    """What cannot be read goes, with what can."""
+    """Unreadable entries are removed, together with readable ones."""
     one, two = new_node("one"), new_node("two")
     await registered(one)
     living = await registered(two)

@@ -1,4 +1,4 @@
-"""`ConnectionRegistry` over a real Redis: who is connected where, through crashes, flushes and second starts."""
+"""`ConnectionRegistry` over a real Redis: the connections of users, through crashes, flushes and second starts."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ async def test_a_registered_connection_is_what_an_operator_reads(
 async def test_the_last_connection_takes_the_key_and_the_subscription_with_it(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """Nothing is left behind by those who leave in order; leaving twice is leaving once."""
+    """An instance that leaves in order leaves nothing behind; leaving twice is leaving once."""
     one, two = new_node("one"), new_node("two")
     first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
     await one.registry.register([record(one, first, "u1", "k1"), record(one, first, "u1", "k2")])
@@ -73,7 +73,7 @@ async def test_the_last_connection_takes_the_key_and_the_subscription_with_it(
 async def test_only_connections_under_a_living_lease_count(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """A dead instance's field is there until it is reaped, and is nobody's connection meanwhile."""
+    """A dead instance's field is there until it is reaped, and does not count as a connection meanwhile."""
     one, two = new_node("one"), new_node("two")
     first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
     dead = record(one, first, "u1", "k1")
@@ -116,7 +116,7 @@ async def test_a_renewal_prolongs_the_lease(redis_server: RedisServer, new_node:
 
 
 async def test_a_renewal_names_the_redis_that_took_it(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """The same for all who meet there, another one after a restart; nothing where the name may not be asked for."""
+    """The same for all instances that meet there, another one after a restart; empty where an ACL forbids to ask."""
     one, two = new_node("one"), new_node("two")
     await one.registry.acquire("healthy")
     await two.registry.acquire("healthy")
@@ -167,7 +167,7 @@ async def test_a_flush_is_noticed_before_anything_is_written(
 
 
 async def test_a_restarted_redis_is_another_world(redis_server: RedisServer, new_node: NewNode) -> None:
-    """Two instances meet in the same new world, whoever comes first."""
+    """Two instances meet in the same new world, in either order."""
     one, two = new_node("one"), new_node("two")
     epoch = await one.registry.acquire("healthy")
     await two.registry.acquire("healthy")
@@ -212,7 +212,7 @@ async def test_a_lost_lease_refuses_every_write(redis_server: RedisServer, new_n
 
 
 async def test_records_of_another_epoch_are_refused(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """A registration that was prepared under a lost lease belongs to nobody."""
+    """A registration that was prepared under a lost lease has no owner."""
     one = new_node("one")
     old = await one.registry.acquire("healthy")
     await one.registry.acquire("healthy")
@@ -240,7 +240,7 @@ async def test_ten_thousand_registrations_go_in_scripts_of_500(
 
 
 async def test_refreshing_renews_the_hour(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """A connection of many hours stays registered; a key that nobody refreshes does not stay for ever."""
+    """A connection of many hours stays registered; a key without renewal does not stay for ever."""
     one = new_node("one")
     epoch = await one.registry.acquire("healthy")
     await one.registry.register([record(one, epoch, "u1", "k1")])

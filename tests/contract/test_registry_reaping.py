@@ -1,4 +1,4 @@
-"""`ConnectionRegistry` and those who are gone: what is removed, by whom, and what never is."""
+"""`ConnectionRegistry` and dead instances: which records are removed, by which instance, and which never are."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ async def expire_lease(admin: Redis, name: str) -> None:
 
 
 async def reaped(by: RedisNode, name: str) -> tuple[Epoch | None, list[UserId]]:
-    """What was found of an instance that is gone."""
+    """The records found of an instance that is gone."""
     found = await by.registry.reap(InstanceId(name))
     assert found is not None
     return found
@@ -141,7 +141,7 @@ async def test_reaping_races_with_a_new_start_and_takes_nothing_from_it(
 async def test_an_interrupted_reaping_is_finished_by_a_later_one(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was done is reported, what was not is still indexed under the instance's name."""
+    """Finished work is reported, the rest is still indexed under the instance's name."""
     one, two = new_node("one"), new_node("two")
     first = await one.registry.acquire("healthy")
     await two.registry.acquire("healthy")

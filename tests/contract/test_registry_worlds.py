@@ -20,7 +20,7 @@ def record(node: RedisNode, epoch: Epoch, user_id: UserId) -> ConnectionRecord:
 
 
 async def are_connected(node: RedisNode) -> set[UserId]:
-    """What Redis says, as soon as it answers; nobody while the world is another one."""
+    """The answer of Redis, as soon as it answers; empty while the world is another one."""
 
     async def answers() -> bool:
         try:

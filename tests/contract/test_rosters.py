@@ -115,7 +115,8 @@ async def test_what_redis_evicted_is_not_taken_for_nothing(
 
 
 async def test_a_leave_lasts_a_minute(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """Whoever comes later has read the store too long ago; who asks for one meanwhile gets the same, as long as it is young."""
+    """A later writer has read the store too long ago; a caller that asks for a permit meanwhile gets the same one, as long as it
+    is young."""
     one, two = await new_node("one").start(), await new_node("two").start()
     leave = (await one.rosters.look(ANN, STORE)).leave
     assert (await two.rosters.look(ANN, STORE)).leave == leave
@@ -132,7 +133,7 @@ async def test_a_leave_lasts_a_minute(redis_server: RedisServer, new_node: NewNo
 
 
 async def test_a_cursor_is_not_told_while_it_is_being_written(redis_server: RedisServer, new_node: NewNode) -> None:
-    """Whoever dies between the store and Redis leaves it unknown, never too low."""
+    """An instance that dies between the store and Redis leaves it unknown, never too low."""
     one, two = await new_node("one").start(), await new_node("two").start()
     await filled(one, row(C), row(D))
     dying = await two.rosters.begin_reads(C, [ANN])
@@ -193,7 +194,7 @@ async def _is_unknown(one: RedisNode) -> bool:
 async def test_it_is_believed_of_one_redis_one_store_and_one_era(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """What was lost with a flush, a restored store, or with writes that never came, would be missing in it for ever."""
+    """Changes lost with a flush, a restored store, or with writes that never came, would be missing in it for ever."""
     one = await new_node("one").start()
     proof = (await filled(one, row(C))).proof
     one.bus.publish_commit(PublishedCommit(C, 9, [b"m9"], ENVELOPE, None, "store-2"))

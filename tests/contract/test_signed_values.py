@@ -1,4 +1,5 @@
-"""With a bus secret what lies in Redis is believed only where an instance signed it: who may write there is not thereby one."""
+"""With a bus secret a value in Redis counts only where an instance signed it: write access does not make a program an
+instance."""
 
 import json
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ async def test_a_connection_that_no_instance_registered_suppresses_nothing(
 async def test_forged_connections_do_not_use_up_the_limit_of_a_user(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """Otherwise whoever may write in Redis keeps a user out: the count at a registration is of signed ones."""
+    """Otherwise a program that may write in Redis keeps a user out: the count at a registration is of signed ones."""
     one = new_node("one", seals=Seals(SECRET))
     epoch = await one.registry.acquire("healthy")
     await _forged_lease(redis_admin)

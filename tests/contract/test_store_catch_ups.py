@@ -116,7 +116,7 @@ async def test_neither_own_messages_nor_those_before_the_membership_are_recorded
 
 
 async def test_a_user_who_is_back_is_not_notified(store: MessageStore) -> None:
-    """What was missed is replayed."""
+    """Missed messages are replayed."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     await store.append(C, 1, drafts(3), now_ms())
     await leave(store, BOB, 3600)
@@ -141,7 +141,7 @@ async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_
     catch_ups.look_soon([BOB])
     assert await catch_ups.look() == 1.0, "it has to look again"
     assert await recorded(store, BOB, C, 1) == [1], "it looks at once all the same"
-    await store.append(C, 2, [draft("m2")], now_ms())  # nobody records it: Redis calls Bob connected
+    await store.append(C, 2, [draft("m2")], now_ms())  # no record is made: Redis calls Bob connected
     clock.advanced_seconds = 9.0
     await catch_ups.look()
     assert [each.user_id for each in await store.catch_ups(10)] == [BOB], "Redis may still call Bob connected"

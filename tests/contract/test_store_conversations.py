@@ -125,7 +125,7 @@ async def test_a_full_conversation_takes_nobody(store: MessageStore) -> None:
 
 
 async def test_changes_of_members_in_one_write_are_made_in_order(store: MessageStore) -> None:
-    """Each has a revision of its own, by which it is told; what is so already has none."""
+    """Each has a revision of its own, by which it is announced; a change that is made already has none."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
     changes = [
         MemberChange(CARL, is_member=True, joined_seq=7),

@@ -1,4 +1,5 @@
-"""The store's contract, failures: deadlines that hold, doubts that say so, and what survives a lost reply."""
+"""The store's contract, failures: deadlines that hold, unknown outcomes that are reported, and changes that survive a lost
+reply."""
 
 import asyncio
 import subprocess
@@ -127,7 +128,8 @@ async def test_every_deadline_holds_while_firestore_hangs(new_firestore: NewFire
 
 
 async def test_more_than_the_store_can_take_waits_here_and_was_never_sent(new_firestore: NewFirestore) -> None:
-    """Then giving up is certain: nobody has to ask what became of it. An instance's proof of life waits for nobody."""
+    """Then giving up is certain: no caller has to look up the outcome. An instance's proof of life does not wait for other
+    calls."""
     watch = StoreWatch()
     store = await new_firestore(timeout_seconds=SHORT_SECONDS, watch=watch)
     await begin(await new_firestore(), *(f"c{n}" for n in range(MAX_UNDER_WAY + 20)))
@@ -234,7 +236,7 @@ async def test_a_presence_change_whose_reply_is_lost_is_told_by_its_call(
 async def test_a_presence_change_of_a_call_that_failed_is_told_by_the_next(
     new_firestore: NewFirestore, way: Way, *, is_present: bool
 ) -> None:
-    """The reply never came within the deadline: whoever tries again is told what the first attempt did."""
+    """The reply never came within the deadline: a caller that tries again is told the outcome of the first attempt."""
     direct = await new_firestore()
     store = await new_firestore(way=way, timeout_seconds=SHORT_SECONDS)
     if not is_present:
@@ -268,7 +270,7 @@ async def test_a_member_whose_change_lost_its_reply_counts_as_changed(new_firest
 
 
 async def test_a_creation_whose_reply_is_lost_was_this_call_s(new_firestore: NewFirestore, way: Way) -> None:
-    """The one who created it is told so."""
+    """The creator is told so."""
     direct = await new_firestore()
     store = await new_firestore(way=way)
     way.swallow_replies()

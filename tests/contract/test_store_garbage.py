@@ -1,4 +1,4 @@
-"""Values in the store that no version wrote: read past and counted; what stands beside them is served as ever."""
+"""Values in the store that no version wrote: read past and counted; values beside them are served as before."""
 
 import sqlite3
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ NOW_MS = 1_765_432_100_000
 
 
 async def _fill(store: MessageStore) -> None:
-    """What is sound: two conversations, three messages in one of them, a bulletin, a record."""
+    """The sound values: two conversations, three messages in one of them, a bulletin, a record."""
     for conversation_id in (C, D):
         await store.create_conversation(NewConversation(conversation_id, (ANN, BEN), ANN, NOW_MS, None, None, "d"))
     await store.append(C, 1, [draft("ann", f"k{number}", f"m{number}") for number in range(3)], NOW_MS)
@@ -33,7 +33,7 @@ async def _fill(store: MessageStore) -> None:
 
 
 async def _holds(store: MessageStore, watch: StoreWatch) -> None:
-    """What is damaged costs itself and nothing else."""
+    """A damaged value costs itself and nothing else."""
     assert [message.seq for message in await store.read_messages(C, after_seq=0, limit=10)] == [1, 2, 3]
     assert [message.body for message in await store.read_messages(C, after_seq=0, limit=10)][::2] == ["m0", "m2"]
     assert await store.heads({C: 0}) == {C: 3}
@@ -88,7 +88,7 @@ async def test_sqlite_reads_past_what_it_did_not_write(new_sqlite: NewStore, tmp
 
 @pytest.fixture
 async def damaged_firestore(new_firestore: NewFirestore) -> tuple[MessageStore, StoreWatch]:
-    """A Firestore in which somebody wrote by hand."""
+    """A Firestore in which an operator wrote by hand."""
     watch = StoreWatch()
     store = await new_firestore(watch=watch)
     await _fill(store)

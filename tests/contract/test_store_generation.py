@@ -65,7 +65,7 @@ async def test_store_that_is_opened_without_leave_to_create_stays_as_it_is(
 
 
 async def test_firestore_document_without_an_id_is_replaced_by_the_next_start(new_firestore: NewFirestore) -> None:
-    """Somebody wrote something else there: instances must not wait for ever."""
+    """Another program wrote another value there: instances must not wait for ever."""
     store = await new_firestore()
     await store._calls.client.document("meta/generation").set({"id": 5})  # type: ignore[attr-defined]  # as a console does
     assert await store.generation() == ""

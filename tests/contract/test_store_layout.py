@@ -1,4 +1,4 @@
-"""What lies in Firestore, document by document: operators, rules and the acceptance guide read these names."""
+"""The content of Firestore, document by document: operators, rules and the acceptance guide read these names."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,7 +53,7 @@ async def console(new_firestore: NewFirestore) -> Console:
 
 
 async def test_messages_and_their_keys(store: MessageStore, console: Console) -> None:
-    """The document's id is the public message id; nobody has read it; its key expires after 7 days."""
+    """The document's id is the public message id; no user has read it; its key expires after 7 days."""
     sent = draft("m1", "hello", metadata_json='{"a":1}')
     await begin(store, C)
     await store.append(C, 1, [sent], NOW_MS)
@@ -116,7 +116,7 @@ async def test_conversations(store: MessageStore, console: Console) -> None:
 
 
 async def test_presence_keeps_what_it_does_not_know(store: MessageStore, console: Console) -> None:
-    """`catchup` belongs to the notifier; who writes presence must not lose it."""
+    """`catchup` belongs to the notifier; writes of presence must not lose it."""
     await store.add_presence("one:e1", dict.fromkeys([ALICE], NOW_MS))
     await console.add("users/alice", {"catchup": True})
     await store.add_presence("two:e1", dict.fromkeys([ALICE], NOW_MS + 1))

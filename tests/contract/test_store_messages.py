@@ -1,4 +1,4 @@
-"""The store's contract, messages: created if absent, gapless, settled after every doubt. Over SQLite and Firestore."""
+"""The store's contract, messages: created if absent, gapless, settled after every unknown outcome. Over SQLite and Firestore."""
 
 import asyncio
 import sys
@@ -61,7 +61,7 @@ async def test_a_message_comes_back_as_it_was_sent(store: MessageStore) -> None:
 
 
 async def test_hostile_content_echoes_verbatim(store: MessageStore) -> None:
-    """What people type is nobody's syntax, and nothing is normalized."""
+    """Text of users is not parsed, and nothing is normalized."""
     await begin(store, C)
     await store.append(C, 1, [draft(f"m{n}", body) for n, body in enumerate(HOSTILE_BODIES)], NOW_MS)
     messages = await store.read_messages(C, after_seq=0, limit=100)
@@ -97,7 +97,7 @@ async def test_keys_belong_to_their_conversation(store: MessageStore) -> None:
 
 
 async def test_settling_tells_what_is_in_and_where_the_conversation_ends(store: MessageStore) -> None:
-    """After any doubt this is the only source of truth."""
+    """After an unknown outcome this is the only source of truth."""
     await begin(store, C)
     await store.append(C, 1, [draft("m1"), draft("m2", metadata_json="{}")], NOW_MS)
     settlement = await store.settle(C, [draft("m2").key, draft("never").key])

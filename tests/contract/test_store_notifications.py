@@ -21,7 +21,7 @@ ALICE, BOB, C = UserId("alice"), UserId("bob"), ConversationId("c1")
 
 
 def record(seq: int, user_id: UserId = BOB) -> Notification:
-    """What tells bob of alice's message."""
+    """The record that tells bob of alice's message."""
     return Notification(notification_id(C, user_id, seq, 2), user_id, C, seq, ALICE, f"text {seq}", time.time_ns() // 1_000_000)
 
 
@@ -95,7 +95,7 @@ async def test_a_cleared_record_can_be_made_anew(store: MessageStore) -> None:
 
 
 async def test_who_goes_offline_is_flagged_in_the_same_write(store: MessageStore) -> None:
-    """From when they were last heard; who has another entry is not offline. Clearing asks for the very flag."""
+    """From when they were last heard; a user with another entry is not offline. Clearing asks for the very flag."""
     now_ms = time.time_ns() // 1_000_000
     await store.add_presence("one:e1", {ALICE: now_ms - 7_000, BOB: now_ms})
     await store.add_presence("two:e1", {BOB: now_ms})

@@ -39,7 +39,7 @@ async def any_store(way: tuple[NewStore, bool]) -> MessageStore:
 
 
 async def seqs(store: MessageStore) -> list[Seq]:
-    """What is stored of the conversation."""
+    """The stored messages of the conversation."""
     return [message.seq for message in await store.read_messages(C, after_seq=0, limit=500)]
 
 

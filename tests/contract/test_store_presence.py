@@ -54,7 +54,7 @@ async def test_last_seen_never_goes_back(store: MessageStore) -> None:
 
 
 async def test_a_group_of_new_and_known_users_is_written_at_once(store: MessageStore) -> None:
-    """Those who were online already are not news."""
+    """Users who were online already are no change."""
     known = [UserId(f"known{n}") for n in range(5)]
     new = [UserId(f"new{n}") for n in range(5)]
     await store.add_presence(TWO, dict.fromkeys(known, NOW_MS))
@@ -143,7 +143,7 @@ async def test_a_bulletin_is_replaced_not_merged(store: MessageStore) -> None:
 
 
 async def test_a_bulletin_is_removed_only_for_its_epoch(store: MessageStore) -> None:
-    """Who cleans up after a dead start must not hit its successor."""
+    """The cleanup after a dead start must not hit its successor."""
     await store.write_bulletin(bulletin(epoch="e2"))
     await store.remove_bulletin(InstanceId("one"), Epoch("e1"))
     assert [each.epoch for each in await store.read_bulletins()] == ["e2"]
@@ -222,7 +222,7 @@ async def test_revocation_has_the_time_of_the_store_like_a_bulletin(store: Messa
 
 
 async def test_all_instances_agree_on_the_generation(new_store: NewStore) -> None:
-    """It is made once, whoever comes first; opening again changes nothing."""
+    """It is made once, by the first instance; opening again changes nothing."""
     stores = await asyncio.gather(*(new_store() for _ in range(3)))
     generations = {await each.generation() for each in stores}
     assert len(generations) == 1

@@ -1,4 +1,4 @@
-"""What must hold whatever the bytes are: one function for each place where bytes come in from outside an instance.
+"""Properties that must hold for any bytes: one function for each place where bytes come in from outside an instance.
 
 A target returns quietly, or raises: then a fuzzer has found a bug. `SEEDS` are where a fuzzer begins.
 """
@@ -76,7 +76,7 @@ class Transport(asyncio.Transport):
         return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
 
     def pause_reading(self) -> None:
-        """Nobody reads."""
+        """Never read."""
 
     resume_reading = pause_reading
 
@@ -169,7 +169,8 @@ _SEALS = Seals("s" * 32)
 
 
 def envelope(data: bytes) -> None:
-    """What another instance, or a stranger in Redis, publishes: an envelope or None; never believed without our signature."""
+    """The publication of another instance, or of any program in Redis: an envelope or None; never accepted without our
+    signature."""
     assert not _SEALS.may_believe("conversation:team-42", data)
     for payload in (data, _written(Values(data), _ENVELOPE, "kind", _ENVELOPE_KINDS)):
         found = envelopes.decode(payload)

@@ -1,4 +1,5 @@
-"""A user who is added to a conversation by a stranger stays hidden from the stranger until the user reads or writes there."""
+"""A user who is added to a conversation by an unknown user stays hidden from that user until the added user reads or writes
+there."""
 
 from functools import partial
 
@@ -33,7 +34,7 @@ async def shows_online(asker: Rest, conversation_id: str, user_id: str) -> bool:
 
 
 async def test_victim_is_hidden_until_the_first_read_and_then_both_hear_at_once(sqlite_instances: Instances) -> None:
-    """Also one who was added later, when there were messages: being added makes nobody visible."""
+    """Also one who was added later, when there were messages: being added makes no user visible."""
     here, there = await sqlite_instances.start("one", "two", **GRACE)
     c = await new_conversation(here, "mallory", "carl")
     async with Rest(here, "mallory") as mallory, Rest(there, "victim") as victim, Chatter(here, "mallory") as watching:
@@ -42,7 +43,7 @@ async def test_victim_is_hidden_until_the_first_read_and_then_both_hear_at_once(
         async with Chatter(there, "victim") as added:
             first = (await watching.say(c, "are you there?"))["message_id"]
             assert (await added.receive("message", body="are you there?"))["message_id"] == first
-        # The victim's grace ends and begins anew: nobody is told.
+        # The victim's grace ends and begins anew: no notice is sent.
         await eventually(partial(is_offline, here, "victim"), within=15)
         async with Chatter(there, "victim") as added:
             assert_problem(await mallory.get("/api/users/victim/presence"), "user_not_found")

@@ -95,7 +95,7 @@ async def test_a_401_names_the_claim_everywhere_and_the_token_nowhere(instance: 
 
 
 def test_the_page_names_every_claim_that_is_looked_at() -> None:
-    """The table is read by those who configure an identity provider."""
+    """The table is read by operators who configure an identity provider."""
     rows = re.findall(r"^\| `(\w+)` \| (yes|no) \|", _PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert dict(rows) == {
         "sub": "yes",

@@ -256,7 +256,7 @@ async def test_a_client_that_leaves_within_its_body(hostile: Hostile) -> None:
 
 
 async def test_what_is_told_without_a_token(hostile: Hostile) -> None:
-    """T28: counts, no names and no addresses; with a token the caller's own connections, and nobody else's."""
+    """T28: counts, no names and no addresses; with a token the caller's own connections, and no others."""
     alice, bob = hostile.user(), hostile.user()
     async with Chatter(hostile.serving, alice) as client, Chatter(hostile.serving, bob), Rest(hostile.serving, None) as anybody:
         for path in ("/api/connections/stats", "/api/connections/info", "/api/health"):

@@ -1,4 +1,4 @@
-"""What is refused by both ways in, is refused the same on both: tokens, strangers, sizes, other content under a known id."""
+"""The socket and REST refuse the same input in the same way: tokens, non-members, sizes, other content under a known id."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ async def _everything(hostile: Hostile, user_id: str, c: str) -> dict[str, dict[
 
 
 async def test_strangers_former_members_and_the_unknown_are_told_the_same(hostile: Hostile) -> None:
-    """T17 to T22: nobody learns whether a conversation exists; its members hear nothing of the attempts."""
+    """T17 to T22: non-members do not learn whether a conversation exists; its members get nothing of the attempts."""
     alice, bob, former, stranger = (hostile.user() for _ in range(4))
     c = await hostile.conversation(alice, bob, former)
     async with Chatter(hostile.serving, bob) as member, Rest(hostile.serving, alice) as rest:
@@ -133,7 +133,7 @@ async def test_a_former_member_hears_nothing_more(hostile: Hostile) -> None:
 
 
 async def test_members_that_may_not_do_everything(hostile: Hostile) -> None:
-    """`forbidden` is for those who may know that it exists; presence and administration are not for everybody."""
+    """`forbidden` is for users who may know that it exists; presence and administration are not for everybody."""
     alice, bob, stranger = hostile.user(), hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
     await refused_by_rest(hostile, bob, "PATCH", f"/api/conversations/{c}", "forbidden", json={"title": "mine"})
@@ -183,7 +183,7 @@ async def test_a_creator_who_left_is_told_nothing_more(hostile: Hostile) -> None
 
 
 async def test_nobody_fills_anothers_list(sqlite_instances: Instances) -> None:
-    """Who names somebody in conversation after conversation, and leaves each, ends where that one's list is full."""
+    """A user who names another in conversation after conversation, and leaves each, is stopped where that one's list is full."""
     (a,) = await sqlite_instances.start("instance-1", HOLDFAST_LIMITS__CONVERSATIONS_BY_OTHERS="3")
     async with Rest(a, "mallory") as rest:
         for _ in range(3):
@@ -224,7 +224,7 @@ async def test_claims_of_a_client_about_its_message_are_ignored(hostile: Hostile
     "body", ["x" * 16_384, "é" * 8_192, "\N{GRINNING FACE}" * 4_096, "\0\u202e\x1b[31m</script>'; DROP--", " "]
 )
 async def test_the_largest_body_and_the_oddest_come_back_verbatim(hostile: Hostile, body: str) -> None:
-    """16,384 UTF-8 bytes are allowed, by both ways; one more is not; what is stored is never interpreted (T33)."""
+    """16,384 UTF-8 bytes are allowed, by both ways; one more is not; stored text is never interpreted (T33)."""
     alice = hostile.user()
     c = await hostile.conversation(alice)
     metadata = {"a": {"b": [1, 2**64, -0.5, "\0", None]}}

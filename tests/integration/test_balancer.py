@@ -76,7 +76,8 @@ async def _get(url: str) -> httpx.Response:
 
 
 async def test_a_balancer_uses_its_connection_again_after_a_pause(balanced: str) -> None:
-    """Who closes an idle connection must be the balancer: an instance that does may do so while a request is under way."""
+    """The balancer must be the side that closes an idle connection: an instance that does may do so while a request is under
+    way."""
     first = await _get(balanced)
     await asyncio.sleep(_OLD_DEFAULT_SECONDS + 1)  # the pause is what is tested
     second = await _get(balanced)

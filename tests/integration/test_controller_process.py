@@ -23,7 +23,7 @@ PODS = "/api/v1/namespaces/chat/pods"
 
 
 class Api(ThreadingHTTPServer):
-    """An API server with one Lease, nobody's at first, as the chart makes it."""
+    """An API server with one Lease, without a holder at first, as the chart makes it."""
 
     daemon_threads = True
 

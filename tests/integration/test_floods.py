@@ -109,7 +109,8 @@ async def _attack(serving: Serving, user_id: str, start: bytes, flood: bytes, *,
     ids=["pings", "empty fragments", "a message that never ends", "texts", "garbage", "large frames"],
 )
 async def test_a_flood_is_cut(hostile: Hostile, start: bytes, flood: bytes, *, is_reading: bool) -> None:
-    """T37, T38, T40: 1008 within 10 s when it can be told, a dead connection otherwise; nobody else notices."""
+    """T37, T38, T40: 1008 within 10 s when the close frame can be sent, a dead connection otherwise; other clients notice
+    nothing."""
     alice, bob, attacker = hostile.user(), hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
     async with _served_meanwhile(hostile.serving, c, alice, bob):
@@ -121,7 +122,7 @@ async def test_a_flood_is_cut(hostile: Hostile, start: bytes, flood: bytes, *, i
 
 @pytest.mark.parametrize("piece", [1_000, 100_000])
 async def test_an_endless_message_in_large_pieces(hostile: Hostile, piece: int) -> None:
-    """T40: over the limit it is 1009, in whatever pieces; what came before is given back."""
+    """T40: over the limit it is 1009, in whatever pieces; memory of earlier pieces is given back."""
     alice, bob, attacker = hostile.user(), hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
     async with _served_meanwhile(hostile.serving, c, alice, bob):

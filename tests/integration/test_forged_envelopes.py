@@ -51,7 +51,7 @@ FORGED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("where", ["conversation", "user", "control"])
 async def test_forged_envelopes_reach_nobody(hostile: Hostile, where: str) -> None:
-    """Members hear nothing that is not in the store, strangers hear nothing at all, and what is real goes on."""
+    """Members get nothing that is not in the store, non-members get nothing at all, and real messages go on."""
     alice, bob, stranger = hostile.user(), hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
     channel = {"conversation": f"conversation:{c}", "user": f"user:{bob}", "control": f"control:{hostile.serving.name}"}[where]

@@ -175,7 +175,7 @@ async def test_the_next_instance_is_taken_when_one_refuses(running: Setting) -> 
 
 
 async def test_an_instance_that_came_back_is_taken_again(running: Setting) -> None:
-    """Nobody has to tell the front."""
+    """The front needs no command for it."""
     running.instances[0].kill()
     await running.get("/api/health")
     await running.instances[0].start()
@@ -252,7 +252,7 @@ async def test_a_head_that_never_ends_is_408(running: Setting, monkeypatch: pyte
 
 
 async def test_the_page_is_served_with_its_policy(running: Setting) -> None:
-    """By the front itself: instances know nothing of it."""
+    """By the front itself: instances are not asked."""
     answer = await running.get("/?user=user123")
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b"Content-Security-Policy: default-src 'none'" in answer

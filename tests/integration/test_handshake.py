@@ -1,4 +1,5 @@
-"""The opening handshake and the life of a token: who gets in, what is echoed, and how a socket ends when its time is over."""
+"""The opening handshake and the life of a token: which clients are admitted, the echoed headers, and the end of a socket with its
+token."""
 
 import asyncio
 import json
@@ -19,7 +20,7 @@ ORIGIN = "https://app.example.com"
 
 
 async def _offering(serving: Serving, *subprotocols: str) -> tuple[str | None, list[dict[str, Any]], int]:
-    """Connect as a browser does; what was echoed, the frames, and the close code."""
+    """Connect as a browser does; returns the echoed subprotocol, the frames, and the close code."""
     frames = []
     offered: Any = list(subprotocols) or None
     async with connect(serving.ws_url, subprotocols=offered, proxy=None) as socket:
@@ -133,7 +134,7 @@ async def test_a_plain_request_to_the_socket(hostile: Hostile) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 40])
 async def test_headers_over_16_kb(hostile: Hostile, pieces: int) -> None:
-    """431 and closed, whether they come in one read or in many; what fits is served (T6)."""
+    """431 and closed, whether they come in one read or in many; requests that fit are served (T6)."""
     bearer = token(hostile.user())
     for size, status in ((15_000, 101), (17_000, 431), (60_000, 431)):
         async with Raw(hostile.serving) as client:
@@ -228,7 +229,7 @@ async def _count(operator: "Redis", key: str, count: int) -> bool:
      "https://APP.example.com", "https://app.example.com/", "https://evil.com, https://app.example.com", "", "*"],
 )  # fmt: skip
 async def test_a_foreign_origin(origins: Serving, origin: str) -> None:
-    """T5: 403 before the upgrade, whoever the token is; look-alikes too."""
+    """T5: 403 before the upgrade, with any token; look-alikes too."""
     async with Raw(origins) as client:
         await _refused(client, 403, "origin_not_allowed", authorization=f"Bearer {token('alice')}", origin=origin)
 

@@ -1,4 +1,4 @@
-"""HTTP of who means harm, without a token: what belongs to no request, too many requests at once, requests that never end."""
+"""Hostile HTTP without a token: bytes that belong to no request, too many requests at once, requests that never end."""
 
 import asyncio
 import contextlib

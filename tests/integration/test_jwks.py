@@ -29,7 +29,7 @@ SHORT_SECONDS = 0.5  # the deadline of these tests
 class Issuer(HTTPServer):
     """Answers with what it is given, then with good keys; claims more than it sends where there is nothing.
 
-    What is no bytes answers itself.
+    A value that is not bytes answers itself.
     """
 
     def __init__(self, *answers: "bytes | Callable[[_Handler], None]") -> None:
@@ -120,7 +120,7 @@ async def test_an_answer_that_drips_ends_with_its_deadline(monkeypatch: pytest.M
 
 
 def test_a_redirect_is_no_answer() -> None:
-    """Whoever can make an issuer redirect would name the keys that we believe."""
+    """An attacker who can make an issuer redirect would name the keys that we accept."""
     with serving() as other:
 
         def redirect(handler: _Handler) -> None:

@@ -1,4 +1,4 @@
-"""What one user can do to the list of conversations of another: bounded by budgets, and by what the store counts."""
+"""The effect of one user on the list of conversations of another: bounded by budgets, and by the counts of the store."""
 
 import asyncio
 

@@ -39,7 +39,7 @@ def wscat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Reader:
-    """Somebody with the README, a checkout and terminals."""
+    """A reader with the README, a checkout and terminals."""
 
     def __init__(self, up: Up, directory: Path, wscat: Path) -> None:
         self.up = up

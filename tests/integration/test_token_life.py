@@ -142,7 +142,7 @@ async def _answers(instance: Serving, bearer: str, code: str) -> bool:
 
 @pytest.mark.parametrize("hello", [True, False])
 async def test_a_revocation_reaches_a_socket_before_its_hello(sqlite_instances: Instances, *, hello: bool) -> None:
-    """Whoever is connected, in whichever part of its life."""
+    """Every connection, in each part of its life."""
     (a,) = await sqlite_instances.start("instance-1")
     client = Chatter(a, "alice")
     await client.connect(hello=hello)
@@ -181,7 +181,7 @@ async def test_logging_out_everywhere_and_with_one_token(sqlite_instances: Insta
 
 
 async def test_an_administrator_revokes_one_token_and_nobody_else_does(hostile: Hostile) -> None:
-    """Its id is in the token and in the issuer's log; what is no id names nothing."""
+    """Its id is in the token and in the issuer's log; a malformed id names no token."""
     user = hostile.user()
     bearer, other = token(user), token(user)
     token_id = jwt.decode(bearer, options={"verify_signature": False})["jti"]

@@ -52,7 +52,7 @@ async def _answering(up: Up) -> set[str]:
 
 
 async def test_it_says_how_to_stop_and_start_each_part(up: Up) -> None:
-    """What it prints is what a reader copies: on lines of their own, whole."""
+    """A reader copies the printed commands: they stand on lines of their own, whole."""
     for name in ("redis", "instance-1", "instance-2"):
         assert f"kill -9 {up.pid(name)}\n" in up.output
         assert f"start   {up.data / 'start' / name}\n" in up.output
@@ -61,7 +61,7 @@ async def test_it_says_how_to_stop_and_start_each_part(up: Up) -> None:
 
 
 async def test_the_printed_commands_work_in_another_shell_elsewhere(up: Up) -> None:
-    """The `holdfast` of a `.venv` is on nobody's PATH, and a second terminal stands in another directory."""
+    """The `holdfast` of a `.venv` is not on the PATH, and a second terminal is in another directory."""
     environ = {"PATH": "/usr/bin:/bin"}
     token = re.search(r"^ +token +(.+)$", up.output, re.MULTILINE)
     redis = re.search(r"^ +redis +(.+)$", up.output, re.MULTILINE)

@@ -1,6 +1,6 @@
 """The acceptance guide on a real cluster, through the Service and through an edge without stickiness.
 
-Nobody can choose a pod: who has to be at another one, or at the same, connects until they are, as people would.
+A client cannot choose a pod: a client that has to be at another pod, or at the same, connects until it is, as people would.
 """
 
 import json
@@ -53,7 +53,7 @@ async def two(front: Front, one: str, other: str) -> tuple[Chatter, Chatter]:
 
 
 def people(front: Front, scenario: int) -> tuple[str, str]:
-    """Nobody of an earlier scenario."""
+    """Users of no earlier scenario."""
     return f"a{scenario}-{front.name}", f"b{scenario}-{front.name}"
 
 

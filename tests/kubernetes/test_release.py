@@ -62,7 +62,7 @@ def test_what_the_controller_may_do(release: Release, may: bool, verb: str, what
 
 
 async def test_the_controller_tells_kubernetes_what_pods_say(release: Release) -> None:
-    """Conditions that `kubectl wait` can wait for, ranks for a scale-in, and a Lease of whoever leads."""
+    """Conditions that `kubectl wait` can wait for, ranks for a scale-in, and a Lease of the leader."""
     in_namespace("wait", "pod", "-l", CHAT, "--for=condition=holdfast.dev/BusLive", "--timeout=30s")
     in_namespace("wait", "pod", "-l", CHAT, "--for=condition=holdfast.dev/StoreReachable", "--timeout=30s")
     holder = in_namespace("get", "lease", "holdfast-controller", "-o", "jsonpath={.spec.holderIdentity}")
@@ -86,7 +86,7 @@ def test_the_fleet_is_told_through_the_api_server(release: Release, capsys: pyte
 
 
 async def play(release: Release, name: str, directory: Path) -> Outcome:
-    """A drill's outcome; what is only late may be measured again, what is wrong may not."""
+    """A drill's outcome; a late result may be measured again, a wrong one may not."""
     drill = DRILLS.get(name) or CATALOGUE[name]
     for _ in range(2):
         outcome = await run_on_kubernetes(drill, Options(rate=30.0, directory=directory), release.place, print)

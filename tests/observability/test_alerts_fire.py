@@ -198,7 +198,7 @@ class TestLong:
         room = await new_conversation(one, "loud", *deaf)
 
         async def connect_without_reading(number: int) -> None:
-            await asyncio.sleep(2.5 * number)  # evenly spread, as in a crowd of many
+            await asyncio.sleep(2.5 * number)  # evenly spread, as with many users
             while True:
                 with contextlib.suppress(OSError, Refused):
                     async with Deaf(one.url, token(deaf[number])):

@@ -131,7 +131,7 @@ def test_what_stands_for_a_state_has_the_same_colour_on_every_panel(dashboard: D
 
 
 def test_dashboards_are_not_edited_in_grafana(dashboard: Dashboard) -> None:
-    """What is changed there is lost at the next upgrade."""
+    """Changes there are lost at the next upgrade."""
     made = dashboard.as_json()
     assert made["editable"] is False
     assert made["uid"] == f"holdfast-{dashboard.name}"

@@ -38,7 +38,7 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def messages_not_arriving(scene: Scene) -> AsyncIterator[None]:
-    """What is published does not come to one instance."""
+    """Envelopes do not reach one instance."""
     scene.to_redis.deafen()
     yield
 

@@ -15,7 +15,7 @@ from support.prometheus import Prometheus, address_of
 from support.prometheus_rules import evaluated_each_second, metrics_in, rules
 
 SILENT = ("holdfast_controller_", "holdfast_probe_", "holdfast_drain_connections", "holdfast_memory_limit_bytes")
-"""What is not there in this test: no controller and no probe runs, no instance drains, and there may be no limit of memory."""
+"""Missing in this test: no controller and no probe runs, no instance drains, and there may be no limit of memory."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def _may_be_empty(panel: Panel, query: str) -> bool:
 
 @pytest.mark.timeout(300)
 async def test_every_query_of_dashboards_and_rules_is_answered(sqlite_instances: Instances, prometheus: Prometheus) -> None:
-    """A panel that says "No data" in a good hour says nothing in a bad one."""
+    """A panel that says "No data" in a good hour is of no use in a bad one."""
     await _chat(sqlite_instances, prometheus)
     empty = []
     for dashboard in DASHBOARDS:

@@ -33,7 +33,7 @@ def test_alerts_fire_and_stay_silent_as_told(case: Path, tmp_path: Path) -> None
 
 
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
-    """Whoever adds an alert adds both; each severity of an alert has to be seen."""
+    """Every new alert comes with both; each severity of an alert has to be seen."""
     fired, silent = set(), set()
     for path in CASES:
         for case in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
@@ -57,7 +57,7 @@ def test_every_alert_says_what_breaks_and_where_to_look() -> None:
 
 
 def test_recorded_series_are_recorded_before_they_are_used() -> None:
-    """A rule on a series that no rule records never fires, and says nothing."""
+    """A rule on a series that no rule records never fires, without an error."""
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     used = {name for rule in rules() for name in re.findall(r"holdfast:[\w:]+", rule["expr"])}
     assert used <= recorded
@@ -73,7 +73,7 @@ def test_rules_name_only_metrics_and_labels_that_the_product_has() -> None:
 
 
 def test_shortened_rules_are_the_rules_with_every_duration_divided_alike() -> None:
-    """What fires before a live Prometheus in seconds is what fires in production in minutes."""
+    """The rules that fire before a live Prometheus in seconds fire in production in minutes."""
     seconds = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
     durations = re.compile(r"(?<=\[)\d+[smhd](?=\])|(?<=offset )\d+[smhd]|(?<=for: )\d+[smhd]|(?<=interval: )\d+[smhd]")
     for path in rule_files():

@@ -15,7 +15,7 @@ def test_every_alert_has_its_section_and_every_section_its_alert() -> None:
 
 
 def test_every_section_has_its_five_parts_and_three_commands() -> None:
-    """What it means, what users feel, where to begin, what to do, when it is over."""
+    """Its meaning, the effect on users, where to begin, what to do, when it is over."""
     for _, heading, text in sections():
         assert re.findall(r"^\*\*([\w ]+)\.\*\*", text, re.MULTILINE) == PARTS, heading
         (commands,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)

@@ -40,7 +40,7 @@ def named(spans: list[ReceivedSpan], name: str, instance: str) -> ReceivedSpan:
 async def test_one_sampled_send_is_one_trace_across_two_instances(sqlite_instances: Instances, receiver: OtlpReceiver) -> None:
     """An SRE sees in one picture where a message spent its time: at the store, in Redis, behind a gap.
 
-    What is not sampled leaves no span at all, and a caller's garbage changes nothing.
+    A send that is not sampled leaves no span at all, and a caller's garbage changes nothing.
     """
     one, two = await sqlite_instances.start(
         "one", "two", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_TRACES_SAMPLER_ARG="0", HOLDFAST_LOG__FORMAT="json"

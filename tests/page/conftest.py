@@ -44,5 +44,5 @@ async def browser(up: Up) -> AsyncIterator["Browser"]:
 
 @pytest.fixture
 async def couple(browser: "Browser", up: Up) -> Couple:
-    """Two people nobody else knows."""
+    """Two users of this test alone."""
     return Couple(browser, up)

@@ -80,7 +80,7 @@ def one_mark() -> None:
 
 
 def die_after_change() -> None:
-    """The instance is killed when a change of members is in the store: nobody is told, and Redis is as it was."""
+    """The instance is killed when a change of members is in the store: no announcement is made, and Redis is as it was."""
 
     def _announce(*_: Any, **__: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -140,7 +140,7 @@ def no_dedupe() -> None:
 
 
 def no_sweep() -> None:
-    """Nobody looks for commits that were not published."""
+    """No instance looks for commits that were not published."""
     replace(sweep.Sweep, "_sweep", _nothing)
 
 
@@ -190,7 +190,7 @@ def _replace_in_scripts(text: str, by: str) -> None:
 
 
 def no_second_witness() -> None:
-    """Whoever has no lease is dead: nobody's beat is looked at."""
+    """An instance without a lease is dead: no beat is looked at."""
     look = Reaper._is_silent
 
     def _is_silent(self: Reaper, instance_id: InstanceId, _: Bulletin | None) -> bool:
@@ -210,7 +210,7 @@ def no_members_version() -> None:
 
 
 def no_catch_up() -> None:
-    """What came between somebody's last sign of life and their being offline is nobody's business."""
+    """Messages between a user's last sign of life and the offline state are not looked through."""
     replace(CatchUps, "_catch_up", _nothing)
 
 

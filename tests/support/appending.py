@@ -34,7 +34,7 @@ def drafts(count: int, prefix: str = "m") -> list[Draft]:
 
 
 def new_conversation(name: str, *members: str, created_at_ms: int = NOW_MS, title: str | None = "Title") -> NewConversation:
-    """What creates a conversation of these members; the first made it."""
+    """The creation of a conversation of these members, by the first one."""
     users = tuple(UserId(member) for member in members)
     metadata_json = '{"topic":"tests"}'
     return NewConversation(ConversationId(name), users, users[0], created_at_ms, title, metadata_json, digest=",".join(users))

@@ -18,7 +18,7 @@ def arguments(name: str) -> tuple[str, ...]:
 
 
 def rendered(name: str) -> list[Object]:
-    """What one of them renders to."""
+    """The rendered objects of one of them."""
     return render(*arguments(name))
 
 
@@ -73,7 +73,7 @@ def chat(objects: list[Object]) -> tuple[Object, Object]:
 
 
 def environ(container: Object) -> dict[str, str]:
-    """The variables of a container as its process finds them; what comes from Secrets and fields is made up."""
+    """The variables of a container as its process finds them; values from Secrets and fields are made up."""
     webhook = "whsec_" + "QUFB" * 12
     made_up = {"HOLDFAST_PUSH__WEBHOOK_SECRET": webhook, "HOLDFAST_REDIS__URL": "rediss://:password@host:6379/0"}
     return {each["name"]: each.get("value", made_up.get(each["name"], SECRET)) for each in container["env"]}

@@ -107,7 +107,7 @@ class Scene:
         )
 
     def change_members(self, *members: str, version: int, joined: Mapping[str, Seq] | None = None) -> None:
-        """The store holds another membership; nobody was told. `joined`: where memberships begin."""
+        """The store holds another membership, without an announcement. `joined`: where memberships begin."""
         self.store.conversations[C] = conversation(C, *members, version=version, revision=version, joined=joined)
 
     async def ticks(self, seconds: float) -> None:

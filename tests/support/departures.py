@@ -16,7 +16,7 @@ from support.instances import Serving
 from support.store_view import StoreView
 from support.trickle import Sent, Trickle
 
-_SURE_SECONDS = 1.0  # what was committed that long before a user left had been shown; documented is half of it
+_SURE_SECONDS = 1.0  # messages committed that long before a user left had been shown; documented is half of it
 _RECORDED_SECONDS = 60.0
 
 
@@ -65,9 +65,9 @@ class Departures:
         await self._stack.aclose()
 
     async def play(self, waves: int, view: StoreView) -> None:
-        """That many times everybody comes, leaves within a second, and stays away until what they missed is recorded.
+        """That many times all users connect, leave within a second, and stay away until their missed messages are recorded.
 
-        What was acknowledged up to 3 s after the end of the grace is judged; later messages may come when the user is back.
+        Messages acknowledged up to 3 s after the end of the grace are judged; later messages may come when the user is back.
         """
         for wave in range(waves):
             came = await asyncio.gather(*(self._come(wave + number, user) for number, user in enumerate(self.users)))
@@ -87,7 +87,7 @@ class Departures:
         return sorted(await view.recorded(sorted(self._shown())))
 
     async def _wait(self, gone: Sequence[Departure], view: StoreView) -> set[str]:
-        """Until everything is recorded, at most a minute; what is missing then."""
+        """Until everything is recorded, at most a minute; the records missing then."""
         missing = self._due(gone)
         deadline = time.monotonic() + _RECORDED_SECONDS
         while missing and time.monotonic() < deadline:
@@ -97,11 +97,11 @@ class Departures:
 
     @property
     def messages(self) -> list[Sent]:
-        """What was acknowledged."""
+        """The acknowledged messages."""
         return [sent for trickle in self._trickles for sent in trickle.acked]
 
     def _due(self, gone: Sequence[Departure]) -> set[str]:
-        """What was acknowledged in an absence, and not shown before."""
+        """The messages acknowledged in an absence, and not shown before."""
         return {
             _record_of(departure.user_id, sent)
             for departure in gone
@@ -110,7 +110,7 @@ class Departures:
         }
 
     def _shown(self) -> set[str]:
-        """What was sent and acknowledged while the user was connected, and a second longer."""
+        """The messages sent and acknowledged while the user was connected, and a second longer."""
         return {
             _record_of(user_id, sent)
             for user_id, spans in self._came_at.items()

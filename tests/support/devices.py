@@ -59,11 +59,11 @@ class Device:
         return self.judge().cursors.get(conversation_id, 0) >= seq
 
     def seqs(self, conversation_id: str) -> list[int]:
-        """What was shown of a conversation."""
+        """The shown messages of a conversation."""
         return [frame["seq"] for frame in self.shown.get(conversation_id, ())]
 
     def bodies(self, conversation_id: str) -> dict[int, str]:
-        """What was shown of a conversation, by seq."""
+        """The shown messages of a conversation, by seq."""
         return {frame["seq"]: frame["body"] for frame in self.shown.get(conversation_id, ())}
 
     def _take(self, frame: Frame) -> None:

@@ -102,7 +102,7 @@ class FakeRegistry(Faulty):
     def lease(
         self, name: str, epoch: str | None, state: str = "healthy", *, ended: str | None = None, removed: str | None = None
     ) -> None:
-        """What Redis says of an instance; `ended`, `removed`: the epochs that Kubernetes said so of."""
+        """The entry of an instance in Redis; `ended`, `removed`: the epochs that Kubernetes reported so."""
         ended_epoch, removed_epoch = (None if each is None else Epoch(each) for each in (ended, removed))
         own = None if epoch is None else Epoch(epoch)
         self.leases[InstanceId(name)] = InstanceLease(InstanceId(name), own, True, state, 0, ended_epoch, removed_epoch)

@@ -122,18 +122,18 @@ class FakeStore(Faulty):
         self.judge_draft: Callable[[Draft], None] = lambda _: None
 
     def put(self, conversation_id: str, *bodies: str, sender: str = "bob") -> None:
-        """Messages of somebody else."""
+        """Messages of another instance."""
         for body in bodies:
             one = draft(sender, f"key-{body}", body)
             self._insert(ConversationId(conversation_id), len(self.messages[conversation_id]) + 1, one, 5)
 
     def truncate(self, conversation_id: str, tail: Seq) -> None:
-        """What came after `tail` is gone, as in a restored store."""
+        """Messages after `tail` are gone, as in a restored store."""
         del self.messages[conversation_id][tail:]
         self.sends = {(c, key): send for (c, key), send in self.sends.items() if c != conversation_id or send.message.seq <= tail}
 
     def bodies(self, conversation_id: str) -> list[str]:
-        """What is stored, in order."""
+        """The stored messages, in order."""
         return [message.body for message in self.messages[conversation_id]]
 
     async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:

@@ -19,7 +19,7 @@ _EVENTS = 0.05  # a second: what is below stands on the axis
 
 @dataclass
 class _Calm:
-    """What one panel showed before the fault."""
+    """The values of one panel before the fault."""
 
     steps: set[int] = field(default_factory=set)
     low: dict[Series, float] = field(default_factory=dict)

@@ -57,7 +57,7 @@ def firestore_environ(request: pytest.FixtureRequest) -> dict[str, str]:
 
 @pytest.fixture
 def instances(redis7: RedisServer, store_environ: dict[str, str], tmp_path: Path) -> Iterator[Instances]:
-    """Instances on that Redis and either store; nobody may have logged a traceback."""
+    """Instances on that Redis and either store; no instance may have logged a traceback."""
     cluster = Instances(tmp_path, redis7.url, store_environ["HOLDFAST_STORE__URL"], **store_environ)
     yield cluster
     cluster.close()

@@ -24,7 +24,7 @@ from support.fixtures_store import TIMEOUT_SECONDS, StoreWatch, opened
 
 
 class Way(Protocol):
-    """What lies between a store and Firestore: `drills.local.proxy.Proxy`, or something that behaves like it."""
+    """The proxy between a store and Firestore: `drills.local.proxy.Proxy`, or one that behaves like it."""
 
     def swallow_replies(self, after: bytes = b"") -> None:
         """Requests arrive, their answers never do; beginning with the first request that contains `after`."""

@@ -35,7 +35,7 @@ class World:
         self._path.write_text(json.dumps(state))
 
     def read(self) -> dict[str, Any]:
-        """What has become of it."""
+        """Its state now."""
         found: dict[str, Any] = json.loads(self._path.read_text())
         return found
 

@@ -59,14 +59,14 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def _is_up() -> bool:
-    """Whether a cluster answers; what is left of one that was killed does not, and `up` clears it away."""
+    """Whether a cluster answers; the remains of a killed one do not, and `up` clears them away."""
     asked = [kubectl_binary(), "--kubeconfig", str(STATE / "kubeconfig"), "--request-timeout", "5s", "get", "--raw", "/readyz"]
     return subprocess.run(asked, capture_output=True, check=False, timeout=30).returncode == 0
 
 
 @dataclass(frozen=True)
 class Release:
-    """What was installed. `took`: seconds from `helm install` to ready; `environ`: what names its store from here."""
+    """The installed release. `took`: seconds from `helm install` to ready; `environ`: what names its store from here."""
 
     took: float
     environ: dict[str, str]
@@ -108,7 +108,7 @@ def release(kubernetes: None) -> Iterator[Release]:
 
 
 def _left_behind() -> list[str]:
-    """What is there of the release: of every kind that the namespace can hold, Events aside."""
+    """The objects of the release: of every kind that the namespace can hold, Events aside."""
     kinds = kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
     lasting = ",".join(kind for kind in kinds if not kind.startswith("events"))
     found = in_namespace("get", lasting, "-o", "name", "--ignore-not-found").split()
@@ -117,7 +117,7 @@ def _left_behind() -> list[str]:
 
 @dataclass(frozen=True)
 class Front:
-    """What clients connect to; which pod they get is not theirs to say."""
+    """The address for clients; they cannot choose their pod."""
 
     name: str
     url: str

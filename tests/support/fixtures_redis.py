@@ -1,4 +1,4 @@
-"""Fixtures around Redis servers; what takes `redis_server` runs on Redis 7, on the embedded 6.2 and on the simulated one."""
+"""Fixtures around Redis servers; tests that take `redis_server` run on Redis 7, on the embedded 6.2 and on the simulated one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -83,7 +83,7 @@ class RedisNode:
     telemetry: Telemetry = field(default_factory=lambda: Telemetry("test"))
 
     def loops(self) -> Loops:
-        """What runs the loops of the bus."""
+        """Runs the loops of the bus."""
         return Loops(asyncio.get_running_loop().time, self.telemetry)
 
     async def start(self) -> "RedisNode":

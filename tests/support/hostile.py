@@ -112,7 +112,7 @@ def hostile_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostil
 
 @pytest.fixture
 def hostile(hostile_session: Hostile) -> Iterator[Hostile]:
-    """The instance; afterwards nothing is left that nobody asked for."""
+    """The instance; afterwards no unexpected trace is left."""
     yield hostile_session
     hostile_session.assert_no_traces()
 
@@ -156,5 +156,5 @@ def assert_problem(answer: httpx.Response, code: str, field: str | None = None) 
 
 
 def bearer(user_id: str, **options: Any) -> dict[str, str]:
-    """The header that proves who somebody is."""
+    """The header that proves the identity of a user."""
     return {"Authorization": f"Bearer {token(user_id, **options)}"}

@@ -158,6 +158,6 @@ class Instances:
                     each.process.wait(10)
 
     def assert_quiet(self) -> None:
-        """Nobody logged a traceback."""
+        """No instance logged a traceback."""
         for each in self.all:
             assert "Traceback" not in each.log(), each.log()[-6000:]

@@ -18,7 +18,7 @@ async def _uid(stage: KubernetesStage, pod: str) -> str:
 
 
 async def _container_restart(stage: KubernetesStage) -> None:
-    """Under the same name, in the same pod: its predecessor's connections are nobody's."""
+    """Under the same name, in the same pod: its predecessor's connections have no owner."""
     victim = (await stage.cluster.ready())[0].name
     process = process_of(await _uid(stage, victim), b"serve")
     async with stage.fault("container-restart", victim):

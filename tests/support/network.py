@@ -1,4 +1,4 @@
-"""The NetworkPolicies of a release, evaluated: who may talk to whom."""
+"""The NetworkPolicies of a release, evaluated: which pods may talk to which."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -15,7 +15,7 @@ from support.virtual_time import LoopClock
 
 
 class NodeStore(FakeStore):
-    """What a node asks of its store when nobody is connected."""
+    """The calls of a node to its store without any connections."""
 
     stored_generation = "g1"
 

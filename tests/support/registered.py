@@ -8,7 +8,7 @@ from holdfast.probe.measures import Measures
 from holdfast.telemetry import ControllerTelemetry, Telemetry
 
 TARGET_LABELS = frozenset(("namespace", "release", "instance", "job", "pod"))
-"""What Prometheus adds to every series of a target."""
+"""The labels that Prometheus adds to every series of a target."""
 
 
 @dataclass

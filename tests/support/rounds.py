@@ -21,7 +21,7 @@ class Rounds:
     """Users with a device each, connected round robin to the instances.
 
     Attributes:
-        missed: what was not shown in time, a sentence each.
+        missed: messages that were not shown in time, a sentence each.
         looked: how many recipients were looked at.
     """
 
@@ -64,7 +64,7 @@ class Rounds:
         await self._all_show(c, 1, self.users)
 
     async def add_and_send(self, number: int) -> None:
-        """Somebody is added to a conversation with messages, and right after the 201 there is another one."""
+        """A user is added to a conversation with messages, and right after the 201 there is another one."""
         c, newcomer = f"grown-{number}", self.users[number % len(self.users)]
         await self._create(c)
         for body in ("one", "two"):

@@ -1,4 +1,5 @@
-"""What instances say, held against the documents that they serve: a frame or a body beside its schema is a bug of one of them."""
+"""Compares the output of instances with the documents that they serve: a frame or a body beside its schema is a bug of one of
+them."""
 
 import json
 import re

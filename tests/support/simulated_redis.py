@@ -19,7 +19,7 @@ _SECONDS = 30.0  # for a step that takes none
 
 
 class SimulatedRedis(RedisServer):
-    """One server; may be killed, frozen and started again on the same port. Closed by whoever made it."""
+    """One server; may be killed, frozen and started again on the same port. Closed by its creator."""
 
     def __init__(self) -> None:
         """Starts nothing yet. `options` may be set before: `--requirepass`, `…`."""
@@ -61,7 +61,7 @@ class SimulatedRedis(RedisServer):
         self._do(self._engine.freeze)
 
     def thaw(self) -> None:
-        """What came meanwhile is answered."""
+        """Commands that came meanwhile are answered."""
         assert self._engine is not None
         self._do(self._engine.thaw)
 

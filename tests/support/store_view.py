@@ -14,7 +14,7 @@ from support.instances import Instances
 
 
 class StoreView(Protocol):
-    """What scenarios look at."""
+    """The parts of the store that scenarios look at."""
 
     async def user(self, user_id: str) -> dict[str, Any]:
         """`users/{user_id}`."""

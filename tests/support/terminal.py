@@ -22,7 +22,7 @@ class Terminal:
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         self._main, child = pty.openpty()
         modes = termios.tcgetattr(child)
-        modes[3] &= ~termios.ECHO  # what is typed must not be taken for what is answered
+        modes[3] &= ~termios.ECHO  # the typed text must not be taken for the answer
         termios.tcsetattr(child, termios.TCSANOW, modes)
         self._process = subprocess.Popen(
             ["bash", "--norc", "--noprofile", "--noediting", "-i"],
@@ -69,7 +69,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What is shown since the last typing."""
+        """The output since the last typing."""
         return self._text
 
     async def shows(self, pattern: str, within: float = 20.0) -> str:
@@ -81,7 +81,7 @@ class Terminal:
         return self._text
 
     async def run(self, command: str, within: float = 20.0) -> str:
-        """Type a command that ends by itself; what it shows."""
+        """Type a command that ends by itself; returns its output."""
         self._ended += 1
         mark = f"ended-{self._ended}"
         # In the last line itself: a program like wscat would read a further line as its own input.

@@ -51,7 +51,7 @@ class Trickle:
 
     @property
     def acked(self) -> list[Sent]:
-        """What was acknowledged so far."""
+        """The messages acknowledged so far."""
         return [sent for sent in self.sent if sent.seq]
 
     def last(self, conversation_id: str) -> int:
@@ -59,7 +59,7 @@ class Trickle:
         return max((sent.seq for sent in self.sent if sent.conversation_id == conversation_id), default=0)
 
     async def stop(self) -> None:
-        """Send no more; what is under way is seen through."""
+        """Send no more; sends under way are finished."""
         self._stopped.set()
         await asyncio.gather(*self._tasks)
 
@@ -106,7 +106,7 @@ async def _pass(seconds: float) -> None:
 
 
 def assert_in_order(sent: Sequence[Sent]) -> None:
-    """Who was acknowledged before another was sent has the smaller seq; of one conversation."""
+    """A message acknowledged before another was sent has the smaller seq; of one conversation."""
     by_ack = sorted(sent, key=lambda each: each.acked_at)
     highest, done = 0, 0
     for each in sorted(sent, key=lambda each: each.invoked_at):

@@ -63,7 +63,7 @@ def _is_free(port: int) -> bool:
 
 
 class Up:
-    """One `holdfast up` in a directory of its own. `stop` ends it; whoever calls `start` calls that."""
+    """One `holdfast up` in a directory of its own. `stop` ends it; the caller of `start` also calls `stop`."""
 
     def __init__(self, data: Path, instances: int = 2, *arguments: str) -> None:
         """`arguments`: more of them for the command."""
@@ -79,7 +79,7 @@ class Up:
 
     @property
     def output(self) -> str:
-        """What its terminal shows."""
+        """The output in its terminal."""
         return self._output_path.read_text(encoding="utf-8")
 
     @property

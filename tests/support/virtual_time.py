@@ -1,4 +1,4 @@
-"""An event loop whose time passes by itself as soon as nobody has anything to do: hours in milliseconds, and no sleeps."""
+"""An event loop whose time passes by itself as soon as no task has anything to do: hours in milliseconds, and no sleeps."""
 
 import asyncio
 import functools

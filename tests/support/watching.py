@@ -9,7 +9,7 @@ from support.eventually import eventually
 from support.instances import Serving
 from support.prometheus import Prometheus, address_of
 
-FIRES_SECONDS = 90.0  # a busy machine; what was measured on a quiet one stands in docs/operating.md
+FIRES_SECONDS = 90.0  # a busy machine; the figures of a quiet one are in docs/operating.md
 RESOLVES_SECONDS = 120.0  # windows of up to 20 s must pass, and an instance may have to start
 
 

@@ -75,7 +75,7 @@ def test_mistakes_are_retried_with_growing_pauses_and_logged_rarely(caplog: pyte
 
 @in_virtual_time
 async def test_a_call_that_a_library_cancelled_does_not_end_the_loop() -> None:
-    """A closed channel cancels its calls; that looks like the end of the task and is none."""
+    """A closed channel cancels its calls; that looks like the end of the task and is not."""
     scene = Scene()
     scene.error = asyncio.CancelledError()
     await scene.passed(2)

@@ -1,4 +1,4 @@
-"""What is measured, and under which names: all of it from the start, and nothing that clients could make more of."""
+"""The metrics and their names: all of them from the start, and no series that clients could multiply."""
 
 import inspect
 from collections import Counter
@@ -76,7 +76,7 @@ async def test_each_condition_has_one_reason_and_no_series_is_made_while_an_inst
 
 
 def test_lag_of_the_loop_is_shown_as_it_is_and_kept_as_it_was() -> None:
-    """Between two scrapes are hundreds of ticks: the last one alone says nothing of a stall."""
+    """Between two scrapes are hundreds of ticks: the last one alone does not show a stall."""
     telemetry = Telemetry("0")
     for seconds in (0.4, 0.0, -0.001):
         telemetry.note_lag(seconds)

@@ -117,7 +117,7 @@ def test_documents_are_read_or_said_to_be_unreadable(decoder: str, data: st.Data
 @given(row=st.lists(_scalar, min_size=6, max_size=6))
 @_BOUNDED
 def test_a_damaged_message_of_sqlite_keeps_its_place(row: list[Any]) -> None:
-    """Without it nothing behind it could be shown to anybody."""
+    """Without it no client could show the messages behind it."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         found = rows.message(connection, (C, 7, *row))
     assert found.seq == 7
@@ -135,7 +135,7 @@ def test_a_bulletin_of_sqlite_is_read_or_said_to_be_unreadable(text: object) -> 
 @given(since=_value)
 @_BOUNDED
 def test_a_flag_that_says_no_time_means_all_of_it(since: object) -> None:
-    """What was missed is looked for from the beginning rather than not at all."""
+    """Missed messages are looked for from the beginning rather than not at all."""
     flagged = documents.flag_ms({"catchupSince": since})
     assert isinstance(since, datetime) or flagged == 0
 

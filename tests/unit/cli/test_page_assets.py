@@ -28,7 +28,7 @@ def test_everything_that_the_page_names_is_there() -> None:
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
-    """It works on a machine without a network, and nobody else learns that it is open."""
+    """It works on a machine without a network, and no third party learns that it is open."""
     for path in _ASSETS:
         found = set(re.findall(r"https?://[^\s\"')]+", _text(path)))
         assert found <= {"http://www.w3.org/2000/svg"}, path

@@ -46,7 +46,7 @@ def test_otherwise_they_get_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_redis_takes_another_port_when_its_own_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody else's Redis is never written to; nor is the port of one that is only about to listen."""
+    """Another user's Redis is never written to; the port of a Redis that is about to listen is not taken."""
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(plans, "is_free", lambda port: True)
     with plans.claimed_redis_port() as port, plans.claimed_redis_port() as other:

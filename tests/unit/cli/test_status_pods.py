@@ -59,7 +59,7 @@ async def test_each_pod_tells_of_itself_and_one_that_does_not_answer_is_named() 
 
 
 async def test_an_answer_that_is_none_of_ours_is_no_answer() -> None:
-    """A proxy's page, half an answer, somebody else's service."""
+    """A proxy's page, half an answer, another service."""
     for body in (b"<html>", b"[]", b"{}", b"\xff", b""):
         view = View({("chat-a", "api/health"): body, ("chat-a", "metrics"): body}, ["chat-a"])
         (pod,) = (await read(view, None)).pods  # type: ignore[arg-type]  # stands for a PodView

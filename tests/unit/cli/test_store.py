@@ -76,7 +76,7 @@ def test_missing_url_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch:
 def test_firestore_that_does_not_answer_is_said_within_the_deadline(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits for minutes, and trying again is safe."""
+    """The command does not wait for minutes, and trying again is safe."""
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
     monkeypatch.setattr("holdfast.cli.store._PATIENCE_SECONDS", 1.0)
     assert main(["store", "renew", "--url", "firestore://nowhere"]) == 2

@@ -40,7 +40,7 @@ def test_it_is_signed_with_the_configured_secret(capsys: pytest.CaptureFixture[s
 
 
 def test_admin_is_a_scope(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only who asks for it gets it."""
+    """A token has the right only where the command asks for it."""
     monkeypatch.setenv("HOLDFAST_AUTH__SECRET", _SECRET)
     assert main(["token", "root", "--admin"]) == 0
     assert _printed_claims(capsys, _SECRET)["scope"] == "holdfast:admin"
@@ -82,7 +82,8 @@ def test_a_user_id_is_checked(user: str, capsys: pytest.CaptureFixture[str], mon
 
 
 def test_the_kept_secret_is_private_and_stays(tmp_path: Path) -> None:
-    """A secret that changed would make every token of yesterday worthless; one that others read is none."""
+    """A secret that changed would make every token of yesterday worthless; a secret that other users can read gives no
+    protection."""
     path = keep_secret(tmp_path)
     first = path.read_text(encoding="ascii")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

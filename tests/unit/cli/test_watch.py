@@ -70,14 +70,14 @@ async def test_one_missed_answer_is_no_loss() -> None:
 
 
 async def test_a_frozen_part_is_lost() -> None:
-    """Its process is there, and nobody is at home."""
+    """Its process is there, and does not answer."""
     part = _Part(health=Health.AWAY)
     async with _watching(part):
         await eventually(lambda: part.told == ["lost"])
 
 
 async def test_a_draining_part_is_not_lost_and_a_starting_one_not_back() -> None:
-    """Back means that it takes connections again: who reads the line goes and looks."""
+    """Back means that it takes connections again: a reader of the line tries it at once."""
     part = _Part(health=Health.NOT_READY)
     assert await Watched(cast("Part", part), part.ask).look()
     assert not await Watched(cast("Part", part), part.ask, is_up=False).look()

@@ -26,7 +26,7 @@ def test_whatever_the_cursors_are_the_frame_is_within_the_limits(
 
 
 def test_the_highest_cursors_are_said_where_not_all_fit() -> None:
-    """What is left out is replayed from its beginning: the lower the cursor, the less for nothing."""
+    """A conversation that is left out is replayed from its beginning: the lower the cursor, the less is sent for nothing."""
     said = greeting({"a": 1, "b": 900, "c": 30}, limits(cursors=2), name="", number=1)
     assert (said.frame.cursors, said.left_out) == ({"b": 900, "c": 30}, ("a",))
 

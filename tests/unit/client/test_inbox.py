@@ -21,7 +21,7 @@ def take_all(inbox: Inbox) -> list[int]:
 
 
 def test_cursors_tell_what_was_taken_not_what_came() -> None:
-    """Who stops now and starts again with them must get the rest."""
+    """An application that stops now and starts again with them must get the rest."""
     inbox = Inbox({"c": 2})
     offer(inbox, 3, 4, 5)
     assert inbox.cursors == {"c": 2}
@@ -60,7 +60,7 @@ def test_no_more_is_kept_than_the_bound_and_the_rest_is_wanted_again() -> None:
 
 
 def test_a_conversation_that_is_not_ours_any_more_has_no_cursor() -> None:
-    """What came before the removal may still be taken; it brings the cursor not back."""
+    """Messages from before the removal may still be taken; they do not bring the cursor back."""
     inbox = Inbox({"c": 2, "d": 1})
     offer(inbox, 3)
     inbox.changed(removed("ann"), "ann")

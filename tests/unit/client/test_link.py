@@ -1,4 +1,4 @@
-"""The way to the service: who is believed when a connection is refused, and what ends for good."""
+"""The way to the service: which refusals of a connection count, and which end the client for good."""
 
 import asyncio
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Socket:
         await self.ended.wait()
 
     async def send(self, frame: object) -> None:
-        """Nobody hears it."""
+        """The frame is dropped."""
 
     async def close(self, code: int = 1000) -> None:
         self.end(code)
@@ -238,7 +238,7 @@ async def test_what_ends_while_its_successor_is_being_opened_waits_for_it() -> N
 
 
 async def test_an_answer_that_is_not_the_services_ends_nothing() -> None:
-    """A proxy has nobody behind it during a rollout: its 403 and 404 are not ours."""
+    """A proxy has no instance behind it during a rollout: its 403 and 404 are not ours."""
     page = Refused(404, "http_404", "not ours")
     service = Service(page, Refused(401, "http_401", "not ours"), page, _refusal(403, "forbidden"))
     assert (await _ends(service, Tokens("t"))).code == "forbidden"

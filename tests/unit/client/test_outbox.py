@@ -1,4 +1,4 @@
-"""What is sent is answered once, in order within its conversation, over as many connections as it takes."""
+"""Every send is answered once, in order within its conversation, over as many connections as it takes."""
 
 import pytest
 

@@ -19,7 +19,7 @@ def test_each_message_is_shown_once_and_in_order() -> None:
 
 
 def test_a_hole_is_wanted_and_closes_when_it_is_filled() -> None:
-    """What comes behind it is not shown before, and is part of what is wanted: it need not be kept."""
+    """Later messages are not shown before it, and will be fetched with it: they need not be kept."""
     streams = Streams({"c": 2})
     assert not offer(streams, 5)
     assert streams.wanted == {"c": 5}
@@ -104,7 +104,7 @@ def test_a_conversation_that_began_before_a_hello_is_given_up_when_its_answer_do
 
 
 def test_a_membership_that_begins_anew_starts_at_its_position() -> None:
-    """What was sent between the two is history; what the second connection tells late changes nothing."""
+    """Messages between the two are history; late frames of the second connection change nothing."""
     streams = Streams({"c": 5})
     removal = notice("c", "member_removed", 2)
     for told in (removal, begins(3, 9, "member_added"), removal, begins(3, 9, "member_added")):

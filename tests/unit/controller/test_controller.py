@@ -63,7 +63,8 @@ async def test_condition_of_a_pod_that_does_not_answer_becomes_unknown_and_retur
 
 @in_virtual_time
 async def test_condition_that_holds_is_observed_anew_every_minute() -> None:
-    """Its time says that somebody still looks: a reader can tell it from the last word of a controller that hangs."""
+    """Its time shows that a controller still observes: a reader can tell it from the last state written by a controller that
+    hangs."""
     async with Scene() as scene:
         await passed(610)
         of_a = [each for each in scene.kubernetes.conditions if each[:2] == ("a", "holdfast.dev/BusLive")]
@@ -163,7 +164,7 @@ async def test_without_the_api_server_it_waits_and_goes_on() -> None:
 
 @in_virtual_time
 async def test_a_mistake_in_one_job_ends_none_of_them() -> None:
-    """It ended the process: until the restart nobody told the pods what Kubernetes knew."""
+    """It ended the process: until the restart the pods did not get the facts of Kubernetes."""
     scene = Scene()
     scene.kubernetes.health = None  # type: ignore[assignment]  # a mistake: calling it raises
     scene.kubernetes.is_mistaken = True

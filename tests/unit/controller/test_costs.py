@@ -1,4 +1,4 @@
-"""Who has the fewest connections is removed first."""
+"""The pod with the fewest connections is removed first."""
 
 from holdfast.controller.costs import Costs
 from holdfast.domain.ids import InstanceId

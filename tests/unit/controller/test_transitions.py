@@ -1,4 +1,4 @@
-"""What becomes an Event: what lasts, once, and once for all where it happens to most."""
+"""Which changes become an Event: lasting ones, once, and once for all pods where it happens to most."""
 
 from holdfast.controller.transitions import Transition, Transitions
 from holdfast.domain.ids import InstanceId
@@ -7,7 +7,7 @@ A, B, C = InstanceId("a"), InstanceId("b"), InstanceId("c")
 
 
 def _through(transitions: Transitions, since: int, until: int, **states: str) -> list[Transition]:
-    """What is told while it stays like that, looked at each second."""
+    """The Events while it stays like that, looked at each second."""
     told = []
     for now in range(since, until):
         told += transitions.look({InstanceId(name): state for name, state in states.items()}, float(now))

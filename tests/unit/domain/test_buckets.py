@@ -1,4 +1,4 @@
-"""How often something may happen: the average, the burst, and who keeps knocking."""
+"""How often an action may happen: the average, the burst, and callers that keep trying."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ def test_never_more_than_the_burst_and_the_rate(gaps: list[float], rate: float, 
 
 
 def test_the_burst_at_once_and_then_the_rate() -> None:
-    """Who is refused is told when to come back, and is served then."""
+    """A refused caller is told when to come back, and is served then."""
     bucket = TokenBucket(2, 3, 0.0)
     assert [bucket.take(0.0) for _ in range(3)] == [0, 0, 0]
     debt = bucket.take(0.0)
@@ -49,7 +49,7 @@ def test_a_rate_of_zero_limits_nothing() -> None:
 
 
 def test_each_of_many_has_its_own_and_the_longest_unused_is_forgotten() -> None:
-    """What is remembered of users is bounded."""
+    """The memory for users is bounded."""
     buckets: TokenBuckets[str] = TokenBuckets(10, 1)
     assert buckets.take("ann", 0.0) == 0
     assert buckets.take("ann", 0.0) > 0

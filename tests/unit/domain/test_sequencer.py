@@ -1,4 +1,4 @@
-"""Whatever comes, in whatever order and however often: each message once, in order, and no hole that nobody asks about."""
+"""Messages come in any order and any number of times: each is shown once, in order, and every gap is fetched."""
 
 from hypothesis import given
 from hypothesis import strategies as st

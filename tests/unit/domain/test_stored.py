@@ -1,4 +1,4 @@
-"""What is read back from the store, where anybody with access may have written."""
+"""Values read back from the store, where any program with access may have written."""
 
 from holdfast.domain.stored import Stored
 
@@ -11,7 +11,7 @@ def test_numbers_of_a_map_have_the_same_order_however_they_are_read() -> None:
 
 
 def test_numbers_of_a_damaged_map_are_those_that_are_some() -> None:
-    """Names that are no text and numbers that are none are left out, and said to be damaged."""
+    """Names that are no text and values that are no numbers are left out, and reported as damaged."""
     stored = Stored({"heads": {"b": 2, 5: 1, "c": "x", "a": 0}})
     assert stored.numbers("heads") == {"a": 0, "b": 2}
     assert stored.is_damaged

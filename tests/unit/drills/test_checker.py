@@ -186,7 +186,7 @@ def test_each_mutation_is_caught(tmp_path: Path, what: str) -> None:
 
 
 def test_who_is_connected_to_an_instance_that_stands_still_may_be_called_away(tmp_path: Path) -> None:
-    """Nobody is at the other end; but only of users of that instance, and only for that long."""
+    """The other end does not answer; but only for users of that instance, and only for that long."""
     frozen = more(
         more(good(), 60.0, "fault", name="freeze", target="one", on=True), 80.0, "fault", name="freeze", target="one", on=False
     )
@@ -229,7 +229,7 @@ def test_every_invariant_has_a_mutation() -> None:
 
 
 def test_figures(tmp_path: Path) -> None:
-    """Of the good history: what was late, who was without a connection, how sockets ended."""
+    """Of the good history: late messages, users without a connection, close codes."""
     verdict_of(tmp_path, good())
     figures = measure(Run(*read_history(tmp_path / "history.jsonl")))
     assert (figures.sends, figures.acknowledged, figures.lost, figures.doubled, figures.disordered) == (100, 100, 0, 0, 0)
@@ -239,7 +239,7 @@ def test_figures(tmp_path: Path) -> None:
 
 
 def test_the_command_judges_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """0 it holds, 1 it does not, 2 it is none."""
+    """0 it holds, 1 it does not, 2 it is no history."""
     verdict_of(tmp_path, good())
     assert main(["drill", "check", str(tmp_path / "history.jsonl")]) == 0
     assert "test: holds" in capsys.readouterr().out

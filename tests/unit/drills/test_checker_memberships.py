@@ -1,4 +1,4 @@
-"""The checker judges a device from the position at which its user's membership began; what this forbids is caught."""
+"""The checker judges a device from the position at which its user's membership began; violations of this are caught."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -182,7 +182,7 @@ def test_record_may_take_longer_after_the_death_of_an_instance(tmp_path: Path, n
 def test_user_who_left_just_before_the_death_of_the_instance_may_be_notified_of_what_was_shown(
     tmp_path: Path, instance: str, is_found: bool
 ) -> None:
-    """Nobody else knows that the user left later than at the last beat: in doubt there is a record."""
+    """No other instance knows that the user left later than at the last beat: an uncertain case gets a record."""
     lines = change(good(), "opened", {"device": "ben-1"}, instance="one")
     lines = more(
         more(lines, 20.5, "fault", name="pod-kill", target=instance, on=True),

@@ -100,7 +100,7 @@ def test_receipt_that_goes_back_or_is_not_told_is_found(tmp_path: Path, what: st
 
 
 def test_receipt_of_a_later_cursor_covers_an_earlier_one(tmp_path: Path) -> None:
-    """What arrives between two writes of the store is one receipt; it may also come late, as long as the connection lasts."""
+    """Reads between two writes of the store are one receipt; it may also come late, as long as the connection lasts."""
     lines = without("ann-1", BEN, 5)(good())
     assert verdict_of(tmp_path, lines).holds
     late = change(lines, "cursor", {"device": "ann-1", "about": BEN}, t=70.0)
@@ -114,7 +114,7 @@ def test_advance_over_own_messages_needs_no_receipt(tmp_path: Path) -> None:
 
 
 def test_device_whose_connection_ended_meanwhile_need_not_be_told(tmp_path: Path) -> None:
-    """A receipt is told to those who are connected; the margin is the delivery bound after the acknowledgement."""
+    """A receipt is sent to connected users; the margin is the delivery bound after the acknowledgement."""
     lines = without("ben-1", CYD, 21)(good())
     left = more(lines, 44.9, "closed", device="ben-1", user=BEN, connection="ben-1", code=1000, clean=True)
     assert verdict_of(tmp_path, left).holds

@@ -110,7 +110,7 @@ def test_nothing_else_is_excused(tmp_path: Path, name: str) -> None:
 
 
 def test_device_without_a_reset_is_counted(tmp_path: Path) -> None:
-    """What it shows may look right by chance."""
+    """The messages that it shows may look right by chance."""
     for lines, expected in ((restored(), 0), (drop(restored(), "reset", device="ben-1"), 1)):
         verdict_of(tmp_path, lines)
         assert every_cursor_is_reset(Run(*read_history(tmp_path / "history.jsonl"))).measured == expected

@@ -47,7 +47,7 @@ def said(t: float, seq: int, *, acked: float | None = 0.1, shown: float | None =
 
 @pytest.mark.parametrize(("acked", "is_met"), [(0.4, True), (1.6, False), (None, False)])
 def test_sends_work_in_the_midst_of_a_fault(acked: float | None, is_met: bool) -> None:
-    """What is said in calm does not count, and a send without an answer counts as endless."""
+    """Sends in calm do not count, and a send without an answer counts as endless."""
     seen = hindsight.acks_in_the_midst(run(*said(5, 1, acked=9.0), *said(12, 2, acked=acked)))
     assert seen.is_met == is_met
 

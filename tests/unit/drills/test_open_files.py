@@ -18,7 +18,7 @@ from holdfast.drills.local.open_files import make_room_for
 def test_too_many_are_refused_before_anything_is_started(
     monkeypatch: pytest.MonkeyPatch, most: int, clients: int, told: str
 ) -> None:
-    """What is allowed is taken first, whatever the shell began with."""
+    """The allowed number is taken first, whatever the shell began with."""
     limits = [(1_024, most)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))

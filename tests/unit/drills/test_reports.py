@@ -18,7 +18,7 @@ from holdfast.drills.stage import Expectation
 
 @pytest.fixture
 def outcome() -> Outcome:
-    """Everything held, but nobody reaped the dead."""
+    """All invariants held, but the dead instance was not reaped."""
     verdict = Verdict()
     verdict.check("I1", True, 1.0, "")
     expectations = [Expectation("reaped", 20.0, math.inf), Expectation("reconnect p99", 2.0, 0.5)]

@@ -88,7 +88,7 @@ async def test_what_was_never_sent_is_not_asked_about() -> None:
 
 @in_virtual_time
 async def test_while_an_attempt_is_in_doubt_the_mark_stays() -> None:
-    """It may still land after everything was answered; whoever sweeps finds it by the mark."""
+    """It may still land after everything was answered; a sweeping instance finds it by the mark."""
     scene = Scene()
     scene.store.fail("append", StoreTimeout("not in, or not yet"))
     await scene.appender.run(scene.batch(draft(key="k1")))
@@ -112,7 +112,7 @@ async def test_a_repeated_send_has_the_place_of_the_first() -> None:
 
 @in_virtual_time
 async def test_other_content_under_a_known_key_is_a_conflict() -> None:
-    """The first stands, the other is told, and nobody else waits for it."""
+    """The first stands, the other is told, and no other send waits for it."""
     scene = Scene()
     await scene.appender.run(scene.batch(draft(key="k1", body="first")))
     scene.answers.clear()
@@ -163,7 +163,7 @@ async def test_who_was_told_unknown_is_settled_but_not_started_again() -> None:
 
 @in_virtual_time
 async def test_what_landed_after_its_client_was_told_unknown_is_still_handed_on() -> None:
-    """Connected members see it although nobody sends it again."""
+    """Connected members see it although no client sends it again."""
 
     scene = Scene()
     scene.store.fail("append", StoreTimeout("lost"), after=True)
@@ -232,7 +232,7 @@ async def test_send_after_the_store_was_restored_follows_what_is_left() -> None:
 
 @in_virtual_time
 async def test_send_into_an_emptied_store_is_refused_as_conversation_not_found() -> None:
-    """There is nobody to show it to: nothing is acknowledged, nothing is stored, and the answer comes at once."""
+    """It has no members to show it to: nothing is acknowledged, nothing is stored, and the answer comes at once."""
     scene = Scene()
     await scene.appender.run(scene.batch(draft(key="k1"), draft(key="k2")))
     scene.store.truncate(C, 0)

@@ -1,4 +1,5 @@
-"""Presence compared with who is here: what stayed goes, what is missing comes back, and nobody else is touched."""
+"""Presence compared with the connections here: stale entries are removed, missing ones restored, and other users are not
+touched."""
 
 import asyncio
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ ALICE, BOB, CAROL = UserId("alice"), UserId("bob"), UserId("carol")
 class _Delivery:
     """What presence uses of it."""
 
-    locals: dict[str, Any] = {}  # noqa: RUF012 - nobody writes it
+    locals: dict[str, Any] = {}  # noqa: RUF012 - it is never written
     generation = "g"
 
 
@@ -96,7 +97,7 @@ async def test_an_entry_that_is_missing_comes_back() -> None:
 
 @in_virtual_time
 async def test_the_grace_and_what_is_under_way_are_respected() -> None:
-    """Who has just left may come back; who is just coming is written already."""
+    """A user who has just left may come back; a user who is just connecting is written already."""
     scene = Scene()
     (gone,) = await scene.come(ALICE)
     scene.go(gone)
@@ -148,7 +149,7 @@ async def test_a_new_epoch_in_between_ends_the_comparison() -> None:
 
 @in_virtual_time
 async def test_it_looks_every_ten_minutes_and_survives_an_outage() -> None:
-    """What cannot be read now is read the next time."""
+    """A user who cannot be read now is read the next time."""
     scene = Scene()
     scene.store.fail("users_on", StoreTimeout("away"))
     with pytest.raises(StoreTimeout):

@@ -74,7 +74,8 @@ async def test_it_beats_every_three_seconds() -> None:
 
 @in_virtual_time
 async def test_a_new_epoch_and_another_redis_are_told_at_once() -> None:
-    """Who dies within the beat must be found under its epoch; who is left behind at the old Redis has to find out."""
+    """An instance that dies within the beat must be found under its epoch; an instance left behind at the old Redis has to find
+    out."""
     scene = Scene()
     await scene.run()
     scene.epoch = Epoch("8")
@@ -112,7 +113,7 @@ async def test_who_beats_at_another_redis_makes_the_fast_path_one_that_is_not_be
 
 @in_virtual_time
 async def test_a_beat_does_not_wait_for_a_slow_reading() -> None:
-    """What is read may take as long as the store likes."""
+    """A read may take as long as the store likes."""
     scene = Scene()
     scene.mode = "redis"
     await scene.run()
@@ -149,7 +150,7 @@ async def test_a_write_that_failed_is_made_up_for() -> None:
 
 @in_virtual_time
 async def test_a_repeated_send_of_something_old_lowers_no_head() -> None:
-    """Otherwise whoever missed the newest would not learn of it."""
+    """Otherwise an instance that missed the newest would not learn of it."""
     scene = Scene()
     for seq in (6, 5):
         scene.bulletins.note_commit(C, seq)
@@ -193,7 +194,7 @@ async def test_others_are_read_as_often_as_the_own_fast_path_needs_it() -> None:
 
 @in_virtual_time
 async def test_who_is_cut_from_redis_is_looked_for_by_all_others() -> None:
-    """It cannot tell us of its commits in any other way; whoever is well costs nothing meanwhile."""
+    """It cannot tell us of its commits in any other way; healthy instances cost nothing meanwhile."""
     scene = Scene()
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "ok")
     scene.store.bulletins["three"] = Bulletin(InstanceId("three"), Epoch("1"), 1, "redis")
@@ -203,7 +204,7 @@ async def test_who_is_cut_from_redis_is_looked_for_by_all_others() -> None:
 
 @in_virtual_time
 async def test_what_was_committed_just_before_the_recovery_is_looked_for_after_it() -> None:
-    """Nothing was published then, and the others look only for those who are not well."""
+    """Nothing was published then, and the others look only for instances that are not well."""
     scene = Scene()
     await scene.run()
     scene.mode = "redis"
@@ -231,7 +232,8 @@ async def test_a_resubscription_is_followed_by_two_looks() -> None:
 
 @in_virtual_time
 async def test_whether_everybody_could_tell_redis_what_they_changed() -> None:
-    """Who lost a write did not, for as long as it is not made up for; who is merely cut from Redis lost nothing yet."""
+    """An instance that lost a write is not well until it has made up for it; an instance that is merely cut from Redis lost
+    nothing yet."""
     scene = Scene()
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "bus")
     assert not scene.bulletins.is_fleet_well
@@ -250,7 +252,7 @@ async def test_whether_everybody_could_tell_redis_what_they_changed() -> None:
 
 @in_virtual_time
 async def test_what_only_the_bulletin_can_tell_is_told_first() -> None:
-    """Whoever reads it when the instance is gone knows that lists may be wrong; without it there is no change."""
+    """A reader of it, when the instance is gone, knows that lists may be wrong; without it there is no change."""
     scene = Scene()
     await scene.run()
     scene.mode = LOST
@@ -263,7 +265,7 @@ async def test_what_only_the_bulletin_can_tell_is_told_first() -> None:
 
 @in_virtual_time
 async def test_many_who_want_it_written_at_once_share_a_write() -> None:
-    """One document takes about one write a second: who asks while one is under way waits for the next, together."""
+    """One document takes about one write a second: callers that ask while one is under way wait for the next, together."""
     scene = Scene()
     answering = scene.store.hold("write_bulletin")
     users = [UserId(f"user-{number}") for number in range(50)]

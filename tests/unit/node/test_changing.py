@@ -22,7 +22,7 @@ ALICE = UserId("alice")
 
 
 class Lanes:
-    """The lanes of one instance; what is told is noted as (event, user, revision)."""
+    """The lanes of one instance; announcements are noted as (event, user, revision)."""
 
     def __init__(self, max_members: int = 1000) -> None:
         self.scene = Scene()
@@ -47,7 +47,7 @@ class Lanes:
         pass
 
     def change(self, user_id: str, *, is_member: bool = True) -> "asyncio.Task[bool | str]":
-        """A caller; what it is answered: whether it changed anything, or a code."""
+        """A caller and its answer: whether it changed anything, or a code."""
 
         async def ask() -> bool | str:
             try:
@@ -145,7 +145,7 @@ async def test_change_whose_answer_was_lost_is_told_once_and_only_if_it_is_in() 
 
 @in_virtual_time
 async def test_caller_is_answered_within_the_deadline_and_its_change_told_when_it_is_in() -> None:
-    """A store that hangs must not keep a caller; what was begun goes on."""
+    """A store that hangs must not keep a caller; the change that was begun goes on."""
     lanes = Lanes()
     writing = lanes.store.hold("change_members")
     calls = [lanes.change("bob")]

@@ -1,4 +1,4 @@
-"""Lanes of sends: their order, equal keys, strangers, and an answer within the deadline whatever the store does."""
+"""Lanes of sends: their order, equal keys, non-members, and an answer within the deadline whatever the store does."""
 
 import asyncio
 from collections.abc import Iterable
@@ -134,7 +134,7 @@ async def test_what_an_administrator_sends_in_somebodys_name_lets_nobody_in() ->
 
 @in_virtual_time
 async def test_every_send_is_answered_within_its_deadline_and_says_what_may_be() -> None:
-    """What was tried may be in; what still waits behind it is not, and never will be."""
+    """A send that was tried may be stored; a send that still waits behind it is not, and never will be."""
     scene = Scene()
     appending = scene.store.hold("append")
     scene.send("tried")
@@ -225,7 +225,7 @@ async def test_closing_waits_for_what_is_under_way() -> None:
 
 @in_virtual_time
 async def test_retry_of_a_stored_send_by_a_former_member_is_acknowledged_as_duplicate() -> None:
-    """It was stored and shown, only its answer was lost: `refused` would be untrue. What is new is refused."""
+    """It was stored and shown, only its answer was lost: `refused` would be untrue. New sends are refused."""
     scene = Scene()
     scene.send("k1", sender="bob")
     await passed(1)

@@ -68,7 +68,7 @@ class Instance(DeliveryScene):
         )
 
     async def connect(self, user_id: str, cursors: dict[str, Seq] | None = None, generation: str = "") -> Connection:
-        """Somebody's socket, answered."""
+        """A user's socket, answered."""
         made = connection(user_id)
         self.connecting.open(made)
         self.connecting.resume(made, cursors, generation)
@@ -97,7 +97,7 @@ class Scene:
         self.store.conversations[D] = conversation(D, "alice", "bob")
 
     def instance(self) -> Instance:
-        """A start of an instance: it knows nothing."""
+        """A start of an instance: all caches are empty."""
         return Instance(self.store, self.cache)
 
     def reads(self) -> int:

@@ -81,7 +81,7 @@ async def test_members_as_of_a_commit_are_read_after_it_unless_each_change_is_he
 
 @in_virtual_time
 async def test_a_conversation_read_before_its_subscription_was_confirmed_is_read_again() -> None:
-    """Changes that were published in between reached nobody here; a later subscription does not bring them back."""
+    """Changes that were published in between did not arrive here; a later subscription does not bring them back."""
     scene = Scene()
     await scene.cache.get(C)
     scene.bus.wanted.add(f"conversation:{C}")

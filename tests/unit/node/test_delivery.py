@@ -117,7 +117,7 @@ async def test_commit_before_the_generation_is_known_keeps_its_mark_for_the_swee
 
 @in_virtual_time
 async def test_a_head_read_before_the_subscription_was_confirmed_is_read_again() -> None:
-    """Redis confirms late: what another instance published in between reached nobody here."""
+    """Redis confirms late: messages that another instance published in between did not arrive here."""
     scene = Scene()
     scene.bus.is_live = False
     (alice,) = await scene.join("alice")
@@ -133,7 +133,7 @@ async def test_a_head_read_before_the_subscription_was_confirmed_is_read_again()
 
 @in_virtual_time
 async def test_stream_goes_back_when_the_store_was_restored_under_it() -> None:
-    """What is committed after the restore is shown, by own commits and by envelopes: devices hear a `reset` first."""
+    """Commits after the restore are shown, by own commits and by envelopes: devices get a `reset` first."""
     for is_own in (True, False):
         scene = Scene()
         scene.store.put(C, *(f"body {seq}" for seq in range(1, 51)))

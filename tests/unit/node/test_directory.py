@@ -24,7 +24,7 @@ def _directory(scene: Scene, bulletins: Any = None, split: Any = None, rosters: 
 
 @in_virtual_time
 async def test_who_was_removed_is_shown_nothing_of_what_is_read_anew() -> None:
-    """What was known still had them in it: it lets them ask, and what is answered is newer."""
+    """The cached entry still had them in it: it lets them ask, and the answer is newer."""
     scene = Scene()
     directory = _directory(scene)
     await scene.join("alice", "bob")
@@ -37,7 +37,7 @@ async def test_who_was_removed_is_shown_nothing_of_what_is_read_anew() -> None:
 
 @in_virtual_time
 async def test_presence_is_shown_between_users_who_have_both_accepted_a_conversation() -> None:
-    """Whoever creates a conversation with a user does not learn by that when the user is online."""
+    """The creator of a conversation with a user does not learn by that when the user is online."""
     scene = Scene()
     directory = _directory(scene)
     alice, bob, operator = (Caller(UserId(user), is_admin=user == "operator") for user in ("alice", "bob", "operator"))
@@ -60,7 +60,7 @@ async def test_presence_is_shown_between_users_who_have_both_accepted_a_conversa
 async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_for_all_to_see(
     monkeypatch: pytest.MonkeyPatch, is_split: bool, is_live: bool, written: int
 ) -> None:
-    """Redis did not take it, or others look at another one: whoever dies after the change has told of it."""
+    """Redis did not take it, or others use another one: an instance that dies after the change has announced it."""
     scene, told = Scene(), list[tuple[Any, ...]]()
 
     async def write_first(*change: Any) -> None:

@@ -107,7 +107,7 @@ async def test_drain_ends_when_the_last_client_has_left() -> None:
 
 @in_virtual_time
 async def test_a_second_signal_lets_everybody_go_now() -> None:
-    """Who presses Ctrl-C twice is in a hurry."""
+    """An operator who presses Ctrl-C twice is in a hurry."""
     scene = Scene()
     began = LoopClock().monotonic()
     running = asyncio.create_task(scene.drain.run())

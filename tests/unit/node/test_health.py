@@ -138,7 +138,7 @@ def test_a_deaf_bus_is_a_lost_redis() -> None:
 
 
 def test_clients_hear_each_change_once() -> None:
-    """What fails, and what works again; nothing before the start."""
+    """The dependencies that fail, and those that work again; empty before the start."""
     scene = Scene().pass_(3).well()
     assert scene.told == []
     scene.redis.failed("refused", is_timeout=False)
@@ -227,7 +227,7 @@ def test_a_name_that_another_process_has_is_said() -> None:
 
 
 def test_others_at_another_redis_are_a_degradation() -> None:
-    """Ours answers, and nobody hears us there; it is served all the same."""
+    """Ours answers, and no other instance receives us there; clients are served all the same."""
     scene = Scene().well()
     scene.split.is_split = True
     scene.pass_(1)

@@ -79,7 +79,7 @@ async def test_what_is_fanned_out_while_a_client_catches_up_waits_and_follows() 
 
 
 def test_a_backlog_is_bounded() -> None:
-    """Who reads slower than others speak is let go; the memory is not its to fill."""
+    """A client that reads slower than others send is disconnected; it must not fill the memory."""
     one = connection("alice")
     one.hold_back()
     for _ in range(100):

@@ -21,7 +21,7 @@ class _Revocations:
 
 
 def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:
-    """Over the delivery of a scene; what is not asked for is absent."""
+    """Over the delivery of a scene; all other parts are absent."""
     absent: Any = None
     others: Any = revocations
     return Incoming(
@@ -37,7 +37,7 @@ def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:
 
 
 def messages(seq: int, **header: object) -> bytes:
-    """An envelope of one message, as another instance or anyone else on the channel writes it."""
+    """An envelope of one message, as another instance or any other program on the channel writes it."""
     text = msgspec.Raw(outgoing(delivered(seq), "bus", 0.0).text)
     envelope = {"v": 1, "kind": "messages", "c": C, "seq": seq, "instance": "two", "age_ms": 0, "messages": [text]}
     return msgspec.json.encode(envelope | header)

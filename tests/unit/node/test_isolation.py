@@ -1,4 +1,4 @@
-"""Who leaves the Service when Redis is lost: the isolated one, after others were asked, and never half of all."""
+"""Which instance leaves the Service when Redis is lost: the isolated one, after others were asked, and never half of all."""
 
 import asyncio
 from collections.abc import Sequence
@@ -130,7 +130,7 @@ def test_half_of_all_remain_whoever_is_cut_off(size: int, cut: int) -> None:
 
 @in_virtual_time
 async def test_who_is_alone_stays() -> None:
-    """There is nobody to ask, and nobody else to serve."""
+    """There is no other instance to ask, and none to serve instead."""
     async with Fleet(1) as fleet:
         fleet.lose_redis("i0")
         await passed(LONG)
@@ -139,7 +139,7 @@ async def test_who_is_alone_stays() -> None:
 
 @in_virtual_time
 async def test_who_can_ask_nobody_stays() -> None:
-    """Cut off from the others as well, it knows nothing of them."""
+    """Cut off from the others as well, it does not know their state."""
     async with Fleet(4) as fleet:
         fleet.lose_redis("i0")
         fleet.away |= {"i1", "i2", "i3"}

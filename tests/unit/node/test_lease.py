@@ -1,4 +1,4 @@
-"""The claim on a name: found missing, everything is registered again; Redis away refuses nobody."""
+"""The claim on a name: found missing, everything is registered again; without Redis no client is refused."""
 
 import asyncio
 
@@ -73,7 +73,7 @@ async def test_everything_is_registered_before_it_says_so() -> None:
 
 @in_virtual_time
 async def test_a_lost_lease_and_another_world_mean_a_new_epoch_at_once() -> None:
-    """Renewing what is not ours would hide that nobody is registered."""
+    """Renewing a foreign lease would hide that no connection is registered."""
     for number, error in enumerate((LeaseLost("expired"), WorldChanged("flushed"))):
         scene = Scene()
         scene.add("c1")
@@ -163,7 +163,7 @@ async def test_without_redis_nobody_waits_and_all_are_in_when_it_is_back() -> No
 
 @in_virtual_time
 async def test_a_registration_that_fails_begins_a_new_epoch() -> None:
-    """What Redis holds is not what we have; the connection was accepted all the same."""
+    """The records in Redis differ from ours; the connection was accepted all the same."""
     scene = Scene()
     await scene.run()
     (one,) = scene.add("c1")
@@ -203,7 +203,7 @@ async def test_a_thousand_that_leave_at_once_are_two_scripts_and_one_failure_is_
 
 @in_virtual_time
 async def test_who_is_gone_before_its_turn_is_not_registered() -> None:
-    """Nobody would take it out again."""
+    """No instance would take it out again."""
     scene = Scene()
     await scene.run()
     (one,) = scene.add("c1")

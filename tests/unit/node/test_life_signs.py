@@ -5,7 +5,7 @@ from support.fakes import ManualClock
 
 
 def test_before_the_first_heartbeat_nothing_is_certain() -> None:
-    """What stands in the store of this instance is not known."""
+    """The presence of this instance's users in the store is not known."""
     signs = LifeSigns(ManualClock())
     signs.note_lease()
     assert not signs.are_unbroken

@@ -158,7 +158,7 @@ async def test_a_loop_whose_dependency_is_away_is_not_held_to_have_failed() -> N
 
 @in_virtual_time
 async def test_one_user_who_cannot_be_written_does_not_keep_the_others_from_being_present() -> None:
-    """The writer ended with the first mistake; whoever waited for it waited for ever."""
+    """The writer ended with the first failure; callers that waited for it waited for ever."""
     scene = NodeScene()
     await scene.start()
     add = scene.store.add_presence

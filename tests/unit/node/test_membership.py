@@ -1,4 +1,5 @@
-"""Who hears a conversation: memberships are proven, who leaves hears nothing after, who joins is told once."""
+"""Which users receive a conversation: memberships are proven, a user who leaves gets nothing after, a user who joins is told
+once."""
 
 import asyncio
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ async def test_while_the_store_is_away_a_stale_membership_holds_everything_back(
 
 @in_virtual_time
 async def test_more_than_may_be_held_back_ends_the_connections() -> None:
-    """Their clients resume by cursor; nobody is shown a stream with a hole."""
+    """Their clients resume by cursor; no client is shown a stream with a gap."""
     scene = Scene()
     (alice,) = await scene.join("alice")
     scene.store.hold("read_conversation")
@@ -65,7 +66,7 @@ async def test_more_than_may_be_held_back_ends_the_connections() -> None:
 
 @in_virtual_time
 async def test_what_this_instance_knows_of_a_removal_counts_before_the_nextdelivered() -> None:
-    """The removal is committed here, its announcement still reads the store, and somebody speaks."""
+    """The removal is committed here, its announcement still reads the store, and a member sends a message."""
     scene = Scene()
     alice, bob = await scene.join("alice", "bob")
     scene.receive(1)
@@ -218,7 +219,7 @@ async def test_a_comparison_finds_what_no_envelope_brought() -> None:
 
 @in_virtual_time
 async def test_a_comparison_of_everything_keeps_its_budget_and_begins_with_what_was_active_last() -> None:
-    """10,000 conversations after a rolling restart must not be 10,000 reads at once; who talks now is looked after first."""
+    """10,000 conversations after a rolling restart must not be 10,000 reads at once; active conversations come first."""
     scene = Scene(max_conversations=2_000)
     ids = [ConversationId(f"c{number:04d}") for number in range(1_200)]
     await scene.delivery.activate(dict.fromkeys(ids, 0))

@@ -74,7 +74,7 @@ async def test_an_instance_that_stood_still_between_two_groups_decides_again() -
 
 
 async def test_an_instance_that_stood_still_before_writes_nothing() -> None:
-    """What it knows is of before the thaw."""
+    """Its data is from before the thaw."""
     scene = Scene(0)
     assert not await scene.notifications.create(_records(1), scene.clock.now - RESTED_SECONDS)
     assert scene.written == []
@@ -228,6 +228,6 @@ async def test_user_who_is_offline_late_is_notified_of_what_the_store_answered_s
 
 
 async def passed() -> None:
-    """What was to be decided is decided."""
+    """All waiting messages are decided."""
     for _ in range(20):
         await asyncio.sleep(0)

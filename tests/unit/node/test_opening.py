@@ -30,7 +30,7 @@ def test_another_generation_is_noticed_within_seconds_and_shows_in_health(found:
 
 @in_virtual_time
 async def test_outage_of_the_store_does_not_end_the_run() -> None:
-    """A store that does not answer says nothing about its generation."""
+    """A store that does not answer proves nothing about its generation."""
     scene = NodeScene()
     await scene.start()
     await passed(5)

@@ -30,7 +30,7 @@ class _Presence:
 
 @in_virtual_time
 async def test_it_is_inherited_before_our_bulletin_replaces_its_and_settled_after_the_grace() -> None:
-    """Its own epoch, and those that it had inherited itself: a kill within seconds of a start loses nobody."""
+    """Its own epoch, and those that it had inherited itself: a kill within seconds of a start forgets no user."""
     store, presence = FakeStore(), _Presence()
     earlier = {"one:1": 700, "one:0": 0}
     store.bulletins["one"] = Bulletin(ONE, Epoch("2"), 3, "ok", left={BEN: 650}, earlier=earlier, written_at_ms=900)

@@ -1,4 +1,4 @@
-"""Online and offline: the grace, the order of changes, a new epoch, and whoever is gone before we wrote that it came."""
+"""Online and offline: the grace, the order of changes, a new epoch, and users who are gone before we wrote that they came."""
 
 import asyncio
 from typing import Any
@@ -242,7 +242,7 @@ async def test_who_is_within_the_grace_at_a_new_epoch_keeps_it() -> None:
 
 @in_virtual_time
 async def test_a_grace_that_ends_while_a_new_epoch_is_written_leaves_nothing_behind() -> None:
-    """What is taken out is what stands there then."""
+    """The removal takes out the entry of that moment."""
     scene = Scene()
     scene.go(await scene.come())
     await scene.ticks(14)
@@ -258,7 +258,7 @@ async def test_a_grace_that_ends_while_a_new_epoch_is_written_leaves_nothing_beh
 
 @in_virtual_time
 async def test_of_two_changes_the_later_version_is_the_truth_in_whatever_order_they_come() -> None:
-    """Envelopes cross and repeat; nobody hears a state twice."""
+    """Envelopes cross and repeat; no client is told a state twice."""
     scene = Scene()
     for version, online in ((2, False), (1, True), (2, False), (4, False), (3, True), (5, True)):
         scene.notices.receive(
@@ -302,7 +302,7 @@ async def test_presence_is_hidden_between_users_of_whom_one_blocks_the_other() -
 
 @in_virtual_time
 async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
-    """Who has reconnected elsewhere stays online; who has not is told of."""
+    """A user who has reconnected elsewhere stays online; the others are announced as offline."""
     scene = Scene()
     scene.store.on["alice"] = {"dead:9"}
     scene.store.on["carol"] = {"dead:9", "two:1"}

@@ -19,7 +19,7 @@ C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
 
 
 class _Delivery:
-    """What notices use of it."""
+    """The part of it that notices use."""
 
     def __init__(self) -> None:
         self.locals: dict[str, LocalConversation] = {}
@@ -54,7 +54,7 @@ class Scene:
         await settled()
 
     def heard(self, user: str) -> list[str]:
-        """Of whom the user was told, a minus before those who went."""
+        """The users of whom the user was told, a minus before those that went offline."""
         return [_said(part) for part in _written(self.sockets[user]).split('{"type":"presence","user_id":"')[1:]]
 
 
@@ -78,7 +78,7 @@ async def test_users_who_accepted_nothing_are_not_told_and_not_told_of() -> None
 
 @in_virtual_time
 async def test_users_who_have_both_accepted_are_told_of_each_other() -> None:
-    """The store is asked once for a conversation; what is accepted later comes by itself."""
+    """The store is asked once for a conversation; later acceptances come by themselves."""
     scene = Scene()
     scene.store.cursors[C, BOB] = 1
     await scene.change("bob", 1, online=False)
@@ -122,7 +122,7 @@ async def test_first_acceptance_shows_nothing_to_blocked_users() -> None:
 
 @in_virtual_time
 async def test_after_a_new_subscription_the_store_is_asked_again() -> None:
-    """What was accepted elsewhere while the bus was away is not missing for ever."""
+    """Acceptances elsewhere while the bus was away are not missing for ever."""
     scene = Scene()
     await scene.change("alice", 1, online=False)
     scene.store.cursors[C, BOB] = 1

@@ -1,4 +1,4 @@
-"""What was recorded is pushed until it is taken, given up after a bound, and never by waiting for one slow receiver alone."""
+"""A record is pushed until it is taken, given up after a bound, and never waits for one slow receiver alone."""
 
 import asyncio
 
@@ -124,7 +124,7 @@ def test_pauses_double_up_to_ten_minutes() -> None:
 
 @in_virtual_time
 async def test_records_that_come_one_by_one_share_a_look() -> None:
-    """Each look is a query: thirty messages a second to somebody who is away must not be thirty queries a second."""
+    """Each look is a query: thirty messages a second to a user who is away must not be thirty queries a second."""
     records, receiver = Records(0), Receiver()
     looks = 0
     claim = records.claim_notifications

@@ -33,7 +33,7 @@ def local_at(head: int) -> LocalConversation:
     ],
 )
 def test_own_message_moves_the_cursor_over_what_was_shown(cursor: int, seq: int, seen: Seen, expected: int, to_tell: int) -> None:
-    """And no further: a receipt for a message that nobody saw cannot be taken back."""
+    """And no further: a receipt for a message that the user did not see cannot be taken back."""
     made = advance(Position(cursor=cursor, told=cursor), 0, [], [Sent(seq, seen)])
     assert (made.cursor, made.to_tell) == (expected, to_tell)
 
@@ -76,7 +76,7 @@ def test_replay_is_not_shown_live() -> None:
 
 
 def test_connection_that_is_being_replayed_to_was_shown_nothing() -> None:
-    """What is held back has not left yet."""
+    """A message that is held back has not left yet."""
     device = Connection(
         connection("bob").connection_id,
         connection("bob").user_id,

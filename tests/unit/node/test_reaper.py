@@ -1,4 +1,4 @@
-"""Two witnesses: who has no lease and does not beat is gone; who lacks only one of the two is alive."""
+"""Two witnesses: an instance without a lease and without a beat is gone; an instance that lacks only one of the two is alive."""
 
 from collections.abc import Mapping
 
@@ -157,7 +157,7 @@ async def test_an_instance_whose_beat_stopped_but_whose_lease_lives_is_alive() -
 
 @in_virtual_time
 async def test_what_a_reaper_left_half_done_is_found_by_its_bulletin() -> None:
-    """Redis was flushed, or the reaper died: nobody lists the dead one any more."""
+    """Redis was flushed, or the reaper died: no list names the dead one any more."""
     scene = Scene()
     del scene.registry.leases[InstanceId("two")]
     await scene.rounds(20)
@@ -246,7 +246,8 @@ async def test_of_a_removed_pod_the_silence_counts_from_the_removal() -> None:
 
 @in_virtual_time
 async def test_the_end_of_who_was_cut_from_redis_begins_a_new_era() -> None:
-    """What it could not tell Redis is in its bulletin only, which goes: before that, what Redis remembers is called wrong."""
+    """Changes that did not reach Redis are in its bulletin only, which is deleted: before that, lists in Redis are made
+    invalid."""
     scene = Scene()
     scene.registry.lease("two", None)
     await scene.rounds(6)

@@ -27,7 +27,7 @@ C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
 
 
 class _Delivery:
-    """What receipts use of it."""
+    """The part of it that receipts use."""
 
     def __init__(self) -> None:
         self.locals: dict[str, LocalConversation] = {}
@@ -200,7 +200,7 @@ async def test_user_who_has_read_everything_sends_without_a_receipt() -> None:
 
 @in_virtual_time
 async def test_message_written_before_others_arrived_reads_none_of_them() -> None:
-    """It waited for a connection. What is read later is told, although it lies below the user's own message."""
+    """It waited for a connection. A later read is told, although it lies below the user's own message."""
     scene = Scene()
     scene.receipts.note_sent(C, BOB, 10, NOTHING)
     await passed(2)
@@ -340,7 +340,7 @@ async def test_receipt_of_an_instance_that_was_frozen_does_not_go_back() -> None
 
 @in_virtual_time
 async def test_late_receipt_is_told_once_the_store_answers_again() -> None:
-    """The next bulletin names it again; what is read waits for nothing else."""
+    """The next bulletin names it again; a read waits for nothing else."""
     scene = Scene()
     listener = scene.listener()
     scene.store.cursors[C, ALICE] = 9
@@ -355,7 +355,7 @@ async def test_late_receipt_is_told_once_the_store_answers_again() -> None:
 
 @in_virtual_time
 async def test_late_receipt_in_a_conversation_without_local_connections_costs_no_read() -> None:
-    """There is nobody to tell."""
+    """There are no other members to tell."""
     scene = Scene()
     scene.store.cursors[C, ALICE] = 9
     scene.receipts.learn(C, ALICE, 5)

@@ -274,7 +274,7 @@ async def test_user_revokes_a_bounded_number_of_tokens_one_by_one(monkeypatch: p
     assert refused.value.code == "limit_reached"
     assert scene.store.tokens == stored
     assert scene.verdict_on("t3") == "accepted"
-    await scene.revocations.revoke_token(ALICE, "t2", R + 1_200)  # what is revoked already takes no further place
+    await scene.revocations.revoke_token(ALICE, "t2", R + 1_200)  # a token that is revoked already takes no further place
     await scene.revocations.revoke_token(UserId("bob"), "t1", R + 600)
     await scene.revocations.revoke(ALICE)
     assert scene.verdict(-60) == "token_revoked"

@@ -1,4 +1,4 @@
-"""What is believed of a user's conversations without asking the store, and every race in which it must not be."""
+"""When a user's conversation list is served without asking the store, and every race in which it must not be."""
 
 from holdfast.domain.changes import Change, change_mark, change_of
 from holdfast.domain.ids import ConversationId, Seq, UserId
@@ -81,7 +81,7 @@ async def test_tails_are_what_was_published_since() -> None:
 
 @in_virtual_time
 async def test_a_list_read_before_a_change_is_not_remembered_after_it() -> None:
-    """The store was read, then somebody else changed the members and told of it, then it would be written."""
+    """The store was read, then another instance changed the members and announced it, then the list would be written."""
     scene = Scene()
     roster = await scene.rosters.of(ANN)
     del scene.store.conversations[D]
@@ -221,7 +221,7 @@ async def test_nothing_is_remembered_of_what_was_read_before_a_loss() -> None:
 
 
 def test_what_a_mark_of_a_change_says() -> None:
-    """Whoever finds it knows whom it concerns; what is not one is none."""
+    """An instance that finds it knows the users concerned; a malformed mark does not count."""
     mark = change_mark(ANN, "one|0001", 5, C, 3)
     assert change_of(mark) == Change(ANN, C, 3)
     for other in (

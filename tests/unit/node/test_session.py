@@ -129,7 +129,7 @@ def test_pings_and_empty_fragments_cost_as_much() -> None:
 
 @pytest.mark.parametrize(("pause", "ended"), [(False, True), (True, False)])
 def test_ten_seconds_over_the_rate_without_a_pause(*, pause: bool, ended: bool) -> None:
-    """4004 for who never slows down; who pauses begins anew."""
+    """4004 for a client that never slows down; after a pause the count begins anew."""
     session = _session(frames_per_second=10, frames_burst=20)
     _frames(session, 25, 0.0)
     outputs = []

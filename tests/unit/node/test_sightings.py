@@ -39,14 +39,14 @@ def test_instance_that_cannot_reach_redis_waits_while_others_see_it() -> None:
 
 
 def test_instance_that_reaches_redis_is_settled_for_good() -> None:
-    """What happens to it later is the business of `HOLDFAST_READINESS__ON_REDIS_LOSS`."""
+    """`HOLDFAST_READINESS__ON_REDIS_LOSS` decides what happens to it later."""
     scene = Scene().pass_(60, ALL_WELL).pass_(1, ALL_WELL, sees_redis=True)
     assert (scene.sightings.is_settled, scene.sightings.reason) == (True, None)
     assert scene.pass_(60, ALL_WELL).sightings.is_settled
 
 
 def test_without_redis_for_all_an_instance_is_settled_within_the_time_a_start_waits_for_redis() -> None:
-    """Redis away refuses nobody."""
+    """Without Redis no client is refused."""
     assert Scene().pass_(9, dict.fromkeys(ALL_WELL, "redis")).sightings.is_settled
     assert Scene().pass_(9, {}).sightings.is_settled, "the first instance of all"
 
@@ -82,7 +82,7 @@ def test_instances_that_stay_out_themselves_do_not_outvote_those_that_serve() ->
 
 
 def test_instance_knows_whether_others_serve_without_redis() -> None:
-    """What refuses all of them is no mistake of this one."""
+    """A Redis that refuses all of them is no fault of this one."""
     assert Scene().pass_(9, {"one": "redis", "two": "redis"}).sightings.is_shared
     assert not Scene().pass_(9, {}).sightings.is_shared, "the first instance of all"
     assert not Scene().pass_(9, {"new": "redis"}, out=("new",)).sightings.is_shared, "all start at once"
@@ -90,7 +90,7 @@ def test_instance_knows_whether_others_serve_without_redis() -> None:
 
 
 def test_nothing_is_decided_before_the_store_answered() -> None:
-    """What others see is read there."""
+    """The states of others are read there."""
     sightings = Scene().sightings
     for _ in range(60):
         sightings.look(has_store=False, sees_redis=False)

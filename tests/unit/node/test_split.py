@@ -1,4 +1,4 @@
-"""Others at another Redis: believed of those who are alive, and no sooner than one failover is over for everybody."""
+"""Others at another Redis: judged of live instances only, and no sooner than one failover is over for all."""
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId
@@ -7,7 +7,7 @@ from support.fakes import ManualClock
 
 
 class Scene:
-    """This instance meets others at `mine`. `deaths`: how often somebody died who was out of reach."""
+    """This instance meets others at `mine`. `deaths`: how often an instance died that was out of reach."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -54,7 +54,7 @@ def test_one_failover_is_followed_by_some_seconds_later_than_by_others() -> None
 
 
 def test_the_dead_are_nowhere() -> None:
-    """What they left behind names the Redis of their days: soon nobody looks every second for their sake."""
+    """Their last bulletins name the Redis of their time: soon no instance looks every second because of them."""
     dead = Scene().hear("theirs", beats=False, seconds=1)
     assert dead.seen == (True, False, 0)
     assert dead.hear("theirs", beats=False, seconds=60).seen == (False, False, 0)
@@ -85,6 +85,6 @@ def test_nothing_is_judged_while_we_do_not_know_or_see() -> None:
 
 
 def test_looks_far_apart_notice_it_later_and_all_the_same() -> None:
-    """What is read may take long to be looked into."""
+    """A read may take long until it is judged."""
     assert Scene().hear("theirs", seconds=60, every=4).seen == (True, True, 0)
     assert Scene().hear("theirs", seconds=100, every=30).seen == (True, True, 0)

@@ -75,7 +75,7 @@ def test_store_whose_clock_was_set_back_is_believed() -> None:
 
 
 def test_moments_of_another_instance_are_told_on_our_clock() -> None:
-    """What one instance stamps and another reads differs by less than the answers of the store took."""
+    """The stamp of one instance and the clock of another differ by less than the answers of the store took."""
     here, there = ShiftedClock(0.0), ShiftedClock(-3_600.0)
     here.now, there.now = 5_000.0, 77.0  # monotonic clocks have nothing in common
     ours, theirs = StoreClock(here), StoreClock(there)

@@ -1,4 +1,5 @@
-"""What an instance left undone: told by whoever finds its marks, which go when nobody can finish it any more."""
+"""Unfinished work of an instance: announced by an instance that finds its marks, which go when no late commit can land any
+more."""
 
 from collections.abc import Iterable
 
@@ -46,7 +47,7 @@ class Scene:
         self.running = supervised(sweep.loop)
 
     def mark(self, user_id: str, owner: str, conversation_id: ConversationId, revision: int) -> None:
-        """Somebody is about to change a conversation."""
+        """An instance is about to change a conversation."""
         self.bus.marks.append(change_mark(UserId(user_id), owner, 1, conversation_id, revision))
 
     async def close(self) -> None:

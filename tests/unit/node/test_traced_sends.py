@@ -76,7 +76,7 @@ async def test_instances_of_before_read_an_envelope_with_traces() -> None:
 
 @in_virtual_time
 async def test_envelope_without_a_sampled_message_is_as_before() -> None:
-    """Byte for byte: what is not sampled costs nothing on the wire."""
+    """Byte for byte: a send that is not sampled costs nothing on the wire."""
     scene, spans = traced_scene()
     await scene.join("alice")
     scene.delivery.hand_over(Commit(C, [delivered(1)], 0.0, None))

@@ -1,4 +1,4 @@
-"""Whose turn it is to commit where several do: everybody's, in the order of their ids, and nobody's time is wasted alone."""
+"""Which instance commits next where several do: each in the order of their ids, and no instance waits alone."""
 
 import asyncio
 import random
@@ -125,7 +125,7 @@ class Fleet:
 
 
 async def _talk(*, has_bus: bool) -> None:
-    """100 messages a second at three instances, 20 ms to the store and back: nobody is refused for lateness."""
+    """100 messages a second at three instances, 20 ms to the store and back: no send is refused for lateness."""
     random.seed(1)
     fleet = Fleet(["one", "three", "two"], 0.02, has_bus=has_bus)
     answers: list[Settled | CommandError] = []

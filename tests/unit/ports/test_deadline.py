@@ -49,7 +49,7 @@ async def _answer_that_comes_while_the_loop_is_busy() -> str:
 
     def be_busy() -> None:
         is_busy.set()
-        time.sleep(0.3)  # what thousands of handshakes at once do to the loop
+        time.sleep(0.3)  # as thousands of handshakes at once do to the loop
 
     thread = threading.Thread(target=other_side)
     thread.start()

@@ -36,7 +36,7 @@ class Scene:
             self.judge.received(user, C, seq, self.now)
 
     def check(self, after: float = 0.0) -> Verdict:
-        """What was found, that many seconds later."""
+        """The findings, that many seconds later."""
         self.now += after
         return self.judge.check(self.now)
 
@@ -66,7 +66,7 @@ def test_messages_shown_once_and_in_order_are_no_violation(scene: Scene) -> None
 
 
 def test_an_acknowledged_message_that_is_never_shown_is_lost_once(scene: Scene) -> None:
-    """The promise that no metric of an instance can hold: who does not deliver does not count either."""
+    """The promise that no metric of an instance can show: an instance that does not deliver does not count either."""
     scene.sends("m1", seq=1)
     scene.shows(0, "m1", 1)
     assert scene.found(after=LOSS_SECONDS - 1) == []
@@ -99,7 +99,7 @@ def test_a_message_that_one_user_was_shown_is_owed_to_the_other(scene: Scene) ->
 
 
 def test_time_without_a_connection_does_not_count_for_a_loss(scene: Scene) -> None:
-    """A user without a connection is shown nothing, and that is nobody's fault."""
+    """A user without a connection is shown nothing, and that is no fault."""
     scene.sends("m1", seq=1)
     scene.shows(0, "m1", 1)
     assert scene.found(after=LOSS_SECONDS - 10) == []
@@ -112,7 +112,7 @@ def test_time_without_a_connection_does_not_count_for_a_loss(scene: Scene) -> No
 
 
 def test_a_message_that_waited_for_a_reconnect_is_delivered_and_has_no_latency(scene: Scene) -> None:
-    """How long the user was away says nothing about the service; `resume` measures the rest."""
+    """The time that the user was away is no figure of the service; `resume` measures the rest."""
     scene.judge.disconnected(1, scene.now)
     scene.sends("m1", seq=1)
     scene.now += 60

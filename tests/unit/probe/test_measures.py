@@ -1,4 +1,4 @@
-"""What Prometheus reads of the probe."""
+"""The metrics of the probe, as Prometheus reads them."""
 
 from prometheus_client import generate_latest
 

@@ -55,7 +55,7 @@ def test_metadata_is_kept_as_it_was_written() -> None:
     ],
 )
 def test_a_refusal_carries_what_was_readable(text: bytes, carried: dict[str, str]) -> None:
-    """A client that sent a `ref` gets exactly one answer with it; what is too long to be an id is not sent back."""
+    """A client that sent a `ref` gets exactly one answer with it; a text too long to be an id is not sent back."""
     frame = json.loads(frames.encode(commands.refusal(_refused(text), text)))
     assert {name: value for name, value in frame.items() if name not in ("type", "code", "detail", "retryable")} == carried
 

@@ -1,4 +1,4 @@
-"""What comes over the bus is checked like everything that comes from outside (T45): a pod may be compromised."""
+"""Envelopes from the bus are checked like all input from outside (T45): a pod may be compromised."""
 
 import json
 from typing import Any
@@ -88,7 +88,7 @@ def test_a_missing_field_makes_it_no_envelope(missing: str) -> None:
     ],
 )
 def test_garbage_is_none(payload: bytes) -> None:
-    """Whoever can publish to Redis can publish anything."""
+    """A program that can publish to Redis can publish anything."""
     assert envelopes.decode(payload) is None
 
 
@@ -106,7 +106,7 @@ def test_any_bytes_are_an_envelope_or_none(payload: bytes) -> None:
 
 
 def test_messages_inside_are_checked_one_by_one() -> None:
-    """What is forwarded to clients is what we would have written."""
+    """Forwarded fields are such as we would have written."""
     good = encode(MESSAGE)
     assert envelopes.decode_message(good) == MESSAGE
     document = json.loads(good)

@@ -1,4 +1,4 @@
-"""What counts as JSON, as metadata, and as the same metadata."""
+"""Which texts count as JSON, as metadata, and as the same metadata."""
 
 import json
 from functools import partial

@@ -1,4 +1,4 @@
-"""Seals on envelopes: whatever is changed breaks them, and whoever does not know them still reads the envelope."""
+"""Seals on envelopes: every change breaks them, and a version without seals still reads the envelope."""
 
 import json
 
@@ -51,7 +51,7 @@ def test_what_has_no_seal_is_not_believed(payload: bytes) -> None:
 
 
 def test_the_key_id_tells_nothing_of_the_secret() -> None:
-    """It is there for whoever reads the log of two instances that do not hear each other."""
+    """It is there for the operator who reads the log of two instances that do not receive each other."""
     key = json.loads(SEALED)["key"]
     assert key not in SECRET
     assert key != json.loads(Seals(OTHER).seal(CHANNEL, ENVELOPE))["key"]

@@ -1,4 +1,4 @@
-"""What comes as `traceparent` is a caller's, or anything that looks like one."""
+"""A `traceparent` is the caller's, or any text that looks like one."""
 
 import pytest
 from hypothesis import given
@@ -44,7 +44,7 @@ def test_ids_and_the_decision_of_the_caller_are_read(text: str, is_sampled: bool
     ],
 )
 def test_malformed_is_none(text: str) -> None:
-    """It is ignored: nobody's message fails for it."""
+    """It is ignored: no message fails for it."""
     assert parse(text) is None
 
 

@@ -38,7 +38,7 @@ def test_a_caller_is_followed_within_a_limit_for_all() -> None:
 
 
 def test_a_caller_that_does_not_sample_is_followed_too() -> None:
-    """Half a trace is none."""
+    """Half a trace is of no use."""
     tracing, _ = traced(ManualClock(), ratio=1.0)
     assert tracing.begin(UNSAMPLED, "rest") is None
 

@@ -12,7 +12,7 @@ def test_without_trusted_proxies_addresses_do_not_count() -> None:
 
 
 def test_the_last_hop_that_is_no_proxy_of_ours_is_the_client() -> None:
-    """What stands further left was written by the client itself."""
+    """The entries further left were written by the client itself."""
     addresses = Addresses(("10.0.0.0/8", "192.168.1.1"), 1)
     assert addresses.of("10.0.0.1", [b"6.6.6.6, 1.2.3.4, 192.168.1.1"]) == "1.2.3.4"
     assert addresses.of("9.9.9.9", [b"1.2.3.4"]) == "9.9.9.9", "a stranger's header is not believed"
@@ -67,7 +67,7 @@ def test_clients_of_one_ipv6_network_share_a_limit_and_clients_of_unknown_addres
 
 
 def test_an_address_holds_so_many_sockets_and_gets_them_back() -> None:
-    """One flat must not take the whole house."""
+    """One address must not use up the places of all others."""
     addresses = Addresses(("10.0.0.1",), 2)
     for _ in range(2):
         addresses.enter("1.2.3.4")

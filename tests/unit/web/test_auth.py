@@ -240,7 +240,7 @@ def test_keys_that_are_not_for_signatures_are_not_taken() -> None:
 
 
 def test_rsa_keys_that_are_too_short_are_not_taken() -> None:
-    """RFC 7518 §3.3: from 2,048 bits on. A shorter one is factored, and then anybody signs."""
+    """RFC 7518 §3.3: from 2,048 bits on. A shorter one can be factored, and then any attacker can sign."""
     for bits, is_taken in ((1024, False), (2047, False), (2048, True)):
         key = rsa.generate_private_key(public_exponent=65_537, key_size=bits).public_key()
         item = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key)) | {"kid": "k", "alg": "RS256"}
@@ -266,7 +266,7 @@ def test_rsa_keys_that_are_too_short_are_not_taken() -> None:
     ],
 )
 def test_keys_come_over_tls_or_from_this_machine(url: str, *, is_taken: bool) -> None:
-    """Whoever is on the way would name the keys that we believe."""
+    """An attacker on the way would name the keys that we accept."""
     if is_taken:
         assert AuthSettings(jwks_url=url).jwks_url == url
         return

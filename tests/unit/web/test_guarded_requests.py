@@ -120,7 +120,7 @@ ANSWERS: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_every_answer_forbids_a_browser_to_guess_and_to_run(tmp_path: Path, name: str) -> None:
-    """What others wrote may be in an answer: it is never sniffed, framed, or taken for a page with scripts."""
+    """Text of other users may be in an answer: it is never sniffed, framed, or taken for a page with scripts."""
     request, expected = ANSWERS[name]
     ((status, head),) = await _answers(tmp_path, request)
     _check(head, name)

@@ -53,7 +53,7 @@ def test_the_answer_of_the_rfc() -> None:
     ],
 )
 def test_what_is_offered(headers: list[tuple[bytes, bytes]], offer: Offer) -> None:
-    """A header wins over a subprotocol; two of one kind are none; only the protocol's own name is echoed."""
+    """A header wins over a subprotocol; two of one kind count as no token; only the protocol's own name is echoed."""
     assert examine(_request(*headers), ()) == offer
 
 

@@ -56,7 +56,7 @@ def test_the_openapi_document_is_valid() -> None:
 
 
 async def test_every_route_is_in_the_document_and_the_other_way_round(routes: set[tuple[str, str]]) -> None:
-    """What is served is documented; what is documented is served."""
+    """Every served path is documented; every documented path is served."""
     served = {(method.lower(), path) for method, path in routes if path not in BESIDE and method != "HEAD"}
     assert served == {(method, path) for path, method, _ in OPERATIONS}
     assert {path for _, path in routes} >= BESIDE

@@ -1,7 +1,7 @@
 """`firestore.indexes.json` against the queries that the adapter makes: the emulator asks for no index, production does.
 
-Every query is built by the adapter's own code and caught before it leaves. An index that nobody uses is as wrong as one that is
-missing: on rising values (`seq`, times) it would bound a whole collection group at about 500 writes a second.
+Every query is built by the adapter's own code and caught before it leaves. An unused index is as wrong as a missing one: on
+rising values (`seq`, times) it would bound a whole collection group at about 500 writes a second.
 """
 
 import json
@@ -56,7 +56,7 @@ QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: blocks.blockers_of(calls, USER, 5),
 ]
 
-# What is stored in each collection. Fields that are written in place are listed here, the others come from `documents`.
+# The fields stored in each collection. Fields that are written in place are listed here, the others come from `documents`.
 WRITTEN = {
     "messages": documents.message_fields(Draft(USER, "m", "b", None, "k", "d"), 1, 1),
     "conversations": documents.conversation_fields(NewConversation(C, (USER,), USER, 1, None, None, "d")) | {"joined": {}},
@@ -80,7 +80,7 @@ class _CaughtError(Exception):
 
 @dataclass(frozen=True)
 class Need:
-    """What one query needs: one mode is a single-field index, more are a composite one."""
+    """The index that one query needs: one mode is a single-field index, more are a composite one."""
 
     collection: str
     modes: tuple[Mode, ...]
@@ -88,7 +88,7 @@ class Need:
 
 @pytest.fixture
 def calls() -> Calls:
-    """A client that reaches nobody."""
+    """A client without a server."""
     calls = Calls("project", "(default)", 1.0, SystemClock(), watch=None)  # type: ignore[arg-type]  # nothing is called
     calls._client = AsyncClient(project="project", credentials=AnonymousCredentials())
     return calls

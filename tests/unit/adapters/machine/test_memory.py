@@ -68,7 +68,7 @@ def test_a_resized_pod_is_seen(root: Path) -> None:
 
 
 def test_the_setting_replaces_the_limit(root: Path) -> None:
-    """Where the limit is somebody else's business: an instance outside of any container."""
+    """An instance outside of any container has no limit of its own."""
     _cgroup(root, "0::/", memory_DOT_max=str(64 * MIB))
     assert _limit(root, 16 * MIB) == 16 * MIB
 

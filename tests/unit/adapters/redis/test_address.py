@@ -13,7 +13,7 @@ from holdfast.settings import RedisSettings, load
 
 
 def test_a_plain_url_names_host_port_and_database() -> None:
-    """What is not said has Redis's defaults; the password's own setting wins over the URL's."""
+    """Missing parts have Redis's defaults; the password's own setting wins over the URL's."""
     address = resolve(RedisSettings(url="redis://user:old@example:6380/3", password=SecretStr("new"), timeout_seconds=0.7))
     assert address.connection_class is Connection
     expected = {"host": "example", "port": 6380, "db": 3, "username": "user", "password": "new"}

@@ -15,7 +15,7 @@ def live_at(now: float) -> Liveness:
 
 
 def ticks(liveness: Liveness, *times: float) -> tuple[bool, str] | None:
-    """What is told at the last of these moments."""
+    """The liveness at the last of these moments."""
     told = None
     for now in times:
         liveness.tick(now)
@@ -63,7 +63,7 @@ def test_bytes_without_an_echo_are_life_for_a_second_more() -> None:
 
 
 def test_after_a_failed_publish_only_a_later_probe_counts() -> None:
-    """An echo that was under way when publishing failed says nothing about now."""
+    """An echo that was under way when publishing failed proves nothing about now."""
     liveness = live_at(10.0)
     before = liveness.next_nonce()
     liveness.lost("publishing failed: reset", 10.1)

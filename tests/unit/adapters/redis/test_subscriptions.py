@@ -17,7 +17,7 @@ def settled(*channels: str) -> Subscriptions:
 
 
 def test_control_and_users_are_asked_for_first_one_chunk_at_a_time() -> None:
-    """The echo and those who are connected do not wait for ten thousand conversations."""
+    """The echo and connected users do not wait for ten thousand conversations."""
     subscriptions = Subscriptions(CONTROL)
     subscriptions.want([f"conversation:{number}" for number in range(CHUNK)])
     subscriptions.want(["user:a", "user:b"])
@@ -34,7 +34,7 @@ def test_control_and_users_are_asked_for_first_one_chunk_at_a_time() -> None:
 
 
 def test_what_is_wanted_later_does_not_delay_the_restoration() -> None:
-    """Where somebody connects every moment something is always unconfirmed: that is no reason to call the bus lost."""
+    """While users connect all the time, some channel is always unconfirmed: that is no reason to call the bus lost."""
     subscriptions = settled("conversation:a")
     subscriptions.restart()
     for name in subscriptions.next_chunk():
@@ -50,7 +50,7 @@ def test_what_is_wanted_later_does_not_delay_the_restoration() -> None:
 
 
 def test_everything_wanted_is_asked_for_again_after_a_loss() -> None:
-    """A new connection knows nothing of the one before."""
+    """A new connection keeps no state of the one before."""
     subscriptions = settled("conversation:a", "user:a")
     subscriptions.restart()
     assert subscriptions.confirmed == set()

@@ -29,7 +29,7 @@ def insert(connection: sqlite3.Connection, n: int, text: str = "") -> int:
 
 
 async def rows(lane: ThreadLane) -> list[int]:
-    """What is committed."""
+    """The committed rows."""
     return [n for (n,) in await lane.run(lambda c: c.execute("SELECT n FROM t ORDER BY n").fetchall())]
 
 
@@ -85,7 +85,7 @@ async def test_whoever_fails_fails_alone(lane: ThreadLane) -> None:
 
 
 async def test_a_group_that_cannot_be_committed_fails_whole_and_the_lane_goes_on(lane: ThreadLane) -> None:
-    """Nobody is told that it is in when it is not."""
+    """No caller is told that it was stored when it was not."""
 
     def undone(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")  # as SQLite does by itself on a full disk or an I/O error
@@ -99,7 +99,7 @@ async def test_a_group_that_cannot_be_committed_fails_whole_and_the_lane_goes_on
 
 
 async def test_an_answer_too_late_is_handed_over(lane: ThreadLane) -> None:
-    """For those who must know what their abandoned work did."""
+    """For callers that must know the outcome of their abandoned work."""
     is_in, may_end, late = threading.Event(), threading.Event(), list[int]()
 
     def slow(connection: sqlite3.Connection) -> int:

@@ -12,7 +12,7 @@ BOOTED, NOW = 1_700_000_000_000, 1_700_000_100_000
 
 
 class FakeMachineClock:
-    """What one process of the machine is told."""
+    """The time that one process of the machine gets."""
 
     def __init__(self, *, wall_ms: int = NOW, booted_ms: int = BOOTED, up_ms: int = 100_000) -> None:
         self.wall_ms, self.booted_ms, self.up_ms = wall_ms, booted_ms, up_ms
@@ -55,7 +55,7 @@ def test_a_process_with_a_wrong_wall_clock_has_the_same_time(connection: sqlite3
 
 
 def test_a_clock_that_is_set_forward_is_followed_and_one_set_back_is_not(connection: sqlite3.Connection) -> None:
-    """What is committed later never has an earlier time."""
+    """A later commit never has an earlier time."""
     store_time.follow(connection, FakeMachineClock())
     back = FakeMachineClock(wall_ms=NOW - 59_000, booted_ms=BOOTED - 60_000, up_ms=101_000)
     assert store_time.follow(connection, back) == NOW + 1_000
@@ -76,7 +76,7 @@ def test_a_restart_of_the_machine_does_not_set_the_time_back(connection: sqlite3
 
 
 def test_a_file_of_layout_3_is_brought_up_and_its_messages_have_the_time_of_their_instance() -> None:
-    """There is no other; what comes later has the store's."""
+    """There is no other; later ones have the store's."""
     old = schema.connect(":memory:", 1)
     old.execute(
         "CREATE TABLE messages (conversation_id TEXT NOT NULL, seq INTEGER NOT NULL, sender TEXT NOT NULL, client_message_id "
