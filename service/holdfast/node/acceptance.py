@@ -1,9 +1,9 @@
 """Which users have accepted a conversation: they created it, or wrote or read something in it.
 
 Two users are shown each other's presence where both have accepted a conversation that they share: a user who is added to a
-conversation by a stranger stays hidden from the stranger until the user reads or writes there. The evidence is the user's read
-cursor, which a first read makes, and so does a first message, wherever the cursor stands (`receipts`). An acceptance is never
-taken back, so what is known of it may be incomplete, and is never wrong.
+conversation by an unknown user stays hidden from that user until the added user reads or writes there. The evidence is the user's
+read cursor, which a first read makes, and so does a first message, wherever the cursor stands (`receipts`). An acceptance is
+never taken back, so what is known of it may be incomplete, and is never wrong.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ _PAGE: Final = 100
 
 
 class Acceptances:
-    """Who has accepted which conversation. Remembered for local conversations, as long as their subscription is in force.
+    """Which users have accepted which conversation. Cached for local conversations, as long as their subscription is in force.
 
     Lives in the loop.
     """
@@ -47,7 +47,7 @@ class Acceptances:
         return local.accepted or frozenset() if local is not None else frozenset()
 
     async def of(self, conversation_id: ConversationId) -> AbstractSet[UserId]:
-        """The users that have accepted a conversation; nobody when there is no such conversation.
+        """The users that have accepted a conversation; empty when there is no such conversation.
 
         Raises:
             StoreError: it has to be read and cannot.

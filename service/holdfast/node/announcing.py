@@ -26,7 +26,7 @@ _LOOKS_SECONDS: Final = (0.2, 2.0, 8.0)  # after a change whose answer was lost
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What is to be told when a change is made. `affected`: whose lists of conversations it changes."""
+    """The event to announce when a change is made. `affected`: whose lists of conversations it changes."""
 
     event: ConversationEvent
     by: UserId
@@ -47,7 +47,8 @@ class News:
 
 
 Tell = Callable[[Conversation | None, Mapping[News, int]], None]
-"""Given the conversation after the changes, and the revision that each of them made; what is not among them was no change."""
+"""Given the conversation after the changes, and the revision that each of them made; a call without a revision changed
+nothing."""
 
 
 class Announcer:
@@ -98,7 +99,7 @@ class Announcer:
 
         with ExitStack() as doubts:
             is_marked = await self._bus.mark_dirty(*chain.from_iterable(marks.values()), within_seconds=_MARK_SECONDS)
-            if self._split.is_suspected or not is_marked:  # a mark that not all can see is none
+            if self._split.is_suspected or not is_marked:  # a mark that some peers cannot see gives no protection
                 doubts.enter_context(self._rosters.unmarked())
                 await self._bulletins.write_first(conversation_id, tuple(chain.from_iterable(each.concerned for each in news)))
             try:

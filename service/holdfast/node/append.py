@@ -63,11 +63,11 @@ class Waiting:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """What one append carries, by key; equal keys are answered together.
+    """The sends of one append, by key; equal keys are answered together.
 
     Attributes:
         was_sent: an attempt may have reached the store: a later failure leaves the outcome unknown.
-        is_certain: no attempt is in doubt; while one is, it may still land, and the dirty mark stays.
+        is_certain: the outcome of every attempt is known; until then one may still land, and the dirty mark stays.
     """
 
     conversation_id: ConversationId
@@ -94,11 +94,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one append put, or a settlement found, in the store; ascending by seq.
+    """The messages that one append put, or a settlement found, in the store; ascending by seq.
 
     Attributes:
         dirty: the mark to remove once this is published, None where it has to stay or there is none.
-        own: those that an attempt of this instance stored: whose recipients it is ours to think of.
+        own: those that an attempt of this instance stored: it notifies their recipients.
         acceptances: when each of these was accepted (monotonic seconds); of others this instance does not know it.
         traces: of those that are sampled, the span that what follows comes after.
     """
@@ -158,7 +158,7 @@ class Appender:
             waiter.set_result(None)
 
     async def turn(self, conversation_id: ConversationId) -> None:
-        """Return when it is our turn to append: at once where nobody else does."""
+        """Return when it is our turn to append: at once where no other instance appends."""
         while wait := self._turns.wait(conversation_id, self._round_trip, self._clock.monotonic()):
             waiter = self._awaited[conversation_id] = asyncio.get_running_loop().create_future()
             await asyncio.wait((waiter,), timeout=wait)
@@ -285,7 +285,7 @@ class Appender:
             self._hand_on(batch, ((key, send.message, send.digest) for key, send in found), is_fresh=False)
 
     def _hand_on(self, batch: Batch, stored: Iterable[tuple[str, Message, str]], *, is_fresh: bool) -> None:
-        """Answer the senders, then hand the messages on: an ack waits for nobody."""
+        """Answer the senders, then hand the messages on: an ack does not wait for delivery."""
         now = accepted_at = self._clock.monotonic()
         messages, own, acceptances = [], [], {}
         sampled: dict[Seq, Received] = {}

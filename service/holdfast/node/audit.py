@@ -1,8 +1,8 @@
-"""What the store says of this instance's users, compared with who is here: every 10 minutes, all of it, in pages.
+"""Compares the store's presence of this instance's users with its connections: every 10 minutes, all users, in pages.
 
-Presence is written when somebody comes or goes. What went wrong with one such write (an entry that stayed, one that somebody
-took away, a store that was restored) would last as long as this epoch: the one would never be notified, the other always. What
-was wrong is put right by the same conditional writes.
+Presence is written when a user connects or leaves. A fault of one such write (a stale entry, an entry that another instance
+removed, a restored store) would last as long as this epoch: a user with a stale entry would never be notified, a user without an
+entry always. The same conditional writes correct it.
 """
 
 import asyncio

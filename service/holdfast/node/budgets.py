@@ -1,8 +1,8 @@
 """How many conversations a user may create, and how often a user may add others, at this instance.
 
 Creating and adding are apart: a user who adds others takes a place in their lists of conversations, so each added user counts.
-Every instance has budgets of its own, so a user who calls N instances has N times as much. What holds whatever the number of
-instances is the limit that the store counts, see `Directory`.
+Every instance has budgets of its own, so a user who calls N instances has N times as much. The limit that the store counts does
+not depend on the number of instances, see `Directory`.
 """
 
 from holdfast.domain.buckets import TokenBuckets

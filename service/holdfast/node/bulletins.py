@@ -29,11 +29,11 @@ _BUSY_SECONDS: Final = 300.0  # a bulletin that overflowed: a comparison of 10,0
 _TICK_SECONDS: Final = 0.25
 _CHANGED_SECONDS: Final = 1.0
 _READ_SECONDS: Final = 1.0
-_UNWELL_SECONDS: Final = 2.0  # who is cut from Redis writes once a second: others hear of its commits within 5 s
+_UNWELL_SECONDS: Final = 2.0  # an instance without Redis writes once a second: others learn of its commits within 5 s
 _AFTER_RECOVERY_SECONDS: Final = 10.0
 _ANTI_ENTROPY_SECONDS: Final = 15.0
 _SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first look has its bulletin by then
-_JUDGEMENT_SECONDS: Final = 3.5  # an older look for the unwell is none
+_JUDGEMENT_SECONDS: Final = 3.5  # an older look for degraded instances does not count
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -152,7 +152,7 @@ class Bulletins:
         self._look_at = [now, now + _SECOND_LOOK_SECONDS]
 
     async def write_last(self) -> None:
-        """Once more at the end, so that whoever takes our users offline knows when each was last heard."""
+        """Once more at the end: the instance that takes our users offline then knows when each was last heard."""
         await self._write()
 
     async def write_first(self, conversation_id: ConversationId, user_ids: tuple[UserId, ...]) -> None:
@@ -188,7 +188,7 @@ class Bulletins:
         age = self._clock.monotonic() - self._written_at
         mode = self._told_mode()
         if self._written_as != (self._instance_id(), self._epoch(), self._server()):
-            return True  # who dies now is reaped under this epoch, and found by this document
+            return True  # an instance that dies now is reaped under this epoch, and found by this document
         return (
             mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and self._has_changed and age >= _CHANGED_SECONDS)
         )
@@ -263,7 +263,8 @@ class Bulletins:
         await self._on_read(others)
 
     def _judge(self, others: list[Bulletin], now: float, *, is_complete: bool) -> None:
-        """What the others say of Redis. Who is elsewhere without knowing is not among the unwell: a look at all tells of them."""
+        """The states of the others concerning Redis. An instance that uses another Redis unknowingly reports no fault: a look at
+        all finds it."""
         server = self._server()
         if self._split.note(others, "" if self._is_cut() else server, is_complete=is_complete):
             self._on_loss_elsewhere()

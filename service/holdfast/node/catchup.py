@@ -1,4 +1,4 @@
-"""What came for a user between the last proof of life and the moment when the store calls them offline.
+"""The offline backfill: messages for a user between the last proof of life and the moment when the store calls the user offline.
 
 The write of `online: false` sets a flag with it; here the flag's work is done and the flag cleared. A flag that stays because
 an instance died in between is found by the sweep of every instance. The store is asked about each conversation of the user:
@@ -10,7 +10,8 @@ after the end of the connection. Where the grace is shorter than that, the conve
 and the flag is cleared then, by the instance that took the user offline, unless it has died. Records that exist already make a
 repetition harmless.
 
-Why no user is notified of what was shown: the user is found away after the messages were read, so they came in the absence.
+Why no user is notified of a message that was shown: the user is found away after the messages were read, so they came in the
+absence.
 """
 
 import asyncio
@@ -53,7 +54,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What is to be recorded of one page, and the place of the next one; None at the beginning of the absence."""
+    """The messages of one page to be recorded, and the place of the next page; None at the beginning of the absence."""
 
     records: list[Notification]
     next: _Place | None
@@ -152,7 +153,7 @@ class CatchUps:
         return True
 
     async def _active(self, since_ms: int, rows: Sequence[Membership]) -> list[_Place]:
-        """The conversations with a message of the absence, each at its end. What is committed later is decided after the flag."""
+        """The conversations with a message of the absence, each at its end. Later commits are decided after the flag."""
         known = {row.conversation_id: row.last_seq for row in rows}
         tails = await self._store.active_since(since_ms - IN_FLIGHT_MS, known)
         return [_Place(row, tails[row.conversation_id] + 1) for row in rows if row.conversation_id in tails]

@@ -1,4 +1,4 @@
-"""What clients can do, whichever way they come: the socket's frames and REST's calls end here.
+"""The commands of clients: the socket's frames and REST's calls both end here.
 
 Each command checks its ids, then hands itself to the part that owns the effect. Sends and reads answer through a callback, so
 that a socket needs no task for them; the rest is awaited.
@@ -32,7 +32,7 @@ TYPING_EXPIRES_MS: Final = 6_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who commands. `is_admin`: may act on any conversation, and name a sender."""
+    """The user of a command. `is_admin`: may act on any conversation, and name a sender."""
 
     user_id: UserId
     is_admin: bool
@@ -73,7 +73,7 @@ class Commands:
         """Send a message; `on_settled` is called once.
 
         Args:
-            seen: what the sender had been shown; None: the message was not written by its sender, and says nothing of them.
+            seen: what the sender had been shown; None: the message was not written by its sender, and marks nothing as read.
             trace: of a sampled send; ended here.
 
         Raises:
@@ -105,7 +105,7 @@ class Commands:
         self._receipts.read(conversation, caller.user_id, ids.seq_of(message_id), on_done, is_guest=caller.is_admin)
 
     def typing_now(self, caller: Caller, conversation_id: str, *, is_active: bool) -> bool:
-        """Tell the others that somebody types; False when the membership has to be read first (`typing`).
+        """Tell the others that a user types; False when the membership has to be read first (`typing`).
 
         Raises:
             CommandError: `invalid_request`.
@@ -117,7 +117,7 @@ class Commands:
         return True
 
     async def typing(self, caller: Caller, conversation_id: str, *, is_active: bool) -> None:
-        """Tell the others that somebody types.
+        """Tell the others that a user types.
 
         Raises:
             CommandError: `invalid_request` or `conversation_not_found`.
@@ -131,7 +131,7 @@ class Commands:
         self._tell_typing(conversation, caller.user_id, is_active=is_active)
 
     def receive_typing(self, envelope: envelopes.TypingEnvelope) -> None:
-        """Somebody types at another instance."""
+        """A user types at another instance."""
         self._show_typing(ConversationId(envelope.c), UserId(envelope.user), is_active=envelope.active)
 
     def _draft(self, sender: UserId, client_message_id: str, body: str, metadata: Raw | UnsetType) -> Draft:

@@ -168,7 +168,7 @@ class Committer:
         for key, same in tuple(batch.sends.items()):
             admitted = []
             for waiting in same:
-                # An administrator's send in somebody's name lets in that one send, not what they send themselves.
+                # An administrator's send in a user's name admits that one send, not the user's own sends.
                 if strangers is not None and (waiting.is_guest or waiting.draft.sender not in strangers):
                     admitted.append(waiting)
                 else:
@@ -195,7 +195,7 @@ class Committer:
             self._appender.refuse(waiting, error)
 
     async def _mark(self, batch: Batch) -> None:
-        """From here until it is published, whoever finds the mark knows what this instance might leave undone."""
+        """From here until the publication, an instance that finds the mark knows what this instance might leave undone."""
         self._batches += 1
         batch.dirty = f"{batch.conversation_id}|{self._dirty_prefix()}|{self._batches}"
         # Removed later even if Redis did not say that it took them: it may have.

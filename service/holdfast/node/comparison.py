@@ -1,4 +1,4 @@
-"""What may have been missed: compared with the store, and with what the other instances say in their bulletins."""
+"""The resync: finds missed messages and changes by comparison with the store and with the bulletins of other instances."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,8 @@ class Comparison:
         self._mode = mode
 
     async def run(self, reason: str) -> None:
-        """Everything local, with the store: members first, then heads, so that who was added meanwhile hears the rest."""
+        """All local conversations, with the store: members first, then heads, so that a user who was added meanwhile gets the
+        rest."""
         for user_id in tuple(self._hub.users):
             await self._refresh_user(user_id)
         await self._delivery.compare(reason)

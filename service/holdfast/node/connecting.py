@@ -118,7 +118,7 @@ class Connecting:
             return
         roster = await insist(connection, partial(self._rosters.of, connection.user_id))
         if roster is None or self._is_gone(connection):
-            return  # whoever left meanwhile must not be written present
+            return  # a user who left meanwhile must not be written present
         self._found[connection] = roster
         self._presence.note_conversations(connection.user_id, roster.memberships)
         await self._presence.arrived(connection.user_id)
@@ -135,7 +135,7 @@ class Connecting:
         memberships = {row.conversation_id: row for row in roster.memberships}
         is_of_this_store = not generation or generation == await insist(connection, self._generation)
         try:
-            # A cursor of another store says nothing about this one: nothing is fetched up to it.
+            # A cursor of another store has no meaning in this one: nothing is fetched up to it.
             comparable = cursors if cursors and is_of_this_store else {}
             beyond = await self._reach(connection, memberships, comparable, roster.proof)
         except CommandError:
@@ -147,7 +147,7 @@ class Connecting:
         heads = self._join(connection, memberships)
         if cursors is not None:
             beyond |= set() if is_of_this_store else {c for c in memberships if c in cursors}
-            # A head behind the start: what is live next is then where delivery starts, as for those who enter later.
+            # A head behind the start: delivery then starts with the next live message, as for connections that enter later.
             starts = {c: cursors.get(c, min(row.joined_seq, heads[c])) for c, row in memberships.items()}
             await self._tell_beginnings(connection, {c: seq for c, seq in starts.items() if seq and c not in cursors})
             await self._replay_all(connection, starts, heads, beyond)
@@ -169,7 +169,7 @@ class Connecting:
         await self._catch_up_on_members(connection)
 
     def _go_live(self, connection: Connection) -> None:
-        """What came while `hello` was being answered belongs to the replay (see `reading.shown_live`)."""
+        """Messages that came while `hello` was being answered belong to the replay (see `reading.shown_live`)."""
         heard = connection.conversations or {}
         heard.update((c, local.shown) for c in heard if (local := self._delivery.locals.get(c)) is not None)
         connection.go_live()

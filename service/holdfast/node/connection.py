@@ -1,7 +1,7 @@
 """One accepted socket, as the rest of the instance sees it.
 
-`deliver` is where fan-out goes, and it says in which part of its life a connection is: nowhere before `hello`, into the
-backlog while it replays, straight to the socket when it is live, nowhere after its end. So a fan-out asks nobody anything.
+`deliver` is the target of fan-out, and depends on the state of the connection: it drops before `hello`, appends to the backlog
+during the replay, writes to the socket when live, and drops after the end. So a fan-out needs no checks.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Final
 from holdfast.domain.ids import ConnectionId, ConversationId, Seq, UserId
 from holdfast.ports import Transport
 
-MAX_BACKLOG_BYTES: Final = 256 * 1024  # half of the socket's write limit, which it joins: who replays slower reads too slowly
+MAX_BACKLOG_BYTES: Final = 256 * 1024  # half of the socket's write limit, which it joins: a slower client is cut off
 
 
 def _nowhere(data: bytes) -> None:

@@ -1,11 +1,11 @@
-"""What this instance knows about conversations, and for how long it may believe it.
+"""The cache of conversations, and how long each entry is valid.
 
-A conversation that was read while its channel was subscribed is believed for as long as that subscription is in force and the bus
-reaches every instance: each change is heard. Anything else is believed for a second (two while the bus is away). A hint of a
-newer revision ends the belief at once. A refusal rests on a read that began after the question. Misses are never cached.
+A conversation that was read while its channel was subscribed is valid for as long as that subscription is in force and the bus
+reaches every instance: each change is received. Any other entry is valid for a second (two while the bus is away). A hint of a
+newer revision ends the validity at once. A refusal rests on a read that began after the question. Misses are never cached.
 
 One read of a conversation is under way at most, and one more waits for it: callers that arrive during a read share the next one,
-because the running read may have missed what they know of.
+because the running read may have missed the change that they know of.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class Conversations:
             if conversation is None or conversation.revision >= self._hinted.get(conversation_id, 0):
                 return conversation
         if self._hinted.get(conversation_id) == hinted:  # one that came during the last read is newer than that
-            del self._hinted[conversation_id]  # nobody ever wrote that revision
+            del self._hinted[conversation_id]  # that revision was never written
         return conversation
 
     async def for_members(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> Conversation | None:
@@ -111,19 +111,19 @@ class Conversations:
         self._keep(_Entry(conversation, self._clock.monotonic(), 0))
 
     def peek(self, conversation_id: ConversationId) -> Conversation | None:
-        """What is remembered of it, believable or not."""
+        """The cached entry, valid or not."""
         entry = self._entries.get(conversation_id)
         return entry.conversation if entry is not None else None
 
     def latest(self, conversation: Conversation | None) -> Conversation | None:
-        """`conversation`, or what somebody read of it since."""
+        """`conversation`, or a later read of it."""
         entry = self._entries.get(conversation.conversation_id) if conversation is not None else None
         if entry is None or conversation is None or entry.conversation.revision <= conversation.revision:
             return conversation
         return entry.conversation
 
     def hint(self, conversation_id: ConversationId, revision: int) -> None:
-        """Somebody says that the conversation has reached `revision`: what is older is not believed any more."""
+        """The conversation is reported to have reached `revision`: older entries are not valid any more."""
         self._hinted[conversation_id] = max(self._hinted.get(conversation_id, 0), revision)
         self._hinted.move_to_end(conversation_id)
         while len(self._hinted) > MAX_CACHED:
@@ -178,7 +178,7 @@ class Conversations:
             if place.get(conversation_id) is task:
                 del place[conversation_id]
         if not task.cancelled():
-            task.exception()  # the callers may be gone by now: then a failure concerns nobody
+            task.exception()  # the callers may be gone by now: then a failure has no receiver
 
     async def _read(
         self, conversation_id: ConversationId, running: "asyncio.Task[Conversation | None] | None"

@@ -1,7 +1,7 @@
-"""What recipients' sockets were given, and how long that was after its acceptance, whatever the path.
+"""Counts messages written to recipients' sockets, with the time since their acceptance, for every path.
 
-The acceptance travels in the store's time, which this instance knows as well as the one that accepted (`store_clock`): with the
-messages in envelopes and in `recent`. Of a message that is read from the store it is the time of its commit.
+The time of acceptance travels in the store's time, which this instance knows as well as the one that accepted (`store_clock`):
+with the messages in envelopes and in `recent`. Of a message that is read from the store it is the time of its commit.
 """
 
 import asyncio

@@ -88,7 +88,7 @@ class Delivery:
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def hand_over(self, commit: Commit) -> None:
-        """What this instance committed: to its own sockets, then to the other instances."""
+        """Commits of this instance: to its own sockets, then to the other instances."""
         items = self.deliveries.committed(commit)
         if commit.own:
             self._suspect(commit.conversation_id, commit.own[0].seq)
@@ -98,7 +98,7 @@ class Delivery:
             self._publish(commit, run, commit.dirty if position == len(pieces) - 1 else None)
 
     def publish_again(self, conversation_id: ConversationId, messages: Sequence[Message]) -> None:
-        """What somebody else may have failed to publish: whoever knows it drops it."""
+        """Messages that another instance may have failed to publish: an instance that has them drops them."""
         items = self.deliveries.stored(messages, "again")
         self._offer(conversation_id, items)
         for run in runs(items):
@@ -118,7 +118,7 @@ class Delivery:
         self.hint(conversation_id, envelope.seq)
 
     def hint(self, conversation_id: ConversationId, tail: Seq) -> None:
-        """Somebody says that the conversation has reached `tail`."""
+        """The conversation is reported to have reached `tail`."""
         local = self.locals.get(conversation_id)
         if local is not None:
             local.sequencer.hint(tail, self._clock.monotonic())
@@ -205,7 +205,7 @@ class Delivery:
     # --- holes ----------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Close holes that waited long enough, let go of what nobody here hears; a few times a second."""
+        """Close gaps that waited long enough, drop conversations without local connections; a few times a second."""
         now = self._clock.monotonic()
         idle, oldest_gap = [], 0.0
         for local in self.locals.values():

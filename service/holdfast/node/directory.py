@@ -186,7 +186,7 @@ class Directory:
         return conversation, is_new
 
     async def remove_member(self, caller: Caller, conversation_id: str, user_id: str) -> None:
-        """Anyone removes themselves; the creator or an administrator removes others. Idempotent."""
+        """Every member may leave; the creator or an administrator removes others. Idempotent."""
         leaver = ids.user_id(user_id)
         conversation = await self.get(caller, conversation_id)
         if leaver != caller.user_id and not caller.is_admin and caller.user_id != conversation.created_by:
@@ -194,7 +194,7 @@ class Directory:
         await self._members.make(conversation.conversation_id, leaver, is_member=False, by=caller.user_id)
 
     async def get(self, caller: Caller, conversation_id: str) -> Conversation:
-        """A conversation that the caller may see; to anybody else it does not exist."""
+        """A conversation that the caller may see; for all other users it does not exist."""
         asked = () if caller.is_admin else (caller.user_id,)
         return _seen_by(caller, await self._conversations.for_members(ids.conversation_id(conversation_id), asked))
 
@@ -261,7 +261,8 @@ class Directory:
         return found, is_more, tail, {user_id: (conversation.joined_seq(user_id), seq) for user_id, seq in cursors.items()}
 
     async def presence(self, caller: Caller, user_id: str) -> Presence:
-        """Whether a user is online; for those who share a conversation with the user that both have accepted (`acceptance`)."""
+        """Whether a user is online; for callers that share a conversation with the user that both have accepted
+        (`acceptance`)."""
         asked = ids.user_id(user_id)
         if asked != caller.user_id and not caller.is_admin:
             is_shown = await share_accepted(self._store, caller.user_id, asked)

@@ -120,7 +120,8 @@ class Entering:
             del self._under_way[conversation_id]
 
     async def _fetch(self, entrance: Entrance, upto: Seq) -> None:
-        """What follows, as far as there is room; what the store does not have is not waited for (it was restored)."""
+        """The messages that follow, as far as there is room; messages that the store does not have are not waited for (it was
+        restored)."""
         upto = min(upto, entrance.start + self._limits.replay_messages)
         conversation_id = entrance.conversation.conversation_id
         async for items in self._replay.pages(entrance.connection, conversation_id, entrance.position, upto):

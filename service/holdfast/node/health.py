@@ -158,7 +158,7 @@ class Health:
 
     @property
     def has_lost_redis(self) -> bool:
-        """It answers no commands, or carries nothing. Others at another one are no loss: nobody is better off without us."""
+        """It answers no commands, or carries nothing. Instances at another Redis do not count: leaving would help no client."""
         return not self._redis.is_connected or self._bus.is_lost
 
     @property
@@ -281,7 +281,7 @@ def _label(reason: str) -> str:
 
 
 def _told(error: str | None) -> str | None:
-    """An error as anybody may read it: where the outside systems are is for the log."""
+    """An error for public view: the addresses of outside systems are for the log only."""
     return None if error is None else _ADDRESS.sub("(address)", error)
 
 

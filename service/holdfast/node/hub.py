@@ -1,8 +1,8 @@
 """The local connections, and the one way a frame reaches many of them.
 
-A frame is encoded once. What goes to one conversation within a tick of the loop is joined, and each connection gets one write
-for it: `transport.write` never blocks, so nothing here is awaited and nobody waits for anybody. Why coalescing matters: a write
-is a system call (about 5 us) when it stands alone, and a list append (0.2 us) when it does not.
+A frame is encoded once. Frames for one conversation within a tick of the loop are joined, and each connection gets one write for
+them. `transport.write` never blocks, so nothing here is awaited and no connection waits for another. Why coalescing matters: a
+write is a system call (about 5 us) when it stands alone, and a list append (0.2 us) when it does not.
 """
 
 import asyncio
@@ -65,7 +65,8 @@ class Hub:
         return len(local.connections)
 
     def flush(self) -> None:
-        """Write what this tick collected. Before anyone joins or leaves a conversation, too: frames belong to whom they met."""
+        """Write the frames that this tick collected. Also before a connection joins or leaves a conversation: frames go to the
+        connections of their time."""
         unflushed, self._unflushed = self._unflushed, []
         for local in unflushed:
             self._flush_one(local)

@@ -1,4 +1,4 @@
-"""What the other instances say: each envelope, by its kind, to whoever knows what it means."""
+"""Envelopes of the other instances: each goes, by its kind, to the part that handles it."""
 
 from collections.abc import Callable
 

@@ -1,9 +1,9 @@
 """Is Redis gone, or only this instance's way to it? Decides whether an instance without Redis leaves the Service.
 
-Redis is shared: if its loss made instances unready, all would leave at once. So two others are asked first; only where they see
+Redis is shared: if its loss made instances unready, all would leave at once. So two others are asked first; only where they reach
 Redis is this instance the isolated one. Even then it stays while fewer than half of all would remain, and it comes back when that
-becomes so (several may have left in the same moment), or when nobody sees Redis any more. Who cannot be asked counts as not
-remaining. Sockets that are open stay open either way.
+becomes so (several may have left in the same moment), or when no instance reaches Redis any more. An instance that cannot be
+asked counts as not remaining. Sockets that are open stay open either way.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class Isolation:
 
     @property
     def loop(self) -> Loop:
-        """Asks nobody while Redis is well here; without it, every few seconds."""
+        """Asks no other instance while Redis works here; without Redis it asks every few seconds."""
         return Loop("isolation", self._round, _LOOK_SECONDS)
 
     async def _round(self) -> None:

@@ -2,8 +2,8 @@
 
 The lease is renewed every 3 s. Found missing or foreign, or the world another one, everything is registered again: under the same
 epoch, so that presence stays as it is, where only Redis failed and no other instance can have reaped this one; else under a new
-one. Redis away refuses nobody: connections are accepted, and registered when it is back. Of two live processes with one name
-the older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids that clients may choose.
+one. Without Redis no client is refused: connections are accepted, and registered when it is back. Of two live processes with one
+name the older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids that clients may choose.
 """
 
 import asyncio
@@ -124,14 +124,14 @@ class Lease:
             self._on_other_server()
 
     def _follow(self) -> None:
-        """What was told at another Redis since others came to this one is missing here, where it may be remembered as before."""
+        """Changes announced at another Redis since others came to this one are missing here, so lists here may be outdated."""
         known, server = self._server, self._registry.server
         self._server, self._answered_at, self.is_cut = server or known, self._clock.monotonic(), False
         if known and server and known != server:
             self._on_other_server()
 
     async def register(self, connection: Connection) -> int:
-        """Register one connection, with whatever else is waiting; how many its user has everywhere (0: nobody could say)."""
+        """Register one connection, with all others that wait; how many its user has everywhere (0: not known)."""
         if not self.is_held:
             return 0
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -140,7 +140,8 @@ class Lease:
         return await future
 
     def unregister(self, connection: Connection) -> None:
-        """Take a connection out of the registry. What stays because Redis is away is void after the next registration."""
+        """Take a connection out of the registry. A record that stays because Redis is away is void after the next
+        registration."""
         if self.is_held:
             self._unregistering.append(connection)
             if len(self._unregistering) > _MAX_UNREGISTERING:
@@ -219,7 +220,7 @@ class Lease:
             self._tasks.start(self._write())
 
     async def _write(self) -> None:
-        """One registration is under way at a time; what comes meanwhile is the next script."""
+        """One registration is under way at a time; connections that come meanwhile go into the next script."""
         try:
             while self._registering or self._unregistering:
                 batch, self._registering = self._registering[:_CHUNK], self._registering[_CHUNK:]
@@ -233,20 +234,21 @@ class Lease:
             self._is_writing = False
 
     async def _write_batch(self, coming: list[Connection], leaving: list[Connection]) -> dict[UserId, int]:
-        """One script each. Without the lease nothing: the next registration is of all who are here then, and only those."""
+        """One script each. Without the lease nothing: the next registration is of all connections of that time, and only
+        those."""
         counts: dict[UserId, int] = {}
         try:
             if self.is_held and (records := [self._record(connection) for connection in coming if not connection.is_ended]):
                 counts = await self._registry.register(records)
             if self.is_held and leaving:
                 await self._registry.unregister([(connection.user_id, connection.connection_id) for connection in leaving])
-        except Exception as error:  # noqa: BLE001 - those who wait must have an answer, whatever it is
+        except Exception as error:  # noqa: BLE001 - waiting callers must get an answer
             self._tasks.note_failure("registration", error)
             self._lose(f"connections could not be registered, or taken out: {error}")
         return counts
 
     def _lose(self, why: str) -> None:
-        """What Redis holds is not what we have: register everything again as soon as it answers."""
+        """The records in Redis differ from ours: register everything again as soon as it answers."""
         if self.is_held:
             _log.info("registering everything again: %s", why)
         self.is_held = False

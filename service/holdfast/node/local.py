@@ -21,14 +21,14 @@ class LocalConversation:
         accepted: the users that have accepted it (`acceptance`); None: unknown.
         accepted_under: the subscription under which these were read.
         active_at: when a message last came, by any way, on the monotonic clock.
-        connections: those that hear it, in the order in which they joined; one of them has no value.
-        announced: events that local connections have heard, the latest ones.
-        members_version: the latest members that its connections were held against.
+        connections: those that receive it, in the order in which they joined; the values are not used.
+        announced: events that local connections have received, the latest ones.
+        members_version: the latest members that its connections were compared with.
         pending: encoded frames of this tick, in order.
         held: messages that wait until the membership is proven.
         is_filling: a fetch for its hole is under way.
-        is_unproven: how far it is was read before its subscription was confirmed: what came in between reached nobody here.
-        proving: the task that reads the membership for what is held; None when nothing is.
+        is_unproven: its head was read before its subscription was confirmed: messages in between did not arrive here.
+        proving: the task that reads the membership for the held messages; None without any.
         suspected: the first message that was passed by the stream and committed all the same, while the store is asked about it.
         starting: the task that subscribes and finds the head; None once the stream runs.
         idle_since: when its last local connection left, on the monotonic clock; None while there is one.
@@ -73,7 +73,7 @@ class LocalConversation:
 
     @property
     def shown(self) -> Seq:
-        """How far its connections have been shown it: who joins now hears what follows."""
+        """The last seq that its connections have been shown: a connection that joins now gets the messages after it."""
         return self.held[0].seq - 1 if self.held else self.sequencer.head or 0
 
     def announce_once(self, event: EventKey) -> bool:

@@ -1,7 +1,7 @@
-"""Who hears which conversation, after a change of members.
+"""Which local connections receive a conversation, after a change of members.
 
 An envelope about membership is a hint: the conversation is read again, until the store answers, and local connections join or
-leave by what it says. The event itself is told once per revision, however many channels it came on.
+leave by its content. The event itself is told once per revision, however many channels it came on.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from holdfast.protocol import envelopes
 from holdfast.protocol.frames import ConversationEvent, ConversationNotice
 from holdfast.protocol.frames import frame as _frame
 
-_MAX_PENDING: Final = 500  # events of one conversation, five batches; what is older is not told, its effect is
+_MAX_PENDING: Final = 500  # events of one conversation, five batches; older events are not told, only their effect
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 

@@ -284,11 +284,11 @@ class Node:
 
     @property
     def instance_id(self) -> InstanceId:
-        """What this instance is called now: its `INSTANCE_ID`, unless a younger process has that."""
+        """The name of this instance now: its `INSTANCE_ID`, unless a younger process has that."""
         return self.lease.instance_id
 
     async def start(self) -> None:
-        """Reach for the outside systems and begin to tick; returns at once, whoever answers.
+        """Connect to the outside systems and begin to tick; returns at once, without waiting for them.
 
         Raises:
             StoreDenied: the store refuses us for good.
@@ -306,7 +306,7 @@ class Node:
         """Finish what is under way, give the name back, let go. Bounded by `drain.flush_seconds`.
 
         Presence is left as it is: our users are within their grace. Our bulletin, now without a lease, tells the others (or the
-        next start) to take those offline who do not come back. What was read of a store that was replaced is not written there.
+        next start) to take users offline who do not come back. Data of a store that was replaced is not written to the new one.
         """
         try:
             async with asyncio.timeout(self.settings.drain.flush_seconds):
@@ -381,7 +381,7 @@ class Node:
         self.tasks.start(until_store_answers(lambda: self.comparison.run(reason)))
 
     def _on_loss_elsewhere(self) -> None:
-        """Somebody who met others at another Redis died there, perhaps before it could tell what it did."""
+        """An instance at another Redis died there, perhaps before it could announce its commits."""
         self.rosters.doubt()
         self._on_missed("split")
 

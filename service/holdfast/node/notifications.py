@@ -1,8 +1,8 @@
-"""Who is to be notified of a message because they are away: decided after its commit, recorded in the store.
+"""Decides after a commit which users are notified of a message because they are away, and records it in the store.
 
-Whoever is connected, here or (as Redis says) elsewhere, is not; of the others the store decides: offline means a record now.
-Who goes offline later is looked after by `catchup`, so that nobody is forgotten by being filtered here a moment too late.
-A batch keeps its second `dirty` mark until this is done: when we die in between, whoever sweeps the mark does it.
+A user who is connected here or (according to Redis) elsewhere is not notified. For the others the store decides: offline means a
+record now. `catchup` handles users who go offline later, so that no user is left out who was filtered here a moment too late. A
+batch keeps its second `dirty` mark until this is done: when we die in between, the instance that sweeps the mark does it.
 """
 
 import asyncio
@@ -32,11 +32,12 @@ MAX_WAITING: Final = 10_000  # messages; more are left to the sweep of their mar
 MAX_RECORDS: Final = 200  # per write
 FIRST_PAGE: Final = 20  # messages: what comes in a grace, mostly; each further page is four times as long
 _WORKERS: Final = 8
-_BELIEVED_SECONDS: Final = 2.0  # less than any grace: who is filtered by an older answer may already have been caught up on
+_BELIEVED_SECONDS: Final = 2.0  # less than any grace: the backfill of a user filtered by an older answer may already be over
 RESTED_SECONDS: Final = 2.0
-"""What a record rests on was read less than this ago, also after a thaw. There is no second fence on the last renewal of our own
-lease: nothing here rests on it. Redis only filters, by other instances' leases, which its script looks at when it is asked; who
-it does not filter is decided by the store. Without Redis nobody renews, and somebody has to be notified all the same."""
+"""A record rests on data read less than this ago, also after a thaw. There is no second fence on the last renewal of our own
+lease: nothing here rests on it. Redis only filters, by other instances' leases, which its script checks at the time of the call.
+The store decides about users that Redis does not filter. Without Redis no lease is renewed, and users have to be notified all the
+same."""
 _MAX_KNOWN: Final = 20_000
 _SWEPT_SECONDS: Final = 30.0
 _TRIES: Final = 240
@@ -50,11 +51,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Work:
-    """What waits of one conversation.
+    """The waiting messages of one conversation.
 
     Attributes:
         only: the one member whom it concerns; None for all.
-        slow: those whose commit was answered slowly (`slow_commits`).
+        slow: messages whose commit was answered slowly (`slow_commits`).
         has_waiting: a member without a connection is not offline in the store, or not yet.
         at_ms: when each was committed, or handed on, by the store's clock, if that was not just now: their recipients may have
             seen them, and gone since. Of a new commit it is not needed: it is younger than what the store is asked.
@@ -134,7 +135,7 @@ class Notifications:
                 work.at_ms |= {each.message.seq: each.at_ms for each in committed}
 
     def _enqueue(self, conversation_id: ConversationId, messages: Sequence[Message]) -> _Work | None:
-        """What waits of the conversation, with these; None when too much waits."""
+        """The waiting messages of the conversation, with these; None when too many wait."""
         if self._waiting_messages >= MAX_WAITING:
             self._telemetry.dropped.labels("notifications").inc(len(messages))
             return None
@@ -146,10 +147,9 @@ class Notifications:
         return work
 
     async def look_again(self, conversation_id: ConversationId) -> None:
-        """What came lately may have been left undecided by an instance that died.
+        """Recent messages may have been left undecided by an instance that died.
 
-        Raises:
-            StoreError: the store does not say what came.
+        Raises: StoreError: they cannot be read.
         """
         if (now_ms := self._store_clock.now()) == UNKNOWN:
             raise StoreUnavailable("the store's time is not known yet")
@@ -157,7 +157,7 @@ class Notifications:
             await self._decide(conversation_id, self._work_of(found))
 
     async def _look_after(self, conversation_id: ConversationId, user_id: UserId, after_seq: Seq) -> None:
-        """What came after a message, for one user alone. Mostly there is nothing, or the user is here: that costs no page."""
+        """The messages after a message, for one user alone. Mostly there are none, or the user is here: that costs no page."""
         if self._hub.count_of(user_id) or (await self._store.heads({conversation_id: after_seq}))[conversation_id] <= after_seq:
             return
         async for found in self._pages(conversation_id, 0, FIRST_PAGE):
@@ -168,7 +168,7 @@ class Notifications:
                 return
 
     async def _pages(self, conversation_id: ConversationId, since_ms: int, limit: int) -> AsyncIterator[list[Committed]]:
-        """What was committed since then, page by page from the end; each page is four times as long as the one before."""
+        """The commits since then, page by page from the end; each page is four times as long as the one before."""
         before_seq: Seq | None = None
         while found := await self._store.messages_since(conversation_id, since_ms, limit, before_seq):
             yield found
@@ -365,7 +365,7 @@ def _large_id(conversation_id: ConversationId, user_id: UserId) -> str:
 
 
 def record_of(message: Message, user_id: UserId, member_count: int) -> Notification:
-    """What tells `user_id` of a message, in a conversation of that many members."""
+    """The record that notifies `user_id` of a message, in a conversation of that many members."""
     return Notification(
         notification_id=notification_id(message.conversation_id, user_id, message.seq, member_count),
         user_id=user_id,
@@ -378,7 +378,7 @@ def record_of(message: Message, user_id: UserId, member_count: int) -> Notificat
 
 
 def records_of(messages: Iterable[Message], user_id: UserId, member_count: int) -> list[Notification]:
-    """What tells `user_id` of what others said; of a large conversation the last one."""
+    """The records that notify `user_id` of messages of others; of a large conversation the last one."""
     records: dict[str, Notification] = {}
     for message in messages:
         if message.sender != user_id:

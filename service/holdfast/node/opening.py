@@ -1,4 +1,4 @@
-"""Contact with the store when nobody sends: the first one, and a look every second.
+"""Contact with the store without any sends: the first one, and a look every second.
 
 A run of an instance works with one generation of the store. When the store holds another one, or none, it was restored or
 emptied: whatever the run remembers of it (tails, members, cursors) may be wrong. The run then ends as a whole, and `server`
@@ -53,7 +53,7 @@ class StoreContact:
             tasks.start(self._open_later())
 
     async def look(self) -> None:
-        """Notice an outage, and its end, when nobody sends; and notice that the store was replaced."""
+        """Notice an outage, and its end, also without any sends; and notice that the store was replaced."""
         expected = self._delivery.generation
         try:
             found = await self._store.generation()
@@ -87,5 +87,5 @@ class StoreContact:
                 await self._open()
             except StoreError as error:
                 _log.debug("the store does not answer yet: %s", error)
-            except Exception:  # noqa: BLE001 - without it nobody is served: it is asked for until it is there
+            except Exception:  # noqa: BLE001 - without it no client is served: it is asked for until it is there
                 _log.exception("the store cannot be opened yet")

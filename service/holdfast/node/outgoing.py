@@ -1,4 +1,4 @@
-"""A message on its way to sockets: encoded once, header included, whoever it goes to."""
+"""A message on its way to sockets: encoded once for all recipients, header included."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def enveloped(
 
 
 def runs(items: list[Outgoing]) -> list[list[Outgoing]]:
-    """What one envelope each can carry: without a gap (what a settlement finds may lie apart), and not too large."""
+    """Groups for one envelope each: without a gap (messages found by a settlement may lie apart), and not too large."""
     found: list[list[Outgoing]] = []
     size = 0
     for item in items:

@@ -1,6 +1,7 @@
 """The earlier start of our own name: its users are still present under its epoch, and only its bulletin says under which.
 
-Nobody else reaps it while we hold its name. Its bulletin is read before ours replaces it, its users have their grace. Until they
+No other instance reaps it while we hold its name. Its bulletin is read before ours replaces it, its users have their grace. Until
+they
 are taken out our own bulletin names its epoch: we may be killed before that.
 """
 

@@ -99,7 +99,7 @@ class Presence:
     def left(self, user_id: UserId, heard_at: float) -> None:
         """The user's last connection here ended; the store hears of it after the grace period.
 
-        `heard_at`: monotonic seconds of the last frame on it. What was written after that may have been seen by nobody.
+        `heard_at`: monotonic seconds of the last frame on it. Later writes may not have reached the user.
         """
         due = self._clock.monotonic() + self._grace_seconds
         self._due[user_id] = due
@@ -111,9 +111,9 @@ class Presence:
         return {user_id: seen for _, user_id, seen in heapq.nlargest(_MAX_LEAVING, waiting)}
 
     def earlier(self) -> dict[str, int]:
-        """Entries of earlier epochs under which users may still stand, and when each was last alive (0: now).
+        """Entries of earlier epochs under which users may still be present, and when each was last alive (0: now).
 
-        Whoever reaps us has to look for those, too.
+        The instance that reaps us has to look for those, too.
         """
         moving = dict.fromkeys((*self._written.values(), *self._replaced), 0)
         return {entry: alive_ms for entry, alive_ms in (moving | self._inherited).items() if entry != self._entry()}
@@ -128,7 +128,7 @@ class Presence:
         self._inherited_left |= left
 
     def settle(self) -> None:
-        """What was inherited is taken out."""
+        """The entries of the predecessor are removed."""
         self._inherited, self._inherited_left = {}, {}
 
     def note_conversations(self, user_id: UserId, memberships: list[Membership]) -> None:
@@ -153,7 +153,7 @@ class Presence:
                 self._want(user_id, is_present=False, entry=entry, seen_at_ms=seen_at_ms)
 
     def new_epoch(self) -> None:
-        """What was written stands under an older epoch: everyone who is here, or within the grace, is written again."""
+        """The entries are of an older epoch: every user who is here, or within the grace, is written again."""
         for user_id, seen_at_ms in (self.leaving() | dict.fromkeys(self._hub.users, _NOT_HEARD)).items():
             self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=seen_at_ms)
 
@@ -162,7 +162,7 @@ class Presence:
         return [u for u in self._hub.users if self._written.get(u) == entry and u not in self._wanted]
 
     def release(self, entry: str, user_ids: Iterable[UserId], heard_at_ms: int) -> int:
-        """Of users who stand in the store under `entry`, take out whoever is not here and not within the grace; how many.
+        """Of users present in the store under `entry`, remove those that are not here and not within the grace; how many.
 
         `heard_at_ms`: when such a user was last known to be here, by the store's clock.
         """
@@ -172,7 +172,8 @@ class Presence:
         return len(strangers)
 
     def restore(self, entry: str, user_ids: Iterable[UserId]) -> int:
-        """Users who were certain, and whom the store does not have: those who still are come in again; how many."""
+        """Users whose presence was certain, and whom the store does not have: if they are still here they are added again; how
+        many."""
         wanted = frozenset(user_ids)
         lost = [user_id for user_id in self.certain(entry) if user_id in wanted]
         for user_id in lost:
@@ -206,7 +207,7 @@ class Presence:
         waiter: "asyncio.Future[None] | None" = None,
     ) -> None:
         earlier = self._wanted.get(user_id)
-        waiters = list(earlier.waiters) if earlier is not None else []  # those who wait for a write under way have their own list
+        waiters = list(earlier.waiters) if earlier is not None else []  # callers of a running write have their own list
         if waiter is not None:
             waiters.append(waiter)
         self._wanted[user_id] = _Wanted(is_present, entry, seen_at_ms, waiters)
@@ -244,7 +245,7 @@ class Presence:
     async def _write(self, batch: dict[UserId, _Wanted]) -> None:
         """Write one group; entries differ only around a new epoch."""
         for user_id, wanted in batch.items():
-            if not wanted.is_present:  # what is written by now, which a new epoch may have changed since it was wanted
+            if not wanted.is_present:  # the state written by now, which a new epoch may have changed since the request
                 wanted.entry = self._written.get(user_id, wanted.entry)
         for entry in dict.fromkeys(wanted.entry for wanted in batch.values()):
             coming = {u: w for u, w in batch.items() if w.entry == entry and w.is_present}
@@ -277,7 +278,7 @@ class Presence:
             self._written[user_id] = entry
 
     async def _remove_replaced(self) -> None:
-        """After the new entry is in, so that nobody flickers."""
+        """After the new entry is in, so that no user flickers."""
         try:
             while self._replaced:
                 entry, user_ids = next(iter(self._replaced.items()))

@@ -1,10 +1,10 @@
-"""Which local connections hear of a user's presence, and when.
+"""Which local connections are told of a user's presence, and when.
 
 A change is told once to each connection that shares a conversation with the user, whichever channels it came on, if both users
 have accepted that conversation (`acceptance`) and neither blocks the other. When a user accepts a conversation, no presence
 changes; so the members that accepted it before are told then that this user is online, and this user that they are.
 
-What needs no reading is told at once. The rest waits in one bounded queue, in order, for what the store says.
+A notice that needs no read is sent at once. The rest waits in one bounded queue, in order, for the store's answer.
 """
 
 import asyncio

@@ -91,7 +91,7 @@ class PresenceTelling:
             self._is_working = False
 
     async def _look(self, telling: _Telling) -> None:
-        """What the store says; what it has said before a failure is not asked for again."""
+        """The store's answers; answers from before a failure are not asked for again."""
         if telling.hidden is None:
             telling.hidden = await hidden_from(self._store, telling.change.user_id)
         if telling.conversations is None:

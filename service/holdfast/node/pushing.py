@@ -1,4 +1,5 @@
-"""Recorded notifications on their way out: claimed for a while, pushed, marked. Who dies in between leaves a claim that ends."""
+"""Recorded notifications on their way out: claimed for a while, pushed, marked. An instance that dies in between leaves a claim
+that ends."""
 
 import asyncio
 import logging

@@ -30,9 +30,9 @@ NOTHING: Final = Seen()
 
 
 def shown_live(connection: Connection, local: LocalConversation | None) -> Seen:
-    """What was delivered on a connection since its replay was over.
+    """The messages delivered on a connection since its replay was over.
 
-    The replay itself does not count: what a client sends right after it may have been written before.
+    The replay itself does not count: messages that a client sends right after it may have been written before.
     """
     start = None if local is None else connection.live_since(local.conversation_id)
     return NOTHING if local is None or start is None else Seen(start, local.shown)

@@ -1,9 +1,9 @@
 """The end of instances that are gone: their connections leave the registry, their users go offline.
 
 Two witnesses: the lease in Redis is gone, and the beat in the store has not changed for 6 s on our own clock. An instance
-that is merely cut from Redis still beats; its users are online. Where Kubernetes saw the container end, its word stands for
-the second witness; where it only removed the pod, the silence counts from then on, and not from the end of the lease. The
-bulletin is removed last, so that whoever finds it finishes the work.
+that is merely cut from Redis still beats; its users are online. Where Kubernetes saw the container end, this replaces the second
+witness. Where it only removed the pod, the silence counts from then on, and not from the end of the lease. The bulletin is
+removed last, so that any instance that finds it finishes the work.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ out by epoch, and a lease that was gone comes back under the same epoch only whe
 _BUSY_SECONDS: Final = 300.0  # 20,000 users of one instance, each a few reads of the store
 _LEFT_SECONDS: Final = 60.0
 """An instance that drains gives its lease back, and leaves users within their grace: it is looked for so long at most."""
-_ROUNDS_PER_FULL_LOOK: Final = 10  # a bulletin without a lease (somebody died while reaping) is rare, and looking costs reads
+_ROUNDS_PER_FULL_LOOK: Final = 10  # a bulletin without a lease (a reaper died at its work) is rare, and looking costs reads
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class _Suspect:
 
 
 class Reaper:
-    """Lives in the event loop; `loop` reaps. Every instance runs one; what they do is idempotent."""
+    """Lives in the event loop; `loop` reaps. Every instance runs one; their work is idempotent."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Reaper:
         # A drained instance has no lease from its last close on: its users have their grace from there.
         self._presence_after_seconds = max(SILENCE_SECONDS, grace_seconds)
         self._suspects: dict[InstanceId, _Suspect] = {}
-        self._dead: dict[InstanceId, Epoch] = {}  # what Redis told once, until presence is done
+        self._dead: dict[InstanceId, Epoch] = {}  # the answers of Redis, until presence is done
         self._living: frozenset[InstanceId] = frozenset()
         self._left: dict[InstanceId, float] = {}  # those that gave their lease back, until when they are looked for
         self._rounds = 0

@@ -1,7 +1,7 @@
 """Read receipts: cursors that only move forward, at most two writes a second per conversation.
 
-A read is answered after its cursor is committed. What arrives between two writes is one write. The advance of a cursor is told,
-whatever moved it: a read, or a message of the user's that counts as reading (`reading`). What was told is kept apart from the
+A read is answered after its cursor is committed. All reads between two writes go into one write. Every advance of a cursor is
+told: by a read, or by a message of the user's that counts as reading (`reading`). The last told position is kept apart from the
 cursor: an explicit read beyond it is told, although the cursor may be there already.
 
 A receipt that comes late is a hint: an instance that began to follow the conversation meanwhile has not heard of newer ones,
@@ -208,7 +208,7 @@ class Receipts:
             del self._lanes[lane.conversation_id]
 
     def _kept(self, readers: list[_Reader]) -> list[_Reader]:
-        """What is written again, two at most for each user: the write may be in, and its advance is not told yet."""
+        """Cursors to write again, two at most for each user: the write may be in, and its advance is not told yet."""
         since = self._clock.monotonic() - _INSIST_SECONDS
         kept: dict[tuple[UserId, bool], _Reader] = {}
         for reader in sorted(readers, key=lambda each: each.seq):
@@ -279,7 +279,7 @@ class Receipts:
     async def _admit(
         self, conversation: Conversation | None, conversation_id: ConversationId, readers: list[_Reader]
     ) -> list[_Reader]:
-        """Refuse strangers, and cursors beyond the end (after reading the tail again)."""
+        """Refuse non-members, and cursors beyond the end (after reading the tail again)."""
         members = frozenset(conversation.members if conversation is not None else ())
         admitted = []
         for reader in readers:

@@ -8,8 +8,9 @@ the store's by at most the leeway L, so such a token has `iat` <= R + L, and a t
 between the two may be either: it is refused as well, with a code that makes the client get another one, until every
 issuer's tokens have `iat` > R + L.
 
-Every doubt is decided against the token. Before all revocations were read once, no token is accepted. At most `_MAX_KNOWN` users
-are remembered; where more were revoked, a token of any other user is accepted only if it is later than the latest one forgotten.
+Every uncertain case is decided against the token. Before all revocations were read once, no token is accepted. At most
+`_MAX_KNOWN` users are remembered; where more were revoked, a token of any other user is accepted only if it is later than the
+latest one forgotten.
 """
 
 import asyncio
@@ -157,7 +158,7 @@ class Revocations:
     def _remember(self, user_id: UserId, revoked_at_ms: int) -> None:
         self._revoked_at.pop(user_id, None)
         if self._forgotten_until is not None and revoked_at_ms <= self._forgotten_until:
-            return  # what holds for every other user concerns all tokens of this one
+            return  # a revocation for every other user concerns all tokens of this one
         if len(self._revoked_at) >= _MAX_KNOWN:
             forgotten = self._revoked_at.pop(next(iter(self._revoked_at)))  # the oldest: most tokens from before it have expired
             self._forgotten_until = max(forgotten, self._forgotten_until or 0)

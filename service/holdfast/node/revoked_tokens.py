@@ -2,7 +2,8 @@
 
 Every user may revoke tokens of its own, so their number is bounded before they are stored: beyond `MOST_OF_ONE_USER`, and beyond
 `MOST` of all users, the call is refused with `limit_reached`. All tokens of the user can be revoked instead, in one place.
-What instances accept at the same time may exceed `MOST` a little. Beyond `MOST_KNOWN` the revocations that end first are
+Revocations that instances accept at the same time may exceed `MOST` a little. Beyond `MOST_KNOWN` the revocations that end first
+are
 forgotten: no token is refused that was not revoked.
 """
 
@@ -33,7 +34,7 @@ def user_of(name: str) -> UserId:
 
 
 class RevokedTokens:
-    """What one instance remembers. Times are the store's, in Unix milliseconds."""
+    """The revocations that one instance remembers. Times are the store's, in Unix milliseconds."""
 
     def __init__(self) -> None:
         self._ends_at: dict[str, int] = {}

@@ -1,10 +1,9 @@
-"""What connecting needs to know of a user's conversations: from Redis where it may be believed, else from the store.
+"""The user's conversations at the time of connecting: from Redis where it may be trusted, else from the store.
 
-It is believed while Redis is proven live here, nothing that this instance wrote there was lost, and no other instance says in
-its bulletin that something of its own was, or that it is at another Redis. Whoever lost a write, of whatever kind, begins a new
-era as soon as Redis answers, and says `lost` until then: what was remembered before is not believed by anybody. A change of
-members that Redis takes no mark of is preceded by that bulletin: its instance may not live to tell.
-Redis failing costs reads of the store, nothing else.
+Redis is trusted under three conditions: it is proven live here, no write of this instance to it was lost, and no other instance
+reports in its bulletin a lost write or another Redis. An instance that lost any write begins a new era as soon as Redis answers,
+and reports `lost` until then: no instance uses older lists. A change of members that Redis takes no mark of is preceded by that
+bulletin, because its instance may die before it can report. A failing Redis costs reads of the store, nothing else.
 """
 
 import asyncio
@@ -50,7 +49,7 @@ class Rosters:
         generation: Callable[[], str],
         is_fleet_well: Callable[[], bool],
     ) -> None:
-        """`is_trusted`: whoever may write in Redis may say who is a member of what."""
+        """`is_trusted`: every program that may write in Redis may decide the lists of members."""
         self._cache = cache
         self._store = store
         self._bus = bus
@@ -68,7 +67,7 @@ class Rosters:
         return self._unmarked > 0 or (self._cache.losses, self._doubts) != self._told
 
     def doubt(self) -> None:
-        """Somebody under our name may have lost what he wrote."""
+        """A process under our name may have lost its writes."""
         self._doubts += 1
 
     @contextmanager

@@ -13,8 +13,8 @@ from holdfast.telemetry import Telemetry
 
 _CONNECTIONS_MARKS: Final = (0.85, 0.95)
 _MEMORY_MARKS: Final = (0.80, 0.85)
-"""What comes in between two looks must fit above the mark: a second of the fastest accepting (4,000 sockets of 10 KB) is 8 % of
-512 MB. Close together, because Python gives little back to the machine."""
+"""Connections that come in between two looks must fit above the mark: a second of the fastest accepting (4,000 sockets of 10 KB)
+is 8 % of 512 MB. The marks are close together, because Python gives little memory back to the machine."""
 
 
 class Saturation:

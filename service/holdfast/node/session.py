@@ -1,7 +1,7 @@
 """The session: one client's conversation with us as a state machine without I/O.
 
-Whole messages and time go in; what comes out is bytes to write, a command to carry out, or the end. The rim (`web.socket`) owns
-the socket, the commands (`commands`) own the effects.
+Whole messages and time go in; bytes to write, a command to carry out, or the end come out. `web.socket` owns the socket, the
+commands (`commands`) own the effects.
 """
 
 from dataclasses import dataclass

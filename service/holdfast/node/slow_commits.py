@@ -1,4 +1,4 @@
-"""Messages whose commit the store answered slowly: who is notified of them is decided once more, when a grace period is over.
+"""Messages whose commit the store answered slowly: their notifications are decided once more, when a grace period is over.
 
 The store's time of such a message lies well before the moment at which it could be delivered. A user who left in between was
 not shown it, and is not found by the look through the absence either (`catchup`), which begins shortly before the user left: an
@@ -61,7 +61,7 @@ class SlowCommits:
         return 0
 
     def due(self) -> list[tuple[ConversationId, list[Committed]]]:
-        """What is to be decided again now, each with the time at which it was handed on, by the store's clock."""
+        """The messages to decide again now, each with the time at which it was handed on, by the store's clock."""
         now, found = self._clock.monotonic(), []
         while self._kept and self._kept[0].due_at <= now:
             kept = self._kept.popleft()

@@ -1,8 +1,9 @@
 """Do other instances meet at another Redis than this one?
 
 After a failover that left some with the old primary each half publishes where the other does not listen, though every echo comes
-back. Bulletins name the Redis in which their instance holds its lease: whoever beats with another name, for longer than it takes
-all to follow one failover, is out of our reach, as we are out of theirs. The store is common to both: the slow path serves.
+back. Bulletins name the Redis in which their instance holds its lease. An instance that names another one, for longer than it
+takes all to follow one failover, is out of our reach, as we are out of its reach. Both use the same store, so the slow path
+works.
 """
 
 import logging
@@ -16,8 +17,8 @@ from holdfast.node.sightings import Sightings
 from holdfast.ports import Clock
 
 _FOLLOWS_SECONDS: Final = 5.0  # of one failover, one instance hears seconds later than another
-_SILENCE_SECONDS: Final = 8.0  # two beats, and the looks at them: who is silent so long is dead, or cut from the store
-_BLIND_SECONDS: Final = 4.0  # longer between two looks: in that time nobody was silent
+_SILENCE_SECONDS: Final = 8.0  # two beats, and the looks at them: an instance silent for so long is dead, or cut from the store
+_BLIND_SECONDS: Final = 4.0  # longer between two looks: that time does not count as silence
 _BEATS: Final = 2  # one may have been under way when it stood still, or came over
 
 _log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Split:
     """Lives in the loop. Judged at each look, by beats that change, on our own monotonic clock.
 
     Attributes:
-        is_suspected: somebody may be out of our reach; whether they are alive, and come over, is to be seen.
+        is_suspected: an instance may be out of our reach; it is not yet known whether it is alive and will follow.
         sightings: whether others see Redis at all, while this instance starts.
     """
 
@@ -50,11 +51,12 @@ class Split:
 
     @property
     def is_split(self) -> bool:
-        """Somebody alive is out of our reach."""
+        """A live instance is out of our reach."""
         return bool(self._apart)
 
     def note(self, bulletins: Sequence[Bulletin], server: str, *, is_complete: bool) -> bool:
-        """What the others say; whether somebody died who was out of our reach. (Who comes over tells what they did there.)
+        """The bulletins of the others; whether an instance died that was out of our reach. (An instance that follows announces
+        its own commits.)
 
         Args:
             bulletins: some of them, or all (`is_complete`).
@@ -81,7 +83,7 @@ class Split:
 
     def _take(self, bulletin: Bulletin, server: str, now: float) -> None:
         known = self._strays.get(bulletin.instance_id)
-        if bulletin.is_cut or bulletin.server in ("", server):  # who is cut says so in its mode, and is looked after by that
+        if bulletin.is_cut or bulletin.server in ("", server):  # a cut instance says so in its mode
             self._strays.pop(bulletin.instance_id, None)
         elif known is None or known.server != bulletin.server:
             self._strays[bulletin.instance_id] = _Stray(bulletin.server, bulletin.beat, now, now)

@@ -1,9 +1,10 @@
-"""What an instance committed and could not see through: found by its marks in Redis, finished by whoever sweeps.
+"""Unfinished commits of an instance: found by its marks in Redis, finished by the instance that sweeps.
 
 A mark is set before the append and removed with the publication, a second one when it is decided who is notified; a change of
 a conversation has one for each user whose list it touches, and is told again like a message. One that is
-older than 1.5 s belongs to somebody who died in between, or whose append is uncertain: the conversation's tail is published
-and looked through again, which is harmless where it was done. The mark goes when its owner is dead, or is ourselves, and 15 s
+older than 1.5 s belongs to an instance that died in between, or whose append has an unknown outcome: the conversation's tail is
+published and looked through again, which is harmless where it was done. The mark goes when its owner is dead, or is ourselves,
+and 15 s
 have passed: a slow commit may still have landed until then.
 """
 

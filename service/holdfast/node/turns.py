@@ -1,8 +1,8 @@
-"""Who commits next to a conversation that several instances write to at once.
+"""Write contention: which instance commits next to a conversation that several instances write to at once.
 
-Whoever won the last seq knows the tail at once and would win again and again, while the others read the tail first: they would
+The winner of the last seq knows the tail at once and would win again and again, while the others read the tail first: they would
 starve. So instances take turns: after a win the next one in the order of their ids goes first, the one after it a round trip
-later, and the winner last. Everybody works that out alone, from the wins that the bus tells of; being wrong costs one conflict.
+later, and the winner last. Every instance works that out alone, from the wins that the bus reports; an error costs one conflict.
 """
 
 from collections import OrderedDict
@@ -35,7 +35,7 @@ class Turns:
         self._contests: OrderedDict[ConversationId, _Contest] = OrderedDict()
 
     def won(self, conversation_id: ConversationId, instance_id: InstanceId, now: float) -> None:
-        """Some instance committed; wins of our own count only where somebody else has won before."""
+        """Some instance committed; wins of our own count only where another instance has won before."""
         contest = self._contests.get(conversation_id)
         if contest is None:
             if instance_id == self._me:
@@ -49,13 +49,14 @@ class Turns:
             self._contests.move_to_end(conversation_id)
 
     def lost(self, conversation_id: ConversationId, now: float) -> None:
-        """Somebody beat us. Where the bus tells of others it tells of this win, too, sooner or later; else it was `SOMEBODY`."""
+        """Another instance won. Where the bus reports wins of others it reports this win, too, sooner or later; else it was
+        `SOMEBODY`."""
         contest = self._contests.get(conversation_id)
         if contest is None or self._active(contest, now) <= {self._me, SOMEBODY}:
             self.won(conversation_id, SOMEBODY, now)
 
     def wait(self, conversation_id: ConversationId, round_trip: float, now: float) -> float:
-        """Seconds until it is our turn; 0 where nobody else writes."""
+        """Seconds until it is our turn; 0 where no other instance writes."""
         contest = self._contests.get(conversation_id)
         if contest is None:
             return 0.0
