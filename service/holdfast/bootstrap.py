@@ -27,11 +27,11 @@ from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import ConfigurationError
 from holdfast.loops import Loops
-from holdfast.node.dependencies import Dependency
-from holdfast.node.isolation import Isolation
+from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.health.dependencies import Dependency
+from holdfast.node.health.isolation import Isolation
+from holdfast.node.health.store_calls import counted
 from holdfast.node.node import Node
-from holdfast.node.store_calls import counted
-from holdfast.node.store_clock import StoreClock
 from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
 from holdfast.settings import AuthSettings, BusSettings, LimitSettings, PushSettings, RedisSettings, Settings, StoreSettings

@@ -17,8 +17,8 @@ import uvicorn
 
 from holdfast.errors import ConfigurationError, RedisDenied
 from holdfast.loops import Loop
-from holdfast.node.drain import Drain
 from holdfast.node.node import Node
+from holdfast.node.sessions.drain import Drain
 from holdfast.node.tasks import until_store_answers
 from holdfast.web.gate import Gate, ticking
 from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protocols, public_protocols

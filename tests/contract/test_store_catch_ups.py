@@ -10,11 +10,11 @@ from holdfast.adapters.machine.clock import SystemClock
 from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import CatchUp, notification_id
-from holdfast.node.catchup import CatchUps
-from holdfast.node.conversations import Conversations
-from holdfast.node.hub import Hub
-from holdfast.node.notifications import Notifications
-from holdfast.node.store_clock import StoreClock
+from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.connections.hub import Hub
+from holdfast.node.conversations.cache import Conversations
+from holdfast.node.notifications.catchup import CatchUps
+from holdfast.node.notifications.decision import Notifications
 from holdfast.node.tasks import Tasks
 from holdfast.ports import MessageStore
 from holdfast.telemetry import Telemetry

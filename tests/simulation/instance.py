@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.bootstrap import Instance, Machine
-from holdfast.node.drain import Drain
+from holdfast.node.sessions.drain import Drain
 from holdfast.settings import Settings
 from holdfast.web.gate import Gate, ticking
 from holdfast.web.protocols import internal_protocols, public_protocols

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeVar
 from holdfast.adapters.sqlite import schema
 from holdfast.adapters.sqlite.lanes import translated
 from holdfast.errors import StoreError, StoreTimeout, StoreUnavailable
-from holdfast.node.store_calls import OPERATION
+from holdfast.node.health.store_calls import OPERATION
 from holdfast.ports import within
 from simulation.loop import SimulatedLoop
 from simulation.process import Process, current_process

@@ -10,7 +10,7 @@ from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.ids import ConversationId
 from holdfast.errors import StoreTimeout, StoreUnavailable
-from holdfast.node.store_calls import counted
+from holdfast.node.health.store_calls import counted
 from holdfast.ports import MessageStore, Unwatched
 from holdfast.telemetry import Telemetry, otlp
 from simulation.loop import SimulatedLoop

@@ -23,20 +23,24 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import send_key
 from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
-from holdfast.node import commands, conversations, node, notifications, sweep
-from holdfast.node.activity import Activity
-from holdfast.node.announcing import Announcer
-from holdfast.node.append import Batch
-from holdfast.node.bulletins import Bulletins
-from holdfast.node.catchup import CatchUps
-from holdfast.node.committer import Committer
-from holdfast.node.comparison import Comparison
-from holdfast.node.delivery import Delivery, conversation_channel
-from holdfast.node.entering import Entering, Entrance
-from holdfast.node.local import LocalConversation
-from holdfast.node.reaper import Reaper
-from holdfast.node.rosters import Rosters
-from holdfast.node.split import Split
+from holdfast.node import node
+from holdfast.node.cluster.bulletins import Bulletins
+from holdfast.node.cluster.split import Split
+from holdfast.node.connections.local import LocalConversation
+from holdfast.node.conversations import cache
+from holdfast.node.conversations.activity import Activity
+from holdfast.node.conversations.delivery import Delivery, conversation_channel
+from holdfast.node.conversations.entering import Entering, Entrance
+from holdfast.node.notifications import decision
+from holdfast.node.notifications.catchup import CatchUps
+from holdfast.node.recovery import sweep
+from holdfast.node.recovery.comparison import Comparison
+from holdfast.node.recovery.reaper import Reaper
+from holdfast.node.requests import commands
+from holdfast.node.requests.announcing import Announcer
+from holdfast.node.sending.append import Batch
+from holdfast.node.sending.committer import Committer
+from holdfast.node.users.rosters import Rosters
 
 _WINDOW_SECONDS = 0.3  # makes a race of microseconds one that a test can hit
 
@@ -57,15 +61,15 @@ async def _nothing(*_: Any, **__: Any) -> None:
 
 def die_undecided() -> None:
     """To decide who is notified takes a second, and the instance is killed when that is over for `LAST_WORDS`."""
-    decide = notifications.Notifications._decide
+    decide = decision.Notifications._decide
 
-    async def _decide(self: notifications.Notifications, conversation_id: ConversationId, work: notifications._Work) -> None:
+    async def _decide(self: decision.Notifications, conversation_id: ConversationId, work: decision._Work) -> None:
         await asyncio.sleep(1.0)
         if any(message.body == LAST_WORDS for message in work.messages):
             os.kill(os.getpid(), signal.SIGKILL)
         await decide(self, conversation_id, work)
 
-    replace(notifications.Notifications, "_decide", _decide)
+    replace(decision.Notifications, "_decide", _decide)
 
 
 def one_mark() -> None:
@@ -202,10 +206,10 @@ def no_second_witness() -> None:
 def no_members_version() -> None:
     """A membership that was read once is believed for ever."""
 
-    def cached(self: conversations.Conversations, conversation_id: ConversationId) -> Conversation | None:
+    def cached(self: cache.Conversations, conversation_id: ConversationId) -> Conversation | None:
         return self.peek(conversation_id)
 
-    replace(conversations.Conversations, "cached", cached)
+    replace(cache.Conversations, "cached", cached)
     replace(Comparison, "_refresh_members", _nothing)
 
 

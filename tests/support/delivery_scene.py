@@ -8,17 +8,17 @@ from msgspec import UNSET
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.domain.messages import Message
-from holdfast.node.append import Appender
-from holdfast.node.connection import Connection
-from holdfast.node.conversations import Conversations
-from holdfast.node.delivery import Delivery
-from holdfast.node.entering import Entering
-from holdfast.node.hub import Hub
-from holdfast.node.membership import Membership
-from holdfast.node.outgoing import outgoing
-from holdfast.node.replay import Replay
-from holdfast.node.split import Split
-from holdfast.node.store_clock import StoreClock
+from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.hub import Hub
+from holdfast.node.connections.outgoing import outgoing
+from holdfast.node.conversations.cache import Conversations
+from holdfast.node.conversations.delivery import Delivery
+from holdfast.node.conversations.entering import Entering
+from holdfast.node.conversations.membership import Membership
+from holdfast.node.conversations.replay import Replay
+from holdfast.node.sending.append import Appender
 from holdfast.node.tasks import Tasks
 from holdfast.protocol import envelopes
 from holdfast.settings import LimitSettings

@@ -11,7 +11,7 @@ from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId,
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend, content_digest, send_key
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import PredecessorMissing, StoreConflict
-from holdfast.node.connection import Connection
+from holdfast.node.connections.connection import Connection
 from holdfast.ports import Clock, MemoryUse
 
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from holdfast.domain.notifications import CatchUp, Notification
-from holdfast.node.dependencies import Dependency
+from holdfast.node.health.dependencies import Dependency
 from holdfast.node.node import Node
 from holdfast.settings import Settings
 from holdfast.telemetry import Telemetry

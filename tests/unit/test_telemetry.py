@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from holdfast.node.health import STATES
+from holdfast.node.health.evaluator import STATES
 from holdfast.ports import MessageStore
 from holdfast.protocol.codes import CODES, CloseCode
 from holdfast.protocol.frames import AnyClientFrame

@@ -1,0 +1,1 @@
+"""One running instance, in rooms: each package answers one question, which its docstring asks. `node` puts them together."""

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from holdfast.domain.ids import ConversationId, InstanceId
-from holdfast.node.commands import Commands
-from holdfast.node.delivery import Delivery
-from holdfast.node.membership import Membership
-from holdfast.node.presence_notices import PresenceNotices
-from holdfast.node.receipts import Receipts
-from holdfast.node.revocations import Revocations
+from holdfast.node.conversations.delivery import Delivery
+from holdfast.node.conversations.membership import Membership
+from holdfast.node.requests.commands import Commands
+from holdfast.node.users.presence_notices import PresenceNotices
+from holdfast.node.users.receipts import Receipts
+from holdfast.node.users.revocations import Revocations
 from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
 

@@ -10,7 +10,7 @@ import jwt
 
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, ConfigurationError
-from holdfast.node.store_clock import StoreClock
+from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.settings import AuthSettings
 from holdfast.web.claims import check, check_times
 from holdfast.web.jwks import Jwks

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from holdfast.errors import CommandError, InvalidRequest
-from holdfast.node.commands import Caller
+from holdfast.node.requests.commands import Caller
 from holdfast.protocol.jsontext import decode
 from holdfast.web.auth import Identity
 from holdfast.web.gate import Gate

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
 
-from holdfast.node.health import Health
+from holdfast.node.health.evaluator import Health
 from holdfast.telemetry import Telemetry
 from holdfast.telemetry.formats import exposed
 from holdfast.web.calls import GET, answer

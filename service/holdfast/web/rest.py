@@ -16,11 +16,11 @@ from holdfast.domain.conversations import PageKey
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, HoldfastError, InvalidRequest, rate_limited
-from holdfast.node.append import Settled
-from holdfast.node.commands import TYPING_EXPIRES_MS, Caller, checked_metadata
-from holdfast.node.outgoing import message_frame
-from holdfast.node.reading import Seen
-from holdfast.node.receipts import ReadDone
+from holdfast.node.connections.outgoing import message_frame
+from holdfast.node.requests.commands import TYPING_EXPIRES_MS, Caller, checked_metadata
+from holdfast.node.sending.append import Settled
+from holdfast.node.users.reading import Seen
+from holdfast.node.users.receipts import ReadDone
 from holdfast.protocol import rest
 from holdfast.protocol.jsontext import rfc3339
 from holdfast.web.calls import GET, answer, body, caller, identity, number

@@ -13,12 +13,12 @@ from msgspec import UNSET, Raw, UnsetType
 from holdfast import __version__
 from holdfast.domain.ids import ConnectionId, ConversationId, message_id
 from holdfast.errors import CommandError, StoreError
-from holdfast.node.append import Settled
-from holdfast.node.commands import Caller
-from holdfast.node.connection import Connection
-from holdfast.node.reading import Seen, shown_live
-from holdfast.node.receipts import ReadDone
-from holdfast.node.session import KEEPALIVE_SECONDS, Command, End, Output, Ping, Session, end
+from holdfast.node.connections.connection import Connection
+from holdfast.node.requests.commands import Caller
+from holdfast.node.sending.append import Settled
+from holdfast.node.sessions.session import KEEPALIVE_SECONDS, Command, End, Output, Ping, Session, end
+from holdfast.node.users.reading import Seen, shown_live
+from holdfast.node.users.receipts import ReadDone
 from holdfast.protocol import commands, frames
 from holdfast.protocol.codes import CODES, CloseCode
 from holdfast.protocol.jsontext import rfc3339

@@ -7,7 +7,7 @@ from typing import Final
 
 from google.cloud.firestore_v1.types import firestore
 
-from holdfast.node.store_calls import OPERATION
+from holdfast.node.health.store_calls import OPERATION
 from holdfast.telemetry import OTHER
 from simulation.firestore.client import Connect, connecting
 from simulation.firestore.documents import Backup

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from holdfast.domain.ids import InstanceId
+from holdfast.node.connections.outgoing import outgoing
 from holdfast.node.incoming import Incoming
-from holdfast.node.outgoing import outgoing
 from holdfast.protocol.envelopes import RevokedEnvelope
 from support.delivery_scene import C, Scene, delivered
 from support.virtual_time import in_virtual_time

@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.errors import CommandError, ConfigurationError
-from holdfast.node.store_clock import StoreClock
+from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.ports import Clock
 from holdfast.protocol.codes import CODES
 from holdfast.settings import AuthSettings

@@ -9,7 +9,7 @@ import runpy
 import signal
 from typing import Any, Final
 
-from holdfast.node.append import Appender, Batch
+from holdfast.node.sending.append import Appender, Batch
 
 LAST_WORDS: Final = "last words"
 

@@ -1,0 +1,274 @@
+"""The slow path between instances: what each committed lately, kept in the store and read where the fast path may have failed.
+
+Written with the beat, every 3 s; within 250 ms when the mode changes; once a second while it is not ok and something changed.
+Read every second while our own fast path is gone (and 10 s longer) or may not reach everybody (`split`), at once and 4 s later
+after a resubscription, and every 15 s anyway: so no hole outlives 20 s, whatever its cause. Those whose own fast path is gone
+are looked for every 2 s.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.errors import StoreError
+from holdfast.loops import STORE, Loop
+from holdfast.node.cluster.life_signs import LifeSigns
+from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.ports import Clock, MessageStore
+
+BEAT_SECONDS: Final = 3.0
+WINDOW_SECONDS: Final = 60.0
+MAX_ENTRIES: Final = 5_000
+_BUSY_SECONDS: Final = 300.0  # a bulletin that overflowed: a comparison of 10,000 conversations with the store
+_TICK_SECONDS: Final = 0.25
+_CHANGED_SECONDS: Final = 1.0
+_READ_SECONDS: Final = 1.0
+_UNWELL_SECONDS: Final = 2.0  # an instance without Redis writes once a second: others learn of its commits within 5 s
+_AFTER_RECOVERY_SECONDS: Final = 10.0
+_ANTI_ENTROPY_SECONDS: Final = 15.0
+_SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first look has its bulletin by then
+_JUDGEMENT_SECONDS: Final = 3.5  # an older look for degraded instances does not count
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_log = logging.getLogger(__name__)
+
+
+class _Recent(Generic[K, V]):
+    """The latest value per key, for `WINDOW_SECONDS`, bounded."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self.has_overflowed_at = -WINDOW_SECONDS
+
+    def get(self, key: K, default: V) -> V:
+        return self._entries[key][1] if key in self._entries else default
+
+    def put(self, key: K, value: V, now: float) -> None:
+        self._entries[key] = (now, value)
+        self._entries.move_to_end(key)
+        if len(self._entries) > MAX_ENTRIES:
+            self._entries.popitem(last=False)
+            self.has_overflowed_at = now
+
+    def current(self, now: float) -> dict[K, V]:
+        while self._entries and next(iter(self._entries.values()))[0] < now - WINDOW_SECONDS:
+            self._entries.popitem(last=False)
+        return {key: value for key, (_, value) in self._entries.items()}
+
+
+class Bulletins:
+    """Lives in the event loop; of `loops` one writes and one reads.
+
+    Reading must not delay the beat: without it the others take this instance for dead.
+    """
+
+    def __init__(
+        self,
+        store: MessageStore,
+        clock: Clock,
+        instance_id: Callable[[], InstanceId],
+        split: Split,
+        *,
+        epoch: Callable[[], Epoch],
+        mode: Callable[[], str],
+        left: Callable[[], dict[UserId, int]],
+        earlier: Callable[[], dict[str, int]],
+        server: Callable[[], str],
+        is_cut: Callable[[], bool],
+        store_clock: StoreClock,
+        life_signs: LifeSigns,
+        on_read: Callable[[list[Bulletin]], Awaitable[None]],
+        on_loss_elsewhere: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._instance_id = instance_id
+        self._split = split
+        self._epoch = epoch
+        self._mode = mode
+        self._left = left
+        self._earlier = earlier
+        self._server = server
+        self._is_cut = is_cut
+        self._store_clock = store_clock
+        self._life_signs = life_signs
+        self._on_read = on_read
+        self._on_loss_elsewhere = on_loss_elsewhere
+        self._heads: _Recent[ConversationId, Seq] = _Recent()
+        self._members: _Recent[ConversationId, int] = _Recent()
+        self._users: _Recent[UserId, None] = _Recent()
+        self._receipts: _Recent[str, Seq] = _Recent()
+        self._beat = 0
+        self._turn = asyncio.Lock()
+        self._asked = self._answered = 0
+        self._written_mode = ""
+        self._written_as: tuple[InstanceId, Epoch, str] | None = None
+        self._written_at = -BEAT_SECONDS
+        self._has_changed = False
+        self._read_at = clock.monotonic()
+        self._unwell_read_at = -_UNWELL_SECONDS
+        self._is_fleet_well = self._is_anybody_elsewhere = False
+        self._judged_as = ""
+        self._judged_at = -_JUDGEMENT_SECONDS
+        self._look_at: list[float] = []
+        self._unwell_until = 0.0
+
+    @property
+    def is_fleet_well(self) -> bool:
+        """As of the last look, no other instance has lost a write to Redis that it has not made up for, or made it elsewhere."""
+        is_fresh = self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS and self._judged_as == self._server()
+        return self._is_fleet_well and is_fresh and not self._split.is_suspected
+
+    def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
+        """A conversation has reached `seq` by our doing. A repeated send of something older is told, too, and lowers nothing."""
+        self._heads.put(conversation_id, max(seq, self._heads.get(conversation_id, 0)), self._clock.monotonic())
+        self._has_changed = True
+
+    def note_members(self, conversation_id: ConversationId, version: int, user_ids: tuple[UserId, ...]) -> None:
+        """A conversation's members changed by our doing, and these users' lists with it."""
+        now = self._clock.monotonic()
+        self._members.put(conversation_id, max(version, self._members.get(conversation_id, 0)), now)
+        for user_id in user_ids:
+            self._users.put(user_id, None, now)
+        self._has_changed = True
+
+    def note_receipt(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
+        """A read cursor moved by our doing."""
+        key = f"{conversation_id}|{user_id}"
+        self._receipts.put(key, max(seq, self._receipts.get(key, 0)), self._clock.monotonic())
+        self._has_changed = True
+
+    def look_soon(self) -> None:
+        """Envelopes may have been missed: read all bulletins now and once more a little later."""
+        now = self._clock.monotonic()
+        self._look_at = [now, now + _SECOND_LOOK_SECONDS]
+
+    async def write_last(self) -> None:
+        """Once more at the end: the instance that takes our users offline then knows when each was last heard."""
+        await self._write()
+
+    async def write_first(self, conversation_id: ConversationId, user_ids: tuple[UserId, ...]) -> None:
+        """Before a change of which only the bulletin can tell: these users' lists may be other ones soon.
+
+        Raises:
+            StoreError: it is not written.
+        """
+        self.note_members(conversation_id, 0, user_ids)
+        await self._insist()
+
+    @property
+    def loops(self) -> tuple[Loop, Loop]:
+        """Write and read when it is time."""
+        return (
+            Loop("bulletins_write", self._writing_round, BEAT_SECONDS, needs=(STORE,), is_vital=True),
+            Loop("bulletins_read", self._reading_round, _UNWELL_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS),
+        )
+
+    async def _writing_round(self) -> None:
+        while not self._is_time_to_write():  # noqa: ASYNC110 - time makes it true, among other things
+            await asyncio.sleep(_TICK_SECONDS)
+        await self._insist()
+
+    async def _reading_round(self) -> None:
+        while not (is_all := self._is_time_to_read()):
+            if self._clock.monotonic() - self._unwell_read_at >= _UNWELL_SECONDS:
+                break
+            await asyncio.sleep(_TICK_SECONDS)
+        await self._read(only_unwell=not is_all)
+
+    def _is_time_to_write(self) -> bool:
+        age = self._clock.monotonic() - self._written_at
+        mode = self._told_mode()
+        if self._written_as != (self._instance_id(), self._epoch(), self._server()):
+            return True  # an instance that dies now is reaped under this epoch, and found by this document
+        return (
+            mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and self._has_changed and age >= _CHANGED_SECONDS)
+        )
+
+    def _told_mode(self) -> str:
+        """What we committed while our fast path was gone is looked for a little longer than it is gone."""
+        mode, now = self._mode(), self._clock.monotonic()
+        if mode != "ok":
+            self._unwell_until = now + _AFTER_RECOVERY_SECONDS
+        return "recovering" if mode == "ok" and now < self._unwell_until else mode
+
+    def _is_time_to_read(self) -> bool:
+        now = self._clock.monotonic()
+        age = now - self._read_at
+        if self._look_at and self._look_at[0] <= now:
+            self._look_at.pop(0)
+            return True
+        is_in_doubt = now < self._unwell_until or self._split.is_suspected
+        return age >= _ANTI_ENTROPY_SECONDS or (is_in_doubt and age >= _READ_SECONDS)
+
+    async def _write(self) -> None:
+        with contextlib.suppress(StoreError):
+            await self._insist()
+
+    async def _insist(self) -> None:
+        self._asked += 1
+        mine = self._asked
+        async with self._turn:  # of two under way at once the older one could be the one that stays
+            if self._answered < mine:  # else one that was begun after we asked is written
+                asked = self._asked
+                await self._write_now()
+                self._answered = asked
+
+    async def _write_now(self) -> None:
+        now, mode = self._clock.monotonic(), self._told_mode()
+        self._beat += 1
+        self._has_changed = False
+        recents = (self._heads, self._members, self._users, self._receipts)
+        bulletin = Bulletin(
+            instance_id=self._instance_id(),
+            epoch=self._epoch(),
+            beat=self._beat,
+            mode=mode,
+            heads=self._heads.current(now),
+            members=self._members.current(now),
+            users=tuple(self._users.current(now)),
+            receipts=self._receipts.current(now),
+            left=self._left(),
+            earlier=self._earlier(),
+            overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
+            server=self._server(),
+            is_cut=self._is_cut(),
+            is_out=self._split.sightings.is_out,
+        )
+        self._written_at = now
+        try:
+            stamped_ms = await self._store.write_bulletin(bulletin)
+        except StoreError:
+            self._has_changed = True
+            raise
+        self._store_clock.note(stamped_ms, self._clock.monotonic())
+        self._life_signs.note_beat(now)
+        self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch, bulletin.server)
+
+    async def _read(self, *, only_unwell: bool) -> None:
+        self._unwell_read_at = now = self._clock.monotonic()
+        if not only_unwell:
+            self._read_at = now
+        bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
+        others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()]
+        self._judge(others, now, is_complete=not only_unwell)
+        await self._on_read(others)
+
+    def _judge(self, others: list[Bulletin], now: float, *, is_complete: bool) -> None:
+        """The states of the others concerning Redis. An instance that uses another Redis unknowingly reports no fault: a look at
+        all finds it."""
+        server = self._server()
+        if self._split.note(others, "" if self._is_cut() else server, is_complete=is_complete):
+            self._on_loss_elsewhere()
+        if is_complete:
+            self._is_anybody_elsewhere = any(bulletin.server not in ("", server) for bulletin in others)
+        self._is_fleet_well = all(bulletin.is_harmless_at(server) for bulletin in others) and not self._is_anybody_elsewhere
+        self._judged_at, self._judged_as = now, server

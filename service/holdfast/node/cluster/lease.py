@@ -1,0 +1,255 @@
+"""This instance's claim on its name, and the registration of its connections under it.
+
+The lease is renewed every 3 s. Found missing or foreign, or the world another one, everything is registered again: under the same
+epoch, so that presence stays as it is, where only Redis failed and no other instance can have reaped this one; else under a new
+one. Without Redis no client is refused: connections are accepted, and registered when it is back. Of two live processes with one
+name the older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids that clients may choose.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from holdfast.domain.ids import Epoch, InstanceId, UserId
+from holdfast.domain.registry import ConnectionRecord
+from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailable, WorldChanged
+from holdfast.loops import REDIS, Loop
+from holdfast.node.cluster.life_signs import LifeSigns
+from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.hub import Hub
+from holdfast.node.tasks import Tasks
+from holdfast.ports import Clock, ClusterBus, ConnectionRegistry
+from holdfast.protocol.jsontext import rfc3339
+
+RENEW_SECONDS: Final = 3.0
+_RETRY_SECONDS: Final = 0.5
+_CHUNK: Final = 500
+_REFRESH_SECONDS: Final = 900.0  # keys live an hour; renewed four times as often
+_REMEMBERED_SECONDS: Final = 660.0  # what Redis remembers for connecting lives 10 minutes, and one to write it
+_MAX_UNREGISTERING: Final = 50_000
+
+_log = logging.getLogger(__name__)
+
+
+class Lease:
+    """Lives in the event loop. `loop` holds the lease; `release` at the end.
+
+    Attributes:
+        instance_id: what this instance is called now.
+        life_signs: whether its users still stand in the store under its epoch.
+        is_cut: Redis did not answer the last time that the lease was asked for.
+    """
+
+    def __init__(
+        self,
+        registry: ConnectionRegistry,
+        bus: ClusterBus,
+        hub: Hub,
+        clock: Clock,
+        tasks: Tasks,
+        instance_id: InstanceId,
+        *,
+        state: Callable[[], str],
+        on_epoch: Callable[[], None],
+        on_name: Callable[[], None],
+        on_other_server: Callable[[], None],
+    ) -> None:
+        self.epoch = Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")  # until Redis gives one, of its own form
+        self.is_unique = True
+        self.is_held = False
+        self.is_cut = True
+        self._server = ""
+        self._answered_at = clock.monotonic()
+        self.life_signs = LifeSigns(clock)
+        self._registry = registry
+        self._bus = bus
+        self._hub = hub
+        self._clock = clock
+        self._tasks = tasks
+        self.instance_id = instance_id
+        self._configured_id = instance_id
+        self._state = state
+        self._on_epoch = on_epoch
+        self._on_name = on_name
+        self._on_other_server = on_other_server
+        self._wake = asyncio.Event()
+        self._registering: list[tuple[Connection, asyncio.Future[int]]] = []
+        self._unregistering: deque[Connection] = deque()
+        self._is_writing = False
+        self._turn = asyncio.Lock()  # one script about connections at a time: what was sent later must not be done first
+        self._refreshed_at = clock.monotonic()
+
+    @property
+    def loop(self) -> Loop:
+        """Holds the lease for as long as it runs."""
+        return Loop("lease", self._round, RENEW_SECONDS, needs=(REDIS,), is_vital=True)
+
+    async def _round(self) -> None:
+        self._wake.clear()
+        try:
+            await self._step()
+        except (LeaseLost, WorldChanged) as error:
+            _log.warning("registering everything again: %s", error)
+            self.is_held = False
+            self._wake.set()
+        except NameTaken:
+            self._yield()
+        except RedisUnavailable:
+            self.is_cut = True  # all else the watch of the link has noted
+        pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
+        try:
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
+            await asyncio.sleep(0.05)  # a lease lost again and again must not become a busy loop
+        except TimeoutError:
+            pass
+
+    def doubt(self) -> None:
+        """Something may be wrong with what is registered: look now."""
+        self._wake.set()
+
+    @property
+    def server(self) -> str:
+        """Which start of which Redis had our name last; empty where that is not known, or nothing of then is remembered."""
+        return self._server if self._clock.monotonic() - self._answered_at < _REMEMBERED_SECONDS else ""
+
+    def follow_predecessor(self, server: str) -> None:
+        """An earlier start of our name was there last."""
+        if not self._server:
+            self._server = server
+        elif server not in ("", self._server):
+            self._on_other_server()
+
+    def _follow(self) -> None:
+        """Changes announced at another Redis since others came to this one are missing here, so lists here may be outdated."""
+        known, server = self._server, self._registry.server
+        self._server, self._answered_at, self.is_cut = server or known, self._clock.monotonic(), False
+        if known and server and known != server:
+            self._on_other_server()
+
+    async def register(self, connection: Connection) -> int:
+        """Register one connection, with all others that wait; how many its user has everywhere (0: not known)."""
+        if not self.is_held:
+            return 0
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._registering.append((connection, future))
+        self._write_soon()
+        return await future
+
+    def unregister(self, connection: Connection) -> None:
+        """Take a connection out of the registry. A record that stays because Redis is away is void after the next
+        registration."""
+        if self.is_held:
+            self._unregistering.append(connection)
+            if len(self._unregistering) > _MAX_UNREGISTERING:
+                self._lose("too many connections to unregister")
+            self._write_soon()
+
+    async def release(self) -> None:
+        """Give the name back."""
+        try:
+            await self._registry.release()
+        except HoldfastError as error:
+            _log.info("the lease will expire by itself: %s", error)
+        self.is_held = False
+
+    async def _step(self) -> None:
+        began = self._clock.monotonic()
+        if not self.is_held:
+            await self._acquire()
+        else:
+            await self._registry.renew(self._state(), len(self._hub.connections))
+            self.life_signs.note_lease()
+            self._follow()
+            if began - self._refreshed_at > _REFRESH_SECONDS:
+                self._refreshed_at = began
+                await self._registry.refresh(list(self._hub.users))
+
+    def _yield(self) -> None:
+        """Another live process has our name: the older one leaves it to the younger, or both would steal it for ever."""
+        self.is_unique = False
+        self.life_signs.note_successor()
+        self.instance_id = InstanceId(f"{self._configured_id}.{self.epoch}")
+        _log.error("a younger process has the name %s: going on as %s", self._configured_id, self.instance_id)
+        self._registry.rename(self.instance_id)
+        self._bus.rename(self.instance_id)
+        self._on_name()
+        self._wake.set()
+
+    async def _acquire(self) -> None:
+        before, is_kept = self.epoch, self.life_signs.are_unbroken
+        self.epoch = await self._registry.acquire(self._state(), may_keep_epoch=is_kept)
+        self._follow()
+        is_kept &= self.epoch == before
+        if is_kept and not self.life_signs.are_unbroken:
+            raise LeaseLost("this instance may have been reaped meanwhile")
+        self.life_signs.note_lease()
+        self._unregistering.clear()
+        self.is_held = True
+        if not is_kept:
+            self._on_epoch()
+        self._bus.record_channels()
+        try:
+            await self._register_everybody()
+        except HoldfastError:
+            self.is_held = False  # half of them are not in: a renewal would hide that for ever
+            raise
+
+    async def _register_everybody(self) -> None:
+        connections = list(self._hub.connections.values())
+        for start in range(0, len(connections), _CHUNK):
+            async with self._turn:
+                await self._registry.register([self._record(c) for c in connections[start : start + _CHUNK] if not c.is_ended])
+        await self._registry.set_registered()
+
+    def _record(self, connection: Connection) -> ConnectionRecord:
+        return ConnectionRecord(
+            user_id=connection.user_id,
+            connection_id=connection.connection_id,
+            instance_id=self.instance_id,
+            epoch=self.epoch,
+            connected_at=rfc3339(connection.connected_at_ms),
+        )
+
+    def _write_soon(self) -> None:
+        if not self._is_writing:
+            self._is_writing = True
+            self._tasks.start(self._write())
+
+    async def _write(self) -> None:
+        """One registration is under way at a time; connections that come meanwhile go into the next script."""
+        try:
+            while self._registering or self._unregistering:
+                batch, self._registering = self._registering[:_CHUNK], self._registering[_CHUNK:]
+                leaving = [self._unregistering.popleft() for _ in range(min(_CHUNK, len(self._unregistering)))]
+                async with self._turn:
+                    counts = await self._write_batch([connection for connection, _ in batch], leaving)
+                for connection, future in batch:
+                    if not future.done():
+                        future.set_result(counts.get(connection.user_id, 0))
+        finally:
+            self._is_writing = False
+
+    async def _write_batch(self, coming: list[Connection], leaving: list[Connection]) -> dict[UserId, int]:
+        """One script each. Without the lease nothing: the next registration is of all connections of that time, and only
+        those."""
+        counts: dict[UserId, int] = {}
+        try:
+            if self.is_held and (records := [self._record(connection) for connection in coming if not connection.is_ended]):
+                counts = await self._registry.register(records)
+            if self.is_held and leaving:
+                await self._registry.unregister([(connection.user_id, connection.connection_id) for connection in leaving])
+        except Exception as error:  # noqa: BLE001 - waiting callers must get an answer
+            self._tasks.note_failure("registration", error)
+            self._lose(f"connections could not be registered, or taken out: {error}")
+        return counts
+
+    def _lose(self, why: str) -> None:
+        """The records in Redis differ from ours: register everything again as soon as it answers."""
+        if self.is_held:
+            _log.info("registering everything again: %s", why)
+        self.is_held = False
+        self._wake.set()

@@ -1,0 +1,1 @@
+"""How does a frame reach the sockets of this instance?"""

@@ -1,0 +1,1 @@
+"""Which messages of a conversation are delivered to which local connections, and in which order?"""

@@ -1,0 +1,389 @@
+"""From commits and envelopes to local sockets, each message once and in order; and the closing of holes.
+
+Everything that arrives, by whichever path, goes through the conversation's sequencer. Before anything is shown, the membership
+has to be one that may be believed (`cache`): a removed member must not hear what was said after.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from holdfast.domain.buckets import TokenBucket
+from holdfast.domain.conversations import Conversation
+from holdfast.domain.ids import ConversationId, InstanceId, Seq
+from holdfast.domain.messages import Message
+from holdfast.errors import CommandError, StoreError
+from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.connections.hub import Hub
+from holdfast.node.connections.local import LocalConversation
+from holdfast.node.connections.outgoing import Outgoing, decoded, runs
+from holdfast.node.conversations.cache import Conversations
+from holdfast.node.conversations.deliveries import Deliveries
+from holdfast.node.sending.append import Appender, Commit
+from holdfast.node.tasks import Tasks
+from holdfast.ports import RECENT_MESSAGES, ClusterBus, MessageStore, PublishedCommit
+from holdfast.protocol import envelopes
+from holdfast.protocol.frames import Reset, text_frame
+from holdfast.telemetry import Telemetry
+
+_PAGE: Final = 500
+_READS_PER_SECOND: Final = 300  # of comparisons: 10,000 conversations take half a minute, the latest first
+_HEADS_AT_ONCE: Final = 500  # two documents each: about 0.1 s, where 10,000 at once would not keep the 2 s deadline
+_LINGER_SECONDS: Final = 10.0  # a conversation without local members stays that long: people come back
+_MAX_HELD: Final = 1_000
+_RETRY_SECONDS: Final = 0.5
+
+_log = logging.getLogger(__name__)
+
+PublishedTails = Callable[[Mapping[ConversationId, Seq], str], Awaitable[dict[ConversationId, Seq]]]
+"""The tails of conversations, given lower bounds and a roster's proof, as far as Redis can prove them."""
+
+
+async def _unpublished(_known: Mapping[ConversationId, Seq], _proof: str) -> dict[ConversationId, Seq]:
+    return {}
+
+
+def conversation_channel(conversation_id: ConversationId) -> str:
+    """The channel of everything about one conversation."""
+    return f"conversation:{conversation_id}"
+
+
+class Delivery:
+    """The conversations with members connected here. Lives in the loop."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        hub: Hub,
+        conversations: Conversations,
+        appender: Appender,
+        clock: StoreClock,
+        telemetry: Telemetry,
+        tasks: Tasks,
+        *,
+        instance_id: InstanceId,
+        max_conversations: int,
+    ) -> None:
+        self.locals: dict[ConversationId, LocalConversation] = {}
+        self.generation = ""
+        self.on_stale_membership: Callable[[ConversationId], Coroutine[Any, Any, None]] | None = None
+        self.on_newer_members: Callable[[Conversation], None] = lambda _: None
+        self.published_tails: PublishedTails = _unpublished
+        self._store = store
+        self._bus = bus
+        self._hub = hub
+        self._conversations = conversations
+        self._appender = appender
+        self._clock = clock
+        self._telemetry = telemetry
+        self._tasks = tasks
+        self.instance_id = instance_id
+        self._max_conversations = max_conversations
+        telemetry.local_conversations_limit.set(max_conversations)
+        self._budget = TokenBucket(_READS_PER_SECOND, _HEADS_AT_ONCE, clock.monotonic())
+        self.deliveries = Deliveries(hub, clock, telemetry)
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def hand_over(self, commit: Commit) -> None:
+        """Commits of this instance: to its own sockets, then to the other instances."""
+        items = self.deliveries.committed(commit)
+        if commit.own:
+            self._suspect(commit.conversation_id, commit.own[0].seq)
+        self._offer(commit.conversation_id, items)
+        pieces = runs(items)
+        for position, run in enumerate(pieces):
+            self._publish(commit, run, commit.dirty if position == len(pieces) - 1 else None)
+
+    def publish_again(self, conversation_id: ConversationId, messages: Sequence[Message]) -> None:
+        """Messages that another instance may have failed to publish: an instance that has them drops them."""
+        items = self.deliveries.stored(messages, "again")
+        self._offer(conversation_id, items)
+        for run in runs(items):
+            self._publish(Commit(conversation_id, list(messages), self._clock.monotonic(), None), run, None)
+
+    def receive(self, envelope: envelopes.MessagesEnvelope) -> None:
+        """What another instance committed (our own, echoed, is dropped by the sequencer)."""
+        conversation_id = ConversationId(envelope.c)
+        if envelope.instance != self.instance_id:
+            first = envelope.seq - len(envelope.messages) + 1
+            self._appender.note_foreign(conversation_id, InstanceId(envelope.instance), first, envelope.seq)
+            self._suspect(conversation_id, first)
+        local = self.locals.get(conversation_id)
+        if local is None or (local.sequencer.head or 0) >= envelope.seq:
+            return
+        self._offer(conversation_id, self.deliveries.received(envelope))
+        self.hint(conversation_id, envelope.seq)
+
+    def hint(self, conversation_id: ConversationId, tail: Seq) -> None:
+        """The conversation is reported to have reached `tail`."""
+        local = self.locals.get(conversation_id)
+        if local is not None:
+            local.sequencer.hint(tail, self._clock.monotonic())
+
+    # --- conversations become local, and stop being it ----------------------------------------------------------------
+
+    async def activate(self, hints: Mapping[ConversationId, Seq], proof: str = "") -> None:
+        """Make conversations local: subscribed, and their stream running. `hints`: lower bounds of their tails.
+
+        `proof`: of the roster that they come from (`rosters`); while it holds, Redis knows the tails.
+
+        Waits for the store as long as it takes; the caller's connection stays open meanwhile.
+
+        Raises:
+            CommandError: `overloaded`, when this instance has all the conversations it can.
+        """
+        new = [conversation_id for conversation_id in hints if conversation_id not in self.locals]
+        if len(self.locals) + len(new) > self._max_conversations:
+            raise CommandError("overloaded", "this instance follows as many conversations as it can", retry_after_ms=1000)
+        if new:
+            now = self._clock.monotonic()
+            fresh = [LocalConversation(conversation_id, now) for conversation_id in new]
+            self.locals.update((local.conversation_id, local) for local in fresh)
+            task = self._tasks.start(self._start(fresh, {c: hints[c] for c in new}, proof))
+            for local in fresh:
+                local.starting = task
+        starting = {local.starting for c in hints if (local := self.locals[c]).starting is not None}
+        for task in starting:
+            await asyncio.shield(task)
+
+    async def _start(self, fresh: list[LocalConversation], hints: Mapping[ConversationId, Seq], proof: str) -> None:
+        try:
+            is_confirmed = await self._bus.subscribe(map(conversation_channel, hints))
+            heads = await self._read_heads(hints, proof if is_confirmed else "")
+        except Exception:
+            for conversation_id in hints:  # so that the next client that needs them begins anew
+                self.locals.pop(conversation_id, None)
+            self._bus.unsubscribe(map(conversation_channel, hints))
+            raise
+        now = self._clock.monotonic()
+        for local in fresh:
+            local.starting = None
+            local.is_unproven = not is_confirmed
+            head = heads[local.conversation_id]
+            self._appender.note_tail(local.conversation_id, head)
+            self._show(local, local.sequencer.start(head, now))
+
+    async def _read_heads(self, known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
+        heads = await self.published_tails(known, proof)
+        for chunk in _chunks({c: seq for c, seq in known.items() if c not in heads}):
+            while not heads.keys() >= chunk.keys():
+                try:
+                    heads |= await self._store.heads(chunk)
+                except StoreError:
+                    await asyncio.sleep(_RETRY_SECONDS)
+        return heads
+
+    def head(self, conversation_id: ConversationId) -> Seq:
+        """How far a local conversation's stream is."""
+        return self.locals[conversation_id].sequencer.head or 0
+
+    def is_settled(self, conversation_id: ConversationId) -> bool:
+        """The stream runs, and all that it let through has been shown."""
+        local = self.locals[conversation_id]
+        return local.starting is None and local.proving is None
+
+    async def settled(self, conversation_ids: Iterable[ConversationId]) -> None:
+        """Wait until these streams run and have shown what they let through."""
+        for conversation_id in conversation_ids:
+            local = self.locals.get(conversation_id)
+            for task in (local.starting, local.proving) if local is not None else ():
+                if task is not None:
+                    await asyncio.shield(task)
+
+    async def catch_up(self, conversation_id: ConversationId, tail: Seq) -> None:
+        """Fetch what the store has beyond our head; returns after one try, whatever came of it."""
+        local = self.locals.get(conversation_id)
+        if local is not None and not local.is_filling:
+            local.is_filling = True
+            await self._fill(local, local.sequencer.head or 0, tail, path="poll")
+        if local is not None and (local.sequencer.head or 0) < tail:
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    # --- holes ----------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Close gaps that waited long enough, drop conversations without local connections; a few times a second."""
+        now = self._clock.monotonic()
+        idle, oldest_gap = [], 0.0
+        for local in self.locals.values():
+            hole = local.sequencer.hole(now)
+            if hole is not None:
+                oldest_gap = max(oldest_gap, local.sequencer.hole_age(now))
+            if hole is not None and not local.is_filling:
+                local.is_filling = True
+                self._tasks.start(self._fill(local, *hole))
+            if local.is_unproven and self._bus.subscription(conversation_channel(local.conversation_id)):
+                local.is_unproven = False
+                self._tasks.start(self._compare_late(local))
+            if local.idle_since is not None and local.starting is None and now - local.idle_since > _LINGER_SECONDS:
+                idle.append(local.conversation_id)
+        for conversation_id in idle:
+            del self.locals[conversation_id]
+        if idle:
+            self._bus.unsubscribe([conversation_channel(conversation_id) for conversation_id in idle])
+        self._telemetry.local_conversations.set(len(self.locals))
+        self._telemetry.oldest_gap.set(oldest_gap)
+
+    async def compare(self, reason: str) -> None:
+        """Envelopes may have been missed: ask the store how far every local conversation is, and fetch what is behind.
+
+        Raises:
+            StoreError: it cannot tell.
+        """
+        self._telemetry.resyncs.labels(reason).inc()
+        latest_first = sorted(self.locals.values(), key=lambda local: local.active_at, reverse=True)
+        known = {local.conversation_id: local.sequencer.head for local in latest_first if local.sequencer.head is not None}
+        for chunk in _chunks(known):
+            await self._afford(len(chunk))
+            for conversation_id, tail in (await self._store.heads(chunk)).items():
+                if (local := self.locals.get(conversation_id)) is not None and tail > (local.sequencer.head or 0):
+                    await self.catch_up(conversation_id, tail)
+
+    async def _compare_late(self, local: LocalConversation) -> None:
+        """The subscription was confirmed after the head was read: ask the store once more."""
+        try:
+            await self._afford(1)
+            known = {local.conversation_id: local.sequencer.head or 0}
+            self.hint(local.conversation_id, (await self._store.heads(known))[local.conversation_id])
+        except StoreError:
+            local.is_unproven = True
+
+    async def recent(self, conversation_id: ConversationId, after: Seq, upto: Seq) -> list[tuple[bytes, int]]:
+        """The messages (after, upto] from Redis, encoded, and when each was accepted; nothing unless it has all of them."""
+        if upto - after > RECENT_MESSAGES or not self.generation:
+            return []
+        found = await self._bus.recent(conversation_id, after, self.generation)
+        piece = [envelopes.taken(text) for seq, text in found if after < seq <= upto]
+        return piece if len(piece) == upto - after else []
+
+    async def _afford(self, reads: int) -> None:
+        """Wait until that many reads are within the budget: what was missed by all at once must not cost all at once."""
+        wait = 0.0
+        for _ in range(reads):
+            wait = self._budget.take(self._clock.monotonic())
+        if wait:
+            self._telemetry.reads_delayed.inc(reads)
+            await asyncio.sleep(wait)
+
+    async def _fill(self, local: LocalConversation, after: Seq, upto: Seq, path: str = "gap_fill") -> None:
+        """Fetch what lies between, from `recent` if it has all of it, else from the store."""
+        try:
+            if piece := await self.recent(local.conversation_id, after, upto):
+                self._telemetry.gap_fills.labels("recent").inc()
+                texts, accepted_ms = zip(*piece, strict=True)
+                moments = self.deliveries.moments(accepted_ms)
+                self._offer(local.conversation_id, decoded(local.conversation_id, texts, path, moments))
+            while (local.sequencer.head or 0) < upto:
+                self._telemetry.gap_fills.labels("store").inc()
+                if not await self._fill_page(local, path):
+                    break
+        except StoreError:
+            _log.info("a hole stays open until the store answers")
+        finally:
+            local.is_filling = False
+
+    async def _fill_page(self, local: LocalConversation, path: str) -> bool:
+        """One page from the store; whether there may be more."""
+        head = local.sequencer.head or 0
+        claimed = local.sequencer.known_tail
+        page = await self._store.read_messages(local.conversation_id, after_seq=head, limit=_PAGE)
+        self._offer(local.conversation_id, self.deliveries.stored(page, path))
+        if len(page) == _PAGE:
+            return True
+        local.sequencer.settle_tail(max(local.sequencer.head or 0, page[-1].seq if page else head), claimed)
+        return False
+
+    def _suspect(self, conversation_id: ConversationId, first: Seq) -> None:
+        """Message `first` was committed, and our stream has passed it: it comes again, or our head is wrong."""
+        local = self.locals.get(conversation_id)
+        if local is None or first > (local.sequencer.head or 0):
+            return
+        if local.suspected is None:
+            self._tasks.start(self._check_head(local))
+        local.suspected = min(first, local.suspected or first)
+
+    async def _check_head(self, local: LocalConversation) -> None:
+        """Where the store ends before our head (it was restored, or Redis named a wrong head), the stream goes back."""
+        await self._afford(1)
+        conversation_id, head = local.conversation_id, local.sequencer.head or 0
+        tail = (await self._read_heads({conversation_id: head}, ""))[conversation_id]
+        first, local.suspected = local.suspected or head, None
+        if tail >= head:
+            return
+        _log.warning("a conversation ends before what was shown of it", extra={"fields": {"conversation_id": conversation_id}})
+        local.is_filling = True
+        local.sequencer.start(min(first - 1, tail), self._clock.monotonic())
+        self._hub.tell(local, Reset(conversation_id=conversation_id, last_seq=local.sequencer.head or 0))
+        await self._fill(local, tail, tail, path="poll")
+
+    # --- out --------------------------------------------------------------------------------------------------------------
+
+    def _offer(self, conversation_id: ConversationId, items: Iterable[Outgoing]) -> None:
+        local = self.locals.get(conversation_id)
+        if local is None:
+            return
+        local.active_at = now = self._clock.monotonic()
+        for item in items:
+            self._show(local, local.sequencer.offer(item.seq, item, now))
+
+    def _show(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
+        """Fan out, unless the membership has to be read first; then everything waits for it, in order."""
+        if not items or (not local.connections and local.proving is None):
+            return
+        conversation = self._conversations.cached(local.conversation_id)
+        if local.proving is not None or conversation is None:
+            self._hold(local, items)
+            return
+        if conversation.members_version > local.members_version:
+            self.on_newer_members(conversation)
+        self._fan_out(local, items)
+
+    def _fan_out(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
+        for item in items:
+            self.deliveries.fanned_out(item, self._hub.fan_out(local, text_frame(item.text)))
+
+    def _hold(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
+        local.held.extend(items)
+        if local.proving is None:
+            local.proving = self._tasks.start(self._prove_then_show(local))
+
+    async def _prove_then_show(self, local: LocalConversation) -> None:
+        """Read the membership again, let removed members go, then show what waited."""
+        while True:
+            try:
+                assert self.on_stale_membership is not None  # noqa: S101 - wired at construction of the node
+                await self.on_stale_membership(local.conversation_id)
+                break
+            except Exception as error:  # noqa: BLE001 - what is held would be held for ever
+                self._tasks.note_failure("tasks", error)
+                if len(local.held) > _MAX_HELD:
+                    break
+                await asyncio.sleep(_RETRY_SECONDS)
+        held, local.held, local.proving = local.held, [], None
+        if len(held) > _MAX_HELD:
+            self._telemetry.dropped.labels("held").inc(len(held))
+            self._restart_connections(local)
+            return
+        self._fan_out(local, held)
+
+    def _restart_connections(self, local: LocalConversation) -> None:
+        """More waited than may be kept: their clients resume by cursor, elsewhere or later."""
+        for connection in tuple(local.connections):
+            connection.transport.close(1013, "overloaded")
+
+    def _publish(self, commit: Commit, run: list[Outgoing], dirty: str | None) -> None:
+        if not self.generation:
+            return  # other instances would drop it; the mark stays, and the sweep publishes it
+        envelope, kept = self.deliveries.enveloped(commit, run, self.generation, self.instance_id)
+        published = PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, dirty, self.generation)
+        self._bus.publish_commit(published)
+
+
+def _chunks(known: Mapping[ConversationId, Seq]) -> Iterator[dict[ConversationId, Seq]]:
+    """As many conversations as one call to the store takes within its deadline."""
+    items = list(known.items())
+    for start in range(0, len(items), _HEADS_AT_ONCE):
+        yield dict(items[start : start + _HEADS_AT_ONCE])

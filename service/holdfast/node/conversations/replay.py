@@ -1,0 +1,77 @@
+"""What a client missed of a conversation, encoded: from Redis what it still has, the rest from the store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from functools import partial
+from typing import Final, TypeVar
+
+from holdfast.domain.ids import ConversationId, Seq
+from holdfast.errors import StoreError
+from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.outgoing import Outgoing
+from holdfast.node.conversations.delivery import Delivery
+from holdfast.ports import MessageStore
+from holdfast.protocol import frames
+from holdfast.telemetry import Telemetry
+
+_PAGE: Final = 100
+_PIECE_BYTES: Final = 64 * 1024
+_RETRY_SECONDS: Final = 0.5
+
+T = TypeVar("T")
+
+
+class Replay:
+    """Lives in the loop; keeps nothing."""
+
+    def __init__(self, store: MessageStore, delivery: Delivery, telemetry: Telemetry) -> None:
+        self._store = store
+        self._delivery = delivery
+        self._telemetry = telemetry
+
+    async def pages(
+        self, connection: Connection, conversation_id: ConversationId, after: Seq, upto: Seq
+    ) -> AsyncIterator[list[Outgoing]]:
+        """The messages (after, upto], encoded, in order, a page at a time.
+
+        Waits for the store as long as it takes. Ends early when the connection does, and where the store has no more.
+        """
+        # From Redis what it still has: after a drain or a restart all clients miss the same few messages.
+        if recent := await self._delivery.recent(conversation_id, after, upto):
+            self._telemetry.replays.labels("recent").inc()
+            acceptances = self._delivery.deliveries.moments(accepted_ms for _, accepted_ms in recent)
+            seqs = range(after + 1, upto + 1)
+            yield [Outgoing(seq, text, "replay", at) for seq, (text, _), at in zip(seqs, recent, acceptances, strict=True)]
+            return
+        self._telemetry.replays.labels("store").inc()
+        while after < upto and not connection.is_ended:
+            ask = partial(self._store.read_messages, conversation_id, after_seq=after, limit=min(_PAGE, upto - after))
+            page = await insist(connection, ask)
+            if not page:
+                return
+            yield self._delivery.deliveries.stored(page, "replay")
+            after = page[-1].seq
+
+
+async def insist(connection: Connection, ask: Callable[[], Awaitable[T]]) -> T | None:
+    """Ask the store until it answers or the connection is gone: the connection's socket stays open meanwhile."""
+    while not connection.is_ended:
+        try:
+            return await ask()
+        except StoreError:
+            await asyncio.sleep(_RETRY_SECONDS)
+    return None
+
+
+def pieces(items: Iterable[Outgoing]) -> Iterator[bytes]:
+    """Messages as WebSocket frames, joined to pieces that fit the socket's buffer."""
+    piece: list[bytes] = []
+    size = 0
+    for item in items:
+        piece.append(data := frames.text_frame(item.text))
+        size += len(data)
+        if size > _PIECE_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)

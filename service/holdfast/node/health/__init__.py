@@ -1,0 +1,1 @@
+"""Is this instance healthy, and should new connections come to it?"""

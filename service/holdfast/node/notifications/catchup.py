@@ -1,0 +1,177 @@
+"""The offline backfill: messages for a user between the last proof of life and the moment when the store calls the user offline.
+
+The write of `online: false` sets a flag with it; here the flag's work is done and the flag cleared. A flag that stays because
+an instance died in between is found by the sweep of every instance. The store is asked about each conversation of the user:
+the hint of a conversation's activity only orders the work.
+
+Why no message is lost: its own decision (`decision`) reads presence after its commit. If that still said online, the flag
+was written after the commit, and every read after the flag sees the message. Redis may call a user connected for some seconds
+after the end of the connection. Where the grace is shorter than that, the conversations are looked through once more at its end,
+and the flag is cleared then, by the instance that took the user offline, unless it has died. Records that exist already make a
+repetition harmless.
+
+Why no user is notified of a message that was shown: the user is found away after the messages were read, so they came in the
+absence.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from holdfast.domain.conversations import Membership
+from holdfast.domain.ids import Seq, UserId
+from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, CatchUp, Notification
+from holdfast.loops import STORE, Loop
+from holdfast.node.notifications.decision import FIRST_PAGE, MAX_RECORDS, Notifications, records_of
+from holdfast.ports import Clock, MessageStore
+
+_SWEEP_SECONDS: Final = 15.0
+_BUSY_SECONDS: Final = 300.0  # 200 flags, each two reads for every conversation of its user, and what is new in them
+_AT_ONCE: Final = 8  # flags
+_PAGES_AT_ONCE: Final = 4  # of one flag: with 8 flags half of the calls that a store takes at once
+_LIMIT: Final = 200
+_MAX_UNSETTLED: Final = 10_000
+_BELIEVED_SECONDS: Final = 14.5
+"""So long after its end a connection may keep its user from being notified: by the lease of an instance that cannot take the
+connection out of Redis (12 s), and by an answer of Redis that is believed for a while (2 s)."""
+_ASKED: Final = 200  # conversations whose last message is asked for in one call
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far back one conversation has been looked through: the messages from `before_seq` on. `limit`: of the next page."""
+
+    row: Membership
+    before_seq: Seq
+    limit: int = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The messages of one page to be recorded, and the place of the next page; None at the beginning of the absence."""
+
+    records: list[Notification]
+    next: _Place | None
+
+
+class CatchUps:
+    """Lives in the event loop; `loop` does the work."""
+
+    def __init__(self, store: MessageStore, notifications: Notifications, clock: Clock, grace_seconds: float) -> None:
+        self._store = store
+        self._notifications = notifications
+        self._clock = clock
+        self._unsettled_seconds = max(0.0, _BELIEVED_SECONDS - grace_seconds)
+        self._settles_at: dict[CatchUp, float] = {}
+        self._gone: set[UserId] = set()  # users taken offline here: their flags are looked through before that as well
+        self._wake = asyncio.Event()
+        self._pause = _SWEEP_SECONDS
+
+    def look_soon(self, user_ids: Iterable[UserId]) -> None:
+        """This instance took these users offline. Beyond a bound they are found as those that others took offline are."""
+        self._gone.update(islice(user_ids, max(0, _MAX_UNSETTLED - len(self._gone))))
+        self._wake.set()
+
+    @property
+    def loop(self) -> Loop:
+        """Looks whenever a user went offline here, and every 15 s for what other instances left."""
+        return Loop("catch_ups", self._round, _SWEEP_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS)
+
+    async def _round(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pause):
+                await self._wake.wait()
+        self._wake.clear()
+        self._pause = 1.0  # unless this look succeeds
+        self._pause = await self.look()
+
+    async def look(self) -> float:
+        """One round over all flags; in how many seconds the next is due.
+
+        Flags of users that other instances took offline are left to these for a while.
+
+        Raises:
+            StoreError: some flags are left.
+        """
+        limit = _LIMIT + min(len(self._settles_at), _MAX_UNSETTLED)
+        gone = frozenset(self._gone)  # before the flags are read: users who go offline meanwhile belong to the next look
+        flags, now = await self._store.catch_ups(limit), self._clock.monotonic()
+        if len(flags) < limit:
+            self._gone -= gone.difference(flag.user_id for flag in flags)
+        self._settles_at = {flag: self._settles_at.get(flag, now + self._unsettled_seconds) for flag in flags}
+        mistakes: list[BaseException] = []
+        are_done = True
+        for start in range(0, len(flags), _AT_ONCE):
+            some = (self._catch_up(flag) for flag in flags[start : start + _AT_ONCE])
+            outcomes = await asyncio.gather(*some, return_exceptions=True)
+            mistakes += [each for each in outcomes if isinstance(each, BaseException)]
+            are_done = are_done and all(outcomes)
+        if mistakes:  # when all the others had their turn
+            raise mistakes[0]
+        if not are_done:
+            return 1.0
+        return 0.1 if len(flags) == limit else _SWEEP_SECONDS
+
+    async def _catch_up(self, flag: CatchUp) -> bool:
+        """Record what the user missed, then clear the flag; False when the flag has to wait for another round."""
+        is_settled = self._clock.monotonic() >= self._settles_at[flag]
+        if not is_settled and flag.user_id not in self._gone:
+            return False
+        self._gone.discard(flag.user_id)  # the next absence adds it again
+        is_through = False
+        try:
+            since_ms = await self._away_since(flag)
+            is_through = since_ms is None or await self._record(flag, since_ms)
+            if is_through and (is_settled or since_ms is None):
+                await self._store.finish_catch_up(flag)
+                return True
+        finally:
+            if not is_through:
+                self._gone.add(flag.user_id)
+        return False
+
+    async def _record(self, flag: CatchUp, since_ms: int) -> bool:
+        """Record what the user has missed since then; False when it has to be done again."""
+        rows = await self._store.memberships_of(flag.user_id)
+        for start in range(0, len(rows), _ASKED):
+            places = await self._active(since_ms, rows[start : start + _ASKED])
+            while places:
+                pages = await asyncio.gather(*(self._page(flag.user_id, since_ms, place) for place in places[:_PAGES_AT_ONCE]))
+                records = [record for page in pages for record in page.records]
+                began = self._clock.monotonic()
+                if records and await self._away_since(flag) != since_ms:
+                    return False  # the user has been back, and was shown what had come until then
+                if not await self._notifications.create(records, began):
+                    return False  # this instance stood still
+                places = places[_PAGES_AT_ONCE:] + [page.next for page in pages if page.next is not None]
+        return True
+
+    async def _active(self, since_ms: int, rows: Sequence[Membership]) -> list[_Place]:
+        """The conversations with a message of the absence, each at its end. Later commits are decided after the flag."""
+        known = {row.conversation_id: row.last_seq for row in rows}
+        tails = await self._store.active_since(since_ms - IN_FLIGHT_MS, known)
+        return [_Place(row, tails[row.conversation_id] + 1) for row in rows if row.conversation_id in tails]
+
+    async def _page(self, user_id: UserId, since_ms: int, place: _Place) -> _Page:
+        row = place.row
+        found = await self._store.messages_since(row.conversation_id, since_ms - IN_FLIGHT_MS, place.limit, place.before_seq)
+        theirs = [each.message for each in found if each.message.seq > row.joined_seq]
+        records = records_of(theirs, user_id, row.member_count)
+        is_told = bool(records) and row.member_count > MAX_RECORD_MEMBERS  # one record, of the last message
+        if len(theirs) < place.limit or is_told:
+            return _Page(records, None)
+        return _Page(records, _Place(row, found[0].message.seq, min(4 * place.limit, MAX_RECORDS)))
+
+    async def _away_since(self, flag: CatchUp) -> int | None:
+        """When an instance heard the user last (store's Unix milliseconds); None while the user is online.
+
+        It is later than `flag` says where the user has connected and left again after the flag was read.
+        """
+        presence = (await self._store.read_presence([flag.user_id]))[flag.user_id]
+        return None if presence.online else max(flag.since_ms, presence.last_seen_at_ms or 0)

@@ -1,0 +1,78 @@
+"""The resync: finds missed messages and changes by comparison with the store and with the bulletins of other instances."""
+
+from collections.abc import Callable
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.node.connections.hub import Hub
+from holdfast.node.conversations.cache import Conversations
+from holdfast.node.conversations.delivery import Delivery
+from holdfast.node.conversations.membership import Membership
+from holdfast.node.users.receipts import Receipts
+from holdfast.ports import MessageStore
+
+
+class Comparison:
+    """Lives in the loop. Every method raises `StoreError` when the store does not answer; doing it again is harmless."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        hub: Hub,
+        conversations: Conversations,
+        delivery: Delivery,
+        membership: Membership,
+        receipts: Receipts,
+        *,
+        mode: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._conversations = conversations
+        self._delivery = delivery
+        self._membership = membership
+        self._receipts = receipts
+        self._mode = mode
+
+    async def run(self, reason: str) -> None:
+        """All local conversations, with the store: members first, then heads, so that a user who was added meanwhile gets the
+        rest."""
+        for user_id in tuple(self._hub.users):
+            await self._refresh_user(user_id)
+        await self._delivery.compare(reason)
+
+    async def with_bulletins(self, bulletins: list[Bulletin]) -> None:
+        """The slow path: what others committed and we may have missed."""
+        for bulletin in bulletins:
+            for conversation_id, seq in bulletin.heads.items():
+                self._delivery.hint(conversation_id, seq)
+            for key, seq in bulletin.receipts.items():
+                conversation, _, user = key.partition("|")
+                self._receipts.learn(ConversationId(conversation), UserId(user), seq)
+        for bulletin in bulletins:  # these may take a read each: no message waits for them
+            await self._refresh_members(bulletin)
+        if any(bulletin.overflow for bulletin in bulletins):
+            await self._delivery.compare("overflow")
+
+    async def _refresh_members(self, bulletin: Bulletin) -> None:
+        concerns_users_here = any(map(self._hub.count_of, bulletin.users))
+        for conversation_id, version in bulletin.members.items():
+            cached = self._conversations.peek(conversation_id)
+            is_known = cached is not None and cached.members_version >= version
+            # A conversation that is not local yet may be new to a user who is connected here, and its envelope lost.
+            if not is_known and (concerns_users_here or conversation_id in self._delivery.locals):
+                await self._membership.refresh(conversation_id)
+        for user_id in bulletin.users:
+            if self._hub.count_of(user_id) and not bulletin.mode == self._mode() == "ok":
+                await self._refresh_user(user_id)
+
+    async def _refresh_user(self, user_id: UserId) -> None:
+        """Compare what a user's connections hear with the store's list."""
+        listed = dict.fromkeys(row.conversation_id for row in await self._store.memberships_of(user_id))
+        for connection in self._hub.connections_of(user_id):
+            if connection.conversations is None:
+                connection.missed.update(listed)
+                continue
+            heard = connection.conversations
+            for conversation_id in [*(c for c in listed if c not in heard), *(c for c in heard if c not in listed)]:
+                await self._membership.refresh(conversation_id)

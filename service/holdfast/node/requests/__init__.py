@@ -1,0 +1,1 @@
+"""What may a client ask for, and which part carries it out?"""

@@ -1,0 +1,1 @@
+"""How does a send become a committed message, exactly once?"""

@@ -1,0 +1,1 @@
+"""How does a connection begin, catch up, and end?"""

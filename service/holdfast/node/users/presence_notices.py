@@ -1,0 +1,184 @@
+"""Which local connections are told of a user's presence, and when.
+
+A change is told once to each connection that shares a conversation with the user, whichever channels it came on, if both users
+have accepted that conversation (`acceptance`) and neither blocks the other. When a user accepts a conversation, no presence
+changes; so the members that accepted it before are told then that this user is online, and this user that they are.
+
+A notice that needs no read is sent at once. The rest waits in one bounded queue, in order, for the store's answer.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.errors import StoreError
+from holdfast.node.connections.connection import Connection
+from holdfast.node.conversations.cache import Conversations
+from holdfast.node.conversations.delivery import Delivery
+from holdfast.node.tasks import Tasks
+from holdfast.node.users.acceptance import Acceptances, accepted_members
+from holdfast.node.users.hidden import hidden_from
+from holdfast.ports import ClusterBus, MessageStore
+from holdfast.protocol import envelopes, frames
+from holdfast.protocol.jsontext import rfc3339
+
+MAX_TOLD_CONVERSATIONS: Final = 100  # the most recently active ones; more would make a popular user's coming a storm
+_MAX_VERSIONS: Final = 20_000
+_MAX_WAITING: Final = 10_000
+_BATCH: Final = 20
+_READS_AT_ONCE: Final = 50
+_RETRY_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Acceptance:
+    """`user_id` has accepted the conversation just now."""
+
+    conversation_id: ConversationId
+    user_id: UserId
+
+
+class PresenceNotices:
+    """Lives in the loop."""
+
+    def __init__(
+        self, store: MessageStore, bus: ClusterBus, conversations: Conversations, delivery: Delivery, tasks: Tasks
+    ) -> None:
+        self.acceptances = Acceptances(store, bus, conversations, delivery)
+        self._store = store
+        self._conversations = conversations
+        self._delivery = delivery
+        self._tasks = tasks
+        self._versions: OrderedDict[UserId, int] = OrderedDict()
+        self._waiting: deque[envelopes.PresenceEnvelope | _Acceptance] = deque()
+        self._is_working = False
+
+    def receive(self, change: envelopes.PresenceEnvelope) -> None:
+        """A user came or went, as this or another instance wrote it."""
+        if not self._is_news(UserId(change.user), change.version):
+            return
+        if self._waiting or self._unknown(change):
+            self._wait(change)
+        else:
+            self._tell(change)
+
+    def accepted(self, conversation_id: ConversationId, user_id: UserId) -> None:
+        """A user has accepted a conversation for the first time, here or at another instance."""
+        self.acceptances.add(conversation_id, user_id)
+        local = self._delivery.locals.get(conversation_id)
+        if local is not None and local.connections:
+            self._wait(_Acceptance(conversation_id, user_id))
+
+    def _is_news(self, user_id: UserId, version: int) -> bool:
+        """Versions come from the store, so the latest is the truth whatever order they arrive in."""
+        if version <= self._versions.get(user_id, 0):
+            return False
+        self._versions[user_id] = version
+        self._versions.move_to_end(user_id)
+        if len(self._versions) > _MAX_VERSIONS:
+            self._versions.popitem(last=False)
+        return True
+
+    def _wait(self, item: envelopes.PresenceEnvelope | _Acceptance) -> None:
+        """Beyond 10,000 (the store is away, or very slow) notices are dropped: presence is best effort."""
+        if len(self._waiting) < _MAX_WAITING:
+            self._waiting.append(item)
+        if not self._is_working:
+            self._is_working = True
+            self._tasks.start(self._work())
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                batch = list(islice(self._waiting, _BATCH))
+                try:
+                    await self._read({c: None for item in batch for c in self._unknown(item)})
+                    acceptances = [item for item in batch if isinstance(item, _Acceptance)]
+                    notices = dict(zip(acceptances, await asyncio.gather(*map(self._introduce, acceptances)), strict=True))
+                except StoreError:
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    continue
+                except Exception as error:  # noqa: BLE001 - later notices must not wait for ever behind one mistake
+                    self._tasks.note_failure("presence", error)
+                    notices = {}
+                for item in batch:
+                    self._waiting.popleft()
+                    if isinstance(item, _Acceptance):
+                        for connection, frame in notices.get(item, ()):
+                            connection.deliver(frame)
+                    else:
+                        self._tell(item)
+        finally:
+            self._is_working = False
+
+    def _unknown(self, item: envelopes.PresenceEnvelope | _Acceptance) -> list[ConversationId]:
+        """The conversations that the item may be told in, and of which the store has to say who accepted them."""
+        if isinstance(item, _Acceptance):
+            return [item.conversation_id] if self.acceptances.known(item.conversation_id) is None else []
+        return [c for c in _told_in(item) if self._is_heard_here(c, item.user) and self.acceptances.known(c) is None]
+
+    def _is_heard_here(self, conversation_id: ConversationId, user_id: str) -> bool:
+        local = self._delivery.locals.get(conversation_id)
+        return local is not None and any(connection.user_id != user_id for connection in local.connections)
+
+    async def _read(self, conversation_ids: Iterable[ConversationId]) -> None:
+        waiting = list(conversation_ids)
+        for start in range(0, len(waiting), _READS_AT_ONCE):
+            await asyncio.gather(*map(self.acceptances.of, waiting[start : start + _READS_AT_ONCE]))
+
+    def _tell(self, change: envelopes.PresenceEnvelope) -> None:
+        """Each connection hears it once; the user's own, and those of users from whom it is hidden, do not."""
+        user_id, listeners = UserId(change.user), dict[Connection, None]()
+        hidden = {user_id, *map(UserId, change.hidden)}
+        for conversation_id in _told_in(change):
+            accepted = self.acceptances.so_far(conversation_id)
+            if user_id in accepted:
+                connections = self._delivery.locals[conversation_id].connections
+                listeners |= {each: None for each in connections if each.user_id in accepted and each.user_id not in hidden}
+        frame = _frame(user_id, online=change.online, last_seen_at=change.last_seen_at)
+        for connection in listeners:
+            connection.deliver(frame)
+
+    async def _introduce(self, acceptance: _Acceptance) -> list[tuple[Connection, bytes]]:
+        """What local connections are told when a user has accepted a conversation: which of the users are online.
+
+        Where a newer change was heard during the reading, that one was told.
+        """
+        c, newcomer = acceptance.conversation_id, acceptance.user_id
+        conversation, accepted = await self._conversations.get(c), await self.acceptances.of(c)
+        local = self._delivery.locals.get(c)
+        if conversation is None or local is None or newcomer not in conversation.members:
+            return []
+        members = accepted_members(conversation, accepted)
+        has_newcomer = any(connection.user_id == newcomer for connection in local.connections)
+        asked = sorted(members) if has_newcomer else [newcomer]
+        versions = {user_id: self._versions.get(user_id) for user_id in asked}
+        hidden, found = await asyncio.gather(hidden_from(self._store, newcomer), self._store.read_presence(asked))
+        online = {
+            user_id: _frame(user_id, online=True, last_seen_at=_at(presence.last_seen_at_ms))
+            for user_id, presence in found.items()
+            if presence.online and versions[user_id] == self._versions.get(user_id) and user_id not in hidden
+        }
+        notices = []
+        for connection in local.connections:
+            if connection.user_id == newcomer:
+                notices += [(connection, frame) for user_id, frame in online.items() if user_id != newcomer]
+            elif newcomer in online and connection.user_id in members and connection.user_id not in hidden:
+                notices.append((connection, online[newcomer]))
+        return notices
+
+
+def _told_in(change: envelopes.PresenceEnvelope) -> list[ConversationId]:
+    return [ConversationId(c) for c in change.conversations[:MAX_TOLD_CONVERSATIONS]]
+
+
+def _frame(user_id: UserId, *, online: bool, last_seen_at: str | None) -> bytes:
+    return frames.frame(frames.PresenceNotice(user_id=user_id, online=online, last_seen_at=last_seen_at))
+
+
+def _at(milliseconds: int | None) -> str | None:
+    return rfc3339(milliseconds) if milliseconds else None

@@ -1,0 +1,117 @@
+"""A change of presence that this instance wrote is told: to its own connections, and to the instances of each conversation.
+
+From whom it is hidden, and for a user who is not here in which conversations, the store is asked first. So it is done by one
+worker, in the order of the changes and a few at a time: neither a user who connects nor the next write waits for it, and the
+store has room for other calls.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from holdfast.domain.conversations import Membership
+from holdfast.domain.ids import ConversationId
+from holdfast.domain.presence import PresenceChange
+from holdfast.node.conversations.delivery import Delivery, conversation_channel
+from holdfast.node.tasks import Tasks, until_store_answers
+from holdfast.node.users.hidden import HIDDEN_FROM_ALL, Hidden, hidden_from
+from holdfast.node.users.presence_notices import MAX_TOLD_CONVERSATIONS, PresenceNotices
+from holdfast.ports import ClusterBus, MessageStore
+from holdfast.protocol import envelopes
+from holdfast.protocol.jsontext import rfc3339
+
+_MAX_WAITING: Final = 20_000
+_AT_ONCE: Final = 8  # changes; each costs up to three reads
+
+
+@dataclass(slots=True, eq=False)
+class _Telling:
+    """`conversations`: where the change is told; None until the store has said in which the user is."""
+
+    change: PresenceChange
+    conversations: tuple[ConversationId, ...] | None
+    hidden: Hidden | None = None
+
+
+class PresenceTelling:
+    """Lives in the loop."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        delivery: Delivery,
+        notices: PresenceNotices,
+        tasks: Tasks,
+        indicator_members: int,
+    ) -> None:
+        """`indicator_members`: in larger conversations presence is not told."""
+        self._store = store
+        self._bus = bus
+        self._delivery = delivery
+        self._notices = notices
+        self._tasks = tasks
+        self._indicator_members = indicator_members
+        self._waiting: deque[_Telling] = deque()
+        self._is_working = False
+
+    def tell(self, change: PresenceChange, conversations: tuple[ConversationId, ...] | None) -> None:
+        """Tell it soon; where 20,000 wait, never: presence is best effort.
+
+        Args:
+            conversations: the user's, as `told_in` gives them; None: the store is asked.
+        """
+        if len(self._waiting) < _MAX_WAITING:
+            self._waiting.append(_Telling(change, conversations))
+        if not self._is_working:
+            self._is_working = True
+            self._tasks.start(self._work())
+
+    def told_in(self, memberships: Iterable[Membership]) -> tuple[ConversationId, ...]:
+        """Where a user's presence is told: in the most recently active conversations that are small enough."""
+        small = (row.conversation_id for row in memberships if row.member_count <= self._indicator_members)
+        return tuple(islice(small, MAX_TOLD_CONVERSATIONS))
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                batch = list(islice(self._waiting, _AT_ONCE))
+                await asyncio.gather(*(until_store_answers(partial(self._look, each)) for each in batch))
+                for telling in batch:
+                    self._waiting.popleft()
+                    try:
+                        self._publish(telling.change, telling.conversations or (), telling.hidden or HIDDEN_FROM_ALL)
+                    except Exception as error:  # noqa: BLE001 - later changes must not wait for ever behind one mistake
+                        self._tasks.note_failure("presence", error)
+        finally:
+            self._is_working = False
+
+    async def _look(self, telling: _Telling) -> None:
+        """The store's answers; answers from before a failure are not asked for again."""
+        if telling.hidden is None:
+            telling.hidden = await hidden_from(self._store, telling.change.user_id)
+        if telling.conversations is None:
+            telling.conversations = self.told_in(await self._store.memberships_of(telling.change.user_id))
+
+    def _publish(self, change: PresenceChange, told_in: tuple[ConversationId, ...], hidden: Hidden) -> None:
+        """Our own connections at once, other instances through each conversation's channel."""
+        conversations = () if hidden.is_all else told_in
+        envelope = envelopes.PresenceEnvelope(
+            v=envelopes.VERSION,
+            kind="presence",
+            generation=self._delivery.generation,
+            user=change.user_id,
+            online=change.online,
+            version=change.version,
+            last_seen_at=None if not change.last_seen_at_ms else rfc3339(change.last_seen_at_ms),
+            conversations=list(conversations),
+            hidden=sorted(hidden.users),
+        )
+        self._notices.receive(envelope)
+        payload = envelopes.encode(envelope)
+        for conversation_id in conversations:
+            self._bus.publish(conversation_channel(conversation_id), payload)

@@ -1,0 +1,363 @@
+"""Read receipts: cursors that only move forward, at most two writes a second per conversation.
+
+A read is answered after its cursor is committed. All reads between two writes go into one write. Every advance of a cursor is
+told: by a read, or by a message of the user's that counts as reading (`reading`). The last told position is kept apart from the
+cursor: an explicit read beyond it is told, although the cursor may be there already.
+
+A receipt that comes late is a hint: an instance that began to follow the conversation meanwhile has not heard of newer ones,
+which its clients were told elsewhere. So the store says how far that cursor is, and that is told.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from holdfast.domain.conversations import Conversation
+from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
+from holdfast.errors import CommandError, StoreError
+from holdfast.node.connections.hub import Hub
+from holdfast.node.conversations.cache import Conversations
+from holdfast.node.conversations.delivery import Delivery, conversation_channel
+from holdfast.node.users.presence_notices import PresenceNotices
+from holdfast.node.users.reading import Advance, Position, Seen, Sent, advance
+from holdfast.ports import Clock, ClusterBus, MessageStore, RosterCache
+from holdfast.protocol import envelopes, frames
+from holdfast.protocol.jsontext import ms_of, rfc3339
+
+WRITE_INTERVAL_SECONDS: Final = 0.5  # 2 writes a second per document: Firestore's sustained limit is about 1, short bursts pass
+DEADLINE_SECONDS: Final = 2.6
+_INSIST_SECONDS: Final = 60.0  # so long a cursor is written again whose write had no answer
+_MAX_PENDING: Final = 10_000
+_MAX_KNOWN: Final = 20_000
+_LATE_SECONDS: Final = 0.5  # envelopes travel in milliseconds; clocks further apart than this cost reads, nothing else
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDone:
+    """The cursor as committed."""
+
+    seq: Seq
+    read_at: str
+
+
+OnRead = Callable[[ReadDone | CommandError], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Reader:
+    """An explicit read, or with `seen` the user's own message at `seq`."""
+
+    user_id: UserId
+    seq: Seq
+    asked_at: float
+    on_done: OnRead | None = None
+    is_guest: bool = False
+    seen: Seen | None = None
+
+    def answer(self, result: ReadDone | CommandError) -> None:
+        callback, self.on_done = self.on_done, None
+        if callback is not None:
+            callback(result)
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    conversation_id: ConversationId
+    readers: list[_Reader] = field(default_factory=list)
+    under_way: list[_Reader] = field(default_factory=list)
+
+
+class Receipts:
+    """Lives in the loop."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        bus: ClusterBus,
+        hub: Hub,
+        conversations: Conversations,
+        delivery: Delivery,
+        rosters: RosterCache,
+        notices: PresenceNotices,
+        clock: Clock,
+        *,
+        indicator_members: int,
+        on_moved: Callable[[ConversationId, UserId, Seq], None],
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._hub = hub
+        self._conversations = conversations
+        self._delivery = delivery
+        self._rosters = rosters
+        self._notices = notices
+        self._clock = clock
+        self._indicator_members = indicator_members
+        self._on_moved = on_moved
+        self._lanes: dict[ConversationId, _Lane] = {}
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._positions: OrderedDict[tuple[ConversationId, UserId], Position] = OrderedDict()
+        self._late: dict[UserId, dict[ConversationId, None]] = {}
+        self._is_reading = False
+        self._pending = 0
+
+    def read(
+        self, conversation_id: ConversationId, user_id: UserId, seq: Seq, on_done: OnRead, *, is_guest: bool = False
+    ) -> None:
+        """Move a cursor; `on_done` is called once, in the loop."""
+        if self._pending >= _MAX_PENDING:
+            on_done(CommandError("overloaded", "too many receipts are waiting", retry_after_ms=1000))
+            return
+        self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), on_done, is_guest))
+
+    def note_sent(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, seen: Seen) -> None:
+        """A user's own message is stored. No client waits for what follows; under pressure it is left to the next message."""
+        if self._pending < _MAX_PENDING // 2 and seq > self._position(conversation_id, user_id).cursor:
+            self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), seen=seen))
+
+    def receive(self, envelope: envelopes.ReceiptEnvelope) -> None:
+        """A cursor moved at another instance."""
+        conversation_id, user_id = ConversationId(envelope.c), UserId(envelope.user)
+        if envelope.is_first:
+            self._notices.accepted(conversation_id, user_id)
+        age_ms = self._clock.now_ms() - (ms_of(envelope.read_at) or 0)
+        if abs(age_ms) <= _LATE_SECONDS * 1000:
+            self._tell(conversation_id, user_id, envelope.seq, envelope.read_at)
+        else:
+            self.learn(conversation_id, user_id, envelope.seq)
+
+    def learn(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
+        """A cursor moved at another instance up to a minute ago, as its bulletin says: the store is asked how far it is now."""
+        is_news = seq > self._position(conversation_id, user_id).told
+        if not is_news or conversation_id not in self._delivery.locals or len(self._late) >= _MAX_PENDING:
+            return
+        self._late.setdefault(user_id, {})[conversation_id] = None
+        if not self._is_reading:
+            self._is_reading = True
+            self._start(self._tell_late())
+
+    def expire(self) -> None:
+        """Answer reads whose deadline has passed; a few times a second."""
+        overdue = self._clock.monotonic() - DEADLINE_SECONDS
+        error = CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
+        for lane in tuple(self._lanes.values()):
+            for reader in (*lane.under_way, *lane.readers):
+                if reader.asked_at <= overdue:
+                    reader.answer(error)
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Wait for what is under way, at most that long."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=timeout_seconds)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def _enqueue(self, conversation_id: ConversationId, reader: _Reader) -> None:
+        self._pending += 1
+        lane = self._lanes.get(conversation_id)
+        if lane is None:
+            lane = self._lanes[conversation_id] = _Lane(conversation_id)
+            self._start(self._run(lane))
+        lane.readers.append(reader)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
+    async def _tell_late(self) -> None:
+        """One read at a time; what the store does not answer is in the next bulletin again."""
+        try:
+            while self._late:
+                user_id = next(iter(self._late))
+                try:
+                    cursors = await self._store.cursors_of(user_id, list(self._late.pop(user_id)))
+                except StoreError as failure:
+                    _log.debug("late receipts cannot be read now: %s", failure)
+                    continue
+                for conversation_id, seq in cursors.items():
+                    self._tell(conversation_id, user_id, seq, rfc3339(self._clock.now_ms()))
+        finally:
+            self._is_reading = False
+
+    async def _run(self, lane: _Lane) -> None:
+        try:
+            while lane.readers:
+                lane.under_way, lane.readers = lane.readers, []
+                try:
+                    await self._write(lane.conversation_id, lane.under_way)
+                except StoreError as failure:
+                    _log.info("cursors could not be written: %s", failure)
+                    error = CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
+                    _answer_all(lane.under_way, error)
+                    lane.readers[:0] = kept = self._kept(lane.under_way)
+                    self._pending += len(kept)
+                except Exception:  # noqa: BLE001 - a lane must not die with reads in it: whatever it is, they are answered
+                    _log.exception("receipts failed")
+                    _answer_all(lane.under_way, CommandError("internal_error", "this read failed"))
+                self._pending -= len(lane.under_way)
+                lane.under_way = []
+                await asyncio.sleep(WRITE_INTERVAL_SECONDS)
+        finally:
+            self._pending -= len(lane.readers) + len(lane.under_way)
+            del self._lanes[lane.conversation_id]
+
+    def _kept(self, readers: list[_Reader]) -> list[_Reader]:
+        """Cursors to write again, two at most for each user: the write may be in, and its advance is not told yet."""
+        since = self._clock.monotonic() - _INSIST_SECONDS
+        kept: dict[tuple[UserId, bool], _Reader] = {}
+        for reader in sorted(readers, key=lambda each: each.seq):
+            if reader.asked_at > since:
+                kept[reader.user_id, reader.seen is None] = reader
+        return list(kept.values())
+
+    async def _write(self, conversation_id: ConversationId, readers: list[_Reader]) -> None:
+        conversation = await self._conversations.for_members(conversation_id, {reader.user_id for reader in readers})
+        readers = await self._admit(conversation, conversation_id, readers)
+        if not readers or conversation is None:
+            return
+        is_small = len(conversation.members) <= self._indicator_members
+        advances = await self._advances(conversation, readers)
+        cursors = {user_id: made.cursor for user_id, made in advances.items()}
+        if not cursors:
+            return
+        first = await self._first_time(conversation, cursors) if is_small else frozenset()
+        writing = await self._rosters.begin_reads(conversation_id, list(cursors))
+        committed = await self._store.advance_cursors(conversation_id, cursors, _read_by(advances) if is_small else {})
+        self._rosters.end_reads(writing, conversation_id, committed)
+        read_at = rfc3339(self._clock.now_ms())
+        for reader in readers:
+            if reader.seen is None:
+                reader.answer(ReadDone(committed[reader.user_id], read_at))
+        for user_id, seq in committed.items():
+            position = self._position(conversation_id, user_id)
+            position.note(seq)
+            is_news = position.owed > position.told
+            if is_news:
+                position.told = seq
+                self._tell_here(conversation_id, user_id, seq, read_at, is_small=is_small)
+            if is_first := user_id in first:
+                self._notices.accepted(conversation_id, user_id)
+            if is_news or is_first:
+                self._publish(conversation_id, user_id, seq if is_news else 0, read_at, is_small=is_small, is_first=is_first)
+
+    async def _first_time(self, conversation: Conversation, cursors: Mapping[UserId, Seq]) -> frozenset[UserId]:
+        """Which of these members have not accepted the conversation before (`acceptance`)."""
+        c = conversation.conversation_id
+        unknown = {u for u in cursors if u in conversation.members and not self._position(c, u).cursor}
+        return frozenset(unknown.difference(await self._notices.acceptances.of(c)) if unknown else ())
+
+    async def _advances(self, conversation: Conversation, readers: list[_Reader]) -> dict[UserId, Advance]:
+        """By user. Where an own message follows one that this instance does not know to be read, the store is asked.
+
+        A user's first message makes a cursor wherever it stands: that is how the store knows who has accepted the conversation.
+        """
+        advances = {}
+        c = conversation.conversation_id
+        for user_id in dict.fromkeys(reader.user_id for reader in readers):
+            reads = [reader.seq for reader in readers if reader.user_id == user_id and reader.seen is None]
+            sent = [Sent(each.seq, each.seen) for each in readers if each.user_id == user_id and each.seen is not None]
+            position, start = self._position(c, user_id), conversation.joined_seq(user_id)
+            made, has_cursor = advance(position, start, reads, sent), True
+            if made.unread:
+                position.owed = max(position.owed, made.to_tell)  # the stored cursor may be of a write whose answer was lost
+                stored = await self._store.cursors_of(user_id, [c])
+                has_cursor = bool(stored)
+                made = advance(position, max([start, *stored.values()]), reads, sent)
+            for seq in made.unread:
+                position.note_own(seq)
+            position.owed = max(position.owed, made.to_tell)
+            if reads or made.cursor > position.cursor or not has_cursor or position.owed > position.told:
+                advances[user_id] = made
+        return advances
+
+    async def _admit(
+        self, conversation: Conversation | None, conversation_id: ConversationId, readers: list[_Reader]
+    ) -> list[_Reader]:
+        """Refuse non-members, and cursors beyond the end (after reading the tail again)."""
+        members = frozenset(conversation.members if conversation is not None else ())
+        admitted = []
+        for reader in readers:
+            if reader.user_id in members or (reader.is_guest and conversation is not None):
+                admitted.append(reader)
+            else:
+                reader.answer(CommandError("conversation_not_found", "no such conversation"))
+        local = self._delivery.locals.get(conversation_id)
+        tail = (local.sequencer.head or 0) if local is not None else 0
+        if any(reader.seq > tail and reader.seen is None for reader in admitted):
+            tail = (await self._store.heads({conversation_id: tail}))[conversation_id]
+        for reader in admitted:
+            if reader.seq > tail and reader.seen is None:
+                reader.answer(CommandError("message_not_found", "there is no such message yet", field="message_id"))
+                reader.seq = -1
+        return [reader for reader in admitted if reader.seq >= 0]
+
+    def _position(self, conversation_id: ConversationId, user_id: UserId) -> Position:
+        key = (conversation_id, user_id)
+        position = self._positions.setdefault(key, Position())
+        self._positions.move_to_end(key)
+        if len(self._positions) > _MAX_KNOWN:
+            self._positions.popitem(last=False)
+        return position
+
+    def _publish(
+        self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool, is_first: bool
+    ) -> None:
+        envelope = envelopes.ReceiptEnvelope(
+            v=envelopes.VERSION,
+            kind="receipt",
+            c=conversation_id,
+            seq=seq,
+            generation=self._delivery.generation,
+            user=user_id,
+            read_at=read_at,
+            is_first=is_first,
+        )
+        channel = conversation_channel(conversation_id) if is_small else f"user:{user_id}"
+        self._bus.publish(channel, envelopes.encode(envelope))
+
+    def _tell_here(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool) -> None:
+        self._on_moved(conversation_id, user_id, seq)
+        frame = _frame(conversation_id, user_id, seq, read_at)
+        local = self._delivery.locals.get(conversation_id)
+        if not is_small:
+            self._hub.tell_user(user_id, frame)
+        elif local is not None:
+            self._hub.tell(local, frame)
+
+    def _tell(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> None:
+        position = self._position(conversation_id, user_id)
+        position.note(seq)
+        if seq <= position.told:
+            return  # our own echo, or older than what was told
+        position.told = seq
+        frame = _frame(conversation_id, user_id, seq, read_at)
+        local = self._delivery.locals.get(conversation_id)
+        conversation = self._conversations.cached(conversation_id)
+        if conversation is not None and len(conversation.members) > self._indicator_members:
+            self._hub.tell_user(user_id, frame)
+        elif local is not None:
+            self._hub.tell(local, frame)
+
+
+def _frame(conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> frames.Receipt:
+    return frames.Receipt(conversation_id=conversation_id, user_id=user_id, message_id=message_id(seq), seq=seq, read_at=read_at)
+
+
+def _read_by(advances: Mapping[UserId, Advance]) -> dict[Seq, list[UserId]]:
+    """Which users are added to which messages' `readBy`."""
+    read_by: dict[Seq, list[UserId]] = {}
+    for user_id, made in advances.items():
+        for seq in made.read:
+            read_by.setdefault(seq, []).append(user_id)
+    return read_by
+
+
+def _answer_all(readers: list[_Reader], error: CommandError) -> None:
+    for reader in readers:
+        reader.answer(error)

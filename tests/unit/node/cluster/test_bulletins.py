@@ -1,0 +1,292 @@
+"""The slow path: what is written when, what is read when, and what it says."""
+
+import asyncio
+
+import pytest
+
+from holdfast.domain.bulletins import LOST, Bulletin
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.errors import StoreTimeout
+from holdfast.node.cluster.bulletins import BEAT_SECONDS, MAX_ENTRIES, WINDOW_SECONDS, Bulletins
+from holdfast.node.cluster.life_signs import LifeSigns
+from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.store_clock import StoreClock
+from support.fakes import FakeStore
+from support.supervised import supervised
+from support.virtual_time import LoopClock, in_virtual_time, passed
+
+C = ConversationId("c1")
+
+
+class Scene:
+    """The bulletins of instance `one`."""
+
+    def __init__(self) -> None:
+        self.store, self.mode, self.read = FakeStore(), "ok", list[list[str]]()
+        self.server, self.losses = "mine", 0
+        self.clock = LoopClock()
+        self.split = Split(self.clock)
+        self.epoch = Epoch("7")
+        self.bulletins = Bulletins(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.clock,
+            lambda: InstanceId("one"),
+            self.split,
+            epoch=lambda: self.epoch,
+            mode=lambda: self.mode,
+            left=dict,
+            earlier=dict,
+            server=lambda: self.server,
+            store_clock=StoreClock(self.clock),
+            life_signs=LifeSigns(self.clock),
+            on_read=self._on_read,
+            is_cut=lambda: False,
+            on_loss_elsewhere=self._on_loss_elsewhere,
+        )
+
+    def _on_loss_elsewhere(self) -> None:
+        self.losses += 1
+
+    async def _on_read(self, bulletins: list[Bulletin]) -> None:
+        if bulletins:
+            self.read.append([bulletin.instance_id for bulletin in bulletins if bulletin.instance_id != "one"])
+
+    async def run(self, seconds: float = 0.3) -> None:
+        """From here on it runs."""
+        self.running = supervised(self.bulletins.loops)
+        await passed(seconds)
+
+    @property
+    def own(self) -> Bulletin:
+        """What the others read."""
+        return self.store.bulletins["one"]
+
+
+@in_virtual_time
+async def test_it_beats_every_three_seconds() -> None:
+    """Others take an instance for dead whose beat stands still."""
+    scene = Scene()
+    await scene.run()
+    first = scene.own.beat
+    await passed(10 * BEAT_SECONDS)
+    assert 8 <= scene.own.beat - first <= 10
+
+
+@in_virtual_time
+async def test_a_new_epoch_and_another_redis_are_told_at_once() -> None:
+    """An instance that dies within the beat must be found under its epoch; an instance left behind at the old Redis has to find
+    out."""
+    scene = Scene()
+    await scene.run()
+    scene.epoch = Epoch("8")
+    await passed(0.3)
+    assert (scene.own.epoch, scene.own.server) == ("8", "mine")
+    scene.server = "theirs"
+    await passed(0.3)
+    assert (scene.own.epoch, scene.own.server) == ("8", "theirs")
+
+
+@in_virtual_time
+async def test_who_beats_at_another_redis_makes_the_fast_path_one_that_is_not_believed() -> None:
+    """Looking for the unwell finds them within seconds: their failover is fresh."""
+    scene = Scene()
+    await scene.run()
+    assert scene.bulletins.is_fleet_well
+    for beat in range(5):
+        scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), beat, "recovering", server="theirs")
+        await passed(BEAT_SECONDS)
+    assert scene.split.is_split
+    assert not scene.bulletins.is_fleet_well
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 9, "recovering", server="mine")
+    await passed(BEAT_SECONDS)
+    assert not scene.split.is_split
+    assert scene.bulletins.is_fleet_well
+    assert scene.losses == 0
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 10, "ok", server="theirs")
+    await passed(16)
+    assert not scene.bulletins.is_fleet_well, "what a look at all found, a look for the unwell does not take back"
+    scene.server = "theirs"
+    assert not scene.bulletins.is_fleet_well, "what was found elsewhere says nothing of here"
+    await passed(16)
+    assert scene.bulletins.is_fleet_well
+
+
+@in_virtual_time
+async def test_a_beat_does_not_wait_for_a_slow_reading() -> None:
+    """A read may take as long as the store likes."""
+    scene = Scene()
+    scene.mode = "redis"
+    await scene.run()
+    scene.store.hold("read_bulletins")
+    first = scene.own.beat
+    await passed(5 * BEAT_SECONDS)
+    assert scene.own.beat - first >= 4
+
+
+@in_virtual_time
+async def test_a_change_of_mode_is_known_within_a_quarter_of_a_second_and_commits_within_one() -> None:
+    """While the fast path is gone, this is how others hear of a message."""
+    scene = Scene()
+    await scene.run()
+    scene.mode = "redis"
+    await passed(0.3)
+    assert scene.own.mode == "redis"
+    scene.bulletins.note_commit(C, 5)
+    await passed(1.3)
+    assert scene.own.heads == {C: 5}
+
+
+@in_virtual_time
+async def test_a_write_that_failed_is_made_up_for() -> None:
+    """The store was away at the moment of the change."""
+    scene = Scene()
+    await scene.run()
+    scene.mode = "redis"
+    scene.store.fail("write_bulletin", *[StoreTimeout("away")] * 3)
+    scene.bulletins.note_commit(C, 5)
+    await passed(3)
+    assert (scene.own.mode, scene.own.heads) == ("redis", {C: 5})
+
+
+@in_virtual_time
+async def test_a_repeated_send_of_something_old_lowers_no_head() -> None:
+    """Otherwise an instance that missed the newest would not learn of it."""
+    scene = Scene()
+    for seq in (6, 5):
+        scene.bulletins.note_commit(C, seq)
+        scene.bulletins.note_members(C, seq, (UserId("bob"),))
+        scene.bulletins.note_receipt(C, UserId("bob"), seq)
+    await scene.run()
+    assert (scene.own.heads, scene.own.members, scene.own.receipts) == ({C: 6}, {C: 6}, {"c1|bob": 6})
+    assert scene.own.users == ("bob",)
+
+
+@in_virtual_time
+async def test_it_says_what_happened_in_the_last_minute_and_whether_that_is_all() -> None:
+    """A document has a size; beyond it readers compare with the store."""
+    scene = Scene()
+    for number in range(MAX_ENTRIES + 1):
+        scene.bulletins.note_commit(ConversationId(f"c{number}"), 1)
+    await scene.run()
+    assert (len(scene.own.heads), scene.own.overflow) == (MAX_ENTRIES, True)
+    await passed(WINDOW_SECONDS + BEAT_SECONDS + 1)
+    assert (scene.own.heads, scene.own.overflow) == ({}, False)
+
+
+@in_virtual_time
+async def test_others_are_read_as_often_as_the_own_fast_path_needs_it() -> None:
+    """Every 15 s when all is well, every second without Redis and ten seconds longer."""
+    scene = Scene()
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "ok")
+    await scene.run(60)
+    assert 3 <= len(scene.read) <= 4
+    assert scene.read[0] == ["two"]
+    scene.mode, before = "bus", len(scene.read)
+    await passed(10)
+    assert 7 <= len(scene.read) - before <= 11
+    scene.mode, before = "ok", len(scene.read)
+    await passed(10)
+    assert len(scene.read) - before >= 7
+    before = len(scene.read)
+    await passed(29)
+    assert len(scene.read) - before <= 3
+
+
+@in_virtual_time
+async def test_who_is_cut_from_redis_is_looked_for_by_all_others() -> None:
+    """It cannot tell us of its commits in any other way; healthy instances cost nothing meanwhile."""
+    scene = Scene()
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "ok")
+    scene.store.bulletins["three"] = Bulletin(InstanceId("three"), Epoch("1"), 1, "redis")
+    await scene.run(10)
+    assert scene.read == [["three"]] * 5
+
+
+@in_virtual_time
+async def test_what_was_committed_just_before_the_recovery_is_looked_for_after_it() -> None:
+    """Nothing was published then, and the others look only for instances that are not well."""
+    scene = Scene()
+    await scene.run()
+    scene.mode = "redis"
+    await passed(2)
+    scene.bulletins.note_commit(C, 5)
+    scene.mode = "ok"
+    await passed(1.5)
+    assert (scene.own.mode, scene.own.heads) == ("recovering", {C: 5})
+    await passed(15)
+    assert scene.own.mode == "ok"
+
+
+@in_virtual_time
+async def test_a_resubscription_is_followed_by_two_looks() -> None:
+    """Now, and once more when what was under way has its bulletin."""
+    scene = Scene()
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "ok")
+    await scene.run()
+    scene.bulletins.look_soon()
+    await passed(1)
+    assert len(scene.read) == 1
+    await passed(4)
+    assert len(scene.read) == 2
+
+
+@in_virtual_time
+async def test_whether_everybody_could_tell_redis_what_they_changed() -> None:
+    """An instance that lost a write is not well until it has made up for it; an instance that is merely cut from Redis lost
+    nothing yet."""
+    scene = Scene()
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "bus")
+    assert not scene.bulletins.is_fleet_well
+    await scene.run(0.1)
+    assert scene.bulletins.is_fleet_well
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 2, LOST)
+    await passed(3)
+    assert not scene.bulletins.is_fleet_well
+    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 3, "recovering", receipts={"c1|ann": 5})
+    await passed(3)
+    assert scene.bulletins.is_fleet_well
+    scene.store.fail("read_bulletins", *[StoreTimeout("away")] * 20)
+    await passed(10)
+    assert not scene.bulletins.is_fleet_well
+
+
+@in_virtual_time
+async def test_what_only_the_bulletin_can_tell_is_told_first() -> None:
+    """A reader of it, when the instance is gone, knows that lists may be wrong; without it there is no change."""
+    scene = Scene()
+    await scene.run()
+    scene.mode = LOST
+    await scene.bulletins.write_first(C, (UserId("ann"),))
+    assert (scene.own.mode, scene.own.users, scene.own.is_harmless_at("mine")) == (LOST, ("ann",), False)
+    scene.store.fail("write_bulletin", StoreTimeout("late"))
+    with pytest.raises(StoreTimeout):
+        await scene.bulletins.write_first(C, (UserId("ben"),))
+
+
+@in_virtual_time
+async def test_many_who_want_it_written_at_once_share_a_write() -> None:
+    """One document takes about one write a second: callers that ask while one is under way wait for the next, together."""
+    scene = Scene()
+    answering = scene.store.hold("write_bulletin")
+    users = [UserId(f"user-{number}") for number in range(50)]
+    asking = [asyncio.create_task(scene.bulletins.write_first(C, (user,))) for user in users]
+    await passed(0.1)
+    answering.set()
+    await asyncio.gather(*asking)
+    assert scene.store.calls["write_bulletin"] == 2
+    assert set(scene.own.users) == set(users)
+
+
+@in_virtual_time
+async def test_of_two_that_are_written_at_once_the_later_one_stays() -> None:
+    """The beat is on its way and says that all is well."""
+    scene = Scene()
+    answering = scene.store.hold("write_bulletin")
+    await scene.run()
+    scene.mode = "bus"
+    first = asyncio.create_task(scene.bulletins.write_first(C, (UserId("ann"),)))
+    await passed(0.1)
+    assert scene.store.calls["write_bulletin"] == 1
+    answering.set()
+    await first
+    assert (scene.own.mode, scene.own.users) == ("bus", ("ann",))

@@ -1,0 +1,281 @@
+"""The claim on a name: found missing, everything is registered again; without Redis no client is refused."""
+
+import asyncio
+
+from holdfast.domain.ids import InstanceId
+from holdfast.errors import LeaseLost, NameTaken, RedisTimeout, RedisUnavailable, WorldChanged
+from holdfast.node.cluster.lease import RENEW_SECONDS, Lease
+from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.hub import Hub
+from holdfast.node.tasks import Tasks
+from holdfast.telemetry import Telemetry
+from support.fake_cluster import FakeBus, FakeRegistry
+from support.fakes import connection
+from support.supervised import supervised
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+
+class Scene:
+    """The lease of instance `one`."""
+
+    def __init__(self) -> None:
+        self.registry, self.bus, self.hub = FakeRegistry(), FakeBus(), Hub(Telemetry("test"))
+        self.epochs: list[str] = []
+        self.names: list[str] = []
+        self.moves = 0
+        self.lease = Lease(
+            self.registry,
+            self.bus,
+            self.hub,
+            LoopClock(),
+            Tasks(),
+            InstanceId("one"),
+            state=lambda: "healthy",
+            on_epoch=lambda: self.epochs.append(self.lease.epoch),
+            on_name=lambda: self.names.append(self.lease.instance_id),
+            on_other_server=self._moved,
+        )
+
+    def _moved(self) -> None:
+        self.moves += 1
+
+    async def run(self) -> None:
+        """From here on it is held."""
+        self.running = supervised(self.lease.loop)
+        await settled()
+
+    async def beats(self, seconds: float) -> None:
+        """So much time passes, and the store acknowledges a heartbeat twice a second."""
+        for _ in range(int(2 * seconds)):
+            self.lease.life_signs.note_beat(LoopClock().monotonic())
+            await passed(0.5)
+
+    def add(self, *names: str) -> list[Connection]:
+        """Accepted sockets."""
+        made = [connection("alice", name) for name in names]
+        for each in made:
+            self.hub.add(each)
+        return made
+
+
+@in_virtual_time
+async def test_everything_is_registered_before_it_says_so() -> None:
+    """Others believe our silence about a user from then on."""
+    scene = Scene()
+    scene.add("c1", "c2")
+    await scene.run()
+    assert sorted(scene.registry.registered) == ["c1", "c2"]
+    assert scene.registry.is_complete
+    assert (scene.epochs, scene.bus.recorded) == (["0001"], 1)
+    await passed(3 * RENEW_SECONDS + 0.1)
+    assert scene.registry.calls["renew"] == 3
+
+
+@in_virtual_time
+async def test_a_lost_lease_and_another_world_mean_a_new_epoch_at_once() -> None:
+    """Renewing a foreign lease would hide that no connection is registered."""
+    for number, error in enumerate((LeaseLost("expired"), WorldChanged("flushed"))):
+        scene = Scene()
+        scene.add("c1")
+        await scene.run()
+        scene.registry.fail("renew", error)
+        await passed(RENEW_SECONDS + 1)
+        assert scene.epochs == ["0001", "0002"], number
+        assert sorted(scene.registry.registered) == ["c1"]
+
+
+@in_virtual_time
+async def test_another_world_changes_nothing_in_the_store_while_heartbeats_are_written() -> None:
+    """A failover costs one registration, and not one write of presence per user; the same where Redis only failed to answer."""
+    for error in (WorldChanged("replaced"), RedisTimeout("slow")):
+        scene = Scene()
+        scene.add("c1")
+        await scene.run()
+        await scene.beats(2 * RENEW_SECONDS)
+        scene.registry.registered.clear()
+        scene.registry.fail("renew", error)
+        if isinstance(error, RedisTimeout):
+            scene.registry.fail("unregister", error)
+            scene.lease.unregister(connection("alice", "c2"))
+        await scene.beats(2 * RENEW_SECONDS)
+        assert scene.epochs == ["0001"], error
+        assert sorted(scene.registry.registered) == ["c1"]
+        assert scene.registry.is_complete
+
+
+@in_virtual_time
+async def test_a_late_heartbeat_or_a_missing_lease_means_a_new_epoch() -> None:
+    """Another instance may have reaped this one: its users do not stand in the store under its epoch any more."""
+    late, missing = Scene(), Scene()
+    for scene in (late, missing):
+        await scene.run()
+        await scene.beats(2 * RENEW_SECONDS)
+    missing.registry.has_lost_lease = True
+    missing.registry.fail("renew", LeaseLost("expired"))
+    await missing.beats(2 * RENEW_SECONDS)
+    assert missing.epochs == ["0001", "0002"]
+    late.registry.fail("renew", *[RedisUnavailable("away")] * 3, WorldChanged("replaced"))
+    await passed(3 * RENEW_SECONDS)
+    await late.beats(3 * RENEW_SECONDS)
+    assert late.epochs == ["0001", "0002"]
+
+
+@in_virtual_time
+async def test_a_connection_that_ends_while_all_are_registered_is_taken_out_after_that() -> None:
+    """The registration and the removal travel by different connections: in the wrong order the field would stay."""
+    scene = Scene()
+    (one,) = scene.add("c1")
+    may_register = scene.registry.hold("register")
+    await scene.run()
+    one.end()
+    scene.lease.unregister(one)
+    await settled()
+    may_register.set()
+    await settled()
+    assert scene.registry.registered == {}
+
+
+@in_virtual_time
+async def test_half_a_registration_is_done_again() -> None:
+    """Redis failed in the middle: the lease lives, the connections are not all in, and a renewal must not hide that."""
+    for call in ("register", "set_registered"):
+        scene = Scene()
+        scene.add("c1")
+        scene.registry.fail(call, RedisTimeout("slow"))
+        await scene.run()
+        await passed(2)
+        assert scene.registry.is_complete, call
+        assert sorted(scene.registry.registered) == ["c1"]
+        assert scene.epochs == ["0001", "0002"]
+
+
+@in_virtual_time
+async def test_without_redis_nobody_waits_and_all_are_in_when_it_is_back() -> None:
+    """Registering never refuses a user."""
+    scene = Scene()
+    scene.registry.fail("acquire", *[RedisUnavailable("away")] * 5)
+    await scene.run()
+    (one,) = scene.add("c1")
+    assert await scene.lease.register(one) == 0
+    await passed(5)
+    assert sorted(scene.registry.registered) == ["c1"]
+
+
+@in_virtual_time
+async def test_a_registration_that_fails_begins_a_new_epoch() -> None:
+    """The records in Redis differ from ours; the connection was accepted all the same."""
+    scene = Scene()
+    await scene.run()
+    (one,) = scene.add("c1")
+    scene.registry.fail("register", RedisTimeout("slow"))
+    assert await scene.lease.register(one) == 0
+    await passed(1)
+    assert (scene.epochs, sorted(scene.registry.registered)) == (["0001", "0002"], ["c1"])
+
+
+@in_virtual_time
+async def test_registrations_at_one_time_share_scripts_and_say_how_many_a_user_has() -> None:
+    """A thousand clients that come back are two scripts, not a thousand."""
+    scene = Scene()
+    await scene.run()
+    made = scene.add(*(f"c{number}" for number in range(700)))
+    counts = await asyncio.gather(*(scene.lease.register(each) for each in made))
+    assert max(counts) == 700
+    assert scene.registry.calls["register"] == 2
+
+
+@in_virtual_time
+async def test_a_thousand_that_leave_at_once_are_two_scripts_and_one_failure_is_one_epoch() -> None:
+    """They are taken out together; and where that fails, everything is registered again once, not once per connection."""
+    scene = Scene()
+    leaving = scene.add(*(f"c{number}" for number in range(1_000)))
+    await scene.run()
+    for each in leaving:
+        scene.lease.unregister(each)
+    await settled()
+    assert (scene.registry.calls["unregister"], scene.registry.registered) == (2, {})
+    scene.registry.fail("unregister", *[RedisTimeout("slow")] * 5)
+    for each in leaving:
+        scene.lease.unregister(each)
+    await passed(1)
+    assert (scene.registry.calls["unregister"], scene.epochs) == (3, ["0001", "0002"])
+
+
+@in_virtual_time
+async def test_who_is_gone_before_its_turn_is_not_registered() -> None:
+    """No instance would take it out again."""
+    scene = Scene()
+    await scene.run()
+    (one,) = scene.add("c1")
+    registering = asyncio.create_task(scene.lease.register(one))
+    await asyncio.sleep(0)
+    one.end()
+    scene.lease.unregister(one)
+    await registering
+    await settled()
+    assert scene.registry.registered == {}
+
+
+@in_virtual_time
+async def test_of_two_processes_with_one_name_the_older_goes_on_under_another() -> None:
+    """Both would steal the lease from each other for ever, or the older one's users would be registered nowhere."""
+    scene = Scene()
+    scene.add("c1")
+    await scene.run()
+    scene.registry.fail("renew", LeaseLost("foreign"))
+    scene.registry.fail("acquire", NameTaken("by a younger one"))
+    await passed(10)
+    assert not scene.lease.is_unique
+    assert scene.lease.instance_id == "one.0001"
+    assert scene.names == scene.registry.names == scene.bus.names == ["one.0001"]
+    assert scene.epochs == ["0001", "0002"]
+    assert scene.registry.registered["c1"].instance_id == "one.0001"
+    assert scene.registry.is_complete
+
+
+@in_virtual_time
+async def test_who_yielded_keeps_its_new_name_through_a_flush() -> None:
+    """It must not fight for the old one again, and its name must not grow with each epoch."""
+    scene = Scene()
+    await scene.run()
+    scene.registry.fail("renew", LeaseLost("foreign"))
+    scene.registry.fail("acquire", NameTaken("by a younger one"))
+    await passed(10)
+    scene.registry.fail("renew", WorldChanged("flushed"))
+    await passed(10)
+    assert scene.lease.instance_id == "one.0001"
+    assert scene.epochs == ["0001", "0002", "0003"]
+
+
+@in_virtual_time
+async def test_a_lease_that_is_found_at_another_redis_is_told() -> None:
+    """A promoted replica has it, too, and may miss what the old primary was told last."""
+    scene = Scene()
+    await scene.run()
+    await passed(RENEW_SECONDS + 0.1)
+    assert (scene.lease.server, scene.moves) == ("redis-1", 0)
+    scene.registry.place = "redis-2"
+    await passed(2 * RENEW_SECONDS)
+    assert (scene.lease.server, scene.moves) == ("redis-2", 1)
+    scene.registry.fail("renew", RedisUnavailable("away"))
+    await passed(RENEW_SECONDS)
+    assert (scene.lease.server, scene.lease.is_cut) == ("redis-2", True), "where it was last"
+    await passed(RENEW_SECONDS)
+    assert not scene.lease.is_cut
+    scene.registry.fail("renew", *[RedisUnavailable("away")] * 1_000)
+    await passed(700)
+    assert scene.lease.server == "", "nothing is remembered any more that could be wrong"
+
+
+@in_virtual_time
+async def test_a_start_at_another_redis_than_the_one_before_it_is_told() -> None:
+    """Whichever is known first: where the earlier start was, or where this one is."""
+    early, late, same = Scene(), Scene(), Scene()
+    early.lease.follow_predecessor("redis-0")
+    same.lease.follow_predecessor("redis-1")
+    for scene in (early, late, same):
+        await scene.run()
+    late.lease.follow_predecessor("redis-0")
+    late.lease.follow_predecessor("")
+    assert [scene.moves for scene in (early, late, same)] == [1, 1, 0]
+    assert [scene.lease.server for scene in (early, late, same)] == ["redis-1"] * 3

@@ -1,0 +1,40 @@
+"""What the other instances say in their bulletins is taken in, each kind without waiting for the others."""
+
+import asyncio
+from types import SimpleNamespace
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.node.recovery.comparison import Comparison
+from support.delivery_scene import C, Scene, seqs
+from support.virtual_time import in_virtual_time
+
+
+@in_virtual_time
+async def test_a_message_does_not_wait_for_the_members_of_other_conversations() -> None:
+    """Each of those may take a read of the store, and a busy instance names thousands."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    comparison = Comparison(
+        scene.store,  # type: ignore[arg-type]  # the part it uses
+        scene.hub,
+        scene.conversations,
+        scene.delivery,
+        scene.membership,
+        SimpleNamespace(learn=lambda *_: None),  # type: ignore[arg-type]  # all that is asked of it
+        mode=lambda: "ok",
+    )
+    scene.store.put(C, "one")
+    elsewhere = ConversationId("elsewhere")
+    bulletins = [
+        Bulletin(InstanceId("two"), Epoch("e2"), 1, "ok", members={elsewhere: 1}, users=(UserId("alice"),)),
+        Bulletin(InstanceId("three"), Epoch("e3"), 1, "ok", heads={C: 1}),
+    ]
+    await scene.conversations.get(C)
+    answering = scene.store.hold("read_conversation")
+    reading = asyncio.create_task(comparison.with_bulletins(bulletins))
+    await scene.ticks(1.0)
+    shown = seqs(alice)
+    answering.set()
+    await reading
+    assert shown == [1]

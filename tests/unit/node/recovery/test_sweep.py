@@ -1,0 +1,108 @@
+"""Unfinished work of an instance: announced by an instance that finds its marks, which go when no late commit can land any
+more."""
+
+from collections.abc import Iterable
+
+from holdfast.domain.changes import change_mark
+from holdfast.domain.ids import ConversationId, InstanceId, UserId
+from holdfast.errors import StoreTimeout
+from holdfast.node.recovery.sweep import Sweep
+from support.fake_cluster import FakeBus, FakeRegistry
+from support.supervised import supervised
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+C, D = ConversationId("c1"), ConversationId("c2")
+
+
+class _Membership:
+    """Notes what is told again; `is_away`: the store does not answer."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, list[str]]] = []
+        self.is_away = False
+
+    async def publish_again(self, conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId]) -> None:
+        if self.is_away:
+            raise StoreTimeout("away")
+        self.told.append((conversation_id, revision, sorted(user_ids)))
+
+
+class Scene:
+    """Instance `one`, in whose Redis there are marks of changes."""
+
+    def __init__(self) -> None:
+        self.bus, self.registry, self.membership = FakeBus(), FakeRegistry(), _Membership()
+        self.registry.lease("one", "0001")
+        sweep = Sweep(
+            None,  # type: ignore[arg-type]  # no message is swept here
+            self.bus,
+            self.registry,
+            None,  # type: ignore[arg-type]  # as above
+            self.membership,  # type: ignore[arg-type]  # the part it uses
+            None,  # type: ignore[arg-type]  # as above
+            None,  # type: ignore[arg-type]  # as above
+            LoopClock(),
+            lambda: InstanceId("one"),
+        )
+        self.running = supervised(sweep.loop)
+
+    def mark(self, user_id: str, owner: str, conversation_id: ConversationId, revision: int) -> None:
+        """An instance is about to change a conversation."""
+        self.bus.marks.append(change_mark(UserId(user_id), owner, 1, conversation_id, revision))
+
+    async def close(self) -> None:
+        """The end."""
+        self.running.cancel()
+        await settled()
+
+
+@in_virtual_time
+async def test_changes_of_one_conversation_are_told_at_once() -> None:
+    """With all whom they concern; each conversation by itself."""
+    scene = Scene()
+    scene.mark("ann", "two|0001", C, 3)
+    scene.mark("ben", "two|0001", C, 2)
+    scene.mark("ann", "two|0001", D, 7)
+    await passed(0.7)
+    assert sorted(scene.membership.told) == [("c1", 2, ["ann", "ben"]), ("c2", 7, ["ann"])]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_the_mark_of_a_change_goes_when_its_owner_is_gone_and_nothing_can_land_any_more() -> None:
+    """A slow write of the dead may be in the store later than the first look; a living owner removes its marks itself."""
+    scene = Scene()
+    scene.registry.lease("three", "0001")
+    scene.mark("ann", "two|0001", C, 3)
+    scene.mark("ann", "three|0001", D, 3)
+    scene.membership.is_away = True
+    await passed(10)
+    assert scene.membership.told == []
+    scene.membership.is_away = False
+    await passed(3)
+    assert scene.bus.cleared == []
+    assert ("c1", 3, ["ann"]) in scene.membership.told
+    await passed(5)
+    assert scene.bus.cleared == ["user:ann|two|0001|1|c1|3"]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_a_mark_that_cannot_be_worked_off_does_not_hide_the_others() -> None:
+    """One bad item costs itself: what stands behind it is told in the same round."""
+    scene = Scene()
+    told = scene.membership.publish_again
+
+    async def picky(conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId]) -> None:
+        if conversation_id == C:
+            raise TypeError("no such conversation was expected")
+        await told(conversation_id, revision, user_ids)
+
+    scene.membership.publish_again = picky  # type: ignore[method-assign]  # the mistake
+    scene.mark("ann", "two|0001", C, 3)
+    scene.mark("ann", "two|0001", D, 7)
+    await passed(0.7)
+    assert ("c2", 7, ["ann"]) in scene.membership.told
+    await passed(60)
+    assert sorted(scene.bus.cleared) == ["user:ann|two|0001|1|c1|3", "user:ann|two|0001|1|c2|7"]
+    await scene.close()

@@ -1,0 +1,79 @@
+"""Conversations as things to look up: what is shown is what the store says now, and to whom it says so."""
+
+import contextlib
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from holdfast.domain.ids import UserId
+from holdfast.errors import CommandError
+from holdfast.node.requests.commands import Caller
+from holdfast.node.requests.directory import Directory
+from holdfast.node.tasks import Tasks
+from holdfast.settings import LimitSettings
+from support.delivery_scene import C, Scene
+from support.virtual_time import LoopClock, in_virtual_time
+
+
+def _directory(scene: Scene, bulletins: Any = None, split: Any = None, rosters: Any = None) -> Directory:
+    """Over the scene's store; what only changes need is there where it is given."""
+    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, split, rosters, scene.bus)
+    return Directory(*parts, LoopClock(), Tasks(), SimpleNamespace(note_added=lambda *_: None), LimitSettings(), lambda: "one|1")
+
+
+@in_virtual_time
+async def test_who_was_removed_is_shown_nothing_of_what_is_read_anew() -> None:
+    """The cached entry still had them in it: it lets them ask, and the answer is newer."""
+    scene = Scene()
+    directory = _directory(scene)
+    await scene.join("alice", "bob")
+    await scene.conversations.read(C)
+    scene.change_members("alice", version=2)
+    with pytest.raises(CommandError) as refused:
+        await directory.describe(Caller(UserId("bob"), is_admin=False), C)
+    assert refused.value.code == "conversation_not_found"
+
+
+@in_virtual_time
+async def test_presence_is_shown_between_users_who_have_both_accepted_a_conversation() -> None:
+    """The creator of a conversation with a user does not learn by that when the user is online."""
+    scene = Scene()
+    directory = _directory(scene)
+    alice, bob, operator = (Caller(UserId(user), is_admin=user == "operator") for user in ("alice", "bob", "operator"))
+
+    async def shown(caller: Caller, user_id: str) -> tuple[bool, bool]:
+        *_, of_members = await directory.describe(caller, C)
+        try:
+            await directory.presence(caller, user_id)
+        except CommandError:
+            return False, UserId(user_id) in of_members
+        return True, UserId(user_id) in of_members
+
+    assert await shown(alice, "bob") == await shown(bob, "alice") == (False, False)
+    assert await shown(alice, "alice") == await shown(operator, "bob") == (True, True)
+    scene.store.cursors[C, UserId("bob")] = 0
+    assert await shown(alice, "bob") == await shown(bob, "alice") == (True, True)
+
+
+@pytest.mark.parametrize(("is_split", "is_live", "written"), [(False, True, 0), (True, True, 1), (False, False, 1)])
+async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_for_all_to_see(
+    monkeypatch: pytest.MonkeyPatch, is_split: bool, is_live: bool, written: int
+) -> None:
+    """Redis did not take it, or others use another one: an instance that dies after the change has announced it."""
+    scene, told = Scene(), list[tuple[Any, ...]]()
+
+    async def write_first(*change: Any) -> None:
+        told.append(change)
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise CommandError("conversation_not_found", "gone")
+
+    bulletins = SimpleNamespace(write_first=write_first, note_members=lambda *_: None)
+    split = SimpleNamespace(is_suspected=is_split)
+    rosters = SimpleNamespace(unmarked=contextlib.nullcontext)
+    scene.bus.is_live = is_live
+    monkeypatch.setattr(scene.store, "change_members", refuse)
+    with pytest.raises(CommandError):
+        await _directory(scene, bulletins, split, rosters).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
+    assert told == [(C, (UserId("bob"),))] * written

@@ -1,0 +1,326 @@
+"""Online and offline: the grace, the order of changes, a new epoch, and users who are gone before we wrote that they came."""
+
+import asyncio
+from typing import Any
+
+from holdfast.domain.ids import UserId
+from holdfast.errors import StoreTimeout
+from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.connections.hub import Hub
+from holdfast.node.connections.local import LocalConversation
+from holdfast.node.conversations.cache import Conversations
+from holdfast.node.tasks import Tasks
+from holdfast.node.users.presence import Presence
+from holdfast.node.users.presence_notices import PresenceNotices
+from holdfast.protocol import envelopes
+from holdfast.telemetry import Telemetry
+from support.fake_cluster import FakeBus
+from support.fakes import FakeStore, connection, conversation
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+ALICE, GRACE = UserId("alice"), 15.0
+
+
+class _Delivery:
+    """What presence uses of it."""
+
+    def __init__(self) -> None:
+        self.locals: dict[str, LocalConversation] = {}
+        self.generation = "g"
+
+
+class Scene:
+    """Presence of one instance; bob's socket shares `c1` with alice."""
+
+    def __init__(self) -> None:
+        self.store, self.bus, self.hub, self.delivery = FakeStore(), FakeBus(), Hub(Telemetry("test")), _Delivery()
+        self.entry = "one:1"
+        self.clock = LoopClock()
+        self.told_offline = 0
+        self.notices = PresenceNotices(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            Conversations(self.store, self.bus, self.clock, Split(self.clock)),  # type: ignore[arg-type]  # the part it uses
+            self.delivery,  # type: ignore[arg-type]  # the part it uses
+            Tasks(),
+        )
+        self.presence = Presence(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            self.delivery,  # type: ignore[arg-type]  # the part it uses
+            self.notices,
+            self.clock,
+            StoreClock(self.clock),
+            Tasks(),
+            grace_seconds=GRACE,
+            indicator_members=100,
+            entry=lambda: self.entry,
+            on_offline=self._on_offline,
+        )
+        self.bob = connection("bob")
+        local = LocalConversation("c1", 0.0)  # type: ignore[arg-type]  # an id
+        local.connections[self.bob] = None
+        self.delivery.locals["c1"] = local
+        self.store.conversations["c1"] = conversation("c1", "alice", "bob")
+        self.store.cursors["c1", "bob"] = 1
+
+    async def come(self) -> Any:
+        """Alice connects."""
+        made = connection("alice", f"alice-{len(self.hub.connections)}")
+        self.hub.add(made)
+        self.presence.expect(ALICE)
+        self.presence.note_conversations(ALICE, await self.store.memberships_of(ALICE))
+        await self.presence.arrived(ALICE)
+        return made
+
+    def _on_offline(self, user_ids: list[UserId]) -> None:
+        self.told_offline += len(user_ids)
+
+    def go(self, made: Any) -> None:
+        """Her connection ends."""
+        if self.hub.remove(made):
+            self.presence.left(ALICE, self.clock.monotonic())
+
+    async def ticks(self, seconds: float) -> None:
+        """Time passes."""
+        for _ in range(int(seconds)):
+            await passed(1)
+            self.presence.tick()
+        await settled()
+
+    def heard(self) -> list[bool]:
+        """What bob was told."""
+        written = b"".join(self.bob.transport.written)  # type: ignore[attr-defined]  # a FakeTransport
+        return [part.startswith(b"true") for part in written.split(b'"online":')[1:]]
+
+
+@in_virtual_time
+async def test_the_last_connections_end_counts_after_the_grace() -> None:
+    """Not the first's, and not before."""
+    scene = Scene()
+    phone, laptop = await scene.come(), await scene.come()
+    assert scene.store.on[ALICE] == {"one:1"}
+    scene.go(phone)
+    await scene.ticks(20)
+    assert scene.store.on[ALICE]
+    scene.go(laptop)
+    await scene.ticks(14)
+    assert scene.store.on[ALICE]
+    await scene.ticks(3)
+    assert not scene.store.on[ALICE]
+    assert scene.heard() == [True, False]
+
+
+@in_virtual_time
+async def test_who_comes_back_within_the_grace_never_was_away() -> None:
+    """Also when opening takes longer than what was left of it."""
+    scene = Scene()
+    scene.go(await scene.come())
+    await scene.ticks(14)
+    back = connection("alice", "back")
+    scene.hub.add(back)
+    scene.presence.expect(ALICE)  # the handshake; Redis and the store take their time from here
+    await scene.ticks(5)
+    await scene.presence.arrived(ALICE)
+    await scene.ticks(20)
+    assert scene.store.on[ALICE] == {"one:1"}
+    assert scene.heard() == [True]
+
+
+@in_virtual_time
+async def test_who_comes_while_its_going_is_written_is_online_in_the_end() -> None:
+    """And the arrival is not answered by the write that took it away."""
+    scene = Scene()
+    scene.go(await scene.come())
+    removing = scene.store.hold("remove_presence")
+    await scene.ticks(17)
+    arriving = asyncio.create_task(scene.come())
+    await settled()
+    adding = scene.store.hold("add_presence")
+    removing.set()
+    await settled()
+    assert not arriving.done()
+    adding.set()
+    await arriving
+    await settled()
+    assert scene.store.on[ALICE] == {"one:1"}
+    assert scene.heard() == [True, False, True]
+
+
+@in_virtual_time
+async def test_user_who_comes_does_not_wait_until_the_others_are_told() -> None:
+    """From whom a presence is hidden takes reads of the store: hundreds who come at once would wait for those of all."""
+    scene = Scene()
+    asked = scene.store.hold("blocks_of")
+    await scene.come()
+    assert scene.store.on[ALICE] == {"one:1"}
+    assert scene.heard() == []
+    asked.set()
+    await settled()
+    assert scene.heard() == [True]
+
+
+@in_virtual_time
+async def test_a_store_that_is_away_is_asked_again() -> None:
+    """The change is late, not lost."""
+    scene = Scene()
+    scene.store.fail("add_presence", *[StoreTimeout("away")] * 5)
+    await scene.come()
+    assert scene.store.on[ALICE] == {"one:1"}
+
+
+@in_virtual_time
+async def test_a_new_epoch_replaces_the_old_without_a_flicker() -> None:
+    """The new entry is in before the old one goes."""
+    scene = Scene()
+    await scene.come()
+    scene.entry = "one:2"
+    assert scene.presence.earlier() == {"one:1": 0}
+    adding, removing = scene.store.hold("add_presence"), scene.store.hold("remove_presence")
+    scene.presence.new_epoch()
+    for done in (adding, removing):
+        await passed(1)
+        assert scene.presence.earlier() == {"one:1": 0}, "whoever reaps us now has to look for both"
+        done.set()
+    await passed(1)
+    assert scene.presence.earlier() == {}
+    assert scene.store.on[ALICE] == {"one:2"}
+    assert scene.heard() == [True]
+
+
+@in_virtual_time
+async def test_an_epoch_that_is_replaced_while_it_is_written_leaves_nothing_behind() -> None:
+    """Redis that comes and goes makes epochs faster than a store writes them; one that stayed keeps its user online for ever."""
+    scene = Scene()
+    made = await scene.come()
+    adding = scene.store.hold("add_presence")
+    for number in (2, 3, 4):
+        scene.entry = f"one:{number}"
+        scene.presence.new_epoch()
+        await passed(0.1)
+    adding.set()
+    await passed(2)
+    assert scene.store.on[ALICE] == {"one:4"}
+    scene.go(made)
+    await scene.ticks(GRACE + 2)
+    assert not scene.store.on[ALICE]
+    assert scene.heard() == [True, False]
+
+
+@in_virtual_time
+async def test_an_epoch_whose_write_was_not_answered_is_replaced_all_the_same() -> None:
+    """It may stand there."""
+    scene = Scene()
+    await scene.come()
+    scene.store.fail("add_presence", StoreTimeout("lost"), after=True)
+    scene.entry = "one:2"
+    scene.presence.new_epoch()
+    await passed(0.01)
+    scene.entry = "one:3"
+    scene.presence.new_epoch()
+    await passed(2)
+    assert scene.store.on[ALICE] == {"one:3"}
+    assert scene.heard() == [True]
+
+
+@in_virtual_time
+async def test_who_is_within_the_grace_at_a_new_epoch_keeps_it() -> None:
+    """A flush of Redis must not take those offline who are just changing networks."""
+    scene = Scene()
+    scene.go(await scene.come())
+    await scene.ticks(5)
+    scene.entry = "one:2"
+    scene.presence.new_epoch()
+    await passed(1)
+    assert scene.store.on[ALICE] == {"one:2"}
+    await scene.ticks(12)
+    assert not scene.store.on[ALICE]
+    assert scene.heard() == [True, False]
+
+
+@in_virtual_time
+async def test_a_grace_that_ends_while_a_new_epoch_is_written_leaves_nothing_behind() -> None:
+    """The removal takes out the entry of that moment."""
+    scene = Scene()
+    scene.go(await scene.come())
+    await scene.ticks(14)
+    adding = scene.store.hold("add_presence")
+    scene.entry = "one:2"
+    scene.presence.new_epoch()
+    await scene.ticks(3)
+    adding.set()
+    await scene.ticks(2)
+    assert not scene.store.on[ALICE]
+    assert scene.heard() == [True, False]
+
+
+@in_virtual_time
+async def test_of_two_changes_the_later_version_is_the_truth_in_whatever_order_they_come() -> None:
+    """Envelopes cross and repeat; no client is told a state twice."""
+    scene = Scene()
+    for version, online in ((2, False), (1, True), (2, False), (4, False), (3, True), (5, True)):
+        scene.notices.receive(
+            envelopes.PresenceEnvelope(
+                v=1, kind="presence", user="alice", online=online, version=version, last_seen_at=None, conversations=["c1"]
+            )
+        )
+    await settled()
+    assert scene.heard() == [False, False, True]
+
+
+@in_virtual_time
+async def test_presence_is_hidden_between_users_of_whom_one_blocks_the_other() -> None:
+    """Either direction; other instances are told from whom it is hidden, and obey."""
+    for block in (("alice", "bob"), ("bob", "alice")):
+        scene = Scene()
+        scene.store.blocks = {block}
+        made = await scene.come()
+        scene.go(made)
+        await scene.ticks(GRACE + 2)
+        assert scene.heard() == []
+        assert len(scene.bus.published) == 2
+        assert all(envelopes.decode(text).hidden == ["bob"] for _, text in scene.bus.published)  # type: ignore[union-attr]  # all are of presence
+    scene = Scene()
+    for version, hidden in ((1, ["bob"]), (2, ["carl"])):
+        scene.notices.receive(
+            envelopes.PresenceEnvelope(
+                v=1,
+                kind="presence",
+                user="alice",
+                online=version == 1,
+                version=version,
+                last_seen_at=None,
+                conversations=["c1"],
+                hidden=hidden,
+            )
+        )
+    await settled()
+    assert scene.heard() == [False]
+
+
+@in_virtual_time
+async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
+    """A user who has reconnected elsewhere stays online; the others are announced as offline."""
+    scene = Scene()
+    scene.store.on["alice"] = {"dead:9"}
+    scene.store.on["carol"] = {"dead:9", "two:1"}
+    await scene.presence.reap("dead:9", 900, {})
+    assert (scene.store.on["alice"], scene.store.on["carol"]) == (set(), {"two:1"})
+    await settled()
+    assert scene.heard() == [False]
+    assert [channel for channel, _ in scene.bus.published] == ["conversation:c1"]
+
+
+@in_virtual_time
+async def test_who_was_left_behind_by_an_earlier_start_is_named_until_it_is_settled() -> None:
+    """Killed again before that, the next one finds both in the bulletin, each with its own last moment."""
+    scene = Scene()
+    scene.presence.inherit({"one:0": 5_000, "one:00": 4_000}, {UserId("ben"): 4_500})
+    await scene.come()
+    assert scene.presence.earlier() == {"one:0": 5_000, "one:00": 4_000}
+    assert scene.presence.left_behind() == {"ben": 4_500}
+    assert scene.presence.leaving() == {}
+    scene.presence.settle()
+    assert (scene.presence.earlier(), scene.presence.left_behind()) == ({}, {})

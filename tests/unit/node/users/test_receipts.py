@@ -1,0 +1,364 @@
+"""Read cursors: coalesced, only forward, never beyond the end, answered once and told once."""
+
+import json
+from typing import Any
+
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.errors import CommandError, StoreTimeout
+from holdfast.node.cluster.split import Split
+from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.hub import Hub
+from holdfast.node.connections.local import LocalConversation
+from holdfast.node.conversations.cache import Conversations
+from holdfast.node.tasks import Tasks
+from holdfast.node.users.presence_notices import PresenceNotices
+from holdfast.node.users.reading import NOTHING, Seen
+from holdfast.node.users.receipts import DEADLINE_SECONDS, ReadDone, Receipts
+from holdfast.protocol import envelopes
+from holdfast.protocol.jsontext import rfc3339
+from holdfast.telemetry import Telemetry
+from support.delivery_scene import shown
+from support.fake_cluster import FakeBus
+from support.fake_rosters import FakeRosters
+from support.fakes import FakeStore, connection, conversation
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
+
+
+class _Delivery:
+    """The part of it that receipts use."""
+
+    def __init__(self) -> None:
+        self.locals: dict[str, LocalConversation] = {}
+        self.generation = "g"
+
+
+class Scene:
+    """Receipts of one instance; `c1` has ten messages, alice and bob."""
+
+    def __init__(self, *members: str) -> None:
+        self.store, self.bus, self.hub = FakeStore(), FakeBus(), Hub(Telemetry("test"))
+        self.store.conversations[C] = conversation(C, "alice", "bob", *members)
+        self.store.put(C, *(f"body {number}" for number in range(10)))
+        self.answers: list[tuple[str, object]] = []
+        self.moved: list[tuple[str, int]] = []
+        self.rosters, self.delivery = FakeRosters(), _Delivery()
+        conversations = Conversations(self.store, self.bus, LoopClock(), Split(LoopClock()))  # type: ignore[arg-type]  # the part it uses
+        parts: Any = (self.store, self.bus, conversations, self.delivery)
+        self.receipts = Receipts(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.bus,
+            self.hub,
+            conversations,
+            self.delivery,  # type: ignore[arg-type]  # the part it uses
+            self.rosters,
+            PresenceNotices(*parts, Tasks()),
+            LoopClock(),
+            indicator_members=100,
+            on_moved=lambda _, user, seq: self.moved.append((user, seq)),
+        )
+
+    def read(self, user_id: str, seq: int) -> None:
+        """A read; its answer is noted as seq or code."""
+
+        def note(result: ReadDone | CommandError) -> None:
+            self.answers.append((user_id, result.seq if isinstance(result, ReadDone) else result.code))
+
+        self.receipts.read(C, UserId(user_id), seq, note)
+
+    def listener(self) -> Connection:
+        """A connection of bob's that begins to hear the conversation now."""
+        local = self.delivery.locals.setdefault(C, LocalConversation(C, 0.0))
+        listener = connection("bob")
+        self.hub.join(local, listener)
+        return listener
+
+    def receive(self, seq: int, age_seconds: float = 0.0) -> None:
+        """An envelope of another instance that committed alice's cursor so long ago."""
+        read_at = rfc3339(LoopClock().now_ms() - round(age_seconds * 1000))
+        self.receipts.receive(envelopes.ReceiptEnvelope(v=1, kind="receipt", c=C, seq=seq, user=ALICE, read_at=read_at))
+
+    def published(self) -> list[tuple[str, str, int]]:
+        """What other instances are told."""
+        told = [(channel, json.loads(envelope)) for channel, envelope in self.bus.published]
+        return [(channel, envelope["user"], envelope["seq"]) for channel, envelope in told if envelope["seq"]]
+
+    def accepted(self) -> list[str]:
+        """The users of whom other instances are told that they accepted the conversation."""
+        return [envelope["user"] for _, text in self.bus.published if (envelope := json.loads(text))["is_first"]]
+
+
+@in_virtual_time
+async def test_what_comes_between_two_writes_is_one_write() -> None:
+    """Firestore takes one write a second of a document; everybody is answered with what was committed."""
+    scene = Scene()
+    scene.read("alice", 1)
+    await settled()
+    for seq in (4, 3, 5, 2):
+        scene.read("alice", seq)
+    scene.read("bob", 2)
+    await passed(3)
+    assert scene.store.cursor_writes == 2
+    assert scene.answers == [("alice", 1), *[("alice", 5)] * 4, ("bob", 2)]
+    assert scene.published() == [
+        (f"conversation:{C}", "alice", 1),
+        (f"conversation:{C}", "alice", 5),
+        (f"conversation:{C}", "bob", 2),
+    ]
+
+
+@in_virtual_time
+async def test_a_cursor_never_goes_back_and_what_did_not_move_is_not_told() -> None:
+    """An older read is answered with the younger cursor."""
+    scene = Scene()
+    for seq in (7, 3, 7):
+        scene.read("alice", seq)
+        await passed(2)
+    assert scene.answers == [("alice", 7)] * 3
+    assert scene.published() == [(f"conversation:{C}", "alice", 7)]
+    scene.receipts.learn(C, ALICE, 6)
+    assert scene.moved == [("alice", 7)]
+
+
+@in_virtual_time
+async def test_beyond_the_end_is_refused_after_the_tail_was_read_again() -> None:
+    """The message may be there, and only not here yet."""
+    scene = Scene()
+    scene.read("alice", 11)
+    scene.read("bob", 10)
+    await passed(2)
+    assert sorted(scene.answers) == [("alice", "message_not_found"), ("bob", 10)]
+    assert scene.store.cursors == {(C, "bob"): 10}
+    scene.store.put(C, "eleven")
+    scene.read("alice", 11)
+    await passed(2)
+    assert scene.answers[-1] == ("alice", 11)
+
+
+@in_virtual_time
+async def test_strangers_and_unknown_conversations_are_refused() -> None:
+    """Without a cursor of theirs being written."""
+    scene = Scene()
+    scene.read("eve", 1)
+    await passed(1)
+    assert scene.answers == [("eve", "conversation_not_found")]
+    assert scene.store.cursors == {}
+
+
+@in_virtual_time
+async def test_a_store_that_hangs_is_answered_for_within_the_deadline() -> None:
+    """And once: what it says later is not told to a client that has its error."""
+    scene = Scene()
+    writing = scene.store.hold("advance_cursors")
+    scene.read("alice", 3)
+    for _ in range(60):
+        await passed(0.05)
+        scene.receipts.expire()
+    assert scene.answers == [("alice", "store_unavailable")]
+    assert DEADLINE_SECONDS < 3
+    writing.set()
+    await passed(2)
+    assert scene.answers == [("alice", "store_unavailable")]
+
+
+@in_virtual_time
+async def test_a_store_that_fails_is_told_and_the_next_read_works() -> None:
+    """A lane survives its failures."""
+    scene = Scene()
+    scene.store.fail("advance_cursors", StoreTimeout("away"))
+    scene.read("alice", 3)
+    await passed(2)
+    scene.read("alice", 3)
+    await passed(2)
+    assert scene.answers == [("alice", "store_unavailable"), ("alice", 3)]
+
+
+@in_virtual_time
+async def test_user_who_answers_before_reading_sends_a_receipt() -> None:
+    """The message was shown before the answer was written: the cursor moves over both, and the others hear of it."""
+    scene = Scene()
+    scene.receipts.note_sent(C, BOB, 10, Seen(upto=9))
+    await passed(2)
+    assert scene.store.cursors == {(C, "bob"): 10}
+    assert scene.published() == [(f"conversation:{C}", "bob", 10)]
+    assert scene.store.read_by == {9: ["bob"]}
+
+
+@in_virtual_time
+async def test_user_who_has_read_everything_sends_without_a_receipt() -> None:
+    """One message would be two envelopes: the others know that a user has read up to their own message."""
+    scene = Scene()
+    scene.read("bob", 8)
+    await passed(2)
+    for seq in (9, 10):
+        scene.receipts.note_sent(C, BOB, seq, Seen(upto=seq - 1))
+        await passed(2)
+    assert scene.store.cursors == {(C, "bob"): 10}
+    assert scene.published() == [(f"conversation:{C}", "bob", 8)]
+
+
+@in_virtual_time
+async def test_message_written_before_others_arrived_reads_none_of_them() -> None:
+    """It waited for a connection. A later read is told, although it lies below the user's own message."""
+    scene = Scene()
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    await passed(2)
+    assert (scene.store.cursors, scene.published()) == ({(C, "bob"): 0}, [])
+    scene.read("bob", 7)
+    await passed(2)
+    assert scene.published() == [(f"conversation:{C}", "bob", 7)]
+    scene.read("bob", 9)
+    await passed(2)
+    assert scene.published()[1:] == [(f"conversation:{C}", "bob", 10)]
+    assert scene.answers == [("bob", 7), ("bob", 10)]
+
+
+@in_virtual_time
+async def test_first_read_or_message_is_told_as_acceptance_once() -> None:
+    """The creator has accepted at once; a message counts wherever the cursor stands, and only what its sender wrote."""
+    scene = Scene("carl")
+    scene.read("alice", 3)
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    await passed(2)
+    assert scene.accepted() == ["bob"]
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    scene.read("bob", 7)
+    scene.read("carl", 7)
+    await passed(2)
+    assert scene.accepted() == ["bob", "carl"]
+    assert scene.store.cursors == {(C, "alice"): 3, (C, "bob"): 7, (C, "carl"): 7}
+
+
+@in_virtual_time
+async def test_first_read_below_the_own_message_is_told() -> None:
+    """The cursor was there already, by a message that another instance stored."""
+    scene = Scene()
+    scene.store.cursors[C, BOB] = 10
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    await passed(2)
+    scene.read("bob", 5)
+    await passed(2)
+    assert scene.published() == [(f"conversation:{C}", "bob", 10)]
+
+
+@in_virtual_time
+async def test_own_message_after_what_was_read_at_another_instance_is_read() -> None:
+    """This instance does not know it, and asks the store."""
+    scene = Scene()
+    scene.store.cursors[C, BOB] = 9
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    await passed(2)
+    assert scene.store.cursors == {(C, "bob"): 10}
+    assert scene.published() == []
+
+
+@in_virtual_time
+async def test_advance_whose_write_lost_its_answer_is_told() -> None:
+    """The cursor moved; no client waits for it that would ask again."""
+    scene = Scene()
+    scene.store.fail("advance_cursors", *[StoreTimeout("the answer is lost")] * 3, after=True)
+    scene.receipts.note_sent(C, BOB, 10, Seen(upto=9))
+    scene.read("alice", 3)
+    await passed(5)
+    assert scene.answers == [("alice", "store_unavailable")]
+    assert sorted(scene.published()) == [(f"conversation:{C}", "alice", 3), (f"conversation:{C}", "bob", 10)]
+    scene.store.fail("advance_cursors", *[StoreTimeout("away")] * 1000)
+    scene.read("alice", 4)
+    await passed(120)
+    assert scene.receipts._lanes == {}, "it is given up after a minute"
+
+
+@in_virtual_time
+async def test_advance_whose_write_lost_its_answer_is_told_with_a_later_message() -> None:
+    """The later one lies behind unread messages, so the store is asked, and says that the cursor has moved already."""
+    scene = Scene()
+    scene.store.fail("advance_cursors", StoreTimeout("the answer is lost"), after=True)
+    scene.receipts.note_sent(C, BOB, 7, Seen(upto=6))
+    await settled()
+    scene.receipts.note_sent(C, BOB, 9, Seen(upto=7))
+    await passed(5)
+    assert scene.store.cursors == {(C, "bob"): 7}
+    assert scene.published() == [(f"conversation:{C}", "bob", 7)]
+
+
+@in_virtual_time
+async def test_read_whose_answer_came_too_late_is_told_all_the_same() -> None:
+    """Its client was answered with an error; the cursor moves, so the others hear of it."""
+    scene = Scene()
+    writing = scene.store.hold("advance_cursors")
+    scene.read("alice", 3)
+    await passed(DEADLINE_SECONDS + 0.1)
+    scene.receipts.expire()
+    writing.set()
+    await passed(2)
+    assert scene.answers == [("alice", "store_unavailable")]
+    assert scene.published() == [(f"conversation:{C}", "alice", 3)]
+
+
+@in_virtual_time
+async def test_in_a_large_conversation_only_the_reader_hears_of_it() -> None:
+    """A thousand members times a thousand reads is a storm."""
+    scene = Scene(*(f"user-{number}" for number in range(120)))
+    scene.read("alice", 3)
+    await passed(2)
+    assert scene.published() == [("user:alice", "alice", 3)]
+
+
+def heard(listener: Connection) -> list[int]:
+    """The receipts that a connection was given."""
+    return [frame["seq"] for frame in shown(listener) if frame["type"] == "receipt"]
+
+
+@in_virtual_time
+async def test_receipt_does_not_go_back_for_a_client_that_reconnects_after_a_crash() -> None:
+    """It heard 9 elsewhere; the bulletins that its new instance reads name what was told up to a minute before."""
+    scene = Scene()
+    scene.store.cursors[C, ALICE] = 9
+    listener = scene.listener()
+    scene.receipts.learn(C, ALICE, 5)
+    await settled()
+    assert heard(listener) == [9]
+    scene.receipts.learn(C, ALICE, 8)
+    await settled()
+    assert (heard(listener), scene.store.calls["cursors_of"]) == ([9], 1)
+
+
+@in_virtual_time
+async def test_receipt_of_an_instance_that_was_frozen_does_not_go_back() -> None:
+    """Its envelope comes after newer ones of others, which this instance did not follow yet. A prompt one costs no read."""
+    scene = Scene()
+    listener = scene.listener()
+    scene.receive(3)
+    await settled()
+    assert (heard(listener), scene.store.calls["cursors_of"]) == ([3], 0)
+    scene.store.cursors[C, ALICE] = 9
+    scene.receive(5, age_seconds=20)
+    await settled()
+    assert heard(listener) == [3, 9]
+
+
+@in_virtual_time
+async def test_late_receipt_is_told_once_the_store_answers_again() -> None:
+    """The next bulletin names it again; a read waits for nothing else."""
+    scene = Scene()
+    listener = scene.listener()
+    scene.store.cursors[C, ALICE] = 9
+    scene.store.fail("cursors_of", StoreTimeout("away"))
+    scene.receipts.learn(C, ALICE, 5)
+    await settled()
+    assert heard(listener) == []
+    scene.receipts.learn(C, ALICE, 5)
+    await settled()
+    assert heard(listener) == [9]
+
+
+@in_virtual_time
+async def test_late_receipt_in_a_conversation_without_local_connections_costs_no_read() -> None:
+    """There are no other members to tell."""
+    scene = Scene()
+    scene.store.cursors[C, ALICE] = 9
+    scene.receipts.learn(C, ALICE, 5)
+    scene.receive(5, age_seconds=20)
+    await settled()
+    assert scene.store.calls["cursors_of"] == 0
