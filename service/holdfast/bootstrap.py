@@ -123,7 +123,7 @@ class Instance:
     def _isolation(self, node: Node) -> Isolation | None:
         if self._peers is None:
             return None
-        isolation = Isolation(lambda: node.instance_id, node.health, self._peers, node.clock)
+        isolation = Isolation(node.identity, node.health, self._peers, node.clock)
         node.health.must_leave = lambda: isolation.is_isolated
         return isolation
 

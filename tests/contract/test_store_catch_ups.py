@@ -15,6 +15,7 @@ from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.notifications.catchup import CatchUps
 from holdfast.node.notifications.decision import Notifications
+from holdfast.node.notifications.pushing import Pushing
 from holdfast.node.tasks import Tasks
 from holdfast.ports import MessageStore
 from holdfast.telemetry import Telemetry
@@ -59,8 +60,8 @@ def notifications_of(store: MessageStore) -> Notifications:
         StoreClock(clock),
         telemetry,
         Tasks(),
+        cast("Pushing", SimpleNamespace(look_soon=lambda: None)),
         grace_seconds=3.0,
-        on_created=lambda: None,
     )
 
 

@@ -23,7 +23,7 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import send_key
 from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
-from holdfast.node import node
+from holdfast.node import identity, node
 from holdfast.node.cluster.bulletins import Bulletins
 from holdfast.node.cluster.split import Split
 from holdfast.node.connections.local import LocalConversation
@@ -175,7 +175,7 @@ def no_watchdog() -> None:
 
 def no_epoch() -> None:
     """All starts of an instance are one in what they write of presence."""
-    for place in (node, bulletins):
+    for place in (identity, bulletins):
         replace(place, "presence_entry", lambda instance_id, _: f"{instance_id}:always")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.store_clock import StoreClock
@@ -25,6 +25,7 @@ from holdfast.settings import LimitSettings
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, FakeTransport, connection, conversation
+from support.identities import identity_of
 from support.virtual_time import LoopClock, passed
 
 C = ConversationId("c1")
@@ -44,7 +45,8 @@ class Scene:
             self.clock,
             Split(self.clock),
         )
-        appender = Appender(InstanceId("one"), self.store, self.clock, self.telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
+        self.identity = identity_of()
+        appender = Appender(self.identity, self.store, self.clock, self.telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
         self.delivery = Delivery(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
@@ -54,7 +56,7 @@ class Scene:
             self.store_clock,
             self.telemetry,
             self.tasks,
-            instance_id=InstanceId("one"),
+            self.identity,
             max_conversations=max_conversations,
         )
         self.replay = Replay(self.store, self.delivery, self.telemetry)  # type: ignore[arg-type]  # the part it uses

@@ -1,10 +1,9 @@
 """Envelopes of the other instances: each goes, by its kind, to the part that handles it."""
 
-from collections.abc import Callable
-
-from holdfast.domain.ids import ConversationId, InstanceId
+from holdfast.domain.ids import ConversationId
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.membership import Membership
+from holdfast.node.identity import Identity
 from holdfast.node.requests.commands import Commands
 from holdfast.node.users.presence_notices import PresenceNotices
 from holdfast.node.users.receipts import Receipts
@@ -18,7 +17,7 @@ class Incoming:
 
     def __init__(
         self,
-        instance_id: Callable[[], InstanceId],
+        identity: Identity,
         delivery: Delivery,
         receipts: Receipts,
         commands: Commands,
@@ -27,7 +26,7 @@ class Incoming:
         revocations: Revocations,
         telemetry: Telemetry,
     ) -> None:
-        self._instance_id = instance_id
+        self._identity = identity
         self._delivery = delivery
         self._receipts = receipts
         self._commands = commands
@@ -53,7 +52,7 @@ class Incoming:
         elif isinstance(envelope, envelopes.ReceiptEnvelope):
             self._receipts.receive(envelope)
         elif isinstance(envelope, envelopes.TypingEnvelope):
-            if envelope.origin != self._instance_id():
+            if envelope.origin != self._identity.instance_id:
                 self._commands.receive_typing(envelope)
         elif isinstance(envelope, envelopes.PresenceEnvelope):
             self._notices.receive(envelope)

@@ -8,7 +8,6 @@ from typing import Final
 
 from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
-from holdfast.domain.presence import presence_entry
 from holdfast.errors import HoldfastError
 from holdfast.loops import Loop, Loops, each_of
 from holdfast.node.cluster.bulletins import Bulletins
@@ -25,6 +24,7 @@ from holdfast.node.conversations.replay import Replay
 from holdfast.node.health.dependencies import Dependency
 from holdfast.node.health.evaluator import Health
 from holdfast.node.health.saturation import Saturation
+from holdfast.node.identity import Identity, own_epoch
 from holdfast.node.incoming import Incoming
 from holdfast.node.notifications.catchup import CatchUps
 from holdfast.node.notifications.decision import Notifications
@@ -77,8 +77,7 @@ class Node:
         redis_dependency: Dependency,
     ) -> None:
         limits = settings.limits
-        instance_id = InstanceId(settings.instance_id)
-        own_id = lambda: self.instance_id  # noqa: E731 - the name may change; short, because many are told
+        self.identity = identity = Identity(InstanceId(settings.instance_id), own_epoch(clock))
         self.settings = settings
         self.clock = clock
         self.telemetry = telemetry
@@ -92,7 +91,7 @@ class Node:
         self.hub = Hub(telemetry)
         self.split = Split(clock)
         self.conversations = Conversations(store, bus, clock, self.split)
-        self.appender = Appender(instance_id, store, self.store_clock, telemetry, self._on_commit)
+        self.appender = Appender(identity, store, self.store_clock, telemetry, self._on_commit)
         self.delivery = Delivery(
             store,
             bus,
@@ -102,7 +101,7 @@ class Node:
             self.store_clock,
             telemetry,
             self.tasks,
-            instance_id=instance_id,
+            identity,
             max_conversations=limits.subscriptions,
         )
         self.revocations = Revocations(store, bus, self.hub, self.delivery, self.store_clock, settings.auth.leeway_seconds)
@@ -113,10 +112,9 @@ class Node:
             self.hub,
             clock,
             self.tasks,
-            instance_id,
+            identity,
             state=lambda: self.health.state,
             on_epoch=lambda: self.presence.new_epoch(),
-            on_name=self._on_name,
             on_other_server=lambda: self.rosters.doubt(),
         )
         self.notices = PresenceNotices(store, bus, self.conversations, self.delivery, self.tasks)
@@ -129,29 +127,25 @@ class Node:
             clock,
             self.store_clock,
             self.tasks,
+            identity,
             grace_seconds=settings.presence.grace_seconds,
             indicator_members=limits.indicator_members,
-            entry=self._entry,
             on_offline=lambda user_ids: self.catch_ups.look_soon(user_ids),
         )
         self.bulletins = Bulletins(
             store,
             clock,
-            own_id,
+            self.lease,
             self.split,
-            epoch=lambda: self.lease.epoch,
+            self.store_clock,
             mode=self._mode,
             left=self.presence.left_behind,
             earlier=self.presence.earlier,
-            server=lambda: self.lease.server,
-            is_cut=lambda: self.lease.is_cut,
-            store_clock=self.store_clock,
-            life_signs=self.lease.life_signs,
             on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
             on_loss_elsewhere=self._on_loss_elsewhere,
         )
         self.health = Health(
-            own_id,
+            identity,
             version,
             store_dependency,
             redis_dependency,
@@ -160,8 +154,6 @@ class Node:
             Saturation(self.hub, memory, telemetry, max_connections=limits.connections),
             clock,
             telemetry,
-            epoch=lambda: self.lease.epoch,
-            is_unique=lambda: self.lease.is_unique,
             split=self.split,
             loops=self.loops,
             store_contact=self.store_contact,
@@ -190,9 +182,9 @@ class Node:
             store,
             bus,
             telemetry,
+            self.delivery,
+            self.bulletins,
             is_trusted=settings.bus.secret is None,  # what Redis remembers is not signed
-            generation=lambda: self.delivery.generation,
-            is_fleet_well=lambda: self.bulletins.is_fleet_well,
         )
         self.delivery.published_tails = self.rosters.tails
         self.receipts = Receipts(
@@ -207,6 +199,7 @@ class Node:
             indicator_members=limits.indicator_members,
             on_moved=self._on_read,
         )
+        self.pushing = Pushing(store, notifier, self.store_clock, telemetry)
         self.notifications = Notifications(
             store,
             bus,
@@ -217,18 +210,15 @@ class Node:
             self.store_clock,
             telemetry,
             self.tasks,
+            self.pushing,
             settings.presence.grace_seconds,
-            on_created=lambda: self.pushing.look_soon(),
         )
-        self.audit = PresenceAudit(store, self.presence, clock, self.store_clock, self._entry)
+        self.audit = PresenceAudit(store, self.presence, clock, self.store_clock, identity)
         self.catch_ups = CatchUps(store, self.notifications, clock, settings.presence.grace_seconds)
-        self.pushing = Pushing(store, notifier, self.store_clock, telemetry)
         self.comparison = Comparison(
             store, self.hub, self.conversations, self.delivery, self.membership, self.receipts, mode=self._mode
         )
-        self.committer = Committer(
-            self.appender, bus, clock, telemetry, strangers=self.conversations.strangers, dirty_prefix=self._mine
-        )
+        self.committer = Committer(self.appender, bus, clock, telemetry, identity, self.conversations.strangers)
         self.commands = Commands(self.committer, self.receipts, self.conversations, self.delivery, self.hub, bus, limits)
         self.directory = Directory(
             store,
@@ -243,7 +233,7 @@ class Node:
             self.tasks,
             self.notifications,
             limits,
-            self._mine,
+            identity,
         )
         self.connecting = Connecting(
             store,
@@ -262,7 +252,7 @@ class Node:
             limits,
         )
         self.incoming = Incoming(
-            own_id, self.delivery, self.receipts, self.commands, self.notices, self.membership, self.revocations, telemetry
+            identity, self.delivery, self.receipts, self.commands, self.notices, self.membership, self.revocations, telemetry
         )
         self.activity = Activity(store, self.tasks)
         self.reaper = Reaper(
@@ -272,20 +262,21 @@ class Node:
             clock,
             self.store_clock,
             telemetry,
-            own_id,
-            server=lambda: self.lease.server,
+            self.lease,
+            roster_cache,
             on_fleet=self.health.note_fleet,
-            new_era=roster_cache.new_era,
             grace_seconds=settings.presence.grace_seconds,
         )
-        self.sweep = Sweep(store, bus, registry, self.delivery, self.membership, self.activity, self.notifications, clock, own_id)
+        self.sweep = Sweep(
+            store, bus, registry, self.delivery, self.membership, self.activity, self.notifications, clock, identity
+        )
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
     @property
     def instance_id(self) -> InstanceId:
         """The name of this instance now: its `INSTANCE_ID`, unless a younger process has that."""
-        return self.lease.instance_id
+        return self.identity.instance_id
 
     async def start(self) -> None:
         """Connect to the outside systems and begin to tick; returns at once, without waiting for them.
@@ -357,9 +348,6 @@ class Node:
         self.bulletins.note_receipt(conversation_id, user_id, seq)
         self.notifications.note_read(conversation_id, user_id, seq)
 
-    def _entry(self) -> str:
-        return presence_entry(self.instance_id, self.lease.epoch)
-
     def _on_predecessor(self, earlier: Sequence[Bulletin]) -> None:
         """What an earlier start of our name left is read; its bulletin may be replaced by ours."""
         for bulletin in earlier:
@@ -368,10 +356,6 @@ class Node:
                 self.rosters.doubt()
         for loop in self.bulletins.loops:
             self.tasks.start(self.loops.run(loop))
-
-    def _on_name(self) -> None:
-        self.delivery.instance_id = self.instance_id
-        self.appender.rename(self.instance_id)
 
     def _on_missed(self, reason: str) -> None:
         """The bus, or this process, was away for a while: what it carried meanwhile is compared with the store."""
@@ -394,7 +378,3 @@ class Node:
         if self.bus.is_lost:
             return "bus"
         return "split" if self.split.is_split else "ok"
-
-    def _mine(self) -> str:
-        """What our marks in `dirty` say of their owner."""
-        return f"{self.instance_id}|{self.lease.epoch}"

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from holdfast.domain.ids import InstanceId
 from holdfast.node.connections.outgoing import outgoing
 from holdfast.node.incoming import Incoming
 from holdfast.protocol.envelopes import RevokedEnvelope
@@ -25,7 +24,7 @@ def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:
     absent: Any = None
     others: Any = revocations
     return Incoming(
-        lambda: InstanceId("one"),
+        scene.identity,
         scene.delivery,
         absent,
         absent,

@@ -17,7 +17,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.errors import StoreError
 from holdfast.loops import STORE, Loop
-from holdfast.node.cluster.life_signs import LifeSigns
+from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
@@ -74,32 +74,25 @@ class Bulletins:
         self,
         store: MessageStore,
         clock: Clock,
-        instance_id: Callable[[], InstanceId],
+        lease: Lease,
         split: Split,
+        store_clock: StoreClock,
         *,
-        epoch: Callable[[], Epoch],
         mode: Callable[[], str],
         left: Callable[[], dict[UserId, int]],
         earlier: Callable[[], dict[str, int]],
-        server: Callable[[], str],
-        is_cut: Callable[[], bool],
-        store_clock: StoreClock,
-        life_signs: LifeSigns,
         on_read: Callable[[list[Bulletin]], Awaitable[None]],
         on_loss_elsewhere: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
-        self._instance_id = instance_id
+        self._lease = lease
+        self._identity = lease.identity
         self._split = split
-        self._epoch = epoch
         self._mode = mode
         self._left = left
         self._earlier = earlier
-        self._server = server
-        self._is_cut = is_cut
         self._store_clock = store_clock
-        self._life_signs = life_signs
         self._on_read = on_read
         self._on_loss_elsewhere = on_loss_elsewhere
         self._heads: _Recent[ConversationId, Seq] = _Recent()
@@ -124,7 +117,7 @@ class Bulletins:
     @property
     def is_fleet_well(self) -> bool:
         """As of the last look, no other instance has lost a write to Redis that it has not made up for, or made it elsewhere."""
-        is_fresh = self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS and self._judged_as == self._server()
+        is_fresh = self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS and self._judged_as == self._lease.server
         return self._is_fleet_well and is_fresh and not self._split.is_suspected
 
     def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
@@ -187,7 +180,7 @@ class Bulletins:
     def _is_time_to_write(self) -> bool:
         age = self._clock.monotonic() - self._written_at
         mode = self._told_mode()
-        if self._written_as != (self._instance_id(), self._epoch(), self._server()):
+        if self._written_as != (self._identity.instance_id, self._identity.epoch, self._lease.server):
             return True  # an instance that dies now is reaped under this epoch, and found by this document
         return (
             mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and self._has_changed and age >= _CHANGED_SECONDS)
@@ -228,8 +221,8 @@ class Bulletins:
         self._has_changed = False
         recents = (self._heads, self._members, self._users, self._receipts)
         bulletin = Bulletin(
-            instance_id=self._instance_id(),
-            epoch=self._epoch(),
+            instance_id=self._identity.instance_id,
+            epoch=self._identity.epoch,
             beat=self._beat,
             mode=mode,
             heads=self._heads.current(now),
@@ -239,8 +232,8 @@ class Bulletins:
             left=self._left(),
             earlier=self._earlier(),
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
-            server=self._server(),
-            is_cut=self._is_cut(),
+            server=self._lease.server,
+            is_cut=self._lease.is_cut,
             is_out=self._split.sightings.is_out,
         )
         self._written_at = now
@@ -250,7 +243,7 @@ class Bulletins:
             self._has_changed = True
             raise
         self._store_clock.note(stamped_ms, self._clock.monotonic())
-        self._life_signs.note_beat(now)
+        self._lease.life_signs.note_beat(now)
         self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch, bulletin.server)
 
     async def _read(self, *, only_unwell: bool) -> None:
@@ -258,15 +251,15 @@ class Bulletins:
         if not only_unwell:
             self._read_at = now
         bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
-        others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._instance_id()]
+        others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._identity.instance_id]
         self._judge(others, now, is_complete=not only_unwell)
         await self._on_read(others)
 
     def _judge(self, others: list[Bulletin], now: float, *, is_complete: bool) -> None:
         """The states of the others concerning Redis. An instance that uses another Redis unknowingly reports no fault: a look at
         all finds it."""
-        server = self._server()
-        if self._split.note(others, "" if self._is_cut() else server, is_complete=is_complete):
+        server = self._lease.server
+        if self._split.note(others, "" if self._lease.is_cut else server, is_complete=is_complete):
             self._on_loss_elsewhere()
         if is_complete:
             self._is_anybody_elsewhere = any(bulletin.server not in ("", server) for bulletin in others)

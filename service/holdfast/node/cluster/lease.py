@@ -8,18 +8,18 @@ name the older yields and goes on as `{name}.{epoch}` until it ends; the dot kee
 
 import asyncio
 import logging
-import secrets
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from holdfast.domain.ids import Epoch, InstanceId, UserId
+from holdfast.domain.ids import UserId
 from holdfast.domain.registry import ConnectionRecord
 from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailable, WorldChanged
 from holdfast.loops import REDIS, Loop
 from holdfast.node.cluster.life_signs import LifeSigns
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
+from holdfast.node.identity import Identity
 from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, ClusterBus, ConnectionRegistry
 from holdfast.protocol.jsontext import rfc3339
@@ -38,7 +38,7 @@ class Lease:
     """Lives in the event loop. `loop` holds the lease; `release` at the end.
 
     Attributes:
-        instance_id: what this instance is called now.
+        identity: the name and the epoch of this instance, which the lease decides.
         life_signs: whether its users still stand in the store under its epoch.
         is_cut: Redis did not answer the last time that the lease was asked for.
     """
@@ -50,15 +50,13 @@ class Lease:
         hub: Hub,
         clock: Clock,
         tasks: Tasks,
-        instance_id: InstanceId,
+        identity: Identity,
         *,
         state: Callable[[], str],
         on_epoch: Callable[[], None],
-        on_name: Callable[[], None],
         on_other_server: Callable[[], None],
     ) -> None:
-        self.epoch = Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")  # until Redis gives one, of its own form
-        self.is_unique = True
+        self.identity = identity
         self.is_held = False
         self.is_cut = True
         self._server = ""
@@ -69,11 +67,8 @@ class Lease:
         self._hub = hub
         self._clock = clock
         self._tasks = tasks
-        self.instance_id = instance_id
-        self._configured_id = instance_id
         self._state = state
         self._on_epoch = on_epoch
-        self._on_name = on_name
         self._on_other_server = on_other_server
         self._wake = asyncio.Event()
         self._registering: list[tuple[Connection, asyncio.Future[int]]] = []
@@ -170,20 +165,19 @@ class Lease:
 
     def _yield(self) -> None:
         """Another live process has our name: the older one leaves it to the younger, or both would steal it for ever."""
-        self.is_unique = False
+        before = self.identity.instance_id
         self.life_signs.note_successor()
-        self.instance_id = InstanceId(f"{self._configured_id}.{self.epoch}")
-        _log.error("a younger process has the name %s: going on as %s", self._configured_id, self.instance_id)
-        self._registry.rename(self.instance_id)
-        self._bus.rename(self.instance_id)
-        self._on_name()
+        self.identity.yield_name()
+        _log.error("a younger process has the name %s: going on as %s", before, self.identity.instance_id)
+        self._registry.rename(self.identity.instance_id)
+        self._bus.rename(self.identity.instance_id)
         self._wake.set()
 
     async def _acquire(self) -> None:
-        before, is_kept = self.epoch, self.life_signs.are_unbroken
-        self.epoch = await self._registry.acquire(self._state(), may_keep_epoch=is_kept)
+        before, is_kept = self.identity.epoch, self.life_signs.are_unbroken
+        self.identity.epoch = epoch = await self._registry.acquire(self._state(), may_keep_epoch=is_kept)
         self._follow()
-        is_kept &= self.epoch == before
+        is_kept &= epoch == before
         if is_kept and not self.life_signs.are_unbroken:
             raise LeaseLost("this instance may have been reaped meanwhile")
         self.life_signs.note_lease()
@@ -209,8 +203,8 @@ class Lease:
         return ConnectionRecord(
             user_id=connection.user_id,
             connection_id=connection.connection_id,
-            instance_id=self.instance_id,
-            epoch=self.epoch,
+            instance_id=self.identity.instance_id,
+            epoch=self.identity.epoch,
             connected_at=rfc3339(connection.connected_at_ms),
         )
 

@@ -20,6 +20,7 @@ from holdfast.node.connections.local import LocalConversation
 from holdfast.node.connections.outgoing import Outgoing, decoded, runs
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.deliveries import Deliveries
+from holdfast.node.identity import Identity
 from holdfast.node.sending.append import Appender, Commit
 from holdfast.node.tasks import Tasks
 from holdfast.ports import RECENT_MESSAGES, ClusterBus, MessageStore, PublishedCommit
@@ -62,8 +63,8 @@ class Delivery:
         clock: StoreClock,
         telemetry: Telemetry,
         tasks: Tasks,
+        identity: Identity,
         *,
-        instance_id: InstanceId,
         max_conversations: int,
     ) -> None:
         self.locals: dict[ConversationId, LocalConversation] = {}
@@ -79,7 +80,7 @@ class Delivery:
         self._clock = clock
         self._telemetry = telemetry
         self._tasks = tasks
-        self.instance_id = instance_id
+        self.identity = identity
         self._max_conversations = max_conversations
         telemetry.local_conversations_limit.set(max_conversations)
         self._budget = TokenBucket(_READS_PER_SECOND, _HEADS_AT_ONCE, clock.monotonic())
@@ -107,7 +108,7 @@ class Delivery:
     def receive(self, envelope: envelopes.MessagesEnvelope) -> None:
         """What another instance committed (our own, echoed, is dropped by the sequencer)."""
         conversation_id = ConversationId(envelope.c)
-        if envelope.instance != self.instance_id:
+        if envelope.instance != self.identity.instance_id:
             first = envelope.seq - len(envelope.messages) + 1
             self._appender.note_foreign(conversation_id, InstanceId(envelope.instance), first, envelope.seq)
             self._suspect(conversation_id, first)
@@ -377,7 +378,7 @@ class Delivery:
     def _publish(self, commit: Commit, run: list[Outgoing], dirty: str | None) -> None:
         if not self.generation:
             return  # other instances would drop it; the mark stays, and the sweep publishes it
-        envelope, kept = self.deliveries.enveloped(commit, run, self.generation, self.instance_id)
+        envelope, kept = self.deliveries.enveloped(commit, run, self.generation, self.identity.instance_id)
         published = PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, dirty, self.generation)
         self._bus.publish_commit(published)
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast.domain.health import BAD_CONDITIONS
-from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.loops import REDIS, STORE, Loops
 from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.health.dependencies import Dependency
 from holdfast.node.health.saturation import Saturation
+from holdfast.node.identity import Identity
 from holdfast.node.recovery.opening import StoreContact
 from holdfast.ports import Clock, ClusterBus
 from holdfast.protocol import frames
@@ -52,7 +52,7 @@ class Health:
 
     def __init__(
         self,
-        instance_id: Callable[[], InstanceId],
+        identity: Identity,
         version: str,
         store: Dependency,
         redis: Dependency,
@@ -62,8 +62,6 @@ class Health:
         clock: Clock,
         telemetry: Telemetry,
         *,
-        epoch: Callable[[], Epoch],
-        is_unique: Callable[[], bool],
         split: Split,
         loops: Loops,
         store_contact: StoreContact,
@@ -77,7 +75,7 @@ class Health:
         self.must_leave: Callable[[], bool] = lambda: False
         self.has_keys: Callable[[], bool] = lambda: True
         self.conditions: dict[str, Condition] = {}
-        self._instance_id = instance_id
+        self._identity = identity
         self._version = version
         self._store = store
         self._redis = redis
@@ -86,8 +84,6 @@ class Health:
         self._saturation = saturation
         self._clock = clock
         self._telemetry = telemetry
-        self._epoch = epoch
-        self._is_unique = is_unique
         self._split = split
         self._loops = loops
         self._store_contact = store_contact
@@ -112,8 +108,8 @@ class Health:
         self._set("StoreCurrent", not self._store_contact.replaced.is_set(), "Current", "Replaced", _REPLACED)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
         self._set("Saturated", self._saturation.is_saturated, "HighWater", "Room", self._saturation.reason)
-        yielded = f"a younger process has this INSTANCE_ID: this one goes on as {self._instance_id()}"
-        self._set("InstanceIdUnique", self._is_unique(), "Unique", "Taken", yielded)
+        yielded = f"a younger process has this INSTANCE_ID: this one goes on as {self._identity.instance_id}"
+        self._set("InstanceIdUnique", self._identity.is_unique, "Unique", "Taken", yielded)
         self._set("ClockSkewed", self._store_clock.is_skewed, "Skewed", "InStep", self._store_clock.skew)
         self._telemetry.clock_skew.set(self._store_clock.skew_seconds)
         self._loops.look(self._away)
@@ -200,8 +196,8 @@ class Health:
         """The body of `/api/health`; the guide's words: healthy, degraded, connected, disconnected."""
         return {
             "status": "degraded" if self.state == "saturated" else self.state,
-            "instance_id": self._instance_id(),
-            "epoch": self._epoch(),
+            "instance_id": self._identity.instance_id,
+            "epoch": self._identity.epoch,
             "version": self._version,
             "started_at": rfc3339(self._started_at_ms),
             "services": {

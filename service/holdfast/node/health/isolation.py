@@ -9,12 +9,12 @@ asked counts as not remaining. Sockets that are open stay open either way.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from holdfast.domain.ids import InstanceId
 from holdfast.loops import Loop
 from holdfast.node.health.evaluator import Health
+from holdfast.node.identity import Identity
 from holdfast.ports import Clock, Peer, Peers
 
 _PATIENCE_SECONDS: Final = 10.0  # after a restart of Redis one instance reconnects seconds before another
@@ -29,9 +29,9 @@ _log = logging.getLogger(__name__)
 class Isolation:
     """Lives in the event loop; `loop` decides. `is_isolated`: this instance is better left out of the Service."""
 
-    def __init__(self, instance_id: Callable[[], InstanceId], health: Health, peers: Peers, clock: Clock) -> None:
+    def __init__(self, identity: Identity, health: Health, peers: Peers, clock: Clock) -> None:
         self.is_isolated = False
-        self._instance_id = instance_id
+        self._identity = identity
         self._health = health
         self._peers = peers
         self._clock = clock
@@ -59,7 +59,9 @@ class Isolation:
         random.shuffle(addresses)
         if not (self.is_isolated or await self._is_denied_by_witnesses(addresses)):
             return
-        others = [peer for peer in await self._ask_all(addresses) if peer is None or peer.instance_id != self._instance_id()]
+        others = [
+            peer for peer in await self._ask_all(addresses) if peer is None or peer.instance_id != self._identity.instance_id
+        ]
         counted = [peer for peer in others if peer is None or not peer.is_draining]
         see_redis = sum(1 for peer in counted if peer is not None and peer.sees_redis)
         remaining = sum(1 for peer in counted if peer is not None and peer.is_ready)
@@ -71,7 +73,7 @@ class Isolation:
         witnesses: list[Peer] = []
         for address in addresses[: 3 * _WITNESSES]:
             peer = await self._peers.ask(address)
-            if peer is not None and peer.instance_id != self._instance_id():
+            if peer is not None and peer.instance_id != self._identity.instance_id:
                 witnesses.append(peer)
             if len(witnesses) == _WITNESSES:
                 break

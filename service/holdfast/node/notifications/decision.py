@@ -8,7 +8,7 @@ batch keeps its second `dirty` mark until this is done: when we die in between, 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +21,7 @@ from holdfast.errors import HoldfastError, StoreError, StoreUnavailable
 from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
+from holdfast.node.notifications.pushing import Pushing
 from holdfast.node.notifications.second_look import KNOWN_SECONDS, SecondLooks
 from holdfast.node.notifications.slow_commits import SlowCommits
 from holdfast.node.sending.append import Commit
@@ -94,9 +95,8 @@ class Notifications:
         store_clock: StoreClock,
         telemetry: Telemetry,
         tasks: Tasks,
+        pushing: Pushing,
         grace_seconds: float,
-        *,
-        on_created: Callable[[], None],
     ) -> None:
         self._store = store
         self._bus = bus
@@ -107,7 +107,7 @@ class Notifications:
         self._store_clock = store_clock
         self._telemetry = telemetry
         self._tasks = tasks
-        self._on_created = on_created
+        self._pushing = pushing
         self._waiting: OrderedDict[ConversationId, _Work] = OrderedDict()
         self._waiting_messages = 0
         self._busy: set[ConversationId] = set()
@@ -273,7 +273,7 @@ class Notifications:
                 self._recorded.add(record.notification_id, read_at)
             self._telemetry.notifications.labels("created").inc(len(created))
             if created:
-                self._on_created()
+                self._pushing.look_soon()
         return True
 
     def _unwritten(self, user_id: UserId, conversation: Conversation, work: _Work) -> Iterator[tuple[Message, Notification]]:

@@ -8,12 +8,12 @@ entry always. The same conditional writes correct it.
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from typing import Final
 
 from holdfast.domain.ids import UserId
 from holdfast.loops import STORE, Loop
 from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.identity import Identity
 from holdfast.node.users.presence import Presence
 from holdfast.ports import Clock, MessageStore
 
@@ -28,13 +28,13 @@ class PresenceAudit:
     """Lives in the event loop; `loop` compares."""
 
     def __init__(
-        self, store: MessageStore, presence: Presence, clock: Clock, store_clock: StoreClock, entry: Callable[[], str]
+        self, store: MessageStore, presence: Presence, clock: Clock, store_clock: StoreClock, identity: Identity
     ) -> None:
         self._store = store
         self._presence = presence
         self._clock = clock
         self._store_clock = store_clock
-        self._entry = entry
+        self._identity = identity
         self._looked_at = clock.monotonic()
 
     @property
@@ -52,13 +52,13 @@ class PresenceAudit:
         Raises:
             StoreError: what was found before is put right, the rest waits.
         """
-        began, entry = self._clock.monotonic(), self._entry()
+        began, entry = self._clock.monotonic(), self._identity.presence_entry
         missing = dict.fromkeys(self._presence.certain(entry))
         # At the last look everybody whose entry stood there was here, or had just left; since then they may have missed things.
         heard_at_ms = self._store_clock.at(self._looked_at)
         released, after = 0, UserId("")
         while page := await self._store.users_on(entry, PAGE, after):
-            if entry != self._entry():
+            if entry != self._identity.presence_entry:
                 return  # a new epoch writes everybody anew
             for user_id in page:
                 missing.pop(user_id, None)

@@ -8,7 +8,7 @@ removed last, so that any instance that finds it finishes the work.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +17,10 @@ from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.domain.presence import presence_entry
 from holdfast.errors import HoldfastError
 from holdfast.loops import REDIS, STORE, Loop
+from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.users.presence import Presence
-from holdfast.ports import Clock, ConnectionRegistry, MessageStore
+from holdfast.ports import Clock, ConnectionRegistry, MessageStore, RosterCache
 from holdfast.telemetry import Telemetry
 
 LOOK_SECONDS: Final = 1.5
@@ -56,11 +57,10 @@ class Reaper:
         clock: Clock,
         store_clock: StoreClock,
         telemetry: Telemetry,
-        instance_id: Callable[[], InstanceId],
+        lease: Lease,
+        roster_cache: RosterCache,
         *,
-        server: Callable[[], str],
         on_fleet: Callable[[tuple[str, ...]], None],
-        new_era: Callable[[], Awaitable[None]],
         grace_seconds: float,
     ) -> None:
         self._registry = registry
@@ -69,10 +69,10 @@ class Reaper:
         self._clock = clock
         self._store_clock = store_clock
         self._reaped = {trigger: telemetry.reaped.labels(trigger) for trigger in ("lease", "kubelet")}
-        self._instance_id = instance_id
-        self._server = server
+        self._lease = lease
+        self._identity = lease.identity
+        self._roster_cache = roster_cache
         self._on_fleet = on_fleet
-        self._new_era = new_era
         # A drained instance has no lease from its last close on: its users have their grace from there.
         self._presence_after_seconds = max(SILENCE_SECONDS, grace_seconds)
         self._suspects: dict[InstanceId, _Suspect] = {}
@@ -109,7 +109,7 @@ class Reaper:
         self._left = {each: until for each, until in self._left.items() if until > began and each not in living}
         self._dead = {instance_id: epoch for instance_id, epoch in self._dead.items() if instance_id not in living}
         gone = {lease.instance_id for lease in leases if lease.epoch is None} | self._dead.keys()
-        gone -= {self._instance_id()}
+        gone -= {self._identity.instance_id}
         removed = {lease.instance_id for lease in leases if lease.epoch is not None and lease.epoch == lease.removed_epoch}
         ended = {lease.instance_id: lease.ended_epoch for lease in leases if lease.epoch is None and lease.ended_epoch}
         self._rounds += 1
@@ -117,10 +117,10 @@ class Reaper:
             return
         bulletins = {bulletin.instance_id: bulletin for bulletin in await self._store.read_bulletins()}
         self._left = {each: until for each, until in self._left.items() if each in bulletins}
-        gone |= bulletins.keys() - living - {self._instance_id()}
+        gone |= bulletins.keys() - living - {self._identity.instance_id}
         self._suspects = {i: suspect for i, suspect in self._suspects.items() if i in gone or i in removed}
         mistakes: list[Exception] = []
-        for instance_id in sorted(gone | (removed - {self._instance_id()})):
+        for instance_id in sorted(gone | (removed - {self._identity.instance_id})):
             if self._clock.monotonic() - began > _RESTED_SECONDS:
                 return  # slow, or thawed: what was read is too old to act on
             bulletin = bulletins.get(instance_id)
@@ -166,8 +166,8 @@ class Reaper:
         for entry, ms in entries.items():
             await self._presence.reap(entry, ms, bulletin.left if bulletin is not None else {})
         if bulletin is not None:
-            if not bulletin.is_harmless_at(self._server()):
-                await self._new_era()  # it cannot say any more that something is missing in Redis
+            if not bulletin.is_harmless_at(self._lease.server):
+                await self._roster_cache.new_era()  # it cannot say any more that something is missing in Redis
             await self._store.remove_bulletin(instance_id, bulletin.epoch)
         self._suspects.pop(instance_id, None)
         self._dead.pop(instance_id, None)

@@ -10,7 +10,7 @@ have passed: a slow commit may still have landed until then.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from holdfast.domain.changes import Change, change_of
@@ -21,6 +21,7 @@ from holdfast.loops import REDIS, Loop
 from holdfast.node.conversations.activity import Activity
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.membership import Membership
+from holdfast.node.identity import Identity
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.sending.append import Commit
 from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, ConnectionRegistry, MessageStore
@@ -49,7 +50,7 @@ class Sweep:
         activity: Activity,
         notifications: Notifications,
         clock: Clock,
-        instance_id: Callable[[], InstanceId],
+        identity: Identity,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -59,7 +60,7 @@ class Sweep:
         self._activity = activity
         self._notifications = notifications
         self._clock = clock
-        self._instance_id = instance_id
+        self._identity = identity
         self._first_seen: dict[str, float] = {}
 
     @property
@@ -124,4 +125,4 @@ class Sweep:
         if len(parts) not in (4, 5, 6):
             return True
         owner = InstanceId(parts[1])
-        return owner == self._instance_id() or (owner, Epoch(parts[2])) not in living
+        return owner == self._identity.instance_id or (owner, Epoch(parts[2])) not in living

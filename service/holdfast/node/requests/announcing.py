@@ -15,6 +15,7 @@ from holdfast.node.cluster.bulletins import Bulletins
 from holdfast.node.cluster.split import Split
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.membership import Membership
+from holdfast.node.identity import Identity
 from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.node.users.rosters import Rosters
 from holdfast.ports import ClusterBus, MessageStore
@@ -64,7 +65,7 @@ class Announcer:
         rosters: Rosters,
         bus: ClusterBus,
         tasks: Tasks,
-        dirty_prefix: Callable[[], str],
+        identity: Identity,
     ) -> None:
         self._store = store
         self._conversations = conversations
@@ -74,7 +75,7 @@ class Announcer:
         self._rosters = rosters
         self._bus = bus
         self._tasks = tasks
-        self._dirty_prefix = dirty_prefix
+        self._identity = identity
         self._changes = 0
 
     @asynccontextmanager
@@ -85,7 +86,7 @@ class Announcer:
         told. So the store is asked, and what it shows is told. Until then the marks stay, for the sweep of another instance.
         """
         self._changes += 1
-        number, owner = self._changes, self._dirty_prefix()
+        number, owner = self._changes, self._identity.mark_owner
         marks = {
             each: [change_mark(user_id, owner, number, conversation_id, revision) for user_id in each.concerned] for each in news
         }

@@ -161,7 +161,7 @@ class Commands:
             generation=self._delivery.generation,
             user=user_id,
             active=is_active,
-            origin=self._delivery.instance_id,
+            origin=self._delivery.identity.instance_id,
         )
         self._bus.publish(conversation_channel(conversation_id), envelopes.encode(envelope))
         self._show_typing(conversation_id, user_id, is_active=is_active)

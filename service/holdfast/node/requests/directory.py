@@ -1,7 +1,7 @@
 """Conversations as things to make, look up and change: what REST offers beside the commands it shares with the socket."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from holdfast.domain import ids
@@ -25,6 +25,7 @@ from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.conversations.views import summary
+from holdfast.node.identity import Identity
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.requests.announcing import Announcer, News
 from holdfast.node.requests.blocks import Blocks
@@ -59,12 +60,12 @@ class Directory:
         tasks: Tasks,
         notifications: Notifications,
         limits: LimitSettings,
-        dirty_prefix: Callable[[], str],
+        identity: Identity,
     ) -> None:
         self._store = store
         self._conversations = conversations
         self._delivery = delivery
-        self._announcer = Announcer(store, conversations, membership, bulletins, split, rosters, bus, tasks, dirty_prefix)
+        self._announcer = Announcer(store, conversations, membership, bulletins, split, rosters, bus, tasks, identity)
         self._clock = clock
         self._limits = limits
         self.blocks = Blocks(store, limits.blocks_per_user)

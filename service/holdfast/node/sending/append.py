@@ -16,6 +16,7 @@ from typing import Final
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.errors import CommandError, PredecessorMissing, StoreBusy, StoreConflict, StoreError, StoreRejected
+from holdfast.node.identity import Identity
 from holdfast.node.sending.turns import Turns
 from holdfast.ports import Clock, MessageStore
 from holdfast.protocol.codes import CODES
@@ -117,26 +118,28 @@ class Appender:
 
     def __init__(
         self,
-        instance_id: InstanceId,
+        identity: Identity,
         store: MessageStore,
         clock: Clock,
         telemetry: Telemetry,
         on_commit: Callable[[Commit], None],
     ) -> None:
-        self._instance_id = instance_id
+        self._identity = identity
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
         self._on_commit = on_commit
         self._tails: OrderedDict[ConversationId, Seq] = OrderedDict()
-        self._turns = Turns(instance_id)
+        self._own_turns = Turns(identity.instance_id)
         self._awaited: dict[ConversationId, asyncio.Future[None]] = {}
         self._round_trip = 0.005
 
-    def rename(self, instance_id: InstanceId) -> None:
-        """Others know us under this name from now on."""
-        self._instance_id = instance_id
-        self._turns = Turns(instance_id)
+    @property
+    def _turns(self) -> Turns:
+        """They begin anew under another name: as the other instances know this one by it."""
+        if self._own_turns.me != self._identity.instance_id:
+            self._own_turns = Turns(self._identity.instance_id)
+        return self._own_turns
 
     def note_tail(self, conversation_id: ConversationId, tail: Seq) -> None:
         """The conversation was read, or committed, up to `tail`. A wrong value costs one conflict, nothing else."""
@@ -251,7 +254,7 @@ class Appender:
             return error
         now = self._clock.monotonic()
         self._round_trip += 0.2 * (now - began - self._round_trip)
-        self._turns.won(batch.conversation_id, self._instance_id, now)
+        self._turns.won(batch.conversation_id, self._identity.instance_id, now)
         messages = (_placed(batch.conversation_id, seq, draft, sent_at_ms) for seq, draft in enumerate(drafts, tail + 1))
         self._hand_on(batch, zip(keys, messages, (draft.digest for draft in drafts), strict=True), is_fresh=True)
         return None

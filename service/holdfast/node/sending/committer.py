@@ -15,6 +15,7 @@ from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Draft
 from holdfast.domain.notifications import notify_mark
 from holdfast.errors import CommandError, StoreError
+from holdfast.node.identity import Identity
 from holdfast.node.sending.append import Appender, Batch, OnSettled, Waiting, conflict, not_found, unavailable
 from holdfast.ports import Clock, ClusterBus
 from holdfast.telemetry import Received, Telemetry
@@ -48,16 +49,15 @@ class Committer:
         bus: ClusterBus,
         clock: Clock,
         telemetry: Telemetry,
-        *,
+        identity: Identity,
         strangers: Strangers,
-        dirty_prefix: Callable[[], str],
     ) -> None:
         self._appender = appender
         self._bus = bus
         self._clock = clock
         self._telemetry = telemetry
         self._strangers = strangers
-        self._dirty_prefix = dirty_prefix
+        self._identity = identity
         self._lanes: dict[ConversationId, _Lane] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._queued = 0
@@ -197,7 +197,7 @@ class Committer:
     async def _mark(self, batch: Batch) -> None:
         """From here until the publication, an instance that finds the mark knows what this instance might leave undone."""
         self._batches += 1
-        batch.dirty = f"{batch.conversation_id}|{self._dirty_prefix()}|{self._batches}"
+        batch.dirty = f"{batch.conversation_id}|{self._identity.mark_owner}|{self._batches}"
         # Removed later even if Redis did not say that it took them: it may have.
         await self._bus.mark_dirty(batch.dirty, notify_mark(batch.dirty))
         self._telemetry.commit_batch.observe(len(batch.sends))

@@ -31,28 +31,28 @@ class Turns:
 
     def __init__(self, me: InstanceId) -> None:
         """No conversation is contested yet."""
-        self._me = me
+        self.me = me
         self._contests: OrderedDict[ConversationId, _Contest] = OrderedDict()
 
     def won(self, conversation_id: ConversationId, instance_id: InstanceId, now: float) -> None:
         """Some instance committed; wins of our own count only where another instance has won before."""
         contest = self._contests.get(conversation_id)
         if contest is None:
-            if instance_id == self._me:
+            if instance_id == self.me:
                 return
             contest = self._contests[conversation_id] = _Contest()
             if len(self._contests) > _MAX_CONVERSATIONS:
                 self._contests.popitem(last=False)
         contest.wins[instance_id] = now
         contest.last = instance_id
-        if instance_id != self._me:
+        if instance_id != self.me:
             self._contests.move_to_end(conversation_id)
 
     def lost(self, conversation_id: ConversationId, now: float) -> None:
         """Another instance won. Where the bus reports wins of others it reports this win, too, sooner or later; else it was
         `SOMEBODY`."""
         contest = self._contests.get(conversation_id)
-        if contest is None or self._active(contest, now) <= {self._me, SOMEBODY}:
+        if contest is None or self._active(contest, now) <= {self.me, SOMEBODY}:
             self.won(conversation_id, SOMEBODY, now)
 
     def wait(self, conversation_id: ConversationId, round_trip: float, now: float) -> float:
@@ -66,9 +66,9 @@ class Turns:
             return 0.0
         if contest.last not in active:
             return 0.0
-        before_us = (active.index(self._me) - active.index(contest.last) - 1) % len(active)
+        before_us = (active.index(self.me) - active.index(contest.last) - 1) % len(active)
         wait = min(MAX_WAIT_SECONDS, before_us * _SLOT * round_trip)
         return max(0.0, contest.wins[contest.last] + wait - now)
 
     def _active(self, contest: _Contest, now: float) -> set[InstanceId]:
-        return {self._me} | {each for each, at in contest.wins.items() if at > now - _RIVAL_SECONDS}
+        return {self.me} | {each for each, at in contest.wins.items() if at > now - _RIVAL_SECONDS}

@@ -19,6 +19,7 @@ from holdfast.errors import StoreError
 from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.delivery import Delivery
+from holdfast.node.identity import Identity
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.presence_notices import MAX_TOLD_CONVERSATIONS, PresenceNotices
 from holdfast.node.users.presence_telling import PresenceTelling
@@ -56,10 +57,10 @@ class Presence:
         clock: Clock,
         store_clock: StoreClock,
         tasks: Tasks,
+        identity: Identity,
         *,
         grace_seconds: float,
         indicator_members: int,
-        entry: Callable[[], str],
         on_offline: Callable[[list[UserId]], None],
     ) -> None:
         self._store = store
@@ -70,7 +71,7 @@ class Presence:
         self._tasks = tasks
         self._grace_seconds = grace_seconds
         self._indicator_members = indicator_members
-        self._entry = entry
+        self._identity = identity
         self._on_offline = on_offline
         self._wanted: dict[UserId, _Wanted] = {}
         self._written: dict[UserId, str] = {}  # or about to be
@@ -90,10 +91,11 @@ class Presence:
     async def arrived(self, user_id: UserId) -> None:
         """A connection of the user was accepted; returns once the store knows."""
         self._due.pop(user_id, None)
-        if self._written.get(user_id) == self._entry() and user_id not in self._wanted:
+        if self._written.get(user_id) == self._identity.presence_entry and user_id not in self._wanted:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=self._store_clock.now(), waiter=waiter)
+        entry, seen_at_ms = self._identity.presence_entry, self._store_clock.now()
+        self._want(user_id, is_present=True, entry=entry, seen_at_ms=seen_at_ms, waiter=waiter)
         await waiter
 
     def left(self, user_id: UserId, heard_at: float) -> None:
@@ -116,7 +118,8 @@ class Presence:
         The instance that reaps us has to look for those, too.
         """
         moving = dict.fromkeys((*self._written.values(), *self._replaced), 0)
-        return {entry: alive_ms for entry, alive_ms in (moving | self._inherited).items() if entry != self._entry()}
+        own = self._identity.presence_entry
+        return {entry: alive_ms for entry, alive_ms in (moving | self._inherited).items() if entry != own}
 
     def left_behind(self) -> dict[UserId, int]:
         """As `leaving`, with those whom an earlier start of our name was letting go."""
@@ -149,13 +152,13 @@ class Presence:
             due, user_id, seen_at_ms = heapq.heappop(self._leaving)
             if self._due.get(user_id) == due:
                 del self._due[user_id]
-                entry = self._written.get(user_id, self._entry())
+                entry = self._written.get(user_id, self._identity.presence_entry)
                 self._want(user_id, is_present=False, entry=entry, seen_at_ms=seen_at_ms)
 
     def new_epoch(self) -> None:
         """The entries are of an older epoch: every user who is here, or within the grace, is written again."""
         for user_id, seen_at_ms in (self.leaving() | dict.fromkeys(self._hub.users, _NOT_HEARD)).items():
-            self._want(user_id, is_present=True, entry=self._entry(), seen_at_ms=seen_at_ms)
+            self._want(user_id, is_present=True, entry=self._identity.presence_entry, seen_at_ms=seen_at_ms)
 
     def certain(self, entry: str) -> list[UserId]:
         """Those connected here who stand in the store under `entry`, as far as we know, with nothing under way."""

@@ -8,7 +8,7 @@ bulletin, because its instance may die before it can report. A failing Redis cos
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,6 +17,8 @@ from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop
+from holdfast.node.cluster.bulletins import Bulletins
+from holdfast.node.conversations.delivery import Delivery
 from holdfast.ports import ClusterBus, MessageStore, RosterCache
 from holdfast.telemetry import Telemetry
 
@@ -44,10 +46,10 @@ class Rosters:
         store: MessageStore,
         bus: ClusterBus,
         telemetry: Telemetry,
+        delivery: Delivery,
+        bulletins: Bulletins,
         *,
         is_trusted: bool,
-        generation: Callable[[], str],
-        is_fleet_well: Callable[[], bool],
     ) -> None:
         """`is_trusted`: every program that may write in Redis may decide the lists of members."""
         self._cache = cache
@@ -55,8 +57,8 @@ class Rosters:
         self._bus = bus
         self._telemetry = telemetry
         self._is_trusted = is_trusted
-        self._generation = generation
-        self._is_fleet_well = is_fleet_well
+        self._delivery = delivery
+        self._bulletins = bulletins
         self._doubts = 0
         self._told = (0, 0)  # losses and doubts before which the era began
         self._unmarked = 0
@@ -112,7 +114,7 @@ class Rosters:
         if not (proof and known and self._may_believe()):
             return {}
         try:
-            published = await self._cache.tails(list(known), self._generation(), proof)
+            published = await self._cache.tails(list(known), self._delivery.generation, proof)
         except RedisUnavailable:
             return {}
         return {c: max(seq, known[c]) for c, seq in published.items()} if published is not None else {}
@@ -156,7 +158,7 @@ class Rosters:
             return
         rows = [RosterRow(replace(row, last_seq=heads[row.conversation_id]), cursors[row.conversation_id]) for row in memberships]
         try:
-            await self._cache.fill(user_id, self._generation(), leave, rows)
+            await self._cache.fill(user_id, self._delivery.generation, leave, rows)
         except RedisUnavailable as error:
             _log.debug("a roster is not remembered: %s", error)
 
@@ -164,12 +166,11 @@ class Rosters:
         if not self._may_believe():
             return _UNKNOWN
         try:
-            look = await self._cache.look(user_id, self._generation())
+            look = await self._cache.look(user_id, self._delivery.generation)
         except RedisUnavailable:
             return _UNKNOWN
         return look if self._may_believe() else _UNKNOWN
 
     def _may_believe(self) -> bool:
-        return bool(
-            self._is_trusted and self._bus.is_live and not self.has_losses and self._is_fleet_well() and self._generation()
-        )
+        is_well_here = self._is_trusted and self._bus.is_live and not self.has_losses
+        return bool(is_well_here and self._bulletins.is_fleet_well and self._delivery.generation)

@@ -1,6 +1,7 @@
 """The slow path: what is written when, what is read when, and what it says."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from holdfast.node.cluster.life_signs import LifeSigns
 from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.store_clock import StoreClock
 from support.fakes import FakeStore
+from support.identities import identity_of
 from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
@@ -23,24 +25,21 @@ class Scene:
 
     def __init__(self) -> None:
         self.store, self.mode, self.read = FakeStore(), "ok", list[list[str]]()
-        self.server, self.losses = "mine", 0
+        self.losses = 0
         self.clock = LoopClock()
         self.split = Split(self.clock)
-        self.epoch = Epoch("7")
+        self.identity = identity_of("one", "7")
+        self.lease = SimpleNamespace(identity=self.identity, server="mine", is_cut=False, life_signs=LifeSigns(self.clock))
         self.bulletins = Bulletins(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.clock,
-            lambda: InstanceId("one"),
+            self.lease,  # type: ignore[arg-type]  # the part it uses
             self.split,
-            epoch=lambda: self.epoch,
+            StoreClock(self.clock),
             mode=lambda: self.mode,
             left=dict,
             earlier=dict,
-            server=lambda: self.server,
-            store_clock=StoreClock(self.clock),
-            life_signs=LifeSigns(self.clock),
             on_read=self._on_read,
-            is_cut=lambda: False,
             on_loss_elsewhere=self._on_loss_elsewhere,
         )
 
@@ -78,10 +77,10 @@ async def test_a_new_epoch_and_another_redis_are_told_at_once() -> None:
     out."""
     scene = Scene()
     await scene.run()
-    scene.epoch = Epoch("8")
+    scene.identity.epoch = Epoch("8")
     await passed(0.3)
     assert (scene.own.epoch, scene.own.server) == ("8", "mine")
-    scene.server = "theirs"
+    scene.lease.server = "theirs"
     await passed(0.3)
     assert (scene.own.epoch, scene.own.server) == ("8", "theirs")
 
@@ -105,7 +104,7 @@ async def test_who_beats_at_another_redis_makes_the_fast_path_one_that_is_not_be
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 10, "ok", server="theirs")
     await passed(16)
     assert not scene.bulletins.is_fleet_well, "what a look at all found, a look for the unwell does not take back"
-    scene.server = "theirs"
+    scene.lease.server = "theirs"
     assert not scene.bulletins.is_fleet_well, "what was found elsewhere says nothing of here"
     await passed(16)
     assert scene.bulletins.is_fleet_well

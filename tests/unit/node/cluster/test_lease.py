@@ -7,6 +7,7 @@ from holdfast.errors import LeaseLost, NameTaken, RedisTimeout, RedisUnavailable
 from holdfast.node.cluster.lease import RENEW_SECONDS, Lease
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
+from holdfast.node.identity import Identity, own_epoch
 from holdfast.node.tasks import Tasks
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus, FakeRegistry
@@ -21,7 +22,6 @@ class Scene:
     def __init__(self) -> None:
         self.registry, self.bus, self.hub = FakeRegistry(), FakeBus(), Hub(Telemetry("test"))
         self.epochs: list[str] = []
-        self.names: list[str] = []
         self.moves = 0
         self.lease = Lease(
             self.registry,
@@ -29,10 +29,9 @@ class Scene:
             self.hub,
             LoopClock(),
             Tasks(),
-            InstanceId("one"),
+            Identity(InstanceId("one"), own_epoch(LoopClock())),
             state=lambda: "healthy",
-            on_epoch=lambda: self.epochs.append(self.lease.epoch),
-            on_name=lambda: self.names.append(self.lease.instance_id),
+            on_epoch=lambda: self.epochs.append(self.lease.identity.epoch),
             on_other_server=self._moved,
         )
 
@@ -225,9 +224,9 @@ async def test_of_two_processes_with_one_name_the_older_goes_on_under_another() 
     scene.registry.fail("renew", LeaseLost("foreign"))
     scene.registry.fail("acquire", NameTaken("by a younger one"))
     await passed(10)
-    assert not scene.lease.is_unique
-    assert scene.lease.instance_id == "one.0001"
-    assert scene.names == scene.registry.names == scene.bus.names == ["one.0001"]
+    assert not scene.lease.identity.is_unique
+    assert scene.lease.identity.instance_id == "one.0001"
+    assert scene.registry.names == scene.bus.names == ["one.0001"]
     assert scene.epochs == ["0001", "0002"]
     assert scene.registry.registered["c1"].instance_id == "one.0001"
     assert scene.registry.is_complete
@@ -243,7 +242,7 @@ async def test_who_yielded_keeps_its_new_name_through_a_flush() -> None:
     await passed(10)
     scene.registry.fail("renew", WorldChanged("flushed"))
     await passed(10)
-    assert scene.lease.instance_id == "one.0001"
+    assert scene.lease.identity.instance_id == "one.0001"
     assert scene.epochs == ["0001", "0002", "0003"]
 
 

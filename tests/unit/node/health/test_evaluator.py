@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.loops import Loops
 from holdfast.node.cluster.sightings import Sightings
 from holdfast.node.cluster.store_clock import StoreClock
@@ -17,6 +16,7 @@ from holdfast.node.health.saturation import Saturation
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeMemory, ManualClock, connection
+from support.identities import identity_of
 
 
 class Scene:
@@ -30,13 +30,13 @@ class Scene:
         self.told: list[Any] = []
         self.store_clock = StoreClock(self.clock)
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
-        self.is_unique, self.split = True, SimpleNamespace(is_split=False, sightings=Sightings(self.clock))
+        self.identity = identity_of()
+        self.split = SimpleNamespace(is_split=False, sightings=Sightings(self.clock))
         self.store_contact: Any = SimpleNamespace(replaced=asyncio.Event(), is_open=True)
         self.memory = FakeMemory()
         saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)
         self.health = Health(
-            lambda: InstanceId("one"), "1", self.store, self.redis, self.bus, self.hub, saturation, self.clock, telemetry,
-            epoch=lambda: Epoch("1"), is_unique=lambda: self.is_unique,
+            self.identity, "1", self.store, self.redis, self.bus, self.hub, saturation, self.clock, telemetry,
             split=self.split,  # type: ignore[arg-type]  # all it looks at
             loops=Loops(self.clock.monotonic, telemetry), store_contact=self.store_contact,
             store_clock=self.store_clock,
@@ -222,7 +222,7 @@ def test_draining_is_alive_not_ready_and_not_ok(is_healthy: bool) -> None:
 def test_a_name_that_another_process_has_is_said() -> None:
     """`InstanceIdUnique`."""
     scene = Scene().well()
-    scene.is_unique = False
+    scene.identity.is_unique = False
     assert not scene.pass_(1).condition("InstanceIdUnique")
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from types import SimpleNamespace
 from typing import Self, cast
 
@@ -13,6 +12,7 @@ from holdfast.domain.ids import InstanceId
 from holdfast.node.health.evaluator import Health
 from holdfast.node.health.isolation import Isolation
 from holdfast.ports import Peer
+from support.identities import identity_of
 from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
@@ -35,8 +35,7 @@ class Fleet:
         self.names = [f"i{number}" for number in range(self.size)]
         self.healths = {name: SimpleNamespace(has_lost_redis=False) for name in self.names}
         self.isolations = {
-            name: Isolation(partial(InstanceId, name), cast("Health", self.healths[name]), self, LoopClock())
-            for name in self.names
+            name: Isolation(identity_of(name), cast("Health", self.healths[name]), self, LoopClock()) for name in self.names
         }
 
     async def addresses(self) -> Sequence[str]:

@@ -16,6 +16,7 @@ from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.notifications.decision import MAX_RECORDS, RESTED_SECONDS, Notifications
+from holdfast.node.notifications.pushing import Pushing
 from holdfast.node.sending.append import Commit
 from holdfast.node.tasks import Tasks
 from holdfast.ports import MessageStore
@@ -47,8 +48,8 @@ class Scene:
             StoreClock(self.clock),
             telemetry,
             Tasks(),
+            cast("Pushing", SimpleNamespace(look_soon=lambda: None)),
             grace_seconds=3.0,
-            on_created=lambda: None,
         )
 
 
@@ -122,8 +123,8 @@ class Members:
             self.store_clock,
             telemetry,
             Tasks(),
+            cast("Pushing", SimpleNamespace(look_soon=lambda: None)),
             grace_seconds=3.0,
-            on_created=lambda: None,
         )
 
     def commit(self, *seqs: int, accepted_at: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.domain.ids import UserId
+from holdfast.domain.ids import Epoch, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
@@ -17,6 +17,7 @@ from holdfast.node.users.presence import Presence
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, connection
+from support.identities import identity_of
 from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
@@ -35,7 +36,8 @@ class Scene:
     """The presence of instance `one`, and its audit."""
 
     def __init__(self) -> None:
-        self.store, self.hub, self.clock, self.entry = FakeStore(), Hub(Telemetry("test")), LoopClock(), ENTRY
+        self.store, self.hub, self.clock = FakeStore(), Hub(Telemetry("test")), LoopClock()
+        self.identity = identity_of()
         store_clock, tasks = StoreClock(self.clock), Tasks()
         self.presence = Presence(
             self.store,  # type: ignore[arg-type]  # the part it uses
@@ -46,12 +48,12 @@ class Scene:
             self.clock,
             store_clock,
             tasks,
+            self.identity,
             grace_seconds=GRACE,
             indicator_members=100,
-            entry=lambda: self.entry,
             on_offline=lambda _: None,
         )
-        self.audit = PresenceAudit(self.store, self.presence, self.clock, store_clock, lambda: self.entry)  # type: ignore[arg-type]  # the part it uses
+        self.audit = PresenceAudit(self.store, self.presence, self.clock, store_clock, self.identity)  # type: ignore[arg-type]  # the part it uses
 
     async def come(self, *user_ids: UserId) -> list[Any]:
         """They connect."""
@@ -140,7 +142,7 @@ async def test_a_new_epoch_in_between_ends_the_comparison() -> None:
     holding = scene.store.hold("users_on")
     looking = asyncio.create_task(scene.audit.look())
     await settled()
-    scene.entry = "one:2"
+    scene.identity.epoch = Epoch("2")
     holding.set()
     await looking
     await settled()

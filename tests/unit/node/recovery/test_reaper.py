@@ -1,6 +1,7 @@
 """Two witnesses: an instance without a lease and without a beat is gone; an instance that lacks only one of the two is alive."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeRegistry
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, ManualClock
+from support.identities import identity_of
 from support.virtual_time import in_virtual_time
 
 
@@ -40,9 +42,8 @@ class Scene:
             self.clock,
             StoreClock(self.clock),
             Telemetry("test"),
-            lambda: InstanceId("one"),
-            new_era=self.rosters.new_era,
-            server=lambda: "here",
+            SimpleNamespace(identity=identity_of(), server="here"),  # type: ignore[arg-type]  # the part it uses
+            self.rosters,
             on_fleet=self._on_fleet,
             grace_seconds=grace_seconds,
         )

@@ -4,10 +4,11 @@ more."""
 from collections.abc import Iterable
 
 from holdfast.domain.changes import change_mark
-from holdfast.domain.ids import ConversationId, InstanceId, UserId
+from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.recovery.sweep import Sweep
 from support.fake_cluster import FakeBus, FakeRegistry
+from support.identities import identity_of
 from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
@@ -42,7 +43,7 @@ class Scene:
             None,  # type: ignore[arg-type]  # as above
             None,  # type: ignore[arg-type]  # as above
             LoopClock(),
-            lambda: InstanceId("one"),
+            identity_of("one", "0001"),
         )
         self.running = supervised(sweep.loop)
 

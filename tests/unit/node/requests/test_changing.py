@@ -16,6 +16,7 @@ from holdfast.node.requests.changing import DEADLINE_SECONDS, MAX_BATCH, MAX_WAI
 from holdfast.node.tasks import Tasks
 from support.delivery_scene import C, Scene
 from support.fakes import conversation
+from support.identities import identity_of
 from support.virtual_time import in_virtual_time, passed
 
 ALICE = UserId("alice")
@@ -37,7 +38,7 @@ class Lanes:
         notifications: Any = SimpleNamespace(note_added=lambda _, user, joined: self.added.append((user, joined)))
         tasks, store = Tasks(), self.store
         parts: Any = (store, self.scene.conversations, membership, bulletins, split, rosters, self.scene.bus, tasks)
-        announcer = Announcer(*parts, lambda: "one|1")
+        announcer = Announcer(*parts, identity_of())
         self.changes = MemberChanges(store, announcer, notifications, tasks, max_members=max_members)  # type: ignore[arg-type]  # a fake
 
     def _publish(self, _: Any, event: str, _by: str, affected: Sequence[str], _marks: Any, *, revision: int) -> None:

@@ -13,13 +13,21 @@ from holdfast.node.requests.directory import Directory
 from holdfast.node.tasks import Tasks
 from holdfast.settings import LimitSettings
 from support.delivery_scene import C, Scene
+from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time
 
 
 def _directory(scene: Scene, bulletins: Any = None, split: Any = None, rosters: Any = None) -> Directory:
     """Over the scene's store; what only changes need is there where it is given."""
     parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, split, rosters, scene.bus)
-    return Directory(*parts, LoopClock(), Tasks(), SimpleNamespace(note_added=lambda *_: None), LimitSettings(), lambda: "one|1")
+    return Directory(
+        *parts,
+        LoopClock(),
+        Tasks(),
+        SimpleNamespace(note_added=lambda *_: None),
+        LimitSettings(),
+        identity_of(),
+    )
 
 
 @in_virtual_time

@@ -18,6 +18,7 @@ from holdfast.node.sending.append import (
 )
 from holdfast.telemetry import Telemetry
 from support.fakes import FakeStore, draft
+from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C = ConversationId("c1")
@@ -31,7 +32,7 @@ class Scene:
         self.commits: list[Commit] = []
         self.answers: dict[str, list[Settled | CommandError]] = {}
         self.telemetry = Telemetry("test")
-        self.appender = Appender(InstanceId("one"), self.store, LoopClock(), self.telemetry, self.commits.append)  # type: ignore[arg-type]  # the part it uses
+        self.appender = Appender(identity_of(), self.store, LoopClock(), self.telemetry, self.commits.append)  # type: ignore[arg-type]  # the part it uses
 
     def batch(self, *drafts: Draft) -> Batch:
         """One that waits for each of these; equal keys together."""

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Iterable
 
-from holdfast.domain.ids import ConversationId, InstanceId, UserId
+from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreTimeout
 from holdfast.node.sending.append import Appender, Commit, Settled
 from holdfast.node.sending.committer import MAX_BATCH, MAX_QUEUED, SEND_DEADLINE_SECONDS, Committer
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, draft
+from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C = ConversationId("c1")
@@ -26,10 +27,8 @@ class Scene:
         self.asking: asyncio.Event | None = None
         self.failure: Exception | None = None
         telemetry = Telemetry("test")
-        appender = Appender(InstanceId("one"), self.store, LoopClock(), telemetry, self.commits.append)  # type: ignore[arg-type]  # the part it uses
-        self.committer = Committer(
-            appender, self.bus, LoopClock(), telemetry, strangers=self._strangers, dirty_prefix=lambda: "one|0001"
-        )
+        appender = Appender(identity_of(), self.store, LoopClock(), telemetry, self.commits.append)  # type: ignore[arg-type]  # the part it uses
+        self.committer = Committer(appender, self.bus, LoopClock(), telemetry, identity_of("one", "0001"), self._strangers)
 
     async def _strangers(self, c: ConversationId, users: Iterable[UserId]) -> set[UserId] | None:
         if self.asking is not None:

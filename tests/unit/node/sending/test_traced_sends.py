@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.domain.ids import InstanceId
 from holdfast.node.sending.append import Appender, Batch, Commit, Settled, Waiting
 from holdfast.protocol import envelopes
 from holdfast.telemetry import SpanContext, Telemetry
@@ -14,6 +13,7 @@ from holdfast.telemetry.formats import exposed
 from holdfast.telemetry.spans import Span
 from support.delivery_scene import C, Scene, delivered
 from support.fakes import FakeStore, draft
+from support.identities import identity_of
 from support.traced import traced
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
@@ -134,7 +134,7 @@ async def test_commit_is_one_span_for_its_batch_and_names_its_trace_in_the_histo
     """From the slow bucket to the slow commit."""
     tracing, spans = traced(LoopClock())
     telemetry, commits = Telemetry("test", tracing=tracing), list[Commit]()
-    appender = Appender(InstanceId("one"), FakeStore(), LoopClock(), telemetry, commits.append)  # type: ignore[arg-type]  # the part it uses
+    appender = Appender(identity_of(), FakeStore(), LoopClock(), telemetry, commits.append)  # type: ignore[arg-type]  # the part it uses
     received = tracing.begin(SpanContext.root().traceparent, "websocket")
     assert received is not None
     batch = Batch(C, {})
@@ -154,7 +154,7 @@ async def test_commit_without_a_sampled_send_has_no_trace() -> None:
     """Nothing is allocated for it."""
     tracing, spans = traced(LoopClock())
     commits, answers = list[Commit](), list[object]()
-    appender = Appender(InstanceId("one"), FakeStore(), LoopClock(), Telemetry("test", tracing=tracing), commits.append)  # type: ignore[arg-type]  # the part it uses
+    appender = Appender(identity_of(), FakeStore(), LoopClock(), Telemetry("test", tracing=tracing), commits.append)  # type: ignore[arg-type]  # the part it uses
     each = draft(key="k1")
     batch = Batch(C, {each.key: [Waiting(each, LoopClock().monotonic(), answers.append, is_guest=False)]})
     assert batch.log_fields == {"conversation_id": C}

@@ -12,6 +12,7 @@ from holdfast.node.sending.committer import Committer
 from holdfast.node.sending.turns import Turns
 from holdfast.telemetry import Telemetry
 from support.fakes import FakeStore, draft
+from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
 C = ConversationId("c1")
@@ -109,10 +110,10 @@ class Fleet:
         for name in names:
             telemetry = Telemetry(name)
             on_commit = self._telling(name) if has_bus else lambda _: None
-            appender = Appender(InstanceId(name), store, LoopClock(), telemetry, on_commit)  # type: ignore[arg-type]  # the part it uses
+            appender = Appender(identity_of(name), store, LoopClock(), telemetry, on_commit)  # type: ignore[arg-type]  # the part it uses
             self.appenders[name] = appender
             self.committers.append(
-                Committer(appender, Silent(), LoopClock(), telemetry, strangers=_no_strangers, dirty_prefix=lambda: "x")  # type: ignore[arg-type]  # the part it uses
+                Committer(appender, Silent(), LoopClock(), telemetry, identity_of(name), _no_strangers)  # type: ignore[arg-type]  # the part it uses
             )
 
     def _telling(self, winner: str) -> Callable[[Commit], None]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
@@ -45,9 +46,9 @@ class Instance(DeliveryScene):
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.telemetry,
+            self.delivery,
+            SimpleNamespace(is_fleet_well=True),  # type: ignore[arg-type]  # the part it uses
             is_trusted=True,
-            generation=lambda: "store-1",
-            is_fleet_well=lambda: True,
         )
         self.delivery.published_tails = rosters.tails
         self.connecting = Connecting(

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from holdfast.domain.ids import UserId
+from holdfast.domain.ids import Epoch, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.store_clock import StoreClock
@@ -17,6 +17,7 @@ from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, connection, conversation
+from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 ALICE, GRACE = UserId("alice"), 15.0
@@ -35,7 +36,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.store, self.bus, self.hub, self.delivery = FakeStore(), FakeBus(), Hub(Telemetry("test")), _Delivery()
-        self.entry = "one:1"
+        self.identity = identity_of()
         self.clock = LoopClock()
         self.told_offline = 0
         self.notices = PresenceNotices(
@@ -54,9 +55,9 @@ class Scene:
             self.clock,
             StoreClock(self.clock),
             Tasks(),
+            self.identity,
             grace_seconds=GRACE,
             indicator_members=100,
-            entry=lambda: self.entry,
             on_offline=self._on_offline,
         )
         self.bob = connection("bob")
@@ -176,7 +177,7 @@ async def test_a_new_epoch_replaces_the_old_without_a_flicker() -> None:
     """The new entry is in before the old one goes."""
     scene = Scene()
     await scene.come()
-    scene.entry = "one:2"
+    scene.identity.epoch = Epoch("2")
     assert scene.presence.earlier() == {"one:1": 0}
     adding, removing = scene.store.hold("add_presence"), scene.store.hold("remove_presence")
     scene.presence.new_epoch()
@@ -197,7 +198,7 @@ async def test_an_epoch_that_is_replaced_while_it_is_written_leaves_nothing_behi
     made = await scene.come()
     adding = scene.store.hold("add_presence")
     for number in (2, 3, 4):
-        scene.entry = f"one:{number}"
+        scene.identity.epoch = Epoch(f"{number}")
         scene.presence.new_epoch()
         await passed(0.1)
     adding.set()
@@ -215,10 +216,10 @@ async def test_an_epoch_whose_write_was_not_answered_is_replaced_all_the_same() 
     scene = Scene()
     await scene.come()
     scene.store.fail("add_presence", StoreTimeout("lost"), after=True)
-    scene.entry = "one:2"
+    scene.identity.epoch = Epoch("2")
     scene.presence.new_epoch()
     await passed(0.01)
-    scene.entry = "one:3"
+    scene.identity.epoch = Epoch("3")
     scene.presence.new_epoch()
     await passed(2)
     assert scene.store.on[ALICE] == {"one:3"}
@@ -231,7 +232,7 @@ async def test_who_is_within_the_grace_at_a_new_epoch_keeps_it() -> None:
     scene = Scene()
     scene.go(await scene.come())
     await scene.ticks(5)
-    scene.entry = "one:2"
+    scene.identity.epoch = Epoch("2")
     scene.presence.new_epoch()
     await passed(1)
     assert scene.store.on[ALICE] == {"one:2"}
@@ -247,7 +248,7 @@ async def test_a_grace_that_ends_while_a_new_epoch_is_written_leaves_nothing_beh
     scene.go(await scene.come())
     await scene.ticks(14)
     adding = scene.store.hold("add_presence")
-    scene.entry = "one:2"
+    scene.identity.epoch = Epoch("2")
     scene.presence.new_epoch()
     await scene.ticks(3)
     adding.set()

@@ -1,5 +1,8 @@
 """When a user's conversation list is served without asking the store, and every race in which it must not be."""
 
+from types import SimpleNamespace
+from typing import Any
+
 from holdfast.domain.changes import Change, change_mark, change_of
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.node.users.rosters import Rosters
@@ -20,7 +23,7 @@ class Scene:
 
     def __init__(self, *, is_trusted: bool = True) -> None:
         self.store, self.cache, self.bus = FakeStore(), FakeRosters(), FakeBus()
-        self.is_fleet_well = True
+        self.bulletins: Any = SimpleNamespace(is_fleet_well=True)
         for c in (C, D):
             self.store.conversations[c] = conversation(c, "ann", "ben")
         self.store.put(C, *(f"body {number}" for number in range(7)))
@@ -30,9 +33,9 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             Telemetry("test"),
+            SimpleNamespace(generation="store-1"),  # type: ignore[arg-type]  # the part it uses
+            self.bulletins,
             is_trusted=is_trusted,
-            generation=lambda: "store-1",
-            is_fleet_well=lambda: self.is_fleet_well,
         )
 
     async def connect(self) -> Told:
@@ -147,9 +150,9 @@ async def test_nothing_is_believed_unless_everything_is_well() -> None:
     scene.bus.is_live = False
     assert await scene.reads_of() == 3
     scene.bus.is_live = True
-    scene.is_fleet_well = False
+    scene.bulletins.is_fleet_well = False
     assert await scene.reads_of() == 3
-    scene.is_fleet_well = True
+    scene.bulletins.is_fleet_well = True
     scene.cache.is_away = True
     assert await scene.reads_of() == 3
     scene.cache.is_away = False
