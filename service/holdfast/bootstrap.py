@@ -28,6 +28,7 @@ from holdfast.domain.ids import InstanceId
 from holdfast.errors import ConfigurationError
 from holdfast.loops import Loops
 from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.foundation import Foundation
 from holdfast.node.health.dependencies import Dependency
 from holdfast.node.health.isolation import Isolation
 from holdfast.node.health.store_calls import counted
@@ -98,23 +99,25 @@ class Instance:
         bus = RedisBus(self._link, instance_id, bus_seals)
         telemetry.bus_counts = lambda: {**asdict(bus.counters), **asdict(bus.pipeline.counters)}
         node = Node(
-            settings,
-            __version__,
-            counted(message_store(settings.store, store_dependency, on), telemetry, clock.monotonic),
-            bus,
-            RedisRegistry(self._link, instance_id, bus_seals),
-            RedisRosters(self._link, bus.pipeline),
-            notifier(settings.push, clock),
-            clock,
-            on.memory,
-            telemetry,
+            Foundation(
+                settings=settings,
+                version=__version__,
+                store=counted(message_store(settings.store, store_dependency, on), telemetry, clock.monotonic),
+                bus=bus,
+                registry=RedisRegistry(self._link, instance_id, bus_seals),
+                roster_cache=RedisRosters(self._link, bus.pipeline),
+                notifier=notifier(settings.push, clock),
+                clock=clock,
+                memory=on.memory,
+                telemetry=telemetry,
+            ),
             store_dependency,
             redis_dependency,
         )
         jwks = Jwks(settings.auth.jwks_url, clock) if settings.auth.jwks_url is not None else None
         if jwks is not None:
             node.health.has_keys = lambda: jwks.is_known
-        self.gate = Gate(node, Authenticator(settings.auth, node.revocations.check, jwks, node.store_clock))
+        self.gate = Gate(node, Authenticator(settings.auth, node.users.revocations.check, jwks, node.cluster.store_clock))
         self._peers = HttpPeers(settings.readiness.peers) if settings.readiness.on_redis_loss == "isolate" else None
         self.background = tuple(part.loop for part in (jwks, self._isolation(node)) if part is not None)
         if settings.readiness.on_redis_loss == "unready":

@@ -105,11 +105,11 @@ class SimulatedInstance:
         self.gate = gate
         listeners = self._listen(gate)
         drain = Drain(node.hub, node.health, node.clock, node.settings.drain.window_seconds)
-        ends = [asyncio.create_task(event.wait()) for event in (self._stop, node.store_contact.replaced)]
+        ends = [asyncio.create_task(event.wait()) for event in (self._stop, node.recovery.store_contact.replaced)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
-        if node.store_contact.replaced.is_set():
+        if node.recovery.store_contact.replaced.is_set():
             drain.run_at_once("store_replaced")
         else:
             await drain.run()

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from holdfast.domain.notifications import CatchUp, Notification
+from holdfast.node.foundation import Foundation
 from holdfast.node.health.dependencies import Dependency
 from holdfast.node.node import Node
 from holdfast.settings import Settings
@@ -62,16 +63,18 @@ class NodeScene:
         self.store, self.bus, self.registry, self.cache = NodeStore(), FakeBus(), FakeRegistry(), FakeRosters()
         self.dependencies = [Dependency(name, clock, self.telemetry) for name in ("sqlite", "redis")]
         self.node = Node(
-            Settings.model_validate({"instance_id": "one"}),
-            "1",
-            self.store,  # type: ignore[arg-type]  # the part that is used without clients
-            self.bus,
-            self.registry,
-            self.cache,
-            _Notifier(),
-            clock,
-            FakeMemory(),
-            self.telemetry,
+            Foundation(
+                settings=Settings.model_validate({"instance_id": "one"}),
+                version="1",
+                store=self.store,  # type: ignore[arg-type]  # the part that is used without clients
+                bus=self.bus,
+                registry=self.registry,
+                roster_cache=self.cache,
+                notifier=_Notifier(),
+                clock=clock,
+                memory=FakeMemory(),
+                telemetry=self.telemetry,
+            ),
             *self.dependencies,
         )
         self._answering: asyncio.Task[None] | None = None

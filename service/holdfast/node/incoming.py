@@ -1,13 +1,10 @@
 """Envelopes of the other instances: each goes, by its kind, to the part that handles it."""
 
 from holdfast.domain.ids import ConversationId
-from holdfast.node.conversations.delivery import Delivery
-from holdfast.node.conversations.membership import Membership
+from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.identity import Identity
 from holdfast.node.requests.commands import Commands
-from holdfast.node.users.presence_notices import PresenceNotices
-from holdfast.node.users.receipts import Receipts
-from holdfast.node.users.revocations import Revocations
+from holdfast.node.users.parts import UserParts
 from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
 
@@ -18,21 +15,18 @@ class Incoming:
     def __init__(
         self,
         identity: Identity,
-        delivery: Delivery,
-        receipts: Receipts,
+        conversations: ConversationParts,
+        users: UserParts,
         commands: Commands,
-        notices: PresenceNotices,
-        membership: Membership,
-        revocations: Revocations,
         telemetry: Telemetry,
     ) -> None:
         self._identity = identity
-        self._delivery = delivery
-        self._receipts = receipts
+        self._delivery = conversations.delivery
+        self._receipts = users.receipts
         self._commands = commands
-        self._notices = notices
-        self._membership = membership
-        self._revocations = revocations
+        self._notices = users.notices
+        self._membership = conversations.membership
+        self._revocations = users.revocations
         self._telemetry = telemetry
 
     def take(self, _channel: str, payload: bytes) -> None:

@@ -2,53 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from holdfast.domain.bulletins import LOST, Bulletin
+from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.errors import HoldfastError
-from holdfast.loops import Loop, Loops, each_of
-from holdfast.node.cluster.bulletins import Bulletins
-from holdfast.node.cluster.lease import Lease
-from holdfast.node.cluster.split import Split
-from holdfast.node.cluster.store_clock import StoreClock
-from holdfast.node.connections.hub import Hub
-from holdfast.node.conversations.activity import Activity
-from holdfast.node.conversations.cache import Conversations
-from holdfast.node.conversations.delivery import Delivery
-from holdfast.node.conversations.entering import Entering
-from holdfast.node.conversations.membership import Membership
-from holdfast.node.conversations.replay import Replay
+from holdfast.loops import Loop, each_of
+from holdfast.node.cluster.parts import ClusterParts
+from holdfast.node.conversations.parts import ConversationParts
+from holdfast.node.foundation import Foundation
 from holdfast.node.health.dependencies import Dependency
-from holdfast.node.health.evaluator import Health
-from holdfast.node.health.saturation import Saturation
-from holdfast.node.identity import Identity, own_epoch
+from holdfast.node.health.parts import health_of
 from holdfast.node.incoming import Incoming
-from holdfast.node.notifications.catchup import CatchUps
-from holdfast.node.notifications.decision import Notifications
-from holdfast.node.notifications.pushing import Pushing
-from holdfast.node.recovery.audit import PresenceAudit
-from holdfast.node.recovery.comparison import Comparison
-from holdfast.node.recovery.opening import StoreContact
+from holdfast.node.notifications.parts import NotificationParts
+from holdfast.node.recovery.parts import RecoveryParts
 from holdfast.node.recovery.predecessor import reap_predecessor
-from holdfast.node.recovery.reaper import Reaper
-from holdfast.node.recovery.sweep import Sweep
-from holdfast.node.requests.commands import Commands
-from holdfast.node.requests.directory import Directory
-from holdfast.node.sending.append import Appender, Commit
-from holdfast.node.sending.committer import Committer
-from holdfast.node.sessions.connecting import Connecting
-from holdfast.node.tasks import Tasks, until_store_answers
-from holdfast.node.users.presence import Presence
-from holdfast.node.users.presence_notices import PresenceNotices
-from holdfast.node.users.receipts import Receipts
-from holdfast.node.users.revocations import Revocations
-from holdfast.node.users.rosters import Rosters
-from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, Memory, MessageStore, Notifier, RosterCache
-from holdfast.settings import Settings
-from holdfast.telemetry import Telemetry
+from holdfast.node.requests.parts import RequestParts
+from holdfast.node.sending.append import Commit
+from holdfast.node.sending.parts import SendingParts
+from holdfast.node.sessions.parts import connecting_of
+from holdfast.node.tasks import until_store_answers
+from holdfast.node.users.parts import UserParts
 
 _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
 _SLOW_TICK_SECONDS: Final = 1.0
@@ -61,215 +38,21 @@ _log = logging.getLogger(__name__)
 class Node:
     """Lives in the loop: `start`, then `stop` once."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        version: str,
-        store: MessageStore,
-        bus: ClusterBus,
-        registry: ConnectionRegistry,
-        roster_cache: RosterCache,
-        notifier: Notifier,
-        clock: Clock,
-        memory: Memory,
-        telemetry: Telemetry,
-        store_dependency: Dependency,
-        redis_dependency: Dependency,
-    ) -> None:
-        limits = settings.limits
-        self.identity = identity = Identity(InstanceId(settings.instance_id), own_epoch(clock))
-        self.settings = settings
-        self.clock = clock
-        self.telemetry = telemetry
-        self.store = store
-        self.bus = bus
-        self.registry = registry
-        self.notifier = notifier
-        self.store_clock = StoreClock(clock)
-        self.loops = Loops(clock.monotonic, telemetry)
-        self.tasks = Tasks(self.loops.note_failure)
-        self.hub = Hub(telemetry)
-        self.split = Split(clock)
-        self.conversations = Conversations(store, bus, clock, self.split)
-        self.appender = Appender(identity, store, self.store_clock, telemetry, self._on_commit)
-        self.delivery = Delivery(
-            store,
-            bus,
-            self.hub,
-            self.conversations,
-            self.appender,
-            self.store_clock,
-            telemetry,
-            self.tasks,
-            identity,
-            max_conversations=limits.subscriptions,
-        )
-        self.revocations = Revocations(store, bus, self.hub, self.delivery, self.store_clock, settings.auth.leeway_seconds)
-        self.store_contact = StoreContact(store, self.delivery, self.revocations)
-        self.lease = Lease(
-            registry,
-            bus,
-            self.hub,
-            clock,
-            self.tasks,
-            identity,
-            state=lambda: self.health.state,
-            on_epoch=lambda: self.presence.new_epoch(),
-            on_other_server=lambda: self.rosters.doubt(),
-        )
-        self.notices = PresenceNotices(store, bus, self.conversations, self.delivery, self.tasks)
-        self.presence = Presence(
-            store,
-            bus,
-            self.hub,
-            self.delivery,
-            self.notices,
-            clock,
-            self.store_clock,
-            self.tasks,
-            identity,
-            grace_seconds=settings.presence.grace_seconds,
-            indicator_members=limits.indicator_members,
-            on_offline=lambda user_ids: self.catch_ups.look_soon(user_ids),
-        )
-        self.bulletins = Bulletins(
-            store,
-            clock,
-            self.lease,
-            self.split,
-            self.store_clock,
-            mode=self._mode,
-            left=self.presence.left_behind,
-            earlier=self.presence.earlier,
-            on_read=lambda bulletins: self.comparison.with_bulletins(bulletins),
-            on_loss_elsewhere=self._on_loss_elsewhere,
-        )
-        self.health = Health(
-            identity,
-            version,
-            store_dependency,
-            redis_dependency,
-            bus,
-            self.hub,
-            Saturation(self.hub, memory, telemetry, max_connections=limits.connections),
-            clock,
-            telemetry,
-            split=self.split,
-            loops=self.loops,
-            store_contact=self.store_contact,
-            store_clock=self.store_clock,
-        )
-        replay = Replay(store, self.delivery, telemetry)
-        self.entering = Entering(
-            self.hub, self.conversations, self.delivery, replay, self.tasks, limits, self.presence.note_membership
-        )
-        self.membership = Membership(
-            store,
-            bus,
-            self.hub,
-            self.conversations,
-            self.delivery,
-            self.entering,
-            clock,
-            self.tasks,
-            indicator_members=limits.indicator_members,
-            on_membership=self.presence.note_membership,
-        )
-        self.delivery.on_stale_membership = self.membership.refresh
-        self.delivery.on_newer_members = self.membership.enforce
-        self.rosters = Rosters(
-            roster_cache,
-            store,
-            bus,
-            telemetry,
-            self.delivery,
-            self.bulletins,
-            is_trusted=settings.bus.secret is None,  # what Redis remembers is not signed
-        )
-        self.delivery.published_tails = self.rosters.tails
-        self.receipts = Receipts(
-            store,
-            bus,
-            self.hub,
-            self.conversations,
-            self.delivery,
-            roster_cache,
-            self.notices,
-            self.store_clock,
-            indicator_members=limits.indicator_members,
-            on_moved=self._on_read,
-        )
-        self.pushing = Pushing(store, notifier, self.store_clock, telemetry)
-        self.notifications = Notifications(
-            store,
-            bus,
-            registry,
-            self.hub,
-            self.conversations,
-            clock,
-            self.store_clock,
-            telemetry,
-            self.tasks,
-            self.pushing,
-            settings.presence.grace_seconds,
-        )
-        self.audit = PresenceAudit(store, self.presence, clock, self.store_clock, identity)
-        self.catch_ups = CatchUps(store, self.notifications, clock, settings.presence.grace_seconds)
-        self.comparison = Comparison(
-            store, self.hub, self.conversations, self.delivery, self.membership, self.receipts, mode=self._mode
-        )
-        self.committer = Committer(self.appender, bus, clock, telemetry, identity, self.conversations.strangers)
-        self.commands = Commands(self.committer, self.receipts, self.conversations, self.delivery, self.hub, bus, limits)
-        self.directory = Directory(
-            store,
-            self.conversations,
-            self.membership,
-            self.delivery,
-            self.bulletins,
-            self.split,
-            self.rosters,
-            bus,
-            self.store_clock,
-            self.tasks,
-            self.notifications,
-            limits,
-            identity,
-        )
-        self.connecting = Connecting(
-            store,
-            bus,
-            self.hub,
-            self.conversations,
-            self.delivery,
-            self.membership,
-            replay,
-            self.presence,
-            self.rosters,
-            self.lease,
-            clock,
-            self.tasks,
-            telemetry,
-            limits,
-        )
-        self.incoming = Incoming(
-            identity, self.delivery, self.receipts, self.commands, self.notices, self.membership, self.revocations, telemetry
-        )
-        self.activity = Activity(store, self.tasks)
-        self.reaper = Reaper(
-            registry,
-            store,
-            self.presence,
-            clock,
-            self.store_clock,
-            telemetry,
-            self.lease,
-            roster_cache,
-            on_fleet=self.health.note_fleet,
-            grace_seconds=settings.presence.grace_seconds,
-        )
-        self.sweep = Sweep(
-            store, bus, registry, self.delivery, self.membership, self.activity, self.notifications, clock, identity
-        )
+    def __init__(self, on: Foundation, store_dependency: Dependency, redis_dependency: Dependency) -> None:
+        """Builds the rooms, the lowest first. Each room asks the rooms above it, and tells them, through this object."""
+        self.on, self.settings, self.clock, self.telemetry = on, on.settings, on.clock, on.telemetry
+        self.identity, self.loops, self.tasks, self.hub = on.identity, on.loops, on.tasks, on.hub
+        self.cluster = ClusterParts(on, self)
+        self.sending = SendingParts(on, self.cluster.store_clock, self)
+        self.conversations = ConversationParts(on, self.cluster, self.sending, self)
+        self.users = UserParts(on, self.cluster, self.conversations, self)
+        self.notifications = NotificationParts(on, self.cluster, self.conversations)
+        self.recovery = RecoveryParts(on, self.cluster, self.conversations, self.users, self.notifications, self)
+        self.health = health_of(on, self.cluster, self.recovery, store_dependency, redis_dependency)
+        requests = RequestParts(on, self.cluster, self.sending, self.conversations, self.users, self.notifications)
+        self.commands, self.directory = requests.commands, requests.directory
+        self.connecting = connecting_of(on, self.cluster, self.conversations, self.users)
+        self._incoming = Incoming(on.identity, self.conversations, self.users, self.commands, on.telemetry)
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
@@ -284,13 +67,12 @@ class Node:
         Raises:
             StoreDenied: the store refuses us for good.
         """
-        await self.store_contact.open(self.tasks)
-        await self.bus.start(self.loops, self.incoming.take, partial(self._on_missed, "resubscribed"), self.health.note_bus)
-        grace = self.settings.presence.grace_seconds
-        self.tasks.start(reap_predecessor(self.store, self.presence, self.instance_id, grace, self._on_predecessor))
-        parts = (self.lease, self.reaper, self.sweep, self.rosters, self.catch_ups, self.pushing, self.audit, self.revocations)
-        ticks = (("tick", self._tick, _TICK_SECONDS), ("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS))
-        for loop in (*(part.loop for part in parts), *(Loop(*tick, is_vital=True) for tick in ticks)):
+        await self.recovery.store_contact.open(self.tasks)
+        take, resubscribed = self._incoming.take, partial(self._on_missed, "resubscribed")
+        await self.on.bus.start(self.loops, take, resubscribed, self.health.note_bus)
+        grace, presence = self.settings.presence.grace_seconds, self.users.presence
+        self.tasks.start(reap_predecessor(self.on.store, presence, self.instance_id, grace, self._on_predecessor))
+        for loop in self._loops():
             self.tasks.start(self.loops.run(loop))
 
     async def stop(self) -> None:
@@ -301,18 +83,26 @@ class Node:
         """
         try:
             async with asyncio.timeout(self.settings.drain.flush_seconds):
-                await self.committer.close(_COMMITTERS_GRACE_SECONDS)
-                if not self.store_contact.replaced.is_set():
-                    await self.receipts.close(_COMMITTERS_GRACE_SECONDS)
-                    await self.activity.flush()
-                await self.bulletins.write_last()
-                await self.lease.release()
+                await self.sending.committer.close(_COMMITTERS_GRACE_SECONDS)
+                if not self.recovery.store_contact.replaced.is_set():
+                    await self.users.receipts.close(_COMMITTERS_GRACE_SECONDS)
+                    await self.conversations.activity.flush()
+                await self.cluster.bulletins.write_last()
+                await self.cluster.lease.release()
         except (TimeoutError, HoldfastError) as error:
             _log.warning("not everything could be given back: %s", error)
         await self.tasks.close()
-        await self.bus.close()
-        await self.notifier.close()
-        await self.store.close()
+        await self.on.bus.close()
+        await self.on.notifier.close()
+        await self.on.store.close()
+
+    def _loops(self) -> Iterable[Loop]:
+        """Of the rooms, then the ticks. The bulletins wait until an earlier bulletin of this name was read."""
+        users, notifications, recovery = self.users, self.notifications, self.recovery
+        yield from (part.loop for part in (self.cluster.lease, recovery.reaper, recovery.sweep, users.rosters))
+        yield from (part.loop for part in (notifications.catch_ups, notifications.pushing, recovery.audit, users.revocations))
+        yield Loop("tick", self._tick, _TICK_SECONDS, is_vital=True)
+        yield Loop("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS, is_vital=True)
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
@@ -323,7 +113,7 @@ class Node:
         self.telemetry.note_lag(lag)
         if lag > _THAW_SECONDS:
             self._on_thaw()
-        each_of(self.delivery.tick, self.committer.expire, self.receipts.expire)
+        each_of(self.conversations.delivery.tick, self.sending.committer.expire, self.users.receipts.expire)
 
     def _on_thaw(self) -> None:
         """This process stood still: what it believes of members and of its lease is old, and much may have passed it by."""
@@ -332,49 +122,96 @@ class Node:
 
     async def _tick_slowly(self) -> None:
         self.telemetry.connections.set(len(self.hub.connections))
-        self.tasks.start(self.store_contact.look())  # not awaited: a store that hangs is asked every second all the same
-        each_of(self.health.evaluate, self.presence.tick, self.activity.tick, self.notifications.tick)
+        self.tasks.start(self.recovery.store_contact.look())  # not awaited: a store that hangs is asked every second all the same
+        users, conversations, notifications = self.users, self.conversations, self.notifications
+        each_of(self.health.evaluate, users.presence.tick, conversations.activity.tick, notifications.decision.tick)
         await asyncio.sleep(_SLOW_TICK_SECONDS)
-
-    # --- what happens ---------------------------------------------------------------------------------------------------
-
-    def _on_commit(self, commit: Commit) -> None:
-        self.delivery.hand_over(commit)
-        self.bulletins.note_commit(commit.conversation_id, commit.messages[-1].seq)
-        self.activity.note(commit)
-        self.notifications.note(commit)
-
-    def _on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
-        self.bulletins.note_receipt(conversation_id, user_id, seq)
-        self.notifications.note_read(conversation_id, user_id, seq)
 
     def _on_predecessor(self, earlier: Sequence[Bulletin]) -> None:
         """What an earlier start of our name left is read; its bulletin may be replaced by ours."""
         for bulletin in earlier:
-            self.lease.follow_predecessor(bulletin.server)
+            self.cluster.lease.follow_predecessor(bulletin.server)
             if not bulletin.is_harmless_at(""):
-                self.rosters.doubt()
-        for loop in self.bulletins.loops:
+                self.users.rosters.doubt()
+        for loop in self.cluster.bulletins.loops:
             self.tasks.start(self.loops.run(loop))
 
     def _on_missed(self, reason: str) -> None:
         """The bus, or this process, was away for a while: what it carried meanwhile is compared with the store."""
-        self.lease.doubt()
-        self.conversations.doubt()
-        self.bulletins.look_soon()
-        self.tasks.start(until_store_answers(lambda: self.comparison.run(reason)))
+        self.cluster.lease.doubt()
+        self.conversations.cache.doubt()
+        self.cluster.bulletins.look_soon()
+        self.tasks.start(until_store_answers(lambda: self.recovery.comparison.run(reason)))
 
-    def _on_loss_elsewhere(self) -> None:
-        """An instance at another Redis died there, perhaps before it could announce its commits."""
-        self.rosters.doubt()
-        self._on_missed("split")
+    # --- the `Above` of each room: its questions to the rooms above it, and its news for them -----------------------------
 
-    def _mode(self) -> str:
+    def state(self) -> str:
+        """The health of this instance."""
+        return self.health.state
+
+    def mode(self) -> str:
         """Whether our fast path works, as our bulletin says it."""
-        if self.rosters.has_losses:
+        if self.users.rosters.has_losses:
             return LOST
         if not self.health.redis_is_connected:
             return "redis"
-        if self.bus.is_lost:
+        if self.on.bus.is_lost:
             return "bus"
-        return "split" if self.split.is_split else "ok"
+        return "split" if self.cluster.split.is_split else "ok"
+
+    def users_within_grace(self) -> dict[UserId, int]:
+        """The users whose last connection here ended a moment ago."""
+        return self.users.presence.left_behind()
+
+    def earlier_entries(self) -> dict[str, int]:
+        """Of earlier epochs, in the store."""
+        return self.users.presence.earlier()
+
+    def on_new_epoch(self) -> None:
+        """The lease was lost, and is held again."""
+        self.users.presence.new_epoch()
+
+    def on_other_server(self) -> None:
+        """What we wrote to Redis may be missing in it."""
+        self.users.rosters.doubt()
+
+    def on_loss_elsewhere(self) -> None:
+        """An instance at another Redis died there, perhaps before it could announce its commits."""
+        self.users.rosters.doubt()
+        self._on_missed("split")
+
+    async def take_bulletins(self, bulletins: list[Bulletin]) -> None:
+        """Their commits are compared with the messages that came here."""
+        await self.recovery.comparison.with_bulletins(bulletins)
+
+    def on_commit(self, commit: Commit) -> None:
+        """Delivered, told in the bulletin, shown in lists, and decided who is notified."""
+        self.conversations.delivery.hand_over(commit)
+        self.cluster.bulletins.note_commit(commit.conversation_id, commit.messages[-1].seq)
+        self.conversations.activity.note(commit)
+        self.notifications.decision.note(commit)
+
+    async def strangers(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
+        """Which of these are no members."""
+        return await self.conversations.cache.strangers(conversation_id, user_ids)
+
+    def on_membership(self, user_id: UserId, conversation: Conversation, is_member: bool) -> None:
+        """Presence is told where the user is."""
+        self.users.presence.note_membership(user_id, conversation, is_member)
+
+    async def published_tails(self, known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
+        """As Redis remembers them."""
+        return await self.users.rosters.tails(known, proof)
+
+    def on_offline(self, user_ids: list[UserId]) -> None:
+        """The messages that came before the store said so are looked through."""
+        self.notifications.catch_ups.look_soon(user_ids)
+
+    def on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
+        """The bulletin tells it; no notification of a message that was read is made."""
+        self.cluster.bulletins.note_receipt(conversation_id, user_id, seq)
+        self.notifications.decision.note_read(conversation_id, user_id, seq)
+
+    def on_fleet(self, states: tuple[str, ...]) -> None:
+        """As the reaper found them."""
+        self.health.note_fleet(states)

@@ -204,7 +204,7 @@ class _Rest:
     async def close_connections(self, request: Request, user_id: str) -> Response:
         if not self._caller(request).is_admin:
             raise CommandError("forbidden", "administrators only")
-        await self._node.revocations.revoke(ids.user_id(user_id))
+        await self._node.users.revocations.revoke(ids.user_id(user_id))
         return Response(status_code=204)
 
     async def revoke_token(self, request: Request, user_id: str, token_id: str) -> Response:
@@ -212,11 +212,11 @@ class _Rest:
             raise CommandError("forbidden", "administrators only")
         if not re.fullmatch(rest.JTI, token_id):
             raise InvalidRequest("the id of a token: 1 to 256 of A-Z a-z 0-9 . _ ~ : @ + = -, the first no dot", field="token_id")
-        await self._node.revocations.revoke_token(ids.user_id(user_id), token_id, number(request, "exp"))
+        await self._node.users.revocations.revoke_token(ids.user_id(user_id), token_id, number(request, "exp"))
         return Response(status_code=204)
 
     async def log_out(self, request: Request) -> Response:
-        await self._node.revocations.revoke(self._caller(request).user_id)
+        await self._node.users.revocations.revoke(self._caller(request).user_id)
         return Response(status_code=204)
 
     async def revoke_own_token(self, request: Request) -> Response:
@@ -224,7 +224,7 @@ class _Rest:
         self._gate.count_call(who.user_id)
         if not who.token_id:
             raise InvalidRequest('the token has no id (the claim "jti"): it can only be revoked with all others', field="jti")
-        await self._node.revocations.revoke_token(who.user_id, who.token_id, who.expires_at)
+        await self._node.users.revocations.revoke_token(who.user_id, who.token_id, who.expires_at)
         return Response(status_code=204)
 
     async def list_blocks(self, request: Request) -> Response:
@@ -248,7 +248,7 @@ class _Rest:
                 instance_id=self._node.instance_id,
                 connections=len(hub.connections),
                 users=len(tuple(hub.users)),
-                conversations=len(self._node.delivery.locals),
+                conversations=len(self._node.conversations.delivery.locals),
             )
         )
 
@@ -272,7 +272,7 @@ class _Rest:
     async def _connections_of(self, user_id: UserId) -> list[rest.OwnConnection]:
         """Everywhere, as the registry says; without Redis, here."""
         try:
-            records = await self._node.registry.connections_of(user_id)
+            records = await self._node.on.registry.connections_of(user_id)
         except HoldfastError:
             return [
                 rest.OwnConnection(

@@ -72,7 +72,7 @@ class ChatSocket(WebSocket):
         if self._excuse is not None:
             return _last_words(self._excuse)
         node, identity = self.gate.node, self._identity
-        now_ms, now = node.store_clock.now_ms(), node.clock.monotonic()
+        now_ms, now = node.cluster.store_clock.now_ms(), node.clock.monotonic()
         self._caller = Caller(identity.user_id, identity.is_admin)
         self._session = Session(node.settings.limits, node.telemetry, self.gate.sends, identity.user_id, identity.expires_at, now)
         self._connection = Connection(
@@ -111,7 +111,7 @@ class ChatSocket(WebSocket):
             keepalive_ms=int(KEEPALIVE_SECONDS * 1000),
             degraded=node.health.degraded,
             limits=self.gate.limits,
-            generation=node.delivery.generation or UNSET,
+            generation=node.conversations.delivery.generation or UNSET,
         )
 
     # --- in ---------------------------------------------------------------------------------------------------------------
@@ -247,7 +247,8 @@ class ChatSocket(WebSocket):
     def _seen(self, command: frames.Send) -> Seen:
         if command.read_seq is not UNSET:
             return Seen(upto=command.read_seq)
-        return shown_live(self._connection, self.gate.node.delivery.locals.get(ConversationId(command.conversation_id)))
+        local = self.gate.node.conversations.delivery.locals.get(ConversationId(command.conversation_id))
+        return shown_live(self._connection, local)
 
     def _read(self, command: frames.Read) -> None:
         self.gate.count_call(self._caller.user_id)

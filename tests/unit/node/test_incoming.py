@@ -1,5 +1,6 @@
 """Envelopes of other instances: which are acted on."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -25,12 +26,9 @@ def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:
     others: Any = revocations
     return Incoming(
         scene.identity,
-        scene.delivery,
+        scene,  # type: ignore[arg-type]  # the parts it uses
+        SimpleNamespace(receipts=absent, notices=absent, revocations=others),  # type: ignore[arg-type]  # the parts it uses
         absent,
-        absent,
-        absent,
-        scene.membership,
-        others,
         scene.telemetry,
     )
 

@@ -16,8 +16,8 @@ from support.virtual_time import in_virtual_time, passed
 
 # Of each loop: what its step calls every time, as (part of the scene, attribute).
 _CALLED = {
-    "audit": ("node.presence", "certain"),
-    "bulletins_read": ("node.split", "note"),
+    "audit": ("node.users.presence", "certain"),
+    "bulletins_read": ("node.cluster.split", "note"),
     "bulletins_write": ("store", "write_bulletin"),
     "catch_ups": ("store", "catch_ups"),
     "lease": ("registry", "renew"),
@@ -25,9 +25,9 @@ _CALLED = {
     "reaper": ("registry", "instances"),
     "revocations": ("store", "read_revocations"),
     "rosters": ("cache", "new_era"),
-    "slow_tick": ("node.presence", "tick"),
+    "slow_tick": ("node.users.presence", "tick"),
     "sweep": ("bus", "claim_dirty"),
-    "tick": ("node.delivery", "tick"),
+    "tick": ("node.conversations.delivery", "tick"),
 }
 _PERIODS = {"audit": 700.0, "catch_ups": 20.0, "pushing": 20.0, "lease": 5.0, "bulletins_write": 5.0}
 
@@ -55,7 +55,7 @@ class Fault:
 
 def _started(scene: NodeScene, loop: str) -> None:
     if loop == "rosters":
-        scene.node.rosters.doubt()  # else there is nothing to do
+        scene.node.users.rosters.doubt()  # else there is nothing to do
 
 
 @pytest.mark.parametrize("loop", sorted(_CALLED))
@@ -170,7 +170,7 @@ async def test_one_user_who_cannot_be_written_does_not_keep_the_others_from_bein
 
     scene.store.add_presence = picky  # type: ignore[method-assign]  # the mistake
     users = [UserId(name) for name in ("ann", "odd", "ben")]
-    await asyncio.wait_for(asyncio.gather(*(scene.node.presence.arrived(user) for user in users)), 20)
+    await asyncio.wait_for(asyncio.gather(*(scene.node.users.presence.arrived(user) for user in users)), 20)
     assert {user for user, on in scene.store.on.items() if on} == {"ann", "ben"}
     assert scene.failures("presence") >= 2
     await scene.close()

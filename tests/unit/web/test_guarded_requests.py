@@ -26,7 +26,7 @@ def _request(path: str, headers: str = HOST, *, version: str = "1.1", method: st
 async def _answers(directory: Path, data: bytes, count: int = 1, *, is_internal: bool = False) -> list[tuple[int, str]]:
     """The status and the head of each answer to what is sent on one connection."""
     gate = not_started(directory).gate
-    gate.node.revocations.is_loaded = True  # else no token is accepted yet
+    gate.node.users.revocations.is_loaded = True  # else no token is accepted yet
     pipe = Pipe((internal_protocols if is_internal else public_protocols)(gate)())
     pipe.receive(data)
     await eventually(lambda: len(_heads(pipe.written)) >= count, within=30)
@@ -178,7 +178,7 @@ async def test_pipelined_requests_never_end_in_a_traceback(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: mistakes.append(context))
     gate = not_started(tmp_path).gate
-    gate.node.revocations.is_loaded = True
+    gate.node.users.revocations.is_loaded = True
     pipe = Pipe(public_protocols(gate)())
     pipe.receive(PIPELINES[name])
     if has_left:

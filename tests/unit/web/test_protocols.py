@@ -29,7 +29,7 @@ async def test_rest_answers_over_any_transport(tmp_path: Path) -> None:
 async def test_an_upgrade_is_welcomed_over_any_transport(tmp_path: Path) -> None:
     """The socket takes the connection over from HTTP, which forgets it."""
     instance, protocols = _protocols(tmp_path)
-    instance.gate.node.revocations.is_loaded = True  # else no token is accepted yet
+    instance.gate.node.users.revocations.is_loaded = True  # else no token is accepted yet
     pipe = Pipe(protocols())
     pipe.receive(
         b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"

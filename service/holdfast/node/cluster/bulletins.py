@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.errors import StoreError
 from holdfast.loops import STORE, Loop
+from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.store_clock import StoreClock
@@ -77,24 +77,15 @@ class Bulletins:
         lease: Lease,
         split: Split,
         store_clock: StoreClock,
-        *,
-        mode: Callable[[], str],
-        left: Callable[[], dict[UserId, int]],
-        earlier: Callable[[], dict[str, int]],
-        on_read: Callable[[list[Bulletin]], Awaitable[None]],
-        on_loss_elsewhere: Callable[[], None],
+        above: Above,
     ) -> None:
         self._store = store
         self._clock = clock
         self._lease = lease
         self._identity = lease.identity
         self._split = split
-        self._mode = mode
-        self._left = left
-        self._earlier = earlier
+        self._above = above
         self._store_clock = store_clock
-        self._on_read = on_read
-        self._on_loss_elsewhere = on_loss_elsewhere
         self._heads: _Recent[ConversationId, Seq] = _Recent()
         self._members: _Recent[ConversationId, int] = _Recent()
         self._users: _Recent[UserId, None] = _Recent()
@@ -188,7 +179,7 @@ class Bulletins:
 
     def _told_mode(self) -> str:
         """What we committed while our fast path was gone is looked for a little longer than it is gone."""
-        mode, now = self._mode(), self._clock.monotonic()
+        mode, now = self._above.mode(), self._clock.monotonic()
         if mode != "ok":
             self._unwell_until = now + _AFTER_RECOVERY_SECONDS
         return "recovering" if mode == "ok" and now < self._unwell_until else mode
@@ -229,8 +220,8 @@ class Bulletins:
             members=self._members.current(now),
             users=tuple(self._users.current(now)),
             receipts=self._receipts.current(now),
-            left=self._left(),
-            earlier=self._earlier(),
+            left=self._above.users_within_grace(),
+            earlier=self._above.earlier_entries(),
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
             server=self._lease.server,
             is_cut=self._lease.is_cut,
@@ -253,14 +244,14 @@ class Bulletins:
         bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
         others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._identity.instance_id]
         self._judge(others, now, is_complete=not only_unwell)
-        await self._on_read(others)
+        await self._above.take_bulletins(others)
 
     def _judge(self, others: list[Bulletin], now: float, *, is_complete: bool) -> None:
         """The states of the others concerning Redis. An instance that uses another Redis unknowingly reports no fault: a look at
         all finds it."""
         server = self._lease.server
         if self._split.note(others, "" if self._lease.is_cut else server, is_complete=is_complete):
-            self._on_loss_elsewhere()
+            self._above.on_loss_elsewhere()
         if is_complete:
             self._is_anybody_elsewhere = any(bulletin.server not in ("", server) for bulletin in others)
         self._is_fleet_well = all(bulletin.is_harmless_at(server) for bulletin in others) and not self._is_anybody_elsewhere

@@ -9,13 +9,13 @@ name the older yields and goes on as `{name}.{epoch}` until it ends; the dot kee
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
 from holdfast.domain.ids import UserId
 from holdfast.domain.registry import ConnectionRecord
 from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailable, WorldChanged
 from holdfast.loops import REDIS, Loop
+from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.life_signs import LifeSigns
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
@@ -51,10 +51,7 @@ class Lease:
         clock: Clock,
         tasks: Tasks,
         identity: Identity,
-        *,
-        state: Callable[[], str],
-        on_epoch: Callable[[], None],
-        on_other_server: Callable[[], None],
+        above: Above,
     ) -> None:
         self.identity = identity
         self.is_held = False
@@ -67,9 +64,7 @@ class Lease:
         self._hub = hub
         self._clock = clock
         self._tasks = tasks
-        self._state = state
-        self._on_epoch = on_epoch
-        self._on_other_server = on_other_server
+        self._above = above
         self._wake = asyncio.Event()
         self._registering: list[tuple[Connection, asyncio.Future[int]]] = []
         self._unregistering: deque[Connection] = deque()
@@ -116,14 +111,14 @@ class Lease:
         if not self._server:
             self._server = server
         elif server not in ("", self._server):
-            self._on_other_server()
+            self._above.on_other_server()
 
     def _follow(self) -> None:
         """Changes announced at another Redis since others came to this one are missing here, so lists here may be outdated."""
         known, server = self._server, self._registry.server
         self._server, self._answered_at, self.is_cut = server or known, self._clock.monotonic(), False
         if known and server and known != server:
-            self._on_other_server()
+            self._above.on_other_server()
 
     async def register(self, connection: Connection) -> int:
         """Register one connection, with all others that wait; how many its user has everywhere (0: not known)."""
@@ -156,7 +151,7 @@ class Lease:
         if not self.is_held:
             await self._acquire()
         else:
-            await self._registry.renew(self._state(), len(self._hub.connections))
+            await self._registry.renew(self._above.state(), len(self._hub.connections))
             self.life_signs.note_lease()
             self._follow()
             if began - self._refreshed_at > _REFRESH_SECONDS:
@@ -175,7 +170,7 @@ class Lease:
 
     async def _acquire(self) -> None:
         before, is_kept = self.identity.epoch, self.life_signs.are_unbroken
-        self.identity.epoch = epoch = await self._registry.acquire(self._state(), may_keep_epoch=is_kept)
+        self.identity.epoch = epoch = await self._registry.acquire(self._above.state(), may_keep_epoch=is_kept)
         self._follow()
         is_kept &= epoch == before
         if is_kept and not self.life_signs.are_unbroken:
@@ -184,7 +179,7 @@ class Lease:
         self._unregistering.clear()
         self.is_held = True
         if not is_kept:
-            self._on_epoch()
+            self._above.on_new_epoch()
         self._bus.record_channels()
         try:
             await self._register_everybody()

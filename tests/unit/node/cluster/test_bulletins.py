@@ -2,12 +2,14 @@
 
 import asyncio
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreTimeout
+from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.bulletins import BEAT_SECONDS, MAX_ENTRIES, WINDOW_SECONDS, Bulletins
 from holdfast.node.cluster.life_signs import LifeSigns
 from holdfast.node.cluster.split import Split
@@ -24,7 +26,7 @@ class Scene:
     """The bulletins of instance `one`."""
 
     def __init__(self) -> None:
-        self.store, self.mode, self.read = FakeStore(), "ok", list[list[str]]()
+        self.store, self.path, self.read = FakeStore(), "ok", list[list[str]]()
         self.losses = 0
         self.clock = LoopClock()
         self.split = Split(self.clock)
@@ -36,17 +38,26 @@ class Scene:
             self.lease,  # type: ignore[arg-type]  # the part it uses
             self.split,
             StoreClock(self.clock),
-            mode=lambda: self.mode,
-            left=dict,
-            earlier=dict,
-            on_read=self._on_read,
-            on_loss_elsewhere=self._on_loss_elsewhere,
+            cast("Above", self),
         )
 
-    def _on_loss_elsewhere(self) -> None:
+    def mode(self) -> str:
+        """Whether the fast path works."""
+        return self.path
+
+    def users_within_grace(self) -> dict[UserId, int]:
+        """None."""
+        return {}
+
+    def earlier_entries(self) -> dict[str, int]:
+        """None."""
+        return {}
+
+    def on_loss_elsewhere(self) -> None:
+        """Counted."""
         self.losses += 1
 
-    async def _on_read(self, bulletins: list[Bulletin]) -> None:
+    async def take_bulletins(self, bulletins: list[Bulletin]) -> None:
         if bulletins:
             self.read.append([bulletin.instance_id for bulletin in bulletins if bulletin.instance_id != "one"])
 
@@ -114,7 +125,7 @@ async def test_who_beats_at_another_redis_makes_the_fast_path_one_that_is_not_be
 async def test_a_beat_does_not_wait_for_a_slow_reading() -> None:
     """A read may take as long as the store likes."""
     scene = Scene()
-    scene.mode = "redis"
+    scene.path = "redis"
     await scene.run()
     scene.store.hold("read_bulletins")
     first = scene.own.beat
@@ -127,7 +138,7 @@ async def test_a_change_of_mode_is_known_within_a_quarter_of_a_second_and_commit
     """While the fast path is gone, this is how others hear of a message."""
     scene = Scene()
     await scene.run()
-    scene.mode = "redis"
+    scene.path = "redis"
     await passed(0.3)
     assert scene.own.mode == "redis"
     scene.bulletins.note_commit(C, 5)
@@ -140,7 +151,7 @@ async def test_a_write_that_failed_is_made_up_for() -> None:
     """The store was away at the moment of the change."""
     scene = Scene()
     await scene.run()
-    scene.mode = "redis"
+    scene.path = "redis"
     scene.store.fail("write_bulletin", *[StoreTimeout("away")] * 3)
     scene.bulletins.note_commit(C, 5)
     await passed(3)
@@ -180,10 +191,10 @@ async def test_others_are_read_as_often_as_the_own_fast_path_needs_it() -> None:
     await scene.run(60)
     assert 3 <= len(scene.read) <= 4
     assert scene.read[0] == ["two"]
-    scene.mode, before = "bus", len(scene.read)
+    scene.path, before = "bus", len(scene.read)
     await passed(10)
     assert 7 <= len(scene.read) - before <= 11
-    scene.mode, before = "ok", len(scene.read)
+    scene.path, before = "ok", len(scene.read)
     await passed(10)
     assert len(scene.read) - before >= 7
     before = len(scene.read)
@@ -206,10 +217,10 @@ async def test_what_was_committed_just_before_the_recovery_is_looked_for_after_i
     """Nothing was published then, and the others look only for instances that are not well."""
     scene = Scene()
     await scene.run()
-    scene.mode = "redis"
+    scene.path = "redis"
     await passed(2)
     scene.bulletins.note_commit(C, 5)
-    scene.mode = "ok"
+    scene.path = "ok"
     await passed(1.5)
     assert (scene.own.mode, scene.own.heads) == ("recovering", {C: 5})
     await passed(15)
@@ -254,7 +265,7 @@ async def test_what_only_the_bulletin_can_tell_is_told_first() -> None:
     """A reader of it, when the instance is gone, knows that lists may be wrong; without it there is no change."""
     scene = Scene()
     await scene.run()
-    scene.mode = LOST
+    scene.path = LOST
     await scene.bulletins.write_first(C, (UserId("ann"),))
     assert (scene.own.mode, scene.own.users, scene.own.is_harmless_at("mine")) == (LOST, ("ann",), False)
     scene.store.fail("write_bulletin", StoreTimeout("late"))
@@ -282,7 +293,7 @@ async def test_of_two_that_are_written_at_once_the_later_one_stays() -> None:
     scene = Scene()
     answering = scene.store.hold("write_bulletin")
     await scene.run()
-    scene.mode = "bus"
+    scene.path = "bus"
     first = asyncio.create_task(scene.bulletins.write_first(C, (UserId("ann"),)))
     await passed(0.1)
     assert scene.store.calls["write_bulletin"] == 1

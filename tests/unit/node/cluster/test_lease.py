@@ -1,9 +1,11 @@
 """The claim on a name: found missing, everything is registered again; without Redis no client is refused."""
 
 import asyncio
+from typing import cast
 
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import LeaseLost, NameTaken, RedisTimeout, RedisUnavailable, WorldChanged
+from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.lease import RENEW_SECONDS, Lease
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
@@ -30,12 +32,19 @@ class Scene:
             LoopClock(),
             Tasks(),
             Identity(InstanceId("one"), own_epoch(LoopClock())),
-            state=lambda: "healthy",
-            on_epoch=lambda: self.epochs.append(self.lease.identity.epoch),
-            on_other_server=self._moved,
+            cast("Above", self),
         )
 
-    def _moved(self) -> None:
+    def state(self) -> str:
+        """As the other instances are told."""
+        return "healthy"
+
+    def on_new_epoch(self) -> None:
+        """Noted, in order."""
+        self.epochs.append(self.lease.identity.epoch)
+
+    def on_other_server(self) -> None:
+        """Counted."""
         self.moves += 1
 
     async def run(self) -> None:

@@ -17,10 +17,10 @@ def test_another_generation_is_noticed_within_seconds_and_shows_in_health(found:
         scene = NodeScene()
         await scene.start()
         await passed(5)
-        assert not scene.node.store_contact.replaced.is_set()
+        assert not scene.node.recovery.store_contact.replaced.is_set()
         scene.store.stored_generation = found
         await passed(3)
-        assert scene.node.store_contact.replaced.is_set()
+        assert scene.node.recovery.store_contact.replaced.is_set()
         condition = scene.node.health.conditions["StoreCurrent"]
         assert (condition.status, condition.reason) == (False, "Replaced")
         await scene.close()
@@ -36,7 +36,7 @@ async def test_outage_of_the_store_does_not_end_the_run() -> None:
     await passed(5)
     scene.store.fail("generation", *[StoreUnavailable("away")] * 20)
     await passed(30)
-    assert not scene.node.store_contact.replaced.is_set()
+    assert not scene.node.recovery.store_contact.replaced.is_set()
     assert scene.node.health.conditions["StoreCurrent"].status
     await scene.close()
 
@@ -50,8 +50,8 @@ async def test_instance_starts_when_it_knows_whose_tokens_are_revoked() -> None:
     await passed(5)
     assert scene.node.health.state == "starting"
     with pytest.raises(CommandError, match="store_unavailable"):
-        scene.node.revocations.check(UserId("alice"), 1_700_000_000)
+        scene.node.users.revocations.check(UserId("alice"), 1_700_000_000)
     await passed(10)
     assert scene.node.health.state == "healthy"
-    scene.node.revocations.check(UserId("alice"), 1_700_000_000)
+    scene.node.users.revocations.check(UserId("alice"), 1_700_000_000)
     await scene.close()

@@ -1,0 +1,34 @@
+"""The questions of this room to the rooms above it, and its news for them."""
+
+from typing import Protocol
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import UserId
+
+
+class Above(Protocol):
+    """Answers at once, but for `take_bulletins`, which is awaited before the next bulletins are read."""
+
+    def state(self) -> str:
+        """The health of this instance, as the lease says it to the other instances."""
+
+    def mode(self) -> str:
+        """Whether the fast path works here, as the bulletin says it: `ok`, or what does not."""
+
+    def users_within_grace(self) -> dict[UserId, int]:
+        """The users whose last connection here has ended, and until when they are waited for (ms)."""
+
+    def earlier_entries(self) -> dict[str, int]:
+        """Entries of earlier epochs under which users may still stand, and when each was last alive (ms; 0: now)."""
+
+    def on_new_epoch(self) -> None:
+        """Presence that was written under the epoch before is to be written again."""
+
+    def on_other_server(self) -> None:
+        """Redis is another one: what was written to the one before may be missing in it."""
+
+    def on_loss_elsewhere(self) -> None:
+        """An instance that met others at another Redis has died, perhaps before it told what it committed."""
+
+    async def take_bulletins(self, bulletins: list[Bulletin]) -> None:
+        """What the other instances committed lately."""

@@ -1,0 +1,30 @@
+"""The parts of this room, put together."""
+
+from holdfast.node.cluster.parts import ClusterParts
+from holdfast.node.conversations.parts import ConversationParts
+from holdfast.node.foundation import Foundation
+from holdfast.node.notifications.catchup import CatchUps
+from holdfast.node.notifications.decision import Notifications
+from holdfast.node.notifications.pushing import Pushing
+
+
+class NotificationParts:
+    """Of one instance; the node ticks `decision` and runs the loops of `catch_ups` and `pushing`."""
+
+    def __init__(self, on: Foundation, cluster: ClusterParts, conversations: ConversationParts) -> None:
+        grace_seconds = on.settings.presence.grace_seconds
+        self.pushing = Pushing(on.store, on.notifier, cluster.store_clock, on.telemetry)
+        self.decision = Notifications(
+            on.store,
+            on.bus,
+            on.registry,
+            on.hub,
+            conversations.cache,
+            on.clock,
+            cluster.store_clock,
+            on.telemetry,
+            on.tasks,
+            self.pushing,
+            grace_seconds,
+        )
+        self.catch_ups = CatchUps(on.store, self.decision, on.clock, grace_seconds)

@@ -1,0 +1,65 @@
+"""The parts of this room, put together."""
+
+from typing import Protocol
+
+from holdfast.node.cluster.parts import ClusterParts
+from holdfast.node.conversations.parts import ConversationParts
+from holdfast.node.foundation import Foundation
+from holdfast.node.notifications.parts import NotificationParts
+from holdfast.node.recovery.audit import PresenceAudit
+from holdfast.node.recovery.comparison import Comparison
+from holdfast.node.recovery.opening import StoreContact
+from holdfast.node.recovery.reaper import Reaper
+from holdfast.node.recovery.sweep import Sweep
+from holdfast.node.users.parts import UserParts
+
+
+class Above(Protocol):
+    """The questions of this room to the rooms above it, and its news for them."""
+
+    def mode(self) -> str:
+        """Whether the fast path works here: `ok`, or what does not."""
+
+    def on_fleet(self, states: tuple[str, ...]) -> None:
+        """The states of all instances that have a lease."""
+
+
+class RecoveryParts:
+    """Of one instance; the node runs the loops of `reaper`, `sweep` and `audit`."""
+
+    def __init__(
+        self,
+        on: Foundation,
+        cluster: ClusterParts,
+        conversations: ConversationParts,
+        users: UserParts,
+        notifications: NotificationParts,
+        above: Above,
+    ) -> None:
+        cache, delivery, membership = conversations.cache, conversations.delivery, conversations.membership
+        self.store_contact = StoreContact(on.store, delivery, users.revocations)
+        self.audit = PresenceAudit(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
+        self.comparison = Comparison(on.store, on.hub, cache, delivery, membership, users.receipts, mode=above.mode)
+        self.reaper = Reaper(
+            on.registry,
+            on.store,
+            users.presence,
+            on.clock,
+            cluster.store_clock,
+            on.telemetry,
+            cluster.lease,
+            on.roster_cache,
+            on_fleet=above.on_fleet,
+            grace_seconds=on.settings.presence.grace_seconds,
+        )
+        self.sweep = Sweep(
+            on.store,
+            on.bus,
+            on.registry,
+            delivery,
+            membership,
+            conversations.activity,
+            notifications.decision,
+            on.clock,
+            on.identity,
+        )
