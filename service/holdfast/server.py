@@ -99,7 +99,7 @@ class _Denial:
         self.reason = ""
 
     async def watch(self, run: Run) -> None:
-        sightings = run.gate.node.cluster.split.sightings
+        sightings = run.gate.node.cluster.fast_path.split.sightings
         try:
             async with asyncio.timeout(_START_SECONDS):
                 reason = await run.denied_by_redis()

@@ -8,7 +8,6 @@ from msgspec import UNSET
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
-from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
@@ -25,6 +24,7 @@ from holdfast.settings import LimitSettings
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, FakeTransport, connection, conversation
+from support.fast_paths import FakeFastPath
 from support.identities import identity_of
 from support.virtual_time import LoopClock, passed
 
@@ -43,7 +43,7 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.clock,
-            Split(self.clock),
+            FakeFastPath(self.bus, self.clock),
         )
         self.identity = identity_of()
         appender = Appender(self.identity, self.store, self.clock, self.telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from holdfast.domain.bulletins import LOST, Bulletin
+from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.errors import HoldfastError
@@ -42,7 +42,7 @@ class Node:
         """Builds the rooms, the lowest first. Each room asks the rooms above it, and tells them, through this object."""
         self.on, self.settings, self.clock, self.telemetry = on, on.settings, on.clock, on.telemetry
         self.identity, self.loops, self.tasks, self.hub = on.identity, on.loops, on.tasks, on.hub
-        self.cluster = ClusterParts(on, self)
+        self.cluster = ClusterParts(on, redis_dependency, self)
         self.sending = SendingParts(on, self.cluster.store_clock, self)
         self.conversations = ConversationParts(on, self.cluster, self.sending, self)
         self.users = UserParts(on, self.cluster, self.conversations, self)
@@ -132,7 +132,7 @@ class Node:
         for bulletin in earlier:
             self.cluster.lease.follow_predecessor(bulletin.server)
             if not bulletin.is_harmless_at(""):
-                self.users.rosters.doubt()
+                self.cluster.fast_path.losses.doubt()
         for loop in self.cluster.bulletins.loops:
             self.tasks.start(self.loops.run(loop))
 
@@ -149,16 +149,6 @@ class Node:
         """The health of this instance."""
         return self.health.state
 
-    def mode(self) -> str:
-        """Whether our fast path works, as our bulletin says it."""
-        if self.users.rosters.has_losses:
-            return LOST
-        if not self.health.redis_is_connected:
-            return "redis"
-        if self.on.bus.is_lost:
-            return "bus"
-        return "split" if self.cluster.split.is_split else "ok"
-
     def users_within_grace(self) -> dict[UserId, int]:
         """The users whose last connection here ended a moment ago."""
         return self.users.presence.left_behind()
@@ -171,13 +161,9 @@ class Node:
         """The lease was lost, and is held again."""
         self.users.presence.new_epoch()
 
-    def on_other_server(self) -> None:
-        """What we wrote to Redis may be missing in it."""
-        self.users.rosters.doubt()
-
     def on_loss_elsewhere(self) -> None:
         """An instance at another Redis died there, perhaps before it could announce its commits."""
-        self.users.rosters.doubt()
+        self.cluster.fast_path.losses.doubt()
         self._on_missed("split")
 
     async def take_bulletins(self, bulletins: list[Bulletin]) -> None:

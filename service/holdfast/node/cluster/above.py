@@ -12,9 +12,6 @@ class Above(Protocol):
     def state(self) -> str:
         """The health of this instance, as the lease says it to the other instances."""
 
-    def mode(self) -> str:
-        """Whether the fast path works here, as the bulletin says it: `ok`, or what does not."""
-
     def users_within_grace(self) -> dict[UserId, int]:
         """The users whose last connection here has ended, and until when they are waited for (ms)."""
 
@@ -23,9 +20,6 @@ class Above(Protocol):
 
     def on_new_epoch(self) -> None:
         """Presence that was written under the epoch before is to be written again."""
-
-    def on_other_server(self) -> None:
-        """Redis is another one: what was written to the one before may be missing in it."""
 
     def on_loss_elsewhere(self) -> None:
         """An instance that met others at another Redis has died, perhaps before it told what it committed."""

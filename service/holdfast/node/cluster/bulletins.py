@@ -17,8 +17,8 @@ from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.errors import StoreError
 from holdfast.loops import STORE, Loop
 from holdfast.node.cluster.above import Above
+from holdfast.node.cluster.fast_path import FastPath
 from holdfast.node.cluster.lease import Lease
-from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
 
@@ -33,7 +33,6 @@ _UNWELL_SECONDS: Final = 2.0  # an instance without Redis writes once a second: 
 _AFTER_RECOVERY_SECONDS: Final = 10.0
 _ANTI_ENTROPY_SECONDS: Final = 15.0
 _SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first look has its bulletin by then
-_JUDGEMENT_SECONDS: Final = 3.5  # an older look for degraded instances does not count
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -75,7 +74,7 @@ class Bulletins:
         store: MessageStore,
         clock: Clock,
         lease: Lease,
-        split: Split,
+        fast_path: FastPath,
         store_clock: StoreClock,
         above: Above,
     ) -> None:
@@ -83,7 +82,7 @@ class Bulletins:
         self._clock = clock
         self._lease = lease
         self._identity = lease.identity
-        self._split = split
+        self._fast_path = fast_path
         self._above = above
         self._store_clock = store_clock
         self._heads: _Recent[ConversationId, Seq] = _Recent()
@@ -99,17 +98,8 @@ class Bulletins:
         self._has_changed = False
         self._read_at = clock.monotonic()
         self._unwell_read_at = -_UNWELL_SECONDS
-        self._is_fleet_well = self._is_anybody_elsewhere = False
-        self._judged_as = ""
-        self._judged_at = -_JUDGEMENT_SECONDS
         self._look_at: list[float] = []
         self._unwell_until = 0.0
-
-    @property
-    def is_fleet_well(self) -> bool:
-        """As of the last look, no other instance has lost a write to Redis that it has not made up for, or made it elsewhere."""
-        is_fresh = self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS and self._judged_as == self._lease.server
-        return self._is_fleet_well and is_fresh and not self._split.is_suspected
 
     def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
         """A conversation has reached `seq` by our doing. A repeated send of something older is told, too, and lowers nothing."""
@@ -179,7 +169,7 @@ class Bulletins:
 
     def _told_mode(self) -> str:
         """What we committed while our fast path was gone is looked for a little longer than it is gone."""
-        mode, now = self._above.mode(), self._clock.monotonic()
+        mode, now = self._fast_path.mode, self._clock.monotonic()
         if mode != "ok":
             self._unwell_until = now + _AFTER_RECOVERY_SECONDS
         return "recovering" if mode == "ok" and now < self._unwell_until else mode
@@ -190,7 +180,7 @@ class Bulletins:
         if self._look_at and self._look_at[0] <= now:
             self._look_at.pop(0)
             return True
-        is_in_doubt = now < self._unwell_until or self._split.is_suspected
+        is_in_doubt = now < self._unwell_until or not self._fast_path.is_seen_by_all
         return age >= _ANTI_ENTROPY_SECONDS or (is_in_doubt and age >= _READ_SECONDS)
 
     async def _write(self) -> None:
@@ -225,7 +215,7 @@ class Bulletins:
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
             server=self._lease.server,
             is_cut=self._lease.is_cut,
-            is_out=self._split.sightings.is_out,
+            is_out=self._fast_path.split.sightings.is_out,
         )
         self._written_at = now
         try:
@@ -243,16 +233,6 @@ class Bulletins:
             self._read_at = now
         bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
         others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._identity.instance_id]
-        self._judge(others, now, is_complete=not only_unwell)
-        await self._above.take_bulletins(others)
-
-    def _judge(self, others: list[Bulletin], now: float, *, is_complete: bool) -> None:
-        """The states of the others concerning Redis. An instance that uses another Redis unknowingly reports no fault: a look at
-        all finds it."""
-        server = self._lease.server
-        if self._split.note(others, "" if self._lease.is_cut else server, is_complete=is_complete):
+        if self._fast_path.judge(others, now, is_complete=not only_unwell):
             self._above.on_loss_elsewhere()
-        if is_complete:
-            self._is_anybody_elsewhere = any(bulletin.server not in ("", server) for bulletin in others)
-        self._is_fleet_well = all(bulletin.is_harmless_at(server) for bulletin in others) and not self._is_anybody_elsewhere
-        self._judged_at, self._judged_as = now, server
+        await self._above.take_bulletins(others)

@@ -17,6 +17,7 @@ from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailabl
 from holdfast.loops import REDIS, Loop
 from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.life_signs import LifeSigns
+from holdfast.node.cluster.losses import Losses
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
 from holdfast.node.identity import Identity
@@ -51,6 +52,7 @@ class Lease:
         clock: Clock,
         tasks: Tasks,
         identity: Identity,
+        losses: Losses,
         above: Above,
     ) -> None:
         self.identity = identity
@@ -64,6 +66,7 @@ class Lease:
         self._hub = hub
         self._clock = clock
         self._tasks = tasks
+        self._losses = losses
         self._above = above
         self._wake = asyncio.Event()
         self._registering: list[tuple[Connection, asyncio.Future[int]]] = []
@@ -111,14 +114,14 @@ class Lease:
         if not self._server:
             self._server = server
         elif server not in ("", self._server):
-            self._above.on_other_server()
+            self._losses.doubt()
 
     def _follow(self) -> None:
         """Changes announced at another Redis since others came to this one are missing here, so lists here may be outdated."""
         known, server = self._server, self._registry.server
         self._server, self._answered_at, self.is_cut = server or known, self._clock.monotonic(), False
         if known and server and known != server:
-            self._above.on_other_server()
+            self._losses.doubt()
 
     async def register(self, connection: Connection) -> int:
         """Register one connection, with all others that wait; how many its user has everywhere (0: not known)."""

@@ -2,8 +2,9 @@
 
 from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.bulletins import Bulletins
+from holdfast.node.cluster.fast_path import FastPath, Link
 from holdfast.node.cluster.lease import Lease
-from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.losses import Losses
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.foundation import Foundation
 
@@ -11,8 +12,9 @@ from holdfast.node.foundation import Foundation
 class ClusterParts:
     """Of one instance; the node runs their loops."""
 
-    def __init__(self, on: Foundation, above: Above) -> None:
+    def __init__(self, on: Foundation, redis: Link, above: Above) -> None:
         self.store_clock = StoreClock(on.clock)
-        self.split = Split(on.clock)
-        self.lease = Lease(on.registry, on.bus, on.hub, on.clock, on.tasks, on.identity, above)
-        self.bulletins = Bulletins(on.store, on.clock, self.lease, self.split, self.store_clock, above)
+        losses = Losses(on.roster_cache)
+        self.lease = Lease(on.registry, on.bus, on.hub, on.clock, on.tasks, on.identity, losses, above)
+        self.fast_path = FastPath(on.bus, redis, self.lease, losses, on.clock)
+        self.bulletins = Bulletins(on.store, on.clock, self.lease, self.fast_path, self.store_clock, above)

@@ -16,7 +16,7 @@ from typing import Final
 
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.fast_path import FastPath
 from holdfast.ports import Clock, ClusterBus, MessageStore
 
 MAX_CACHED: Final = 10_000
@@ -38,11 +38,11 @@ class _Entry:
 class Conversations:
     """A bounded cache in front of the store. Lives in the loop."""
 
-    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock, split: Split) -> None:
+    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock, fast_path: FastPath) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
-        self._split = split
+        self._fast_path = fast_path
         self._entries: OrderedDict[ConversationId, _Entry] = OrderedDict()
         self._hinted: OrderedDict[ConversationId, int] = OrderedDict()
         self._running: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
@@ -54,7 +54,7 @@ class Conversations:
         if entry is None or entry.conversation.revision < self._hinted.get(conversation_id, 0):
             return None
         age = self._clock.monotonic() - entry.read_at
-        if not self._is_reached:
+        if not self._fast_path.is_heard:
             return entry.conversation if age <= UNPROVEN_WITHOUT_BUS_SECONDS else None
         return entry.conversation if self._is_heard(conversation_id, entry) or age <= UNPROVEN_SECONDS else None
 
@@ -143,15 +143,10 @@ class Conversations:
         conversation = await self.for_members(conversation_id, asked)
         return None if conversation is None else asked.difference(conversation.members)
 
-    @property
-    def _is_reached(self) -> bool:
-        """Whether the bus reaches every instance."""
-        return self._bus.is_live and not self._split.is_split
-
     def _is_heard(self, conversation_id: ConversationId, entry: _Entry) -> bool:
         """Whether each change since that read would have been heard."""
         is_subscribed = entry.subscription and entry.subscription == self._subscription(conversation_id)
-        return bool(is_subscribed) and self._is_reached
+        return bool(is_subscribed) and self._fast_path.is_heard
 
     def _subscription(self, conversation_id: ConversationId) -> int:
         return self._bus.subscription(f"conversation:{conversation_id}")

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from holdfast.domain.health import BAD_CONDITIONS
 from holdfast.loops import REDIS, STORE, Loops
-from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.fast_path import FastPath
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.health.dependencies import Dependency
 from holdfast.node.health.saturation import Saturation
 from holdfast.node.identity import Identity
 from holdfast.node.recovery.opening import StoreContact
-from holdfast.ports import Clock, ClusterBus
+from holdfast.ports import Clock
 from holdfast.protocol import frames
 from holdfast.protocol.jsontext import rfc3339
 from holdfast.telemetry import Telemetry
@@ -56,13 +56,12 @@ class Health:
         version: str,
         store: Dependency,
         redis: Dependency,
-        bus: ClusterBus,
         hub: Hub,
         saturation: Saturation,
         clock: Clock,
         telemetry: Telemetry,
         *,
-        split: Split,
+        fast_path: FastPath,
         loops: Loops,
         store_contact: StoreContact,
         store_clock: StoreClock,
@@ -79,12 +78,11 @@ class Health:
         self._version = version
         self._store = store
         self._redis = redis
-        self._bus = bus
         self._hub = hub
         self._saturation = saturation
         self._clock = clock
         self._telemetry = telemetry
-        self._split = split
+        self._fast_path = fast_path
         self._loops = loops
         self._store_contact = store_contact
         self._store_clock = store_clock
@@ -99,11 +97,11 @@ class Health:
         self._redis.evaluate()
         self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
-        sightings = self._split.sightings
+        sightings = self._fast_path.split.sightings
         sightings.is_draining = self.is_draining
         sightings.look(has_store=self._store.was_reached, sees_redis=self._redis.was_reached and not self.has_lost_redis)
         self._set("Isolated", sightings.reason is not None, "OthersSeeRedis", "NotIsolated", sightings.reason)
-        self._set("BusLive", self._reaches_all, "EchoSeen", *(self._deaf if self._bus.is_lost else _SPLIT))
+        self._set("BusLive", self._fast_path.reaches_all, "EchoSeen", *(self._deaf if self._fast_path.is_deaf else _SPLIT))
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("StoreCurrent", not self._store_contact.replaced.is_set(), "Current", "Replaced", _REPLACED)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
@@ -132,7 +130,7 @@ class Health:
     def degraded(self) -> tuple[str, ...]:
         """Dependencies that do not work, by the names that clients see."""
         names = []
-        if self.has_lost_redis or self._split.is_split:
+        if self.has_lost_redis or self._fast_path.split.is_split:
             names.append("redis")
         if not self._store.is_connected:
             names.append("store")
@@ -149,18 +147,9 @@ class Health:
         return {name for name, is_connected in found.items() if not is_connected}
 
     @property
-    def _reaches_all(self) -> bool:
-        return not self._bus.is_lost and not self._split.is_split
-
-    @property
     def has_lost_redis(self) -> bool:
-        """It answers no commands, or carries nothing. Instances at another Redis do not count: leaving would help no client."""
-        return not self._redis.is_connected or self._bus.is_lost
-
-    @property
-    def redis_is_connected(self) -> bool:
-        """Whether commands to Redis are answered."""
-        return self._redis.is_connected
+        """As `FastPath.is_lost`."""
+        return self._fast_path.is_lost
 
     @property
     def is_live(self) -> bool:
@@ -175,7 +164,7 @@ class Health:
 
         A saturated instance leaves the Service only while at least half of the others have room for its share.
         """
-        if self.must_leave() or not self._split.sightings.is_settled:
+        if self.must_leave() or not self._fast_path.split.sightings.is_settled:
             return False
         if self.state == "saturated":
             with_room = sum(1 for state in self.fleet if state in ("healthy", "degraded"))
@@ -217,8 +206,8 @@ class Health:
         }
 
     def _redis_service(self) -> dict[str, Any]:
-        body = _service(self._redis, f"the bus is deaf: {self._bus_reason}" if self._bus.is_lost else None)
-        if self._split.is_split:
+        body = _service(self._redis, f"the bus is deaf: {self._bus_reason}" if self._fast_path.is_deaf else None)
+        if self._fast_path.split.is_split:
             body.setdefault("error", _SPLIT[1])  # connected it is
         return body
 
@@ -227,7 +216,7 @@ class Health:
             return "draining"
         if not self.has_started:
             waited = self._clock.monotonic() - self._began
-            may_go = (self._redis.was_reached and not self._bus.is_lost) or waited > _START_WAIT_FOR_REDIS_SECONDS
+            may_go = (self._redis.was_reached and not self._fast_path.is_deaf) or waited > _START_WAIT_FOR_REDIS_SECONDS
             if not (self._store.was_reached and self._store_contact.is_open and self.has_keys() and may_go):
                 return "starting"
             self.has_started = True
@@ -245,7 +234,7 @@ class Health:
         self.state = state
         for name in STATES:
             self._telemetry.health_state.labels(name).set(name == state)
-        self._telemetry.bus_up.set(self._reaches_all)
+        self._telemetry.bus_up.set(self._fast_path.reaches_all)
 
     def _tell(self, degraded: tuple[str, ...]) -> None:
         """Clients hear what fails and what works again."""

@@ -1,9 +1,8 @@
 """The resync: finds missed messages and changes by comparison with the store and with the bulletins of other instances."""
 
-from collections.abc import Callable
-
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, UserId
+from holdfast.node.cluster.fast_path import FastPath
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
@@ -23,8 +22,7 @@ class Comparison:
         delivery: Delivery,
         membership: Membership,
         receipts: Receipts,
-        *,
-        mode: Callable[[], str],
+        fast_path: FastPath,
     ) -> None:
         self._store = store
         self._hub = hub
@@ -32,7 +30,7 @@ class Comparison:
         self._delivery = delivery
         self._membership = membership
         self._receipts = receipts
-        self._mode = mode
+        self._fast_path = fast_path
 
     async def run(self, reason: str) -> None:
         """All local conversations, with the store: members first, then heads, so that a user who was added meanwhile gets the
@@ -63,7 +61,7 @@ class Comparison:
             if not is_known and (concerns_users_here or conversation_id in self._delivery.locals):
                 await self._membership.refresh(conversation_id)
         for user_id in bulletin.users:
-            if self._hub.count_of(user_id) and not bulletin.mode == self._mode() == "ok":
+            if self._hub.count_of(user_id) and not bulletin.mode == self._fast_path.mode == "ok":
                 await self._refresh_user(user_id)
 
     async def _refresh_user(self, user_id: UserId) -> None:

@@ -15,10 +15,7 @@ from holdfast.node.users.parts import UserParts
 
 
 class Above(Protocol):
-    """The questions of this room to the rooms above it, and its news for them."""
-
-    def mode(self) -> str:
-        """Whether the fast path works here: `ok`, or what does not."""
+    """The news of this room for the rooms above it."""
 
     def on_fleet(self, states: tuple[str, ...]) -> None:
         """The states of all instances that have a lease."""
@@ -39,7 +36,7 @@ class RecoveryParts:
         cache, delivery, membership = conversations.cache, conversations.delivery, conversations.membership
         self.store_contact = StoreContact(on.store, delivery, users.revocations)
         self.audit = PresenceAudit(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
-        self.comparison = Comparison(on.store, on.hub, cache, delivery, membership, users.receipts, mode=above.mode)
+        self.comparison = Comparison(on.store, on.hub, cache, delivery, membership, users.receipts, cluster.fast_path)
         self.reaper = Reaper(
             on.registry,
             on.store,

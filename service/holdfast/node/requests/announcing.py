@@ -12,12 +12,11 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreDenied, StoreRejected, StoreUnavailable
 from holdfast.node.cluster.bulletins import Bulletins
-from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.fast_path import FastPath
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.identity import Identity
 from holdfast.node.tasks import Tasks, until_store_answers
-from holdfast.node.users.rosters import Rosters
 from holdfast.ports import ClusterBus, MessageStore
 from holdfast.protocol.frames import ConversationEvent
 
@@ -61,8 +60,7 @@ class Announcer:
         conversations: Conversations,
         membership: Membership,
         bulletins: Bulletins,
-        split: Split,
-        rosters: Rosters,
+        fast_path: FastPath,
         bus: ClusterBus,
         tasks: Tasks,
         identity: Identity,
@@ -71,8 +69,7 @@ class Announcer:
         self._conversations = conversations
         self._membership = membership
         self._bulletins = bulletins
-        self._split = split
-        self._rosters = rosters
+        self._fast_path = fast_path
         self._bus = bus
         self._tasks = tasks
         self._identity = identity
@@ -100,8 +97,8 @@ class Announcer:
 
         with ExitStack() as doubts:
             is_marked = await self._bus.mark_dirty(*chain.from_iterable(marks.values()), within_seconds=_MARK_SECONDS)
-            if self._split.is_suspected or not is_marked:  # a mark that some peers cannot see gives no protection
-                doubts.enter_context(self._rosters.unmarked())
+            if not (self._fast_path.is_seen_by_all and is_marked):  # a mark that some peers cannot see gives no protection
+                doubts.enter_context(self._fast_path.losses.unmarked())
                 await self._bulletins.write_first(conversation_id, tuple(chain.from_iterable(each.concerned for each in news)))
             try:
                 yield tell

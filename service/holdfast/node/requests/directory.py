@@ -20,7 +20,7 @@ from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
 from holdfast.errors import CommandError, InvalidRequest
 from holdfast.node.cluster.bulletins import Bulletins
-from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.fast_path import FastPath
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.membership import Membership
@@ -35,7 +35,6 @@ from holdfast.node.requests.commands import Caller
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.acceptance import accepted_members, share_accepted
 from holdfast.node.users.hidden import hidden_from
-from holdfast.node.users.rosters import Rosters
 from holdfast.ports import Clock, ClusterBus, MessageStore
 from holdfast.protocol.frames import Summary
 from holdfast.settings import LimitSettings
@@ -53,8 +52,7 @@ class Directory:
         membership: Membership,
         delivery: Delivery,
         bulletins: Bulletins,
-        split: Split,
-        rosters: Rosters,
+        fast_path: FastPath,
         bus: ClusterBus,
         clock: Clock,
         tasks: Tasks,
@@ -65,7 +63,7 @@ class Directory:
         self._store = store
         self._conversations = conversations
         self._delivery = delivery
-        self._announcer = Announcer(store, conversations, membership, bulletins, split, rosters, bus, tasks, identity)
+        self._announcer = Announcer(store, conversations, membership, bulletins, fast_path, bus, tasks, identity)
         self._clock = clock
         self._limits = limits
         self.blocks = Blocks(store, limits.blocks_per_user)

@@ -48,10 +48,9 @@ class UserParts:
         self.rosters = Rosters(
             on.roster_cache,
             on.store,
-            on.bus,
             on.telemetry,
             delivery,
-            cluster.bulletins,
+            cluster.fast_path,
             is_trusted=settings.bus.secret is None,  # what Redis remembers is not signed
         )
         self.receipts = Receipts(

@@ -8,8 +8,7 @@ bulletin, because its instance may die before it can report. A failing Redis cos
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,9 +16,9 @@ from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop
-from holdfast.node.cluster.bulletins import Bulletins
+from holdfast.node.cluster.fast_path import FastPath
 from holdfast.node.conversations.delivery import Delivery
-from holdfast.ports import ClusterBus, MessageStore, RosterCache
+from holdfast.ports import MessageStore, RosterCache
 from holdfast.telemetry import Telemetry
 
 _TICK_SECONDS: Final = 0.25
@@ -44,44 +43,19 @@ class Rosters:
         self,
         cache: RosterCache,
         store: MessageStore,
-        bus: ClusterBus,
         telemetry: Telemetry,
         delivery: Delivery,
-        bulletins: Bulletins,
+        fast_path: FastPath,
         *,
         is_trusted: bool,
     ) -> None:
         """`is_trusted`: every program that may write in Redis may decide the lists of members."""
         self._cache = cache
         self._store = store
-        self._bus = bus
         self._telemetry = telemetry
         self._is_trusted = is_trusted
         self._delivery = delivery
-        self._bulletins = bulletins
-        self._doubts = 0
-        self._told = (0, 0)  # losses and doubts before which the era began
-        self._unmarked = 0
-
-    @property
-    def has_losses(self) -> bool:
-        """Something that this instance wrote is missing in Redis, and others do not know yet."""
-        return self._unmarked > 0 or (self._cache.losses, self._doubts) != self._told
-
-    def doubt(self) -> None:
-        """A process under our name may have lost its writes."""
-        self._doubts += 1
-
-    @contextmanager
-    def unmarked(self) -> Iterator[None]:
-        """Meanwhile something is changed of which no mark in Redis tells; when that is over, a new era begins."""
-        self._unmarked += 1
-        self.doubt()
-        try:
-            yield
-        finally:
-            self._unmarked -= 1
-            self.doubt()
+        self._fast_path = fast_path
 
     @property
     def loop(self) -> Loop:
@@ -90,10 +64,8 @@ class Rosters:
 
     async def _round(self) -> None:
         await asyncio.sleep(_TICK_SECONDS)
-        if self.has_losses and not self._unmarked and self._bus.is_live:
-            before = (self._cache.losses, self._doubts)
-            await self._cache.new_era()
-            self._told = before
+        if self._fast_path.may_tell_losses:
+            await self._fast_path.losses.tell()
 
     async def of(self, user_id: UserId) -> Roster:
         """The user's conversations now; call it when everything about the user is subscribed.
@@ -172,5 +144,4 @@ class Rosters:
         return look if self._may_believe() else _UNKNOWN
 
     def _may_believe(self) -> bool:
-        is_well_here = self._is_trusted and self._bus.is_live and not self.has_losses
-        return bool(is_well_here and self._bulletins.is_fleet_well and self._delivery.generation)
+        return bool(self._is_trusted and self._fast_path.is_memory_complete and self._delivery.generation)

@@ -1,12 +1,14 @@
 """The claim on a name: found missing, everything is registered again; without Redis no client is refused."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import cast
 
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import LeaseLost, NameTaken, RedisTimeout, RedisUnavailable, WorldChanged
 from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.lease import RENEW_SECONDS, Lease
+from holdfast.node.cluster.losses import Losses
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
 from holdfast.node.identity import Identity, own_epoch
@@ -32,8 +34,12 @@ class Scene:
             LoopClock(),
             Tasks(),
             Identity(InstanceId("one"), own_epoch(LoopClock())),
+            cast("Losses", SimpleNamespace(doubt=self._moved)),
             cast("Above", self),
         )
+
+    def _moved(self) -> None:
+        self.moves += 1
 
     def state(self) -> str:
         """As the other instances are told."""
@@ -42,10 +48,6 @@ class Scene:
     def on_new_epoch(self) -> None:
         """Noted, in order."""
         self.epochs.append(self.lease.identity.epoch)
-
-    def on_other_server(self) -> None:
-        """Counted."""
-        self.moves += 1
 
     async def run(self) -> None:
         """From here on it is held."""

@@ -12,6 +12,7 @@ from holdfast.errors import StoreTimeout
 from holdfast.node.conversations.cache import MAX_CACHED, UNPROVEN_SECONDS, Conversations
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, conversation
+from support.fast_paths import FakeFastPath
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C = ConversationId("c1")
@@ -23,12 +24,13 @@ class Scene:
     def __init__(self) -> None:
         self.store, self.bus = FakeStore(), FakeBus()
         self.store.conversations[C] = conversation(C, "alice", "bob")
-        self.split = SimpleNamespace(is_split=False)
+        fast_path = FakeFastPath(self.bus, LoopClock())
+        self.split = fast_path.split = SimpleNamespace(is_split=False)  # type: ignore[assignment]  # all that is looked at
         self.cache = Conversations(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             LoopClock(),
-            self.split,  # type: ignore[arg-type]  # all it looks at
+            fast_path,
         )
 
 

@@ -16,6 +16,7 @@ from holdfast.node.health.saturation import Saturation
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeMemory, ManualClock, connection
+from support.fast_paths import FakeFastPath
 from support.identities import identity_of
 
 
@@ -32,12 +33,14 @@ class Scene:
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
         self.identity = identity_of()
         self.split = SimpleNamespace(is_split=False, sightings=Sightings(self.clock))
+        fast_path = FakeFastPath(self.bus, self.clock, link=self.redis)
+        fast_path.split = self.split  # type: ignore[assignment]  # all that is looked at
         self.store_contact: Any = SimpleNamespace(replaced=asyncio.Event(), is_open=True)
         self.memory = FakeMemory()
         saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)
         self.health = Health(
-            self.identity, "1", self.store, self.redis, self.bus, self.hub, saturation, self.clock, telemetry,
-            split=self.split,  # type: ignore[arg-type]  # all it looks at
+            self.identity, "1", self.store, self.redis, self.hub, saturation, self.clock, telemetry,
+            fast_path=fast_path,
             loops=Loops(self.clock.monotonic, telemetry), store_contact=self.store_contact,
             store_clock=self.store_clock,
         )  # fmt: skip

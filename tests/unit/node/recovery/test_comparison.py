@@ -7,6 +7,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.node.recovery.comparison import Comparison
 from support.delivery_scene import C, Scene, seqs
+from support.fast_paths import FakeFastPath
 from support.virtual_time import in_virtual_time
 
 
@@ -22,7 +23,7 @@ async def test_a_message_does_not_wait_for_the_members_of_other_conversations() 
         scene.delivery,
         scene.membership,
         SimpleNamespace(learn=lambda *_: None),  # type: ignore[arg-type]  # all that is asked of it
-        mode=lambda: "ok",
+        FakeFastPath(scene.bus, scene.clock),
     )
     scene.store.put(C, "one")
     elsewhere = ConversationId("elsewhere")

@@ -17,9 +17,9 @@ from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time
 
 
-def _directory(scene: Scene, bulletins: Any = None, split: Any = None, rosters: Any = None) -> Directory:
+def _directory(scene: Scene, bulletins: Any = None, fast_path: Any = None) -> Directory:
     """Over the scene's store; what only changes need is there where it is given."""
-    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, split, rosters, scene.bus)
+    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, fast_path, scene.bus)
     return Directory(
         *parts,
         LoopClock(),
@@ -78,10 +78,10 @@ async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_f
         raise CommandError("conversation_not_found", "gone")
 
     bulletins = SimpleNamespace(write_first=write_first, note_members=lambda *_: None)
-    split = SimpleNamespace(is_suspected=is_split)
-    rosters = SimpleNamespace(unmarked=contextlib.nullcontext)
+    losses = SimpleNamespace(unmarked=contextlib.nullcontext)
+    fast_path = SimpleNamespace(is_seen_by_all=not is_split, losses=losses)
     scene.bus.is_live = is_live
     monkeypatch.setattr(scene.store, "change_members", refuse)
     with pytest.raises(CommandError):
-        await _directory(scene, bulletins, split, rosters).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
+        await _directory(scene, bulletins, fast_path).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
     assert told == [(C, (UserId("bob"),))] * written

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
@@ -17,6 +16,7 @@ from support.delivery_scene import C
 from support.delivery_scene import Scene as DeliveryScene
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, FakeTransport, connection, conversation
+from support.fast_paths import FakeFastPath
 from support.virtual_time import in_virtual_time, passed, settled
 
 D = ConversationId("c2")
@@ -44,10 +44,9 @@ class Instance(DeliveryScene):
         rosters = Rosters(
             cache,
             self.store,  # type: ignore[arg-type]  # the part it uses
-            self.bus,
             self.telemetry,
             self.delivery,
-            SimpleNamespace(is_fleet_well=True),  # type: ignore[arg-type]  # the part it uses
+            FakeFastPath(self.bus, self.clock, cache),
             is_trusted=True,
         )
         self.delivery.published_tails = rosters.tails

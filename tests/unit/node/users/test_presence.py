@@ -5,7 +5,6 @@ from typing import Any
 
 from holdfast.domain.ids import Epoch, UserId
 from holdfast.errors import StoreTimeout
-from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import LocalConversation
@@ -17,6 +16,7 @@ from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, connection, conversation
+from support.fast_paths import FakeFastPath
 from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
@@ -42,7 +42,7 @@ class Scene:
         self.notices = PresenceNotices(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
-            Conversations(self.store, self.bus, self.clock, Split(self.clock)),  # type: ignore[arg-type]  # the part it uses
+            Conversations(self.store, self.bus, self.clock, FakeFastPath(self.bus, self.clock)),  # type: ignore[arg-type]  # the part it uses
             self.delivery,  # type: ignore[arg-type]  # the part it uses
             Tasks(),
         )

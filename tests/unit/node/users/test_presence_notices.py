@@ -4,7 +4,6 @@ from typing import Any
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreTimeout
-from holdfast.node.cluster.split import Split
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
@@ -13,6 +12,7 @@ from holdfast.node.users.presence_notices import PresenceNotices
 from holdfast.protocol import envelopes
 from support.fake_cluster import FakeBus
 from support.fakes import FakeStore, connection, conversation
+from support.fast_paths import FakeFastPath
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
@@ -38,7 +38,7 @@ class Scene:
             local.connections[socket] = None
             self.store.on[user].add("one:1")
         self.bus.wanted.add(f"conversation:{C}")
-        parts: Any = (self.store, self.bus, Conversations(self.store, self.bus, clock, Split(clock)), delivery)  # type: ignore[arg-type]  # the parts it uses
+        parts: Any = (self.store, self.bus, Conversations(self.store, self.bus, clock, FakeFastPath(self.bus, clock)), delivery)  # type: ignore[arg-type]  # the parts it uses
         self.notices = PresenceNotices(*parts, Tasks())
 
     async def change(self, user: str, version: int, *, online: bool) -> None:

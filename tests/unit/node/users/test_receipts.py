@@ -5,7 +5,6 @@ from typing import Any
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreTimeout
-from holdfast.node.cluster.split import Split
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import LocalConversation
@@ -21,6 +20,7 @@ from support.delivery_scene import shown
 from support.fake_cluster import FakeBus
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, connection, conversation
+from support.fast_paths import FakeFastPath
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
@@ -44,7 +44,7 @@ class Scene:
         self.answers: list[tuple[str, object]] = []
         self.moved: list[tuple[str, int]] = []
         self.rosters, self.delivery = FakeRosters(), _Delivery()
-        conversations = Conversations(self.store, self.bus, LoopClock(), Split(LoopClock()))  # type: ignore[arg-type]  # the part it uses
+        conversations = Conversations(self.store, self.bus, LoopClock(), FakeFastPath(self.bus, LoopClock()))  # type: ignore[arg-type]  # the part it uses
         parts: Any = (self.store, self.bus, conversations, self.delivery)
         self.receipts = Receipts(
             self.store,  # type: ignore[arg-type]  # the part it uses

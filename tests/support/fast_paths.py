@@ -1,0 +1,22 @@
+"""A fast path that works, until a test says otherwise."""
+
+from types import SimpleNamespace
+
+from holdfast.node.cluster.fast_path import FastPath, Link
+from holdfast.node.cluster.losses import Losses
+from holdfast.ports import Clock, ClusterBus, RosterCache
+from support.fake_rosters import FakeRosters
+
+
+class FakeFastPath(FastPath):
+    """`has_fleet_well`: what the other instances' bulletins say. `mode`, `is_heard` and all else are the real ones."""
+
+    def __init__(self, bus: ClusterBus, clock: Clock, cache: RosterCache | None = None, link: Link | None = None) -> None:
+        lease = SimpleNamespace(server="here", is_cut=False)
+        super().__init__(bus, link or SimpleNamespace(is_connected=True), lease, Losses(cache or FakeRosters()), clock)  # type: ignore[arg-type]  # the part it uses
+        self.has_fleet_well = True
+
+    @property
+    def is_fleet_well(self) -> bool:
+        """See the class."""
+        return self.has_fleet_well
