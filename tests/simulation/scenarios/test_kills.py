@@ -2,11 +2,15 @@
 
 import asyncio
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from simulation.devices import Device
 from simulation.scenarios.scene import Scene, play
+
+_DECIDED_SECONDS: Final = 20.0  # with what follows: the checker judges notifications 45 s after a death
+_KNOWN: Final = pytest.mark.xfail(strict=True, reason="no other instance knows of the commit: docs/operating.md says so")
 
 
 async def _writer_beside_a_reader(scene: Scene) -> Device:
@@ -34,11 +38,12 @@ def test_message_whose_instance_died_at_its_commit_is_shown_and_notified(tmp_pat
         alice = await _writer_beside_a_reader(scene)
         with scene.history.fault("pod-kill", "i1"):
             await _die_at_commit(scene, alice)
+        await asyncio.sleep(_DECIDED_SECONDS)
 
     assert play(work, tmp_path) == []
 
 
-@pytest.mark.parametrize("seconds_before", [0.01, 1.5, 6.0])
+@pytest.mark.parametrize("seconds_before", [0.01, 1.5, pytest.param(6.0, marks=_KNOWN)])
 def test_notification_is_not_lost_when_redis_is_down_and_the_instance_dies(tmp_path: Path, seconds_before: float) -> None:
     """Without Redis there is no mark; the store has to hold it."""
 
@@ -52,6 +57,7 @@ def test_notification_is_not_lost_when_redis_is_down_and_the_instance_dies(tmp_p
                 await _die_at_commit(scene, alice)
             await asyncio.sleep(20.0)
             redis.start()
+        await asyncio.sleep(_DECIDED_SECONDS)
 
     assert play(work, tmp_path) == []
 
