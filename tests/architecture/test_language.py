@@ -11,14 +11,17 @@ _VERB = r"(?:is|are|was|were|has|have|had|does|do|did|may|can|could|will|would|m
 _FORBIDDEN = re.compile(
     r"\b(?:whoever|whomever|somebody|someone|anybody|anyone|nobody|no one)\b"
     r"|\b(?:those|one|he|all|they) who\b"
-    rf"|(?:^[ ]*(?:\"\"\"|# |\| )?|[.;:,(] |\b(?:and|or|but|than|to|of|for|by|from|that|if) )who {_VERB}(?![^.\n]*\?)"
+    rf"|(?:^[ ]*(?:\"\"\"|# |\| )?|[.;:(] |\b(?:and|or|but|than|to|of|for|by|from|that|if) )who {_VERB}(?![^.\n]*\?)"
     rf"|(?:^[ ]*(?:\"\"\"|# |\| )|[.;] |[:,] (?=what (?:is|was|are|has) not?\b))what {_VERB}(?![^.\n]*\?)",
     re.IGNORECASE | re.MULTILINE,
 )
 """Words and clauses without a named subject ("whoever asks", "who comes back", "what is not signed")."""
 
-_MOST = {"docs": 20, "service": 36}
+_MOST = {"docs": 20, "service": 20, "tests": 36}
 """How many of them there may be. These numbers only fall."""
+
+_ELSEWHERE = {"simulation", "deploy", "test_language.py"}
+"""Tests that are not yet written anew, and this file, which names the words."""
 
 _LIMIT = 25
 """Words in a sentence of the documentation."""
@@ -54,7 +57,8 @@ def test_prose_names_its_subjects(area: str) -> None:
     if area == "docs":
         texts = {page: _prose(page) for page in PAGES}
     else:
-        texts = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / area).rglob("*.py"))}
+        paths = [path for path in sorted((ROOT / area).rglob("*.py")) if not _ELSEWHERE & {*path.parts, path.name}]
+        texts = {path: path.read_text(encoding="utf-8") for path in paths}
     found = [f"{path.relative_to(ROOT)}: {hit[0].strip()}" for path, text in texts.items() for hit in _FORBIDDEN.finditer(text)]
     assert len(found) <= _MOST[area], "name the thing instead (an instance, a client, a user):\n" + "\n".join(found)
 

@@ -48,7 +48,7 @@ class Telemetry:
         self._dependencies()
         self._recovery()
         self._process()
-        Info("holdfast_build", "1; what is running: its version and the kind of its store", registry=self.registry).info(
+        Info("holdfast_build", "1; the running version and the kind of its store", registry=self.registry).info(
             {"version": version, "store": store}
         )
 
@@ -183,7 +183,7 @@ class Telemetry:
         self.store_replacements = self._counter(
             "store_replacements", "how often this process found the store restored, renewed or emptied, and began anew"
         )
-        self.bus_up = self._gauge("bus_up", "1 while the echo comes back and all meet at one Redis")
+        self.bus_up = self._gauge("bus_up", "1 while the echo comes back and all instances use one Redis")
         counts = lambda: self.bus_counts()  # noqa: E731 - short, and twice needed
         events = CountersView(
             "holdfast_bus_events", "what the bus between instances does while it works", labels.BUS_EVENTS, counts

@@ -113,7 +113,7 @@ class GuardedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """For uvicorn: what is not HTTP gets the same kind of answer as everything else."""
+        """For uvicorn: input that is not HTTP gets the same kind of answer as everything else."""
         if self._malformed is not None:
             self._malformed.note(self._why)
         self._refuse(400, self._why)

@@ -39,7 +39,7 @@ OPERATIONS: Final[tuple[tuple[str, str, str, str, Any, dict[int, Any], tuple[str
      {200: rest.TypingSet}, (*_BODY, "conversation_not_found")),
     ("post", "/api/conversations/{conversation_id}/messages/{message_id}/read", "markRead", "Everything up to it is read", None,
      {200: rest.ReadReceipt}, (*_CONVERSATION, "message_not_found", "overloaded")),
-    ("get", "/api/users/{user_id}/presence", "getPresence", "Whether somebody is online", None,
+    ("get", "/api/users/{user_id}/presence", "getPresence", "Whether a user is online", None,
      {200: rest.PresenceView}, ("invalid_request", "user_not_found")),
     ("delete", "/api/users/{user_id}/connections", "closeConnections", "Close a user's sockets, refuse older tokens", None,
      {204: None}, ("invalid_request", "forbidden")),

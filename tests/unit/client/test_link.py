@@ -203,7 +203,7 @@ async def test_the_next_connection_is_there_before_the_old_one_is_let_go() -> No
 
 
 async def test_what_ends_before_its_successor_is_replayed_is_followed_by_it_all_the_same() -> None:
-    """A third connection would load those who are left twice, just when they take everybody over."""
+    """A third connection would load the remaining instances twice, just when they take over all clients."""
     old, new = Socket(), Socket()
     owner, service = Owner(), Service(old, new)
     link = Link(["ws://one"], Tokens("t"), owner, service.open)

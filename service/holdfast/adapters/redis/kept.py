@@ -25,7 +25,7 @@ class Kept:
         return generation if self._seals is None else generation + _SIGNED
 
     def entry(self, conversation_id: ConversationId, generation: str, seq: Seq, message: bytes) -> bytes:
-        """What follows the head and its space."""
+        """The part after the head and its space."""
         if self._seals is None:
             return message
         return b"%b %b" % (self._seals.stamp(keys.recent(conversation_id), _stamped(generation, seq, message)), message)

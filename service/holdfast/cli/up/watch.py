@@ -44,7 +44,7 @@ async def watch(parts: Sequence[Watched], lost: Callable[[Part], None], back: Ca
             try:
                 is_up = await watched.look()
             except Exception:  # noqa: BLE001 - one part that cannot be looked at must not hide what becomes of the others
-                _log.exception("%s cannot be looked at", watched.part.name)
+                _log.exception("%s cannot be checked", watched.part.name)
                 continue
             if is_up != watched.is_up:
                 watched.is_up = is_up

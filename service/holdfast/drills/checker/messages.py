@@ -44,7 +44,7 @@ def _check_stored(run: Run, verdict: Verdict) -> None:
             send_id = (message.sender, conversation, message.key)
             sent = run.sends.get(send_id)
             is_sent = sent is not None and sent.digest == message.digest
-            verdict.check("I2", is_sent, run.end, f"{conversation}/{seq}: nobody sent {message}")
+            verdict.check("I2", is_sent, run.end, f"{conversation}/{seq}: no client sent {message}")
             was_refused = sent is not None and sent.is_refused and sent.acked_at == math.inf
             verdict.check("I2", not was_refused, run.end, f"{conversation}/{seq}: {_name(send_id)} was refused for good")
             first = seen.setdefault(send_id, seq)

@@ -5,17 +5,17 @@ from typing import Any, Final
 
 INVARIANTS: Final = {
     "I1": "every acknowledged message is in the store, under the acknowledged seq, unchanged",
-    "I2": "nothing is in the store that nobody sent, or that was definitely refused",
+    "I2": "the store holds no message that no client sent, or that was definitely refused",
     "I3": "no send is stored twice, or answered with two seqs",
     "I4": "each conversation's seqs are 1 to n without a gap, and each acknowledged one has its predecessor",
-    "I5": "what was acknowledged before the other was sent has the smaller seq",
+    "I5": "a message that was acknowledged before another one was sent has the smaller seq",
     "I6": "each device shows each message once, in order, without a gap, as stored, from where its user's membership began",
     "I7": "a device that has been connected for the delivery bound shows the tail",
-    "I8": "nothing said after a removal is delivered to the user who was removed, and nothing of that user is accepted",
+    "I8": "no message sent after a removal is delivered to the user who was removed, and none of that user is accepted",
     "I9": "read cursors never go back, and each advance is told to connected members",
     "I10": "presence agrees with reality within its bound, and does not flicker inside the grace period",
-    "I11": "one notification per message and user who was away, none for what was shown or who was back within the grace period",
-    "I12": "once the fault is gone, sends succeed as ever; no member is ever refused as a non-member",
+    "I11": "one notification per message and user who was away, none for a shown message or a user who was back in time",
+    "I12": "once the fault is gone, sends succeed as before; no member is ever refused as a non-member",
 }
 
 _MAX_TOLD: Final = 20  # violations kept per invariant; all are counted

@@ -145,7 +145,7 @@ CATALOGUE: Final[dict[str, Drill]] = {
         Drill("pod-delete", "a pod is deleted", _pod_delete, bounds=BOUNDS, reconnect_p99=2.0),
         Drill("pod-kill", "a pod is deleted by force", _pod_kill, bounds=BOUNDS, reconnect_p99=2.0),
         Drill("redis-delete", "the Redis pod is deleted by force", _redis_delete, bounds=BOUNDS),
-        Drill("redis-hang", "Redis answers nobody", _redis_hang, bounds=BOUNDS, seconds=8.0),
+        Drill("redis-hang", "Redis gives no answers", _redis_hang, bounds=BOUNDS, seconds=8.0),
         Drill("rolling-restart", "kubectl rollout restart", _rolling_restart, bounds=BOUNDS, reconnect_p99=2.0),
         Drill("scale-in", "one replica fewer, and back", _scale_in, bounds=BOUNDS, reconnect_p99=2.0),
         Drill("node-drain", "a node is drained", _node_drain, bounds=BOUNDS, reconnect_p99=2.0),

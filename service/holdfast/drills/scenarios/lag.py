@@ -85,7 +85,7 @@ async def _unheard(stage: LocalStage, leaving: Sequence[str]) -> AsyncIterator[N
     finally:
         watched.replica.thaw()
     if not await _holds(stage, watched.replica.url, leaving):
-        raise TargetFailed("the replica heard of those who left")
+        raise TargetFailed("the replica already knew that users had left")
 
 
 async def _are_offline(stage: LocalStage, users: Sequence[str]) -> bool:

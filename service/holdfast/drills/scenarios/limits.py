@@ -99,7 +99,7 @@ async def _sentinel_freeze(stage: LocalStage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
     await stage.pause(stage.seconds)
     old.thaw()
-    await stage.expect("nobody stays on the old primary", _LEFT_SECONDS, partial(_is_left, stage, old.url))
+    await stage.expect("no instance stays on the old primary", _LEFT_SECONDS, partial(_is_left, stage, old.url))
 
 
 async def _sentinel_cut(stage: LocalStage) -> None:
@@ -122,7 +122,7 @@ async def _sentinel_cut(stage: LocalStage) -> None:
         await stage.expect("all still know of it", 1.0, partial(_all_know_of_a_split, stage))
         for way in ways:
             await way.listen()
-    await stage.expect("nobody stays on the old primary", _DEMOTED_SECONDS, partial(_is_left, stage, stage.target.redis.url))
+    await stage.expect("no instance stays on the old primary", _DEMOTED_SECONDS, partial(_is_left, stage, stage.target.redis.url))
     await recover(stage)
 
 
