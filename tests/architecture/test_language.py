@@ -17,7 +17,7 @@ _FORBIDDEN = re.compile(
 )
 """Words and clauses without a named subject ("whoever asks", "who comes back", "what is not signed")."""
 
-_MOST = {"docs": 20, "service": 20, "tests": 36}
+_MOST = {"docs": 6, "service": 15, "tests": 36}
 """How many of them there may be. These numbers only fall."""
 
 _ELSEWHERE = {"simulation", "deploy", "test_language.py"}
@@ -29,7 +29,7 @@ _LIMIT = 25
 _SPARE = 2
 """Sentences of a page that may be longer."""
 
-_NOT_YET = {"kubernetes.md": 10, "instances.md": 3, "CONTRIBUTING.md": 7}
+_NOT_YET = {"kubernetes.md": 10, "instances.md": 3}
 """Pages that are not written anew, with the number of their longer sentences. These numbers only fall."""
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -16,7 +16,7 @@ class Bulletin:
     Attributes:
         beat: rises every 3 s; alive means that it changed, as seen on the observer's own monotonic clock.
         mode: `ok`, or why this instance's fast path does not work (`redis`, `bus`), that something it wrote to Redis was lost or
-            may be and the others there do not know (`lost`), that others meet at another Redis (`split`), or that it has worked
+            may be and the others there do not know (`lost`), that others use another Redis (`split`), or that it has worked
             for a few seconds only (`recovering`).
         server: which start of which Redis its lease is in, or was in the last 11 minutes; empty while that is not known.
         is_cut: that Redis did not answer the last time.

@@ -33,7 +33,7 @@ class Foundation:
     hub: Hub = field(init=False)
 
     def __post_init__(self) -> None:
-        """What is shared is made once."""
+        """Shared objects are made once."""
         self.identity = Identity(InstanceId(self.settings.instance_id), own_epoch(self.clock))
         self.loops = Loops(self.clock.monotonic, self.telemetry)
         self.tasks = Tasks(self.loops.note_failure)

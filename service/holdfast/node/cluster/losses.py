@@ -12,7 +12,7 @@ class Losses:
     def __init__(self, cache: RosterCache) -> None:
         self._cache = cache
         self._doubts = 0
-        self._told = (0, 0)  # losses and doubts before which the era began
+        self._told = (0, 0)  # losses and uncertain writes before which the era began
         self._unmarked = 0
 
     @property

@@ -95,5 +95,5 @@ class Split:
     def _enter(self, apart: set[InstanceId]) -> None:
         if bool(apart) != self.is_split:
             fields = {"apart": sorted(apart)}
-            _log.warning("others meet at another Redis" if apart else "all meet at one Redis", extra={"fields": fields})
+            _log.warning("some instances use another Redis" if apart else "all instances use one Redis", extra={"fields": fields})
         self._apart = apart

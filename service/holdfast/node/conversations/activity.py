@@ -53,7 +53,7 @@ class Activity:
                 await self._store.note_activity(conversation_id, last)
                 del waiting[conversation_id]
         except StoreError as error:
-            _log.debug("hints wait: %s", error)
+            _log.debug("activity hints are delayed: %s", error)
             self._waiting = waiting | self._waiting
         except Exception:
             del waiting[next(iter(waiting))]  # the one that failed: the others are written the next time

@@ -282,7 +282,7 @@ class Delivery:
                 if not await self._fill_page(local, path):
                     break
         except StoreError:
-            _log.info("a hole stays open until the store answers")
+            _log.info("a gap stays open until the store answers")
         finally:
             local.is_filling = False
 

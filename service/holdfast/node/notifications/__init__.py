@@ -1,1 +1,1 @@
-"""Who is notified of a message because they are away, and how does the notification leave?"""
+"""Which absent users are notified of a message, and how does the notification leave?"""

@@ -226,7 +226,7 @@ class Notifications:
             if work.has_waiting:
                 self._telemetry.dropped.labels("notifications").inc(self._slow.keep(conversation_id, work.slow))
             return
-        _log.warning("nobody could be notified: left to the sweep", extra={"fields": {"conversation_id": conversation_id}})
+        _log.warning("notifications are not decided: left to the sweep", extra={"fields": {"conversation_id": conversation_id}})
 
     async def _decide(self, conversation_id: ConversationId, work: _Work) -> None:
         while work.messages:

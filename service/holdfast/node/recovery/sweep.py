@@ -110,7 +110,7 @@ class Sweep:
                 self._activity.note(Commit(conversation_id, tail, self._clock.monotonic(), None))
             await self._notifications.look_again(conversation_id)
         except StoreError:
-            return  # the mark stays, somebody comes back to it
+            return  # the mark stays for a later sweep
 
     async def _tell(self, changes: list[Change]) -> None:
         """Of one conversation: what its members and lists say now, to whom it may concern."""
@@ -118,7 +118,7 @@ class Sweep:
         try:
             await self._membership.publish_again(changes[0].conversation_id, revision, users)
         except StoreError:
-            return  # the mark stays, somebody comes back to it
+            return  # the mark stays for a later sweep
 
     def _is_ownerless(self, entry: str, living: set[tuple[InstanceId, Epoch]]) -> bool:
         parts = entry.split("|")

@@ -11,7 +11,7 @@ from typing import Final
 
 from holdfast.domain.ids import ConversationId, InstanceId
 
-SOMEBODY: Final = InstanceId("")  # who beat us without our hearing of it
+SOMEBODY: Final = InstanceId("")  # an unknown instance that won
 MAX_WAIT_SECONDS: Final = 0.5
 _RIVAL_SECONDS: Final = 2.0  # who committed that lately is likely to commit again
 _SLOT: Final = 2.5  # round trips that one turn may take: a commit that is slow, and the word of it

@@ -51,7 +51,7 @@ class UserParts:
             on.telemetry,
             delivery,
             cluster.fast_path,
-            is_trusted=settings.bus.secret is None,  # what Redis remembers is not signed
+            is_trusted=settings.bus.secret is None,  # lists in Redis are not signed
         )
         self.receipts = Receipts(
             on.store,
