@@ -1,9 +1,9 @@
-"""The slow path between instances: what each committed lately, kept in the store and read where the fast path may have failed.
+"""The slow path between instances: the latest commits of each, kept in the store and read where the fast path may have failed.
 
-Written with the beat, every 3 s; within 250 ms when the mode changes; once a second while it is not ok and something changed.
-Read every second while our own fast path is gone (and 10 s longer) or may not reach everybody (`split`), at once and 4 s later
-after a resubscription, and every 15 s anyway: so no hole outlives 20 s, whatever its cause. Those whose own fast path is gone
-are looked for every 2 s.
+A bulletin is written with the heartbeat, every 3 s. It is written within 250 ms when the mode changes, and once a second while
+the mode is not ok and the content changed. All bulletins are read every second while our own fast path is gone (and 10 s longer)
+or may not reach all instances (`split`). They are read at once and 4 s later after a resubscription, and every 15 s in any case,
+so no gap outlives 20 s, whatever its cause. Bulletins of instances whose own fast path is gone are read every 2 s.
 """
 
 import asyncio

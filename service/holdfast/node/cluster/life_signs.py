@@ -1,4 +1,4 @@
-"""Whether another instance may have declared this one dead, so that its users no longer stand in the store under its epoch.
+"""Whether another instance may have declared this one dead and removed its users from presence in the store.
 
 An instance is reaped when its lease is gone and its heartbeat counter has not risen for 6 s (`reaper`). While heartbeats follow
 each other more closely than that, losing Redis, or what Redis held, costs neither a new epoch nor one write per user.

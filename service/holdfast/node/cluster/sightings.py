@@ -1,9 +1,9 @@
-"""Do other instances see Redis while this one, since its start, does not?
+"""Do other instances reach Redis while this one, since its start, does not?
 
 A wrong address or a blocked way at a start concerns one instance, a lost Redis concerns all. Only in the first case does the
-instance stay out of the Service: a rollout then stops while the instances of before serve. The answer comes from the bulletins
-in the store, so it needs neither Redis nor addresses of other instances. Without a readable store nothing is held against this
-instance. Instances that take no connections themselves do not count: those that start, drain, or stay out for the same reason.
+instance stay out of the Service: a rollout then stops while the old instances serve. The answer comes from the bulletins in the
+store, so it needs neither Redis nor addresses of other instances. Without a readable store this instance counts as well placed.
+Instances that take no connections themselves do not count: those that start, drain, or stay out for the same reason.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
-"""Do other instances meet at another Redis than this one?
+"""Do other instances use another Redis than this one?
 
-After a failover that left some with the old primary each half publishes where the other does not listen, though every echo comes
-back. Bulletins name the Redis in which their instance holds its lease. An instance that names another one, for longer than it
-takes all to follow one failover, is out of our reach, as we are out of its reach. Both use the same store, so the slow path
-works.
+After a failover some instances may stay with the old primary. Then each half publishes where the other does not listen, although
+every echo comes back. Bulletins name the Redis in which their instance holds its lease. An instance that names another one, for
+longer than it takes all to follow one failover, is out of our reach, as we are out of its reach. Both use the same store, so the
+slow path works.
 """
 
 import logging

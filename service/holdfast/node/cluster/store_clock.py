@@ -1,10 +1,12 @@
-"""The store's clock, as far as this instance knows it: the time by which an instance judges what other machines stamped.
+"""The store's clock, as far as this instance knows it: an instance judges times of other machines by this clock.
 
 No time of another machine is ever compared with the wall clock of this one, which may be wrong. A bulletin is written every 3 s
-and answered with the store's time; the monotonic clock carries that on until the next answer. Each answer says that it was at
-least so late: of the answers of the last minute the one that came fastest is the most exact, so a slow one makes nothing less
-exact. Before the first answer the store's time is unknown, and our wall clock is no substitute where users are notified: a
-minute too late, it would hide what a user missed in that minute. It is one for tokens (`now_ms`), where a refusal by it is not
+and answered with the store's time; the monotonic clock counts on from there until the next answer. Each answer is a lower bound
+of the store's time. Of the answers of the last minute the fastest one is the most exact, so a slow answer never makes the
+estimate worse.
+
+Before the first answer the store's time is unknown. For notifications our wall clock is no substitute: a clock that is a minute
+ahead would hide the messages that a user missed in that minute. For tokens it is (`now_ms`), because a refusal by it is not
 final.
 """
 

@@ -1,7 +1,7 @@
-"""From commits and envelopes to local sockets, each message once and in order; and the closing of holes.
+"""Delivers messages of commits and envelopes to local sockets, each once and in order, and closes gaps.
 
-Everything that arrives, by whichever path, goes through the conversation's sequencer. Before anything is shown, the membership
-has to be one that may be believed (`cache`): a removed member must not hear what was said after.
+Every message goes through the conversation's sequencer, whatever its path. Before a message is shown, the membership has to be
+valid (`cache`): a removed member must not receive later messages.
 """
 
 import asyncio

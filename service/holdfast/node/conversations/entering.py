@@ -1,9 +1,9 @@
 """How a live connection enters a conversation that its user became a member of.
 
-Delivery starts where the membership starts (`Conversation.joined_seq`), and not at the head of the moment at which this instance
-gets to it. So what was committed since is fetched first; then, in one go, the connection is told of the conversation, is given
-what was fetched, and joins. Until then the connection has heard nothing of the conversation, and a removal ends the attempt
-without a word. A connection that is answering its `hello` does not enter: `connecting` does the same for all its conversations.
+Delivery starts where the membership starts (`Conversation.joined_seq`), and not at the head at the time when this instance
+handles the change. So later commits are fetched first. Then, in one step, the connection is told of the conversation, gets the
+fetched messages, and joins. Until then the connection has received nothing of the conversation, and a removal ends the attempt
+silently. A connection whose `hello` is being answered does not enter: `connecting` does the same for all its conversations.
 """
 
 from collections.abc import Callable, Collection

@@ -1,6 +1,6 @@
 """One evaluator feeds every view of this instance's health: the endpoint, the probes, the frames to clients, the metric.
 
-It runs once a second and does no I/O; handlers only read what it found.
+It runs once a second and does no I/O; handlers only read its result.
 """
 
 import logging

@@ -1,8 +1,8 @@
-"""Has this instance nearly as much as it may have, of connections or of memory?
+"""Is this instance close to its limit of connections or of memory?
 
-From the high-water mark on it asks to be left out of the Service, until it is below the low one. At the limit of connections,
-and from the memory's mark on, new sockets are refused: a refusal costs a client a second, running out of memory all of them
-their connection.
+From the high-water mark on it asks to be left out of the Service, until it is below the low mark. At the limit of connections,
+and from the memory's mark on, new sockets are refused. A refusal costs one client a second; running out of memory costs all
+clients their connection.
 """
 
 from typing import Final

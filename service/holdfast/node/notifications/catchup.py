@@ -1,14 +1,14 @@
 """The offline backfill: messages for a user between the last proof of life and the moment when the store calls the user offline.
 
-The write of `online: false` sets a flag with it; here the flag's work is done and the flag cleared. A flag that stays because
-an instance died in between is found by the sweep of every instance. The store is asked about each conversation of the user:
-the hint of a conversation's activity only orders the work.
+The write of `online: false` also sets a flag. The backfill clears the flag when its work is done. If an instance died in between,
+the sweep of another instance finds the flag. The store is asked about each conversation of the user: the hint of a conversation's
+activity only orders the work.
 
-Why no message is lost: its own decision (`decision`) reads presence after its commit. If that still said online, the flag
-was written after the commit, and every read after the flag sees the message. Redis may call a user connected for some seconds
-after the end of the connection. Where the grace is shorter than that, the conversations are looked through once more at its end,
-and the flag is cleared then, by the instance that took the user offline, unless it has died. Records that exist already make a
-repetition harmless.
+Why no message is lost: the decision about a message (`decision`) reads presence after its commit. If presence still said online,
+the flag was written after the commit, and every read after the flag sees the message. Redis may call a user connected for some
+seconds after the end of the connection. Where the grace period is shorter than that, the conversations are looked through once
+more when these seconds are over. The flag is cleared then, by the instance that took the user offline, unless it has died.
+Existing records make a repetition harmless.
 
 Why no user is notified of a message that was shown: the user is found away after the messages were read, so they came in the
 absence.

@@ -1,9 +1,9 @@
-"""A second look at what one user missed in one conversation, once no instance goes by what was true before.
+"""A second look at the messages that one user missed in one conversation, once no instance uses outdated data.
 
-For a few seconds two memories can make an instance leave out a user when it decides about a message: its members of the
-conversation may be older than the user's addition, and in a large conversation it may remember a record that a read has cleared.
-So the instance at which the user was added, or read, looks at what the store has when each such memory has ended. If that
-instance dies before, the next message makes a record.
+For a few seconds two caches can make an instance leave out a user when it decides about a message. Its members of the
+conversation may be older than the user's addition. In a large conversation it may remember a record that a read has cleared. So
+the instance at which the user was added, or read, checks the store again when each such entry has expired. If that instance dies
+before, the next message makes a record.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Contact with the store without any sends: the first one, and a look every second.
 
 A run of an instance works with one generation of the store. When the store holds another one, or none, it was restored or
-emptied: whatever the run remembers of it (tails, members, cursors) may be wrong. The run then ends as a whole, and `server`
-begins the next one in the same process, so that no memory can be forgotten.
+emptied: everything that the run has cached of it (tails, members, cursors) may be wrong. The run then ends as a whole, and
+`server` begins the next one in the same process, so that no cache is left over.
 """
 
 import asyncio

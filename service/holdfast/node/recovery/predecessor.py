@@ -1,8 +1,7 @@
 """The earlier start of our own name: its users are still present under its epoch, and only its bulletin says under which.
 
-No other instance reaps it while we hold its name. Its bulletin is read before ours replaces it, its users have their grace. Until
-they
-are taken out our own bulletin names its epoch: we may be killed before that.
+No other instance reaps it while we hold its name. Its bulletin is read before ours replaces it, and its users have their grace
+period. Our own bulletin names its epoch until they are removed, because we may be killed before that.
 """
 
 import asyncio

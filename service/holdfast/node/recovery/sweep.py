@@ -1,11 +1,10 @@
 """Unfinished commits of an instance: found by its marks in Redis, finished by the instance that sweeps.
 
-A mark is set before the append and removed with the publication, a second one when it is decided who is notified; a change of
-a conversation has one for each user whose list it touches, and is told again like a message. One that is
-older than 1.5 s belongs to an instance that died in between, or whose append has an unknown outcome: the conversation's tail is
-published and looked through again, which is harmless where it was done. The mark goes when its owner is dead, or is ourselves,
-and 15 s
-have passed: a slow commit may still have landed until then.
+A mark is set before the append and removed with the publication. A second mark is removed when the notifications are decided. A
+change of a conversation has one mark for each user whose list it touches, and is announced again like a message. A mark older
+than 1.5 s belongs to an instance that died in between, or whose append has an unknown outcome. Then the conversation's tail is
+published and looked through again, which is harmless where it was done. The mark is removed when its owner is dead, or is this
+instance, and 15 s have passed, because a slow commit may still land until then.
 """
 
 import asyncio

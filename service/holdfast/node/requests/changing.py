@@ -1,7 +1,7 @@
-"""Changes of members: one lane per conversation, what arrives while a change is under way is the next batch.
+"""Changes of members: one lane per conversation; changes that arrive while one is under way form the next batch.
 
 Sixty additions at once are a handful of writes, and an instance does not contend with itself. Each caller is answered once, and
-within its deadline. A change that was begun goes on after that, and is told when it is in.
+within its deadline. A change that was begun goes on after that, and is announced when it is stored.
 """
 
 import asyncio

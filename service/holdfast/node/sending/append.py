@@ -1,8 +1,8 @@
 """One batch of sends on its way into the store, until every send of it is settled or given up.
 
-An append creates what must not exist yet, so losing a race is harmless, and an uncertain one is settled by reading: whatever
-turns out to be stored, by whichever attempt, is answered and handed on like a fresh commit. An append also requires the message
-that it follows, so a remembered tail that is wrong costs a conflict and the reading that corrects it, and leaves no gap.
+An append creates documents that must not exist yet, so losing a race is harmless. An append with unknown outcome is settled by
+reading: all messages found in the store, by whichever attempt, are answered and handed on like a fresh commit. An append also
+requires the message that it follows. So a wrong cached tail costs a conflict and the read that corrects it, and leaves no gap.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Sends become messages: one append in flight per conversation, what arrives meanwhile is the next batch.
+"""Sends become messages: one append in flight per conversation; sends that arrive meanwhile form the next batch.
 
 The order of one connection's sends is the order of its lane. Every send is answered exactly once, within its deadline:
 with its place, with a refusal, or with `store_unavailable` and an outcome. The append outlives that answer (`append`).

@@ -1,12 +1,12 @@
-"""How a connection comes, catches up, and goes.
+"""The life cycle of a connection: handshake, replay, live delivery, end.
 
-At the handshake: registered, subscribed, present in the store. At `hello`: everything live is held back, the heads are fixed,
-what lies between the client's cursors and the heads is replayed, `synced`, then what was held back, then live. Nothing is awaited
-between fixing the heads and joining, so there is no hole. A conversation for which the client has no cursor is replayed from
-where the user's membership begins.
+At the handshake the connection is registered and subscribed, and its user is made present in the store. At `hello` live messages
+are held back, and the heads are fixed. The messages between the client's cursors and the heads are replayed, then comes `synced`,
+then the held messages, then live ones. Nothing is awaited between fixing the heads and joining, so there is no gap. A
+conversation for which the client has no cursor is replayed from the beginning of the user's membership.
 
-Which conversations those are, how far they are and what was read of them `rosters` knows, mostly without the store: it is looked
-at once the user is subscribed, again when the conversations are, and before `synced`; each change since is heard.
+`rosters` has the user's conversations with their heads and read cursors, mostly without the store. It is read once the user is
+subscribed, again when the conversations are, and before `synced`; each later change is received.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""Online and offline: the store decides, this instance says what it sees.
+"""Online and offline: the store decides, this instance reports its own connections.
 
-The user's first connection here puts `instance:epoch` into the user's `on`; after the last one's end and the grace period it is
-taken out again. Writes are grouped: one is under way, what comes meanwhile is the next. Which connections are told of a change is
-decided by `presence_notices`, and how it is told by `presence_telling`.
+The user's first connection here puts `instance:epoch` into the user's `on`. After the end of the last one and the grace period
+the entry is removed. Writes are grouped: one is under way, changes that come meanwhile go into the next. Which connections are
+told of a change is decided by `presence_notices`, and how it is told by `presence_telling`.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""A change of presence that this instance wrote is told: to its own connections, and to the instances of each conversation.
+"""Announces changes of presence that this instance wrote: to its own connections, and to the instances of each conversation.
 
-From whom it is hidden, and for a user who is not here in which conversations, the store is asked first. So it is done by one
-worker, in the order of the changes and a few at a time: neither a user who connects nor the next write waits for it, and the
-store has room for other calls.
+The store is asked first for the users from whom the change is hidden, and for the conversations of a user who is not here. So one
+worker does it, in the order of the changes and a few at a time. Neither a user who connects nor the next write waits for it, and
+the store has room for other calls.
 """
 
 import asyncio

@@ -4,8 +4,8 @@ A read is answered after its cursor is committed. All reads between two writes g
 told: by a read, or by a message of the user's that counts as reading (`reading`). The last told position is kept apart from the
 cursor: an explicit read beyond it is told, although the cursor may be there already.
 
-A receipt that comes late is a hint: an instance that began to follow the conversation meanwhile has not heard of newer ones,
-which its clients were told elsewhere. So the store says how far that cursor is, and that is told.
+A late receipt is a hint. An instance that began to follow the conversation meanwhile has missed newer receipts, which its clients
+got at other instances. So the cursor is read from the store and that position is told.
 """
 
 import asyncio

@@ -3,8 +3,7 @@
 Every user may revoke tokens of its own, so their number is bounded before they are stored: beyond `MOST_OF_ONE_USER`, and beyond
 `MOST` of all users, the call is refused with `limit_reached`. All tokens of the user can be revoked instead, in one place.
 Revocations that instances accept at the same time may exceed `MOST` a little. Beyond `MOST_KNOWN` the revocations that end first
-are
-forgotten: no token is refused that was not revoked.
+are forgotten. No token is refused that was not revoked.
 """
 
 import hashlib
