@@ -1,12 +1,13 @@
 """The long-lived loops of one process: repeated whatever their steps raise, counted, and judged by their last success.
 
-Invariant: only the cancellation of its task ends a loop. A step that raises is repeated after a pause. What a dependency refuses
-(a `HoldfastError`) is expected and only logged for debugging; every other exception is a mistake: logged with its traceback,
+Invariant: only the cancellation of its task ends a loop. A step that raises is repeated after a pause. An error of a dependency
+(a `HoldfastError`) is expected and only logged for debugging. Every other exception is a defect: it is logged with its traceback,
 at most every 30 s for each loop, and counted in `holdfast_loop_failures_total`. A loop without a success for ten of its periods,
-at least 30 s, is failing. Time in which a dependency that the loop needs does not work is not held against the loop.
+at least 30 s, is failing. Time in which a dependency that the loop needs does not work does not count.
 
-A vital loop is stuck after ten periods, at least 60 s, without a success, if its last round hangs or ended with a mistake. Only
-that fails liveness: to restart every instance because all of them meet the same refusal or the same bad item would be the outage.
+A vital loop is stuck after ten periods, at least 60 s, without a success, if its last round hangs or ended with a defect. Only
+this fails liveness. Otherwise one refusal or one bad item that all instances meet would restart all of them, and that would be
+the outage.
 """
 
 import asyncio

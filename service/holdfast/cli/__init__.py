@@ -1,8 +1,8 @@
-"""The `holdfast` command: which subcommands there are and what they accept.
+"""The `holdfast` command: its subcommands and their arguments.
 
-Owns the arguments; what a subcommand does is in its own module, imported only when it is asked for, so that
-`holdfast version` does not load a web framework. A user's mistake is one line on standard error and exit code 2
-(`ConfigurationError`, wrong arguments); it is never a traceback. Exit codes are those of `run(args)`, 0 for None.
+Owns the arguments. Each subcommand is in its own module, imported only when it is called, so that
+`holdfast version` does not load a web framework. A wrong argument or setting (`ConfigurationError`) gives one line on standard
+error and exit code 2, never a traceback. Exit codes are those of `run(args)`, 0 for None.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""`holdfast smoke URL`: does a deployment do what it is for? Two people, a message each way, and what health says.
+"""`holdfast smoke URL`: checks a deployment with two users, a message each way, and its health.
 
-What `helm test` runs; it leaves a conversation `smoke-…` behind and nothing else. Exit code 1 names the step that failed.
+`helm test` runs it. It leaves a conversation `smoke-…` behind and nothing else. Exit code 1 names the step that failed.
 """
 
 import argparse

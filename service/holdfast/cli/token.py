@@ -1,7 +1,7 @@
-"""Tokens signed with a shared secret: `holdfast token`, and what the front's `POST /demo/token` hands out.
+"""Tokens signed with a shared secret, for `holdfast token` and for the front's `POST /demo/token`.
 
-Owns how such a token looks (RFC 7519 claims `sub iat exp iss aud jti`, HS256) and where a local secret is looked for.
-Nothing but the token is printed, so that `TOKEN=$(holdfast token user123)` works.
+Owns the form of such a token (RFC 7519 claims `sub iat exp iss aud jti`, HS256) and the places where a local secret is looked
+for. Nothing but the token is printed, so that `TOKEN=$(holdfast token user123)` works.
 """
 
 import argparse

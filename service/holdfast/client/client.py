@@ -1,5 +1,7 @@
-"""The client: what applications use. The rule of what is shown is in `streams`, what waits for the application in `inbox`, what
-waits for an answer in `outbox`, the way to the service in `link`, and what the socket did not bring in `holes`."""
+"""The client, as applications use it.
+
+`streams` decides which messages are shown. `inbox` holds messages for the application, `outbox` holds sends without an answer.
+`link` is the way to the service, and `holes` fetches messages that the socket did not bring."""
 
 import asyncio
 import uuid

@@ -1,6 +1,6 @@
 """A client that costs next to nothing, so that a measurement is about the server.
 
-It counts frames and looks for the few it was told to wait for; it does not parse what it does not need.
+It counts frames and looks for the few it was told to wait for; it does not parse the others.
 """
 
 import asyncio

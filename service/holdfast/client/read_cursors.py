@@ -1,7 +1,7 @@
-"""How far others have read, as the application was told: forward only.
+"""The read cursors of others, as the application was told: forward only.
 
-While one connection takes over from another both tell of the same receipts, and what the new one held back during its replay
-is older than what the old one told meanwhile.
+While one connection takes over from another both bring the same receipts. Receipts that the new one held back during its replay
+are older than those of the old one meanwhile.
 """
 
 from collections import OrderedDict

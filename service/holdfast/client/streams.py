@@ -1,8 +1,9 @@
-"""The client's rule: each message of each conversation is shown once, in order, whatever arrives how often and by which way.
+"""The client's rule: each message of each conversation is shown once, in order, however often and by whatever way it arrives.
 
-Pure: frames in, messages to show and ranges to fetch out. Two connections may feed it at once (while one is about to end),
-and a page from REST is offered like everything else. What the second one tells late, and the first one told already, is known by
-its revision; what the second one cannot know yet, because it began after its `hello`, is kept.
+Pure: frames in, messages to show and ranges to fetch out. Two connections may feed it at once (while one is about to end), and a
+page from REST is offered like everything else. A late frame of the second connection that repeats one of the first is recognized
+by its revision. A conversation that began after the second connection's `hello` is kept, although that connection does not list
+it.
 """
 
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""What Holdfast knows about chat: ids, messages, conversations, the sequencer, presence, limits.
+"""The rules of the chat: ids, messages, conversations, the sequencer, presence, limits.
 
 Pure: no I/O, no clock (time is an argument), no library but the standard one.
 """

@@ -1,7 +1,7 @@
 """The sequencer: many paths in, each message out once and in order.
 
-Local hand-over, the bus, gap fill and polling all offer what they have. `head + 1` passes, lower is dropped, higher waits
-for the hole before it to be filled. So redundancy is harmless, and no path has to be reliable.
+Local hand-over, the bus, gap fill and polling all offer their messages. `head + 1` passes, a lower seq is dropped, a higher one
+waits until the gap before it is filled. So redundancy is harmless, and no path has to be reliable.
 """
 
 from typing import Final, Generic, TypeVar

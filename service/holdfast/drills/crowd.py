@@ -1,4 +1,5 @@
-"""The people of a drill: each with a client that chats through whatever happens, all they see written down.
+"""The simulated users of a drill: each has a client that goes on chatting during the failure. The history records all that they
+see.
 
 One user is away from the beginning (`AWAY`), users leave and come back when told, one can be removed from a conversation.
 """

@@ -1,4 +1,4 @@
-"""What the clients of a run saw, one JSON object a line: written while it happens, read by the checker.
+"""The observations of the clients of a run, one JSON object a line: written while it happens, read by the checker.
 
 The first line is the header. All others have `event` and `t`, seconds since the header on one monotonic clock; which other fields
 an event has is in docs/drills.md. Unknown events and fields are passed over: later versions may write more.

@@ -1,4 +1,4 @@
-"""Kubernetes, as the controller needs it: which chat pods there are, what is said of them, and what it is told.
+"""Kubernetes, as the controller needs it: the chat pods, their reported state, and the writes about them.
 
 Every method that waits raises `OrchestratorUnavailable` within the adapter's deadline when the API server does not answer.
 """

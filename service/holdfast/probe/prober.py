@@ -1,8 +1,8 @@
-"""What the probe does when: a message each way all the time, and once a round one of everything else.
+"""The schedule of the probe: a message each way all the time, and once a round one of every other step.
 
-A round: a send by REST, the same `client_message_id` again at whatever instance, a fresh conversation with its first message, a
-reconnect of one of the two users, and the end of what earlier rounds or probes left behind. Every step is counted with its result
-and its failure logged; none ends the probe, and a loop that meets a mistake of ours is started again.
+A round: a send by REST, the same `client_message_id` again at any instance, a fresh conversation with its first message, a
+reconnect of one of the two users, and the removal of conversations left by earlier rounds or probes. Every step is counted with
+its result, and its failure is logged. No step ends the probe, and a loop that fails by a defect is started again.
 """
 
 import asyncio

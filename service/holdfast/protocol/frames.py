@@ -1,6 +1,6 @@
-"""Frames: what a client and an instance say to each other over one socket.
+"""Frames: the messages between a client and an instance over one socket.
 
-The same types validate what comes in, encode what goes out, and make the AsyncAPI document. Optional fields are UNSET, and
+The same types validate incoming frames, encode outgoing ones, and make the AsyncAPI document. Optional fields are UNSET, and
 then absent on the wire. Clients' unknown fields are ignored; unknown types are `unknown_type`.
 """
 

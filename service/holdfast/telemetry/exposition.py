@@ -1,6 +1,6 @@
 """`/metrics` and a few yes-or-no answers on a port of their own, for processes that serve nothing else.
 
-Bounded: 32 connections, 8 KB of request, 5 s for one exchange. It is answered by the loop that works: a process that hangs
+Bounded: 32 connections, 8 KB of request, 5 s for one exchange. The working event loop itself answers, so a process that hangs
 does not answer.
 """
 

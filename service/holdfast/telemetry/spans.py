@@ -1,6 +1,6 @@
 """Finished spans on their way out: a bounded queue, and a thread that exports them in batches, away from the event loop.
 
-Nothing waits for a collector. While it does not answer, the queue fills, and what does not fit is dropped and counted.
+Nothing waits for a collector. While it does not answer, the queue fills, and spans that do not fit are dropped and counted.
 """
 
 import logging

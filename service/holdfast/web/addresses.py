@@ -1,6 +1,6 @@
 """How many sockets one address may hold. Off unless trusted proxies are configured: without them a whole company is one address.
 
-`X-Forwarded-For` is believed from those proxies only, and read from the right: what a client wrote itself stands further left.
+`X-Forwarded-For` is trusted from those proxies only, and read from the right: a client's own entries stand further left.
 Proxies write addresses in many forms: with ports, in brackets, as IPv4 within IPv6, or `unknown`. A client whose address the
 proxies do not name is not counted: all such clients would share one limit. IPv6 clients count by their /64: one customer has it.
 """

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with guards where bytes come in, and a hand-over of upgrades that leaves nothing behind.
 
-A request head has 16 KB and 3 s, a body 10 s, and what belongs to neither (trailers, chunk extensions) 16 KB and no memory; a few
-requests may wait for their answers. A request names one host (RFC 9112 §3.2); checks of health may call it what they like.
+A request head has 16 KB and 3 s, a body 10 s. Trailers and chunk extensions have 16 KB and are not kept. A few requests may wait
+for their answers. A request names one host (RFC 9112 §3.2); checks of health may use any name.
 
 uvicorn's protocol and its parser form a cycle that would survive the upgrade (4.7 KB a connection until the collector comes
 by): it is broken here.

@@ -1,4 +1,4 @@
-"""From one accepted connection to what speaks on it: HTTP, and WebSocket after an upgrade. No listening socket, no signals.
+"""The protocols of one accepted connection: HTTP, and WebSocket after an upgrade. No listening socket, no signals.
 
 `server` puts these under uvicorn's `Server`; a protocol object works over any other asyncio transport as well.
 """

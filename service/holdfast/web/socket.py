@@ -1,7 +1,7 @@
-"""The chat's socket: the rim between one client and the instance.
+"""The chat's socket: the bytes between one client and the instance.
 
-The session says what a message means, the commands carry it out; here they meet the bytes. Sends and reads are answered through
-callbacks, so a message costs no task.
+The session interprets messages, the commands carry them out; this module connects both with the transport. Sends and reads are
+answered through callbacks, so a message costs no task.
 """
 
 import logging

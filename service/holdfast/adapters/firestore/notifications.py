@@ -1,7 +1,7 @@
 """Offline notifications in Firestore: `notifications/{id}`, and the flag in `users/{u}` of users whose offline backfill is due.
 
-A record has `dueAt` as long as there is something to do, so that one small index finds what is due. Whether it is, Firestore's
-own time decides. A claim is a write on condition that no other write came between. An answer must show the claim's time: an
+A record has `dueAt` as long as it is to be pushed, so that one small index finds the due records. Firestore's own time decides
+which records are due. A claim is a write on condition that no other write came between. An answer must show the claim's time: an
 answer after the hold, or for a record that was made anew, changes nothing.
 """
 

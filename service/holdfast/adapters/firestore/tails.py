@@ -1,8 +1,8 @@
-"""How far a conversation is: found by asking for documents by name, because Firestore does not scan keys backwards.
+"""Finds the tail of a conversation by asking for documents by name, because Firestore does not scan keys backwards.
 
-Seqs have no gaps, so a message exists exactly when it is not beyond the tail. From a lower bound that is usually right two
-documents tell; where it is not, the distance is found by doubling (first as far as a conversation grows while a client is
-away, then as far as ids reach), then narrowed 32-fold a round. Many conversations share each round.
+Seqs have no gaps, so a message exists exactly when it is not beyond the tail. A lower bound is usually the tail itself: two
+documents confirm it. Otherwise the distance is found by doubling (first as far as a conversation grows while a client is away,
+then as far as ids reach), then narrowed 32-fold a round. Many conversations share each round.
 """
 
 from collections import OrderedDict

@@ -1,6 +1,6 @@
 """The other instances over HTTP: found by name (a headless Service has one address per pod), asked on their internal port.
 
-Answers are believed as far as `node/health/isolation.py` goes with them: whether this instance keeps getting new connections.
+`node/health/isolation.py` uses the answers for one decision: whether this instance keeps getting new connections.
 """
 
 import asyncio

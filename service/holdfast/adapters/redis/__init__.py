@@ -1,5 +1,5 @@
-"""Redis: where instances meet. `RedisBus` and `RedisRegistry` over one `RedisLink`; redis-py's exceptions end here.
+"""Redis: the connection between instances. `RedisBus` and `RedisRegistry` over one `RedisLink`; redis-py's exceptions end here.
 
-Losing it costs latency only, so nothing here waits long: every call has a deadline, one circuit breaker serves all of them,
-and what cannot be sent is dropped and counted.
+Losing Redis costs latency only, so nothing here waits long: every call has a deadline, one circuit breaker serves all of them,
+and a call that cannot be sent is dropped and counted.
 """

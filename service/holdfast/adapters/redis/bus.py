@@ -1,9 +1,9 @@
-"""The cluster bus: a publisher, a listener, and the proof that what goes out comes back.
+"""The cluster bus: a publisher, a listener, and the proof by echo that published envelopes come back.
 
 Invariants: Redis's failures never reach the caller; the bus calls itself live only while its own echoes return. A connection
 from which no byte came for 3 s is deaf and is dropped (redis-py never notices a hung or half-open Redis), and so is one on
-which no channel is confirmed. Every connection is announced by `on_subscribed` once all that was wanted when it was made is
-confirmed on it. `subscriptions:{instance_id}` follows what is confirmed, `user:` entries excepted: registration owns those.
+which no channel is confirmed. Every connection is announced by `on_subscribed` once all channels wanted at its start are
+confirmed on it. `subscriptions:{instance_id}` follows the confirmed channels, `user:` entries excepted: registration owns those.
 """
 
 import asyncio

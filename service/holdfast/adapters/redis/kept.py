@@ -1,7 +1,7 @@
 """How messages are kept in `recent:{c}`: behind their store's generation, and with a bus secret behind a stamp.
 
-Pure. A stamp is of one conversation, generation and seq. Signed and unsigned entries have different heads, so that instances of
-both kinds, side by side in a rollout, never read each other's: they ask the store.
+Pure. A stamp covers one conversation, generation and seq. Signed and unsigned entries have different heads. So instances of both
+kinds, side by side in a rollout, never read each other's entries: they read the store.
 """
 
 from typing import Final

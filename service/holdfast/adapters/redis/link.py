@@ -1,9 +1,9 @@
 """The commands side: a bounded pool of connections behind one circuit breaker.
 
 Invariants: no call waits longer than `timeout_seconds` for a place and as long again for Redis (a reconnection included), by
-a deadline that does not blame Redis for a busy loop (`ports.within`); nothing is retried but what Redis
-definitely did not do (NOSCRIPT, READONLY); every outcome is told to the `DependencyWatch`; redis-py's exceptions end here.
-After a failure calls fail at once until one probe succeeds.
+a deadline that does not blame Redis for a busy loop (`ports.within`); a call is only retried where Redis definitely did not
+execute it (NOSCRIPT, READONLY); every outcome is told to the `DependencyWatch`; redis-py's exceptions end here. After a failure
+calls fail at once until one probe succeeds.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Whether Redis carries what is published: a pure function of bytes, echoes, confirmations, failures and time.
+"""Whether Redis delivers published envelopes: a pure function of bytes, echoes, confirmations, failures and time.
 
 Two questions, two answers. `is_live`: it is proven now that everything published before has been received, so caches may be
 trusted. `is_lost`: Redis, or the way to it, does not work; this is told to operators and clients. In between, caches are not

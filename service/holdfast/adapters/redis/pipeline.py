@@ -1,8 +1,8 @@
-"""Group commit of writes: what is queued while one round trip is under way forms the next.
+"""Group commit of writes: commands queued while one round trip is under way form the next.
 
-Owns one connection of its own and one task. Invariants: commands reach Redis in the order in which they were queued, and
-each at most once: after a failure what was sent and what waits is dropped and counted, never repeated, for whether it was
-done is not known. (NOSCRIPT is known: nothing was done; that command is sent once more with its text.) The queue is bounded.
+Owns one connection of its own and one task. Invariants: commands reach Redis in the order in which they were queued, and each at
+most once. After a failure all sent and waiting commands are dropped and counted, never repeated, because their outcome is not
+known. (NOSCRIPT is known: nothing was done; that command is sent once more with its text.) The queue is bounded.
 """
 
 import asyncio

@@ -4,10 +4,10 @@ They answer `{"WORLD"}` or `{"LEASE"}` where those are not as expected, `{"OK", 
 counts as dead and is left alone.
 
 The world is a random id followed by a hash of the server's run id and replication id. A promoted replica, and a server that was
-restarted from its snapshot, hold the world of before, and perhaps not the last writes that were made in it: a connection that has
-ended may still be there, and one that was made may be missing. So a world of another server is deleted, by the first script on
-each new connection and by each renewal, and every instance registers again. A registration is one such round: a field counts only
-under a lease that has the same registration, and was taken in the present world.
+restarted from its snapshot, hold the old world, perhaps without its last writes. A connection that has ended may still be there,
+and a new one may be missing. So a world of another server is deleted, by the first script on each new connection and by each
+renewal, and every instance registers again. A registration is one such round: a field counts only under a lease that has the same
+registration, and was taken in the present world.
 """
 
 from typing import Final

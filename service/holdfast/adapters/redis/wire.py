@@ -1,7 +1,7 @@
 """One dedicated connection, written and read in bulk.
 
 redis-py makes the connection (TLS, password, database, Sentinel); after its handshake we write packed commands and parse
-whole reads ourselves, because its own reader costs 5 to 8 µs and several awaits per message (docs: facts, "CPU per message").
+whole reads ourselves, because its own reader costs 5 to 8 µs and several awaits per message.
 """
 
 import contextlib

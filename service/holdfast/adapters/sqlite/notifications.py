@@ -1,7 +1,7 @@
 """Offline notifications in SQLite. Synchronous functions of a connection: for the threads of `lanes`.
 
-Times are the store's own (`store_time`). `claim` names who holds a record: an answer that comes after
-the hold, or for a record that was made anew meanwhile, changes nothing.
+Times are the store's own (`store_time`). `claim` names the holder of a record: an answer that comes after the hold, or for a
+record that was made anew meanwhile, changes nothing.
 """
 
 import sqlite3

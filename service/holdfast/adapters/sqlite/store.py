@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file, shared by the processes of one machine.
 
-Same port, same contract suite as Firestore. One difference is the machine's: a process frozen while it holds SQLite's write lock
-stops the writers of all others until it continues.
+Same port, same contract suite as Firestore, with one difference: a process frozen while it holds SQLite's write lock stops the
+writers of all others until it continues.
 """
 
 import secrets

@@ -1,8 +1,9 @@
 """The store's own time in SQLite: one clock for all processes on the file, which never goes back.
 
-It is the time since the machine's start, which the kernel tells all of them alike, and an offset that stands in the file. So two
-processes agree on what came first, also when the wall clock of one of them is wrong. The offset follows the kernel's wall clock
-forward: after a restart of the machine, or when its clock was set. Set back, the wall clock is overtaken until it has caught up.
+It is the time since the machine's start, which is the same for all of them, and an offset in the file. So two processes agree on
+the order of events, also when the wall clock of one of them is wrong. The offset follows the kernel's wall clock
+forward: after a restart of the machine, or when its clock was set. When the wall clock is set back, the store's time stays ahead
+of it until it has caught up.
 """
 
 import sqlite3

@@ -1,8 +1,8 @@
 """The front's listening socket: read one head, then answer it here or hand the connection to an instance.
 
 Invariants: nothing is read before it is bounded (16 KB, 3 s); every connection is counted at its instance exactly while it
-lasts; `close` ends all of them. On failure: an instance that refuses is passed over, and when none answers the client
-hears 503 with `Retry-After`, since trying again is right.
+lasts; `close` ends all of them. On failure: an instance that refuses is passed over. When none answers, the client gets 503 with
+`Retry-After`, because trying again helps.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Which parts there will be, on which ports, and what each is told.
+"""The parts of a local cluster, with their ports and settings.
 
-Pure but for looking at ports. Instances are told the same as in production, by environment; only what makes them a local
-cluster is set here: names, ports, the secret's file, the store and Redis unless the user named others.
+Pure, except that it checks for free ports. Instances are configured as in production, by their environment. Only the settings of
+a local cluster are made here: names, ports, the secret's file, the store and Redis unless the user named others.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
-"""What a restore of the store took away: that is excused, message by message, and nothing else.
+"""Excuses the messages that a restore of the store took away, one by one, and nothing else.
 
-A message that was taken away is to the checks as if it had never been: its acknowledgement and its deliveries do not count. What
-a device showed of a conversation between the restore and the `reset` under the new generation does not count either: the device
-discards it. Everything after that `reset` is judged; without one, everything but the lost messages.
+The checks ignore a message that was taken away: its acknowledgement and its deliveries do not count. Messages that a device
+showed of a conversation between the restore and the `reset` under the new generation do not count either: the device discards
+them. Everything after that `reset` is judged; without one, everything but the lost messages.
 """
 
 import math

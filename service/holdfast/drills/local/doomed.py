@@ -1,7 +1,7 @@
 """An instance that ends as by kill -9 the moment certain words are in the store: no ack, no publication.
 
-`python -m holdfast.drills.local.doomed serve` is `holdfast serve` with that one change. No setting leads here: an instance
-that is run as `holdfast` does not know this module.
+`python -m holdfast.drills.local.doomed serve` is `holdfast serve` with that one change. No setting leads here: an instance that
+is run as `holdfast` does not import this module.
 """
 
 import os
