@@ -25,7 +25,7 @@ async def _container_restart(stage: KubernetesStage) -> None:
         os.kill(process, signal.SIGKILL)
         await stage.pause(1.0)
     await stage.expect("all pods ready", BACK_SECONDS, stage.cluster.all_ready)
-    await stage.expect("everybody registered", 15.0, partial(all_registered, stage))
+    await stage.expect("all connections registered", 15.0, partial(all_registered, stage))
 
 
 async def _redis_hang(stage: KubernetesStage) -> None:
@@ -39,7 +39,7 @@ async def _redis_hang(stage: KubernetesStage) -> None:
         finally:
             os.kill(process, signal.SIGCONT)
         await stage.expect("Redis is back", 10.0, partial(redis_answers, stage))
-    await stage.expect("everybody registered", 15.0, partial(all_registered, stage))
+    await stage.expect("all connections registered", 15.0, partial(all_registered, stage))
 
 
 async def _api_loss(stage: KubernetesStage) -> None:
@@ -73,7 +73,7 @@ async def _node_loss(stage: KubernetesStage) -> None:
         finally:
             await asyncio.to_thread(kit, "node", number, "thaw")
         await stage.expect("all pods ready", BACK_SECONDS, stage.cluster.all_ready)
-    await stage.expect("everybody registered", 15.0, partial(all_registered, stage))
+    await stage.expect("all connections registered", 15.0, partial(all_registered, stage))
 
 
 async def _upgrade(stage: KubernetesStage) -> None:

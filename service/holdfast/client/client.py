@@ -1,7 +1,6 @@
-"""The client, as applications use it.
-
-`streams` decides which messages are shown. `inbox` holds messages for the application, `outbox` holds sends without an answer.
-`link` is the way to the service, and `holes` fetches messages that the socket did not bring."""
+"""The client, as applications use it. `streams` decides which messages are shown, `inbox` holds them for the application, `outbox`
+holds sends without an answer, `link` is the way to the service, and `holes` fetches messages that the socket did not bring.
+"""
 
 import asyncio
 import uuid

@@ -126,7 +126,7 @@ class Storm:
     async def missing(self) -> int:
         """Messages that were acknowledged and not shown to a member, when all have had their time."""
         with contextlib.suppress(TargetFailed):
-            await until(lambda: self._missing() == 0, _SETTLED_SECONDS, "everybody is shown everything")
+            await until(lambda: self._missing() == 0, _SETTLED_SECONDS, "all clients are shown all messages")
         return self._missing()
 
     @property

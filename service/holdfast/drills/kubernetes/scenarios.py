@@ -82,7 +82,7 @@ async def _redis_delete(stage: KubernetesStage) -> None:
     async with stage.at_least_ready(replicas), stage.fault("redis-delete"):
         await stage.cluster.kubectl("delete", "pod", f"{stage.cluster.deployment}-redis-0", "--grace-period=0", "--force")
         await stage.expect("Redis is back", BACK_SECONDS, partial(redis_answers, stage))
-    await stage.expect("everybody registered", 15.0, partial(all_registered, stage))
+    await stage.expect("all connections registered", 15.0, partial(all_registered, stage))
 
 
 async def _redis_hang(stage: KubernetesStage) -> None:
@@ -91,7 +91,7 @@ async def _redis_hang(stage: KubernetesStage) -> None:
         await stage.cluster.redis("CLIENT", "PAUSE", str(int(stage.seconds * 1000)), "ALL")
         await stage.pause(stage.seconds)
         await stage.expect("Redis is back", 10.0, partial(redis_answers, stage))
-    await stage.expect("everybody registered", 15.0, partial(all_registered, stage))
+    await stage.expect("all connections registered", 15.0, partial(all_registered, stage))
 
 
 async def _rolling_restart(stage: KubernetesStage) -> None:

@@ -50,7 +50,7 @@ async def _container_restart(stage: LocalStage) -> None:
         victim.kill()
         await victim.start()
     await stage.pause(stage.seconds)
-    await stage.expect("everybody registered", 10.0, stage.all_registered)
+    await stage.expect("all connections registered", 10.0, stage.all_registered)
 
 
 async def _pod_delete(stage: LocalStage) -> None:
@@ -70,7 +70,7 @@ async def _rolling_restart(stage: LocalStage) -> None:
             await instance.start()
         stage.require(f"{instance.name}: exit status", instance.exit_code or 0, 0)
         await stage.pause(1.0)
-    await stage.expect("everybody registered", 10.0, stage.all_registered)
+    await stage.expect("all connections registered", 10.0, stage.all_registered)
 
 
 async def _freeze(stage: LocalStage) -> None:
@@ -82,7 +82,7 @@ async def _freeze(stage: LocalStage) -> None:
         victim.thaw()
         await asyncio.sleep(0)
     await stage.expect("healthy after the thaw", 15.0, partial(stage.every, stage.instances, "healthy"))
-    await stage.expect("everybody registered", 15.0, stage.all_registered)
+    await stage.expect("all connections registered", 15.0, stage.all_registered)
 
 
 async def _commit_kill(stage: LocalStage) -> None:
@@ -115,7 +115,7 @@ async def _clock_skew(stage: LocalStage) -> None:
     async with stage.fault("restart", victim.name):
         await victim.terminate()
         await victim.start()
-    await stage.expect("everybody registered", 10.0, stage.all_registered)
+    await stage.expect("all connections registered", 10.0, stage.all_registered)
 
 
 async def _come_and_go(stage: LocalStage, instance: LocalInstance, offset: str) -> None:

@@ -38,17 +38,19 @@ async def _sentinel_lag(stage: LocalStage) -> None:
                 await leavers.aclose()
                 clients = [await present.enter_async_context(_connected(stage, user)) for user in coming]
                 for user in leaving:
-                    await until(partial(stage.is_gone, user), _CONNECTED_SECONDS, "who left is out of the registry")
+                    await until(partial(stage.is_gone, user), _CONNECTED_SECONDS, "users who left are out of the registry")
             await stage.expect("promoted", PROMOTED_SECONDS, partial(is_promoted, stage))
         told = [await _say(stage, writer, conversation, "within the grace")]
         await recover(stage)
-        await stage.expect("who left is offline", _OFFLINE_SECONDS, partial(_are_offline, stage, leaving))
+        await stage.expect("users who left are offline", _OFFLINE_SECONDS, partial(_are_offline, stage, leaving))
         told += [await _say(stage, writer, conversation, f"after the grace {n}") for n in range(2)]
         await stage.expect(
-            "who left is notified of each message", _TOLD_SECONDS, partial(_is_recorded, stage, conversation, told, leaving)
+            "users who left are notified of each message",
+            _TOLD_SECONDS,
+            partial(_is_recorded, stage, conversation, told, leaving),
         )
         await stage.expect(
-            "who came has each message",
+            "users who connected have each message",
             _TOLD_SECONDS,
             lambda: all(client.cursors.get(conversation, 0) >= told[-1] for client in clients),
         )

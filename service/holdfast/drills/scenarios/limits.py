@@ -51,7 +51,7 @@ async def _redis_disk_full(stage: LocalStage) -> None:
         async with stage.fault("redis-disk-full"):
             redis.options = (*usual, "--appendonly", "yes", "--dir", str(disk.path))
             await redis.restart()
-            await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+            await stage.expect("all connections registered", _REGISTERED_SECONDS, stage.all_registered)
             disk.fill()
             await _endure(stage)
             disk.empty()
@@ -74,7 +74,7 @@ async def _endure(stage: LocalStage) -> None:
 
 async def recover(stage: LocalStage) -> None:
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
-    await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+    await stage.expect("all connections registered", _REGISTERED_SECONDS, stage.all_registered)
 
 
 async def _sentinel_kill(stage: LocalStage) -> None:
@@ -83,7 +83,7 @@ async def _sentinel_kill(stage: LocalStage) -> None:
     async with stage.fault("sentinel-kill"):
         stage.target.redis.kill()
         await stage.expect("promoted", PROMOTED_SECONDS, partial(is_promoted, stage))
-    await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+    await stage.expect("all connections registered", _REGISTERED_SECONDS, stage.all_registered)
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
     await stage.pause(stage.seconds)
 
@@ -95,7 +95,7 @@ async def _sentinel_freeze(stage: LocalStage) -> None:
     async with stage.fault("sentinel-freeze"):
         old.freeze()
         await stage.expect("promoted", PROMOTED_SECONDS, partial(is_promoted, stage))
-    await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+    await stage.expect("all connections registered", _REGISTERED_SECONDS, stage.all_registered)
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
     await stage.pause(stage.seconds)
     old.thaw()

@@ -69,30 +69,30 @@ async def _front_restart(stage: LocalStage) -> None:
         await front.refuse()
         await stage.pause(_OUTAGE_SECONDS)
         await front.listen()
-    await stage.expect("everybody registered", 10.0, stage.all_registered)
+    await stage.expect("all connections registered", 10.0, stage.all_registered)
     await stage.pause(stage.seconds)
 
 
 async def _flood(stage: LocalStage) -> None:
-    """One sends twenty times what is allowed, one never reads what a loud conversation sends."""
+    """One client sends twenty times the limit, another one never reads the messages of a loud conversation."""
     instance = stage.instances[0]
     flooder, loud, deaf = (stage.stranger(name) for name in ("flooder", "loud", "deaf"))
     flooded = await stage.open_conversation(flooder, loud)
     room = await stage.open_conversation(loud, deaf)
     offender = Flooder(instance.url, stage.target.token(flooder), flooded)
     async with Deaf(instance.url, stage.target.token(deaf)):
-        await until(partial(stage.is_connected, deaf), _CONNECTED_SECONDS, "who will not read is connected")
+        await until(partial(stage.is_connected, deaf), _CONNECTED_SECONDS, "the client that will not read is connected")
         speaking = Client([instance.url], stage.target.token(loud), cursors={})
         async with listening(speaking), stage.fault("flood", instance.name):
             tasks = [asyncio.create_task(offender.run()), asyncio.create_task(shout(speaking, room))]
             try:
-                await stage.expect("who does not read is cut", _CUT_SECONDS, partial(stage.is_gone, deaf))
+                await stage.expect("the client that does not read is disconnected", _CUT_SECONDS, partial(stage.is_gone, deaf))
                 await stage.pause(stage.seconds)
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-    stage.require("what the flooder got through, a second", offender.accepted_per_second, _FLOODED_PER_SECOND)
+    stage.require("accepted sends of the flooding user, a second", offender.accepted_per_second, _FLOODED_PER_SECOND)
 
 
 DRILLS = (

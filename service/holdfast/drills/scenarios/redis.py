@@ -17,7 +17,7 @@ async def _redis_delete(stage: LocalStage) -> None:
         await stage.expect("all ready", 1.0, stage.all_ready)
         await stage.pause(stage.seconds)
         await stage.target.redis.start()
-    await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+    await stage.expect("all connections registered", _REGISTERED_SECONDS, stage.all_registered)
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
 
 
@@ -47,7 +47,7 @@ async def _flushall(stage: LocalStage) -> None:
     for _ in range(2):
         async with stage.fault("flushall"):
             await stage.redis("FLUSHALL")
-        await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+        await stage.expect("all connections registered", _REGISTERED_SECONDS, stage.all_registered)
         await stage.pause(stage.seconds / 3)
 
 
@@ -70,7 +70,7 @@ async def _redis_cut(stage: LocalStage) -> None:
         await stage.pause(stage.seconds)
         await proxy.listen()
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
-    await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+    await stage.expect("all connections registered", _REGISTERED_SECONDS, stage.all_registered)
 
 
 async def _redis_half_open(stage: LocalStage) -> None:

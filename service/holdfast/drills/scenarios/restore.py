@@ -36,7 +36,7 @@ async def _store_restore(stage: LocalStage) -> None:
             return await stage.every(stage.instances, "healthy")
 
         await stage.expect("healthy", _HEALTHY_SECONDS, all_are_healthy)
-        await stage.expect("everybody registered", _REGISTERED_SECONDS, stage.all_registered)
+        await stage.expect("all connections registered", _REGISTERED_SECONDS, stage.all_registered)
 
 
 async def _starts(stage: LocalStage) -> dict[str, object]:

@@ -69,7 +69,7 @@ async def _both_gone(stage: LocalStage) -> None:
             await proxy.listen()
         await stage.target.redis.start()
     await stage.expect("healthy", _HEALTHY_SECONDS, partial(stage.every, stage.instances, "healthy"))
-    await stage.expect("everybody registered", 10.0, stage.all_registered)
+    await stage.expect("all connections registered", 10.0, stage.all_registered)
 
 
 async def _disk_full(stage: LocalStage) -> None:

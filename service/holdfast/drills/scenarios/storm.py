@@ -60,7 +60,7 @@ async def _storm(stage: LocalStage) -> None:
                 storm.drop()
                 await storm.say()
                 took = await storm.come_back()
-                stage.require(f"storm {number}: everybody is back", took, _BACK_SECONDS, "s")
+                stage.require(f"storm {number}: all clients are back", took, _BACK_SECONDS, "s")
                 await storm.say()
                 await stage.pause(_REST_SECONDS)
         stage.require("messages not shown", await storm.missing(), 0)
