@@ -1,6 +1,5 @@
-"""The client, as applications use it. `streams` decides which messages are shown, `inbox` holds them for the application, `outbox`
-holds sends without an answer, `link` is the way to the service, and `holes` fetches messages that the socket did not bring.
-"""
+"""The client for applications. `streams` decides which messages are shown, `inbox` holds them for the application, `outbox` holds
+sends without an answer, `link` is the way to the service, and `holes` fetches messages that the socket did not bring."""
 
 import asyncio
 import uuid
