@@ -25,6 +25,7 @@ class Size:
         grace_seconds: of the instances' settings.
         settle_seconds: how long the run goes on after the last act and fault.
         leaving: the share of acts in which a device leaves, the user's absence included.
+        gone: the share of absences that last until the end of the run.
     """
 
     instances: int = 3
@@ -34,6 +35,7 @@ class Size:
     grace_seconds: float = 15.0
     settle_seconds: float = 30.0
     leaving: float = 0.04
+    gone: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,6 +23,7 @@ _TOO_EARLY_SECONDS: Final = (
 )
 _LAG_SECONDS: Final = 0.03  # between what happens at the same time
 _MAX_DEVICES: Final = 3
+_FOR_GOOD_SECONDS: Final = 100_000.0  # longer than any run
 
 
 class People:
@@ -268,7 +269,9 @@ class Person:
         """All devices leave at about the same time; the user does nothing until they are back."""
         ready = [device for device in self.devices if device.is_on]
         if ready:
-            await self._absence(ready, self._away_for(rng), rng.randrange(100))
+            gone = self._context.size.gone
+            seconds = _FOR_GOOD_SECONDS if gone and rng.random() < gone else self._away_for(rng)
+            await self._absence(ready, seconds, rng.randrange(100))
 
     async def _absence(self, devices: list[Device], seconds: float, first: int) -> None:
         for device in devices:

@@ -94,7 +94,7 @@ _OOM: Final = Draw("redis-full", aims=("", "commit"), lasts=(2.0, 8.0))
 
 _RESTORE: Final = Draw("restore", lasts=(1.0, 4.0, 10.0))
 
-_LEAVING: Final = Size(leaving=0.15, pause_seconds=1.0)
+_LEAVING: Final = Size(leaving=0.15, pause_seconds=1.0, gone=0.15, settle_seconds=60.0)
 _LONG: Final = (6.0, 16.0)
 
 PROFILES: Final[Mapping[str, Profile]] = {
