@@ -83,6 +83,7 @@ _STORE_CUT: Final = Draw("store-cut", aims=("", "commit", "creation"), lasts=_FL
 _STORE_ERRORS: Final = Draw("store-errors", lasts=(1.0, 4.0, 8.0))
 _STORE_SLOW: Final = Draw("store-slow", lasts=(3.0, 10.0))
 _TWO: Final = Draw("two-primaries", aims=("", "commit", "creation"), lasts=(3.0, 8.0, 20.0))
+_SPLIT: Final = Draw("two-primaries", aims=("", "commit", "creation"), lasts=(50.0,))
 _DROP: Final = Draw("client-drop", aims=("", "commit", "send"), lasts=(0.2,))
 _CLIENT_FREEZE: Final = Draw("client-freeze", aims=("", "send"), lasts=(2.0, 6.0, 13.0))
 _DRAIN: Final = Draw("drain", aims=("", "send", "departure"), lasts=(3.0,))
@@ -109,6 +110,7 @@ PROFILES: Final[Mapping[str, Profile]] = {
     "failover": Profile("a replica without the last moments takes over", (_FAILOVER,)),
     "deaf": Profile("an instance hears nothing of Redis, or cannot say anything to it", (_DEAF, _MUTE, _REDIS_CUT)),
     "two-primaries": Profile("instances meet at two Redis servers at once", (_TWO,), _LONG),
+    "split": Profile("instances meet at two Redis servers until they have noticed, and for longer", (_SPLIT,), _LONG),
     "leaving": Profile("users leave inside and around the grace while instances are killed", (_KILL, _DRAIN), size=_LEAVING),
     "thaw": Profile("an instance is frozen in a critical section and thawed later", (_FREEZE,)),
     "store": Profile("store errors before and after the commit, cuts, slowness", (_STORE_ERRORS, _STORE_CUT, _STORE_SLOW)),

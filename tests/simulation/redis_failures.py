@@ -11,6 +11,7 @@ from simulation.faults import Fault, rng_of
 from simulation.redis.server import RedisServer
 
 _NOTICED_SECONDS: Final = 3.0  # a killed instance's last commits must not be told to Redis by itself
+_SPLIT_NOTICED_SECONDS: Final = 30.0  # a look at all bulletins (15 s), a failover's followers (5 s), two beats, and a look again
 _HOSTILE: Final = (b"", b"\xff\xfe", b"{", b"[]", b"null", b"-1", b"nan", b"{" * 500, b'{"instance_id": 7}', b"i1:x:y")
 
 
@@ -129,23 +130,29 @@ def _succeed(failures: Failures, server: RedisServer) -> RedisHost:
 
 
 async def _two_primaries(failures: Failures, fault: Fault) -> None:
-    """A replica is promoted while the primary goes on; some instances change over at once, the others when the first one dies."""
+    """A replica is promoted while the primary goes on; some instances change over at once, the others when the first one dies.
+
+    When every instance has noticed, the store serves and all is promised again: the fault is told for so long only.
+    """
     async with _redis(failures) as host:
         if host is None:
             return
         rng, network = rng_of(fault, failures.context.seed), failures.context.loop.network
+        names = list(failures.cluster.instances)
 
         def act() -> None:
             failures.tell("two-primaries", host.name, on=True)
             _succeed(failures, _server(host).fork())
-            for name in failures.cluster.instances:
-                if rng.random() < 0.5:
-                    network.reset(name, host.name)
+            for name in rng.sample(names, rng.randint(1, len(names) - 1)):
+                network.reset(name, host.name)
 
         await _at_its_moment(failures, fault, act)
-        await asyncio.sleep(fault.lasts)
-        host.kill()
+        await asyncio.sleep(min(fault.lasts, _SPLIT_NOTICED_SECONDS))
         failures.tell("two-primaries", host.name, on=False)
+        await asyncio.sleep(max(0.0, fault.lasts - _SPLIT_NOTICED_SECONDS))
+        failures.tell("redis-kill", host.name, on=True)
+        host.kill()
+        failures.tell("redis-kill", host.name, on=False)
 
 
 async def _full(failures: Failures, fault: Fault) -> None:
