@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-EVENTS: Final = ("departure", "creation", "addition", "send")
-"""A device left; a conversation was created; a member was added; a message is sent. For calls of the store see `sqlite.aim`."""
+EVENTS: Final = ("departure", "absence", "creation", "addition", "send")
+"""A device left; a user left with the last one; a conversation was created; a member was added; a message is sent.
+
+For calls of the store see `sqlite.aim`."""
 
 
 @dataclass(slots=True, eq=False)

@@ -280,6 +280,7 @@ class Person:
             await device.close()
         if not any(device.is_on for device in self.devices):
             self._context.history.record("left", user=self.user)
+            self._context.aims.note("absence", self.user)
         self._context.aims.note("departure", self.user)
         await asyncio.sleep(seconds)
         for device in devices:

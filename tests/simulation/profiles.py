@@ -76,9 +76,12 @@ _REDIS_KILL: Final = Draw("redis-kill", aims=("", "commit", "creation"), lasts=(
 _REDIS_FREEZE: Final = Draw("redis-freeze", aims=("", "commit"), lasts=(0.4, 3.0, 9.0))
 _FLUSH: Final = Draw("redis-flush", aims=("", "commit", "departure", "creation"), lasts=(0.5,))
 _FAILOVER: Final = Draw("redis-failover", aims=("", "commit", "departure", "addition"), lasts=(0.1, 1.0, 3.0))
+_PROMOTED: Final = Draw("redis-forgetful-failover", aims=("absence",), lasts=(0.1,))
 _DEAF: Final = Draw("redis-deaf", aims=("", "commit", "addition", "send"), lasts=_FLAPPING)
 _MUTE: Final = Draw("redis-mute", aims=("", "commit", "send"), lasts=_FLAPPING)
 _REDIS_CUT: Final = Draw("redis-cut", aims=("", "commit", "creation"), lasts=_FLAPPING)
+_LONG_MUTE: Final = Draw("redis-mute", lasts=(28.0,))  # a lease lives 15 s, and 6 s of silence follow
+_LONG_CUT: Final = replace(_LONG_MUTE, kind="redis-cut")
 _STORE_CUT: Final = Draw("store-cut", aims=("", "commit", "creation"), lasts=_FLAPPING)
 _STORE_ERRORS: Final = Draw("store-errors", lasts=(1.0, 4.0, 8.0))
 _STORE_SLOW: Final = Draw("store-slow", lasts=(3.0, 10.0))
@@ -108,7 +111,12 @@ PROFILES: Final[Mapping[str, Profile]] = {
     ),
     "flush": Profile("FLUSHALL at every kind of moment", (_FLUSH,)),
     "failover": Profile("a replica without the last moments takes over", (_FAILOVER,)),
+    "promoted": Profile(
+        "a replica takes over that lacks the end of a user's last connection", (_PROMOTED,), (22.0, 30.0), size=_LEAVING
+    ),
     "deaf": Profile("an instance hears nothing of Redis, or cannot say anything to it", (_DEAF, _MUTE, _REDIS_CUT)),
+    "lease-lost": Profile("an instance is cut from Redis for longer than its lease", (_LONG_CUT, _LONG_MUTE)),
+    "subscriptions": Profile("all subscriptions end while the bus is well", (_SUBSCRIBER_CUT,), (5.0, 8.0)),
     "two-primaries": Profile("instances meet at two Redis servers at once", (_TWO,), _LONG),
     "split": Profile("instances meet at two Redis servers until they have noticed, and for longer", (_SPLIT,), _LONG),
     "leaving": Profile("users leave inside and around the grace while instances are killed", (_KILL, _DRAIN), size=_LEAVING),

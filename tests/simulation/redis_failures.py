@@ -100,20 +100,34 @@ async def _flush(failures: Failures, fault: Fault) -> None:
 
 
 async def _failover(failures: Failures, fault: Fault) -> None:
-    """The primary dies, a replica without its last moments takes over. `detail`: how much it had not heard of."""
+    """The primary dies at the event, a replica without its last moments takes over."""
+    rng = rng_of(fault, failures.context.seed)
+    await _fail_over(failures, fault, rng.choice([0.05, 0.5, 2.0]), rng.choice([0.0, 0.5, 2.0]))
+
+
+async def _forgetful_failover(failures: Failures, fault: Fault) -> None:
+    """The primary dies when all has been done that follows from the event, a replica takes over that has none of it."""
+    await _fail_over(failures, fault, 2.0, 2.0, after_seconds=1.0)
+
+
+async def _fail_over(
+    failures: Failures, fault: Fault, lag_seconds: float, lost_seconds: float, after_seconds: float = 0.0
+) -> None:
     async with _redis(failures) as host:
         if host is None:
             return
-        rng = rng_of(fault, failures.context.seed)
-        replica = _server(host).attach_replica(lag_seconds=rng.choice([0.05, 0.5, 2.0]))
+        replica = _server(host).attach_replica(lag_seconds=lag_seconds)
         await asyncio.sleep(2.0)
 
         def act() -> None:
             failures.tell("redis-failover", host.name, on=True)
             host.kill()
-            replica.promote(lost_seconds=rng.choice([0.0, 0.5, 2.0]))
+            replica.promote(lost_seconds=lost_seconds)
 
-        await _at_its_moment(failures, fault, act)
+        await _at_its_moment(failures, fault, act if not after_seconds else lambda: None)
+        if after_seconds:
+            await asyncio.sleep(after_seconds)
+            act()
         await asyncio.sleep(fault.lasts)
         _succeed(failures, replica)
         failures.tell("redis-failover", host.name, on=False)
@@ -248,6 +262,7 @@ REDIS_FAILURES: Final[Mapping[str, Callable[[Failures, Fault], Awaitable[None]]]
     "redis-freeze": _freeze,
     "redis-flush": _flush,
     "redis-failover": _failover,
+    "redis-forgetful-failover": _forgetful_failover,
     "two-primaries": _two_primaries,
     "redis-full": _full,
     "subscriber-cut": _subscriber_cut,

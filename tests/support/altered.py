@@ -4,6 +4,7 @@ So that a test can show that it would notice: it passes over instances as built,
 """
 
 import asyncio
+import dataclasses
 import os
 import secrets
 import signal
@@ -150,7 +151,21 @@ def no_sweep() -> None:
 
 def no_bulletins() -> None:
     """What the others say in their bulletins is not heard."""
-    replace(Bulletins, "_read", _nothing)
+
+    async def _read(self: Bulletins, *, only_unwell: bool) -> None:
+        self._read_at = self._unwell_read_at = self._clock.monotonic()  # else its loop would never wait again
+
+    replace(Bulletins, "_read", _read)
+
+
+def no_heads() -> None:
+    """What the others say of messages in their bulletins is not heard; what they say of members and receipts is."""
+    with_bulletins = Comparison.with_bulletins
+
+    async def _without_heads(self: Comparison, bulletins: list[Bulletin]) -> None:
+        await with_bulletins(self, [dataclasses.replace(bulletin, heads={}) for bulletin in bulletins])
+
+    replace(Comparison, "with_bulletins", _without_heads)
 
 
 def no_resync() -> None:
@@ -277,6 +292,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_predecessor,
         one_mark,
         no_bulletins,
+        no_heads,
         no_resync,
         no_split,
         no_watchdog,
