@@ -229,12 +229,11 @@ async def _store_frozen(failures: Failures, fault: Fault) -> None:
 
 
 async def _client_drop(failures: Failures, fault: Fault) -> None:
+    """Not told: a client may lose its connection at any time, and the history has when it did."""
     network, rng = failures.context.loop.network, rng_of(fault, failures.context.seed)
-    with failures.context.history.fault("client-drop"):
-        for device in failures.people.devices:
-            if device.is_on and rng.random() < 0.4:
-                network.reset(device.name)
-        await asyncio.sleep(fault.lasts)
+    for device in failures.people.devices:
+        if device.is_on and device.process is not None and rng.random() < 0.4:
+            network.reset(device.process.name)
 
 
 async def _client_freeze(failures: Failures, fault: Fault) -> None:

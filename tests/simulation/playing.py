@@ -86,6 +86,7 @@ class _Run:
             except Exception as error:  # noqa: BLE001 - whatever ends a run before its time is what is wrong with it
                 self._broken.append(Finding("run", round(loop.now - START_SECONDS, 3), f"{type(error).__name__}: {error}"))
             scene.context.history.close()
+            loop.collect()
             findings = [*self._broken, *verdict.thrown(loop.failures), *self._ended_well(scene)]
             simulated_seconds, turns = loop.now - START_SECONDS, loop.turns
         return self._outcome(findings, logs, simulated_seconds, turns, scene.context.aims.seen)

@@ -84,6 +84,7 @@ _LONG_MUTE: Final = Draw("redis-mute", lasts=(28.0,))  # a lease lives 15 s, and
 _LONG_CUT: Final = replace(_LONG_MUTE, kind="redis-cut")
 _STORE_CUT: Final = Draw("store-cut", aims=("", "commit", "creation"), lasts=_FLAPPING)
 _STORE_ERRORS: Final = Draw("store-errors", lasts=(1.0, 4.0, 8.0))
+_STORE_FROZEN: Final = Draw("store-frozen", lasts=(1.0, 4.0, 9.0))
 _STORE_SLOW: Final = Draw("store-slow", lasts=(3.0, 10.0))
 _TWO: Final = Draw("two-primaries", aims=("", "commit", "creation"), lasts=(3.0, 8.0, 20.0))
 _SPLIT: Final = Draw("two-primaries", aims=("", "commit", "creation"), lasts=(50.0,))
@@ -121,7 +122,9 @@ PROFILES: Final[Mapping[str, Profile]] = {
     "split": Profile("instances meet at two Redis servers until they have noticed, and for longer", (_SPLIT,), _LONG),
     "leaving": Profile("users leave inside and around the grace while instances are killed", (_KILL, _DRAIN), size=_LEAVING),
     "thaw": Profile("an instance is frozen in a critical section and thawed later", (_FREEZE,)),
-    "store": Profile("store errors before and after the commit, cuts, slowness", (_STORE_ERRORS, _STORE_CUT, _STORE_SLOW)),
+    "store": Profile(
+        "store errors before and after the commit, cuts, slowness", (_STORE_ERRORS, _STORE_CUT, _STORE_SLOW, _STORE_FROZEN)
+    ),
     "garbage": Profile("hostile values in Redis and on its channels", (_GARBAGE,)),
     "clients": Profile("clients lose their sockets, stand still, crash", (_DROP, _CLIENT_FREEZE), (0.5, 4.0)),
     "rolling": Profile("drains and restarts", (_DRAIN,), (2.0, 6.0)),
