@@ -318,9 +318,17 @@ class Person:
     # --- REST -----------------------------------------------------------------------------------------------------------
 
     async def _insist(self, rng: random.Random, method: str, path: str, body: object = None) -> Answer:
-        urls = self._context.urls()
+        urls, was_member = self._context.urls(), self._is_surely_in(path)
         rng.shuffle(urls)
-        return await rest.insist(urls, lambda: self._context.token(self.user), method, path, body)
+        answer = await rest.insist(urls, lambda: self._context.token(self.user), method, path, body)
+        is_unknown = answer.code == "conversation_not_found" and was_member and self._is_surely_in(path)
+        if answer.status == -1 or is_unknown:
+            self._context.history.record("unserved", user=self.user, code=f"{method} {path}: {answer.code or 'no answer'}")
+        return answer
+
+    def _is_surely_in(self, path: str) -> bool:
+        conversation = path.removeprefix("/api/conversations/").partition("/")[0]
+        return conversation in self._rooms.creators and self._is_free(conversation, self.user, present=True)
 
     def _spawn(self, work: Awaitable[None]) -> None:
         async def run() -> None:

@@ -28,6 +28,9 @@ async def read_store(store: MessageStore, rooms: Rooms, users: list[str], histor
         await until_answered(store.open)
         for conversation, past in rooms.past.items():
             await _read_conversation(store, conversation, past, history)
+        for user in users:
+            for row in await until_answered(partial(store.memberships_of, UserId(user))):
+                history.record("listed", user=user, conversation=row.conversation_id, seq=row.last_seq)
         for user, presence in (await until_answered(partial(store.read_presence, [UserId(user) for user in users]))).items():
             history.record("stored_presence", user=user, online=presence.online)
     finally:

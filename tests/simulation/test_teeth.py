@@ -38,6 +38,7 @@ def _failed_seed(profile: str, seeds: str, altered: str = "") -> int | None:
         ("no_split", "split", ""),
         ("no_catch_up", "leaving", ""),
         ("no_predecessor", "restore", ""),
+        ("no_hints", "calm", ""),
         ("no_resync", "subscriptions", "no_heads"),
         ("read_before_subscribe", "calm", "slow_activation"),
     ],

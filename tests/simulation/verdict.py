@@ -14,18 +14,19 @@ from typing import Any, Final
 from holdfast.drills.checker.judge import judge_run
 from holdfast.drills.checker.restores import ANEW_S
 from holdfast.drills.checker.run import Device, Run, Sent
-from holdfast.drills.history import read_history
+from holdfast.drills.history import Event, read_history
 from simulation.logs import LogLine
 from simulation.loop import START_SECONDS, Failure
 
 _SHOWN_SECONDS: Final = 5.0
+_LOSE_HINTS: Final = ("pod-kill", "store-restore")
 MAX_TASKS: Final = 400
 """Of one instance at the end of a run with a few users; one that goes on making tasks has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. `kind`: an invariant, `missing`, `protocol`, `log`, `exception`, `growth`, `health` or `run`."""
+    """One thing that is wrong. `kind`: an invariant, or what README.md lists beside them."""
 
     kind: str
     t: float
@@ -49,6 +50,8 @@ def judged(path: Path) -> list[Finding]:
         if each.invariant != "I12" or not any(key in each.message for key in abandoned)
     ]
     found += missing(run)
+    found += listed(run, kept)
+    found += [Finding("rest", each.t, f"{each.user}: {each.code}") for each in kept if each.event == "unserved"]
     found += [Finding("protocol", each.t, f"{each.device}: {each.code}") for each in kept if each.event == "protocol"]
     return found
 
@@ -73,6 +76,16 @@ def missing(run: Run) -> Iterator[Finding]:
                 if deadline is not None and (at := shown.get((name, conversation, sent.seq), math.inf)) > deadline:
                     late = "never" if at == math.inf else f"{at - sent.acked_at:.1f} s after its ack"
                     yield Finding("missing", sent.acked_at, f"{name} was shown {conversation}/{sent.seq} {late}")
+
+
+def listed(run: Run, events: Iterable[Event]) -> Iterator[Finding]:
+    """The lists of conversations say at the end how far each is. An instance that dies may take a hint of that with it."""
+    if any(fault.name in _LOSE_HINTS for fault in run.each_fault):
+        return
+    for event in events:
+        tail = max(run.stored[event.conversation], default=0) if event.event == "listed" else 0
+        if event.event == "listed" and event.seq != tail:
+            yield Finding("listed", event.t, f"{event.user}'s list has {event.conversation} up to {event.seq}, and it has {tail}")
 
 
 def _due(run: Run, device: Device, conversation: str, sent: Sent) -> float | None:
