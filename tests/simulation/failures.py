@@ -15,6 +15,7 @@ from simulation.people import People
 from simulation.sqlite import Moment
 
 _FEW_CALLBACKS: Final = 25
+_DEATH_SECONDS: Final = 20.0  # a lease of 15 s, and looks of the others
 _STORE_AIMS: Final[Mapping[str, tuple[Moment, tuple[str, ...]]]] = {
     "commit": ("after", ("append",)),
     "answered": ("answered", ("append",)),
@@ -92,7 +93,7 @@ class Failures:
 
 
 async def killed(failures: Failures, fault: Fault, instance: SimulatedInstance, rng: random.Random) -> None:
-    """A few callbacks after the fault's event; started again when the fault has lasted."""
+    """A few callbacks after the fault's event; started again later. Told for a while only: the others have to do its work."""
 
     def act(each: SimulatedInstance) -> None:
         failures.tell("pod-kill", each.name, on=True)
@@ -100,8 +101,9 @@ async def killed(failures: Failures, fault: Fault, instance: SimulatedInstance, 
 
     await failures.aimed(fault, instance, act)
     await ended(instance)
-    await asyncio.sleep(fault.lasts)
+    await asyncio.sleep(min(fault.lasts, _DEATH_SECONDS))
     failures.tell("pod-kill", instance.name, on=False)
+    await asyncio.sleep(max(0.0, fault.lasts - _DEATH_SECONDS))
     instance.start()
 
 
@@ -117,7 +119,7 @@ async def ended(instance: SimulatedInstance) -> None:
 
 
 async def _kill(failures: Failures, fault: Fault) -> None:
-    """A few callbacks after the event; started again later."""
+    """See `killed`."""
     async with failures.taken(fault) as instance:
         if instance is None:
             return

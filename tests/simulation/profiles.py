@@ -69,6 +69,7 @@ class Profile:
 
 
 _KILL: Final = Draw("kill", aims=("", "departure", "creation", "addition", "send"), skips=5)
+_DEATH: Final = Draw("kill", lasts=(80.0,))  # 45 s after 20 s the others have to have done its work
 _KILL_AT_COMMIT: Final = Draw("kill", aims=("commit", "answered"), lasts=(0.3, 8.0, 12.0))
 _KILL_BETWEEN_CALLS: Final = Draw("kill", aims=("store", "before-store"), lasts=(0.3, 8.0, 12.0), skips=60)
 _FREEZE: Final = Draw("freeze", aims=("", "commit", "answered", "store", "departure"), lasts=(0.5, 3.0, 8.0, 20.0))
@@ -105,6 +106,7 @@ _LONG: Final = (6.0, 16.0)
 PROFILES: Final[Mapping[str, Profile]] = {
     "calm": Profile("no fault: ordinary moments only"),
     "kill": Profile("instances are killed at any callback", (_KILL,)),
+    "death": Profile("an instance dies and does not come back for long", (_DEATH,), _LONG, size=_LEAVING),
     "kill-at-commit": Profile("an instance is killed a few callbacks after a commit", (_KILL_AT_COMMIT,)),
     "kill-between-calls": Profile("an instance is killed between two calls of store and Redis", (_KILL_BETWEEN_CALLS,)),
     "redis": Profile(

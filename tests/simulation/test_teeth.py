@@ -33,6 +33,7 @@ def _failed_seed(profile: str, seeds: str, altered: str = "") -> int | None:
         ("no_joined_seq", "calm", ""),
         ("no_bulletins", "redis", ""),
         ("no_watchdog", "deaf", ""),
+        ("no_reaper", "death", ""),
         ("no_second_witness", "lease-lost", ""),
         ("no_server_in_world", "promoted", ""),
         ("no_split", "split", ""),
