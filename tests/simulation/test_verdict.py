@@ -58,6 +58,31 @@ def test_first_message_of_a_conversation_that_a_member_never_saw_is_a_finding(tm
     assert ("missing" in kinds) is not is_shown
 
 
+@pytest.mark.parametrize(("seq", "fault", "is_finding"), [(1, "", False), (0, "", True), (0, "pod-kill", False)])
+def test_list_that_is_behind_its_conversation_is_a_finding_unless_an_instance_died(
+    tmp_path: Path, seq: int, fault: str, is_finding: bool
+) -> None:
+    """A hint that is lost shows nowhere else."""
+    path = tmp_path / "history.jsonl"
+    _history(path, is_shown=True)
+    with path.open("a") as file:
+        if fault:
+            file.write(f'{{"event":"fault","t":31.0,"name":"{fault}","target":"i1","on":true}}\n')
+        file.write(f'{{"event":"listed","t":32.0,"user":"u2","conversation":"c0","seq":{seq}}}\n')
+
+    assert ("listed" in {finding.kind for finding in verdict.judged(path)}) is is_finding
+
+
+def test_rest_call_that_nobody_served_is_a_finding(tmp_path: Path) -> None:
+    """A user whose calls are refused does less, and nothing else of it is seen."""
+    path = tmp_path / "history.jsonl"
+    _history(path, is_shown=True)
+    with path.open("a") as file:
+        file.write('{"event":"unserved","t":32.0,"user":"u2","code":"POST /api/conversations: no answer"}\n')
+
+    assert "rest" in {finding.kind for finding in verdict.judged(path)}
+
+
 def test_error_in_a_log_is_a_finding_unless_the_faults_explain_it() -> None:
     """An instance says of itself that something went wrong, whatever its users saw."""
     lines = [
