@@ -45,6 +45,11 @@ class People:
         for person in self.persons.values():
             person.start()
 
+    def stop(self) -> None:
+        """All users and devices stand still for good: what is seen now, the store has."""
+        for person in self.persons.values():
+            person.freeze()
+
 
 class Person:
     """One user. `devices`: in the order of their making."""
@@ -58,6 +63,8 @@ class Person:
         self.devices: list[Device] = []
         self._rng = context.randomness(f"person-{user}")
         self._process = context.loop.process(user)
+        self._may_sign_in = asyncio.Event()  # cleared while new tokens are refused, after a log-out
+        self._may_sign_in.set()
         self._acts: list[tuple[float, Callable[[random.Random], Awaitable[None]]]] = [
             (60, self._say),
             (8, self._say_by_rest),
@@ -81,6 +88,12 @@ class Person:
         if self._number % 3 == 0:
             self._add_device("raw" if self.devices[0].kind == "client" else "client")
         self._process.spawn(self._live())
+
+    def freeze(self) -> None:
+        """The user and all devices stand still."""
+        for process in (self._process, *(device.process for device in self.devices)):
+            if process is not None:
+                process.freeze()
 
     async def _live(self) -> None:
         await asyncio.sleep(1 + self._rng.random() * 2)
@@ -284,8 +297,7 @@ class Person:
         self._context.aims.note("departure", self.user)
         await asyncio.sleep(seconds)
         for device in devices:
-            device.is_busy = False
-            device.start(first)
+            await self._come_back(device, first)
 
     async def _crash(self, rng: random.Random) -> None:
         """A device ends in the middle of whatever it did, and begins anew with its saved cursors."""
@@ -299,6 +311,10 @@ class Person:
 
     async def _restart(self, device: Device, seconds: float, first: int) -> None:
         await asyncio.sleep(seconds)
+        await self._come_back(device, first)
+
+    async def _come_back(self, device: Device, first: int) -> None:
+        await self._may_sign_in.wait()
         device.is_busy = False
         device.start(first)
 
@@ -307,10 +323,11 @@ class Person:
             self._add_device(rng.choice(KINDS))
 
     async def _log_out(self, rng: random.Random) -> None:
-        """Everywhere; after that the user signs in again on all devices."""
-        answer = await self._insist(rng, "DELETE", "/api/connections")
-        if answer.is_success:
-            await asyncio.sleep(_TOO_EARLY_SECONDS)
+        """Everywhere; after that the user signs in again on all devices, also on those that were away."""
+        self._may_sign_in.clear()
+        await self._call(rng, "DELETE", "/api/connections")  # without an answer it may have been done all the same
+        await asyncio.sleep(_TOO_EARLY_SECONDS)
+        self._may_sign_in.set()
         for device in self.devices:
             if device.is_over and not device.is_busy:
                 device.start(rng.randrange(100))
@@ -318,11 +335,17 @@ class Person:
     # --- REST -----------------------------------------------------------------------------------------------------------
 
     async def _insist(self, rng: random.Random, method: str, path: str, body: object = None) -> Answer:
+        """With a token that is accepted: others let a user who has just logged out open a direct conversation, too."""
+        await self._may_sign_in.wait()
+        return await self._call(rng, method, path, body)
+
+    async def _call(self, rng: random.Random, method: str, path: str, body: object = None) -> Answer:
         urls, was_member = self._context.urls(), self._is_surely_in(path)
         rng.shuffle(urls)
         answer = await rest.insist(urls, lambda: self._context.token(self.user), method, path, body)
         is_unknown = answer.code == "conversation_not_found" and was_member and self._is_surely_in(path)
-        if answer.status == -1 or is_unknown:
+        is_refused = answer.status == -1 and self._may_sign_in.is_set()  # else the user has logged out meanwhile
+        if is_refused or is_unknown:
             self._context.history.record("unserved", user=self.user, code=f"{method} {path}: {answer.code or 'no answer'}")
         return answer
 
