@@ -130,7 +130,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.run(asyncio.sleep(seconds), within_seconds=seconds + 1)
 
     def collect(self) -> None:
-        """Let go of tasks that are done, and collect garbage: `failures` then has those whose exception was never taken."""
+        """Let go of tasks that are done, and collect all garbage: `failures` then has those whose exception was never taken."""
+        self.let_go()
+        gc.collect()
+
+    def let_go(self) -> None:
+        """Let go of tasks that are done, and collect young garbage: all of it takes too long while a run goes on."""
         for process in self.processes:
             process.let_go()
         gc.collect(1)

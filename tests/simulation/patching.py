@@ -84,13 +84,13 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _collected(loop: SimulatedLoop) -> Iterator[None]:
-    """Garbage is collected every 5 s of virtual time, and not otherwise."""
+    """Young garbage is collected every 5 s of virtual time, and not otherwise."""
     was_enabled = gc.isenabled()
     gc.freeze()  # garbage of before is not collected in the run
     gc.disable()
 
     def collect() -> None:
-        loop.collect()
+        loop.let_go()
         loop.world_at(loop.now + _COLLECT_SECONDS, collect)
 
     loop.world_at(loop.now + _COLLECT_SECONDS, collect)

@@ -132,6 +132,21 @@ def test_frozen_process_goes_on_where_it_was() -> None:
         assert seen[2] - seen[1] > 10
 
 
+def test_exception_of_an_old_task_that_no_code_took_is_a_failure() -> None:
+    """Garbage that has grown old is collected at the end of a run: a failed task may have been referred to for long."""
+    with simulated(1) as loop:
+
+        async def fail() -> None:
+            raise ValueError("no code takes this")
+
+        kept: list[object] = [loop.root.spawn(fail())]
+        kept.append(kept)
+        loop.run_for(30)
+        del kept
+        loop.collect()
+        assert [failure.message for failure in loop.failures] == ["SimulatedTask exception was never retrieved"]
+
+
 def test_wall_clock_of_one_process_is_wrong() -> None:
     """Clocks of machines differ, and step."""
     with simulated(1) as loop:
