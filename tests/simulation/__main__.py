@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from simulation.faults import Fault, parsed, written
-from simulation.outcome import Order, Outcome
+from simulation.outcome import Order, Outcome, faultless, total
 from simulation.playing import play
 from simulation.profiles import ALL, PROFILES
 from simulation.shrinking import shortest
@@ -50,7 +50,10 @@ def main() -> int:
             order, outcome = _shrunk(order, outcome, arguments.processes)
         _tell(order, outcome, is_long=number < arguments.shrink)
     _sum_up(outcomes, time.perf_counter() - began)
-    return 1 if failed else 0
+    idle = faultless(outcomes)
+    for name in idle:
+        print(f"FAILED {name}: none of its faults happened in any seed")
+    return 1 if failed or idle else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -144,13 +147,17 @@ def _tell(order: Order, outcome: Outcome, *, is_long: bool) -> None:
 
 
 def _sum_up(outcomes: list[Outcome], took: float) -> None:
-    print(f"\n{'profile':<20} {'seeds':>5} {'hours':>6} {'failed':>6}  findings")
+    print(f"\n{'profile':<20} {'seeds':>5} {'hours':>6} {'faults':>9} {'at event':>9} {'judged':>6} {'failed':>6}  findings")
     for name in dict.fromkeys(outcome.profile for outcome in outcomes):
         mine = [outcome for outcome in outcomes if outcome.profile == name]
         hours = sum(outcome.simulated_seconds for outcome in mine) / 3600
         kinds = Counter(kind for outcome in mine for kind in outcome.kinds)
         told = ", ".join(f"{kind} in {count}" for kind, count in kinds.items()) or "none"
-        print(f"{name:<20} {len(mine):>5} {hours:>6.2f} {sum(not each.is_well for each in mine):>6}  {told}")
+        faults = f"{total(mine, 'happened')}/{total(mine, 'faults')}"
+        met = f"{total(mine, 'met them')}/{total(mine, 'aimed at events')}"
+        judged = f"{100 * total(mine, 'between faults') / max(1, total(mine, 'acknowledged')):.0f} %"
+        failed = sum(not each.is_well for each in mine)
+        print(f"{name:<20} {len(mine):>5} {hours:>6.2f} {faults:>9} {met:>9} {judged:>6} {failed:>6}  {told}")
     simulated = sum(outcome.simulated_seconds for outcome in outcomes)
     failed = sum(not outcome.is_well for outcome in outcomes)
     pace = f"{simulated / 3600:.2f} simulated hours in {took:.0f} s: {simulated / took:.0f}x real time"

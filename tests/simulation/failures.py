@@ -26,6 +26,10 @@ _READ_UP_SECONDS: Final = 1.0  # a client that thaws has read all that waited fo
 Act = Callable[[SimulatedInstance], None]
 
 
+class Missed(Exception):
+    """A fault does not happen: another one has what it would break, or there is nothing to break."""
+
+
 class Failures:
     """Of one run.
 
@@ -33,6 +37,8 @@ class Failures:
         redis_name: of the server that instances find now.
         is_redis_taken: a fault of Redis lasts.
         is_restored: the store was put back.
+        happened: how many faults did.
+        aimed_at, met: of those, how many were aimed at an event, and for how many it came in time.
     """
 
     def __init__(self, context: Context, cluster: Cluster, people: People) -> None:
@@ -41,18 +47,22 @@ class Failures:
         self.people = people
         self.redis_name = "r1"
         self.is_redis_taken = self.is_restored = False
+        self.happened = self.aimed_at = self.met = 0
         self._taken: dict[str, None] = {}
 
     # --- moments --------------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def taken(self, fault: Fault) -> AsyncIterator[SimulatedInstance | None]:
-        """An instance that runs and that no other fault has; None where there is none."""
+    async def taken(self, fault: Fault) -> AsyncIterator[SimulatedInstance]:
+        """An instance that runs and that no other fault has.
+
+        Raises:
+            Missed: there is none.
+        """
         free = [each for each in self.cluster.instances.values() if each.is_running and each.name not in self._taken]
         wanted = [each for each in free if each.name == f"i{fault.place}"] if fault.place else free
         if not wanted:
-            yield None
-            return
+            raise Missed
         instance = rng_of(fault, self.context.seed).choice(wanted)
         self._taken[instance.name] = None
         try:
@@ -72,10 +82,12 @@ class Failures:
         if not fault.aim:
             hit(None)
             return
+        self.aimed_at += 1
         forget = self._arm(fault, instance.name, hit)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await happened.wait()
+        self.met += happened.is_set()
         forget()
         hit(None)
 
@@ -121,16 +133,12 @@ async def ended(instance: SimulatedInstance) -> None:
 async def _kill(failures: Failures, fault: Fault) -> None:
     """See `killed`."""
     async with failures.taken(fault) as instance:
-        if instance is None:
-            return
         await killed(failures, fault, instance, rng_of(fault, failures.context.seed))
         await asyncio.sleep(2.0)
 
 
 async def _freeze(failures: Failures, fault: Fault) -> None:
     async with failures.taken(fault) as instance:
-        if instance is None:
-            return
 
         def act(each: SimulatedInstance) -> None:
             failures.tell("freeze", each.name, on=True)
@@ -144,8 +152,6 @@ async def _freeze(failures: Failures, fault: Fault) -> None:
 
 async def _drain(failures: Failures, fault: Fault) -> None:
     async with failures.taken(fault) as instance:
-        if instance is None:
-            return
         await failures.aimed(fault, instance, lambda _: None)
         with failures.context.history.fault("drain", instance.name):
             await instance.drain()
@@ -157,8 +163,6 @@ async def _drain(failures: Failures, fault: Fault) -> None:
 async def _clock(failures: Failures, fault: Fault) -> None:
     """Not told: order, presence and limits are unaffected."""
     async with failures.taken(fault) as instance:
-        if instance is None:
-            return
         instance.process.clock_offset_seconds = rng_of(fault, failures.context.seed).choice([-3600.0, -20.0, 20.0, 3600.0])
         await asyncio.sleep(fault.lasts)
         instance.process.clock_offset_seconds = 0.0
@@ -170,8 +174,6 @@ async def _clock(failures: Failures, fault: Fault) -> None:
 async def _cut(failures: Failures, fault: Fault, other: str, direction: str) -> None:
     network = failures.context.loop.network
     async with failures.taken(fault) as instance:
-        if instance is None:
-            return
 
         def act(each: SimulatedInstance) -> None:
             failures.tell("partition", f"{each.name}/{other}", on=True)
@@ -233,16 +235,19 @@ async def _store_frozen(failures: Failures, fault: Fault) -> None:
 async def _client_drop(failures: Failures, fault: Fault) -> None:
     """Not told: a client may lose its connection at any time, and the history has when it did."""
     network, rng = failures.context.loop.network, rng_of(fault, failures.context.seed)
-    for device in failures.people.devices:
-        if device.is_on and device.process is not None and rng.random() < 0.4:
-            network.reset(device.process.name)
+    ready = [device.process for device in failures.people.devices if device.is_on and device.process is not None]
+    dropped = [process for process in ready if rng.random() < 0.4]
+    if not dropped:
+        raise Missed
+    for process in dropped:
+        network.reset(process.name)
 
 
 async def _client_freeze(failures: Failures, fault: Fault) -> None:
     """Shorter than the keepalive: what a frozen client sees says nothing of when it was gone."""
     ready = [device for device in failures.people.devices if device.is_on]
     if not ready:
-        return
+        raise Missed
     device = rng_of(fault, failures.context.seed).choice(ready)
     assert device.process is not None
     with failures.context.history.fault("client-freeze", device.process.name):

@@ -1,7 +1,7 @@
 """What one seed came to, as it goes from the process that played it to the one that counts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -42,7 +42,8 @@ class Outcome:
         fingerprint: of the history, the same each time the same order is played.
         simulated_seconds, real_seconds: how long it took.
         turns: callbacks' turns of the loop.
-        counts: sends, acks, faults and the like.
+        counts: of faults: `faults` planned, those that `happened`, of these those `aimed at events`, and those that `met them`;
+            of sends: those `acknowledged`, and of these those `between faults`, see `verdict.Judgement`.
         findings: what was wrong.
         story: the timeline of the first finding; empty where all was well.
     """
@@ -77,3 +78,14 @@ class Outcome:
         fields: dict[str, Any] = json.loads(data)
         fields["findings"] = [Finding(**each) for each in fields["findings"]]
         return cls(**fields)
+
+
+def total(outcomes: Iterable[Outcome], count: str) -> int:
+    """A count of all of them."""
+    return sum(outcome.counts.get(count, 0) for outcome in outcomes)
+
+
+def faultless(outcomes: Sequence[Outcome]) -> list[str]:
+    """Profiles of which no fault happened: their seeds say no more than those of `calm`."""
+    names = dict.fromkeys(outcome.profile for outcome in outcomes if outcome.counts.get("faults"))
+    return [name for name in names if not total((each for each in outcomes if each.profile == name), "happened")]

@@ -1,6 +1,7 @@
 """One run: a cluster, its people, its faults, its history, and what was wrong."""
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from holdfast.drills.history import Bounds, Header, History
 from simulation import verdict
 from simulation.cluster import Cluster, redis_servers
 from simulation.context import Context
-from simulation.failures import FAILURES, Failures
+from simulation.failures import FAILURES, Failures, Missed
 from simulation.faults import Fault
 from simulation.logs import Logs, captured
 from simulation.loop import START_SECONDS, SimulatedLoop, SimulatedTask
@@ -67,6 +68,7 @@ class _Scene:
     context: Context
     cluster: Cluster
     people: People
+    failures: Failures
 
 
 class _Run:
@@ -89,7 +91,7 @@ class _Run:
             loop.collect()
             findings = [*self._broken, *verdict.thrown(loop.failures), *self._ended_well(scene)]
             simulated_seconds, turns = loop.now - START_SECONDS, loop.turns
-        return self._outcome(findings, logs, simulated_seconds, turns, scene.context.aims.seen)
+        return self._outcome(findings, logs, simulated_seconds, turns, scene)
 
     def _scene(self, loop: SimulatedLoop) -> _Scene:
         size, order = self._profile.size, self._order
@@ -104,13 +106,13 @@ class _Run:
         header = Header(name=order.profile, seed=order.seed, instances=size.instances, clients=size.users, bounds=bounds)
         history = History(self._path, header, clock=loop.time)
         context = Context(loop=loop, history=history, seed=order.seed, size=size, urls=lambda: cluster.urls, token=cluster.token)
-        return _Scene(loop, context, cluster, People(context))
+        people = People(context)
+        return _Scene(loop, context, cluster, people, Failures(context, cluster, people))
 
     async def _whole(self, scene: _Scene) -> None:
         await scene.cluster.start()
         scene.people.start()
-        failures = Failures(scene.context, scene.cluster, scene.people)
-        playing = [scene.loop.root.spawn(self._fail(failures, fault)) for fault in self._faults]
+        playing = [scene.loop.root.spawn(self._fail(scene.failures, fault)) for fault in self._faults]
         await asyncio.sleep(max(0.0, self._order.seconds - scene.context.history.now))
         await self._all_over(playing)
         scene.context.is_stopping = True
@@ -122,7 +124,9 @@ class _Run:
     async def _fail(self, failures: Failures, fault: Fault) -> None:
         """One fault, when its time has come."""
         await asyncio.sleep(max(0.0, fault.at - failures.context.history.now))
-        await KINDS[fault.kind](failures, fault)
+        with contextlib.suppress(Missed):
+            await KINDS[fault.kind](failures, fault)
+            failures.happened += 1
 
     async def _all_over(self, playing: "list[asyncio.Task[None]]") -> None:
         if playing:
@@ -134,6 +138,7 @@ class _Run:
                     raise TimeoutError(f"the fault {fault} does not end")
 
     async def _read(self, scene: _Scene) -> None:
+        scene.people.stop()
         await read_store(store_of(scene.cluster), scene.people.rooms, scene.people.users, scene.context.history)
 
     def _ended_well(self, scene: _Scene) -> list[Finding]:
@@ -154,13 +159,17 @@ class _Run:
                 found.append(Finding("health", t, f"{name} is {status} at the end: {'; '.join(wrong)}"))
         return found
 
-    def _outcome(self, findings: list[Finding], logs: Logs, simulated_seconds: float, turns: int, seen: Counter[str]) -> Outcome:
+    def _outcome(self, findings: list[Finding], logs: Logs, simulated_seconds: float, turns: int, scene: _Scene) -> Outcome:
         outcome = Outcome(profile=self._order.profile, seed=self._order.seed, turns=turns)
         outcome.simulated_seconds = round(simulated_seconds, 1)
         outcome.fingerprint = hashlib.sha256(self._path.read_bytes()).hexdigest()[:16]
         expected = EXPECTED if any(fault.kind == "restore" for fault in self._faults) else {}
-        outcome.findings = [*findings, *verdict.logged(logs.lines, expected), *verdict.judged(self._path)]
-        outcome.counts = {"faults": len(self._faults), "sends": seen["send"]}
+        judgement, failures = verdict.judged(self._path), scene.failures
+        outcome.findings = [*findings, *verdict.logged(logs.lines, expected), *judgement.findings]
+        outcome.findings += verdict.silent(judgement, simulated_seconds)
+        outcome.counts = {"faults": len(self._faults), "happened": failures.happened}
+        outcome.counts |= {"aimed at events": failures.aimed_at, "met them": failures.met}
+        outcome.counts |= {"acknowledged": judgement.acknowledged, "between faults": judgement.between_faults}
         if outcome.findings:
             outcome.story = timeline(self._path, logs.lines, outcome.findings[0])
         return outcome

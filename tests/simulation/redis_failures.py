@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 from simulation.cluster import RedisHost
-from simulation.failures import Failures, killed
+from simulation.failures import Failures, Missed, killed
 from simulation.faults import Fault, rng_of
 from simulation.redis.server import RedisServer
 
@@ -16,12 +16,15 @@ _HOSTILE: Final = (b"", b"\xff\xfe", b"{", b"[]", b"null", b"-1", b"nan", b"{" *
 
 
 @contextlib.asynccontextmanager
-async def _redis(failures: Failures) -> AsyncIterator[RedisHost | None]:
-    """The server that instances find, unless another fault has it."""
+async def _redis(failures: Failures) -> AsyncIterator[RedisHost]:
+    """The server that instances find.
+
+    Raises:
+        Missed: another fault has it.
+    """
     host = failures.cluster.redis[failures.redis_name]
     if failures.is_redis_taken or not host.is_running:
-        yield None
-        return
+        raise Missed
     failures.is_redis_taken = True
     try:
         yield host
@@ -54,8 +57,6 @@ def _serve(host: RedisHost, server: RedisServer) -> None:
 async def _kill(failures: Failures, fault: Fault) -> None:
     """Killed, and back with nothing, with everything, or with what was saved seconds before."""
     async with _redis(failures) as host:
-        if host is None:
-            return
         server, rng = _server(host), rng_of(fault, failures.context.seed)
         saved = server.snapshot() if rng.random() < 0.3 else None
 
@@ -72,8 +73,6 @@ async def _kill(failures: Failures, fault: Fault) -> None:
 
 async def _freeze(failures: Failures, fault: Fault) -> None:
     async with _redis(failures) as host:
-        if host is None:
-            return
 
         def act() -> None:
             failures.tell("redis-freeze", host.name, on=True)
@@ -87,8 +86,6 @@ async def _freeze(failures: Failures, fault: Fault) -> None:
 
 async def _flush(failures: Failures, fault: Fault) -> None:
     async with _redis(failures) as host:
-        if host is None:
-            return
 
         def act() -> None:
             failures.tell("redis-flush", host.name, on=True)
@@ -114,8 +111,6 @@ async def _fail_over(
     failures: Failures, fault: Fault, lag_seconds: float, lost_seconds: float, after_seconds: float = 0.0
 ) -> None:
     async with _redis(failures) as host:
-        if host is None:
-            return
         replica = _server(host).attach_replica(lag_seconds=lag_seconds)
         await asyncio.sleep(2.0)
 
@@ -149,8 +144,6 @@ async def _two_primaries(failures: Failures, fault: Fault) -> None:
     When every instance has noticed, the store serves and all is promised again: the fault is told for so long only.
     """
     async with _redis(failures) as host:
-        if host is None:
-            return
         rng, network = rng_of(fault, failures.context.seed), failures.context.loop.network
         names = list(failures.cluster.instances)
 
@@ -172,8 +165,6 @@ async def _two_primaries(failures: Failures, fault: Fault) -> None:
 async def _full(failures: Failures, fault: Fault) -> None:
     """Out of memory, or loading: writes, or nearly all commands, are refused."""
     async with _redis(failures) as host:
-        if host is None:
-            return
         server = _server(host)
         refuse = rng_of(fault, failures.context.seed).choice([server.set_out_of_memory, server.set_loading])
 
@@ -190,8 +181,6 @@ async def _full(failures: Failures, fault: Fault) -> None:
 async def _subscriber_cut(failures: Failures, fault: Fault) -> None:
     """Redis ends the subscriptions of all instances, as it does with a slow subscriber."""
     async with _redis(failures) as host:
-        if host is None:
-            return
 
         def act() -> None:
             failures.tell("subscriber-cut", host.name, on=True)
@@ -205,8 +194,6 @@ async def _subscriber_cut(failures: Failures, fault: Fault) -> None:
 async def _garbage(failures: Failures, fault: Fault) -> None:
     """Values of the wrong kind, or of no meaning, in keys that are there, and on channels that are heard."""
     async with _redis(failures) as host:
-        if host is None:
-            return
         server, rng = _server(host), rng_of(fault, failures.context.seed)
 
         def act() -> None:
@@ -243,8 +230,6 @@ def _spoil(server: RedisServer, key: bytes, value: bytes, way: int) -> None:
 async def _kill_without_redis(failures: Failures, fault: Fault) -> None:
     """Redis dies; an instance is killed around a commit of which Redis never hears; Redis comes back later than the instance."""
     async with _redis(failures) as host, failures.taken(fault) as instance:
-        if host is None or instance is None:
-            return
         rng = rng_of(fault, failures.context.seed)
         failures.tell("redis-kill", host.name, on=True)
         host.kill()

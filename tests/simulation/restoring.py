@@ -7,7 +7,7 @@ the positions at which memberships begin go back to the last message that is lef
 import asyncio
 from typing import Final, Protocol
 
-from simulation.failures import Failures
+from simulation.failures import Failures, Missed
 from simulation.faults import Fault
 from simulation.reading import store_of
 from simulation.sqlite import SimulatedStore
@@ -19,7 +19,7 @@ _ANEW_SECONDS: Final = 5.0
 async def restore(failures: Failures, fault: Fault) -> None:
     """Once in a run: the checks judge one restore. `lasts`: how old the backup is."""
     if failures.is_restored:
-        return
+        raise Missed
     failures.is_restored = True
     history = failures.context.history
     with failures.context.history.fault("store-restore"):

@@ -6,6 +6,7 @@ import pytest
 
 from simulation.aims import Aims
 from simulation.faults import Fault, parsed, written
+from simulation.outcome import Outcome, faultless
 from simulation.playing import KINDS
 from simulation.profiles import PROFILES
 from simulation.shrinking import shortest
@@ -34,6 +35,23 @@ def test_every_kind_of_fault_is_drawn_by_a_profile() -> None:
     drawn = {draw.kind for profile in PROFILES.values() for draw in profile.draws}
 
     assert drawn == set(KINDS)
+
+
+def test_profile_of_which_no_fault_happened_is_named() -> None:
+    """Faults wait for their events and for one another: some do not happen, and a profile without any judges calm days only."""
+
+    def outcome(profile: str, faults: int, happened: int) -> Outcome:
+        return Outcome(profile=profile, seed=1, counts={"faults": faults, "happened": happened})
+
+    outcomes = [
+        outcome("calm", 0, 0),
+        outcome("kill", 4, 0),
+        outcome("kill", 5, 1),
+        outcome("flush", 4, 0),
+        outcome("flush", 2, 0),
+    ]
+
+    assert faultless(outcomes) == ["flush"]
 
 
 def test_two_faults_that_fail_only_together_are_found_among_many() -> None:

@@ -53,7 +53,7 @@ def test_first_message_of_a_conversation_that_a_member_never_saw_is_a_finding(tm
     path = tmp_path / "history.jsonl"
     _history(path, is_shown=is_shown)
 
-    kinds = {finding.kind for finding in verdict.judged(path)}
+    kinds = {finding.kind for finding in verdict.judged(path).findings}
 
     assert ("missing" in kinds) is not is_shown
 
@@ -70,7 +70,7 @@ def test_list_that_is_behind_its_conversation_is_a_finding_unless_an_instance_di
             file.write(f'{{"event":"fault","t":31.0,"name":"{fault}","target":"i1","on":true}}\n')
         file.write(f'{{"event":"listed","t":32.0,"user":"u2","conversation":"c0","seq":{seq}}}\n')
 
-    assert ("listed" in {finding.kind for finding in verdict.judged(path)}) is is_finding
+    assert ("listed" in {finding.kind for finding in verdict.judged(path).findings}) is is_finding
 
 
 def test_rest_call_that_nobody_served_is_a_finding(tmp_path: Path) -> None:
@@ -80,7 +80,40 @@ def test_rest_call_that_nobody_served_is_a_finding(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"event":"unserved","t":32.0,"user":"u2","code":"POST /api/conversations: no answer"}\n')
 
-    assert "rest" in {finding.kind for finding in verdict.judged(path)}
+    assert "rest" in {finding.kind for finding in verdict.judged(path).findings}
+
+
+def test_second_showing_does_not_make_a_message_late(tmp_path: Path) -> None:
+    """A device that is told to fetch a conversation again has shown its messages in time all the same."""
+    path = tmp_path / "history.jsonl"
+    _history(path, is_shown=True)
+    with path.open("a") as file:
+        file.write('{"event":"reset","t":29.0,"device":"u2-1","user":"u2","conversation":"c0","head":1}\n')
+
+    assert "missing" not in {finding.kind for finding in verdict.judged(path).findings}
+
+
+def test_history_without_acknowledged_sends_is_a_finding() -> None:
+    """A run in which nothing was put to the test must not count as one that is well."""
+    judged = verdict.Judgement([], acknowledged=5, between_faults=5, unjudged=("I8", "I11"))
+    nothing = verdict.Judgement([], acknowledged=0, between_faults=0, unjudged=("I1", "I8", "missing"))
+
+    assert verdict.silent(judged, 60.0) == []
+    assert [finding.text for finding in verdict.silent(nothing, 60.0)] == ["nothing was judged of I1, missing"]
+
+
+def test_send_during_a_fault_does_not_count_as_judged_between_faults(tmp_path: Path) -> None:
+    """How much of a profile is judged as a calm day shows how much its faults excuse."""
+    path = tmp_path / "history.jsonl"
+    _history(path, is_shown=True)
+    assert verdict.judged(path).between_faults == 1
+
+    with path.open("a") as file:
+        file.write('{"event":"fault","t":0.5,"name":"pod-kill","target":"i1","on":true}\n')
+        file.write('{"event":"fault","t":9.0,"name":"pod-kill","target":"i1","on":false}\n')
+
+    judgement = verdict.judged(path)
+    assert (judgement.acknowledged, judgement.between_faults) == (1, 0)
 
 
 def test_error_in_a_log_is_a_finding_unless_the_faults_explain_it() -> None:

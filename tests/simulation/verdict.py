@@ -19,6 +19,8 @@ from simulation.logs import LogLine
 from simulation.loop import START_SECONDS, Failure
 
 _SHOWN_SECONDS: Final = 5.0
+ALWAYS_JUDGED: Final = ("I1", "I2", "I3", "I4", "I6", "I7", "missing")
+"""What every run of a profile puts to the test, whatever its faults."""
 _LOSE_HINTS: Final = ("pod-kill", "store-restore")
 MAX_TASKS: Final = 400
 """Of one instance at the end of a run with a few users; one that goes on making tasks has thousands."""
@@ -38,22 +40,49 @@ class Finding:
         return asdict(self)
 
 
-def judged(path: Path) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Of a history.
+
+    Attributes:
+        findings: what is wrong.
+        acknowledged: how many sends were.
+        between_faults: of those, how many had to be shown as on a calm day, because no fault excuses a delay.
+        unjudged: what was never put to the test.
+    """
+
+    findings: list[Finding]
+    acknowledged: int
+    between_faults: int
+    unjudged: tuple[str, ...]
+
+
+def judged(path: Path) -> Judgement:
     """By what the clients saw: the history in that file. A send whose device has ended need not be acknowledged (I12)."""
     header, events = read_history(path)
     kept = list(events)
     run = Run(header, iter(kept))
     abandoned = {f"'s {each.key} in " for each in kept if each.event == "abandoned"}
+    verdict = judge_run(run)
     found = [
         Finding(each.invariant, each.t, each.message)
-        for each in judge_run(run).violations
+        for each in verdict.violations
         if each.invariant != "I12" or not any(key in each.message for key in abandoned)
     ]
     found += missing(run)
     found += listed(run, kept)
     found += [Finding("rest", each.t, f"{each.user}: {each.code}") for each in kept if each.event == "unserved"]
     found += [Finding("protocol", each.t, f"{each.device}: {each.code}") for each in kept if each.event == "protocol"]
-    return found
+    acked = [sent.acked_at for sent in run.sends.values() if sent.acked_at < math.inf]
+    calm = sum(run.after_faults(t, _SHOWN_SECONDS) == t + _SHOWN_SECONDS for t in acked)
+    checked = {**verdict.checked, "missing": sum(1 for _ in _dues(run))}
+    return Judgement(found, len(acked), calm, tuple(name for name, times in checked.items() if not times))
+
+
+def silent(judgement: Judgement, t: float) -> list[Finding]:
+    """A run that says nothing of what every run must put to the test does not pass."""
+    names = [name for name in judgement.unjudged if name in ALWAYS_JUDGED]
+    return [Finding("unjudged", t, f"nothing was judged of {', '.join(names)}")] if names else []
 
 
 def missing(run: Run) -> Iterator[Finding]:
@@ -65,17 +94,30 @@ def missing(run: Run) -> Iterator[Finding]:
                 if event.event == "shown":
                     shown.setdefault((name, conversation, event.seq), event.t)
                 elif event.event == "skipped":
-                    shown |= {(name, conversation, seq): event.t for seq in range(event.first, event.last + 1)}
+                    _note(shown, name, event, range(event.first, event.last + 1))
                 elif event.event == "reset":  # the application fetches all of it again
-                    shown |= {(name, conversation, seq): event.t for seq in range(1, event.head + 1)}
+                    _note(shown, name, event, range(1, event.head + 1))
+    for name, conversation, sent, deadline in _dues(run):
+        if (at := shown.get((name, conversation, sent.seq), math.inf)) > deadline:
+            late = "never" if at == math.inf else f"{at - sent.acked_at:.1f} s after its ack"
+            yield Finding("missing", sent.acked_at, f"{name} was shown {conversation}/{sent.seq} {late}")
+
+
+def _note(shown: dict[tuple[str, str, int], float], device: str, event: Event, seqs: range) -> None:
+    """The first time counts."""
+    for seq in seqs:
+        shown.setdefault((device, event.conversation, seq), event.t)
+
+
+def _dues(run: Run) -> Iterator[tuple[str, str, Sent, float]]:
+    """Device, conversation, message, and until when the device has to show it."""
     for (_, conversation, _), sent in run.sends.items():
         is_anew = sent.invoked_at > run.restores.renewed_at + ANEW_S or conversation not in run.restores.at
         if sent.acked_at < math.inf and is_anew:
             for name, device in run.devices.items():
                 deadline = _due(run, device, conversation, sent)
-                if deadline is not None and (at := shown.get((name, conversation, sent.seq), math.inf)) > deadline:
-                    late = "never" if at == math.inf else f"{at - sent.acked_at:.1f} s after its ack"
-                    yield Finding("missing", sent.acked_at, f"{name} was shown {conversation}/{sent.seq} {late}")
+                if deadline is not None:
+                    yield name, conversation, sent, deadline
 
 
 def listed(run: Run, events: Iterable[Event]) -> Iterator[Finding]:

@@ -130,4 +130,4 @@ def play(work: Work, directory: Path, *, grace_seconds: float = 15.0) -> list[Fi
         loop.run(whole(scene))
         scene.history.close()
         found = verdict.thrown(loop.failures)
-    return [*found, *verdict.logged(logs.lines, {}), *verdict.judged(path)]
+    return [*found, *verdict.logged(logs.lines, {}), *verdict.judged(path).findings]
