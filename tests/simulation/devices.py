@@ -54,20 +54,24 @@ class Watched:
 
     Attributes:
         is_late: the device stands still, or has just thawed: what it reads of others' presence is old, and not written down.
+        open, ended: connection -> since when it is open, or at an end; the loop's time.
     """
 
-    def __init__(self, history: DeviceHistory) -> None:
+    def __init__(self, history: DeviceHistory, clock: Callable[[], float]) -> None:
         self.is_late = False
+        self.open: dict[str, float] = {}
+        self.ended: dict[str, float] = {}
         self._history = history
-        self._open: dict[str, None] = {}
+        self._clock = clock
         self._unanswered: dict[str, None] = {}
 
     def record(self, event: str, **fields: Any) -> None:
         """See `Observer.record`."""
         if event == "opened":
-            self._open[fields["connection"]] = None
+            self.open[fields["connection"]] = self._clock()
         elif event == "closed":
-            self._open.pop(fields["connection"], None)
+            self.open.pop(fields["connection"], None)
+            self.ended[fields["connection"]] = self._clock()
         elif event == "presence" and self.is_late:
             return
         elif event == "send":
@@ -76,12 +80,12 @@ class Watched:
             self._unanswered.pop(fields["key"], None)
         self._history.record(event, **fields)
 
-    def ended(self) -> None:
+    def end(self) -> None:
         """The device's program is over, and its connections with it."""
         for key in self._unanswered:
             self._history.record("abandoned", key=key)
         self._unanswered.clear()
-        for connection in tuple(self._open):
+        for connection in tuple(self.open):
             self.record("closed", connection=connection, code=1006, clean=False)
 
 
@@ -188,7 +192,7 @@ class Device:
         self._lives = 0
         self.process: Process | None = None
         self._program: Program | None = None
-        self.watched = Watched(context.history.device(name, user))
+        self.watched = Watched(context.history.device(name, user), context.loop.time)
 
     @property
     def is_on(self) -> bool:
@@ -239,7 +243,7 @@ class Device:
         self._program = None
         await process.spawn(program.close())
         self._keep(program)
-        self.watched.ended()
+        self.watched.end()
 
     def crash(self) -> None:
         """As by kill -9, with the cursors that were stored together with the messages."""
@@ -249,7 +253,7 @@ class Device:
         self._program = None
         self._keep(program)
         process.kill()
-        self.watched.ended()
+        self.watched.end()
 
     def _keep(self, program: Program) -> None:
         self.cursors, self.generation = program.cursors, program.generation

@@ -13,6 +13,7 @@ from typing import Final
 from holdfast.drills.history import Bounds, Header, History
 from simulation import verdict
 from simulation.cluster import Cluster, redis_servers
+from simulation.connections import check_lists
 from simulation.context import Context
 from simulation.failures import FAILURES, Failures, Missed
 from simulation.faults import Fault
@@ -138,6 +139,8 @@ class _Run:
                     raise TimeoutError(f"the fault {fault} does not end")
 
     async def _read(self, scene: _Scene) -> None:
+        is_spoiled = any(fault.kind == "redis-garbage" for fault in self._faults)
+        await check_lists(scene.context, scene.people, is_spoiled=is_spoiled)
         scene.people.stop()
         await read_store(store_of(scene.cluster), scene.people.rooms, scene.people.users, scene.context.history)
 

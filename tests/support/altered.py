@@ -199,6 +199,11 @@ def no_server_in_world() -> None:
     _replace_in_scripts("return server and string.sub(world, -40) ~= server", "return false")
 
 
+def no_world_check() -> None:
+    """An instance that has its lease goes on in the world that it knows, whatever world the others are in."""
+    _replace_in_scripts("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'WORLD'} end", "")
+
+
 def _replace_in_scripts(text: str, by: str) -> None:
     """In each script of the registry."""
     known = {name: each for name, each in vars(scripts).items() if isinstance(each, Script)}
@@ -303,6 +308,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_watchdog,
         no_epoch,
         no_server_in_world,
+        no_world_check,
         no_second_witness,
         no_reaper,
         no_members_version,
