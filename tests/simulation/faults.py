@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Self
 
-PATIENCE_SECONDS: Final = 12.0
+PATIENCE_SECONDS: Final = 8.0
 """So long a fault waits for its event; then it acts without."""
 
 

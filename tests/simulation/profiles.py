@@ -1,5 +1,6 @@
 """The profiles: which faults, how often, aimed at what. A profile and a seed give a list of faults."""
 
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,9 @@ from typing import Final
 from simulation.context import Size
 from simulation.faults import Fault
 
+_CALM_SECONDS: Final = (6.0, 14.0)  # delivery has 5 s after a fault: what is sent later is judged as on a calm day
+_RARE: Final = frozenset({"departure", "absence", "creation", "addition"})  # other events come several a second
+_RARE_SECONDS: Final = 4.0
 _FIRST_SECONDS: Final = 5.0  # the cluster and its users are up, conversations have begun
 _SHORT: Final = (0.3, 2.0, 8.0, 20.0)
 _FLAPPING: Final = (0.5, 2.5, 6.0, 15.0)
@@ -30,7 +34,7 @@ class Draw:
             kind=self.kind,
             at=at,
             aim=aim,
-            skip=rng.randint(0, self.skips) if aim else 0,
+            skip=rng.randint(0, min(1, self.skips) if aim in _RARE else self.skips) if aim else 0,
             place=rng.randint(1, instances) if rng.random() < 0.5 else 0,
             lasts=rng.choice(self.lasts),
             detail=rng.randrange(100),
@@ -43,7 +47,7 @@ class Profile:
 
     Attributes:
         draws: what faults are drawn from.
-        pause_seconds: between the end of one fault and the arming of the next, at least and at most.
+        pause_seconds: between the end of one fault and the arming of the next, at least and at most; every second pause is calm.
         size: of the run.
         together: how many faults there may be at a time.
     """
@@ -60,11 +64,12 @@ class Profile:
         planned: list[Fault] = []
         for _ in range(self.together if self.draws else 0):
             at = _FIRST_SECONDS + rng.uniform(0.0, self.pause_seconds[1])
+            pauses = itertools.cycle([self.pause_seconds, max(_CALM_SECONDS, self.pause_seconds)])
             while at < seconds:
                 (draw,) = rng.choices(self.draws, [each.weight for each in self.draws])
                 fault = draw.fault(round(at, 1), rng, self.size.instances)
                 planned.append(fault)
-                at += fault.lasts + 2.0 + rng.uniform(*self.pause_seconds)
+                at += fault.lasts + 2.0 + rng.uniform(*next(pauses)) + (_RARE_SECONDS if fault.aim in _RARE else 0.0)
         return tuple(sorted(planned, key=lambda fault: fault.at))
 
 

@@ -1,5 +1,6 @@
 """Faults as data: what a failed seed prints can be played again, and is as short as it can be."""
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -28,6 +29,15 @@ def test_same_seed_gives_the_same_faults_and_another_seed_others(profile: str) -
     assert plans[0] == plans[1]
     assert plans[0] != plans[2]
     assert plans[0]
+
+
+@pytest.mark.parametrize("profile", [name for name, each in PROFILES.items() if each.together == 1 and each.draws])
+def test_every_second_pause_between_faults_is_long_enough_to_be_judged(profile: str) -> None:
+    """A fault excuses what is late until it has been over for the bound of delivery: without pauses hardly anything is judged."""
+    faults = PROFILES[profile].plan(seed=7, seconds=300)
+    pauses = [after.at - before.at - before.lasts for before, after in itertools.pairwise(faults)]
+
+    assert min(pauses[1::2]) >= 6.0
 
 
 def test_every_kind_of_fault_is_drawn_by_a_profile() -> None:
