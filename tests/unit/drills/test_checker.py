@@ -197,6 +197,22 @@ def test_who_is_connected_to_an_instance_that_stands_still_may_be_called_away(tm
     assert verdict_of(tmp_path, other).counts["I10"] == 1
 
 
+def test_instance_that_stood_still_may_tell_an_absence_that_is_over(tmp_path: Path) -> None:
+    """Its clients hear of it when it goes on; a client of another instance was told in time, or not at all."""
+    lines = more(good(), 60.0, "opened", device="dan-1", user=DAN, connection="dan-b", instance="two", resumed=True)
+    lines = more(lines, 60.1, "synced", device="dan-1", user=DAN, connection="dan-b")
+    lines = change(lines, "stored_presence", {"user": DAN}, online=True)
+    told = more(lines, 80.2, "presence", device="ann-1", user=ANN, about=DAN, online=False)
+    frozen = more(
+        more(told, 50.0, "fault", name="freeze", target="one", on=True), 80.0, "fault", name="freeze", target="one", on=False
+    )
+
+    assert verdict_of(tmp_path, told).counts["I10"] == 1
+    assert verdict_of(tmp_path, frozen).counts["I10"] == 0
+    elsewhere = more(frozen, 80.3, "presence", device="ben-1", user=BEN, about=DAN, online=False)
+    assert verdict_of(tmp_path, elsewhere).counts["I10"] == 1
+
+
 def test_a_user_who_came_between_a_commit_and_its_late_acknowledgement_may_be_notified(tmp_path: Path) -> None:
     """The first answer was lost, and the retry was acknowledged when the user was connected again; the commit was before that."""
     lines = drop(good(), "closed", device="dan-1")

@@ -226,6 +226,18 @@ def test_new_member_is_notified_at_once_in_calm(tmp_path: Path, is_broken: bool,
     assert verdict_of(tmp_path, unnotified(lines, FAY, 51)).counts["I11"] == is_found
 
 
+@pytest.mark.parametrize(("until", "is_found"), [(55.0, False), (45.0, True)])
+def test_instance_that_stood_still_from_the_commit_until_the_user_had_left_may_notify(
+    tmp_path: Path, until: float, is_found: bool
+) -> None:
+    """It takes the message for new when it goes on; others have shown it meanwhile, which it does not know."""
+    lines = more(good(), 39.5, "fault", name="freeze", target="three", on=True)
+    lines = more(lines, until, "fault", name="freeze", target="three", on=False)
+    notified = more(lines, END, "stored_notification", conversation=C, seq=40, user=CYD)
+
+    assert (verdict_of(tmp_path, notified).counts["I11"] > 0) is is_found
+
+
 def test_late_acknowledgement_does_not_widen_the_margin_where_another_device_received_the_message(tmp_path: Path) -> None:
     """The commit was before the first delivery, and ben was away then."""
     late = change(good(), "ack", {"key": f"{C}-30"}, t=61.0)

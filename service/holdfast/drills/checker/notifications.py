@@ -138,7 +138,7 @@ class _Judge:
 
     def _was_there(self, where: Whereabouts, commit: Commit, user: str) -> bool:
         stay = where.stay_at(commit.earliest)
-        if stay is None or commit.latest > stay.proven_until - _IN_FLIGHT_S:
+        if stay is None or commit.latest > stay.proven_until - _IN_FLIGHT_S or self._stood_still(commit, stay.proven_until):
             return False
         if not self._run.memberships.is_member(commit.conversation, user, commit.earliest, commit.latest):
             return False
@@ -146,6 +146,11 @@ class _Judge:
         if shown_at <= stay.proven_until:
             return True
         return self._run.after_faults(commit.latest, self._run.bounds.delivery_s) <= stay.proven_until
+
+    def _stood_still(self, commit: Commit, until: float) -> bool:
+        """Whether an instance stood still from the commit until the stay was over: it may take the message for new."""
+        freezes = (fault for fault in self._run.each_fault if fault.name == "freeze")
+        return any(fault.began <= commit.latest and until <= fault.ended for fault in freezes)
 
     def _when_away(self, where: Whereabouts, commit: Commit, user: str) -> _Is:
         absence = where.absence_at(commit.earliest)

@@ -4,6 +4,7 @@ import math
 
 from holdfast.drills.checker.run import Run, Spans
 from holdfast.drills.checker.verdict import Verdict
+from holdfast.drills.history import Event
 
 _LATE_S = 5.0  # how much later than true a change of presence may be heard
 _EARLY = 0.9  # of the grace: clocks of clients and instances begin it at different moments
@@ -29,14 +30,23 @@ def _check_changes(run: Run, verdict: Verdict) -> None:
             verdict.check("I10", is_true, event.t, f"{event.device} heard that {event.about} is online, who was nowhere")
             continue
         message = f"{event.device} heard that {event.about} went, who was not away for {least:.1f} s"
-        is_late = _was_away_for(there, event.t, least / 2)
-        verdict.check("I10", _was_away_for(there, event.t, least), event.t, message, is_late=is_late)
+        since = _still_since(run, event) - _LATE_S
+        is_late = _was_away_for(there, since, event.t, least / 2)
+        verdict.check("I10", _was_away_for(there, since, event.t, least), event.t, message, is_late=is_late)
 
 
-def _was_away_for(there: Spans, t: float, least: float) -> bool:
-    """Whether that much of an absence had passed by `t`, and it was not over for long."""
+def _still_since(run: Run, event: Event) -> float:
+    """When the instance began to stand still that told the device, if it tells now what was true meanwhile; else now."""
+    lines = run.device(event).lines.values()
+    instances = {line.instance for line in lines if line.opened_at <= event.t <= line.closed_at}
+    freezes = [fault for fault in run.each_fault if fault.name == "freeze" and fault.target in instances]
+    return min((fault.began for fault in freezes if fault.began <= event.t <= fault.ended + _LATE_S), default=event.t)
+
+
+def _was_away_for(there: Spans, since: float, t: float, least: float) -> bool:
+    """Whether that much of an absence had passed by `t`, and it was not over by `since`."""
     gaps = there.gaps(-math.inf, math.inf)
-    return any(end - begin >= least and begin + least <= t and end >= t - _LATE_S for begin, end in gaps)
+    return any(end - begin >= least and begin + least <= t and end >= since for begin, end in gaps)
 
 
 def _check_final(run: Run, verdict: Verdict) -> None:
