@@ -46,6 +46,7 @@ QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: presence.users_on(calls, "one:e1", 5),
     lambda calls: notifications.catch_ups(calls, 5),
     lambda calls: notifications.claim(calls, Claims(), 5, 1.0),
+    lambda calls: notifications.recorded(calls, ["n1:alice", "n1:bob"]),
     lambda calls: bulletins.read_bulletins(calls, only_unwell=False),
     lambda calls: bulletins.read_bulletins(calls, only_unwell=True),
     lambda calls: bulletins.read_revocations(calls, 1),
