@@ -1,5 +1,6 @@
 """The chart: what every shipped set of values renders to, and that it fits Kubernetes and what the code serves."""
 
+import base64
 import json
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_every_value_arrives() -> None:
 @pytest.mark.parametrize(
     ("values", "url"),
     [
-        ("redis.inCluster.enabled=true", "redis://holdfast-redis:6379/0"),
+        ("redis.inCluster.enabled=true", "redis://holdfast@holdfast-redis:6379/0"),
         ("redis.inCluster.enabled=false,redis.url=rediss://h:6380/1", "rediss://h:6380/1"),
         ("redis.inCluster.enabled=false,redis.host=h", "redis://h:6379/0"),
         ("redis.inCluster.enabled=false,redis.host=h,redis.tls=true,redis.port=6380,redis.username=u", "rediss://u@h:6380/0"),
@@ -211,15 +212,72 @@ def test_secrets_are_never_in_the_deployment(objects: list[Object]) -> None:
 
 def test_the_redis_of_the_release_wants_the_password_that_instances_are_told() -> None:
     """A password on one side only is an outage."""
-    objects = render(*MINIMAL, "--set", "redis.existingSecret=pw")
-    (redis,) = only(objects, "StatefulSet", "holdfast-redis")["spec"]["template"]["spec"]["containers"]
-    reference = {"secretKeyRef": {"name": "pw", "key": "password"}}
-    assert redis["env"] == [{"name": "REDISCLI_AUTH", "valueFrom": reference}]
-    assert redis["args"][-2:] == ["--requirepass", "$(REDISCLI_AUTH)"]
-    _, container = chat(objects)
-    assert {"name": "HOLDFAST_REDIS__PASSWORD", "valueFrom": reference} in container["env"]
-    (without,) = only(render(*MINIMAL), "StatefulSet", "holdfast-redis")["spec"]["template"]["spec"]["containers"]
-    assert "--requirepass" not in without["args"]
+    for values, secret in (((), "holdfast-redis-auth"), (("--set", "redis.existingSecret=pw"), "pw")):
+        objects = render(*MINIMAL, *values)
+        (redis,) = only(objects, "StatefulSet", "holdfast-redis")["spec"]["template"]["spec"]["containers"]
+        told = {"name": "HOLDFAST_REDIS__PASSWORD", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}
+        (controller,) = only(objects, "Deployment", "holdfast-controller")["spec"]["template"]["spec"]["containers"]
+        for container in (redis, controller, chat(objects)[1]):
+            assert told in container["env"]
+        assert "holdfast on >$(HOLDFAST_REDIS__PASSWORD)" in " ".join(redis["args"])
+
+
+def secrets(*values: str) -> dict[str, dict[str, str]]:
+    """The data of each Secret that is rendered, by name."""
+    objects = render(*MINIMAL, *(("--set", ",".join(values)) if values else ()))
+    return {each["metadata"]["name"]: each["data"] for each in of_kind(objects, "Secret")}
+
+
+def test_what_is_not_named_is_made_and_random() -> None:
+    """Nothing has to be invented by hand, and no two releases share it."""
+    made = [secrets("bus.signed=true") for _ in range(2)]
+    assert {name: list(data) for name, data in made[0].items()} == {
+        "holdfast-redis-auth": ["password"],
+        "holdfast-redis-operator": ["password"],
+        "holdfast-bus-auth": ["secret"],
+    }
+    values = [base64.b64decode(value) for each in made for data in each.values() for value in data.values()]
+    assert len(set(values)) == 6
+    assert min(map(len, values)) >= 32
+
+
+def test_a_secret_that_is_named_is_not_made() -> None:
+    """Rendered without a cluster, by Argo CD for one, nothing is random then: the same objects each time."""
+    named = "redis.existingSecret=a,redis.inCluster.operatorSecret=b,bus.existingSecret=c,environment=production"
+    assert not secrets(named)
+    assert render(*MINIMAL, "--set", named) == render(*MINIMAL, "--set", named)
+    own = "environment=production,extraEnv[0].name=HOLDFAST_BUS__SECRET,extraEnv[0].value=x"
+    assert "holdfast-bus-auth" not in secrets(own)
+    assert not secrets("redis.inCluster.enabled=false,redis.host=h")
+
+
+@pytest.mark.parametrize(
+    ("values", "secret"),
+    [
+        ("", ""),
+        ("bus=null", ""),
+        ("bus.signed=true", "holdfast-bus-auth"),
+        ("bus.existingSecret=mine", "mine"),
+        ("environment=production", "holdfast-bus-auth"),
+        ("environment=production,bus=null", "holdfast-bus-auth"),
+    ],
+)
+def test_pods_sign_in_production_or_where_it_is_asked_for(values: str, secret: str) -> None:
+    """By default not: each connecting client then costs reads of the store. `bus=null`: a value kept from an older chart."""
+    objects = render(*MINIMAL, *(("--set", values) if values else ()))
+    signing = [
+        labels["app.kubernetes.io/component"] for labels, spec in pods(objects) if "HOLDFAST_BUS__SECRET" in json.dumps(spec)
+    ]
+    assert signing == (["chat"] if secret else [])
+    if secret:
+        reference = {"secretKeyRef": {"name": secret, "key": "secret"}}
+        assert {"name": "HOLDFAST_BUS__SECRET", "valueFrom": reference} in chat(objects)[1]["env"]
+
+
+def test_a_fleet_that_begins_to_sign_believes_both_during_the_upgrade() -> None:
+    """Its old pods sign nothing yet."""
+    for values, accepts in (("bus.signed=true", None), ("bus.signed=true,bus.acceptUnsigned=true", "true")):
+        assert environ(chat(render(*MINIMAL, "--set", values))[1]).get("HOLDFAST_BUS__ACCEPT_UNSIGNED") == accepts
 
 
 def test_catalogues_of_charts_are_told_the_images_that_are_run() -> None:

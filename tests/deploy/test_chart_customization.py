@@ -35,9 +35,9 @@ def test_names_follow_the_overrides(values: str, name: str) -> None:
     objects = render(*MINIMAL, "--set", values, release="mine")
     assert deployment(objects)["metadata"]["name"] == name
     assert {each["metadata"]["name"].removeprefix(name) for each in objects} == {
-        *("", "-controller", "-redis", "-headless", "-internal", "-test"),
+        *("", "-controller", "-redis", "-headless", "-internal", "-test", "-redis-auth", "-redis-operator"),
     }
-    assert environ(chat(objects)[1])["HOLDFAST_REDIS__URL"] == f"redis://{name}-redis:6379/0"
+    assert environ(chat(objects)[1])["HOLDFAST_REDIS__URL"] == f"redis://holdfast@{name}-redis:6379/0"
 
 
 def test_a_long_release_name_leaves_room_for_what_kubernetes_appends() -> None:
@@ -47,7 +47,7 @@ def test_a_long_release_name_leaves_room_for_what_kubernetes_appends() -> None:
     assert len(redis["metadata"]["name"]) <= 52
     assert redis["spec"]["serviceName"] == redis["metadata"]["name"]
     assert all(len(each["metadata"]["name"]) <= 63 for each in of_kind(objects, "Service"))
-    assert f"redis://{redis['metadata']['name']}:6379/0" == environ(chat(objects)[1])["HOLDFAST_REDIS__URL"]
+    assert f"redis://holdfast@{redis['metadata']['name']}:6379/0" == environ(chat(objects)[1])["HOLDFAST_REDIS__URL"]
 
 
 def test_a_release_name_of_digits_is_still_text() -> None:

@@ -124,7 +124,7 @@ def test_the_network_lets_through_what_is_needed() -> None:
 
 
 def test_the_network_lets_through_nothing_else() -> None:
-    """Redis has no password by default: whoever reaches it reads everything that is said."""
+    """By default, and beside the passwords: a stolen one is of no use from elsewhere."""
     network = Network("networkPolicy.ingressNamespace=edge", "networkPolicy.monitoringNamespace=monitoring")
     chat, redis, controller = (network.pod(name) for name in ("chat", "redis", "controller"))
     stranger = End("chat", {"app.kubernetes.io/name": "other"})
@@ -140,6 +140,18 @@ def test_the_network_lets_through_nothing_else() -> None:
         assert not network.may(chat, OUTSIDE, port)
     for port in (53, 443, 6379, 8000):
         assert not network.may(redis, OUTSIDE, port), "it has nobody to call"
+
+
+def test_without_a_namespace_of_prometheus_metrics_are_reached_where_a_monitor_asks_for_them() -> None:
+    """An operator who switches a monitor on gets metrics; without one, nobody outside of the release needs the port."""
+    for values, may in (((), False), (("monitoring.podMonitor.enabled=true",), True)):
+        network = Network(*values)
+        assert network.may(PROMETHEUS, network.pod("chat"), 9000) is may
+
+
+def test_the_network_policies_can_be_switched_off() -> None:
+    """Where another team writes them."""
+    assert not Network("networkPolicy.enabled=false").policies
 
 
 def test_without_a_namespace_of_the_edge_everybody_reaches_the_public_port_and_no_other() -> None:

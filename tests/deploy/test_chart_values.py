@@ -52,6 +52,7 @@ REFUSALS = {
         f"environment=production,demo.enabled=true,auth.secret={'x' * 32}",
     ),
     "development.sync: code that can be written to": (*MINIMAL, "--set", "environment=production,development.sync=true"),
+    "bus.acceptUnsigned: nothing is signed here": (*MINIMAL, "--set", "bus.acceptUnsigned=true"),
     "redis.tls: a Redis outside is reached by TLS": (
         *OUTSIDE,
         "--set",

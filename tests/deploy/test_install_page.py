@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from support.chart import chat, pods
+from support.chart import chat, of_kind, pods
 from support.helm import ROOT, render
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
@@ -37,7 +37,10 @@ def test_without_a_registry_the_image_has_the_charts_own_name() -> None:
 def test_the_secret_that_the_installation_names_was_made_before() -> None:
     """A pod whose Secret is missing stays in CreateContainerConfigError."""
     made = [command for command in COMMANDS if command.startswith("kubectl create secret generic ")]
-    for _, spec in pods(render(*_installing())):
+    objects = render(*_installing())
+    own = [(each["metadata"]["name"], key) for each in of_kind(objects, "Secret") for key in each["data"]]
+    made += [f" {name}  ={key}=" for name, key in own]
+    for _, spec in pods(objects):
         for variable in (each for container in spec["containers"] for each in container.get("env", ())):
             reference = variable.get("valueFrom", {}).get("secretKeyRef", {"optional": True})
             if not reference.get("optional"):

@@ -42,6 +42,31 @@ def test_pods_have_no_rights_and_write_nowhere(release: Release) -> None:
     assert in_namespace(*inside, "ls /var/run/secrets/kubernetes.io 2>/dev/null || echo none").strip() == "none"
 
 
+def test_redis_is_closed_to_whoever_knows_no_password_and_open_to_an_operator_in_its_pod(release: Release) -> None:
+    """The acceptance guide's commands need no password there; the pods' user has only the rights that it uses."""
+    inside = ("exec", "holdfast-redis-0", "--")
+    assert "instances" in in_namespace(*inside, "redis-cli", "keys", "*").split()
+    assert "NOAUTH" in in_namespace(*inside, "env", "-u", "REDISCLI_AUTH", "redis-cli", "keys", "*")
+    user = 'redis-cli --no-auth-warning --user holdfast -a "$HOLDFAST_REDIS__PASSWORD"'
+    for command in ("keys '*'", "config get '*'", "flushall", "get another", "publish another x", "acl list"):
+        assert "NOPERM" in in_namespace(*inside, "sh", "-c", f"{user} {command}"), command
+    in_namespace(*inside, "redis-cli", "acl", "log", "reset")
+
+
+def test_the_secrets_of_a_release_stay_as_they_are_when_it_is_applied_again(release: Release) -> None:
+    """Another password at each upgrade would cut all pods off from Redis until they are replaced."""
+
+    def made() -> dict[str, object]:
+        found = json.loads(in_namespace("get", "secrets", "-l", "app.kubernetes.io/instance=holdfast", "-o", "json"))["items"]
+        return {each["metadata"]["name"]: each["data"] for each in found}
+
+    before = made()
+    assert {"holdfast-redis-auth", "holdfast-redis-operator"} <= before.keys()
+    done = helm("upgrade", "holdfast", str(CHART), "-n", NAMESPACE, "--reuse-values", "--wait", "--timeout", "60s", seconds=90)
+    assert done.returncode == 0, done.stderr
+    assert made() == before
+
+
 @pytest.mark.parametrize(
     ("may", "verb", "what"),
     [
@@ -110,6 +135,11 @@ async def test_a_drill_on_the_cluster(release: Release, tmp_path: Path, monkeypa
     assert outcome.exit_code == 0, outcome.problem
     told = json.loads(in_namespace("get", "events", "--field-selector", "involvedObject.name=holdfast", "-o", "json"))["items"]
     assert {event["reason"] for event in told if event["message"].startswith(name)} == {"DrillStarted", "DrillEnded"}
+
+
+def test_no_pod_asked_redis_for_what_its_user_may_not(release: Release) -> None:
+    """After whatever the tests before this one did: a command that is missing in the rules costs a feature."""
+    assert not in_namespace("exec", "holdfast-redis-0", "--", "redis-cli", "acl", "log").strip()
 
 
 async def test_an_upgrade_under_load_moves_everybody_once(

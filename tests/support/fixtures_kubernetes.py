@@ -1,6 +1,7 @@
 """A real cluster and a release on it: the test kit's (`up` beside this checkout), started here unless one is up already."""
 
 import asyncio
+import base64
 import os
 import shutil
 import subprocess
@@ -167,6 +168,7 @@ async def _serves(front: Front) -> bool:
 async def cluster_redis(release: Release) -> AsyncIterator["Redis"]:
     """What an operator with `redis-cli` sees, by the Service's address."""
     address = in_namespace("get", "service", "holdfast-redis", "-o", "jsonpath={.spec.clusterIP}")
-    client = Redis(host=address, decode_responses=True, socket_timeout=None)
+    password = base64.b64decode(in_namespace("get", "secret", "holdfast-redis-operator", "-o", "jsonpath={.data.password}"))
+    client = Redis(host=address, password=password.decode(), decode_responses=True, socket_timeout=None)
     yield client
     await client.aclose()

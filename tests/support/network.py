@@ -19,7 +19,7 @@ class Network:
     """The release's NetworkPolicies, as a network that enforces them would judge (IP blocks aside)."""
 
     def __init__(self, *values: str) -> None:
-        self.objects = render(*MINIMAL, "--set", ",".join(("networkPolicy.enabled=true", *values)))
+        self.objects = render(*MINIMAL, *(("--set", ",".join(values)) if values else ()))
         self.policies = [each["spec"] for each in of_kind(self.objects, "NetworkPolicy")]
 
     def pod(self, component: str) -> End:
@@ -52,12 +52,13 @@ class Network:
         if peers is None:
             return True
         for peer in peers:
-            namespace = peer.get("namespaceSelector", {}).get("matchLabels", {"kubernetes.io/metadata.name": "chat"})
+            own = {"matchLabels": {"kubernetes.io/metadata.name": "chat"}}
+            named = peer.get("namespaceSelector", own).get("matchLabels", {})
             labels = peer.get("podSelector", {}).get("matchLabels", {})
             is_of_pods = "namespaceSelector" in peer or "podSelector" in peer
             if (
                 is_of_pods
-                and namespace == {"kubernetes.io/metadata.name": end.namespace}
+                and named.items() <= {"kubernetes.io/metadata.name": end.namespace}.items()
                 and labels.items() <= end.labels.items()
             ):
                 return True

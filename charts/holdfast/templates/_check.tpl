@@ -81,6 +81,10 @@
 {{- fail "redis.url: no password in it, everybody who may read the Deployment would read it; use redis.existingSecret or redis.urlSecret" -}}
 {{- end -}}
 
+{{- if and ($values.bus | default dict).acceptUnsigned (not (include "holdfast.isSigned" .)) -}}
+{{- fail "bus.acceptUnsigned: nothing is signed here (bus.signed)" -}}
+{{- end -}}
+
 {{- if lt (include "holdfast.grace" . | int) (include "holdfast.needed" . | int) -}}
 {{- fail (printf "terminationGracePeriodSeconds: %s is less than preStop + window + flush + 15 = %s: the kubelet would kill a pod that drains" (include "holdfast.grace" .) (include "holdfast.needed" .)) -}}
 {{- end -}}

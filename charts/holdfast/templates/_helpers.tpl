@@ -142,10 +142,74 @@ affinity:
 {{ .Values.auth.existingSecret | default (printf "%s-auth" (include "holdfast.fullname" .)) }}
 {{- end -}}
 
+{{- /* The Secrets with the password of pods to Redis, with the operators', and with what the bus is signed with. */ -}}
+{{- define "holdfast.redisSecret" -}}
+{{ .Values.redis.existingSecret | default (printf "%s-auth" (include "holdfast.redisName" .)) }}
+{{- end -}}
+
+{{- define "holdfast.operatorSecret" -}}
+{{ .Values.redis.inCluster.operatorSecret | default (printf "%s-operator" (include "holdfast.redisName" .)) }}
+{{- end -}}
+
+{{- define "holdfast.busSecret" -}}
+{{ (.Values.bus | default dict).existingSecret | default (printf "%s-bus-auth" (include "holdfast.fullname" .)) }}
+{{- end -}}
+
+{{- /*
+A Secret that the chart makes: random, and what it was at an upgrade. It goes with the release: nothing that is in Redis outlives
+that. Where nothing can be looked up (`helm template`) it is another one each time.
+*/ -}}
+{{- define "holdfast.made" -}}
+{{- $there := lookup "v1" "Secret" .root.Release.Namespace .name | default dict -}}
+apiVersion: v1
+kind: Secret
+metadata:
+  {{- include "holdfast.metadata" (dict "root" .root "name" .name) | nindent 2 }}
+type: Opaque
+data:
+  {{ .key }}: {{ dig "data" .key "" $there | default (randAlphaNum 48 | b64enc) }}
+{{- end -}}
+
+{{- /*
+What pods may do in the Redis of the release: the commands, keys and channels that Holdfast uses, and no others. Operators are
+another user, `default`, who may do everything.
+*/ -}}
+{{- define "holdfast.redisRules" -}}
+resetkeys
+~registry:world
+~registry:era
+~instances
+~dirty
+~instance:*
+~head:*
+~fate:*
+~connections:*
+~subscriptions:*
+~recent:*
+~member:*
+resetchannels
+&conversation:*
+&user:*
+&control:*
+-@all
+{{- range list "del" "exists" "get" "set" "type" "unlink" "pexpire" "pttl" }}
++{{ . }}
+{{- end }}
+{{- range list "hdel" "hget" "hgetall" "hlen" "hmget" "hset" "hsetnx" "hvals" "sadd" "smembers" "srem" "sscan" }}
++{{ . }}
+{{- end }}
+{{- range list "zadd" "zrangebyscore" "zrem" "zremrangebyrank" "zremrangebyscore" "zrevrange" }}
++{{ . }}
+{{- end }}
+{{- range list "publish" "subscribe" "unsubscribe" "eval" "evalsha" "script|load" "info" "time" "ping" "hello" "auth" "select" "client|setname" }}
++{{ . }}
+{{- end }}
+{{- end -}}
+
 {{- define "holdfast.redisUrl" -}}
 {{- $redis := .Values.redis -}}
 {{- if $redis.inCluster.enabled -}}
-redis://{{ include "holdfast.redisName" . }}:6379/0
+redis://holdfast@{{ include "holdfast.redisName" . }}:6379/0
 {{- else if $redis.url -}}
 {{ $redis.url }}
 {{- else if $redis.sentinel.nodes -}}
@@ -218,9 +282,9 @@ seccompProfile: {type: RuntimeDefault}
 {{- else }}
 - {name: HOLDFAST_REDIS__URL, value: {{ include "holdfast.redisUrl" . | quote }}}
 {{- end }}
-{{- with .Values.redis.existingSecret }}
+{{- if or .Values.redis.inCluster.enabled .Values.redis.existingSecret }}
 - name: HOLDFAST_REDIS__PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: password}}
+  valueFrom: {secretKeyRef: {name: {{ include "holdfast.redisSecret" . }}, key: password}}
 {{- end }}
 {{- if .Values.redis.caSecret }}
 - {name: HOLDFAST_REDIS__CA_FILE, value: /etc/holdfast/redis/ca.crt}
@@ -238,6 +302,34 @@ seccompProfile: {type: RuntimeDefault}
 {{- if .Values.firestore.credentialsSecret }}
 - {name: GOOGLE_APPLICATION_CREDENTIALS, value: /etc/holdfast/firestore/credentials.json}
 {{- end }}
+{{- end -}}
+
+{{- /*
+Whether pods sign what they tell each other with a secret of the chart's: not where `extraEnv` brings another. Values that
+`--reuse-values` kept of a chart without `bus` have none.
+*/ -}}
+{{- define "holdfast.isSigned" -}}
+{{- $bus := .Values.bus | default dict -}}
+{{- $is := or $bus.signed $bus.existingSecret (eq .Values.environment "production") -}}
+{{- range .Values.extraEnv -}}
+{{- if hasPrefix "HOLDFAST_BUS__SECRET" .name -}}{{- $is = false -}}{{- end -}}
+{{- end -}}
+{{- if $is -}}true{{- end -}}
+{{- end -}}
+
+{{- define "holdfast.bus" -}}
+{{- if include "holdfast.isSigned" . -}}
+{{- $bus := .Values.bus | default dict -}}
+- name: HOLDFAST_BUS__SECRET
+  valueFrom: {secretKeyRef: {name: {{ include "holdfast.busSecret" . }}, key: secret}}
+{{- with $bus.existingSecret }}
+- name: HOLDFAST_BUS__PREVIOUS_SECRET
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: previousSecret, optional: true}}
+{{- end }}
+{{- if $bus.acceptUnsigned }}
+- {name: HOLDFAST_BUS__ACCEPT_UNSIGNED, value: "true"}
+{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{- /* The files that this environment names, and a place for temporary ones. */ -}}
