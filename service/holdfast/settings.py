@@ -365,6 +365,8 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]
         elif _SERVICE_LINK.search(name):
             continue
         elif name.endswith("_FILE") and name.removesuffix("_FILE") in known:
+            if name.endswith("__PREVIOUS_SECRET_FILE") and not Path(value).exists():
+                continue  # the key of a Secret that is there while secrets are rotated
             yield name, *known[name.removesuffix("_FILE")], _read_secret_file(name, value)
         else:
             close = difflib.get_close_matches(name, known, n=1)

@@ -11,6 +11,7 @@ import yaml
 
 from holdfast import settings
 from support.chart import (
+    FILES,
     MINIMAL,
     VALUES,
     Object,
@@ -24,6 +25,7 @@ from support.chart import (
     only,
     pods,
     rendered,
+    secret_files,
 )
 from support.custom_resources import CUSTOM_RESOURCES
 from support.helm import CHART, ROOT, helm, render
@@ -210,15 +212,33 @@ def test_secrets_are_never_in_the_deployment(objects: list[Object]) -> None:
                     assert "secretKeyRef" in each["valueFrom"]
 
 
+def test_the_secrets_of_instances_are_files_that_their_own_variables_name(objects: list[Object]) -> None:
+    """A variable is inherited by every process that is started, and shown where the environment is dumped."""
+    for labels, spec in pods(objects):
+        if labels["app.kubernetes.io/component"] == "redis":
+            continue  # its image takes passwords from its arguments
+        (container,) = [
+            each for each in spec["containers"] if each["name"] in ("holdfast", "controller", "probe", "conversation")
+        ]
+        variables = {each["name"]: each for each in container.get("env", ())}
+        assert not [name for name, each in variables.items() if "secretKeyRef" in each.get("valueFrom", {})]
+        named = {name.removesuffix("_FILE"): each["value"] for name, each in variables.items() if name.endswith("_FILE")}
+        mounts = {each["mountPath"] + "/" for each in container.get("volumeMounts", ())}
+        own = {name: value for name, value in named.items() if value.startswith(FILES)}
+        assert own == {name: FILES + name for name in secret_files(spec)}
+        assert FILES in mounts or not own
+
+
 def test_the_redis_of_the_release_wants_the_password_that_instances_are_told() -> None:
     """A password on one side only is an outage."""
     for values, secret in (((), "holdfast-redis-auth"), (("--set", "redis.existingSecret=pw"), "pw")):
         objects = render(*MINIMAL, *values)
         (redis,) = only(objects, "StatefulSet", "holdfast-redis")["spec"]["template"]["spec"]["containers"]
         told = {"name": "HOLDFAST_REDIS__PASSWORD", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}
-        (controller,) = only(objects, "Deployment", "holdfast-controller")["spec"]["template"]["spec"]["containers"]
-        for container in (redis, controller, chat(objects)[1]):
-            assert told in container["env"]
+        assert told in redis["env"]
+        controller = only(objects, "Deployment", "holdfast-controller")["spec"]["template"]["spec"]
+        for spec in (controller, chat(objects)[0]):
+            assert secret_files(spec)["HOLDFAST_REDIS__PASSWORD"] == {"name": secret, "key": "password", "optional": False}
         assert "holdfast on >$(HOLDFAST_REDIS__PASSWORD)" in " ".join(redis["args"])
 
 
@@ -265,13 +285,11 @@ def test_a_secret_that_is_named_is_not_made() -> None:
 def test_pods_sign_in_production_or_where_it_is_asked_for(values: str, secret: str) -> None:
     """By default not: each connecting client then costs reads of the store. `bus=null`: a value kept from an older chart."""
     objects = render(*MINIMAL, *(("--set", values) if values else ()))
-    signing = [
-        labels["app.kubernetes.io/component"] for labels, spec in pods(objects) if "HOLDFAST_BUS__SECRET" in json.dumps(spec)
-    ]
-    assert signing == (["chat"] if secret else [])
-    if secret:
-        reference = {"secretKeyRef": {"name": secret, "key": "secret"}}
-        assert {"name": "HOLDFAST_BUS__SECRET", "valueFrom": reference} in chat(objects)[1]["env"]
+    found = {
+        labels["app.kubernetes.io/component"]: secret_files(spec).get("HOLDFAST_BUS__SECRET") for labels, spec in pods(objects)
+    }
+    signing = {name: reference["name"] for name, reference in found.items() if reference is not None}
+    assert signing == ({"chat": secret} if secret else {})
 
 
 def test_a_fleet_that_begins_to_sign_believes_both_during_the_upgrade() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from support.chart import MINIMAL, Object, chat, deployment, environ, of_kind, only, pods, rendered
+from support.chart import MINIMAL, Object, chat, deployment, environ, of_kind, only, pods, rendered, secret_references
 from support.helm import render
 
 CONSTRAINT = '[{"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]'
@@ -162,13 +162,7 @@ def test_external_secrets_make_every_secret_that_the_pods_name() -> None:
         for each in of_kind(objects, "ExternalSecret")
         for entry in each["spec"]["data"]
     }
-    references = {
-        (variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"])
-        for _, spec in pods(objects)
-        for container in spec["containers"]
-        for variable in container.get("env", ())
-        if "secretKeyRef" in variable.get("valueFrom", {})
-    }
+    references = {(each["name"], each["key"]) for _, spec in pods(objects) for each in secret_references(spec)}
     assert references == made
     assert not of_kind(objects, "Secret")
 

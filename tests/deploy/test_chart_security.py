@@ -23,7 +23,7 @@ def test_pods_keep_the_restricted_standard(objects: list[Object]) -> None:
         assert spec["enableServiceLinks"] is False
         assert not any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
         assert {next(kind for kind in volume if kind != "name") for volume in spec.get("volumes", ())} <= {
-            *("configMap", "emptyDir", "secret"),
+            *("configMap", "emptyDir", "projected", "secret"),
         }
         for container in containers(spec):
             own = container["securityContext"]

@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from support.chart import chat, of_kind, pods
+from support.chart import chat, of_kind, pods, secret_references
 from support.helm import ROOT, render
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
@@ -41,7 +41,6 @@ def test_the_secret_that_the_installation_names_was_made_before() -> None:
     own = [(each["metadata"]["name"], key) for each in of_kind(objects, "Secret") for key in each["data"]]
     made += [f" {name}  ={key}=" for name, key in own]
     for _, spec in pods(objects):
-        for variable in (each for container in spec["containers"] for each in container.get("env", ())):
-            reference = variable.get("valueFrom", {}).get("secretKeyRef", {"optional": True})
+        for reference in secret_references(spec):
             if not reference.get("optional"):
                 assert any(f" {reference['name']} " in each and f"={reference['key']}=" in each for each in made)

@@ -7,7 +7,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from support.chart import Object, chat, environ, of_kind, only
+from support.chart import Object, chat, environ, of_kind, only, secret_files
 from support.helm import CHART, ROOT, kubectl_binary, render
 
 OVERLAYS = sorted(path.name for path in (ROOT / "k8s" / "overlays").iterdir())
@@ -44,9 +44,9 @@ def test_an_overlay_brings_what_the_base_asks_for(name: str) -> None:
     namespace = only(objects, "Namespace")
     assert {each["metadata"].get("namespace") for each in objects if each["kind"] != "Namespace"} == {"holdfast"}
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    _, container = chat(objects)
-    (reference,) = [each["valueFrom"]["secretKeyRef"] for each in container["env"] if each["name"] == "HOLDFAST_AUTH__SECRET"]
-    assert reference["key"] in only(objects, "Secret", reference["name"])["data"]
+    spec, container = chat(objects)
+    for reference in secret_files(spec).values():
+        assert reference["optional"] or reference["key"] in only(objects, "Secret", reference["name"])["data"]
     assert environ(container)["FIRESTORE_EMULATOR_HOST"]
     assert container["image"] == "docker.io/library/holdfast:dev"
 

@@ -6,6 +6,7 @@ from support.helm import CHART, render
 
 SECRET = "0123456789012345678901234567890123"
 VALUES = sorted(path.name for path in (CHART / "ci").glob("*-values.yaml"))
+FILES = "/etc/holdfast/secrets/"
 MINIMAL = ("--set", "firestore.project=p", "--set", "auth.existingSecret=s")
 
 Object = dict[str, Any]
@@ -73,7 +74,30 @@ def chat(objects: list[Object]) -> tuple[Object, Object]:
 
 
 def environ(container: Object) -> dict[str, str]:
-    """The variables of a container as its process finds them; values from Secrets and fields are made up."""
+    """The settings of a container as its process finds them; values from Secrets and fields are made up, and no file is named."""
     webhook = "whsec_" + "QUFB" * 12
     made_up = {"HOLDFAST_PUSH__WEBHOOK_SECRET": webhook, "HOLDFAST_REDIS__URL": "rediss://:password@host:6379/0"}
-    return {each["name"]: each.get("value", made_up.get(each["name"], SECRET)) for each in container["env"]}
+    given = {each["name"]: each.get("value") for each in container["env"]}
+    files = {name for name, value in given.items() if str(value).startswith(FILES)}
+    known = {
+        name.removesuffix("_FILE") if name in files else name: None if name in files else value for name, value in given.items()
+    }
+    return {name: made_up.get(name, SECRET) if value is None else value for name, value in known.items()}
+
+
+def secret_files(spec: Object) -> dict[str, Object]:
+    """The files that a pod has of Secrets, by variable: `{name, key, optional}`."""
+    projected = [each["projected"] for each in spec.get("volumes", ()) if "projected" in each]
+    return {
+        item["path"]: {"name": secret["name"], "key": item["key"], "optional": secret.get("optional", False)}
+        for volume in projected
+        for secret in (source["secret"] for source in volume["sources"])
+        for item in secret["items"]
+    }
+
+
+def secret_references(spec: Object) -> list[Object]:
+    """All that a pod takes of Secrets, `{name, key, optional}`: as files and as variables."""
+    variables = [each for container in containers(spec) for each in container.get("env", ())]
+    told = [each["valueFrom"]["secretKeyRef"] for each in variables if "secretKeyRef" in each.get("valueFrom", {})]
+    return [*told, *secret_files(spec).values()]

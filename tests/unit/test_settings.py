@@ -21,6 +21,15 @@ def test_the_bus_is_signed_with_a_secret_from_a_file(tmp_path: Path) -> None:
     assert SECRET not in repr(bus)
 
 
+def test_file_of_a_previous_secret_may_be_missing_and_no_other(tmp_path: Path) -> None:
+    """A mounted Secret has that key only while it is rotated; any other file that is missing is a mistake."""
+    absent = str(tmp_path / "absent")
+    loaded = settings.load({"HOLDFAST_BUS__SECRET": SECRET, "HOLDFAST_BUS__PREVIOUS_SECRET_FILE": absent})
+    assert loaded.bus.previous_secret is None
+    with pytest.raises(ConfigurationError, match="HOLDFAST_BUS__SECRET_FILE: cannot read"):
+        settings.load({"HOLDFAST_BUS__SECRET_FILE": absent})
+
+
 @pytest.mark.parametrize(
     "environ",
     [

@@ -159,7 +159,7 @@
 {{- end -}}
 {{- end -}}
 {{- range concat $values.extraVolumes $values.controller.extraVolumes $values.probe.extraVolumes -}}
-{{- if has .name (list "tmp" "redis-ca" "firestore-credentials" "data" "code" "probe-tokens") -}}
+{{- if has .name (list "tmp" "secrets" "redis-ca" "firestore-credentials" "data" "code" "probe-tokens") -}}
 {{- fail (printf "extraVolumes: the name %s is the chart's own" .name) -}}
 {{- end -}}
 {{- end -}}

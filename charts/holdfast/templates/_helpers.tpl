@@ -276,15 +276,8 @@ seccompProfile: {type: RuntimeDefault}
 {{- define "holdfast.environment" -}}
 - name: INSTANCE_ID
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
-{{- if .Values.redis.urlSecret }}
-- name: HOLDFAST_REDIS__URL
-  valueFrom: {secretKeyRef: {name: {{ .Values.redis.urlSecret }}, key: url}}
-{{- else }}
+{{- if not .Values.redis.urlSecret }}
 - {name: HOLDFAST_REDIS__URL, value: {{ include "holdfast.redisUrl" . | quote }}}
-{{- end }}
-{{- if or .Values.redis.inCluster.enabled .Values.redis.existingSecret }}
-- name: HOLDFAST_REDIS__PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ include "holdfast.redisSecret" . }}, key: password}}
 {{- end }}
 {{- if .Values.redis.caSecret }}
 - {name: HOLDFAST_REDIS__CA_FILE, value: /etc/holdfast/redis/ca.crt}
@@ -317,18 +310,64 @@ Whether pods sign what they tell each other with a secret of the chart's: not wh
 {{- if $is -}}true{{- end -}}
 {{- end -}}
 
-{{- define "holdfast.bus" -}}
-{{- if include "holdfast.isSigned" . -}}
-{{- $bus := .Values.bus | default dict -}}
-- name: HOLDFAST_BUS__SECRET
-  valueFrom: {secretKeyRef: {name: {{ include "holdfast.busSecret" . }}, key: secret}}
-{{- with $bus.existingSecret }}
-- name: HOLDFAST_BUS__PREVIOUS_SECRET
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: previousSecret, optional: true}}
+{{- /*
+Secrets are files: variables are shown by a crash's dump, and inherited by every process that is started. Each list below has an
+element for each: the variable that names the file, which is also the file's name, and the Secret with the key that is in it.
+*/ -}}
+{{- define "holdfast.redisSecrets" -}}
+{{- if .Values.redis.urlSecret }}
+- {variable: HOLDFAST_REDIS__URL, secret: {{ .Values.redis.urlSecret }}, key: url}
 {{- end }}
-{{- if $bus.acceptUnsigned }}
-- {name: HOLDFAST_BUS__ACCEPT_UNSIGNED, value: "true"}
+{{- if or .Values.redis.inCluster.enabled .Values.redis.existingSecret }}
+- {variable: HOLDFAST_REDIS__PASSWORD, secret: {{ include "holdfast.redisSecret" . }}, key: password}
 {{- end }}
+{{- end -}}
+
+{{- define "holdfast.tokenSecrets" -}}
+{{- if not .Values.auth.jwksUrl }}
+- {variable: HOLDFAST_AUTH__SECRET, secret: {{ include "holdfast.authSecret" . }}, key: secret}
+{{- end }}
+{{- end -}}
+
+{{- define "holdfast.chatSecrets" -}}
+{{- include "holdfast.redisSecrets" . }}
+{{- include "holdfast.tokenSecrets" . }}
+{{- with .Values.auth.existingSecret }}
+- {variable: HOLDFAST_AUTH__PREVIOUS_SECRET, secret: {{ . }}, key: previousSecret, optional: true}
+{{- end }}
+{{- if include "holdfast.isSigned" . }}
+- {variable: HOLDFAST_BUS__SECRET, secret: {{ include "holdfast.busSecret" . }}, key: secret}
+{{- with (.Values.bus | default dict).existingSecret }}
+- {variable: HOLDFAST_BUS__PREVIOUS_SECRET, secret: {{ . }}, key: previousSecret, optional: true}
+{{- end }}
+{{- end }}
+{{- if .Values.push.webhookUrl }}
+- {variable: HOLDFAST_PUSH__WEBHOOK_SECRET, secret: {{ .Values.push.existingSecret }}, key: secret}
+{{- end }}
+{{- end -}}
+
+{{- /* Of such a list: the variables, the mount, the volume. */ -}}
+{{- define "holdfast.secretVariables" -}}
+{{- range fromYamlArray . }}
+- {name: {{ .variable }}_FILE, value: /etc/holdfast/secrets/{{ .variable }}}
+{{- end }}
+{{- end -}}
+
+{{- define "holdfast.secretMount" -}}
+{{- if fromYamlArray . -}}
+- {name: secrets, mountPath: /etc/holdfast/secrets, readOnly: true}
+{{- end -}}
+{{- end -}}
+
+{{- define "holdfast.secretVolume" -}}
+{{- if fromYamlArray . -}}
+- name: secrets
+  projected:
+    defaultMode: 288  # 0440: its group is fsGroup
+    sources:
+      {{- range fromYamlArray . }}
+      - secret: {name: {{ .secret }}, items: [{key: {{ .key }}, path: {{ .variable }}}]{{ if .optional }}, optional: true{{ end }}}
+      {{- end }}
 {{- end -}}
 {{- end -}}
 
@@ -371,8 +410,5 @@ Whether pods sign what they tell each other with a secret of the chart's: not wh
 {{- if .Values.auth.jwksAllowHttp }}
 - {name: HOLDFAST_AUTH__JWKS_ALLOW_HTTP, value: "true"}
 {{- end }}
-{{- else }}
-- name: HOLDFAST_AUTH__SECRET
-  valueFrom: {secretKeyRef: {name: {{ include "holdfast.authSecret" . }}, key: secret}}
 {{- end }}
 {{- end -}}

@@ -43,6 +43,22 @@ async def test_tokens_have_the_secret_the_issuer_and_the_audience_of_the_release
     assert (claims["sub"], cluster.store) == ("ann", "firestore")
 
 
+async def test_a_secret_that_the_release_has_as_a_file_is_found(world: World) -> None:
+    """As the chart mounts it."""
+    there = objects({"name": "HOLDFAST_AUTH__SECRET_FILE", "value": "/etc/holdfast/secrets/HOLDFAST_AUTH__SECRET"})
+    sources = [
+        {"configMap": {"name": "another"}},
+        {"secret": {"name": "redis", "items": [{"key": "password", "path": "HOLDFAST_REDIS__PASSWORD"}]}},
+        {"secret": {"name": "tokens-of-sso", "items": [{"key": "hmac", "path": "HOLDFAST_AUTH__SECRET"}]}},
+    ]
+    volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "secrets", "projected": {"sources": sources}}]
+    there["deployment/holdfast"]["spec"]["template"]["spec"]["volumes"] = volumes
+    world.write(objects=there)
+    cluster = Cluster("context", "mine", "holdfast")
+    await cluster.enter()
+    assert jwt.decode(cluster.token("ann"), SECRET, ["HS256"], audience="holdfast")["sub"] == "ann"
+
+
 async def test_a_release_without_a_secret_is_refused_in_plain_words(world: World) -> None:
     """With a JWKS the key that signs is nowhere in the cluster; a traceback about a missing Secret would not say so."""
     world.write(objects=objects({"name": "HOLDFAST_AUTH__JWKS_URL", "value": "https://sso.example/keys"}))

@@ -66,14 +66,15 @@ class Cluster:
             label = f"kubectl label namespace {self.namespace} {_LABEL}=allowed"
             raise TargetFailed(f"namespace {self.namespace} does not allow drills: {label}")
         self.deployment = await self._found() or self.deployment
-        variables = await self._variables()
+        pod = await self._template()
+        variables = _variables(pod)
         if not self._token_command:
-            await self._take_secret(variables)
+            await self._take_secret(pod, variables)
         self.store = variables.get("HOLDFAST_STORE__URL", {}).get("value", "").partition(":")[0] or "unknown"
         self.ran_on = await self._described()
 
-    async def _take_secret(self, variables: dict[str, dict[str, Any]]) -> None:
-        reference = variables.get("HOLDFAST_AUTH__SECRET", {}).get("valueFrom", {}).get("secretKeyRef")
+    async def _take_secret(self, pod: dict[str, Any], variables: dict[str, dict[str, Any]]) -> None:
+        reference = _reference(pod, variables)
         if reference is None:
             raise TargetFailed(
                 f"deployment {self.deployment} has no secret to sign tokens with (HOLDFAST_AUTH__SECRET):"
@@ -123,10 +124,10 @@ class Cluster:
         parts = (image and f"image {image}", chart and f"chart {chart}", kubernetes and f"Kubernetes {kubernetes}")
         return ", ".join(part for part in parts if part)
 
-    async def _variables(self) -> dict[str, dict[str, Any]]:
-        """What the containers of the chat pods are told, by name; a value, or where it is from."""
-        template = (await self.get("deployment", self.deployment))["spec"]["template"]
-        return {each["name"]: each for container in template["spec"]["containers"] for each in container.get("env", ())}
+    async def _template(self) -> dict[str, Any]:
+        """What a chat pod is made of."""
+        pod: dict[str, Any] = (await self.get("deployment", self.deployment))["spec"]["template"]["spec"]
+        return pod
 
     async def tell(self, reason: str, note: str) -> None:
         """An Event on the Deployment: an operator who looks there sees that the failure was on purpose.
@@ -230,6 +231,24 @@ class Cluster:
         if process.returncode:
             raise TargetFailed(f"kubectl {' '.join(arguments[:3])}: {err.decode().strip()[:300]}")
         return out.decode()
+
+
+def _variables(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What its containers are told, by name; a value, or where it is from."""
+    return {each["name"]: each for container in pod["containers"] for each in container.get("env", ())}
+
+
+def _reference(pod: dict[str, Any], variables: dict[str, dict[str, Any]]) -> dict[str, str] | None:
+    """The Secret that signs tokens, and the key: of a variable, or of a file of a projected volume."""
+    if (given := variables.get("HOLDFAST_AUTH__SECRET", {}).get("valueFrom", {}).get("secretKeyRef")) is not None:
+        return {"name": given["name"], "key": given["key"]}
+    file = variables.get("HOLDFAST_AUTH__SECRET_FILE", {}).get("value", "").rpartition("/")[2]
+    for volume in pod.get("volumes", ()):
+        for secret in (source.get("secret", {}) for source in volume.get("projected", {}).get("sources", ())):
+            for item in secret.get("items", ()):
+                if item["path"] == file:
+                    return {"name": secret["name"], "key": item["key"]}
+    return None
 
 
 def _pod(found: dict[str, Any]) -> Pod:
