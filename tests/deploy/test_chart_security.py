@@ -112,6 +112,7 @@ def test_the_network_lets_through_what_is_needed() -> None:
     chat, redis, controller, test = (network.pod(name) for name in ("chat", "redis", "controller", "test"))
     assert network.may(EDGE, chat, 8000)
     assert network.may(test, chat, 8000)
+    assert network.may(test, OUTSIDE, 53)
     assert network.may(PROMETHEUS, chat, 9000)
     assert network.may(chat, chat, 9000), "isolate asks the others"
     assert network.may(controller, chat, 9000)
@@ -140,6 +141,8 @@ def test_the_network_lets_through_nothing_else() -> None:
         assert not network.may(chat, OUTSIDE, port)
     for port in (53, 443, 6379, 8000):
         assert not network.may(redis, OUTSIDE, port), "it has nobody to call"
+    for port in (22, 443, 8000):
+        assert not network.may(network.pod("test"), OUTSIDE, port), "it calls the release alone"
 
 
 def test_without_a_namespace_of_prometheus_metrics_are_reached_where_a_monitor_asks_for_them() -> None:
