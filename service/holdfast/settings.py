@@ -116,16 +116,10 @@ class RedisSettings(_Group):
 
     url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
     password: SecretStr | None = None
-    password_file: Path | None = None  # read for each connection: what is in it may be renewed
+    password_file: Path | None = None  # read for each connection: what is in it may be renewed; it wins over `password`
     ca_file: Path | None = None
     timeout_seconds: float = Field(0.5, gt=0, le=5)  # a healthy round trip is below 5 ms; acks must not wait for a hung Redis
     pool_connections: int = Field(8, ge=1, le=100)  # commands are pipelined: few connections carry all
-
-    @model_validator(mode="after")
-    def _has_one_password(self) -> Self:
-        if self.password is not None and self.password_file is not None:
-            raise ValueError("HOLDFAST_REDIS__PASSWORD and HOLDFAST_REDIS__PASSWORD_FILE: set twice, as a value and as a file")
-        return self
 
 
 class BusSettings(_Group):
@@ -334,11 +328,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {"instance_id": environ.get("INSTANCE_ID") or _default_instance_id()}
-    for name, group, setting, value in _variables(environ):
-        group_values = values.setdefault(group, {})
-        if setting in group_values:
-            raise ConfigurationError(f"{name}: set twice, as a value and as a file")
-        group_values[setting] = value
+    for group, setting, value in _variables(environ):
+        values.setdefault(group, {})[setting] = value
     if re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", values["instance_id"]) is None:
         raise ConfigurationError("INSTANCE_ID: 1 to 128 of A-Z a-z 0-9 . _ -")
     try:
@@ -354,20 +345,23 @@ def _default_instance_id() -> str:
     return f"{host[:100]}-{secrets.token_hex(3)}"
 
 
-def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
-    """(variable, group, setting, value) of each `HOLDFAST_*`, `_FILE` twins read."""
+def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """(group, setting, value) of each `HOLDFAST_*`, without blanks at its ends.
+
+    A `_FILE` twin is read, and comes after its variable: the later value counts.
+    """
     known = _known_variables()
     for name, value in sorted(environ.items()):
         if not name.startswith(_PREFIX) or name in _FOREIGN:
             continue
         if name in known:
-            yield name, *known[name], value
+            yield *known[name], value.strip()
         elif _SERVICE_LINK.search(name):
             continue
         elif name.endswith("_FILE") and name.removesuffix("_FILE") in known:
             if name.endswith("__PREVIOUS_SECRET_FILE") and not Path(value).exists():
                 continue  # the key of a Secret that is there while secrets are rotated
-            yield name, *known[name.removesuffix("_FILE")], _read_secret_file(name, value)
+            yield *known[name.removesuffix("_FILE")], _read_secret_file(name, value)
         else:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""

@@ -21,6 +21,26 @@ def test_the_bus_is_signed_with_a_secret_from_a_file(tmp_path: Path) -> None:
     assert SECRET not in repr(bus)
 
 
+def test_blanks_and_line_ends_are_no_part_of_a_secret_whether_it_is_a_variable_or_a_file(tmp_path: Path) -> None:
+    """Many a Secret ends in a line end; instances and what signs tokens for them have to read the same value."""
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    for environ in ({"HOLDFAST_AUTH__SECRET": f" {SECRET}\n"}, {"HOLDFAST_AUTH__SECRET_FILE": str(file)}):
+        loaded = settings.load(environ).auth.secret
+        assert loaded is not None
+        assert loaded.get_secret_value() == SECRET
+
+
+def test_file_wins_over_the_variable_of_the_same_setting(tmp_path: Path) -> None:
+    """Pods of the chart have files; a Secret that all containers get as variables (`envFrom`) must not end their start."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    another = "another-secret-of-thirty-two-bytes"
+    loaded = settings.load({"HOLDFAST_BUS__SECRET": another, "HOLDFAST_BUS__SECRET_FILE": str(file)})
+    assert loaded.bus.secret is not None
+    assert loaded.bus.secret.get_secret_value() == SECRET
+
+
 def test_file_of_a_previous_secret_may_be_missing_and_no_other(tmp_path: Path) -> None:
     """A mounted Secret has that key only while it is rotated; any other file that is missing is a mistake."""
     absent = str(tmp_path / "absent")

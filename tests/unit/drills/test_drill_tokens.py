@@ -59,6 +59,16 @@ async def test_a_secret_that_the_release_has_as_a_file_is_found(world: World) ->
     assert jwt.decode(cluster.token("ann"), SECRET, ["HS256"], audience="holdfast")["sub"] == "ann"
 
 
+async def test_a_line_end_of_the_secret_is_no_part_of_it(world: World) -> None:
+    """Instances read it without; a drill that signed with it would be refused."""
+    there = objects(signed_by("hmac"))
+    there["secret/tokens-of-sso"] = {"data": {"hmac": base64.b64encode(f"{SECRET}\n".encode()).decode()}}
+    world.write(objects=there)
+    cluster = Cluster("context", "mine", "holdfast")
+    await cluster.enter()
+    assert jwt.decode(cluster.token("ann"), SECRET, ["HS256"], audience="holdfast")["sub"] == "ann"
+
+
 async def test_a_release_without_a_secret_is_refused_in_plain_words(world: World) -> None:
     """With a JWKS the key that signs is nowhere in the cluster; a traceback about a missing Secret would not say so."""
     world.write(objects=objects({"name": "HOLDFAST_AUTH__JWKS_URL", "value": "https://sso.example/keys"}))

@@ -129,10 +129,8 @@ def resolve(settings: RedisSettings) -> Address:
 
 
 def _with_password(settings: RedisSettings, options: dict[str, Any]) -> dict[str, Any]:
-    if settings.password is not None:
-        return options | {"password": settings.password.get_secret_value()}
     if settings.password_file is None:
-        return options
+        return options if settings.password is None else options | {"password": settings.password.get_secret_value()}
     provider = FilePassword(settings.password_file, options.get("username"))
     return {key: value for key, value in options.items() if key not in ("username", "password")} | {
         "credential_provider": provider

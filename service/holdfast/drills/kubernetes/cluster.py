@@ -83,7 +83,7 @@ class Cluster:
         secret = (await self.get("secret", reference["name"]))["data"].get(reference["key"])
         if secret is None:
             raise TargetFailed(f"secret {reference['name']} has no key {reference['key']}")
-        self._secret = base64.b64decode(secret).decode()
+        self._secret = base64.b64decode(secret).decode().strip()  # as instances read it
         self._issuer, self._audience = (
             variables.get(f"HOLDFAST_AUTH__{name}", {}).get("value") or "holdfast" for name in ("ISSUER", "AUDIENCE")
         )

@@ -107,9 +107,9 @@ def test_password_file_is_read_for_each_connection_under_the_name_of_the_url(tmp
         options["credential_provider"].get_credentials()
 
 
-def test_a_password_is_a_value_or_a_file() -> None:
-    """With both, an operator could not see which of them counts."""
-    environ = {"HOLDFAST_REDIS__PASSWORD_FILE": "/run/token"}
-    assert load(environ).redis.password_file == Path("/run/token")
-    with pytest.raises(ConfigurationError, match="set twice, as a value and as a file"):
-        load(environ | {"HOLDFAST_REDIS__PASSWORD": "x"})
+def test_a_file_with_the_password_wins_over_the_variable(tmp_path: Path) -> None:
+    """As with every other setting: a platform may set variables for all containers, a file is named on purpose."""
+    file = tmp_path / "token"
+    file.write_text("of the file")
+    settings = load({"HOLDFAST_REDIS__PASSWORD_FILE": str(file), "HOLDFAST_REDIS__PASSWORD": "of the variable"}).redis
+    assert resolve(settings).options["credential_provider"].get_credentials() == ("of the file",)
