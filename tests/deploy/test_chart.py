@@ -1,6 +1,7 @@
 """The chart: what every shipped set of values renders to, and that it fits Kubernetes and what the code serves."""
 
 import base64
+import hashlib
 import json
 from typing import Any
 
@@ -239,7 +240,6 @@ def test_the_redis_of_the_release_wants_the_password_that_instances_are_told() -
         controller = only(objects, "Deployment", "holdfast-controller")["spec"]["template"]["spec"]
         for spec in (controller, chat(objects)[0]):
             assert secret_files(spec)["HOLDFAST_REDIS__PASSWORD"] == {"name": secret, "key": "password", "optional": False}
-        assert "holdfast on >$(HOLDFAST_REDIS__PASSWORD)" in " ".join(redis["args"])
 
 
 def secrets(*values: str) -> dict[str, dict[str, str]]:
@@ -259,6 +259,29 @@ def test_what_is_not_named_is_made_and_random() -> None:
     values = [base64.b64decode(value) for each in made for data in each.values() for value in data.values()]
     assert len(set(values)) == 6
     assert min(map(len, values)) >= 32
+
+
+def annotations(kind: str, name: str, *values: str) -> Object:
+    """Those of its pods."""
+    found: Object = only(render(*MINIMAL, *values), kind, name)["spec"]["template"]["metadata"].get("annotations", {})
+    return found
+
+
+def test_pods_follow_a_secret_of_the_chart_that_changes() -> None:
+    """`helm rollback` across a rotation puts the old password into the Secret: Redis has to be started again with it."""
+    objects = render(*MINIMAL, "--set", "bus.signed=true")
+    data = {each["metadata"]["name"]: each["data"] for each in of_kind(objects, "Secret")}
+    passwords = f"{data['holdfast-redis-auth']['password']} {data['holdfast-redis-operator']['password']}"
+    bus = data["holdfast-bus-auth"]["secret"]
+    for kind, name, key, value in (
+        ("StatefulSet", "holdfast-redis", "checksum/passwords", passwords),
+        ("Deployment", "holdfast", "checksum/bus", bus),
+    ):
+        told = only(objects, kind, name)["spec"]["template"]["metadata"]["annotations"]
+        assert told[key] == hashlib.sha256(value.encode()).hexdigest()
+    own = ("--set", "redis.existingSecret=a,redis.inCluster.operatorSecret=b,bus.existingSecret=c")
+    assert not annotations("StatefulSet", "holdfast-redis", *own)
+    assert "checksum/bus" not in annotations("Deployment", "holdfast", *own)
 
 
 def test_a_secret_that_is_named_is_not_made() -> None:

@@ -190,6 +190,14 @@ def test_volumes_variables_and_containers_are_added(name: str, container: str, w
     assert {each["name"] for each in main["volumeMounts"]} <= {each["name"] for each in spec["volumes"]}
 
 
+def test_a_volume_of_ones_own_may_be_called_secrets() -> None:
+    """Which is what many are called; the chart's own has a name that only it would take."""
+    spec, _ = chat(render(*MINIMAL, "--set-json", 'extraVolumes=[{"name": "secrets", "secret": {"secretName": "mine"}}]'))
+    names = [each["name"] for each in spec["volumes"]]
+    assert "secrets" in names
+    assert len(set(names)) == len(names)
+
+
 def test_containers_of_ones_own_run_before_the_one_that_copies_code() -> None:
     """Both lists are there with `skaffold dev`, too."""
     given = ("--set", "development.sync=true", "--set-json", 'initContainers=[{"name": "before", "image": "x"}]')

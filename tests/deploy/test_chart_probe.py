@@ -92,3 +92,10 @@ def test_the_network_lets_it_through_to_instances_and_the_public_address_alone()
     assert not network.may(own, redis, 6379)
     assert not network.may(own, OUTSIDE, 8000)
     assert not network.may(EDGE, own, 9000)
+
+
+def test_the_network_lets_it_through_to_the_port_of_the_public_address() -> None:
+    """Named by `probe.urls`, by whichever scheme."""
+    network = Network("probe.enabled=true,probe.urls={https://chat.example.com:8443,ws://chat.example.com}")
+    for port in (80, 8443):
+        assert network.may(network.pod("probe"), OUTSIDE, port)

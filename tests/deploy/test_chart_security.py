@@ -1,5 +1,7 @@
 """What pods may do, what the controller may ask of Kubernetes, and who may talk to whom: by evaluation."""
 
+import json
+
 import pytest
 
 from support.chart import MINIMAL, VALUES, Object, containers, fullname, of_kind, only, pods, rendered
@@ -121,7 +123,8 @@ def test_the_network_lets_through_what_is_needed() -> None:
         assert network.may(pod, redis, 6379)
         assert network.may(pod, OUTSIDE, 53)
         assert network.may(pod, OUTSIDE, 443)
-    assert network.may(controller, OUTSIDE, 6443)
+    for port in (6443, 8443, 16443):
+        assert network.may(controller, OUTSIDE, port), "the API server of another distribution"
 
 
 def test_the_network_lets_through_nothing_else() -> None:
@@ -145,11 +148,22 @@ def test_the_network_lets_through_nothing_else() -> None:
         assert not network.may(network.pod("test"), OUTSIDE, port), "it calls the release alone"
 
 
-def test_without_a_namespace_of_prometheus_metrics_are_reached_where_a_monitor_asks_for_them() -> None:
-    """An operator who switches a monitor on gets metrics; without one, nobody outside of the release needs the port."""
-    for values, may in (((), False), (("monitoring.podMonitor.enabled=true",), True)):
-        network = Network(*values)
-        assert network.may(PROMETHEUS, network.pod("chat"), 9000) is may
+def test_the_internal_port_is_open_until_the_values_narrow_it() -> None:
+    """`holdfast status --namespace` comes by way of the API server, from addresses that only the operator knows."""
+    network = Network()
+    for pod in (network.pod("chat"), network.pod("controller")):
+        assert network.may(PROMETHEUS, pod, 9000)
+        assert network.may(OUTSIDE, pod, 9000)
+    network = Network("networkPolicy.monitoringNamespace=monitoring")
+    assert network.may(PROMETHEUS, network.pod("chat"), 9000)
+    assert not network.may(OUTSIDE, network.pod("chat"), 9000)
+    api_server = {"ipBlock": {"cidr": "10.0.0.0/28"}}
+    objects = render(*MINIMAL, "--set-json", f"networkPolicy.internalFrom=[{json.dumps(api_server)}]")
+    for name in ("holdfast", "holdfast-controller"):
+        (rule,) = [
+            each for each in only(objects, "NetworkPolicy", name)["spec"]["ingress"] if each["ports"] == [{"port": "internal"}]
+        ]
+        assert rule["from"][-1] == api_server
 
 
 def test_the_network_policies_can_be_switched_off() -> None:
@@ -161,7 +175,7 @@ def test_without_a_namespace_of_the_edge_everybody_reaches_the_public_port_and_n
     """A load balancer outside has no namespace."""
     network = Network()
     assert network.may(OUTSIDE, network.pod("chat"), 8000)
-    assert not network.may(OUTSIDE, network.pod("chat"), 9000)
+    assert not network.may(OUTSIDE, network.pod("chat"), 8001)
 
 
 @pytest.mark.parametrize(
@@ -171,13 +185,15 @@ def test_without_a_namespace_of_the_edge_everybody_reaches_the_public_port_and_n
         ("redis.url=redis://h", {6379}),
         ("redis.host=h,redis.port=6391", {6391}),
         ("redis.sentinel.nodes={s:26379},redis.sentinel.service=m", {26379, 6379, 6380}),
+        (r"redis.url=sentinel://s\,t:5000/m/0,redis.port=6390", {26379, 5000, 6379, 6380, 6390}),
+        ("redis.urlSecret=s,redis.port=6391", {26379, 6379, 6380, 6391}),
     ],
 )
 def test_a_redis_outside_is_reached_on_its_port(values: str, ports: set[int]) -> None:
     """Behind Sentinel, the Sentinels and whoever they name."""
     network = Network("redis.inCluster.enabled=false", values)
     chat = network.pod("chat")
-    assert {port for port in (6379, 6380, 6390, 6391, 26379) if network.may(chat, OUTSIDE, port)} == ports
+    assert {port for port in (5000, 6379, 6380, 6390, 6391, 26379) if network.may(chat, OUTSIDE, port)} == ports
 
 
 def test_the_emulator_is_reached_where_it_is() -> None:
@@ -186,9 +202,33 @@ def test_the_emulator_is_reached_where_it_is() -> None:
     assert network.may(network.pod("chat"), OUTSIDE, 8088)
 
 
-def test_workload_identity_gets_its_tokens() -> None:
-    """From the metadata server of the node, and from nowhere else on that port."""
-    objects = render(*MINIMAL, "--set", "networkPolicy.enabled=true,serviceAccount.annotations.a=b")
-    rules = only(objects, "NetworkPolicy")["spec"]["egress"]
-    (metadata,) = [rule for rule in rules if {"port": 988} in rule["ports"]]
-    assert metadata["to"] == [{"ipBlock": {"cidr": "169.254.169.252/30"}}]
+@pytest.mark.parametrize(
+    ("values", "port"),
+    [
+        ("auth.existingSecret=,auth.jwksUrl=https://sso.example.com:8081/keys", 8081),
+        ("auth.existingSecret=,auth.jwksAllowHttp=true,auth.jwksUrl=http://sso/keys", 80),
+        ("push.existingSecret=s,push.webhookUrl=https://[fd00::1]:8082/hook", 8082),
+        ("extraEnv[0].name=OTEL_EXPORTER_OTLP_ENDPOINT,extraEnv[0].value=http://collector:4318", 4318),
+    ],
+)
+def test_what_the_values_name_is_reached_on_its_port(values: str, port: int) -> None:
+    """A rule that has to be written by hand for it is forgotten until the first outage."""
+    assert Network(values).may(Network().pod("chat"), OUTSIDE, port)
+    assert not Network().may(Network().pod("chat"), OUTSIDE, port)
+
+
+@pytest.mark.parametrize(
+    ("values", "are_needed"),
+    [
+        ("", True),
+        ("serviceAccount.annotations.a=b", True),
+        ("firestore.credentialsSecret=key", False),
+        ("firestore.credentialsSecret=key,serviceAccount.annotations.a=b", True),
+        ("firestore.emulatorHost=h:8080", False),
+    ],
+)
+def test_pods_without_a_key_get_tokens_of_their_cloud_identity(values: str, are_needed: bool) -> None:
+    """From the metadata server of the node, and from nowhere else on that port; GKE wants no annotation for it any more."""
+    rules = only(render(*MINIMAL, *(("--set", values) if values else ())), "NetworkPolicy", "holdfast")["spec"]["egress"]
+    found = [rule["to"] for rule in rules if {"port": 988} in rule["ports"]]
+    assert found == ([[{"ipBlock": {"cidr": "169.254.169.252/30"}}]] if are_needed else [])

@@ -114,6 +114,14 @@ REFUSALS = {
         "--set",
         "controller.extraEnv[0].name=HOLDFAST_REDIS__URL",
     ),
+    "extraEnv: HOLDFAST_PUSH__WEBHOOK_SECRET: pods have it as a file of the Secret hook (key secret)": (
+        *(*MINIMAL, "--set", "push.webhookUrl=https://x,push.existingSecret=hook"),
+        *("--set", "extraEnv[0].name=HOLDFAST_PUSH__WEBHOOK_SECRET"),
+    ),
+    "bus: bus.existingSecret or HOLDFAST_BUS__SECRET in extraEnv, not both": (
+        *(*MINIMAL, "--set"),
+        "bus.existingSecret=s,extraEnv[0].name=HOLDFAST_BUS__SECRET",
+    ),
     "extraVolumes: the name tmp is the chart's own": (*MINIMAL, "--set-json", 'extraVolumes=[{"name": "tmp", "emptyDir": {}}]'),
     "extraContainers: the name holdfast is the chart's own": (
         *(*MINIMAL, "--set-json"),

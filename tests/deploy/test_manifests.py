@@ -9,6 +9,7 @@ import yaml
 
 from support.chart import Object, chat, environ, of_kind, only, secret_files
 from support.helm import CHART, ROOT, kubectl_binary, render
+from support.network import OUTSIDE, Network
 
 OVERLAYS = sorted(path.name for path in (ROOT / "k8s" / "overlays").iterdir())
 
@@ -47,7 +48,9 @@ def test_an_overlay_brings_what_the_base_asks_for(name: str) -> None:
     spec, container = chat(objects)
     for reference in secret_files(spec).values():
         assert reference["optional"] or reference["key"] in only(objects, "Secret", reference["name"])["data"]
-    assert environ(container)["FIRESTORE_EMULATOR_HOST"]
+    emulator = environ(container)["FIRESTORE_EMULATOR_HOST"]
+    network = Network(objects=objects)
+    assert network.may(network.pod("chat"), OUTSIDE, int(emulator.rpartition(":")[2]))
     assert container["image"] == "docker.io/library/holdfast:dev"
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from holdfast.drills.local.waiting import free_port
 from support.chart import MINIMAL, Object, only
+from support.eventually import eventually
 from support.helm import render
 
 PASSWORD = "a-password-of-tests"
-GIVEN = {"$(REDISCLI_AUTH)": PASSWORD, ">$(HOLDFAST_REDIS__PASSWORD)": ">another"}
 
 
 def container(*values: str) -> Object:
@@ -24,13 +25,19 @@ def container(*values: str) -> Object:
     return found
 
 
+def start(port: int, directory: Path, secrets: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Redis with the chart's command and arguments, on that port."""
+    found = container()
+    arguments = [str(directory) if each == "/tmp" else each for each in found["args"]]
+    command = [*found["command"], "--port", str(port), *arguments]
+    return subprocess.Popen(command, env=secrets | {"PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL)
+
+
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """(process, port) of one with the chart's arguments."""
     port = free_port()
-    arguments = [GIVEN.get(each, each) for each in container()["args"]]
-    arguments[arguments.index("--dir") + 1] = str(tmp_path)
-    process = subprocess.Popen(["redis-server", "--port", str(port), *arguments], stdout=subprocess.DEVNULL)
+    process = start(port, tmp_path, {"REDISCLI_AUTH": PASSWORD, "HOLDFAST_REDIS__PASSWORD": "another"})
     try:
         yield process, port
     finally:
@@ -76,3 +83,18 @@ def test_a_password_reaches_the_probe_by_the_environment_only() -> None:
     redis = container()
     assert "REDISCLI_AUTH" in [each["name"] for each in redis["env"]]
     assert "-a" not in redis["livenessProbe"]["exec"]["command"][-1].split()
+
+
+async def test_line_ends_of_the_secrets_are_no_part_of_the_passwords(tmp_path: Path) -> None:
+    """Pods read theirs without; `redis-cli` in the pod of Redis sends the operators' as it is in the Secret."""
+    port = free_port()
+    process = start(port, tmp_path, {"REDISCLI_AUTH": f"{PASSWORD}\n", "HOLDFAST_REDIS__PASSWORD": ' it\'s "$1*" \n'})
+    try:
+        await eventually(lambda: ask("readinessProbe", port, f"{PASSWORD}\n"), within=30)
+        assert ask("readinessProbe", port, PASSWORD)
+        assert not ask("readinessProbe", port, "another")
+        with Redis(port=port, username="holdfast", password='it\'s "$1*"') as pod:
+            assert pod.ping()
+    finally:
+        process.kill()
+        process.wait(10)

@@ -18,8 +18,9 @@ class End:
 class Network:
     """The release's NetworkPolicies, as a network that enforces them would judge (IP blocks aside)."""
 
-    def __init__(self, *values: str) -> None:
-        self.objects = render(*MINIMAL, *(("--set", ",".join(values)) if values else ()))
+    def __init__(self, *values: str, objects: list[Any] | None = None) -> None:
+        """Of the chart under these values, or of these objects."""
+        self.objects = render(*MINIMAL, *(("--set", ",".join(values)) if values else ())) if objects is None else objects
         self.policies = [each["spec"] for each in of_kind(self.objects, "NetworkPolicy")]
 
     def pod(self, component: str) -> End:

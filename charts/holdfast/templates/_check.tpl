@@ -158,8 +158,24 @@
 {{- fail (printf "extraEnv: %s has a value of its own in this chart" .name) -}}
 {{- end -}}
 {{- end -}}
+{{- range $variables := list
+  (dict "extraEnv" $values.extraEnv "secrets" (include "holdfast.chatSecrets" .))
+  (dict "extraEnv" $values.controller.extraEnv "secrets" (include "holdfast.redisSecrets" .)) -}}
+{{- range $secret := fromYamlArray $variables.secrets -}}
+{{- range $variables.extraEnv -}}
+{{- if eq (trimSuffix "_FILE" .name) $secret.variable -}}
+{{- fail (printf "extraEnv: %s: pods have it as a file of the Secret %s (key %s) already; put it there, or leave the other value out" .name $secret.secret $secret.key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $values.extraEnv -}}
+{{- if and (hasPrefix "HOLDFAST_BUS__SECRET" .name) ($values.bus | default dict).existingSecret -}}
+{{- fail (printf "bus: bus.existingSecret or %s in extraEnv, not both" .name) -}}
+{{- end -}}
+{{- end -}}
 {{- range concat $values.extraVolumes $values.controller.extraVolumes $values.probe.extraVolumes -}}
-{{- if has .name (list "tmp" "secrets" "redis-ca" "firestore-credentials" "data" "code" "probe-tokens") -}}
+{{- if has .name (list "tmp" "holdfast-secrets" "redis-ca" "firestore-credentials" "data" "code" "probe-tokens") -}}
 {{- fail (printf "extraVolumes: the name %s is the chart's own" .name) -}}
 {{- end -}}
 {{- end -}}
