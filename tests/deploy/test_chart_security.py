@@ -122,6 +122,7 @@ def test_the_network_lets_through_what_is_needed() -> None:
     for pod in (chat, controller):
         assert network.may(pod, redis, 6379)
         assert network.may(pod, OUTSIDE, 53)
+        assert network.may(pod, OUTSIDE, 5353), "DNS on OpenShift"
         assert network.may(pod, OUTSIDE, 443)
     for port in (6443, 8443, 16443):
         assert network.may(controller, OUTSIDE, port), "the API server of another distribution"
@@ -208,6 +209,7 @@ def test_the_emulator_is_reached_where_it_is() -> None:
         ("auth.existingSecret=,auth.jwksUrl=https://sso.example.com:8081/keys", 8081),
         ("auth.existingSecret=,auth.jwksAllowHttp=true,auth.jwksUrl=http://sso/keys", 80),
         ("push.existingSecret=s,push.webhookUrl=https://[fd00::1]:8082/hook", 8082),
+        ("extraEnv[0].name=HTTPS_PROXY,extraEnv[0].value=proxy.example.com:3128", 3128),
         ("extraEnv[0].name=OTEL_EXPORTER_OTLP_ENDPOINT,extraEnv[0].value=http://collector:4318", 4318),
     ],
 )

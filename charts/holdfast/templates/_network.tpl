@@ -26,8 +26,13 @@ by way of the API server, from addresses that no selector of pods names; there i
   to: [{ipBlock: {cidr: 169.254.169.252/30}}]
 {{- end -}}
 
+{{- /* 5353: where the pods of OpenShift's DNS listen. */ -}}
+{{- define "holdfast.dns" -}}
+- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}, {port: 5353, protocol: UDP}, {port: 5353, protocol: TCP}]
+{{- end -}}
+
 {{- define "holdfast.egress" -}}
-- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+{{ include "holdfast.dns" . }}
 {{- if .Values.redis.inCluster.enabled }}
 - ports: [{port: 6379}]
   to:
@@ -50,14 +55,14 @@ by way of the API server, from addresses that no selector of pods names; there i
 {{- end }}
 {{- end -}}
 
-{{- /* A rule for 443 and the ports of `urls`, and of the collector of traces in `env`. */ -}}
+{{- /* A rule for 443 and the ports of `urls`, and of the collector of traces and the proxy in `env`. */ -}}
 {{- define "holdfast.outward" -}}
 {{- $ports := list "443" -}}
 {{- range .urls -}}
 {{- $ports = include "holdfast.urlPort" . | append $ports -}}
 {{- end -}}
 {{- range .env -}}
-{{- if and (regexMatch "^OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT$" .name) .value -}}
+{{- if and (regexMatch "^(OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT|(?i:https?_proxy))$" .name) .value -}}
 {{- $ports = include "holdfast.urlPort" .value | append $ports -}}
 {{- end -}}
 {{- end -}}
@@ -68,7 +73,7 @@ by way of the API server, from addresses that no selector of pods names; there i
 {{- end -}}
 
 {{- define "holdfast.urlPort" -}}
-{{- regexFind "^[a-z]+://[^/?#]*" . | regexFind ":[0-9]+$" | trimPrefix ":" | default (regexMatch "^(http|ws):" . | ternary "80" "443") -}}
+{{- regexFind "^([a-z]+://)?[^/?#]*" . | regexFind ":[0-9]+$" | trimPrefix ":" | default (regexMatch "^(http|ws):" . | ternary "80" "443") -}}
 {{- end -}}
 
 {{- /*
