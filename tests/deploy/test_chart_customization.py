@@ -101,7 +101,8 @@ def test_a_component_has_a_place_of_its_own(name: str, where: str) -> None:
     assert spec["affinity"] == json.loads(affinity)
     assert component(objects, "chat")["nodeSelector"] == {"pool": "spot"}
     (template,) = [each["spec"]["template"] for each in objects if each.get("spec", {}).get("template", {}).get("spec") == spec]
-    assert (template["metadata"]["labels"]["a"], template["metadata"]["annotations"]) == ("b", {"c": "d"})
+    assert template["metadata"]["labels"]["a"] == "b"
+    assert template["metadata"]["annotations"]["c"] == "d"
 
 
 @pytest.mark.parametrize(("name", "where"), [("chat", ""), ("controller", "controller.")])
