@@ -258,7 +258,10 @@ class MessageStore(Protocol):
         ...
 
     async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
-        """Which of these records exist, whatever became of them."""
+        """Which of these records exist, whatever became of them: for drills and tests.
+
+        The ids of one conversation should be those of neighbouring messages: what lies between the first and the last is read.
+        """
         ...
 
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:

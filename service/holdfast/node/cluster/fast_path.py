@@ -4,8 +4,9 @@
 |---|---|
 | conversations, before a cached one is believed | `is_heard`: does each change that a live instance tells arrive here? |
 | requests, before a change rests on its mark in Redis | `is_seen_by_all`: can every instance see a mark that is set here? |
-| users, before Redis says what it remembers of a user | `is_memory_complete`: is all in it that any instance wrote? |
-| health and isolation | `is_lost`, `is_deaf`, `reaches_all`: what does not work? |
+| users, before Redis is believed about a user's conversations | `is_memory_complete`: is all in it that any instance wrote? |
+| health and isolation | `is_lost`, `is_deaf`, `is_impaired`, `reaches_all`: what does not work? |
+| the round of conversation lists | `may_tell_losses`: can the other instances be told what this one lost? |
 | bulletins and comparison | `mode`: what do the other instances need to know of that? |
 """
 
@@ -78,6 +79,11 @@ class FastPath:
     def is_lost(self) -> bool:
         """Redis answers no command, or carries nothing. Instances at another Redis do not count: leaving would help no client."""
         return not self._redis.is_connected or self._bus.is_lost
+
+    @property
+    def is_impaired(self) -> bool:
+        """Clients are told that Redis does not do its work: it is lost, or the instances meet at more than one."""
+        return self.is_lost or self.split.is_split
 
     @property
     def reaches_all(self) -> bool:

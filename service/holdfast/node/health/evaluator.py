@@ -130,7 +130,7 @@ class Health:
     def degraded(self) -> tuple[str, ...]:
         """Dependencies that do not work, by the names that clients see."""
         names = []
-        if self.has_lost_redis or self._fast_path.split.is_split:
+        if self._fast_path.is_impaired:
             names.append("redis")
         if not self._store.is_connected:
             names.append("store")

@@ -56,6 +56,18 @@ def test_redis_that_answers_no_command_is_lost() -> None:
     assert (scene.path.is_lost, scene.path.mode) == (True, "redis")
 
 
+def test_instances_that_stay_at_another_redis_are_told_of_as_a_split() -> None:
+    """A mark that is set here is not seen there: after some seconds the service is degraded, and each side reads the store."""
+    scene = Scene()
+    for beat in range(1, 11):
+        scene.clock.now += 1
+        scene.judge(Bulletin(InstanceId("two"), Epoch("1"), beat, "ok", server="elsewhere"))
+    assert (scene.answers, scene.path.mode) == ((False, False, False, False), "split")
+    assert scene.path.is_impaired
+    scene.bus.is_lost = True
+    assert scene.path.mode == "bus"
+
+
 def test_a_loss_ends_what_redis_remembers_until_a_new_era_has_begun() -> None:
     """What is missing may be the one change that matters. What is heard now does not rest on it."""
     scene = Scene()
@@ -78,6 +90,7 @@ def test_memory_of_redis_is_incomplete_by_another_instance(mode: str, server: st
     scene = Scene()
     scene.judge(Bulletin(InstanceId("two"), Epoch("1"), 1, mode, server=server))
     assert not scene.path.is_memory_complete
+    assert scene.path.is_seen_by_all is (server == "here")
     scene.judge(Bulletin(InstanceId("two"), Epoch("1"), 2, "ok", server="here"))
     assert scene.path.is_memory_complete
 
