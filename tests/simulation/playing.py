@@ -24,10 +24,14 @@ from simulation.patching import simulated
 from simulation.people import People
 from simulation.profiles import PROFILES, Profile
 from simulation.reading import read_store, store_of
+from simulation.redis_call_failures import CALL_FAILURES
 from simulation.redis_failures import REDIS_FAILURES
 from simulation.restoring import restore
+from simulation.revoking import REVOKING_FAILURES
+from simulation.slow_reading import READING_FAILURES
 from simulation.timeline import timeline
 from simulation.verdict import Finding
+from simulation.wrong_hints import HINT_FAILURES
 
 DIRECTORY: Final = Path("reports/simulation")
 _OFFLINE_SECONDS: Final = 25.0  # beyond the grace: a silent end is noticed after a keepalive and its answer
@@ -35,7 +39,15 @@ _LAST_FAULT_SECONDS: Final = 120.0  # a fault that is not over so long after the
 _REAL: Final = time.perf_counter
 
 
-KINDS: Final[Mapping[str, Callable[[Failures, Fault], Awaitable[None]]]] = {**FAILURES, **REDIS_FAILURES, "restore": restore}
+KINDS: Final[Mapping[str, Callable[[Failures, Fault], Awaitable[None]]]] = {
+    **FAILURES,
+    **REDIS_FAILURES,
+    **CALL_FAILURES,
+    **HINT_FAILURES,
+    **READING_FAILURES,
+    **REVOKING_FAILURES,
+    "restore": restore,
+}
 """What each kind of fault does."""
 
 

@@ -102,6 +102,12 @@ _GARBAGE: Final = Draw("redis-garbage", aims=("", "commit"), lasts=(0.5,))
 _KILL_WITHOUT_REDIS: Final = Draw("kill-without-redis", aims=("commit", "store", "send"), lasts=(1.0, 6.0, 20.0))
 _SUBSCRIBER_CUT: Final = Draw("subscriber-cut", aims=("", "commit", "send"), lasts=(0.1,))
 _OOM: Final = Draw("redis-full", aims=("", "commit"), lasts=(2.0, 8.0))
+_CALL_KILL: Final = Draw("redis-call-kill", aims=("", "store", "before-store", "commit"), lasts=(0.3, 8.0, 12.0), skips=40)
+_CALL_RESET: Final = Draw("redis-call-reset", aims=("", "store", "before-store", "commit"), lasts=(0.1,), skips=40)
+_SLOW_SUBSCRIPTION: Final = Draw("slow-subscription", lasts=(1.5,))
+_STALE_HINTS: Final = Draw("stale-hints", aims=("", "commit", "departure", "addition"), lasts=(0.5, 2.0, 6.0))
+_SLOW_READER: Final = Draw("slow-reader", lasts=(4.0, 8.0, 13.0))
+_REVOKE: Final = Draw("revoke-token", lasts=(0.1, 1.0, 5.0))
 
 _RESTORE: Final = Draw("restore", lasts=(1.0, 4.0, 10.0))
 
@@ -167,6 +173,11 @@ PROFILES: Final[Mapping[str, Profile]] = {
         (3.0, 12.0),
         together=2,
     ),
+    "redis-calls": Profile("an instance dies, or loses a connection, at one call to Redis", (_CALL_KILL, _CALL_RESET)),
+    "subscribing": Profile("conversations become local slowly", (_SLOW_SUBSCRIPTION,), (0.5, 3.0)),
+    "hints": Profile("Redis has the hints of some seconds before", (_STALE_HINTS,), (1.0, 4.0)),
+    "slow-readers": Profile("devices read nothing for a while", (_SLOW_READER,)),
+    "revoking": Profile("single tokens are revoked", (_REVOKE,), (1.0, 4.0), together=2),
 }
 
 ALL: Final = tuple(name for name in PROFILES if name != "restore")

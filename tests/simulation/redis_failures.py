@@ -192,7 +192,7 @@ async def _subscriber_cut(failures: Failures, fault: Fault) -> None:
 
 
 async def _garbage(failures: Failures, fault: Fault) -> None:
-    """Values of the wrong kind, or of no meaning, in keys that are there, and on channels that are heard."""
+    """Values of the wrong kind, or of no meaning, in keys that are there and in their sets, and on channels that are heard."""
     async with _redis(failures) as host:
         server, rng = _server(host), rng_of(fault, failures.context.seed)
 
@@ -216,6 +216,8 @@ def _spoil(server: RedisServer, key: bytes, value: bytes, way: int) -> None:
     kind = server.run("TYPE", key)
     if way == 1:
         server.run("SET", key, value)
+    elif way == 2 and kind in (b"set", b"zset"):
+        server.run(*(("SADD", key) if kind == b"set" else ("ZADD", key, 1)), value)
     elif kind == b"hash":
         fields = server.run("HKEYS", key)
         assert isinstance(fields, list)

@@ -7,6 +7,7 @@ the network's; a process that stands still is either the network's or `freeze`.
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import hiredis
 
@@ -19,6 +20,18 @@ from simulation.redis.state import NO_REPLICATION_ID, Client, Feed, Replication,
 from simulation.redis.users import DEFAULT, User
 
 Word = str | bytes | int | float
+
+
+class Watch(Protocol):
+    """Sees every command of a connection."""
+
+    def before(self, client: Client, words: list[bytes]) -> bool:
+        """Whether it is carried out; where it is not, the connection should have been dropped: no reply is sent."""
+        ...
+
+    def after(self, client: Client, words: list[bytes]) -> None:
+        """It was carried out; its reply has not left."""
+        ...
 
 
 class _Operator(Client):
@@ -50,6 +63,7 @@ class RedisServer(Engine):
         self._source: _Source | None = None
         self.is_running = True
         self.is_frozen = False
+        self.watch: Watch | None = None
         self._configure()
 
     # --- connections ----------------------------------------------------------------------------------------------------
@@ -60,6 +74,16 @@ class RedisServer(Engine):
 
     def answer(self, client: Client, words: list[bytes]) -> bytes:
         """One command of a connection: the bytes of its reply, perhaps none. Raises `Unsupported` like `execute`."""
+        watch = self.watch
+        if watch is None:
+            return self._reply(client, words)
+        if not watch.before(client, words):
+            return b""
+        reply = self._reply(client, words)
+        watch.after(client, words)
+        return reply
+
+    def _reply(self, client: Client, words: list[bytes]) -> bytes:
         try:
             reply = self.execute(client, words)
         except Refused as refused:

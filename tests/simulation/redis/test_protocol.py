@@ -7,6 +7,7 @@ import pytest
 
 from simulation.redis import RedisServer
 from simulation.redis.protocol import RedisProtocol
+from simulation.redis.state import Client
 from support.fakes import ManualClock
 
 MEBIBYTE = 1024 * 1024
@@ -139,3 +140,37 @@ def test_what_is_not_authenticated_is_refused_until_it_is(server: RedisServer) -
     assert line_before.written == b"+PONG\r\n"
     lines = line_after.written.split(b"\r\n")
     assert [line[:9] for line in lines] == [b"-NOAUTH A", b"-WRONGPAS", b"-NOAUTH H", b"+OK", b"+PONG", b""]
+
+
+class _AtCommand:
+    """Implements `Watch`: ends the connection at the commands of that name, before or after."""
+
+    def __init__(self, name: bytes, *, is_before: bool) -> None:
+        self._name = name
+        self._is_before = is_before
+
+    def before(self, client: Client, words: list[bytes]) -> bool:
+        if self._is_before and words[0] == self._name:
+            client.drop()
+            return False
+        return True
+
+    def after(self, client: Client, words: list[bytes]) -> None:
+        if not self._is_before and words[0] == self._name:
+            client.drop()
+
+
+@pytest.mark.parametrize(("is_before", "stored"), [(True, None), (False, b"1")])
+def test_connection_that_ends_at_one_of_its_commands_loses_the_command_or_its_reply(
+    server: RedisServer, is_before: bool, stored: bytes | None
+) -> None:
+    """Faults fall between two calls; what was pipelined behind the command is lost either way."""
+    protocol, line = connect(server)
+    server.watch = _AtCommand(b"SET", is_before=is_before)
+
+    protocol.data_received(packed("PING", "SET a 1", "SET b 2"))
+
+    assert line.is_ended
+    assert line.written == b""
+    assert server.run("GET", "a") == stored
+    assert server.run("GET", "b") is None
