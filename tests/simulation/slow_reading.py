@@ -24,7 +24,7 @@ async def _slow_reader(failures: Failures, fault: Fault) -> None:
     assert device.process is not None
     name = device.process.name
     with context.history.fault("client-freeze", name):
-        device.watched.is_late = True
+        device.watched.is_late = device.is_busy = True  # its user does not close it either: it would not notice when that was
         paused = context.loop.network.connections(name)
         for transport in paused:
             transport.pause_reading()
@@ -35,7 +35,7 @@ async def _slow_reader(failures: Failures, fault: Fault) -> None:
         for transport in paused:
             transport.resume_reading()
     await asyncio.sleep(_READ_UP_SECONDS)
-    device.watched.is_late = False
+    device.watched.is_late = device.is_busy = False
 
 
 async def _write_a_lot(failures: Failures, fault: Fault, device: Device) -> None:
