@@ -181,8 +181,8 @@ PROFILES: Final[Mapping[str, Profile]] = {
 }
 
 APART: Final = ("restore", "revoking", "redis-calls", "subscribing", "hints", "slow-readers")
-"""Not in `all`: what is found around a restore and a revocation is not understood in every case yet, see README.md. The others are
-played by a call of their own, so that the seeds of `all` stay those that were judged."""
+"""Not in `all`: what is found around a restore and a revocation is not understood in every case yet, see README.md. The other
+profiles are played by a call of their own, so that the seeds of `all` stay those that were judged."""
 
 ALL: Final = tuple(name for name in PROFILES if name not in APART)
 """What `all` means."""
