@@ -25,6 +25,7 @@ class Connection:
         opened_at: when it was accepted, monotonic seconds.
         token_id: of its present token; empty where that has none.
         missed: conversations whose membership changed while that answer was being made.
+        unlisted_cursors: those of `hello` in conversations that the list of the user's conversations lacked.
         entered: the revision by which it was let into each: that event needs not be told, and no older reading turns it away.
     """
 
@@ -46,6 +47,7 @@ class Connection:
         "opened_at",
         "token_id",
         "transport",
+        "unlisted_cursors",
         "user_id",
     )
 
@@ -73,6 +75,7 @@ class Connection:
         self.token_id = token_id
         self.conversations: dict[ConversationId, Seq] | None = None
         self.missed: dict[ConversationId, None] = {}
+        self.unlisted_cursors: dict[ConversationId, Seq] = {}
         self.entered: dict[ConversationId, int] = {}
         self.deliver: Callable[[bytes], None] = _nowhere
         self.inflight_sends = 0

@@ -137,6 +137,9 @@ class Entering:
         local = self._delivery.locals.get(entrance.conversation.conversation_id)
         if local is None or local.starting is not None:
             return False
+        seen = entrance.connection.unlisted_cursors.get(local.conversation_id, 0)
+        if entrance.position == entrance.start < seen <= local.shown:
+            entrance.start = entrance.position = seen  # the device told in `hello` what it has seen elsewhere
         is_full = entrance.position - entrance.start >= self._limits.replay_messages or entrance.size_bytes > _MAX_BYTES
         if entrance.position < local.shown and not is_full:
             return False

@@ -145,6 +145,7 @@ class Connecting:
             return
         memberships = {c: row for c, row in memberships.items() if not self._membership.has_left(connection.user_id, row)}
         heads = self._join(connection, memberships)
+        connection.unlisted_cursors = {ConversationId(c): seq for c, seq in comparable.items() if c not in memberships}
         if cursors is not None:
             beyond |= set() if is_of_this_store else {c for c in memberships if c in cursors}
             # A head behind the start: delivery then starts with the next live message, as for connections that enter later.

@@ -75,6 +75,27 @@ async def test_delivery_to_a_new_member_starts_where_the_membership_starts() -> 
 
 
 @in_virtual_time
+async def test_cursor_of_hello_counts_for_a_conversation_that_the_list_lacked() -> None:
+    """The list of the user's conversations was stale when the device connected: what it has seen elsewhere does not come twice.
+
+    A cursor of before the membership, or beyond the end, has no meaning.
+    """
+    for cursor, expected in ((4, [5, 6]), (1, [3, 4, 5, 6]), (9, [3, 4, 5, 6])):
+        scene = Scene()
+        await scene.join("alice")
+        say(scene, 1, 2, 3, 4, 5)
+        await settled()
+        carol = device(scene, "carol")
+        carol.unlisted_cursors = {C: cursor}
+        scene.change_members("alice", "bob", "carol", version=2, joined={"carol": 2})
+        scene.membership.take(told("member_added", 2, "carol"))
+        await settled()
+        say(scene, 6)
+        await settled()
+        assert seqs(carol) == expected
+
+
+@in_virtual_time
 async def test_a_connection_enters_when_the_store_answers_again() -> None:
     """An outage during the change of members loses neither the notice nor a message."""
     scene = Scene()
