@@ -122,10 +122,30 @@ def test_the_network_lets_through_what_is_needed() -> None:
     for pod in (chat, controller):
         assert network.may(pod, redis, 6379)
         assert network.may(pod, OUTSIDE, 53)
-        assert network.may(pod, OUTSIDE, 5353), "DNS on OpenShift"
-        assert network.may(pod, OUTSIDE, 443)
+        for port in (1053, 5353, 8053):
+            assert network.may(pod, OUTSIDE, port), "DNS of vcluster, OpenShift, Gardener: the port of its pods counts"
+        for port in (443, 8443):
+            assert network.may(pod, OUTSIDE, port), "the pods behind a Service on 443 listen on 8443, mostly"
     for port in (6443, 8443, 16443):
         assert network.may(controller, OUTSIDE, port), "the API server of another distribution"
+
+
+def test_an_edge_without_pods_is_let_in_by_its_addresses() -> None:
+    """A load balancer that reaches pods itself comes from no namespace."""
+    balancer = {"ipBlock": {"cidr": "10.0.0.0/16"}}
+    for others in ((), ("networkPolicy.ingressNamespace=edge",)):
+        values = ("networkPolicy.ingressFrom[0].ipBlock.cidr=10.0.0.0/16", *others)
+        objects = render(*MINIMAL, "--set", ",".join(values))
+        rule = only(objects, "NetworkPolicy", "holdfast")["spec"]["ingress"][0]
+        assert balancer in rule["from"]
+        assert any("podSelector" in each for each in rule["from"]), "the test pod and the probe are of the release"
+
+
+def test_what_pods_of_ones_own_need_is_let_out_of_the_pod_of_helm_test_too() -> None:
+    """A mesh's sidecar is injected there as well."""
+    network = Network("networkPolicy.extraEgress[0].ports[0].port=15012")
+    for component in ("chat", "controller", "test"):
+        assert network.may(network.pod(component), OUTSIDE, 15012)
 
 
 def test_the_network_lets_through_nothing_else() -> None:
@@ -233,4 +253,5 @@ def test_pods_without_a_key_get_tokens_of_their_cloud_identity(values: str, are_
     """From the metadata server of the node, and from nowhere else on that port; GKE wants no annotation for it any more."""
     rules = only(render(*MINIMAL, *(("--set", values) if values else ())), "NetworkPolicy", "holdfast")["spec"]["egress"]
     found = [rule["to"] for rule in rules if {"port": 988} in rule["ports"]]
-    assert found == ([[{"ipBlock": {"cidr": "169.254.169.252/30"}}]] if are_needed else [])
+    servers = [{"ipBlock": {"cidr": cidr}} for cidr in ("169.254.169.252/30", "169.254.170.23/32")]
+    assert found == ([servers] if are_needed else [])

@@ -23,12 +23,16 @@ by way of the API server, from addresses that no selector of pods names; there i
 
 {{- define "holdfast.metadataServer" -}}
 - ports: [{port: 80}, {port: 988}]  # which gives Workload Identity its tokens
-  to: [{ipBlock: {cidr: 169.254.169.252/30}}]
+  to: [{ipBlock: {cidr: 169.254.169.252/30}}, {ipBlock: {cidr: 169.254.170.23/32}}]  # the second: EKS Pod Identity
 {{- end -}}
 
-{{- /* 5353: where the pods of OpenShift's DNS listen. */ -}}
+{{- /* The ports of pods count: those of OpenShift's DNS listen on 5353, of Gardener's on 8053, of vcluster's on 1053. */ -}}
 {{- define "holdfast.dns" -}}
-- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}, {port: 5353, protocol: UDP}, {port: 5353, protocol: TCP}]
+- ports:
+    {{- range list 53 1053 5353 8053 }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{- end -}}
 
 {{- define "holdfast.egress" -}}
@@ -55,9 +59,12 @@ by way of the API server, from addresses that no selector of pods names; there i
 {{- end }}
 {{- end -}}
 
-{{- /* A rule for 443 and the ports of `urls`, and of the collector of traces and the proxy in `env`. */ -}}
+{{- /*
+A rule for 443 and the ports of `urls`, and of the collector of traces and the proxy in `env`. 8443: where the pods behind a Service
+on 443 listen, Keycloak's and most ingress controllers'; the name of a load balancer of this cluster leads to them without leaving it.
+*/ -}}
 {{- define "holdfast.outward" -}}
-{{- $ports := list "443" -}}
+{{- $ports := list "443" "8443" -}}
 {{- range .urls -}}
 {{- $ports = include "holdfast.urlPort" . | append $ports -}}
 {{- end -}}
