@@ -135,6 +135,17 @@ def test_receipt_that_was_told_before_the_restore_need_not_be_told_again(tmp_pat
     assert verdict.counts["I9"], "it was never told"
 
 
+def test_read_of_a_message_that_was_taken_away_is_not_taken_for_one_of_its_successor(tmp_path: Path) -> None:
+    """A device that has not heard of the restore reads up to 10; the message that gets this position is sent 9 s later."""
+    lines = [each | ({"seq": 10} if each["event"] == "stored_cursor" else {}) for each in restored()]
+    early: Line = {"event": "read", "t": 21.2, "device": "ben-1", "user": BEN, "conversation": C, "seq": 10}
+    verdict = verdict_of(tmp_path, sorted([*lines, early], key=lambda each: each["t"]))
+    assert verdict.holds, verdict.violations
+    late = early | {"t": 31.0}
+    verdict = verdict_of(tmp_path, sorted([*lines, late], key=lambda each: each["t"]))
+    assert verdict.counts["I9"], "it was never told"
+
+
 def test_conversation_that_is_younger_than_the_restore_is_fetched_again_after_a_reset(tmp_path: Path) -> None:
     """Each given cursor is reset when the store has another generation, also of conversations that lost nothing."""
     what = {"conversation": "c2", "key": "young", "digest": digest("young")}

@@ -86,7 +86,8 @@ def _check_told(run: Run, verdict: Verdict) -> None:
         for user in members:
             stored = run.final_cursors.get((user, conversation), 0)
             for advance in _advances(commits, user, reads.get((conversation, user), []), stored):
-                is_in_restore = run.restores.is_under_way(conversation, advance.earliest, advance.latest)
+                began = min(advance.earliest, advance.latest)  # read before it was sent: of the messages that were taken away
+                is_in_restore = run.restores.is_under_way(conversation, began, advance.latest)
                 has_death = settling.has_death(advance.latest - _DEATH_S, advance.latest + _DEATH_S)
                 if math.isinf(advance.latest) or has_death or is_in_restore:
                     verdict.count("receipts", "open")
