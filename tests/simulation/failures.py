@@ -22,7 +22,8 @@ _STORE_AIMS: Final[Mapping[str, tuple[Moment, tuple[str, ...]]]] = {
     "before-store": ("before", ()),
     "store": ("answered", ()),
 }
-_READ_UP_SECONDS: Final = 1.0  # a client that thaws has read all that waited for it by then
+STARTED_SECONDS: Final = 2.0  # an instance that starts, or a replica that is attached, does its work by then
+READ_UP_SECONDS: Final = 1.0  # a client that thaws has read all that waited for it by then
 Act = Callable[[SimulatedInstance], None]
 
 
@@ -134,7 +135,7 @@ async def _kill(failures: Failures, fault: Fault) -> None:
     """See `killed`."""
     async with failures.taken(fault) as instance:
         await killed(failures, fault, instance, rng_of(fault, failures.context.seed))
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(STARTED_SECONDS)
 
 
 async def _freeze(failures: Failures, fault: Fault) -> None:
@@ -157,7 +158,7 @@ async def _drain(failures: Failures, fault: Fault) -> None:
             await instance.drain()
             await asyncio.sleep(fault.lasts)
         instance.start()
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(STARTED_SECONDS)
 
 
 async def _clock(failures: Failures, fault: Fault) -> None:
@@ -255,7 +256,7 @@ async def _client_freeze(failures: Failures, fault: Fault) -> None:
         device.process.freeze()
         await asyncio.sleep(fault.lasts)
         device.process.thaw()
-    await asyncio.sleep(_READ_UP_SECONDS)
+    await asyncio.sleep(READ_UP_SECONDS)
     device.watched.is_late = False
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from simulation.failures import Failures, Missed, ended
+from simulation.failures import STARTED_SECONDS, Failures, Missed, ended
 from simulation.faults import PATIENCE_SECONDS, Fault, rng_of
 from simulation.instance import SimulatedInstance
 from simulation.redis.server import RedisServer
@@ -110,7 +110,7 @@ async def _kill(failures: Failures, fault: Fault) -> None:
         await asyncio.sleep(fault.lasts)
         failures.tell("pod-kill", instance.name, on=False)
         instance.start()
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(STARTED_SECONDS)
 
 
 async def _reset(failures: Failures, fault: Fault) -> None:

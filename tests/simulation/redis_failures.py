@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 from simulation.cluster import RedisHost
-from simulation.failures import Failures, Missed, killed
+from simulation.failures import STARTED_SECONDS, Failures, Missed, killed
 from simulation.faults import Fault, rng_of
 from simulation.redis.server import RedisServer
 
@@ -112,7 +112,7 @@ async def _fail_over(
 ) -> None:
     async with _redis(failures) as host:
         replica = _server(host).attach_replica(lag_seconds=lag_seconds)
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(STARTED_SECONDS)
 
         def act() -> None:
             failures.tell("redis-failover", host.name, on=True)
@@ -241,7 +241,7 @@ async def _kill_without_redis(failures: Failures, fault: Fault) -> None:
         _server(host).restart(keeps_data=rng.random() < 0.5)
         host.start()
         failures.tell("redis-kill", host.name, on=False)
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(STARTED_SECONDS)
 
 
 REDIS_FAILURES: Final[Mapping[str, Callable[[Failures, Fault], Awaitable[None]]]] = {

@@ -5,13 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from simulation.devices import Device
-from simulation.failures import Failures, Missed
+from simulation.failures import READ_UP_SECONDS, Failures, Missed
 from simulation.faults import Fault, rng_of
 
 _LONG_BYTES: Final = 15_000
 _SENDS: Final = 110  # of long bodies: more than 256 KB in the kernel and 1 MB at the instance
 _SEND_SECONDS: Final = 0.03
-_READ_UP_SECONDS: Final = 1.0
 
 
 async def _slow_reader(failures: Failures, fault: Fault) -> None:
@@ -34,12 +33,12 @@ async def _slow_reader(failures: Failures, fault: Fault) -> None:
         await asyncio.sleep(max(0.0, fault.lasts - (context.loop.now - began)))
         for transport in paused:
             transport.resume_reading()
-    await asyncio.sleep(_READ_UP_SECONDS)
+    await asyncio.sleep(READ_UP_SECONDS)
     device.watched.is_late = device.is_busy = False
 
 
 async def _write_a_lot(failures: Failures, fault: Fault, device: Device) -> None:
-    """Somebody else writes long messages into one of the user's conversations."""
+    """Another user writes long messages into one of the user's conversations."""
     rng, rooms = rng_of(fault, failures.context.seed), failures.people.rooms
     pairs = [
         (conversation, other)

@@ -1,4 +1,4 @@
-"""Values of earlier in Redis, as if somebody had put them back: hints that are wrong, in a Redis that is otherwise the same.
+"""Values of earlier in Redis, as if an operator had put them back: hints that are wrong, in a Redis that is otherwise the same.
 
 Not told in the history: these keys order the work, and decide nothing. `head:`, `member:` and `connections:` are left alone: they
 are believed in the world in which they were written, and a Redis that puts something back has another world.

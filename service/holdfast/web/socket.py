@@ -158,10 +158,6 @@ class ChatSocket(WebSocket):
         """Time passed."""
         self._put_out(self._session.tick(now, now_ms))
 
-    def drain(self, reconnect_after_ms: int, closes_in_ms: int) -> None:
-        """Tell the client to go elsewhere."""
-        self.write(frames.frame(frames.Draining(reconnect_after_ms=reconnect_after_ms, closes_in_ms=closes_in_ms)))
-
     def on_lost(self) -> None:
         """Gone."""
         if self._excuse is not None:

@@ -1,1 +1,1 @@
-"""What do this instance and the others know of each other: who is alive, which Redis they see, what time it is?"""
+"""What do this instance and the others know of each other: which of them live, which Redis they see, what time it is?"""
