@@ -220,6 +220,22 @@ async def test_who_is_added_while_connecting_hears_the_first_message() -> None:
 
 
 @in_virtual_time
+async def test_cursor_of_hello_counts_when_the_stale_list_lacked_its_conversation() -> None:
+    """The device has seen the first message at another instance; the change comes after `synced`."""
+    scene = Scene()
+    scene.store.conversations[C] = conversation(C, "bob")
+    await scene.instance().connect("alice")
+    scene.store.conversations[C] = conversation(C, "bob", "alice", version=2, revision=2)
+    scene.store.put(C, "seen", "new")
+    again = scene.instance()
+    alice = await again.connect("alice", {C: 1})
+    assert C not in synced(alice)["heads"]
+    again.told("member_added", 2, "alice")
+    await passed(0.5)
+    assert [frame["seq"] for frame in frames(alice) if frame["type"] == "message"] == [2]
+
+
+@in_virtual_time
 async def test_a_list_that_outlived_a_removal_shows_nothing() -> None:
     """Should Redis ever be wrong: before anything is shown the membership is read, and the former member is let go."""
     scene = Scene()
