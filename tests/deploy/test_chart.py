@@ -67,7 +67,7 @@ def test_a_misspelt_field_would_be_noticed(objects: list[Object]) -> None:
 
 
 def test_every_template_renders_something_somewhere() -> None:
-    """A template that no set of values reaches is one that nobody has seen."""
+    """A template that no set of values reaches has never been rendered."""
     templates = {str(path.relative_to(CHART)) for path in (CHART / "templates").rglob("*.yaml")}
     seen = set()
     for name in VALUES:
@@ -158,7 +158,7 @@ def test_the_environment_is_one_that_an_instance_starts_with(objects: list[Objec
 
 
 def test_every_value_arrives() -> None:
-    """What is set in the values is what the process is told."""
+    """The process is configured with exactly the values that are set."""
     told = {
         "presence.graceSeconds=7": ("presence", "grace_seconds", 7.0),
         "drain.windowSeconds=33": ("drain", "window_seconds", 33.0),
@@ -201,7 +201,7 @@ def test_redis_by_its_url_or_its_parts(values: str, url: str) -> None:
 
 
 def test_secrets_are_never_in_the_deployment(objects: list[Object]) -> None:
-    """Whoever may read Deployments may not read Secrets."""
+    """A user with access to Deployments may have none to Secrets."""
     text = json.dumps([each for each in objects if each["kind"] != "Secret"])
     for values in (CHART / "ci").glob("*-values.yaml"):
         secret = yaml.safe_load(values.read_text()).get("auth", {}).get("secret")

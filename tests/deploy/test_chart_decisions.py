@@ -19,7 +19,7 @@ def objects(request: pytest.FixtureRequest) -> list[Object]:
     return rendered(request.param)
 
 
-def test_a_rollout_takes_nobody_away_before_somebody_is_there() -> None:
+def test_a_rollout_takes_no_pod_away_before_a_new_one_is_ready() -> None:
     """New pods first, ready for a while; how many at once is the operator's choice between speed and reconnects."""
     spec = only(render(*MINIMAL), "Deployment")["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": "25%"}
@@ -83,8 +83,8 @@ def test_scaling_leaves_the_number_of_pods_to_the_scaler(name: str) -> None:
     assert target == only(objects, "Deployment")["metadata"]["name"]
 
 
-def test_pods_leave_one_at_a_time_and_never_because_nobody_counts() -> None:
-    """Each pod that goes makes its clients reconnect; no data is no reason to send everybody away."""
+def test_pods_leave_one_at_a_time_and_never_for_want_of_a_metric() -> None:
+    """Each pod that goes makes its clients reconnect; missing data is no reason to end all pods."""
     slowly = {"stabilizationWindowSeconds": 900, "policies": [{"type": "Pods", "value": 1, "periodSeconds": 300}]}
     assert only(rendered("hpa-values.yaml"), "HorizontalPodAutoscaler")["spec"]["behavior"]["scaleDown"] == slowly
     spec = only(rendered("keda-values.yaml"), "ScaledObject")["spec"]
@@ -94,7 +94,7 @@ def test_pods_leave_one_at_a_time_and_never_because_nobody_counts() -> None:
 
 
 def test_scalers_count_a_metric_that_is_exposed() -> None:
-    """Under a name that nobody exposes they would never scale."""
+    """With the name of a metric that no pod exposes, they would never scale."""
     page = (ROOT / "docs" / "metrics.md").read_text()
     assert "| `holdfast_connections` |" in page
     hpa = only(rendered("hpa-values.yaml"), "HorizontalPodAutoscaler")["spec"]["metrics"][0]["pods"]
@@ -219,7 +219,7 @@ def test_code_can_be_written_to_where_it_is_developed_and_nowhere_else() -> None
 
 
 def test_helm_test_has_the_conversation_that_can_be_had() -> None:
-    """Across two pods where there are two; health only where nobody here may sign tokens."""
+    """Across two pods where there are two; health only where no process of the release may sign tokens."""
     arguments = {
         name: only(rendered(f"{name}-values.yaml"), "Pod", "holdfast-test")["spec"]["containers"][0]["args"]
         for name in ("cluster", "local", "elasticache")

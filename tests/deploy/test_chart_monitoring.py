@@ -1,4 +1,4 @@
-"""What the chart installs for monitoring: the rules and dashboards of its folders, with the addresses of this house."""
+"""The chart's objects for monitoring: the rules and dashboards of its folders, with the addresses that the values name."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What pods may do, what the controller may ask of Kubernetes, and who may talk to whom: by evaluation."""
+"""The rights of pods, the requests of the controller to Kubernetes, the connections between pods: all by evaluation."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_pods_keep_the_restricted_standard(objects: list[Object]) -> None:
 
 
 def test_only_the_controller_has_a_token_of_kubernetes(objects: list[Object]) -> None:
-    """Chat pods talk to Redis and the store; whoever breaks into one learns nothing about the cluster."""
+    """Chat pods talk to Redis and the store; an intruder in one of them cannot read the cluster's objects."""
     for labels, spec in pods(objects):
         assert spec["automountServiceAccountToken"] is (labels["app.kubernetes.io/component"] == "controller")
     accounts = {each["metadata"]["name"]: each for each in of_kind(objects, "ServiceAccount")}
@@ -164,7 +164,7 @@ def test_the_network_lets_through_nothing_else() -> None:
     for port in (22, 80, 6379, 8000):
         assert not network.may(chat, OUTSIDE, port)
     for port in (53, 443, 6379, 8000):
-        assert not network.may(redis, OUTSIDE, port), "it has nobody to call"
+        assert not network.may(redis, OUTSIDE, port), "Redis opens no connections"
     for port in (22, 443, 8000):
         assert not network.may(network.pod("test"), OUTSIDE, port), "it calls the release alone"
 
@@ -211,7 +211,7 @@ def test_without_a_namespace_of_the_edge_everybody_reaches_the_public_port_and_n
     ],
 )
 def test_a_redis_outside_is_reached_on_its_port(values: str, ports: set[int]) -> None:
-    """Behind Sentinel, the Sentinels and whoever they name."""
+    """Behind Sentinel, pods reach the Sentinels and the primaries that these name."""
     network = Network("redis.inCluster.enabled=false", values)
     chat = network.pod("chat")
     assert {port for port in (5000, 6379, 6380, 6390, 6391, 26379) if network.may(chat, OUTSIDE, port)} == ports

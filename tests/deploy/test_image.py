@@ -13,7 +13,7 @@ LAST = TEXT.rsplit("\nFROM ", 1)[1]
 
 
 def test_it_is_built_from_the_locks_dependencies_first() -> None:
-    """A change of code must not download anything; what is installed is what was tested."""
+    """A change of code must not download anything; the installed versions are the tested ones."""
     assert TEXT.index("locks/runtime.txt") < TEXT.index("COPY service/")
     installs = re.findall(r"pip (?:--python \S+ )?install [^&\n]*", TEXT)
     assert installs
@@ -44,7 +44,7 @@ def test_it_runs_as_nobody_and_hears_the_kubelet() -> None:
 
 
 def test_it_exposes_the_ports_that_pods_listen_on() -> None:
-    """For those who read it."""
+    """The Dockerfile documents its ports for its readers."""
     told = environ(chat(render("--set", "firestore.project=p,auth.existingSecret=s"))[1])
     (exposed,) = re.findall(r"^EXPOSE (.+)$", LAST, re.MULTILINE)
     assert exposed.split() == [told["HOLDFAST_HTTP__PORT"], told["HOLDFAST_HTTP__INTERNAL_PORT"]]

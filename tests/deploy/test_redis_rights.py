@@ -33,7 +33,7 @@ def rules() -> list[str]:
 
 @pytest.fixture
 async def guarded() -> Iterator[RedisServer]:
-    """A Redis with that user beside the operator's, who has no password here."""
+    """A Redis with that user beside the operator's user, which has no password here."""
     server = RedisServer(require_binary(SYSTEM), "--user", "holdfast", "on", ">pw", *rules())
     await server.start()
     yield server
