@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import cli
-from holdfast.adapters.redis import registry_scripts as scripts
+from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.scripts import Script
 from holdfast.adapters.sqlite import messages
@@ -205,7 +205,7 @@ def no_world_check() -> None:
 
 
 def _replace_in_scripts(text: str, by: str) -> None:
-    """In each script of the registry."""
+    """In each script that has it."""
     known = {name: each for name, each in vars(scripts).items() if isinstance(each, Script)}
     having = {name: each.source for name, each in known.items() if text in each.source}
     assert having, "no script has that text"

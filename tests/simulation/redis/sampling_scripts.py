@@ -8,19 +8,14 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from holdfast.adapters.redis import registry_scripts, roster_scripts, scripts
+from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.scripts import Argument, Script
 
 Words = list[bytes]
 Call = tuple[Sequence[str], Sequence[Argument]]
 """Keys and arguments."""
 
-ALL: Final[Mapping[str, Script]] = {
-    name: found
-    for module in (scripts, registry_scripts, roster_scripts)
-    for name, found in sorted(vars(module).items())
-    if isinstance(found, Script)
-}
+ALL: Final[Mapping[str, Script]] = {name: found for name, found in sorted(vars(scripts).items()) if isinstance(found, Script)}
 _INSTANCES: Final = ("one", "one", "two", "three")
 _USERS: Final = ("u1", "u2", "u3")
 _CONVERSATIONS: Final = ("c1", "c2", "c3")

@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisPyTimeoutError
 
 from holdfast.adapters.redis import keys as names
-from holdfast.adapters.redis import registry_scripts, scripts
+from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.address import Address
 from holdfast.adapters.redis.circuit import Circuit
 from holdfast.adapters.redis.permissions import explained, is_denial
@@ -51,7 +51,7 @@ class RedisLink:
     ) -> None:
         """Connects to nothing yet. The address is closed with the link.
 
-        `has_registry`: a registry is read through it, so what another server left is not to be believed (`registry_scripts`).
+        `has_registry`: a registry is read through it, so what another server left is not to be believed (`scripts`).
         """
         self.timeout_seconds = settings.timeout_seconds
         self.circuit = Circuit()
@@ -238,7 +238,7 @@ class RedisLink:
 async def _enter(connection: AbstractConnection) -> None:
     """The handshake of a connection that a registry uses: no answer on it comes from the world of another server."""
     await connection.on_connect()
-    command = registry_scripts.FORGET_FOREIGN_WORLD.by_source((names.WORLD,), ())
+    command = scripts.FORGET_FOREIGN_WORLD.by_source((names.WORLD,), ())
     await connection.send_command(*command)
     await connection.read_response()
 

@@ -13,8 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from holdfast.adapters.redis import decoding, keys
-from holdfast.adapters.redis import registry_scripts as scripts
+from holdfast.adapters.redis import decoding, keys, scripts
 from holdfast.adapters.redis.fates import SHORT_LEASE_MS
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.scripts import Argument, Script

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from holdfast.adapters.redis import decoding, keys, roster_scripts
+from holdfast.adapters.redis import decoding, keys, scripts
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.scripts import Argument, Script
@@ -47,7 +47,7 @@ class RedisRosters:
     async def look(self, user_id: UserId, generation: str) -> RosterLook:
         """See `RosterCache.look`."""
         arguments = (generation, secrets.token_hex(8), _LEAVE_MS)
-        kind, text, *rows = await self._run(roster_scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
+        kind, text, *rows = await self._run(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
         try:
             if kind == b"FILL":
                 return RosterLook(None, leave=decoding.text(text))
@@ -63,14 +63,14 @@ class RedisRosters:
         for row in rows:
             m = row.membership
             arguments += (m.conversation_id, _text(row), m.last_seq, m.revision, m.member_count)
-        return bool(await self._run(roster_scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
+        return bool(await self._run(scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
 
     async def tails(
         self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
     ) -> dict[ConversationId, Seq] | None:
         """See `RosterCache.tails`."""
         heads = tuple(map(keys.head, conversation_ids))
-        found = await self._run(roster_scripts.TAILS, (keys.ERA, *heads), (generation, proof))
+        found = await self._run(scripts.TAILS, (keys.ERA, *heads), (generation, proof))
         try:
             return dict(zip(conversation_ids, map(decoding.seq, found), strict=True)) if found else None
         except Undecodable:
@@ -84,13 +84,13 @@ class RedisRosters:
         name = f"{self._name}{self._names}"
         members = tuple(map(keys.member, user_ids))
         with contextlib.suppress(RedisUnavailable):  # counted by the pipeline
-            await self._pipeline.ask_script(roster_scripts.BEGIN_READS, members, (name, conversation_id, _LEAVE_MS))
+            await self._pipeline.ask_script(scripts.BEGIN_READS, members, (name, conversation_id, _LEAVE_MS))
         return name
 
     def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq]) -> None:
         """See `RosterCache.end_reads`."""
         members = tuple(map(keys.member, cursors))
-        self._pipeline.push_script(roster_scripts.END_READS, members, (name, conversation_id, *cursors.values()))
+        self._pipeline.push_script(scripts.END_READS, members, (name, conversation_id, *cursors.values()))
 
     async def _run(self, script: Script, its_keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
         async with self._room:

@@ -1,13 +1,34 @@
-"""The Lua scripts: each is one atomic step, within the commands of Redis 6.2.
+"""The Lua scripts: each is one atomic step, within the commands of Redis 6.2, and a file of `lua/`.
 
-Values are data everywhere: nothing from outside becomes part of a script's text. Those of the registry: `registry_scripts`.
+The comment at the head of a file says its keys, its arguments and its reply. A line `-- include NAME` stands for
+`lua/parts/NAME.lua`. Values are data everywhere: nothing from outside becomes part of a script's text.
+
+The scripts of `lua/leases` and `lua/connections` look at `registry:world`, and those of an owner at its lease, before they write
+anything. They answer `{"WORLD"}` or `{"LEASE"}` where those are not as expected, `{"OK", …}` otherwise. A field that holds no
+JSON of ours counts as dead and is left alone.
+
+The world is a random id followed by a hash of the server's run id and replication id. A promoted replica, and a server that was
+restarted from its snapshot, hold the old world, perhaps without its last writes. A connection that has ended may still be there,
+and a new one may be missing. So a world of another server is deleted, by the first script on each new connection and by each
+renewal, and every instance registers again. A registration is one such round: a field counts only under a lease that has the same
+registration, and was taken in the present world.
+
+The hash `member:{user}` of `lua/rosters` has fields beside conversations that are no ids. `.proof` is the token that its rows
+depend on. `.filling` is the fill permit of the instance that reads the store to write them. `?NAME` is a write under way of the
+read cursor of the conversation named by its value.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Final
 
 Argument = str | bytes | int | float
+
+_FOLDER: Final = files("holdfast.adapters.redis") / "lua"
+_INCLUDE: Final = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^(?:--.*)?\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,137 +51,43 @@ class Script:
         return ("EVAL", self.source, len(keys), *keys, *arguments)
 
 
-# --- the bus ------------------------------------------------------------------------------------------------------------
+def _text(name: str) -> str:
+    """The file with its parts, for Redis: without the lines that are empty or a comment."""
+    written = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    return _COMMENT.sub("", _INCLUDE.sub(lambda found: _text(f"parts/{found[1]}"), written))
 
-# The last publication of a conversation stays longer than any roster that was written before (10 min, and 1 to write it).
-RAISE = """
-local function raise(head, generation, field, value)
-  if redis.call('HGET', head, 'generation') ~= generation then
-    redis.call('DEL', head)
-    redis.call('HSET', head, 'generation', generation)
-  end
-  local known = tonumber(redis.call('HGET', head, field) or '0')
-  if not (known and known >= 0 and known < 1e12) then known = -1 end
-  local is_newer = value > known
-  if is_newer then redis.call('HSET', head, field, value) end
-  redis.call('PEXPIRE', head, 720000)
-  return is_newer
-end
-"""
 
-# PUBLISH comes first: under `maxmemory` the ZADD is refused while PUBLISH and ZREM still work, and the message goes out.
-# A re-encoded message under a seq that is there already replaces it, so that a seq never occurs twice. Each entry begins with
-# ARGV[9], the store's generation: entries of another generation are removed, or their higher seqs would displace ours.
-PUBLISH_COMMIT: Final = Script(f"""
-{RAISE}
-local recent, dirty, head = KEYS[1], KEYS[2], KEYS[3]
-local generation = ARGV[8]
-local channel, envelope, entry = ARGV[1], ARGV[2], ARGV[3]
-local first, ttl, max_entries, max_bytes = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
-local receivers = redis.call('PUBLISH', channel, envelope)
-if entry ~= '' then redis.call('ZREM', dirty, entry) end
-local count = #ARGV - 9
-if count == 0 then return receivers end
-raise(head, generation, 'seq', first + count - 1)
-local before = redis.call('ZREVRANGE', recent, 0, 0)[1]
-local ours = ARGV[9] .. ' '
-if before and string.sub(before, 1, #ours) ~= ours then redis.call('DEL', recent) end
-redis.call('ZREMRANGEBYSCORE', recent, first, first + count - 1)
-for i = 1, count do redis.call('ZADD', recent, first + i - 1, ours .. ARGV[9 + i]) end
-redis.call('ZREMRANGEBYRANK', recent, 0, -max_entries - 1)
-local bytes, kept = 0, 0
-local newest = redis.call('ZREVRANGE', recent, 0, -1)
-for _, message in ipairs(newest) do
-  bytes = bytes + #message
-  if bytes > max_bytes then break end
-  kept = kept + 1
-end
-if kept < #newest then redis.call('ZREMRANGEBYRANK', recent, 0, #newest - kept - 1) end
-redis.call('PEXPIRE', recent, ttl)
-return receivers
-""")
+def _script(name: str) -> Script:
+    return Script(_text(name))
 
-# A change of a conversation. KEYS[1] its head, KEYS[2] the dirty marks, KEYS[3…] `member:` of those affected; ARGV[1] generation,
-# [2] revision, [3] how many members, [4] how many channels, then each with its envelope (a seal is of one channel), then the
-# marks that are done with.
-PUBLISH_CHANGE: Final = Script(f"""
-{RAISE}
-local last = 4 + 2 * tonumber(ARGV[4])
-for i = 5, last, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
-for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
-for i = last + 1, #ARGV do redis.call('ZREM', KEYS[2], ARGV[i]) end
-if raise(KEYS[1], ARGV[1], 'revision', tonumber(ARGV[2])) then redis.call('HSET', KEYS[1], 'members', ARGV[3]) end
-return 1
-""")
 
-# The ids of this Redis server: nil where an ACL forbids to ask.
-TOLD = """
-local function told(section, name)
-  local info = redis.pcall('INFO', section)
-  return type(info) == 'string' and (string.match(info, name .. ':(%w+)') or '') or nil
-end
-"""
+PUBLISH_COMMIT: Final = _script("bus/publish_commit")
+PUBLISH_CHANGE: Final = _script("bus/publish_change")
+MARK_DIRTY: Final = _script("bus/mark_dirty")
+CLAIM_DIRTY: Final = _script("bus/claim_dirty")
 
-NOW_MS = "local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)"
+FORGET_FOREIGN_WORLD: Final = _script("leases/forget_foreign_world")
+ACQUIRE: Final = _script("leases/acquire")
+RENEW: Final = _script("leases/renew")
+SET_REGISTERED: Final = _script("leases/set_registered")
+RELEASE: Final = _script("leases/release")
+INSTANCES: Final = _script("leases/instances")
+FORGET: Final = _script("leases/forget")
+ENDED: Final = _script("leases/ended")
+REMOVED: Final = _script("leases/removed")
 
-MARK_DIRTY: Final = Script(f"""
-{NOW_MS}
-for _, entry in ipairs(ARGV) do redis.call('ZADD', KEYS[1], now, entry) end
-return 1
-""")
+REGISTER: Final = _script("connections/register")
+UNREGISTER: Final = _script("connections/unregister")
+REFRESH: Final = _script("connections/refresh")
+CONNECTIONS_OF: Final = _script("connections/connections_of")
+CONNECTED: Final = _script("connections/connected")
+REAP_USERS: Final = _script("connections/reap_users")
+REAP_CHANNELS: Final = _script("connections/reap_channels")
 
-# A mark of the far future is none of ours, and would never be claimed.
-CLAIM_DIRTY: Final = Script(f"""
-{NOW_MS}
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. (now + 3600000), '+inf')
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1], 'LIMIT', 0, ARGV[3])
-for _, entry in ipairs(due) do redis.call('ZADD', KEYS[1], 'XX', now - ARGV[1] + ARGV[2], entry) end
-return due
-""")
+LOOK: Final = _script("rosters/look")
+FILL: Final = _script("rosters/fill")
+TAILS: Final = _script("rosters/tails")
+BEGIN_READS: Final = _script("rosters/begin_reads")
+END_READS: Final = _script("rosters/end_reads")
 
-# A key that holds another type than ours makes every command on it fail, for ever: it goes. ARGV: the type of each key.
-REPAIR: Final = Script("""
-local removed = 0
-for i, key in ipairs(KEYS) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= ARGV[i] then
-    redis.call('UNLINK', key)
-    removed = removed + 1
-  end
-end
-return removed
-""")
-
-# The same for a key whose name a script finds out itself: false where it held another type.
-READ = """
-local function read(command, key, ...)
-  local found = redis.pcall(command, key, ...)
-  if not (type(found) == 'table' and found.err) then return found end
-  if not string.find(found.err, 'WRONGTYPE') then return redis.call(command, key, ...) end
-  redis.call('UNLINK', key)
-  return false
-end
-"""
-
-# The state of an instance according to Kubernetes. KEYS[1] its lease, KEYS[2] its termination record; ARGV[1] the record's TTL,
-# ARGV[2] the rest of a shortened lease. A termination record names its epoch: it does not concern a successor under the same
-# name.
-ENDED: Final = Script("""
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then
-  local told = redis.call('GET', KEYS[2])
-  epoch = told and string.match(told, '^[a-z]+|(.+)$')
-end
-if not epoch then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[2], 'ended|' .. epoch, 'PX', ARGV[1])
-return 1
-""")
-
-REMOVED: Final = Script("""
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then return 0 end
-if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-redis.call('SET', KEYS[2], 'removed|' .. epoch, 'PX', ARGV[1])
-return 1
-""")
+REPAIR: Final = _script("repair")

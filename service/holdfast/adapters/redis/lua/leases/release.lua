@@ -1,0 +1,9 @@
+-- Ends the own lease.
+--
+-- KEYS: 1 registry:world, 2 instance:{instance}
+-- ARGV: 1 world, 2 registration
+-- Reply: {'OK'}, {'WORLD'} or {'LEASE'}
+
+-- include lease_check
+redis.call('DEL', KEYS[2])
+return {'OK'}

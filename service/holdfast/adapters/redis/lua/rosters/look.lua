@@ -1,0 +1,47 @@
+-- Reads the roster of a user, or gives a fill permit where there is none that may be believed.
+--
+-- A head is written with every roster and outlives it. A head that is missing was evicted, and then it is not known what was
+-- published since.
+--
+-- KEYS: 1 registry:era, 2 member:{user}
+-- ARGV: 1 the generation of the store, 2 random hexadecimal digits, 3 life of a fill permit in ms
+-- Reply: {'ROWS', proof, (conversation, row, seq, revision, number of members, whether its read cursor is being written)…}
+--        or {'FILL', fill permit}
+
+-- include proof
+-- include fill_permit
+-- include read
+local proven = proof()
+if redis.call('HLEN', KEYS[2]) > 10000 then redis.call('UNLINK', KEYS[2]) end
+local fields = redis.call('HGETALL', KEYS[2])
+local rows, moving, special = {}, {}, {}
+for i = 1, #fields, 2 do
+  local first = string.sub(fields[i], 1, 1)
+  if first == '?' then moving[fields[i + 1]] = 1
+  elseif first == '.' then special[fields[i]] = fields[i + 1]
+  else rows[#rows + 1] = i end
+end
+local function answer()
+  local found = {'ROWS', proven}
+  for _, i in ipairs(rows) do
+    local head = read('HMGET', 'head:' .. fields[i], 'generation', 'seq', 'revision', 'members') or {}
+    if head[1] ~= ARGV[1] or not (head[2] and head[3]) then return nil end
+    for _, part in ipairs({
+      fields[i], fields[i + 1], head[2], head[3], head[4] or '0', moving[fields[i]] or 0
+    }) do found[#found + 1] = part end
+  end
+  return found
+end
+if special['.proof'] then
+  local found = special['.proof'] == proven and answer()
+  if found then return found end
+  redis.call('HDEL', KEYS[2], '.proof', '.filling')
+  for _, i in ipairs(rows) do redis.call('HDEL', KEYS[2], fields[i]) end
+  special['.filling'] = nil
+end
+if redis.call('SET', KEYS[1], ARGV[2], 'NX') then proven = proof() end
+local leave = special['.filling']
+if not (begins(leave, proven) and is_younger(leave, ARGV[3] / 2)) then leave = proven .. '|' .. now .. '|' .. ARGV[2] end
+redis.call('HSET', KEYS[2], '.filling', leave)
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return {'FILL', leave}
