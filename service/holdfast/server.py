@@ -99,7 +99,7 @@ class _Denial:
         self.reason = ""
 
     async def watch(self, run: Run) -> None:
-        sightings = run.gate.node.cluster.fast_path.split.sightings
+        sightings = run.gate.node.cluster.redis_trust.split.sightings
         try:
             async with asyncio.timeout(_START_SECONDS):
                 reason = await run.denied_by_redis()
@@ -116,7 +116,7 @@ class _Denial:
 async def _compare_later(node: Node) -> None:
     """Others notice it a little later: what they published until then was of another generation, and dropped here."""
     await asyncio.sleep(_ALL_NOTICED_SECONDS)
-    await until_store_answers(lambda: node.recovery.comparison.run("store_replaced"))
+    await until_store_answers(lambda: node.recovery.resync.run("store_replaced"))
 
 
 async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], stop: asyncio.Event, denial: _Denial) -> None:

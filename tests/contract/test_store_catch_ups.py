@@ -13,8 +13,8 @@ from holdfast.domain.notifications import CatchUp, notification_id
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
-from holdfast.node.notifications.catchup import CatchUps
 from holdfast.node.notifications.decision import Notifications
+from holdfast.node.notifications.offline_backfill import OfflineBackfill
 from holdfast.node.notifications.pushing import Pushing
 from holdfast.node.tasks import Tasks
 from holdfast.ports import MessageStore
@@ -42,9 +42,9 @@ class AdvancedClock(SystemClock):
         return super().monotonic() + self.advanced_seconds
 
 
-def catch_ups_of(store: MessageStore, clock: SystemClock | None = None, grace_seconds: float = 15.0) -> CatchUps:
+def catch_ups_of(store: MessageStore, clock: SystemClock | None = None, grace_seconds: float = 15.0) -> OfflineBackfill:
     """Those of one instance."""
-    return CatchUps(store, notifications_of(store), clock or SystemClock(), grace_seconds)
+    return OfflineBackfill(store, notifications_of(store), clock or SystemClock(), grace_seconds)
 
 
 def notifications_of(store: MessageStore) -> Notifications:

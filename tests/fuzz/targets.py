@@ -22,7 +22,7 @@ from holdfast.adapters.sqlite import rows
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.stored import Stored
 from holdfast.errors import CommandError, Undecodable
-from holdfast.node.connections.outgoing import message_frame
+from holdfast.node.connections.encoded import message_frame
 from holdfast.protocol import commands, envelopes
 from holdfast.protocol.codes import CODES
 from holdfast.protocol.frames import text_frame

@@ -33,10 +33,10 @@ from holdfast.node.conversations.activity import Activity
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
 from holdfast.node.conversations.entering import Entering, Entrance
 from holdfast.node.notifications import decision
-from holdfast.node.notifications.catchup import CatchUps
-from holdfast.node.recovery import sweep
-from holdfast.node.recovery.comparison import Comparison
+from holdfast.node.notifications.offline_backfill import OfflineBackfill
+from holdfast.node.recovery import unfinished_commits
 from holdfast.node.recovery.reaper import Reaper
+from holdfast.node.recovery.resync import Resync
 from holdfast.node.requests import commands
 from holdfast.node.requests.announcing import Announcer
 from holdfast.node.sending.append import Batch
@@ -146,7 +146,7 @@ def no_dedupe() -> None:
 
 def no_sweep() -> None:
     """No instance looks for commits that were not published."""
-    replace(sweep.Sweep, "_sweep", _nothing)
+    replace(unfinished_commits.UnfinishedCommits, "_finish_claimed", _nothing)
 
 
 def no_bulletins() -> None:
@@ -160,12 +160,12 @@ def no_bulletins() -> None:
 
 def no_heads() -> None:
     """What the others say of messages in their bulletins is not heard; what they say of members and receipts is."""
-    with_bulletins = Comparison.with_bulletins
+    with_bulletins = Resync.with_bulletins
 
-    async def _without_heads(self: Comparison, bulletins: list[Bulletin]) -> None:
+    async def _without_heads(self: Resync, bulletins: list[Bulletin]) -> None:
         await with_bulletins(self, [dataclasses.replace(bulletin, heads={}) for bulletin in bulletins])
 
-    replace(Comparison, "with_bulletins", _without_heads)
+    replace(Resync, "with_bulletins", _without_heads)
 
 
 def no_resync() -> None:
@@ -235,12 +235,12 @@ def no_members_version() -> None:
         return self.peek(conversation_id)
 
     replace(cache.Conversations, "cached", cached)
-    replace(Comparison, "_refresh_members", _nothing)
+    replace(Resync, "_refresh_members", _nothing)
 
 
 def no_catch_up() -> None:
     """Messages between a user's last sign of life and the offline state are not looked through."""
-    replace(CatchUps, "_catch_up", _nothing)
+    replace(OfflineBackfill, "_catch_up", _nothing)
 
 
 def no_hints() -> None:

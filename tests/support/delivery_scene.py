@@ -10,8 +10,8 @@ from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.encoded import encoded
 from holdfast.node.connections.hub import Hub
-from holdfast.node.connections.outgoing import outgoing
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.entering import Entering
@@ -23,8 +23,8 @@ from holdfast.protocol import envelopes
 from holdfast.settings import LimitSettings
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
+from support.fake_redis_trust import FakeRedisTrust
 from support.fakes import FakeStore, FakeTransport, connection, conversation
-from support.fast_paths import FakeFastPath
 from support.identities import identity_of
 from support.virtual_time import LoopClock, passed
 
@@ -43,7 +43,7 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             self.clock,
-            FakeFastPath(self.bus, self.clock),
+            FakeRedisTrust(self.bus, self.clock),
         )
         self.identity = identity_of()
         appender = Appender(self.identity, self.store, self.clock, self.telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
@@ -93,7 +93,7 @@ class Scene:
 
     def receive(self, *seqs: Seq, accepted_ms: Sequence[int] = (), traceparents: dict[int, str] | None = None) -> None:
         """An envelope of another instance; without `accepted_ms`: one of an earlier version."""
-        texts = [outgoing(delivered(seq), "bus", 0.0).text for seq in seqs]
+        texts = [encoded(delivered(seq), "bus", 0.0).text for seq in seqs]
         self.delivery.receive(
             envelopes.MessagesEnvelope(
                 v=1,

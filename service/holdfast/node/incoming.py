@@ -24,7 +24,7 @@ class Incoming:
         self._delivery = conversations.delivery
         self._receipts = users.receipts
         self._commands = commands
-        self._notices = users.notices
+        self._fan_out = users.presence_fan_out
         self._membership = conversations.membership
         self._revocations = users.revocations
         self._telemetry = telemetry
@@ -49,7 +49,7 @@ class Incoming:
             if envelope.origin != self._identity.instance_id:
                 self._commands.receive_typing(envelope)
         elif isinstance(envelope, envelopes.PresenceEnvelope):
-            self._notices.receive(envelope)
+            self._fan_out.receive(envelope)
         elif isinstance(envelope, envelopes.ConversationEnvelope):
             self._membership.take(envelope)
         elif isinstance(envelope, envelopes.RevokedEnvelope):

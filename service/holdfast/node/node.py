@@ -50,7 +50,7 @@ class Node:
         self.recovery = RecoveryParts(on, self.cluster, self.conversations, self.users, self.notifications, self)
         self.health = health_of(on, self.cluster, self.recovery, store_dependency, redis_dependency)
         requests = RequestParts(on, self.cluster, self.sending, self.conversations, self.users, self.notifications)
-        self.commands, self.directory = requests.commands, requests.directory
+        self.commands, self.conversation_service = requests.commands, requests.conversation_service
         self.connecting = connecting_of(on, self.cluster, self.conversations, self.users)
         self._incoming = Incoming(on.identity, self.conversations, self.users, self.commands, on.telemetry)
 
@@ -99,8 +99,11 @@ class Node:
     def _loops(self) -> Iterable[Loop]:
         """Of the rooms, then the ticks. The bulletins wait until an earlier bulletin of this name was read."""
         users, notifications, recovery = self.users, self.notifications, self.recovery
-        yield from (part.loop for part in (self.cluster.lease, recovery.reaper, recovery.sweep, users.rosters))
-        yield from (part.loop for part in (notifications.catch_ups, notifications.pushing, recovery.audit, users.revocations))
+        yield from (part.loop for part in (self.cluster.lease, recovery.reaper, recovery.unfinished_commits, users.rosters))
+        yield from (
+            part.loop
+            for part in (notifications.offline_backfill, notifications.pushing, recovery.presence_reconciler, users.revocations)
+        )
         yield Loop("tick", self._tick, _TICK_SECONDS, is_vital=True)
         yield Loop("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS, is_vital=True)
 
@@ -132,16 +135,16 @@ class Node:
         for bulletin in earlier:
             self.cluster.lease.follow_predecessor(bulletin.server)
             if not bulletin.is_harmless_at(""):
-                self.cluster.fast_path.losses.doubt()
+                self.cluster.redis_trust.losses.note_uncertain_write()
         for loop in self.cluster.bulletins.loops:
             self.tasks.start(self.loops.run(loop))
 
     def _on_missed(self, reason: str) -> None:
         """The bus, or this process, was away for a while: what it carried meanwhile is compared with the store."""
-        self.cluster.lease.doubt()
-        self.conversations.cache.doubt()
+        self.cluster.lease.invalidate()
+        self.conversations.cache.invalidate()
         self.cluster.bulletins.look_soon()
-        self.tasks.start(until_store_answers(lambda: self.recovery.comparison.run(reason)))
+        self.tasks.start(until_store_answers(lambda: self.recovery.resync.run(reason)))
 
     # --- the `Above` of each room: its questions to the rooms above it, and its news for them -----------------------------
 
@@ -163,12 +166,12 @@ class Node:
 
     def on_loss_elsewhere(self) -> None:
         """An instance at another Redis died there, perhaps before it could announce its commits."""
-        self.cluster.fast_path.losses.doubt()
+        self.cluster.redis_trust.losses.note_uncertain_write()
         self._on_missed("split")
 
     async def take_bulletins(self, bulletins: list[Bulletin]) -> None:
         """Their commits are compared with the messages that came here."""
-        await self.recovery.comparison.with_bulletins(bulletins)
+        await self.recovery.resync.with_bulletins(bulletins)
 
     def on_commit(self, commit: Commit) -> None:
         """Delivered, told in the bulletin, shown in lists, and decided who is notified."""
@@ -177,9 +180,9 @@ class Node:
         self.conversations.activity.note(commit)
         self.notifications.decision.note(commit)
 
-    async def strangers(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
+    async def non_members(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
         """Which of these are no members."""
-        return await self.conversations.cache.strangers(conversation_id, user_ids)
+        return await self.conversations.cache.non_members(conversation_id, user_ids)
 
     def on_membership(self, user_id: UserId, conversation: Conversation, is_member: bool) -> None:
         """Presence is told where the user is."""
@@ -191,7 +194,7 @@ class Node:
 
     def on_offline(self, user_ids: list[UserId]) -> None:
         """The messages that came before the store said so are looked through."""
-        self.notifications.catch_ups.look_soon(user_ids)
+        self.notifications.offline_backfill.look_soon(user_ids)
 
     def on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         """The bulletin tells it; no notification of a message that was read is made."""

@@ -16,7 +16,7 @@ from holdfast.domain.conversations import PageKey
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, HoldfastError, InvalidRequest, rate_limited
-from holdfast.node.connections.outgoing import message_frame
+from holdfast.node.connections.encoded import message_frame
 from holdfast.node.requests.commands import TYPING_EXPIRES_MS, Caller, checked_metadata
 from holdfast.node.sending.append import Settled
 from holdfast.node.users.reading import Seen
@@ -82,23 +82,25 @@ class _Rest:
         metadata, _ = checked_metadata(wanted.metadata, self._limits.metadata_bytes)
         if wanted.conversation_id is not None:
             ids.conversation_id(wanted.conversation_id)
-        view, is_new = await self._node.directory.create(
+        view, is_new = await self._node.conversation_service.create(
             who, wanted.members, title=wanted.title, metadata_json=metadata, conversation_id=wanted.conversation_id
         )
         return answer(view, 201 if is_new else 200)
 
     async def open_direct(self, request: Request, user_id: str) -> Response:
-        view, is_new = await self._node.directory.open_direct(self._caller(request), user_id)
+        view, is_new = await self._node.conversation_service.open_direct(self._caller(request), user_id)
         return answer(view, 201 if is_new else 200)
 
     async def list_conversations(self, request: Request) -> Response:
         who = self._caller(request)
         after = _page_key(request.query_params.get("cursor"))
-        views, last = await self._node.directory.page(who, number(request, "limit", _DEFAULT_LIMIT) or 0, after)
+        views, last = await self._node.conversation_service.page(who, number(request, "limit", _DEFAULT_LIMIT) or 0, after)
         return answer(rest.ConversationPage(conversations=views, next_cursor=None if last is None else _cursor(last)))
 
     async def get_conversation(self, request: Request, conversation_id: str) -> Response:
-        view, conversation, cursors, presence = await self._node.directory.describe(self._caller(request), conversation_id)
+        view, conversation, cursors, presence = await self._node.conversation_service.describe(
+            self._caller(request), conversation_id
+        )
         is_small = view.indicators
         members = [
             rest.Member(
@@ -117,24 +119,24 @@ class _Rest:
         metadata, _ = checked_metadata(wanted.metadata, self._limits.metadata_bytes)
         keeps = {name for name in ("title", "metadata") if getattr(wanted, name) is UNSET}
         title = None if wanted.title is UNSET else wanted.title
-        view = await self._node.directory.update(
+        view = await self._node.conversation_service.update(
             who, conversation_id, title=title, metadata_json=metadata, keeps=frozenset(keeps)
         )
         return answer(view)
 
     async def add_member(self, request: Request, conversation_id: str, user_id: str) -> Response:
-        view, is_new = await self._node.directory.add_member(self._caller(request), conversation_id, user_id)
+        view, is_new = await self._node.conversation_service.add_member(self._caller(request), conversation_id, user_id)
         return answer(view, 201 if is_new else 200)
 
     async def remove_member(self, request: Request, conversation_id: str, user_id: str) -> Response:
-        await self._node.directory.remove_member(self._caller(request), conversation_id, user_id)
+        await self._node.conversation_service.remove_member(self._caller(request), conversation_id, user_id)
         return Response(status_code=204)
 
     # --- messages -------------------------------------------------------------------------------------------------------
 
     async def list_messages(self, request: Request, conversation_id: str) -> Response:
         who = self._caller(request)
-        messages, has_more, tail, read = await self._node.directory.messages(
+        messages, has_more, tail, read = await self._node.conversation_service.messages(
             who,
             conversation_id,
             after_seq=number(request, "after_seq"),
@@ -197,7 +199,7 @@ class _Rest:
     # --- users and connections ------------------------------------------------------------------------------------------
 
     async def get_presence(self, request: Request, user_id: str) -> Response:
-        presence = await self._node.directory.presence(self._caller(request), user_id)
+        presence = await self._node.conversation_service.presence(self._caller(request), user_id)
         last_seen_at = _at(presence.last_seen_at_ms)
         return answer(rest.PresenceView(user_id=presence.user_id, online=presence.online, last_seen_at=last_seen_at))
 
@@ -228,15 +230,15 @@ class _Rest:
         return Response(status_code=204)
 
     async def list_blocks(self, request: Request) -> Response:
-        blocks = await self._node.directory.blocks.listed(self._caller(request))
+        blocks = await self._node.conversation_service.blocks.listed(self._caller(request))
         return answer(rest.BlockList(blocks=[str(user_id) for user_id in blocks]))
 
     async def block_user(self, request: Request, user_id: str) -> Response:
-        await self._node.directory.blocks.block(self._caller(request), user_id)
+        await self._node.conversation_service.blocks.block(self._caller(request), user_id)
         return Response(status_code=204)
 
     async def unblock_user(self, request: Request, user_id: str) -> Response:
-        await self._node.directory.blocks.unblock(self._caller(request), user_id)
+        await self._node.conversation_service.blocks.unblock(self._caller(request), user_id)
         return Response(status_code=204)
 
     async def connection_stats(self, request: Request) -> Response:
@@ -308,7 +310,7 @@ def _at(at_ms: int | None) -> str | None:
 
 
 def _stored(message: Message, read: dict[UserId, tuple[Seq, Seq]]) -> rest.StoredMessage:
-    """`read`: see `Directory.messages`."""
+    """`read`: see `ConversationService.messages`."""
     frame = message_frame(message)
     spans = ((str(user), after < message.seq <= upto) for user, (after, upto) in read.items() if user != message.sender)
     readers = sorted(user for user, has_read in spans if has_read)

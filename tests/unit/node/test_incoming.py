@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from holdfast.node.connections.outgoing import outgoing
+from holdfast.node.connections.encoded import encoded
 from holdfast.node.incoming import Incoming
 from holdfast.protocol.envelopes import RevokedEnvelope
 from support.delivery_scene import C, Scene, delivered
@@ -27,7 +27,7 @@ def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:
     return Incoming(
         scene.identity,
         scene,  # type: ignore[arg-type]  # the parts it uses
-        SimpleNamespace(receipts=absent, notices=absent, revocations=others),  # type: ignore[arg-type]  # the parts it uses
+        SimpleNamespace(receipts=absent, presence_fan_out=absent, revocations=others),  # type: ignore[arg-type]  # the parts it uses
         absent,
         scene.telemetry,
     )
@@ -35,7 +35,7 @@ def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:
 
 def messages(seq: int, **header: object) -> bytes:
     """An envelope of one message, as another instance or any other program on the channel writes it."""
-    text = msgspec.Raw(outgoing(delivered(seq), "bus", 0.0).text)
+    text = msgspec.Raw(encoded(delivered(seq), "bus", 0.0).text)
     envelope = {"v": 1, "kind": "messages", "c": C, "seq": seq, "instance": "two", "age_ms": 0, "messages": [text]}
     return msgspec.json.encode(envelope | header)
 

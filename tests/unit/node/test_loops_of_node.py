@@ -17,7 +17,7 @@ from support.virtual_time import in_virtual_time, passed
 # Of each loop: what its step calls every time, as (part of the scene, attribute).
 _CALLED = {
     "audit": ("node.users.presence", "certain"),
-    "bulletins_read": ("node.cluster.fast_path.split", "note"),
+    "bulletins_read": ("node.cluster.redis_trust.split", "note"),
     "bulletins_write": ("store", "write_bulletin"),
     "catch_ups": ("store", "catch_ups"),
     "lease": ("registry", "renew"),
@@ -55,7 +55,7 @@ class Fault:
 
 def _started(scene: NodeScene, loop: str) -> None:
     if loop == "rosters":
-        scene.node.cluster.fast_path.losses.doubt()  # else there is nothing to do
+        scene.node.cluster.redis_trust.losses.note_uncertain_write()  # else there is nothing to do
 
 
 @pytest.mark.parametrize("loop", sorted(_CALLED))

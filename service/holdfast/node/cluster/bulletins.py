@@ -17,8 +17,8 @@ from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
 from holdfast.errors import StoreError
 from holdfast.loops import STORE, Loop
 from holdfast.node.cluster.above import Above
-from holdfast.node.cluster.fast_path import FastPath
 from holdfast.node.cluster.lease import Lease
+from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.ports import Clock, MessageStore
 
@@ -74,7 +74,7 @@ class Bulletins:
         store: MessageStore,
         clock: Clock,
         lease: Lease,
-        fast_path: FastPath,
+        redis_trust: RedisTrust,
         store_clock: StoreClock,
         above: Above,
     ) -> None:
@@ -82,7 +82,7 @@ class Bulletins:
         self._clock = clock
         self._lease = lease
         self._identity = lease.identity
-        self._fast_path = fast_path
+        self._redis_trust = redis_trust
         self._above = above
         self._store_clock = store_clock
         self._heads: _Recent[ConversationId, Seq] = _Recent()
@@ -169,7 +169,7 @@ class Bulletins:
 
     def _told_mode(self) -> str:
         """What we committed while our fast path was gone is looked for a little longer than it is gone."""
-        mode, now = self._fast_path.mode, self._clock.monotonic()
+        mode, now = self._redis_trust.mode, self._clock.monotonic()
         if mode != "ok":
             self._unwell_until = now + _AFTER_RECOVERY_SECONDS
         return "recovering" if mode == "ok" and now < self._unwell_until else mode
@@ -180,7 +180,7 @@ class Bulletins:
         if self._look_at and self._look_at[0] <= now:
             self._look_at.pop(0)
             return True
-        is_in_doubt = now < self._unwell_until or not self._fast_path.is_seen_by_all
+        is_in_doubt = now < self._unwell_until or not self._redis_trust.is_seen_by_all
         return age >= _ANTI_ENTROPY_SECONDS or (is_in_doubt and age >= _READ_SECONDS)
 
     async def _write(self) -> None:
@@ -215,7 +215,7 @@ class Bulletins:
             overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
             server=self._lease.server,
             is_cut=self._lease.is_cut,
-            is_out=self._fast_path.split.sightings.is_out,
+            is_out=self._redis_trust.split.sightings.is_out,
         )
         self._written_at = now
         try:
@@ -233,6 +233,6 @@ class Bulletins:
             self._read_at = now
         bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
         others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._identity.instance_id]
-        if self._fast_path.judge(others, now, is_complete=not only_unwell):
+        if self._redis_trust.judge(others, now, is_complete=not only_unwell):
             self._above.on_loss_elsewhere()
         await self._above.take_bulletins(others)

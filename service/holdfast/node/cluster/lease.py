@@ -101,7 +101,7 @@ class Lease:
         except TimeoutError:
             pass
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Something may be wrong with what is registered: look now."""
         self._wake.set()
 
@@ -115,14 +115,14 @@ class Lease:
         if not self._server:
             self._server = server
         elif server not in ("", self._server):
-            self._losses.doubt()
+            self._losses.note_uncertain_write()
 
     def _follow(self) -> None:
         """Changes announced at another Redis since others came to this one are missing here, so lists here may be outdated."""
         known, server = self._server, self._registry.server
         self._server, self._answered_at, self.is_cut = server or known, self._clock.monotonic(), False
         if known and server and known != server:
-            self._losses.doubt()
+            self._losses.note_uncertain_write()
 
     async def register(self, connection: Connection) -> int:
         """Register one connection, with all others that wait; how many its user has everywhere (0: not known)."""

@@ -11,7 +11,7 @@ class Losses:
 
     def __init__(self, cache: RosterCache) -> None:
         self._cache = cache
-        self._doubts = 0
+        self._uncertain_writes = 0
         self._told = (0, 0)  # losses and uncertain writes before which the era began
         self._unmarked = 0
 
@@ -25,20 +25,20 @@ class Losses:
         """Nothing is being changed now without a mark in Redis."""
         return not self._unmarked
 
-    def doubt(self) -> None:
+    def note_uncertain_write(self) -> None:
         """Something that a process under the name of this instance wrote may be missing."""
-        self._doubts += 1
+        self._uncertain_writes += 1
 
     @contextmanager
     def unmarked(self) -> Iterator[None]:
         """Meanwhile something is changed of which no mark in Redis tells; when that is over, a new era begins."""
         self._unmarked += 1
-        self.doubt()
+        self.note_uncertain_write()
         try:
             yield
         finally:
             self._unmarked -= 1
-            self.doubt()
+            self.note_uncertain_write()
 
     async def tell(self) -> None:
         """Begin a new era.
@@ -52,4 +52,4 @@ class Losses:
 
     @property
     def _count(self) -> tuple[int, int]:
-        return self._cache.losses, self._doubts
+        return self._cache.losses, self._uncertain_writes

@@ -2,9 +2,9 @@
 
 from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.bulletins import Bulletins
-from holdfast.node.cluster.fast_path import FastPath, Link
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.losses import Losses
+from holdfast.node.cluster.redis_trust import Link, RedisTrust
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.foundation import Foundation
 
@@ -16,5 +16,5 @@ class ClusterParts:
         self.store_clock = StoreClock(on.clock)
         losses = Losses(on.roster_cache)
         self.lease = Lease(on.registry, on.bus, on.hub, on.clock, on.tasks, on.identity, losses, above)
-        self.fast_path = FastPath(on.bus, redis, self.lease, losses, on.clock)
-        self.bulletins = Bulletins(on.store, on.clock, self.lease, self.fast_path, self.store_clock, above)
+        self.redis_trust = RedisTrust(on.bus, redis, self.lease, losses, on.clock)
+        self.bulletins = Bulletins(on.store, on.clock, self.lease, self.redis_trust, self.store_clock, above)

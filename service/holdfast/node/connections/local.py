@@ -6,7 +6,7 @@ from typing import Final
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.sequencer import Sequencer
 from holdfast.node.connections.connection import Connection
-from holdfast.node.connections.outgoing import Outgoing
+from holdfast.node.connections.encoded import Encoded
 
 _MAX_ANNOUNCED: Final = 500  # five batches of changes
 
@@ -55,11 +55,11 @@ class LocalConversation:
 
     def __init__(self, conversation_id: ConversationId, now: float) -> None:
         self.conversation_id = conversation_id
-        self.sequencer: Sequencer[Outgoing] = Sequencer()
+        self.sequencer: Sequencer[Encoded] = Sequencer()
         self.connections: dict[Connection, None] = {}
         self.pending: list[bytes] = []
         self.announced: dict[EventKey, None] = {}
-        self.held: list[Outgoing] = []
+        self.held: list[Encoded] = []
         self.accepted: set[UserId] | None = None
         self.accepted_under = 0
         self.active_at = now

@@ -16,7 +16,7 @@ from typing import Final
 
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.node.cluster.fast_path import FastPath
+from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.ports import Clock, ClusterBus, MessageStore
 
 MAX_CACHED: Final = 10_000
@@ -38,11 +38,11 @@ class _Entry:
 class Conversations:
     """A bounded cache in front of the store. Lives in the loop."""
 
-    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock, fast_path: FastPath) -> None:
+    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock, redis_trust: RedisTrust) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
-        self._fast_path = fast_path
+        self._redis_trust = redis_trust
         self._entries: OrderedDict[ConversationId, _Entry] = OrderedDict()
         self._hinted: OrderedDict[ConversationId, int] = OrderedDict()
         self._running: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
@@ -54,7 +54,7 @@ class Conversations:
         if entry is None or entry.conversation.revision < self._hinted.get(conversation_id, 0):
             return None
         age = self._clock.monotonic() - entry.read_at
-        if not self._fast_path.is_heard:
+        if not self._redis_trust.is_heard:
             return entry.conversation if age <= UNPROVEN_WITHOUT_BUS_SECONDS else None
         return entry.conversation if self._is_heard(conversation_id, entry) or age <= UNPROVEN_SECONDS else None
 
@@ -129,11 +129,11 @@ class Conversations:
         while len(self._hinted) > MAX_CACHED:
             self._hinted.popitem(last=False)
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Envelopes may have been missed: read everything again before it is believed."""
         self._entries.clear()
 
-    async def strangers(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
+    async def non_members(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
         """Which of these are not its members; None when there is no such conversation. Read now, unless all are members.
 
         Raises:
@@ -146,7 +146,7 @@ class Conversations:
     def _is_heard(self, conversation_id: ConversationId, entry: _Entry) -> bool:
         """Whether each change since that read would have been heard."""
         is_subscribed = entry.subscription and entry.subscription == self._subscription(conversation_id)
-        return bool(is_subscribed) and self._fast_path.is_heard
+        return bool(is_subscribed) and self._redis_trust.is_heard
 
     def _subscription(self, conversation_id: ConversationId) -> int:
         return self._bus.subscription(f"conversation:{conversation_id}")

@@ -15,8 +15,8 @@ from holdfast.domain.ids import InstanceId, Seq
 from holdfast.domain.messages import Message
 from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.encoded import Encoded, decoded, encoded, enveloped
 from holdfast.node.connections.hub import Hub
-from holdfast.node.connections.outgoing import Outgoing, decoded, enveloped, outgoing
 from holdfast.node.sending.append import Commit
 from holdfast.protocol.envelopes import MessagesEnvelope
 from holdfast.telemetry import PATHS, Arrived, Telemetry
@@ -32,18 +32,18 @@ class Deliveries:
         self._latency = telemetry.delivery_latency
         self._delivered = {path: telemetry.delivered.labels(path) for path in PATHS}
         self._unmeasured = {path: telemetry.delivery_unmeasured.labels(path) for path in PATHS}
-        self._unobserved: list[tuple[Outgoing, int]] = []
+        self._unobserved: list[tuple[Encoded, int]] = []
 
     def moments(self, accepted_ms: Iterable[int]) -> list[float | None]:
         """Times of the store on our monotonic clock; see `StoreClock.moments`."""
         return self._clock.moments(list(accepted_ms))
 
-    def stored(self, messages: Sequence[Message], path: str, known: Mapping[Seq, float] = MappingProxyType({})) -> list[Outgoing]:
+    def stored(self, messages: Sequence[Message], path: str, known: Mapping[Seq, float] = MappingProxyType({})) -> list[Encoded]:
         """Encode messages of the store. `known`: when some were accepted here (monotonic seconds); the others: when committed."""
         committed_at = self.moments(message.committed_at_ms for message in messages)
-        return [outgoing(message, path, known.get(message.seq, at)) for message, at in zip(messages, committed_at, strict=True)]
+        return [encoded(message, path, known.get(message.seq, at)) for message, at in zip(messages, committed_at, strict=True)]
 
-    def committed(self, commit: Commit) -> list[Outgoing]:
+    def committed(self, commit: Commit) -> list[Encoded]:
         """Encode what this instance committed."""
         items = self.stored(commit.messages, "local", commit.acceptances)
         if not commit.traces:
@@ -52,7 +52,7 @@ class Deliveries:
         traces = {seq: Arrived(context, commit.conversation_id, now) for seq, context in commit.traces.items()}
         return [replace(item, trace=traces.get(item.seq)) for item in items]
 
-    def received(self, envelope: MessagesEnvelope) -> Iterable[Outgoing]:
+    def received(self, envelope: MessagesEnvelope) -> Iterable[Encoded]:
         """What another instance published, each checked."""
         told = envelope.accepted_ms
         accepted_ms = told if len(told) == len(envelope.messages) else [UNKNOWN] * len(envelope.messages)
@@ -60,7 +60,7 @@ class Deliveries:
         return items if envelope.traceparents is UNSET else self._traced(envelope.c, items, envelope.traceparents)
 
     def enveloped(
-        self, commit: Commit, run: list[Outgoing], generation: str, instance_id: InstanceId
+        self, commit: Commit, run: list[Encoded], generation: str, instance_id: InstanceId
     ) -> tuple[bytes, list[bytes]]:
         """A run of a commit as an envelope, and each of its messages as `recent` keeps it."""
         age_ms = max(0, round((self._clock.monotonic() - commit.accepted_at) * 1000))
@@ -69,7 +69,7 @@ class Deliveries:
         traceparents = self._tracing.published(sampled, len(run)) if sampled else UNSET
         return enveloped(commit.conversation_id, run, stamps, age_ms, generation, instance_id, traceparents)
 
-    def fanned_out(self, item: Outgoing, recipients: int) -> None:
+    def fanned_out(self, item: Encoded, recipients: int) -> None:
         """A message is on its way to that many sockets, which get it at the end of this tick; it is observed after that."""
         if not self._unobserved:
             asyncio.get_running_loop().call_soon(self._observe_all)
@@ -77,7 +77,7 @@ class Deliveries:
             item.trace.fanned_out_at = self._clock.monotonic()
         self._unobserved.append((item, recipients))
 
-    def replayed(self, connection: Connection, items: Iterable[Outgoing]) -> None:
+    def replayed(self, connection: Connection, items: Iterable[Encoded]) -> None:
         """Messages were written to one socket."""
         if not connection.is_ended:
             now = self._clock.monotonic()
@@ -91,7 +91,7 @@ class Deliveries:
         for item, recipients in unobserved:
             self._observe(item, recipients, now)
 
-    def _observe(self, item: Outgoing, recipients: int, now: float) -> None:
+    def _observe(self, item: Encoded, recipients: int, now: float) -> None:
         exemplar = None
         if item.trace is not None:
             exemplar = self._tracing.delivered(item.trace, item.seq, item.path, recipients)
@@ -101,7 +101,7 @@ class Deliveries:
         else:
             self._latency.observe(item.path, max(0.0, now - item.accepted_at), recipients, exemplar)
 
-    def _traced(self, conversation_id: str, items: Iterable[Outgoing], traceparents: Mapping[int, str]) -> Iterable[Outgoing]:
+    def _traced(self, conversation_id: str, items: Iterable[Encoded], traceparents: Mapping[int, str]) -> Iterable[Encoded]:
         now = self._clock.monotonic()
         for item in items:
             traceparent = traceparents.get(item.seq)

@@ -15,9 +15,9 @@ from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.connections.encoded import Encoded, decoded, runs
 from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import LocalConversation
-from holdfast.node.connections.outgoing import Outgoing, decoded, runs
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.deliveries import Deliveries
 from holdfast.node.identity import Identity
@@ -322,7 +322,7 @@ class Delivery:
 
     # --- out --------------------------------------------------------------------------------------------------------------
 
-    def _offer(self, conversation_id: ConversationId, items: Iterable[Outgoing]) -> None:
+    def _offer(self, conversation_id: ConversationId, items: Iterable[Encoded]) -> None:
         local = self.locals.get(conversation_id)
         if local is None:
             return
@@ -330,7 +330,7 @@ class Delivery:
         for item in items:
             self._show(local, local.sequencer.offer(item.seq, item, now))
 
-    def _show(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
+    def _show(self, local: LocalConversation, items: Sequence[Encoded]) -> None:
         """Fan out, unless the membership has to be read first; then everything waits for it, in order."""
         if not items or (not local.connections and local.proving is None):
             return
@@ -342,11 +342,11 @@ class Delivery:
             self.on_newer_members(conversation)
         self._fan_out(local, items)
 
-    def _fan_out(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
+    def _fan_out(self, local: LocalConversation, items: Sequence[Encoded]) -> None:
         for item in items:
             self.deliveries.fanned_out(item, self._hub.fan_out(local, text_frame(item.text)))
 
-    def _hold(self, local: LocalConversation, items: Sequence[Outgoing]) -> None:
+    def _hold(self, local: LocalConversation, items: Sequence[Encoded]) -> None:
         local.held.extend(items)
         if local.proving is None:
             local.proving = self._tasks.start(self._prove_then_show(local))
@@ -375,7 +375,7 @@ class Delivery:
         for connection in tuple(local.connections):
             connection.transport.close(1013, "overloaded")
 
-    def _publish(self, commit: Commit, run: list[Outgoing], dirty: str | None) -> None:
+    def _publish(self, commit: Commit, run: list[Encoded], dirty: str | None) -> None:
         if not self.generation:
             return  # other instances would drop it; the mark stays, and the sweep publishes it
         envelope, kept = self.deliveries.enveloped(commit, run, self.generation, self.identity.instance_id)

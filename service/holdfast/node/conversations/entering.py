@@ -14,9 +14,9 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import CommandError
 from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.encoded import Encoded
 from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import LocalConversation
-from holdfast.node.connections.outgoing import Outgoing
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.replay import Replay, pieces
@@ -47,7 +47,7 @@ class Entrance:
     last_read_seq: Seq
     start: Seq = 0
     position: Seq = 0
-    items: list[Outgoing] = field(default_factory=list)
+    items: list[Encoded] = field(default_factory=list)
     size_bytes: int = 0
 
 

@@ -31,7 +31,7 @@ class ConversationParts:
 
     def __init__(self, on: Foundation, cluster: ClusterParts, sending: SendingParts, above: Above) -> None:
         limits = on.settings.limits
-        self.cache = Conversations(on.store, on.bus, on.clock, cluster.fast_path)
+        self.cache = Conversations(on.store, on.bus, on.clock, cluster.redis_trust)
         self.delivery = Delivery(
             on.store,
             on.bus,

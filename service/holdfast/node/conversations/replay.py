@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import StoreError
 from holdfast.node.connections.connection import Connection
-from holdfast.node.connections.outgoing import Outgoing
+from holdfast.node.connections.encoded import Encoded
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.ports import MessageStore
 from holdfast.protocol import frames
@@ -31,7 +31,7 @@ class Replay:
 
     async def pages(
         self, connection: Connection, conversation_id: ConversationId, after: Seq, upto: Seq
-    ) -> AsyncIterator[list[Outgoing]]:
+    ) -> AsyncIterator[list[Encoded]]:
         """The messages (after, upto], encoded, in order, a page at a time.
 
         Waits for the store as long as it takes. Ends early when the connection does, and where the store has no more.
@@ -41,7 +41,7 @@ class Replay:
             self._telemetry.replays.labels("recent").inc()
             acceptances = self._delivery.deliveries.moments(accepted_ms for _, accepted_ms in recent)
             seqs = range(after + 1, upto + 1)
-            yield [Outgoing(seq, text, "replay", at) for seq, (text, _), at in zip(seqs, recent, acceptances, strict=True)]
+            yield [Encoded(seq, text, "replay", at) for seq, (text, _), at in zip(seqs, recent, acceptances, strict=True)]
             return
         self._telemetry.replays.labels("store").inc()
         while after < upto and not connection.is_ended:
@@ -63,7 +63,7 @@ async def insist(connection: Connection, ask: Callable[[], Awaitable[T]]) -> T |
     return None
 
 
-def pieces(items: Iterable[Outgoing]) -> Iterator[bytes]:
+def pieces(items: Iterable[Encoded]) -> Iterator[bytes]:
     """Messages as WebSocket frames, joined to pieces that fit the socket's buffer."""
     piece: list[bytes] = []
     size = 0

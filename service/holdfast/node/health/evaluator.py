@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from holdfast.domain.health import BAD_CONDITIONS
 from holdfast.loops import REDIS, STORE, Loops
-from holdfast.node.cluster.fast_path import FastPath
+from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.health.dependencies import Dependency
@@ -61,7 +61,7 @@ class Health:
         clock: Clock,
         telemetry: Telemetry,
         *,
-        fast_path: FastPath,
+        redis_trust: RedisTrust,
         loops: Loops,
         store_contact: StoreContact,
         store_clock: StoreClock,
@@ -82,7 +82,7 @@ class Health:
         self._saturation = saturation
         self._clock = clock
         self._telemetry = telemetry
-        self._fast_path = fast_path
+        self._redis_trust = redis_trust
         self._loops = loops
         self._store_contact = store_contact
         self._store_clock = store_clock
@@ -97,11 +97,11 @@ class Health:
         self._redis.evaluate()
         self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
-        sightings = self._fast_path.split.sightings
+        sightings = self._redis_trust.split.sightings
         sightings.is_draining = self.is_draining
         sightings.look(has_store=self._store.was_reached, sees_redis=self._redis.was_reached and not self.has_lost_redis)
         self._set("Isolated", sightings.reason is not None, "OthersSeeRedis", "NotIsolated", sightings.reason)
-        self._set("BusLive", self._fast_path.reaches_all, "EchoSeen", *(self._deaf if self._fast_path.is_deaf else _SPLIT))
+        self._set("BusLive", self._redis_trust.reaches_all, "EchoSeen", *(self._deaf if self._redis_trust.is_deaf else _SPLIT))
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("StoreCurrent", not self._store_contact.replaced.is_set(), "Current", "Replaced", _REPLACED)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
@@ -130,7 +130,7 @@ class Health:
     def degraded(self) -> tuple[str, ...]:
         """Dependencies that do not work, by the names that clients see."""
         names = []
-        if self._fast_path.is_impaired:
+        if self._redis_trust.is_impaired:
             names.append("redis")
         if not self._store.is_connected:
             names.append("store")
@@ -148,8 +148,8 @@ class Health:
 
     @property
     def has_lost_redis(self) -> bool:
-        """As `FastPath.is_lost`."""
-        return self._fast_path.is_lost
+        """As `RedisTrust.is_lost`."""
+        return self._redis_trust.is_lost
 
     @property
     def is_live(self) -> bool:
@@ -164,7 +164,7 @@ class Health:
 
         A saturated instance leaves the Service only while at least half of the others have room for its share.
         """
-        if self.must_leave() or not self._fast_path.split.sightings.is_settled:
+        if self.must_leave() or not self._redis_trust.split.sightings.is_settled:
             return False
         if self.state == "saturated":
             with_room = sum(1 for state in self.fleet if state in ("healthy", "degraded"))
@@ -206,8 +206,8 @@ class Health:
         }
 
     def _redis_service(self) -> dict[str, Any]:
-        body = _service(self._redis, f"the bus is deaf: {self._bus_reason}" if self._fast_path.is_deaf else None)
-        if self._fast_path.split.is_split:
+        body = _service(self._redis, f"the bus is deaf: {self._bus_reason}" if self._redis_trust.is_deaf else None)
+        if self._redis_trust.split.is_split:
             body.setdefault("error", _SPLIT[1])  # connected it is
         return body
 
@@ -216,7 +216,7 @@ class Health:
             return "draining"
         if not self.has_started:
             waited = self._clock.monotonic() - self._began
-            may_go = (self._redis.was_reached and not self._fast_path.is_deaf) or waited > _START_WAIT_FOR_REDIS_SECONDS
+            may_go = (self._redis.was_reached and not self._redis_trust.is_deaf) or waited > _START_WAIT_FOR_REDIS_SECONDS
             if not (self._store.was_reached and self._store_contact.is_open and self.has_keys() and may_go):
                 return "starting"
             self.has_started = True
@@ -234,7 +234,7 @@ class Health:
         self.state = state
         for name in STATES:
             self._telemetry.health_state.labels(name).set(name == state)
-        self._telemetry.bus_up.set(self._fast_path.reaches_all)
+        self._telemetry.bus_up.set(self._redis_trust.reaches_all)
 
     def _tell(self, degraded: tuple[str, ...]) -> None:
         """Clients hear what fails and what works again."""

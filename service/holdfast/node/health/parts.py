@@ -19,7 +19,7 @@ def health_of(on: Foundation, cluster: ClusterParts, recovery: RecoveryParts, st
         Saturation(on.hub, on.memory, on.telemetry, max_connections=on.settings.limits.connections),
         on.clock,
         on.telemetry,
-        fast_path=cluster.fast_path,
+        redis_trust=cluster.redis_trust,
         loops=on.loops,
         store_contact=recovery.store_contact,
         store_clock=cluster.store_clock,

@@ -3,13 +3,13 @@
 from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Foundation
-from holdfast.node.notifications.catchup import CatchUps
 from holdfast.node.notifications.decision import Notifications
+from holdfast.node.notifications.offline_backfill import OfflineBackfill
 from holdfast.node.notifications.pushing import Pushing
 
 
 class NotificationParts:
-    """Of one instance; the node ticks `decision` and runs the loops of `catch_ups` and `pushing`."""
+    """Of one instance; the node ticks `decision` and runs the loops of `offline_backfill` and `pushing`."""
 
     def __init__(self, on: Foundation, cluster: ClusterParts, conversations: ConversationParts) -> None:
         grace_seconds = on.settings.presence.grace_seconds
@@ -27,4 +27,4 @@ class NotificationParts:
             self.pushing,
             grace_seconds,
         )
-        self.catch_ups = CatchUps(on.store, self.decision, on.clock, grace_seconds)
+        self.offline_backfill = OfflineBackfill(on.store, self.decision, on.clock, grace_seconds)

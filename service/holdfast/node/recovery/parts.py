@@ -6,11 +6,11 @@ from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Foundation
 from holdfast.node.notifications.parts import NotificationParts
-from holdfast.node.recovery.audit import PresenceAudit
-from holdfast.node.recovery.comparison import Comparison
 from holdfast.node.recovery.opening import StoreContact
+from holdfast.node.recovery.presence_reconciler import PresenceReconciler
 from holdfast.node.recovery.reaper import Reaper
-from holdfast.node.recovery.sweep import Sweep
+from holdfast.node.recovery.resync import Resync
+from holdfast.node.recovery.unfinished_commits import UnfinishedCommits
 from holdfast.node.users.parts import UserParts
 
 
@@ -22,7 +22,7 @@ class Above(Protocol):
 
 
 class RecoveryParts:
-    """Of one instance; the node runs the loops of `reaper`, `sweep` and `audit`."""
+    """Of one instance; the node runs the loops of `reaper`, `unfinished_commits` and `presence_reconciler`."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class RecoveryParts:
     ) -> None:
         cache, delivery, membership = conversations.cache, conversations.delivery, conversations.membership
         self.store_contact = StoreContact(on.store, delivery, users.revocations)
-        self.audit = PresenceAudit(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
-        self.comparison = Comparison(on.store, on.hub, cache, delivery, membership, users.receipts, cluster.fast_path)
+        self.presence_reconciler = PresenceReconciler(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
+        self.resync = Resync(on.store, on.hub, cache, delivery, membership, users.receipts, cluster.redis_trust)
         self.reaper = Reaper(
             on.registry,
             on.store,
@@ -49,7 +49,7 @@ class RecoveryParts:
             on_fleet=above.on_fleet,
             grace_seconds=on.settings.presence.grace_seconds,
         )
-        self.sweep = Sweep(
+        self.unfinished_commits = UnfinishedCommits(
             on.store,
             on.bus,
             on.registry,

@@ -12,7 +12,7 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreDenied, StoreRejected, StoreUnavailable
 from holdfast.node.cluster.bulletins import Bulletins
-from holdfast.node.cluster.fast_path import FastPath
+from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.identity import Identity
@@ -60,7 +60,7 @@ class Announcer:
         conversations: Conversations,
         membership: Membership,
         bulletins: Bulletins,
-        fast_path: FastPath,
+        redis_trust: RedisTrust,
         bus: ClusterBus,
         tasks: Tasks,
         identity: Identity,
@@ -69,7 +69,7 @@ class Announcer:
         self._conversations = conversations
         self._membership = membership
         self._bulletins = bulletins
-        self._fast_path = fast_path
+        self._redis_trust = redis_trust
         self._bus = bus
         self._tasks = tasks
         self._identity = identity
@@ -95,15 +95,15 @@ class Announcer:
                 else:
                     self._forget(marks[each])
 
-        with ExitStack() as doubts:
+        with ExitStack() as unmarked:
             is_marked = await self._bus.mark_dirty(*chain.from_iterable(marks.values()), within_seconds=_MARK_SECONDS)
-            if not (self._fast_path.is_seen_by_all and is_marked):  # a mark that some peers cannot see gives no protection
-                doubts.enter_context(self._fast_path.losses.unmarked())
+            if not (self._redis_trust.is_seen_by_all and is_marked):  # a mark that some peers cannot see gives no protection
+                unmarked.enter_context(self._redis_trust.losses.unmarked())
                 await self._bulletins.write_first(conversation_id, tuple(chain.from_iterable(each.concerned for each in news)))
             try:
                 yield tell
             except StoreUnavailable:
-                self._tasks.start(self._find_out(conversation_id, revision, marks, doubts.pop_all()))
+                self._tasks.start(self._find_out(conversation_id, revision, marks, unmarked.pop_all()))
                 raise
             except (CommandError, StoreConflict, StoreRejected, StoreDenied):
                 tell(None, {})
@@ -121,7 +121,7 @@ class Announcer:
         self._bus.clear_dirty(*marks)
 
     async def _find_out(
-        self, conversation_id: ConversationId, revision: int, marks: Mapping[News, Sequence[str]], doubts: ExitStack
+        self, conversation_id: ConversationId, revision: int, marks: Mapping[News, Sequence[str]], unmarked: ExitStack
     ) -> None:
         """Tell once what is in; a slow write may land a little later than the store answers again."""
         open_news = list(marks)
@@ -133,7 +133,7 @@ class Announcer:
                     open_news.remove(each)
                     self._announce(found, each, found.revision)
 
-        with doubts:
+        with unmarked:
             for pause in _LOOKS_SECONDS:
                 await asyncio.sleep(pause)
                 await until_store_answers(look)

@@ -2,7 +2,7 @@
 
 Creating and adding are apart: a user who adds others takes a place in their lists of conversations, so each added user counts.
 Every instance has budgets of its own, so a user who calls N instances has N times as much. The limit that the store counts does
-not depend on the number of instances, see `Directory`.
+not depend on the number of instances, see `ConversationService`.
 """
 
 from holdfast.domain.buckets import TokenBuckets

@@ -93,7 +93,7 @@ class Commands:
             if seen is not None and isinstance(result, Settled):
                 self._receipts.note_sent(conversation, caller.user_id, result.message.seq, seen)
 
-        self._committer.submit(conversation, draft, settled, is_guest=caller.is_admin, trace=trace)
+        self._committer.submit(conversation, draft, settled, bypass_membership=caller.is_admin, trace=trace)
 
     def read(self, caller: Caller, conversation_id: str, message_id: str, on_done: OnRead) -> None:
         """Mark everything up to a message as read; `on_done` is called once.
@@ -102,7 +102,7 @@ class Commands:
             CommandError: `invalid_request`, before anything is queued.
         """
         conversation = ids.conversation_id(conversation_id)
-        self._receipts.read(conversation, caller.user_id, ids.seq_of(message_id), on_done, is_guest=caller.is_admin)
+        self._receipts.read(conversation, caller.user_id, ids.seq_of(message_id), on_done, bypass_membership=caller.is_admin)
 
     def typing_now(self, caller: Caller, conversation_id: str, *, is_active: bool) -> bool:
         """Tell the others that a user types; False when the membership has to be read first (`typing`).

@@ -5,7 +5,7 @@ from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Foundation
 from holdfast.node.notifications.parts import NotificationParts
 from holdfast.node.requests.commands import Commands
-from holdfast.node.requests.directory import Directory
+from holdfast.node.requests.conversation_service import ConversationService
 from holdfast.node.sending.parts import SendingParts
 from holdfast.node.users.parts import UserParts
 
@@ -24,13 +24,13 @@ class RequestParts:
     ) -> None:
         cache, delivery, limits = conversations.cache, conversations.delivery, on.settings.limits
         self.commands = Commands(sending.committer, users.receipts, cache, delivery, on.hub, on.bus, limits)
-        self.directory = Directory(
+        self.conversation_service = ConversationService(
             on.store,
             cache,
             conversations.membership,
             delivery,
             cluster.bulletins,
-            cluster.fast_path,
+            cluster.redis_trust,
             on.bus,
             cluster.store_clock,
             on.tasks,

@@ -17,7 +17,7 @@ from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.errors import CommandError, PredecessorMissing, StoreBusy, StoreConflict, StoreError, StoreRejected
 from holdfast.node.identity import Identity
-from holdfast.node.sending.turns import Turns
+from holdfast.node.sending.write_contention import WriteContention
 from holdfast.ports import Clock, MessageStore
 from holdfast.protocol.codes import CODES
 from holdfast.telemetry import Received, SpanContext, Telemetry
@@ -44,13 +44,13 @@ OnSettled = Callable[[Settled | CommandError], None]
 class Waiting:
     """One send that waits for its answer, which it gets once.
 
-    `is_guest`: sent by an administrator, a member or not. `trace`: of a sampled send.
+    `bypass_membership`: sent by an administrator, a member or not. `trace`: of a sampled send.
     """
 
     draft: Draft
     accepted_at: float
     on_settled: OnSettled | None
-    is_guest: bool
+    bypass_membership: bool
     trace: Received | None = None
 
     def answer(self, result: Settled | CommandError) -> bool:
@@ -130,16 +130,16 @@ class Appender:
         self._telemetry = telemetry
         self._on_commit = on_commit
         self._tails: OrderedDict[ConversationId, Seq] = OrderedDict()
-        self._own_turns = Turns(identity.instance_id)
+        self._own_contention = WriteContention(identity.instance_id)
         self._awaited: dict[ConversationId, asyncio.Future[None]] = {}
         self._round_trip = 0.005
 
     @property
-    def _turns(self) -> Turns:
+    def _contention(self) -> WriteContention:
         """They begin anew under another name: as the other instances know this one by it."""
-        if self._own_turns.me != self._identity.instance_id:
-            self._own_turns = Turns(self._identity.instance_id)
-        return self._own_turns
+        if self._own_contention.me != self._identity.instance_id:
+            self._own_contention = WriteContention(self._identity.instance_id)
+        return self._own_contention
 
     def note_tail(self, conversation_id: ConversationId, tail: Seq) -> None:
         """The conversation was read, or committed, up to `tail`. A wrong value costs one conflict, nothing else."""
@@ -155,14 +155,14 @@ class Appender:
         """
         if first <= self._tails.get(conversation_id, 0) + 1:
             self.note_tail(conversation_id, last)
-        self._turns.won(conversation_id, instance_id, self._clock.monotonic())
+        self._contention.won(conversation_id, instance_id, self._clock.monotonic())
         waiter = self._awaited.pop(conversation_id, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     async def turn(self, conversation_id: ConversationId) -> None:
         """Return when it is our turn to append: at once where no other instance appends."""
-        while wait := self._turns.wait(conversation_id, self._round_trip, self._clock.monotonic()):
+        while wait := self._contention.wait(conversation_id, self._round_trip, self._clock.monotonic()):
             waiter = self._awaited[conversation_id] = asyncio.get_running_loop().create_future()
             await asyncio.wait((waiter,), timeout=wait)
             self._awaited.pop(conversation_id, None)
@@ -242,7 +242,7 @@ class Appender:
             return error
         except StoreConflict as error:
             self._telemetry.commit_conflicts.inc()
-            self._turns.lost(batch.conversation_id, self._clock.monotonic())
+            self._contention.lost(batch.conversation_id, self._clock.monotonic())
             return error
         except StoreRejected as error:
             return error
@@ -254,7 +254,7 @@ class Appender:
             return error
         now = self._clock.monotonic()
         self._round_trip += 0.2 * (now - began - self._round_trip)
-        self._turns.won(batch.conversation_id, self._identity.instance_id, now)
+        self._contention.won(batch.conversation_id, self._identity.instance_id, now)
         messages = (_placed(batch.conversation_id, seq, draft, sent_at_ms) for seq, draft in enumerate(drafts, tail + 1))
         self._hand_on(batch, zip(keys, messages, (draft.digest for draft in drafts), strict=True), is_fresh=True)
         return None

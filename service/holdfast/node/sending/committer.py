@@ -27,7 +27,7 @@ SEND_DEADLINE_SECONDS: Final = 2.6  # every send has its answer within 3 s, the 
 
 _log = logging.getLogger(__name__)
 
-Strangers = Callable[[ConversationId, Iterable[UserId]], Awaitable[set[UserId] | None]]
+NonMembers = Callable[[ConversationId, Iterable[UserId]], Awaitable[set[UserId] | None]]
 """Which of these users are no members of the conversation, None where there is none. Raises `StoreError`: it cannot be told."""
 
 
@@ -50,13 +50,13 @@ class Committer:
         clock: Clock,
         telemetry: Telemetry,
         identity: Identity,
-        strangers: Strangers,
+        non_members: NonMembers,
     ) -> None:
         self._appender = appender
         self._bus = bus
         self._clock = clock
         self._telemetry = telemetry
-        self._strangers = strangers
+        self._non_members = non_members
         self._identity = identity
         self._lanes: dict[ConversationId, _Lane] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -69,7 +69,7 @@ class Committer:
         draft: Draft,
         on_settled: OnSettled,
         *,
-        is_guest: bool = False,
+        bypass_membership: bool = False,
         trace: Received | None = None,
     ) -> None:
         """Queue one send; `on_settled` is called once, in the loop, possibly before this returns. `trace`: of a sampled send."""
@@ -81,7 +81,7 @@ class Committer:
         if lane is None:
             lane = self._lanes[conversation_id] = _Lane(conversation_id)
             self._start(self._run(lane))
-        lane.queue.append(Waiting(draft, self._clock.monotonic(), on_settled, is_guest, trace))
+        lane.queue.append(Waiting(draft, self._clock.monotonic(), on_settled, bypass_membership, trace))
 
     def expire(self) -> None:
         """Answer every send whose deadline has passed; to be called a few times a second."""
@@ -161,15 +161,15 @@ class Committer:
 
         A send that was stored while its sender was a member is still answered with its place; the lane does not wait for that.
         """
-        strangers = await self._strangers(batch.conversation_id, {same[0].draft.sender for same in batch.sends.values()})
-        if strangers is not None and not strangers:
+        non_members = await self._non_members(batch.conversation_id, {same[0].draft.sender for same in batch.sends.values()})
+        if non_members is not None and not non_members:
             return
         excluded = []
         for key, same in tuple(batch.sends.items()):
             admitted = []
             for waiting in same:
                 # An administrator's send in a user's name admits that one send, not the user's own sends.
-                if strangers is not None and (waiting.is_guest or waiting.draft.sender not in strangers):
+                if non_members is not None and (waiting.bypass_membership or waiting.draft.sender not in non_members):
                     admitted.append(waiting)
                 else:
                     excluded.append(waiting)

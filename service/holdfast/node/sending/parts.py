@@ -16,7 +16,7 @@ class Above(Protocol):
     def on_commit(self, commit: Commit) -> None:
         """Messages are in the store."""
 
-    async def strangers(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
+    async def non_members(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
         """Which of these are not its members; None when there is no such conversation."""
 
 
@@ -25,4 +25,4 @@ class SendingParts:
 
     def __init__(self, on: Foundation, store_clock: Clock, above: Above) -> None:
         self.appender = Appender(on.identity, on.store, store_clock, on.telemetry, above.on_commit)
-        self.committer = Committer(self.appender, on.bus, on.clock, on.telemetry, on.identity, above.strangers)
+        self.committer = Committer(self.appender, on.bus, on.clock, on.telemetry, on.identity, above.non_members)

@@ -7,7 +7,7 @@ from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Foundation
 from holdfast.node.users.presence import Presence
-from holdfast.node.users.presence_notices import PresenceNotices
+from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.node.users.receipts import Receipts
 from holdfast.node.users.revocations import Revocations
 from holdfast.node.users.rosters import Rosters
@@ -30,13 +30,13 @@ class UserParts:
         settings, store_clock = on.settings, cluster.store_clock
         cache, delivery = conversations.cache, conversations.delivery
         self.revocations = Revocations(on.store, on.bus, on.hub, delivery, store_clock, settings.auth.leeway_seconds)
-        self.notices = PresenceNotices(on.store, on.bus, cache, delivery, on.tasks)
+        self.presence_fan_out = PresenceFanOut(on.store, on.bus, cache, delivery, on.tasks)
         self.presence = Presence(
             on.store,
             on.bus,
             on.hub,
             delivery,
-            self.notices,
+            self.presence_fan_out,
             on.clock,
             store_clock,
             on.tasks,
@@ -50,7 +50,7 @@ class UserParts:
             on.store,
             on.telemetry,
             delivery,
-            cluster.fast_path,
+            cluster.redis_trust,
             is_trusted=settings.bus.secret is None,  # lists in Redis are not signed
         )
         self.receipts = Receipts(
@@ -60,7 +60,7 @@ class UserParts:
             cache,
             delivery,
             on.roster_cache,
-            self.notices,
+            self.presence_fan_out,
             store_clock,
             indicator_members=settings.limits.indicator_members,
             on_moved=above.on_read,

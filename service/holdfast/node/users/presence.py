@@ -2,7 +2,7 @@
 
 The user's first connection here puts `instance:epoch` into the user's `on`. After the end of the last one and the grace period
 the entry is removed. Writes are grouped: one is under way, changes that come meanwhile go into the next. Which connections are
-told of a change is decided by `presence_notices`, and how it is told by `presence_telling`.
+told of a change is decided by `presence_fan_out`, and how it is told by `presence_publisher`.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.identity import Identity
 from holdfast.node.tasks import Tasks
-from holdfast.node.users.presence_notices import MAX_TOLD_CONVERSATIONS, PresenceNotices
-from holdfast.node.users.presence_telling import PresenceTelling
+from holdfast.node.users.presence_fan_out import MAX_TOLD_CONVERSATIONS, PresenceFanOut
+from holdfast.node.users.presence_publisher import PresencePublisher
 from holdfast.ports import Clock, ClusterBus, MessageStore
 
 _BATCH: Final = 200
@@ -53,7 +53,7 @@ class Presence:
         bus: ClusterBus,
         hub: Hub,
         delivery: Delivery,
-        notices: PresenceNotices,
+        fan_out: PresenceFanOut,
         clock: Clock,
         store_clock: StoreClock,
         tasks: Tasks,
@@ -65,7 +65,7 @@ class Presence:
     ) -> None:
         self._store = store
         self._hub = hub
-        self._telling = PresenceTelling(store, bus, delivery, notices, tasks, indicator_members)
+        self._publisher = PresencePublisher(store, bus, delivery, fan_out, tasks, indicator_members)
         self._clock = clock
         self._store_clock = store_clock
         self._tasks = tasks
@@ -136,7 +136,7 @@ class Presence:
 
     def note_conversations(self, user_id: UserId, memberships: list[Membership]) -> None:
         """Remember who is to be told about this user: the most recently active conversations that are small enough."""
-        self._conversations[user_id] = self._telling.told_in(memberships)
+        self._conversations[user_id] = self._publisher.told_in(memberships)
 
     def note_membership(self, user_id: UserId, conversation: Conversation, is_member: bool) -> None:
         """The user got into a conversation, or out of it."""
@@ -169,10 +169,10 @@ class Presence:
 
         `heard_at_ms`: when such a user was last known to be here, by the store's clock.
         """
-        strangers = [u for u in user_ids if not (self._hub.count_of(u) or u in self._due or u in self._wanted)]
-        for user_id in strangers:
+        absent = [u for u in user_ids if not (self._hub.count_of(u) or u in self._due or u in self._wanted)]
+        for user_id in absent:
             self._want(user_id, is_present=False, entry=entry, seen_at_ms=heard_at_ms)
-        return len(strangers)
+        return len(absent)
 
     def restore(self, entry: str, user_ids: Iterable[UserId]) -> int:
         """Users whose presence was certain, and whom the store does not have: if they are still here they are added again; how
@@ -197,7 +197,7 @@ class Presence:
             seen = {user_id: min(left.get(user_id, alive_at_ms), alive_at_ms) for user_id in user_ids}
             changes = await self._store.remove_presence(entry, seen)
             for change in changes:
-                self._telling.tell(change, None)
+                self._publisher.tell(change, None)
             self._on_offline([change.user_id for change in changes if not change.online])
 
     def _want(
@@ -219,7 +219,7 @@ class Presence:
             self._tasks.start(self._write_all())
 
     async def _write_all(self) -> None:
-        """One user who cannot be written, for whatever mistake, is found by going one by one, and left to the comparison."""
+        """A user who cannot be written is found by going one by one, and left to the presence reconciler."""
         size = _BATCH
         try:
             while self._wanted:
@@ -265,7 +265,7 @@ class Presence:
                 for user_id in going:
                     self._written.pop(user_id, None)
             for change in changes:
-                self._telling.tell(change, self._conversations.get(change.user_id, ()))
+                self._publisher.tell(change, self._conversations.get(change.user_id, ()))
             if gone := [change.user_id for change in changes if not change.online]:
                 self._on_offline(gone)
             for user_id in going:
@@ -292,7 +292,7 @@ class Presence:
                     continue
                 try:
                     for change in await self._store.remove_presence(entry, dict.fromkeys(some, _NOT_HEARD)):
-                        self._telling.tell(change, None)  # their grace ended meanwhile
+                        self._publisher.tell(change, None)  # their grace ended meanwhile
                         self._on_offline([change.user_id])
                 except Exception as error:  # noqa: BLE001 - others wait behind it
                     self._tasks.note_failure("presence", error)

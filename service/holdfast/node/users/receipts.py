@@ -21,7 +21,7 @@ from holdfast.errors import CommandError, StoreError
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
-from holdfast.node.users.presence_notices import PresenceNotices
+from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.node.users.reading import Advance, Position, Seen, Sent, advance
 from holdfast.ports import Clock, ClusterBus, MessageStore, RosterCache
 from holdfast.protocol import envelopes, frames
@@ -56,7 +56,7 @@ class _Reader:
     seq: Seq
     asked_at: float
     on_done: OnRead | None = None
-    is_guest: bool = False
+    bypass_membership: bool = False
     seen: Seen | None = None
 
     def answer(self, result: ReadDone | CommandError) -> None:
@@ -83,7 +83,7 @@ class Receipts:
         conversations: Conversations,
         delivery: Delivery,
         rosters: RosterCache,
-        notices: PresenceNotices,
+        fan_out: PresenceFanOut,
         clock: Clock,
         *,
         indicator_members: int,
@@ -95,7 +95,7 @@ class Receipts:
         self._conversations = conversations
         self._delivery = delivery
         self._rosters = rosters
-        self._notices = notices
+        self._fan_out = fan_out
         self._clock = clock
         self._indicator_members = indicator_members
         self._on_moved = on_moved
@@ -107,13 +107,13 @@ class Receipts:
         self._pending = 0
 
     def read(
-        self, conversation_id: ConversationId, user_id: UserId, seq: Seq, on_done: OnRead, *, is_guest: bool = False
+        self, conversation_id: ConversationId, user_id: UserId, seq: Seq, on_done: OnRead, *, bypass_membership: bool = False
     ) -> None:
         """Move a cursor; `on_done` is called once, in the loop."""
         if self._pending >= _MAX_PENDING:
             on_done(CommandError("overloaded", "too many receipts are waiting", retry_after_ms=1000))
             return
-        self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), on_done, is_guest))
+        self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), on_done, bypass_membership))
 
     def note_sent(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, seen: Seen) -> None:
         """A user's own message is stored. No client waits for what follows; under pressure it is left to the next message."""
@@ -124,7 +124,7 @@ class Receipts:
         """A cursor moved at another instance."""
         conversation_id, user_id = ConversationId(envelope.c), UserId(envelope.user)
         if envelope.is_first:
-            self._notices.accepted(conversation_id, user_id)
+            self._fan_out.accepted(conversation_id, user_id)
         age_ms = self._clock.now_ms() - (ms_of(envelope.read_at) or 0)
         if abs(age_ms) <= _LATE_SECONDS * 1000:
             self._tell(conversation_id, user_id, envelope.seq, envelope.read_at)
@@ -242,7 +242,7 @@ class Receipts:
                 position.told = seq
                 self._tell_here(conversation_id, user_id, seq, read_at, is_small=is_small)
             if is_first := user_id in first:
-                self._notices.accepted(conversation_id, user_id)
+                self._fan_out.accepted(conversation_id, user_id)
             if is_news or is_first:
                 self._publish(conversation_id, user_id, seq if is_news else 0, read_at, is_small=is_small, is_first=is_first)
 
@@ -250,7 +250,7 @@ class Receipts:
         """Which of these members have not accepted the conversation before (`acceptance`)."""
         c = conversation.conversation_id
         unknown = {u for u in cursors if u in conversation.members and not self._position(c, u).cursor}
-        return frozenset(unknown.difference(await self._notices.acceptances.of(c)) if unknown else ())
+        return frozenset(unknown.difference(await self._fan_out.acceptances.of(c)) if unknown else ())
 
     async def _advances(self, conversation: Conversation, readers: list[_Reader]) -> dict[UserId, Advance]:
         """By user. Where an own message follows one that this instance does not know to be read, the store is asked.
@@ -283,7 +283,7 @@ class Receipts:
         members = frozenset(conversation.members if conversation is not None else ())
         admitted = []
         for reader in readers:
-            if reader.user_id in members or (reader.is_guest and conversation is not None):
+            if reader.user_id in members or (reader.bypass_membership and conversation is not None):
                 admitted.append(reader)
             else:
                 reader.answer(CommandError("conversation_not_found", "no such conversation"))

@@ -16,7 +16,7 @@ from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop
-from holdfast.node.cluster.fast_path import FastPath
+from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.ports import MessageStore, RosterCache
 from holdfast.telemetry import Telemetry
@@ -45,7 +45,7 @@ class Rosters:
         store: MessageStore,
         telemetry: Telemetry,
         delivery: Delivery,
-        fast_path: FastPath,
+        redis_trust: RedisTrust,
         *,
         is_trusted: bool,
     ) -> None:
@@ -55,7 +55,7 @@ class Rosters:
         self._telemetry = telemetry
         self._is_trusted = is_trusted
         self._delivery = delivery
-        self._fast_path = fast_path
+        self._redis_trust = redis_trust
 
     @property
     def loop(self) -> Loop:
@@ -64,8 +64,8 @@ class Rosters:
 
     async def _round(self) -> None:
         await asyncio.sleep(_TICK_SECONDS)
-        if self._fast_path.may_tell_losses:
-            await self._fast_path.losses.tell()
+        if self._redis_trust.may_tell_losses:
+            await self._redis_trust.losses.tell()
 
     async def of(self, user_id: UserId) -> Roster:
         """The user's conversations now; call it when everything about the user is subscribed.
@@ -144,4 +144,4 @@ class Rosters:
         return look if self._may_believe() else _UNKNOWN
 
     def _may_believe(self) -> bool:
-        return bool(self._is_trusted and self._fast_path.is_memory_complete and self._delivery.generation)
+        return bool(self._is_trusted and self._redis_trust.is_memory_complete and self._delivery.generation)

@@ -11,10 +11,10 @@ from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.bulletins import BEAT_SECONDS, MAX_ENTRIES, WINDOW_SECONDS, Bulletins
-from holdfast.node.cluster.fast_path import FastPath
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.life_signs import LifeSigns
 from holdfast.node.cluster.losses import Losses
+from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.cluster.store_clock import StoreClock
 from support.fake_cluster import FakeBus
 from support.fake_rosters import FakeRosters
@@ -26,7 +26,7 @@ from support.virtual_time import LoopClock, in_virtual_time, passed
 C = ConversationId("c1")
 
 
-class _FastPath(FastPath):
+class _RedisTrust(RedisTrust):
     """Judges as always; its mode is the test's to set."""
 
     mode = "ok"
@@ -44,13 +44,13 @@ class Scene:
         self.clock = LoopClock()
         self.identity = identity_of("one", "7")
         self.lease = SimpleNamespace(identity=self.identity, server="mine", is_cut=False, life_signs=LifeSigns(self.clock))
-        self.fast_path = _FastPath(self.lease, self.clock)
-        self.split = self.fast_path.split
+        self.redis_trust = _RedisTrust(self.lease, self.clock)
+        self.split = self.redis_trust.split
         self.bulletins = Bulletins(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.clock,
             self.lease,  # type: ignore[arg-type]  # the part it uses
-            self.fast_path,
+            self.redis_trust,
             StoreClock(self.clock),
             cast("Above", self),
         )
@@ -107,35 +107,35 @@ async def test_a_new_epoch_and_another_redis_are_told_at_once() -> None:
 
 
 @in_virtual_time
-async def test_who_beats_at_another_redis_makes_the_fast_path_one_that_is_not_believed() -> None:
+async def test_heartbeat_at_another_redis_ends_the_trust_in_redis() -> None:
     """Looking for the unwell finds them within seconds: their failover is fresh."""
     scene = Scene()
     await scene.run()
-    assert scene.fast_path.is_fleet_well
+    assert scene.redis_trust.is_fleet_well
     for beat in range(5):
         scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), beat, "recovering", server="theirs")
         await passed(BEAT_SECONDS)
     assert scene.split.is_split
-    assert not scene.fast_path.is_fleet_well
+    assert not scene.redis_trust.is_fleet_well
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 9, "recovering", server="mine")
     await passed(BEAT_SECONDS)
     assert not scene.split.is_split
-    assert scene.fast_path.is_fleet_well
+    assert scene.redis_trust.is_fleet_well
     assert scene.losses == 0
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 10, "ok", server="theirs")
     await passed(16)
-    assert not scene.fast_path.is_fleet_well, "what a look at all found, a look for the unwell does not take back"
+    assert not scene.redis_trust.is_fleet_well, "what a look at all found, a look for the unwell does not take back"
     scene.lease.server = "theirs"
-    assert not scene.fast_path.is_fleet_well, "what was found elsewhere says nothing of here"
+    assert not scene.redis_trust.is_fleet_well, "what was found elsewhere says nothing of here"
     await passed(16)
-    assert scene.fast_path.is_fleet_well
+    assert scene.redis_trust.is_fleet_well
 
 
 @in_virtual_time
 async def test_a_beat_does_not_wait_for_a_slow_reading() -> None:
     """A read may take as long as the store likes."""
     scene = Scene()
-    scene.fast_path.mode = "redis"
+    scene.redis_trust.mode = "redis"
     await scene.run()
     scene.store.hold("read_bulletins")
     first = scene.own.beat
@@ -148,7 +148,7 @@ async def test_a_change_of_mode_is_known_within_a_quarter_of_a_second_and_commit
     """While the fast path is gone, this is how others hear of a message."""
     scene = Scene()
     await scene.run()
-    scene.fast_path.mode = "redis"
+    scene.redis_trust.mode = "redis"
     await passed(0.3)
     assert scene.own.mode == "redis"
     scene.bulletins.note_commit(C, 5)
@@ -161,7 +161,7 @@ async def test_a_write_that_failed_is_made_up_for() -> None:
     """The store was away at the moment of the change."""
     scene = Scene()
     await scene.run()
-    scene.fast_path.mode = "redis"
+    scene.redis_trust.mode = "redis"
     scene.store.fail("write_bulletin", *[StoreTimeout("away")] * 3)
     scene.bulletins.note_commit(C, 5)
     await passed(3)
@@ -201,10 +201,10 @@ async def test_others_are_read_as_often_as_the_own_fast_path_needs_it() -> None:
     await scene.run(60)
     assert 3 <= len(scene.read) <= 4
     assert scene.read[0] == ["two"]
-    scene.fast_path.mode, before = "bus", len(scene.read)
+    scene.redis_trust.mode, before = "bus", len(scene.read)
     await passed(10)
     assert 7 <= len(scene.read) - before <= 11
-    scene.fast_path.mode, before = "ok", len(scene.read)
+    scene.redis_trust.mode, before = "ok", len(scene.read)
     await passed(10)
     assert len(scene.read) - before >= 7
     before = len(scene.read)
@@ -227,10 +227,10 @@ async def test_what_was_committed_just_before_the_recovery_is_looked_for_after_i
     """Nothing was published then, and the others look only for instances that are not well."""
     scene = Scene()
     await scene.run()
-    scene.fast_path.mode = "redis"
+    scene.redis_trust.mode = "redis"
     await passed(2)
     scene.bulletins.note_commit(C, 5)
-    scene.fast_path.mode = "ok"
+    scene.redis_trust.mode = "ok"
     await passed(1.5)
     assert (scene.own.mode, scene.own.heads) == ("recovering", {C: 5})
     await passed(15)
@@ -256,18 +256,18 @@ async def test_whether_everybody_could_tell_redis_what_they_changed() -> None:
     nothing yet."""
     scene = Scene()
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "bus")
-    assert not scene.fast_path.is_fleet_well
+    assert not scene.redis_trust.is_fleet_well
     await scene.run(0.1)
-    assert scene.fast_path.is_fleet_well
+    assert scene.redis_trust.is_fleet_well
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 2, LOST)
     await passed(3)
-    assert not scene.fast_path.is_fleet_well
+    assert not scene.redis_trust.is_fleet_well
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 3, "recovering", receipts={"c1|ann": 5})
     await passed(3)
-    assert scene.fast_path.is_fleet_well
+    assert scene.redis_trust.is_fleet_well
     scene.store.fail("read_bulletins", *[StoreTimeout("away")] * 20)
     await passed(10)
-    assert not scene.fast_path.is_fleet_well
+    assert not scene.redis_trust.is_fleet_well
 
 
 @in_virtual_time
@@ -275,7 +275,7 @@ async def test_what_only_the_bulletin_can_tell_is_told_first() -> None:
     """A reader of it, when the instance is gone, knows that lists may be wrong; without it there is no change."""
     scene = Scene()
     await scene.run()
-    scene.fast_path.mode = LOST
+    scene.redis_trust.mode = LOST
     await scene.bulletins.write_first(C, (UserId("ann"),))
     assert (scene.own.mode, scene.own.users, scene.own.is_harmless_at("mine")) == (LOST, ("ann",), False)
     scene.store.fail("write_bulletin", StoreTimeout("late"))
@@ -303,7 +303,7 @@ async def test_of_two_that_are_written_at_once_the_later_one_stays() -> None:
     scene = Scene()
     answering = scene.store.hold("write_bulletin")
     await scene.run()
-    scene.fast_path.mode = "bus"
+    scene.redis_trust.mode = "bus"
     first = asyncio.create_task(scene.bulletins.write_first(C, (UserId("ann"),)))
     await passed(0.1)
     assert scene.store.calls["write_bulletin"] == 1

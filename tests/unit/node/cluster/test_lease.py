@@ -34,7 +34,7 @@ class Scene:
             LoopClock(),
             Tasks(),
             Identity(InstanceId("one"), own_epoch(LoopClock())),
-            cast("Losses", SimpleNamespace(doubt=self._moved)),
+            cast("Losses", SimpleNamespace(note_uncertain_write=self._moved)),
             cast("Above", self),
         )
 

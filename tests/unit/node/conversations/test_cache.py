@@ -11,8 +11,8 @@ from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.conversations.cache import MAX_CACHED, UNPROVEN_SECONDS, Conversations
 from support.fake_cluster import FakeBus
+from support.fake_redis_trust import FakeRedisTrust
 from support.fakes import FakeStore, conversation
-from support.fast_paths import FakeFastPath
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C = ConversationId("c1")
@@ -24,13 +24,13 @@ class Scene:
     def __init__(self) -> None:
         self.store, self.bus = FakeStore(), FakeBus()
         self.store.conversations[C] = conversation(C, "alice", "bob")
-        fast_path = FakeFastPath(self.bus, LoopClock())
-        self.split = fast_path.split = SimpleNamespace(is_split=False)  # type: ignore[assignment]  # all that is looked at
+        redis_trust = FakeRedisTrust(self.bus, LoopClock())
+        self.split = redis_trust.split = SimpleNamespace(is_split=False)  # type: ignore[assignment]  # all that is looked at
         self.cache = Conversations(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
             LoopClock(),
-            fast_path,
+            redis_trust,
         )
 
 
@@ -103,9 +103,9 @@ async def test_a_refusal_is_read_anew() -> None:
     scene.bus.wanted.add(f"conversation:{C}")
     await scene.cache.get(C)
     scene.store.conversations[C] = conversation(C, "alice", "bob", "carol", version=2, revision=2)
-    assert await scene.cache.strangers(C, [UserId("alice")]) == set()
+    assert await scene.cache.non_members(C, [UserId("alice")]) == set()
     assert scene.store.calls["read_conversation"] == 1
-    assert await scene.cache.strangers(C, [carol]) == set()
+    assert await scene.cache.non_members(C, [carol]) == set()
     assert scene.store.calls["read_conversation"] == 2
 
 
@@ -213,7 +213,7 @@ async def test_doubt_reads_everything_again() -> None:
     scene = Scene()
     scene.bus.wanted.add(f"conversation:{C}")
     await scene.cache.get(C)
-    scene.cache.doubt()
+    scene.cache.invalidate()
     assert scene.cache.cached(C) is None
 
 
@@ -222,12 +222,12 @@ async def test_who_may_speak() -> None:
     """Members, where there is a conversation at all."""
     scene = Scene()
     alice, eve = UserId("alice"), UserId("eve")
-    assert await scene.cache.strangers(C, [alice, eve]) == {eve}
-    assert await scene.cache.strangers(ConversationId("none"), [alice]) is None
-    scene.cache.doubt()
+    assert await scene.cache.non_members(C, [alice, eve]) == {eve}
+    assert await scene.cache.non_members(ConversationId("none"), [alice]) is None
+    scene.cache.invalidate()
     scene.store.fail("read_conversation", StoreTimeout("away"))
     with pytest.raises(StoreTimeout):
-        await scene.cache.strangers(C, [alice])
+        await scene.cache.non_members(C, [alice])
 
 
 @in_virtual_time

@@ -7,7 +7,7 @@ import pytest
 from holdfast.domain.ids import Seq
 from holdfast.domain.messages import Message
 from holdfast.errors import StoreTimeout
-from holdfast.node.connections.outgoing import outgoing
+from holdfast.node.connections.encoded import encoded
 from holdfast.node.sending.append import Commit
 from holdfast.protocol import envelopes
 from holdfast.telemetry import PATHS
@@ -73,7 +73,7 @@ def test_what_fills_a_hole_keeps_the_time_of_its_acceptance(is_kept: bool) -> No
         scene = known_clock()
         await scene.join("alice")
         (first,) = committed(scene, 1)
-        text = outgoing(first, "bus", 0.0).text
+        text = encoded(first, "bus", 0.0).text
         scene.bus.kept = [(1, envelopes.kept(text, ago(scene)))] if is_kept else []
         scene.receive(2, accepted_ms=[ago(scene)])
         await scene.ticks(0.5)
@@ -118,11 +118,11 @@ def test_a_replay_counts_from_the_acceptance(is_kept: bool) -> None:
         scene = known_clock()
         await scene.join("alice")
         (first,) = committed(scene, 1)
-        scene.bus.kept = [(1, envelopes.kept(outgoing(first, "bus", 0.0).text, ago(scene)))] if is_kept else []
+        scene.bus.kept = [(1, envelopes.kept(encoded(first, "bus", 0.0).text, ago(scene)))] if is_kept else []
         bob = connection("bob")
         async for items in scene.replay.pages(bob, C, 0, 1):
             scene.delivery.deliveries.replayed(bob, items)
-            assert [item.text for item in items] == [outgoing(first, "bus", 0.0).text]
+            assert [item.text for item in items] == [encoded(first, "bus", 0.0).text]
         assert observed(scene, "replay") == pytest.approx((1.0, 0.7), abs=0.02)
 
     scenario()

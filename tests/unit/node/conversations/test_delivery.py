@@ -1,7 +1,7 @@
 """From commits and envelopes to sockets: one stream from every path, holes are filled."""
 
 from holdfast.errors import StoreTimeout
-from holdfast.node.connections.outgoing import outgoing
+from holdfast.node.connections.encoded import encoded
 from holdfast.node.sending.append import Commit
 from support.delivery_scene import C, Scene, delivered, seqs, shown
 from support.virtual_time import in_virtual_time, settled
@@ -35,7 +35,7 @@ async def test_a_hole_is_filled_from_what_redis_kept_or_from_the_store() -> None
     scene = Scene()
     (alice,) = await scene.join("alice")
     scene.store.put(C, *(f"body {seq}" for seq in range(1, 7)))
-    scene.bus.kept = [(seq, outgoing(delivered(seq), "bus", 0.0).text) for seq in (1, 2)]
+    scene.bus.kept = [(seq, encoded(delivered(seq), "bus", 0.0).text) for seq in (1, 2)]
     scene.receive(3)
     await scene.ticks(0.5)
     assert (seqs(alice), scene.store.calls["read_messages"]) == ([1, 2, 3], 0)

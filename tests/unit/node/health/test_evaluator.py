@@ -15,8 +15,8 @@ from holdfast.node.health.evaluator import Health
 from holdfast.node.health.saturation import Saturation
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
+from support.fake_redis_trust import FakeRedisTrust
 from support.fakes import FakeMemory, ManualClock, connection
-from support.fast_paths import FakeFastPath
 from support.identities import identity_of
 
 
@@ -33,14 +33,14 @@ class Scene:
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
         self.identity = identity_of()
         self.split = SimpleNamespace(is_split=False, sightings=Sightings(self.clock))
-        fast_path = FakeFastPath(self.bus, self.clock, link=self.redis)
-        fast_path.split = self.split  # type: ignore[assignment]  # all that is looked at
+        redis_trust = FakeRedisTrust(self.bus, self.clock, link=self.redis)
+        redis_trust.split = self.split  # type: ignore[assignment]  # all that is looked at
         self.store_contact: Any = SimpleNamespace(replaced=asyncio.Event(), is_open=True)
         self.memory = FakeMemory()
         saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)
         self.health = Health(
             self.identity, "1", self.store, self.redis, self.hub, saturation, self.clock, telemetry,
-            fast_path=fast_path,
+            redis_trust=redis_trust,
             loops=Loops(self.clock.monotonic, telemetry), store_contact=self.store_contact,
             store_clock=self.store_clock,
         )  # fmt: skip

@@ -33,10 +33,10 @@ class Lanes:
         self.added: list[tuple[str, int]] = []
         membership: Any = SimpleNamespace(publish=self._publish, take=lambda _: None)
         bulletins: Any = SimpleNamespace(note_members=lambda *_: None, write_first=self._nothing)
-        fast_path: Any = SimpleNamespace(is_seen_by_all=True, losses=SimpleNamespace(unmarked=nullcontext))
+        redis_trust: Any = SimpleNamespace(is_seen_by_all=True, losses=SimpleNamespace(unmarked=nullcontext))
         notifications: Any = SimpleNamespace(note_added=lambda _, user, joined: self.added.append((user, joined)))
         tasks, store = Tasks(), self.store
-        parts: Any = (store, self.scene.conversations, membership, bulletins, fast_path, self.scene.bus, tasks)
+        parts: Any = (store, self.scene.conversations, membership, bulletins, redis_trust, self.scene.bus, tasks)
         announcer = Announcer(*parts, identity_of())
         self.changes = MemberChanges(store, announcer, notifications, tasks, max_members=max_members)  # type: ignore[arg-type]  # a fake
 

@@ -39,7 +39,9 @@ class Scene:
         batch = Batch(C, {}, dirty="mark")
         for each in drafts:
             said = self.answers.setdefault(each.client_message_id, [])
-            batch.sends.setdefault(each.key, []).append(Waiting(each, LoopClock().monotonic(), said.append, is_guest=False))
+            batch.sends.setdefault(each.key, []).append(
+                Waiting(each, LoopClock().monotonic(), said.append, bypass_membership=False)
+            )
         return batch
 
     def seqs(self) -> dict[str, list[object]]:
@@ -295,7 +297,9 @@ async def test_a_fault_of_ours_is_told_apart_from_a_mistake_of_the_client() -> N
     for outcome, told in errors.items():
         scene = Scene()
         for error in told:
-            scene.appender.refuse(Waiting(draft(key="k"), LoopClock().monotonic(), lambda _: None, is_guest=False), error)
+            scene.appender.refuse(
+                Waiting(draft(key="k"), LoopClock().monotonic(), lambda _: None, bypass_membership=False), error
+            )
         counted = {
             each: scene.telemetry.registry.get_sample_value("holdfast_commit_latency_seconds_count", {"outcome": each})
             for each in ("acknowledged", *errors)

@@ -28,9 +28,9 @@ class Scene:
         self.failure: Exception | None = None
         telemetry = Telemetry("test")
         appender = Appender(identity_of(), self.store, LoopClock(), telemetry, self.commits.append)  # type: ignore[arg-type]  # the part it uses
-        self.committer = Committer(appender, self.bus, LoopClock(), telemetry, identity_of("one", "0001"), self._strangers)
+        self.committer = Committer(appender, self.bus, LoopClock(), telemetry, identity_of("one", "0001"), self._non_members)
 
-    async def _strangers(self, c: ConversationId, users: Iterable[UserId]) -> set[UserId] | None:
+    async def _non_members(self, c: ConversationId, users: Iterable[UserId]) -> set[UserId] | None:
         if self.asking is not None:
             await self.asking.wait()
         if self.failure is not None:
@@ -38,7 +38,7 @@ class Scene:
         return set(users) - self.members if self.members else None
 
     def send(
-        self, key: str, body: str = "hello", sender: str = "alice", c: ConversationId = C, *, is_guest: bool = False
+        self, key: str, body: str = "hello", sender: str = "alice", c: ConversationId = C, *, bypass_membership: bool = False
     ) -> None:
         """Submit; the answer is noted as seq, or code and outcome."""
 
@@ -46,7 +46,7 @@ class Scene:
             said = result.message.seq if isinstance(result, Settled) else (result.code, result.outcome)
             self.answers.append((key, said))
 
-        self.committer.submit(c, draft(sender, key, body), note, is_guest=is_guest)
+        self.committer.submit(c, draft(sender, key, body), note, bypass_membership=bypass_membership)
 
     async def until(self, seconds: float) -> None:
         """Time passes, and overdue sends are answered."""
@@ -119,14 +119,14 @@ async def test_strangers_are_refused_and_hold_nobody_up() -> None:
 async def test_what_an_administrator_sends_in_somebodys_name_lets_nobody_in() -> None:
     """In one batch, even under one key: that send is stored, theirs is not; and none where there is no conversation."""
     scene = Scene()
-    scene.send("k1", sender="eve", is_guest=True)
+    scene.send("k1", sender="eve", bypass_membership=True)
     scene.send("k2", sender="eve")
     scene.send("k1", sender="eve")
     await passed(1)
     refused = ("conversation_not_found", "refused")
     assert sorted(scene.answers, key=str) == [("k1", refused), ("k1", 1), ("k2", refused)]
     scene.members.clear()
-    scene.send("k3", sender="eve", is_guest=True)
+    scene.send("k3", sender="eve", bypass_membership=True)
     await passed(1)
     assert scene.answers[-1] == ("k3", refused)
 

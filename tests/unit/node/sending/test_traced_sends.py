@@ -140,7 +140,7 @@ async def test_commit_is_one_span_for_its_batch_and_names_its_trace_in_the_histo
     batch = Batch(C, {})
     for name, trace in (("k1", None), ("k2", received)):
         each = draft(key=name)
-        batch.sends[each.key] = [Waiting(each, LoopClock().monotonic(), lambda _: None, is_guest=False, trace=trace)]
+        batch.sends[each.key] = [Waiting(each, LoopClock().monotonic(), lambda _: None, bypass_membership=False, trace=trace)]
     assert batch.log_fields == {"conversation_id": C, "trace_id": received.context.trace_id}
     await appender.run(batch)
     (span,) = spans
@@ -156,7 +156,7 @@ async def test_commit_without_a_sampled_send_has_no_trace() -> None:
     commits, answers = list[Commit](), list[object]()
     appender = Appender(identity_of(), FakeStore(), LoopClock(), Telemetry("test", tracing=tracing), commits.append)  # type: ignore[arg-type]  # the part it uses
     each = draft(key="k1")
-    batch = Batch(C, {each.key: [Waiting(each, LoopClock().monotonic(), answers.append, is_guest=False)]})
+    batch = Batch(C, {each.key: [Waiting(each, LoopClock().monotonic(), answers.append, bypass_membership=False)]})
     assert batch.log_fields == {"conversation_id": C}
     await appender.run(batch)
     assert isinstance(answers[0], Settled)

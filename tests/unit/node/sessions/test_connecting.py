@@ -14,9 +14,9 @@ from holdfast.node.users.rosters import Rosters
 from holdfast.settings import LimitSettings
 from support.delivery_scene import C
 from support.delivery_scene import Scene as DeliveryScene
+from support.fake_redis_trust import FakeRedisTrust
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, FakeTransport, connection, conversation
-from support.fast_paths import FakeFastPath
 from support.virtual_time import in_virtual_time, passed, settled
 
 D = ConversationId("c2")
@@ -46,7 +46,7 @@ class Instance(DeliveryScene):
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.telemetry,
             self.delivery,
-            FakeFastPath(self.bus, self.clock, cache),
+            FakeRedisTrust(self.bus, self.clock, cache),
             is_trusted=True,
         )
         self.delivery.published_tails = rosters.tails

@@ -11,12 +11,12 @@ from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.presence import Presence
-from holdfast.node.users.presence_notices import PresenceNotices
+from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
+from support.fake_redis_trust import FakeRedisTrust
 from support.fakes import FakeStore, connection, conversation
-from support.fast_paths import FakeFastPath
 from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
@@ -39,10 +39,10 @@ class Scene:
         self.identity = identity_of()
         self.clock = LoopClock()
         self.told_offline = 0
-        self.notices = PresenceNotices(
+        self.fan_out = PresenceFanOut(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
-            Conversations(self.store, self.bus, self.clock, FakeFastPath(self.bus, self.clock)),  # type: ignore[arg-type]  # the part it uses
+            Conversations(self.store, self.bus, self.clock, FakeRedisTrust(self.bus, self.clock)),  # type: ignore[arg-type]  # the part it uses
             self.delivery,  # type: ignore[arg-type]  # the part it uses
             Tasks(),
         )
@@ -51,7 +51,7 @@ class Scene:
             self.bus,
             self.hub,
             self.delivery,  # type: ignore[arg-type]  # the part it uses
-            self.notices,
+            self.fan_out,
             self.clock,
             StoreClock(self.clock),
             Tasks(),
@@ -262,7 +262,7 @@ async def test_of_two_changes_the_later_version_is_the_truth_in_whatever_order_t
     """Envelopes cross and repeat; no client is told a state twice."""
     scene = Scene()
     for version, online in ((2, False), (1, True), (2, False), (4, False), (3, True), (5, True)):
-        scene.notices.receive(
+        scene.fan_out.receive(
             envelopes.PresenceEnvelope(
                 v=1, kind="presence", user="alice", online=online, version=version, last_seen_at=None, conversations=["c1"]
             )
@@ -285,7 +285,7 @@ async def test_presence_is_hidden_between_users_of_whom_one_blocks_the_other() -
         assert all(envelopes.decode(text).hidden == ["bob"] for _, text in scene.bus.published)  # type: ignore[union-attr]  # all are of presence
     scene = Scene()
     for version, hidden in ((1, ["bob"]), (2, ["carl"])):
-        scene.notices.receive(
+        scene.fan_out.receive(
             envelopes.PresenceEnvelope(
                 v=1,
                 kind="presence",

@@ -10,7 +10,7 @@ from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.tasks import Tasks
-from holdfast.node.users.presence_notices import PresenceNotices
+from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.node.users.reading import NOTHING, Seen
 from holdfast.node.users.receipts import DEADLINE_SECONDS, ReadDone, Receipts
 from holdfast.protocol import envelopes
@@ -18,9 +18,9 @@ from holdfast.protocol.jsontext import rfc3339
 from holdfast.telemetry import Telemetry
 from support.delivery_scene import shown
 from support.fake_cluster import FakeBus
+from support.fake_redis_trust import FakeRedisTrust
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, connection, conversation
-from support.fast_paths import FakeFastPath
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
@@ -44,7 +44,7 @@ class Scene:
         self.answers: list[tuple[str, object]] = []
         self.moved: list[tuple[str, int]] = []
         self.rosters, self.delivery = FakeRosters(), _Delivery()
-        conversations = Conversations(self.store, self.bus, LoopClock(), FakeFastPath(self.bus, LoopClock()))  # type: ignore[arg-type]  # the part it uses
+        conversations = Conversations(self.store, self.bus, LoopClock(), FakeRedisTrust(self.bus, LoopClock()))  # type: ignore[arg-type]  # the part it uses
         parts: Any = (self.store, self.bus, conversations, self.delivery)
         self.receipts = Receipts(
             self.store,  # type: ignore[arg-type]  # the part it uses
@@ -53,7 +53,7 @@ class Scene:
             conversations,
             self.delivery,  # type: ignore[arg-type]  # the part it uses
             self.rosters,
-            PresenceNotices(*parts, Tasks()),
+            PresenceFanOut(*parts, Tasks()),
             LoopClock(),
             indicator_members=100,
             on_moved=lambda _, user, seq: self.moved.append((user, seq)),

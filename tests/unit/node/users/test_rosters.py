@@ -7,9 +7,9 @@ from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.node.users.rosters import Rosters
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
+from support.fake_redis_trust import FakeRedisTrust
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, conversation
-from support.fast_paths import FakeFastPath
 from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
@@ -23,7 +23,7 @@ class Scene:
 
     def __init__(self, *, is_trusted: bool = True) -> None:
         self.store, self.cache, self.bus = FakeStore(), FakeRosters(), FakeBus()
-        self.fast_path = FakeFastPath(self.bus, LoopClock(), self.cache)
+        self.redis_trust = FakeRedisTrust(self.bus, LoopClock(), self.cache)
         for c in (C, D):
             self.store.conversations[c] = conversation(c, "ann", "ben")
         self.store.put(C, *(f"body {number}" for number in range(7)))
@@ -33,7 +33,7 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             Telemetry("test"),
             SimpleNamespace(generation="store-1"),  # type: ignore[arg-type]  # the part it uses
-            self.fast_path,
+            self.redis_trust,
             is_trusted=is_trusted,
         )
 
@@ -149,9 +149,9 @@ async def test_nothing_is_believed_unless_everything_is_well() -> None:
     scene.bus.is_live = False
     assert await scene.reads_of() == 3
     scene.bus.is_live = True
-    scene.fast_path.has_fleet_well = False
+    scene.redis_trust.has_fleet_well = False
     assert await scene.reads_of() == 3
-    scene.fast_path.has_fleet_well = True
+    scene.redis_trust.has_fleet_well = True
     scene.cache.is_away = True
     assert await scene.reads_of() == 3
     scene.cache.is_away = False
@@ -166,17 +166,17 @@ async def test_a_lost_write_ends_what_is_remembered() -> None:
     running = supervised(scene.rosters.loop)
     scene.cache.losses = 1
     scene.cache.is_away = True
-    assert scene.fast_path.losses.are_untold
+    assert scene.redis_trust.losses.are_untold
     assert await scene.reads_of() == 3
     await passed(1)
-    assert scene.fast_path.losses.are_untold
+    assert scene.redis_trust.losses.are_untold
     scene.cache.is_away = False
     await passed(1)
-    assert not scene.fast_path.losses.are_untold
+    assert not scene.redis_trust.losses.are_untold
     assert scene.cache.eras == 1
     assert await scene.reads_of() == 3
     assert await scene.reads_of() == 0
-    scene.fast_path.losses.doubt()
+    scene.redis_trust.losses.note_uncertain_write()
     await passed(1)
     assert scene.cache.eras == 2
     running.cancel()
@@ -189,13 +189,13 @@ async def test_a_change_without_a_mark_ends_what_is_remembered_when_it_is_over()
     scene = Scene()
     await scene.connect()
     running = supervised(scene.rosters.loop)
-    with scene.fast_path.losses.unmarked():
+    with scene.redis_trust.losses.unmarked():
         await passed(1)
-        assert scene.fast_path.losses.are_untold
+        assert scene.redis_trust.losses.are_untold
         assert await scene.reads_of() == 3
         assert (ANN in scene.cache.rows, scene.cache.eras) == (True, 0)
     await passed(1)
-    assert not scene.fast_path.losses.are_untold
+    assert not scene.redis_trust.losses.are_untold
     assert scene.cache.eras == 1
     assert await scene.reads_of() == 3
     assert await scene.reads_of() == 0

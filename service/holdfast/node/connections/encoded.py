@@ -16,7 +16,7 @@ _ENVELOPE_BYTES: Final = 512 * 1024  # half of what the bus carries at most, bec
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class Encoded:
     """One message, encoded.
 
     Attributes:
@@ -47,24 +47,24 @@ def message_frame(message: Message) -> frames.MessageFrame:
     )
 
 
-def outgoing(message: Message, path: str, accepted_at: float | None) -> Outgoing:
+def encoded(message: Message, path: str, accepted_at: float | None) -> Encoded:
     """Encode a stored message, once."""
-    return Outgoing(message.seq, frames.encode(message_frame(message)), path, accepted_at)
+    return Encoded(message.seq, frames.encode(message_frame(message)), path, accepted_at)
 
 
 def decoded(
     conversation_id: str, texts: Iterable[bytes | Raw], path: str, acceptances: Iterable[float | None]
-) -> Iterable[Outgoing]:
+) -> Iterable[Encoded]:
     """Encoded messages that came from Redis, each checked; foreign ones are left out. `acceptances`: one for each."""
     for text, accepted_at in zip(texts, acceptances, strict=True):
         frame = envelopes.decode_message(text)
         if frame is not None and frame.conversation_id == conversation_id:
-            yield Outgoing(frame.seq, bytes(text), path, accepted_at)
+            yield Encoded(frame.seq, bytes(text), path, accepted_at)
 
 
 def enveloped(
     conversation_id: ConversationId,
-    run: Sequence[Outgoing],
+    run: Sequence[Encoded],
     accepted_ms: list[int],
     age_ms: int,
     generation: str,
@@ -88,9 +88,9 @@ def enveloped(
     return envelopes.encode(envelope), kept
 
 
-def runs(items: list[Outgoing]) -> list[list[Outgoing]]:
+def runs(items: list[Encoded]) -> list[list[Encoded]]:
     """Groups for one envelope each: without a gap (messages found by a settlement may lie apart), and not too large."""
-    found: list[list[Outgoing]] = []
+    found: list[list[Encoded]] = []
     size = 0
     for item in items:
         if found and found[-1][-1].seq + 1 == item.seq and size < _ENVELOPE_BYTES:

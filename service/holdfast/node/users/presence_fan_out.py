@@ -42,7 +42,7 @@ class _Acceptance:
     user_id: UserId
 
 
-class PresenceNotices:
+class PresenceFanOut:
     """Lives in the loop."""
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.node.cluster.fast_path import FastPath
+from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
@@ -11,7 +11,7 @@ from holdfast.node.users.receipts import Receipts
 from holdfast.ports import MessageStore
 
 
-class Comparison:
+class Resync:
     """Lives in the loop. Every method raises `StoreError` when the store does not answer; doing it again is harmless."""
 
     def __init__(
@@ -22,7 +22,7 @@ class Comparison:
         delivery: Delivery,
         membership: Membership,
         receipts: Receipts,
-        fast_path: FastPath,
+        redis_trust: RedisTrust,
     ) -> None:
         self._store = store
         self._hub = hub
@@ -30,7 +30,7 @@ class Comparison:
         self._delivery = delivery
         self._membership = membership
         self._receipts = receipts
-        self._fast_path = fast_path
+        self._redis_trust = redis_trust
 
     async def run(self, reason: str) -> None:
         """All local conversations, with the store: members first, then heads, so that a user who was added meanwhile gets the
@@ -61,7 +61,7 @@ class Comparison:
             if not is_known and (concerns_users_here or conversation_id in self._delivery.locals):
                 await self._membership.refresh(conversation_id)
         for user_id in bulletin.users:
-            if self._hub.count_of(user_id) and not bulletin.mode == self._fast_path.mode == "ok":
+            if self._hub.count_of(user_id) and not bulletin.mode == self._redis_trust.mode == "ok":
                 await self._refresh_user(user_id)
 
     async def _refresh_user(self, user_id: UserId) -> None:

@@ -9,7 +9,7 @@ from holdfast.domain.messages import Draft, Settlement
 from holdfast.errors import CommandError
 from holdfast.node.sending.append import Appender, Commit, Settled
 from holdfast.node.sending.committer import Committer
-from holdfast.node.sending.turns import Turns
+from holdfast.node.sending.write_contention import WriteContention
 from holdfast.telemetry import Telemetry
 from support.fakes import FakeStore, draft
 from support.identities import identity_of
@@ -20,21 +20,21 @@ A, B, D = InstanceId("a"), InstanceId("b"), InstanceId("d")
 ROUND_TRIP = 0.01
 
 
-def _waits(turns: Turns, now: float) -> float:
-    return turns.wait(C, ROUND_TRIP, now)
+def _waits(contention: WriteContention, now: float) -> float:
+    return contention.wait(C, ROUND_TRIP, now)
 
 
 def test_who_is_alone_never_waits() -> None:
-    turns = Turns(A)
-    turns.won(C, A, 1.0)
-    assert _waits(turns, 1.0) == 0
+    contention = WriteContention(A)
+    contention.won(C, A, 1.0)
+    assert _waits(contention, 1.0) == 0
 
 
 def test_after_a_win_the_next_one_goes_first_and_the_winner_last() -> None:
-    everybody = {each: Turns(each) for each in (A, B, D)}
-    for turns in everybody.values():
+    everybody = {each: WriteContention(each) for each in (A, B, D)}
+    for contention in everybody.values():
         for position, each in enumerate((A, B, D)):
-            turns.won(C, each, 1.0 + position / 1000)
+            contention.won(C, each, 1.0 + position / 1000)
     order = sorted(everybody, key=lambda each: _waits(everybody[each], 1.002))
     assert order == [A, B, D]
     assert _waits(everybody[A], 1.002) == 0
@@ -42,27 +42,27 @@ def test_after_a_win_the_next_one_goes_first_and_the_winner_last() -> None:
 
 
 def test_a_turn_that_nobody_takes_passes() -> None:
-    turns = Turns(A)
-    turns.won(C, B, 1.0)
-    turns.won(C, A, 1.0)
-    assert 0 < _waits(turns, 1.0) < 5 * ROUND_TRIP
-    assert _waits(turns, 1.0 + 5 * ROUND_TRIP) == 0
+    contention = WriteContention(A)
+    contention.won(C, B, 1.0)
+    contention.won(C, A, 1.0)
+    assert 0 < _waits(contention, 1.0) < 5 * ROUND_TRIP
+    assert _waits(contention, 1.0 + 5 * ROUND_TRIP) == 0
 
 
 def test_who_has_not_committed_for_long_has_no_turn() -> None:
-    turns = Turns(A)
-    turns.won(C, B, 1.0)
-    turns.won(C, A, 9.0)
-    assert _waits(turns, 9.0) == 0
+    contention = WriteContention(A)
+    contention.won(C, B, 1.0)
+    contention.won(C, A, 9.0)
+    assert _waits(contention, 9.0) == 0
 
 
 def test_without_the_bus_the_winner_lets_whoever_it_beat_go_first() -> None:
     """It knows of others only by its own losses."""
-    turns = Turns(A)
-    turns.lost(C, 1.0)
-    assert _waits(turns, 1.0) == 0
-    turns.won(C, A, 1.0)
-    assert _waits(turns, 1.0) > 0
+    contention = WriteContention(A)
+    contention.lost(C, 1.0)
+    assert _waits(contention, 1.0) == 0
+    contention.won(C, A, 1.0)
+    assert _waits(contention, 1.0) > 0
 
 
 class FarStore:
@@ -96,7 +96,7 @@ class Silent:
         """Done."""
 
 
-async def _no_strangers(_c: ConversationId, _senders: Iterable[UserId]) -> set[UserId]:
+async def _no_non_members(_c: ConversationId, _senders: Iterable[UserId]) -> set[UserId]:
     return set()
 
 
@@ -113,7 +113,7 @@ class Fleet:
             appender = Appender(identity_of(name), store, LoopClock(), telemetry, on_commit)  # type: ignore[arg-type]  # the part it uses
             self.appenders[name] = appender
             self.committers.append(
-                Committer(appender, Silent(), LoopClock(), telemetry, identity_of(name), _no_strangers)  # type: ignore[arg-type]  # the part it uses
+                Committer(appender, Silent(), LoopClock(), telemetry, identity_of(name), _no_non_members)  # type: ignore[arg-type]  # the part it uses
             )
 
     def _telling(self, winner: str) -> Callable[[Commit], None]:

@@ -24,7 +24,7 @@ PACE_SECONDS: Final = 1.0  # between pages: 20,000 users are looked through with
 _log = logging.getLogger(__name__)
 
 
-class PresenceAudit:
+class PresenceReconciler:
     """Lives in the event loop; `loop` compares."""
 
     def __init__(

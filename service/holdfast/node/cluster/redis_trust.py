@@ -7,7 +7,7 @@
 | users, before Redis is believed about a user's conversations | `is_memory_complete`: is all in it that any instance wrote? |
 | health and isolation | `is_lost`, `is_deaf`, `is_impaired`, `reaches_all`: what does not work? |
 | the round of conversation lists | `may_tell_losses`: can the other instances be told what this one lost? |
-| bulletins and comparison | `mode`: what do the other instances need to know of that? |
+| bulletins and resync | `mode`: what do the other instances need to know of that? |
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Link(Protocol):
         """Whether commands are answered."""
 
 
-class FastPath:
+class RedisTrust:
     """Lives in the event loop; `judge` after each look at the bulletins.
 
     Attributes:
@@ -45,7 +45,7 @@ class FastPath:
         self._redis = redis
         self._lease = lease
         self._clock = clock
-        self._is_fleet_well = self._is_anybody_elsewhere = False
+        self._is_fleet_well = self._is_another_redis_used = False
         self._judged_as = ""
         self._judged_at = -_JUDGEMENT_SECONDS
 
@@ -97,7 +97,7 @@ class FastPath:
 
     @property
     def mode(self) -> str:
-        """Whether the fast path works here, as the bulletin says it: `ok`, or what does not."""
+        """Whether Redis works here, as the bulletin says it: `ok`, or what does not."""
         if self.losses.are_untold:
             return LOST
         if not self._redis.is_connected:
@@ -112,13 +112,13 @@ class FastPath:
         An instance that uses another Redis unknowingly reports no fault: a look at all finds it.
 
         Args:
-            others: the bulletins of all other instances, or (not `is_complete`) of those whose own fast path does not work.
+            others: the bulletins of all other instances, or (not `is_complete`) of those whose own Redis does not work.
             now: when they were asked for (monotonic seconds).
         """
         server = self._lease.server
         has_died_apart = self.split.note(others, "" if self._lease.is_cut else server, is_complete=is_complete)
         if is_complete:
-            self._is_anybody_elsewhere = any(bulletin.server not in ("", server) for bulletin in others)
-        self._is_fleet_well = all(bulletin.is_harmless_at(server) for bulletin in others) and not self._is_anybody_elsewhere
+            self._is_another_redis_used = any(bulletin.server not in ("", server) for bulletin in others)
+        self._is_fleet_well = all(bulletin.is_harmless_at(server) for bulletin in others) and not self._is_another_redis_used
         self._judged_at, self._judged_as = now, server
         return has_died_apart

@@ -20,7 +20,7 @@ from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
 from holdfast.errors import CommandError, InvalidRequest
 from holdfast.node.cluster.bulletins import Bulletins
-from holdfast.node.cluster.fast_path import FastPath
+from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.membership import Membership
@@ -42,7 +42,7 @@ from holdfast.settings import LimitSettings
 MAX_TITLE_CHARACTERS: Final = 200
 
 
-class Directory:
+class ConversationService:
     """Lives in the loop. Every method raises `CommandError`, and `StoreUnavailable` when the store does not answer."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Directory:
         membership: Membership,
         delivery: Delivery,
         bulletins: Bulletins,
-        fast_path: FastPath,
+        redis_trust: RedisTrust,
         bus: ClusterBus,
         clock: Clock,
         tasks: Tasks,
@@ -63,7 +63,7 @@ class Directory:
         self._store = store
         self._conversations = conversations
         self._delivery = delivery
-        self._announcer = Announcer(store, conversations, membership, bulletins, fast_path, bus, tasks, identity)
+        self._announcer = Announcer(store, conversations, membership, bulletins, redis_trust, bus, tasks, identity)
         self._clock = clock
         self._limits = limits
         self.blocks = Blocks(store, limits.blocks_per_user)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
-from holdfast.node.recovery.comparison import Comparison
+from holdfast.node.recovery.resync import Resync
 from support.delivery_scene import C, Scene, seqs
-from support.fast_paths import FakeFastPath
+from support.fake_redis_trust import FakeRedisTrust
 from support.virtual_time import in_virtual_time
 
 
@@ -16,14 +16,14 @@ async def test_a_message_does_not_wait_for_the_members_of_other_conversations() 
     """Each of those may take a read of the store, and a busy instance names thousands."""
     scene = Scene()
     (alice,) = await scene.join("alice")
-    comparison = Comparison(
+    resync = Resync(
         scene.store,  # type: ignore[arg-type]  # the part it uses
         scene.hub,
         scene.conversations,
         scene.delivery,
         scene.membership,
         SimpleNamespace(learn=lambda *_: None),  # type: ignore[arg-type]  # all that is asked of it
-        FakeFastPath(scene.bus, scene.clock),
+        FakeRedisTrust(scene.bus, scene.clock),
     )
     scene.store.put(C, "one")
     elsewhere = ConversationId("elsewhere")
@@ -33,7 +33,7 @@ async def test_a_message_does_not_wait_for_the_members_of_other_conversations() 
     ]
     await scene.conversations.get(C)
     answering = scene.store.hold("read_conversation")
-    reading = asyncio.create_task(comparison.with_bulletins(bulletins))
+    reading = asyncio.create_task(resync.with_bulletins(bulletins))
     await scene.ticks(1.0)
     shown = seqs(alice)
     answering.set()

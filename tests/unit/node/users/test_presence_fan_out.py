@@ -8,11 +8,11 @@ from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.tasks import Tasks
-from holdfast.node.users.presence_notices import PresenceNotices
+from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.protocol import envelopes
 from support.fake_cluster import FakeBus
+from support.fake_redis_trust import FakeRedisTrust
 from support.fakes import FakeStore, connection, conversation
-from support.fast_paths import FakeFastPath
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
@@ -38,19 +38,19 @@ class Scene:
             local.connections[socket] = None
             self.store.on[user].add("one:1")
         self.bus.wanted.add(f"conversation:{C}")
-        parts: Any = (self.store, self.bus, Conversations(self.store, self.bus, clock, FakeFastPath(self.bus, clock)), delivery)  # type: ignore[arg-type]  # the parts it uses
-        self.notices = PresenceNotices(*parts, Tasks())
+        parts: Any = (self.store, self.bus, Conversations(self.store, self.bus, clock, FakeRedisTrust(self.bus, clock)), delivery)  # type: ignore[arg-type]  # the parts it uses
+        self.fan_out = PresenceFanOut(*parts, Tasks())
 
     async def change(self, user: str, version: int, *, online: bool) -> None:
         """The user came or went at another instance."""
         fields: Any = {"v": 1, "kind": "presence", "user": user, "online": online, "version": version}
-        self.notices.receive(envelopes.PresenceEnvelope(**fields, last_seen_at=None, conversations=[C]))
+        self.fan_out.receive(envelopes.PresenceEnvelope(**fields, last_seen_at=None, conversations=[C]))
         await settled()
 
     async def accept(self, user: UserId) -> None:
         """The user read something for the first time."""
         self.store.cursors[C, user] = 1
-        self.notices.accepted(C, user)
+        self.fan_out.accepted(C, user)
         await settled()
 
     def heard(self, user: str) -> list[str]:

@@ -19,7 +19,7 @@ from holdfast.domain.presence import PresenceChange
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
 from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.node.users.hidden import HIDDEN_FROM_ALL, Hidden, hidden_from
-from holdfast.node.users.presence_notices import MAX_TOLD_CONVERSATIONS, PresenceNotices
+from holdfast.node.users.presence_fan_out import MAX_TOLD_CONVERSATIONS, PresenceFanOut
 from holdfast.ports import ClusterBus, MessageStore
 from holdfast.protocol import envelopes
 from holdfast.protocol.jsontext import rfc3339
@@ -29,7 +29,7 @@ _AT_ONCE: Final = 8  # changes; each costs up to three reads
 
 
 @dataclass(slots=True, eq=False)
-class _Telling:
+class _Announcement:
     """`conversations`: where the change is told; None until the store has said in which the user is."""
 
     change: PresenceChange
@@ -37,7 +37,7 @@ class _Telling:
     hidden: Hidden | None = None
 
 
-class PresenceTelling:
+class PresencePublisher:
     """Lives in the loop."""
 
     def __init__(
@@ -45,7 +45,7 @@ class PresenceTelling:
         store: MessageStore,
         bus: ClusterBus,
         delivery: Delivery,
-        notices: PresenceNotices,
+        fan_out: PresenceFanOut,
         tasks: Tasks,
         indicator_members: int,
     ) -> None:
@@ -53,10 +53,10 @@ class PresenceTelling:
         self._store = store
         self._bus = bus
         self._delivery = delivery
-        self._notices = notices
+        self._fan_out = fan_out
         self._tasks = tasks
         self._indicator_members = indicator_members
-        self._waiting: deque[_Telling] = deque()
+        self._waiting: deque[_Announcement] = deque()
         self._is_working = False
 
     def tell(self, change: PresenceChange, conversations: tuple[ConversationId, ...] | None) -> None:
@@ -66,7 +66,7 @@ class PresenceTelling:
             conversations: the user's, as `told_in` gives them; None: the store is asked.
         """
         if len(self._waiting) < _MAX_WAITING:
-            self._waiting.append(_Telling(change, conversations))
+            self._waiting.append(_Announcement(change, conversations))
         if not self._is_working:
             self._is_working = True
             self._tasks.start(self._work())
@@ -81,21 +81,21 @@ class PresenceTelling:
             while self._waiting:
                 batch = list(islice(self._waiting, _AT_ONCE))
                 await asyncio.gather(*(until_store_answers(partial(self._look, each)) for each in batch))
-                for telling in batch:
+                for each in batch:
                     self._waiting.popleft()
                     try:
-                        self._publish(telling.change, telling.conversations or (), telling.hidden or HIDDEN_FROM_ALL)
+                        self._publish(each.change, each.conversations or (), each.hidden or HIDDEN_FROM_ALL)
                     except Exception as error:  # noqa: BLE001 - later changes must not wait for ever behind one mistake
                         self._tasks.note_failure("presence", error)
         finally:
             self._is_working = False
 
-    async def _look(self, telling: _Telling) -> None:
+    async def _look(self, announcement: _Announcement) -> None:
         """The store's answers; answers from before a failure are not asked for again."""
-        if telling.hidden is None:
-            telling.hidden = await hidden_from(self._store, telling.change.user_id)
-        if telling.conversations is None:
-            telling.conversations = self.told_in(await self._store.memberships_of(telling.change.user_id))
+        if announcement.hidden is None:
+            announcement.hidden = await hidden_from(self._store, announcement.change.user_id)
+        if announcement.conversations is None:
+            announcement.conversations = self.told_in(await self._store.memberships_of(announcement.change.user_id))
 
     def _publish(self, change: PresenceChange, told_in: tuple[ConversationId, ...], hidden: Hidden) -> None:
         """Our own connections at once, other instances through each conversation's channel."""
@@ -111,7 +111,7 @@ class PresenceTelling:
             conversations=list(conversations),
             hidden=sorted(hidden.users),
         )
-        self._notices.receive(envelope)
+        self._fan_out.receive(envelope)
         payload = envelopes.encode(envelope)
         for conversation_id in conversations:
             self._bus.publish(conversation_channel(conversation_id), payload)

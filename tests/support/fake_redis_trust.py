@@ -1,14 +1,14 @@
-"""A fast path that works, until a test says otherwise."""
+"""`RedisTrust` of an instance whose Redis works, until a test says otherwise."""
 
 from types import SimpleNamespace
 
-from holdfast.node.cluster.fast_path import FastPath, Link
 from holdfast.node.cluster.losses import Losses
+from holdfast.node.cluster.redis_trust import Link, RedisTrust
 from holdfast.ports import Clock, ClusterBus, RosterCache
 from support.fake_rosters import FakeRosters
 
 
-class FakeFastPath(FastPath):
+class FakeRedisTrust(RedisTrust):
     """`has_fleet_well`: what the other instances' bulletins say. `mode`, `is_heard` and all else are the real ones."""
 
     def __init__(self, bus: ClusterBus, clock: Clock, cache: RosterCache | None = None, link: Link | None = None) -> None:

@@ -9,7 +9,7 @@ import pytest
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError
 from holdfast.node.requests.commands import Caller
-from holdfast.node.requests.directory import Directory
+from holdfast.node.requests.conversation_service import ConversationService
 from holdfast.node.tasks import Tasks
 from holdfast.settings import LimitSettings
 from support.delivery_scene import C, Scene
@@ -17,10 +17,10 @@ from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time
 
 
-def _directory(scene: Scene, bulletins: Any = None, fast_path: Any = None) -> Directory:
+def _service(scene: Scene, bulletins: Any = None, redis_trust: Any = None) -> ConversationService:
     """Over the scene's store; what only changes need is there where it is given."""
-    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, fast_path, scene.bus)
-    return Directory(
+    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, redis_trust, scene.bus)
+    return ConversationService(
         *parts,
         LoopClock(),
         Tasks(),
@@ -34,12 +34,12 @@ def _directory(scene: Scene, bulletins: Any = None, fast_path: Any = None) -> Di
 async def test_who_was_removed_is_shown_nothing_of_what_is_read_anew() -> None:
     """The cached entry still had them in it: it lets them ask, and the answer is newer."""
     scene = Scene()
-    directory = _directory(scene)
+    service = _service(scene)
     await scene.join("alice", "bob")
     await scene.conversations.read(C)
     scene.change_members("alice", version=2)
     with pytest.raises(CommandError) as refused:
-        await directory.describe(Caller(UserId("bob"), is_admin=False), C)
+        await service.describe(Caller(UserId("bob"), is_admin=False), C)
     assert refused.value.code == "conversation_not_found"
 
 
@@ -47,13 +47,13 @@ async def test_who_was_removed_is_shown_nothing_of_what_is_read_anew() -> None:
 async def test_presence_is_shown_between_users_who_have_both_accepted_a_conversation() -> None:
     """The creator of a conversation with a user does not learn by that when the user is online."""
     scene = Scene()
-    directory = _directory(scene)
+    service = _service(scene)
     alice, bob, operator = (Caller(UserId(user), is_admin=user == "operator") for user in ("alice", "bob", "operator"))
 
     async def shown(caller: Caller, user_id: str) -> tuple[bool, bool]:
-        *_, of_members = await directory.describe(caller, C)
+        *_, of_members = await service.describe(caller, C)
         try:
-            await directory.presence(caller, user_id)
+            await service.presence(caller, user_id)
         except CommandError:
             return False, UserId(user_id) in of_members
         return True, UserId(user_id) in of_members
@@ -79,9 +79,9 @@ async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_f
 
     bulletins = SimpleNamespace(write_first=write_first, note_members=lambda *_: None)
     losses = SimpleNamespace(unmarked=contextlib.nullcontext)
-    fast_path = SimpleNamespace(is_seen_by_all=not is_split, losses=losses)
+    redis_trust = SimpleNamespace(is_seen_by_all=not is_split, losses=losses)
     scene.bus.is_live = is_live
     monkeypatch.setattr(scene.store, "change_members", refuse)
     with pytest.raises(CommandError):
-        await _directory(scene, bulletins, fast_path).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
+        await _service(scene, bulletins, redis_trust).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
     assert told == [(C, (UserId("bob"),))] * written

@@ -7,39 +7,39 @@ import pytest
 
 from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import Epoch, InstanceId
-from holdfast.node.cluster.fast_path import FastPath
 from holdfast.node.cluster.losses import Losses
+from holdfast.node.cluster.redis_trust import RedisTrust
 from support.fake_rosters import FakeRosters
 from support.fakes import ManualClock
 
 
 class Scene:
-    """The fast path of an instance whose lease is at the Redis `here`, after a look at all bulletins."""
+    """`RedisTrust` of an instance whose lease is at the Redis `here`, after a look at all bulletins."""
 
     def __init__(self) -> None:
         self.clock, self.cache = ManualClock(), FakeRosters()
         self.bus: Any = SimpleNamespace(is_live=True, is_lost=False)
         self.link = SimpleNamespace(is_connected=True)
         lease: Any = SimpleNamespace(server="here", is_cut=False)
-        self.path = FastPath(self.bus, self.link, lease, Losses(self.cache), self.clock)
+        self.trust = RedisTrust(self.bus, self.link, lease, Losses(self.cache), self.clock)
         self.judge()
 
     def judge(self, *others: Bulletin) -> None:
         """What the other instances say."""
-        self.path.judge(others, self.clock.monotonic(), is_complete=True)
+        self.trust.judge(others, self.clock.monotonic(), is_complete=True)
 
     @property
     def answers(self) -> tuple[bool, bool, bool, bool]:
         """Of one moment."""
-        path = self.path
-        return path.is_heard, path.is_memory_complete, path.reaches_all, path.is_lost
+        trust = self.trust
+        return trust.is_heard, trust.is_memory_complete, trust.reaches_all, trust.is_lost
 
 
 def test_all_is_trusted_while_nothing_speaks_against_it() -> None:
     """Else every question would go to the store."""
     scene = Scene()
-    assert (scene.answers, scene.path.mode) == ((True, True, True, False), "ok")
-    assert scene.path.is_seen_by_all
+    assert (scene.answers, scene.trust.mode) == ((True, True, True, False), "ok")
+    assert scene.trust.is_seen_by_all
 
 
 def test_a_bus_that_is_not_proven_live_is_not_believed_and_not_yet_lost() -> None:
@@ -53,7 +53,7 @@ def test_redis_that_answers_no_command_is_lost() -> None:
     """The other instances read the store for what this one commits."""
     scene = Scene()
     scene.link.is_connected = False
-    assert (scene.path.is_lost, scene.path.mode) == (True, "redis")
+    assert (scene.trust.is_lost, scene.trust.mode) == (True, "redis")
 
 
 def test_instances_that_stay_at_another_redis_are_told_of_as_a_split() -> None:
@@ -62,26 +62,26 @@ def test_instances_that_stay_at_another_redis_are_told_of_as_a_split() -> None:
     for beat in range(1, 11):
         scene.clock.now += 1
         scene.judge(Bulletin(InstanceId("two"), Epoch("1"), beat, "ok", server="elsewhere"))
-    assert (scene.answers, scene.path.mode) == ((False, False, False, False), "split")
-    assert scene.path.is_impaired
+    assert (scene.answers, scene.trust.mode) == ((False, False, False, False), "split")
+    assert scene.trust.is_impaired
     scene.bus.is_lost = True
-    assert scene.path.mode == "bus"
+    assert scene.trust.mode == "bus"
 
 
 def test_a_loss_ends_what_redis_remembers_until_a_new_era_has_begun() -> None:
     """What is missing may be the one change that matters. What is heard now does not rest on it."""
     scene = Scene()
     scene.cache.losses += 1
-    assert (scene.answers, scene.path.mode) == ((True, False, True, False), LOST)
-    assert scene.path.may_tell_losses
+    assert (scene.answers, scene.trust.mode) == ((True, False, True, False), LOST)
+    assert scene.trust.may_tell_losses
 
 
 def test_no_era_begins_while_a_change_without_a_mark_is_under_way() -> None:
     """A list of before the change could be remembered in the new era."""
     scene = Scene()
-    with scene.path.losses.unmarked():
-        assert not scene.path.may_tell_losses
-    assert scene.path.may_tell_losses
+    with scene.trust.losses.unmarked():
+        assert not scene.trust.may_tell_losses
+    assert scene.trust.may_tell_losses
 
 
 @pytest.mark.parametrize(("mode", "server"), [(LOST, "here"), ("ok", "elsewhere")], ids=["lost a write", "is elsewhere"])
@@ -89,14 +89,14 @@ def test_memory_of_redis_is_incomplete_by_another_instance(mode: str, server: st
     """Its changes are not in the Redis that this instance asks."""
     scene = Scene()
     scene.judge(Bulletin(InstanceId("two"), Epoch("1"), 1, mode, server=server))
-    assert not scene.path.is_memory_complete
-    assert scene.path.is_seen_by_all is (server == "here")
+    assert not scene.trust.is_memory_complete
+    assert scene.trust.is_seen_by_all is (server == "here")
     scene.judge(Bulletin(InstanceId("two"), Epoch("1"), 2, "ok", server="here"))
-    assert scene.path.is_memory_complete
+    assert scene.trust.is_memory_complete
 
 
 def test_an_old_look_at_the_bulletins_proves_nothing() -> None:
     """An instance may have lost a write since."""
     scene = Scene()
     scene.clock.now += 4
-    assert not scene.path.is_memory_complete
+    assert not scene.trust.is_memory_complete

@@ -25,7 +25,7 @@ from holdfast.node.notifications.decision import Notifications
 from holdfast.node.sending.append import Commit
 from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, ConnectionRegistry, MessageStore
 
-_SWEEP_SECONDS: Final = 0.5
+_ROUND_SECONDS: Final = 0.5
 _OLD_SECONDS: Final = 1.5
 _HOLD_SECONDS: Final = 2.0
 _KEEP_SECONDS: Final = 15.0
@@ -36,7 +36,7 @@ _MAX_SEEN: Final = 10_000
 _log = logging.getLogger(__name__)
 
 
-class Sweep:
+class UnfinishedCommits:
     """Lives in the event loop; `loop` sweeps. Every instance runs one; a mark is claimed by one of them at a time."""
 
     def __init__(
@@ -65,15 +65,15 @@ class Sweep:
     @property
     def loop(self) -> Loop:
         """Sweeps twice a second; without Redis there is nothing to find."""
-        return Loop("sweep", self._round, _SWEEP_SECONDS, needs=(REDIS,), busy_seconds=_BUSY_SECONDS)
+        return Loop("sweep", self._round, _ROUND_SECONDS, needs=(REDIS,), busy_seconds=_BUSY_SECONDS)
 
     async def _round(self) -> None:
-        await asyncio.sleep(_SWEEP_SECONDS)
+        await asyncio.sleep(_ROUND_SECONDS)
         entries = await self._bus.claim_dirty(_OLD_SECONDS, _HOLD_SECONDS, _LIMIT)
         if entries:
-            await self._sweep(entries)
+            await self._finish_claimed(entries)
 
-    async def _sweep(self, entries: list[str]) -> None:
+    async def _finish_claimed(self, entries: list[str]) -> None:
         now = self._clock.monotonic()
         for entry in entries:
             self._first_seen.setdefault(entry, now)

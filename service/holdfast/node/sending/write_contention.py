@@ -11,7 +11,7 @@ from typing import Final
 
 from holdfast.domain.ids import ConversationId, InstanceId
 
-SOMEBODY: Final = InstanceId("")  # an unknown instance that won
+UNKNOWN_INSTANCE: Final = InstanceId("")  # an unknown instance that won
 MAX_WAIT_SECONDS: Final = 0.5
 _RIVAL_SECONDS: Final = 2.0  # who committed that lately is likely to commit again
 _SLOT: Final = 2.5  # round trips that one turn may take: a commit that is slow, and the word of it
@@ -23,10 +23,10 @@ class _Contest:
     """The wins in one conversation: instance -> when its last one was."""
 
     wins: dict[InstanceId, float] = field(default_factory=dict)
-    last: InstanceId = SOMEBODY
+    last: InstanceId = UNKNOWN_INSTANCE
 
 
-class Turns:
+class WriteContention:
     """Of one instance. Pure: time comes in."""
 
     def __init__(self, me: InstanceId) -> None:
@@ -50,10 +50,10 @@ class Turns:
 
     def lost(self, conversation_id: ConversationId, now: float) -> None:
         """Another instance won. Where the bus reports wins of others it reports this win, too, sooner or later; else it was
-        `SOMEBODY`."""
+        `UNKNOWN_INSTANCE`."""
         contest = self._contests.get(conversation_id)
-        if contest is None or self._active(contest, now) <= {self.me, SOMEBODY}:
-            self.won(conversation_id, SOMEBODY, now)
+        if contest is None or self._active(contest, now) <= {self.me, UNKNOWN_INSTANCE}:
+            self.won(conversation_id, UNKNOWN_INSTANCE, now)
 
     def wait(self, conversation_id: ConversationId, round_trip: float, now: float) -> float:
         """Seconds until it is our turn; 0 where no other instance writes."""

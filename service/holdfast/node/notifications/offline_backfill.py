@@ -29,7 +29,7 @@ from holdfast.loops import STORE, Loop
 from holdfast.node.notifications.decision import FIRST_PAGE, MAX_RECORDS, Notifications, records_of
 from holdfast.ports import Clock, MessageStore
 
-_SWEEP_SECONDS: Final = 15.0
+_ROUND_SECONDS: Final = 15.0
 _BUSY_SECONDS: Final = 300.0  # 200 flags, each two reads for every conversation of its user, and what is new in them
 _AT_ONCE: Final = 8  # flags
 _PAGES_AT_ONCE: Final = 4  # of one flag: with 8 flags half of the calls that a store takes at once
@@ -60,7 +60,7 @@ class _Page:
     next: _Place | None
 
 
-class CatchUps:
+class OfflineBackfill:
     """Lives in the event loop; `loop` does the work."""
 
     def __init__(self, store: MessageStore, notifications: Notifications, clock: Clock, grace_seconds: float) -> None:
@@ -71,7 +71,7 @@ class CatchUps:
         self._settles_at: dict[CatchUp, float] = {}
         self._gone: set[UserId] = set()  # users taken offline here: their flags are looked through before that as well
         self._wake = asyncio.Event()
-        self._pause = _SWEEP_SECONDS
+        self._pause = _ROUND_SECONDS
 
     def look_soon(self, user_ids: Iterable[UserId]) -> None:
         """This instance took these users offline. Beyond a bound they are found as those that others took offline are."""
@@ -81,7 +81,7 @@ class CatchUps:
     @property
     def loop(self) -> Loop:
         """Looks whenever a user went offline here, and every 15 s for what other instances left."""
-        return Loop("catch_ups", self._round, _SWEEP_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS)
+        return Loop("catch_ups", self._round, _ROUND_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS)
 
     async def _round(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -116,7 +116,7 @@ class CatchUps:
             raise mistakes[0]
         if not are_done:
             return 1.0
-        return 0.1 if len(flags) == limit else _SWEEP_SECONDS
+        return 0.1 if len(flags) == limit else _ROUND_SECONDS
 
     async def _catch_up(self, flag: CatchUp) -> bool:
         """Record what the user missed, then clear the flag; False when the flag has to wait for another round."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from holdfast.domain.changes import change_mark
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreTimeout
-from holdfast.node.recovery.sweep import Sweep
+from holdfast.node.recovery.unfinished_commits import UnfinishedCommits
 from support.fake_cluster import FakeBus, FakeRegistry
 from support.identities import identity_of
 from support.supervised import supervised
@@ -34,7 +34,7 @@ class Scene:
     def __init__(self) -> None:
         self.bus, self.registry, self.membership = FakeBus(), FakeRegistry(), _Membership()
         self.registry.lease("one", "0001")
-        sweep = Sweep(
+        unfinished = UnfinishedCommits(
             None,  # type: ignore[arg-type]  # no message is swept here
             self.bus,
             self.registry,
@@ -45,7 +45,7 @@ class Scene:
             LoopClock(),
             identity_of("one", "0001"),
         )
-        self.running = supervised(sweep.loop)
+        self.running = supervised(unfinished.loop)
 
     def mark(self, user_id: str, owner: str, conversation_id: ConversationId, revision: int) -> None:
         """An instance is about to change a conversation."""

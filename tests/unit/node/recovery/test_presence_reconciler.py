@@ -11,7 +11,7 @@ from holdfast.domain.ids import Epoch, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
-from holdfast.node.recovery.audit import AUDIT_SECONDS, PAGE, PresenceAudit
+from holdfast.node.recovery.presence_reconciler import AUDIT_SECONDS, PAGE, PresenceReconciler
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.presence import Presence
 from holdfast.telemetry import Telemetry
@@ -33,7 +33,7 @@ class _Delivery:
 
 
 class Scene:
-    """The presence of instance `one`, and its audit."""
+    """The presence of instance `one`, and its reconciler."""
 
     def __init__(self) -> None:
         self.store, self.hub, self.clock = FakeStore(), Hub(Telemetry("test")), LoopClock()
@@ -53,7 +53,7 @@ class Scene:
             indicator_members=100,
             on_offline=lambda _: None,
         )
-        self.audit = PresenceAudit(self.store, self.presence, self.clock, store_clock, self.identity)  # type: ignore[arg-type]  # the part it uses
+        self.reconciler = PresenceReconciler(self.store, self.presence, self.clock, store_clock, self.identity)  # type: ignore[arg-type]  # the part it uses
 
     async def come(self, *user_ids: UserId) -> list[Any]:
         """They connect."""
@@ -70,8 +70,8 @@ class Scene:
         self.presence.left(made.user_id, self.clock.monotonic())
 
     async def look(self) -> None:
-        """One audit, and what it writes."""
-        await self.audit.look()
+        """One look of the reconciler, and what it writes."""
+        await self.reconciler.look()
         await settled()
 
 
@@ -106,7 +106,7 @@ async def test_the_grace_and_what_is_under_way_are_respected() -> None:
     adding = scene.store.hold("add_presence")
     coming = asyncio.create_task(scene.come(BOB))
     await settled()
-    await scene.audit.look()
+    await scene.reconciler.look()
     assert scene.store.calls["remove_presence"] == 0
     adding.set()
     await coming
@@ -122,7 +122,7 @@ async def test_all_pages_are_read_slowly() -> None:
     await scene.come(*users)
     scene.store.on[UserId("user-9999")] = {ENTRY}
     scene.store.on[users[0]].clear()
-    looking = asyncio.create_task(scene.audit.look())
+    looking = asyncio.create_task(scene.reconciler.look())
     await settled()
     assert scene.store.calls["users_on"] == 1
     await looking
@@ -133,14 +133,14 @@ async def test_all_pages_are_read_slowly() -> None:
 
 
 @in_virtual_time
-async def test_a_new_epoch_in_between_ends_the_comparison() -> None:
+async def test_a_new_epoch_in_between_ends_the_look() -> None:
     """Everybody is written anew under it: what was read is about another entry."""
     scene = Scene()
     await scene.come(ALICE)
     scene.store.on[ALICE].clear()
     scene.store.on[BOB] = {ENTRY}
     holding = scene.store.hold("users_on")
-    looking = asyncio.create_task(scene.audit.look())
+    looking = asyncio.create_task(scene.reconciler.look())
     await settled()
     scene.identity.epoch = Epoch("2")
     holding.set()
@@ -155,9 +155,9 @@ async def test_it_looks_every_ten_minutes_and_survives_an_outage() -> None:
     scene = Scene()
     scene.store.fail("users_on", StoreTimeout("away"))
     with pytest.raises(StoreTimeout):
-        await scene.audit.look()
+        await scene.reconciler.look()
     scene.store.fail("users_on", StoreTimeout("away"))
-    running = supervised(scene.audit.loop)
+    running = supervised(scene.reconciler.loop)
     scene.store.on[BOB] = {ENTRY}
     await passed(1.2 * AUDIT_SECONDS)
     assert scene.store.on[BOB]
