@@ -1,9 +1,9 @@
 """Messages whose commit the store answered slowly: their notifications are decided once more, when a grace period is over.
 
 The store's time of such a message lies well before its possible delivery. A user who left in between was not shown the message.
-The backfill (`offline_backfill`) does not find it either, because it begins shortly before the user left: an earlier message counts as
-shown there. Only the instance that committed the message knows when it was handed on. So it decides again by that time, once
-users who had left by then are offline in the store. If the instance dies before, only the first decision is made.
+`offline_backfill` does not find it either, because it begins shortly before the user left: an earlier message counts as shown
+there. Only the instance that committed the message knows when it was handed on. So it decides again by that time, once users who
+had left by then are offline in the store. If the instance dies before, only the first decision is made.
 """
 
 from collections import deque
