@@ -21,6 +21,7 @@ from holdfast.adapters.redis import keys as names
 from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.address import Address
 from holdfast.adapters.redis.circuit import Circuit
+from holdfast.adapters.redis.one_server import OneServer
 from holdfast.adapters.redis.permissions import explained, is_denial
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire
@@ -59,8 +60,9 @@ class RedisLink:
         self._watch = watch
         self._name = f"holdfast:{instance_id}"
         self._address = address
-        on_connect = _enter if has_registry else None
-        self._pool = address.pool(self._name, settings.pool_connections, settings.timeout_seconds, on_connect)
+        self._has_registry = has_registry
+        self._one_server = OneServer()
+        self._pool = address.pool(self._name, settings.pool_connections, settings.timeout_seconds, self._enter)
         self._places = asyncio.Semaphore(settings.pool_connections)
         self._has_failed = False
         self._denial_told_at = float("-inf")
@@ -177,6 +179,7 @@ class RedisLink:
         try:
             async with within(self.timeout_seconds * _HANDSHAKE_ROUND_TRIPS):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left it without annotations
+                await self._one_server.met(connection, self._pool)
                 wire = Wire(connection)
         except (TimeoutError, RedisPyTimeoutError) as error:
             await connection.disconnect(nowait=True)
@@ -189,6 +192,7 @@ class RedisLink:
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
+        self._one_server.opened(purpose, wire)
         self.circuit.succeeded()  # its handshake was answered: no other call need wait for a pause to end
         return wire
 
@@ -234,13 +238,13 @@ class RedisLink:
         if self._watch is not None:
             self._watch.failed(reason, is_timeout=is_timeout)
 
-
-async def _enter(connection: AbstractConnection) -> None:
-    """The handshake of a connection that a registry uses: no answer on it comes from the world of another server."""
-    await connection.on_connect()
-    command = scripts.FORGET_FOREIGN_WORLD.by_source((names.WORLD,), ())
-    await connection.send_command(*command)
-    await connection.read_response()
+    async def _enter(self, connection: AbstractConnection) -> None:
+        """The handshake of the pool's connections. Where a registry uses them, no answer comes from the world of another server."""
+        await connection.on_connect()
+        if self._has_registry:
+            await connection.send_command(*scripts.FORGET_FOREIGN_WORLD.by_source((names.WORLD,), ()))
+            await connection.read_response()
+        await self._one_server.met(connection, self._pool)
 
 
 def repair_of(its_keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
