@@ -1,4 +1,4 @@
-"""A replica of Redis was promoted while the old primary goes on: connections that exist stay, new ones lead to the new primary."""
+"""A replica of Redis was promoted while the old primary goes on: existing connections stay, new ones lead to the new primary."""
 
 import asyncio
 from pathlib import Path

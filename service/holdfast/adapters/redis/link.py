@@ -239,7 +239,7 @@ class RedisLink:
             self._watch.failed(reason, is_timeout=is_timeout)
 
     async def _enter(self, connection: AbstractConnection) -> None:
-        """The handshake of the pool's connections. Where a registry uses them, no answer comes from the world of another server."""
+        """The handshake of the pool's connections. With a registry: no answer is of the world of another server."""
         await connection.on_connect()
         if self._has_registry:
             await connection.send_command(*scripts.FORGET_FOREIGN_WORLD.by_source((names.WORLD,), ()))
