@@ -96,6 +96,9 @@ class Entering:
                 local = self._delivery.locals.get(conversation_id)
                 if local is None or local.starting is not None:
                     await self._delivery.activate({conversation_id: max(entrance.start, entrance.conversation.last_seq)})
+                elif (cursor := connection.unlisted_cursors.get(conversation_id, 0)) > local.shown:
+                    if not await self._replay.reach(connection, conversation_id, cursor):
+                        del connection.unlisted_cursors[conversation_id]
                 else:
                     await self._fetch(entrance, local.shown)
         except CommandError:  # this instance follows as many conversations as it can: another one may have room
@@ -138,7 +141,9 @@ class Entering:
         if local is None or local.starting is not None:
             return False
         seen = entrance.connection.unlisted_cursors.get(local.conversation_id, 0)
-        if entrance.position == entrance.start < seen <= local.shown:
+        if seen > local.shown:
+            return False  # another instance has shown the device more than this one has: joined now, it would get that again
+        if entrance.position == entrance.start < seen:
             entrance.start = entrance.position = seen  # the device told in `hello` what it has seen elsewhere
         is_full = entrance.position - entrance.start >= self._limits.replay_messages or entrance.size_bytes > _MAX_BYTES
         if entrance.position < local.shown and not is_full:

@@ -52,6 +52,19 @@ class Replay:
             yield self._delivery.deliveries.stored(page, "replay")
             after = page[-1].seq
 
+    async def reach(self, connection: Connection, conversation_id: ConversationId, cursor: Seq) -> bool:
+        """Bring the stream of a local conversation towards a cursor that is ahead of it, by one try.
+
+        Waits for the store as long as it takes. False where the store has no message with that seq, or the connection has ended.
+        """
+        ask = partial(self._store.heads, {conversation_id: cursor})
+        tail = (await insist(connection, ask) or {}).get(conversation_id, 0)
+        if tail < cursor:
+            return False
+        await self._delivery.settled([conversation_id])
+        await self._delivery.catch_up(conversation_id, tail)
+        return True
+
 
 async def insist(connection: Connection, ask: Callable[[], Awaitable[T]]) -> T | None:
     """Ask the store until it answers or the connection is gone: the connection's socket stays open meanwhile."""

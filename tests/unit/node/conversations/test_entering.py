@@ -96,6 +96,28 @@ async def test_cursor_of_hello_counts_for_a_conversation_that_the_list_lacked() 
 
 
 @in_virtual_time
+async def test_cursor_ahead_of_the_instance_is_waited_for_in_a_conversation_that_the_list_lacked() -> None:
+    """Another instance has shown the device messages that have not reached this one: they do not come twice.
+
+    A cursor beyond the end of the store has no meaning.
+    """
+    for cursor, expected in ((4, [5, 6]), (9, [3, 4, 5, 6])):
+        scene = Scene()
+        (alice,) = await scene.join("alice")
+        say(scene, 1, 2)
+        await settled()
+        scene.store.put(C, "body 3", "body 4", "body 5")
+        carol = device(scene, "carol")
+        carol.unlisted_cursors = {C: cursor}
+        scene.change_members("alice", "bob", "carol", version=2, joined={"carol": 2})
+        scene.membership.take(told("member_added", 2, "carol"))
+        await settled()
+        say(scene, 6)
+        await scene.ticks(1.0)
+        assert (seqs(carol), seqs(alice)) == (expected, [1, 2, 3, 4, 5, 6])
+
+
+@in_virtual_time
 async def test_a_connection_enters_when_the_store_answers_again() -> None:
     """An outage during the change of members loses neither the notice nor a message."""
     scene = Scene()
