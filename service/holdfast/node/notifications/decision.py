@@ -18,7 +18,7 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Committed, Message
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Notification, notification_id, notify_mark
-from holdfast.errors import HoldfastError, StoreError, StoreUnavailable
+from holdfast.errors import HoldfastError, StoreError, StoreTimeout, StoreUnavailable
 from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
@@ -43,6 +43,7 @@ same."""
 _MAX_KNOWN: Final = 20_000
 _SWEPT_SECONDS: Final = 30.0
 _TRIES: Final = 240
+TRIES_AT_ONCE: Final = 3  # after a thaw answers are too old once; a store that is slow for longer is asked after a pause
 _RETRY_SECONDS: Final = 0.5
 _PREVIEW_CHARACTERS: Final = 200
 _LOG_NAMES: Final = 20
@@ -230,11 +231,15 @@ class Notifications:
         _log.warning("notifications are not decided: left to the sweep", extra={"fields": {"conversation_id": conversation_id}})
 
     async def _decide(self, conversation_id: ConversationId, work: _Work) -> None:
-        while work.messages:
+        """Raises: StoreError: not all is written, also because answers were too old when they came."""
+        for _ in range(TRIES_AT_ONCE):
+            if not work.messages:
+                return
             work.has_waiting = False
             conversation = await self._conversations.as_of(conversation_id, work.noted_at)
             if conversation is None or await self._record(conversation, work):
                 return
+        raise StoreTimeout("the store answers too slowly: its answers are too old when records are to be written")
 
     async def _record(self, conversation: Conversation, work: _Work) -> bool:
         """Write what is due, some users at a time; False where an answer had become too old before all was written."""

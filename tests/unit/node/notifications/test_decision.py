@@ -15,7 +15,7 @@ from holdfast.domain.presence import Presence
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
-from holdfast.node.notifications.decision import MAX_RECORDS, RESTED_SECONDS, Notifications
+from holdfast.node.notifications.decision import MAX_RECORDS, RESTED_SECONDS, TRIES_AT_ONCE, Notifications
 from holdfast.node.notifications.pushing import Pushing
 from holdfast.node.sending.append import Commit
 from holdfast.node.tasks import Tasks
@@ -104,6 +104,7 @@ class Members:
             return self.talk
 
         async def read_presence(user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+            await asyncio.sleep(0)
             self.asked += user_ids
             self.clock.now += self.seconds
             return dict.fromkeys(user_ids, self.presence)
@@ -175,6 +176,17 @@ async def test_records_that_are_written_are_not_written_again_when_others_have_t
     scene.commit(*range(1, 10), accepted_at=scene.clock.now)  # 810 records: five writes
     await eventually(lambda: not scene.notifications._workers, within=5.0)
     assert len(scene.written) == len(set(scene.written)) == 810
+
+
+async def test_decision_pauses_while_the_answers_of_the_store_are_too_old_when_they_come() -> None:
+    """A store that needs longer for an answer than it is believed was read again and again without a pause."""
+    scene = Members()
+    scene.seconds = RESTED_SECONDS
+    scene.commit(1, accepted_at=scene.clock.now)
+    await passed()
+    assert (len(scene.asked), scene.written) == (2 * TRIES_AT_ONCE, [])
+    scene.seconds = 0.0
+    await eventually(lambda: len(scene.written) == 2, within=5.0)
 
 
 async def test_message_from_before_a_membership_makes_no_record() -> None:
