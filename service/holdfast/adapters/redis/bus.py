@@ -8,7 +8,6 @@ confirmed on it. `subscriptions:{instance_id}` follows the confirmed channels, `
 
 import asyncio
 import contextlib
-import logging
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -27,8 +26,6 @@ from holdfast.errors import RedisUnavailable, Undecodable
 from holdfast.loops import Loop, Loops
 from holdfast.ports import PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
-
-_log = logging.getLogger("holdfast.redis")
 
 _TICK_SECONDS: Final = 0.25
 _PROBE_SECONDS: Final = 1.0

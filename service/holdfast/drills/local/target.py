@@ -95,7 +95,6 @@ class LocalTarget:
         binary = find_binary(SYSTEM) or find_binary(EMBEDDED)
         if binary is None:
             raise TargetFailed("no redis-server here: apt-get install redis-server")
-        self.store_kind = store
         self.directory = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
         self.redis = RedisServer(binary)
         self.watched = WatchedRedis(binary, self.redis) if layout.has_sentinels else None
@@ -144,8 +143,8 @@ class LocalTarget:
         if self.front is not None:
             await self.front.listen()
 
-    async def close(self, *, keep: bool = False) -> None:
-        """End everything; `keep`: leave the logs and the store where they are."""
+    async def close(self) -> None:
+        """End everything, and remove the logs and the store."""
         for instance in self.instances.values():
             instance.close()
         for proxy in (*self._proxies, *([self.front] if self.front else [])):
@@ -153,8 +152,7 @@ class LocalTarget:
         for part in (self.watched, self.redis, self.emulator, self.disk):
             if part is not None:
                 part.close()
-        if not keep:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def token(self, user_id: str, *, is_admin: bool = False, ahead_seconds: float = 0.0) -> str:
         """A new token that all instances believe. `ahead_seconds`: how wrong the clock of its issuer is."""

@@ -1,6 +1,5 @@
 """Reports of several runs as JSON, JUnit and Markdown."""
 
-import json
 import math
 from collections.abc import Sequence
 from datetime import timedelta
@@ -48,11 +47,6 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "history": str(outcome.history),
         **(outcome.verdict.as_json() if outcome.verdict is not None else {}),
     }
-
-
-def write_json(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """A list of runs."""
-    path.write_text(json.dumps([as_json(outcome) for outcome in outcomes], indent=2) + "\n", encoding="utf-8")
 
 
 def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:

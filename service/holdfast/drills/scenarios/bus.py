@@ -8,8 +8,6 @@ import random
 from holdfast.drills.drill import Drill
 from holdfast.drills.stage import LocalStage
 
-_KEPT = 500
-
 
 async def _duplicates(stage: LocalStage) -> None:
     """Whatever was published is published again: shuffled, and old frames after new ones."""

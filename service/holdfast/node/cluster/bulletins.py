@@ -8,7 +8,6 @@ so no gap outlives 20 s, whatever its cause. Bulletins of instances whose own fa
 
 import asyncio
 import contextlib
-import logging
 from collections import OrderedDict
 from typing import Final, Generic, TypeVar
 
@@ -36,8 +35,6 @@ _SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first lo
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-_log = logging.getLogger(__name__)
 
 
 class _Recent(Generic[K, V]):

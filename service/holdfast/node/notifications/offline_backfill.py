@@ -16,7 +16,6 @@ absence.
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -39,8 +38,6 @@ _BELIEVED_SECONDS: Final = 14.5
 """So long after its end a connection may keep its user from being notified: by the lease of an instance that cannot take the
 connection out of Redis (12 s), and by an answer of Redis that is believed for a while (2 s)."""
 _ASKED: Final = 200  # conversations whose last message is asked for in one call
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ instance, and 15 s have passed, because a slow commit may still land until then.
 """
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -32,8 +31,6 @@ _KEEP_SECONDS: Final = 15.0
 _LIMIT: Final = 100
 _BUSY_SECONDS: Final = 300.0  # 100 marks, each a few reads of a store that answers slowly
 _MAX_SEEN: Final = 10_000
-
-_log = logging.getLogger(__name__)
 
 
 class UnfinishedCommits:

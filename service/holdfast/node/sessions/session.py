@@ -95,7 +95,7 @@ class Session:
 
     def receive(self, text: bytes, now: float) -> Output:
         """One whole text message."""
-        if (refusal := self._over_limit(now)) is not None:
+        if (refusal := self._over_limit()) is not None:
             return self._refuse_flood(refusal, text, now)
         try:
             frame = commands.parse(text)
@@ -149,7 +149,7 @@ class Session:
         if debt:
             raise rate_limited("too many sends", debt, outcome="refused")
 
-    def _over_limit(self, now: float) -> CommandError | None:
+    def _over_limit(self) -> CommandError | None:
         """Whether the frame just counted was one too many."""
         if self._frames is None or not self._frames.is_in_debt:
             self._refused_since = None

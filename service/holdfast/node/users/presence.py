@@ -7,7 +7,6 @@ told of a change is decided by `presence_fan_out`, and how it is told by `presen
 
 import asyncio
 import heapq
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -30,8 +29,6 @@ _MAX_LEAVING: Final = 5_000  # as many entries as a bulletin holds of anything
 _RETRY_SECONDS: Final = 0.5
 _NOT_HEARD: Final = UNKNOWN
 """`seen_at_ms` of a write that is no proof of life: the connection may be silently dead, and what it misses has to be found."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
