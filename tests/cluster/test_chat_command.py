@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 from support.chatting import Chatter, new_conversation
 from support.instances import Instances, Serving, token
 

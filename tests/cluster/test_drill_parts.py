@@ -11,7 +11,7 @@ import pytest
 from holdfast.drills.local.clock import REMEDY, missing_faketime, shifted
 from holdfast.drills.local.disk import SmallDisk, missing_mount
 from holdfast.drills.local.proxy import Proxy
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 
 
 def test_a_full_disk_refuses_and_an_emptied_one_takes_again() -> None:

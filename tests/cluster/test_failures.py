@@ -14,7 +14,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 from support.chatting import Chatter, Rest, new_conversation
 from support.devices import Device
 from support.emulator import Emulator
@@ -162,7 +162,7 @@ async def test_one_instance_cut_from_redis_is_heard_by_the_others(sqlite_instanc
     environ = sqlite_instances.environ | {"HOLDFAST_REDIS__URL": f"redis://127.0.0.1:{free_port()}/0"}
     cut = Serving("cut", environ, sqlite_instances.directory)
     sqlite_instances.all.append(cut)
-    await cut.start(until_ready=False)
+    cut.launch()
     await eventually(partial(_is_degraded, cut), within=30)
     await eventually(partial(says, well, "healthy"), within=15)
     c = await new_conversation(well, "ann", "ben")
@@ -253,9 +253,8 @@ async def test_sigterm_drains(sqlite_instances: Instances, operator: "Redis") ->
         assert await connection.closed() == 1012
         ann.judge()
         await ann.connect(b)
-        assert a.process is not None
-        await eventually(lambda: a.process is None or a.process.poll() is not None, within=15)
-        assert a.process.returncode == 0
+        await eventually(lambda: not a.is_running, within=15)
+        assert a.exit_code == 0
         seen = trickle.last(c) + 20
         await eventually(lambda: trickle.last(c) >= seen)
     assert not await operator.exists("subscriptions:one", "instance:one")

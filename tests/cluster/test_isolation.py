@@ -8,7 +8,7 @@ import httpx
 
 from holdfast.adapters.peers.http import HttpPeers
 from holdfast.drills.local.proxy import Proxy
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 from support.chatting import Chatter, new_conversation
 from support.eventually import eventually
 from support.instances import Instances, Serving

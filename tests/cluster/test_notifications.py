@@ -134,7 +134,7 @@ async def test_a_drain_notifies_only_who_does_not_come_back(sqlite_instances: In
         await asyncio.gather(ben.closed(within=10), cyd.closed(within=10))
         async with Chatter(well, "ben"):
             await ann.say(c, "after their close")
-            await eventually(lambda: leaving.process is not None and leaving.process.poll() is not None, within=15)
+            await eventually(lambda: not leaving.is_running, within=15)
             await eventually(are_told(store, c, ("cyd", 2)), within=45)
 
 

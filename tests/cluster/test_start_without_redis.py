@@ -3,7 +3,7 @@
 import httpx
 
 from holdfast.drills.local.proxy import Proxy
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 from support.eventually import eventually
 from support.instances import Instances, Serving
 from support.redis_server import RedisServer
@@ -34,7 +34,7 @@ async def test_instance_with_wrong_redis_address_is_not_ready_while_others_see_r
     wrong = sqlite_instances.environ | {"HOLDFAST_REDIS__URL": f"redis://127.0.0.1:{free_port()}/0"}
     cut = Serving("cut", wrong, sqlite_instances.directory)
     sqlite_instances.all.append(cut)
-    await cut.start(until_ready=False)
+    cut.launch()
 
     async def is_isolated() -> bool:
         conditions = await _conditions(cut)
@@ -69,7 +69,7 @@ async def test_instance_becomes_ready_when_it_reaches_redis_late(sqlite_instance
     environ = sqlite_instances.environ | {"HOLDFAST_REDIS__URL": f"redis://{way.address}/0"}
     late = Serving("late", environ, sqlite_instances.directory)
     sqlite_instances.all.append(late)
-    await late.start(until_ready=False)
+    late.launch()
 
     async def is_isolated() -> bool:
         return (await _conditions(late)).get("Isolated", {}).get("status") == "True"

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 from support.chatting import Chatter
 from support.eventually import eventually
 from support.instances import Instances

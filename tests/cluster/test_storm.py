@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from holdfast.drills.local.open_files import make_room_for
 from holdfast.drills.storm import Storm
+from holdfast.launcher.open_files import make_room_for
 from support.instances import Instances, Serving, token
 
 CLIENTS = 3_000

@@ -112,7 +112,7 @@ async def test_a_dirty_mark_for_each_batch(sqlite_instances: Instances, *, is_bu
         ann = await Chatter(doomed, "ann").connect()
         for body in ("first words", LAST_WORDS):
             assert (await ann.say(c, body))["type"] == "ack"
-        await eventually(lambda: doomed.process is not None and doomed.process.poll() is not None, within=10)
+        await eventually(lambda: not doomed.is_running, within=10)
 
         async def is_recorded() -> bool:
             return len(await store.notifications()) == 2

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from holdfast.drills.local.waiting import free_port
 from holdfast.errors import RedisUnavailable
+from holdfast.launcher.ports import free_port
 from support.eventually import eventually
 from support.fixtures_redis import NewNode
 from support.redis_server import EMBEDDED, SYSTEM, RedisServer

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from holdfast.drills.local.emulator import Emulator
+from holdfast.launcher.emulator import Emulator
 from support.emulator import require_emulator
 
 OWNER = {"Authorization": "Bearer owner"}  # for the emulator: a server with the role of one

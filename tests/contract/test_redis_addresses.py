@@ -7,8 +7,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from holdfast.drills.local.waiting import free_port
 from holdfast.errors import LeaseLost, RedisUnavailable, WorldChanged
+from holdfast.launcher.ports import free_port
 from support.certificates import self_signed
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode

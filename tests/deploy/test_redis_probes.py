@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 from support.chart import MINIMAL, Object, only
 from support.eventually import eventually
 from support.helm import render

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 from support.eventually import eventually
 from support.instances import Instances, Serving
 from support.up import require

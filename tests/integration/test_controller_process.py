@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 from support.eventually import eventually
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/chat/leases/holdfast-controller"

@@ -62,7 +62,7 @@ async def test_an_address_of_one_family_may_be_named(sqlite_instances: Instances
     """With and without brackets, or by name."""
     serving = Serving("instance-1", sqlite_instances.environ | {"HOLDFAST_HTTP__HOST": host}, sqlite_instances.directory)
     sqlite_instances.all.append(serving)
-    await serving.start(until_ready=False)
+    serving.launch()
     at = "localhost" if host == "localhost" else "[::1]"
     async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=0)) as client, asyncio.timeout(30):
         while True:

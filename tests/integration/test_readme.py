@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.cli.up import redis
+from holdfast.launcher.redis import program
 from support.eventually import eventually
 from support.terminal import Terminal
 from support.up import Up, require, require_redis
@@ -93,7 +93,7 @@ async def reader(tmp_path: Path, wscat: Path) -> AsyncIterator[Reader]:
     """With a cluster that runs."""
     require_redis()
     require(shutil.which("curl") is not None, "no curl here: apt-get install curl")
-    require(shutil.which("redis-cli") is not None or redis.program("redis-cli") is not None, "no redis-cli here")
+    require(shutil.which("redis-cli") is not None or program("redis-cli") is not None, "no redis-cli here")
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))
     up = Up(tmp_path / ".data")
     await up.start()

@@ -31,7 +31,8 @@ async def _conditions(serving: Serving) -> dict[str, str]:
 async def _start(instances: Instances, name: str, url: str, **environ: str) -> Serving:
     serving = Serving(name, instances.environ | {"HOLDFAST_REDIS__URL": url} | environ, instances.directory)
     instances.all.append(serving)
-    return await serving.start(until_ready=False)
+    serving.launch()
+    return serving
 
 
 async def _is_healthy(serving: Serving) -> bool:
@@ -47,8 +48,7 @@ async def _is_beyond_its_start(serving: Serving) -> bool:
 
 
 async def _has_ended(serving: Serving) -> bool:
-    assert serving.process is not None
-    return serving.process.poll() == 2
+    return serving.exit_code == 2
 
 
 @pytest.mark.parametrize("password", ["wrong", ""])
@@ -130,8 +130,7 @@ async def test_password_that_is_renewed_ends_no_running_instance(
         return "Redis denies the user or password" in (await _conditions(serving)).get("RedisConnected", "")
 
     await eventually(is_said, within=20)
-    assert serving.process is not None
-    assert serving.process.poll() is None
+    assert serving.is_running
     assert await serving.is_ready()
     await operator.config_set("requirepass", "first")
     await eventually(partial(_is_healthy, serving), within=20)

@@ -15,8 +15,8 @@ from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.push.webhook import WebhookNotifier, request_id
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import Notification
-from holdfast.drills.local.waiting import free_port
 from holdfast.errors import PushFailed
+from holdfast.launcher.ports import free_port
 
 KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

@@ -19,8 +19,8 @@ from holdfast.client.connection import Refused
 from holdfast.drills.crowd import listening
 from holdfast.drills.local.clock import missing_faketime, shifted
 from holdfast.drills.local.proxy import Proxy
-from holdfast.drills.local.waiting import free_port
 from holdfast.drills.offenders import Deaf, shout
+from holdfast.launcher.ports import free_port
 from support.chatting import Chatter, new_conversation
 from support.instances import Instances, token
 from support.redis_server import SYSTEM, RedisServer, require_binary

@@ -81,7 +81,7 @@ async def rollout_going_wrong(scene: Scene) -> AsyncIterator[None]:
     new = scene.instances[2]
     await asyncio.to_thread(new.stop)
     new.environ |= {"HOLDFAST_REDIS__URL": "redis://127.0.0.1:1/0"}
-    await new.start(until_ready=False)
+    new.launch()
     yield
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.drills.local.emulator import REMEDY, Emulator, find_emulator
+from holdfast.launcher.emulator import REMEDY, Emulator, find_emulator
 
 __all__ = ["Emulator", "require_emulator"]
 

@@ -15,8 +15,8 @@ import pytest
 from redis.asyncio import Redis
 
 from holdfast.drills.kubernetes.run import Place
-from holdfast.drills.local.emulator import Emulator
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.emulator import Emulator
+from holdfast.launcher.ports import free_port
 from support.emulator import require_emulator
 from support.eventually import eventually
 from support.helm import CHART, KIT, ROOT, helm, kubectl_binary, missing

@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Final
 
-from holdfast.drills.local.emulator import Emulator
+from holdfast.launcher.emulator import Emulator
 from support.emulator import require_emulator
 from support.hostile import rss_bytes
 from support.instances import Instances

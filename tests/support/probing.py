@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,51 +11,32 @@ from typing import Any, Self
 
 import httpx
 
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
+from holdfast.launcher.process import LocalProcess
 from support.eventually import eventually
 from support.instances import SECRET
 
 _CHUNK_BYTES = 65_536
 
 
-class Probe:
+class Probe(LocalProcess):
     """One process. `environ`: `HOLDFAST_PROBE__*` without the prefix."""
 
     def __init__(self, directory: Path, urls: list[str], **environ: str) -> None:
+        super().__init__("probe", directory / "probe.log")
         self.port = free_port()
-        self.log_path = directory / "probe.log"
         own = {"URLS": ",".join(urls), "HOST": "127.0.0.1", "PORT": str(self.port), **environ}
         self._environ = {key: value for key, value in os.environ.items() if not key.startswith("HOLDFAST_")}
         self._environ |= {f"HOLDFAST_PROBE__{name}": value for name, value in own.items()}
         self._environ |= {"HOLDFAST_AUTH__SECRET": SECRET, "HOLDFAST_LOG__FORMAT": "text"}
-        self.process: subprocess.Popen[bytes] | None = None
 
     async def __aenter__(self) -> Self:
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
-                [sys.executable, "-m", "holdfast", "probe"], env=self._environ, stdout=log, stderr=log
-            )
+        self.run([sys.executable, "-m", "holdfast", "probe"], self._environ)
         await eventually(self._answers, within=30)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
-
-    def stop(self) -> int:
-        """As Kubernetes does; its exit status."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(10)
-        return self.process.returncode
-
-    def log(self) -> str:
-        """Everything it said so far."""
-        return self.log_path.read_text(errors="replace")
 
     async def values(self) -> dict[str, float]:
         """Each series of its metrics, without the `holdfast_probe_`."""
@@ -74,8 +54,7 @@ class Probe:
         return {name.split('"')[1]: int(value) for name, value in values.items() if name.startswith("violations_total")}
 
     async def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log()[-4_000:]
+        assert self.is_running, self.log()[-4_000:]
         try:
             return bool(await self.values())
         except httpx.HTTPError:

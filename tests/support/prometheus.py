@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 from support.eventually import eventually
 from support.instances import Serving
 from support.prometheus_rules import rule_files, shortened

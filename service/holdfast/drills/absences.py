@@ -25,7 +25,7 @@ from holdfast.client import Client, ClientStopped
 from holdfast.domain.notifications import MAX_RECORD_MEMBERS
 from holdfast.drills.crowd import Crowd
 from holdfast.drills.history import Bounds
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 
 _SHARE: Final = 10  # one user of so many
 _MOST: Final = 6

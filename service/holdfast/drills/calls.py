@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from holdfast.client.tls import authorities
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 
 _CALL_SECONDS: Final = 5.0
 _ROUNDS: Final = 20

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from holdfast.client import Client, ClientStopped, Message, SendFailed
 from holdfast.drills.calls import Calls
 from holdfast.drills.history import History
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 
 AWAY: Final = "away"
 _MEMBERS: Final = 6

@@ -15,7 +15,7 @@ from typing import Final
 from holdfast.client import Client, ClientStopped
 from holdfast.drills.crowd import AWAY, Crowd, listening
 from holdfast.drills.history import History
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 
 _PAUSE_AT_RATE: Final = 60.0  # one moment a second with 60 messages a second
 _LEAST_PAUSE_SECONDS: Final = 0.5

@@ -21,14 +21,14 @@ from holdfast.drills.checker.run import Run
 from holdfast.drills.crowd import Crowd, Size
 from holdfast.drills.drill import Drill
 from holdfast.drills.history import Header, History, read_history
-from holdfast.drills.local.open_files import make_room_for
 from holdfast.drills.local.target import LocalTarget, environment
-from holdfast.drills.local.waiting import until
 from holdfast.drills.measure import Figures, measure
 from holdfast.drills.moments import Moments
 from holdfast.drills.stage import Expectation, LocalStage
 from holdfast.drills.stored import read_store
 from holdfast.errors import HoldfastError
+from holdfast.launcher.open_files import make_room_for
+from holdfast.launcher.waiting import until
 
 _log = logging.getLogger(__name__)
 

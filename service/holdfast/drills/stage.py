@@ -13,10 +13,10 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.bootstrap import redis_link
 from holdfast.drills.crowd import Crowd
 from holdfast.drills.history import History
-from holdfast.drills.local.instance import LocalInstance
 from holdfast.drills.local.target import LocalTarget
-from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.errors import RedisUnavailable
+from holdfast.launcher.instance import LocalInstance
+from holdfast.launcher.waiting import TargetFailed, until
 from holdfast.settings import RedisSettings
 
 _CONNECT_SECONDS: Final = 3.0

@@ -10,8 +10,8 @@ from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import MAX_RECORD_MEMBERS, notification_id
 from holdfast.drills.crowd import Crowd
 from holdfast.drills.history import History, digest
-from holdfast.drills.local.waiting import TargetFailed
 from holdfast.errors import StoreError
+from holdfast.launcher.waiting import TargetFailed
 from holdfast.ports import MessageStore, Unwatched
 from holdfast.settings import StoreSettings
 

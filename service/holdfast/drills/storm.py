@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from holdfast.client.connection import decode
 from holdfast.client.raw import RawClient
-from holdfast.drills.local.waiting import TargetFailed, until
+from holdfast.launcher.waiting import TargetFailed, until
 from holdfast.protocol import frames
 
 _MEMBERS: Final = 10

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from holdfast.cli.up import plan as plans
-from holdfast.cli.up import redis
 
 _OWN = {"HOLDFAST_REDIS__URL": "redis://elsewhere:6379/0", "HOLDFAST_STORE__URL": "firestore://project"}
 
@@ -36,7 +35,7 @@ def test_the_users_own_redis_and_store_are_used(tmp_path: Path) -> None:
 
 def test_otherwise_they_get_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis on the loopback and a store in the data directory."""
-    monkeypatch.setattr(redis, "program", lambda name: f"/opt/{name}")
+    monkeypatch.setattr(plans, "program", lambda name: f"/opt/{name}")
     plan = _plan(tmp_path, {})
     told = plan.instances[0].recipe.environment
     assert plan.redis is not None
@@ -58,7 +57,7 @@ def test_redis_takes_another_port_when_its_own_is_taken(tmp_path: Path, monkeypa
 
 def test_without_any_redis_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line with the remedy."""
-    monkeypatch.setattr(redis, "program", lambda name: None)
+    monkeypatch.setattr(plans, "program", lambda name: None)
     with pytest.raises(plans.UpRefused, match="apt install redis-server"):
         _plan(tmp_path, {})
 

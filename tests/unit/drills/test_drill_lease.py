@@ -19,7 +19,7 @@ from holdfast.drills.kubernetes import scenarios
 from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.lease import DrillLease, held
 from holdfast.drills.kubernetes.restores import Scale, Uncordon
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 from support.eventually import eventually
 from support.fixtures_kubectl import World, pod
 

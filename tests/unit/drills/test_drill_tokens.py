@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.tokens import printed
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 from support.fixtures_kubectl import World
 
 SECRET = "a-secret-of-tests-that-is-long-enough"

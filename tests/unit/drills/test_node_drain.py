@@ -4,7 +4,7 @@ import pytest
 
 from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.eviction import drain
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 from support.fixtures_kubectl import World, pod
 
 

@@ -6,7 +6,7 @@ import sys
 
 from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.lease import recover
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 
 
 def run(args: argparse.Namespace) -> int:

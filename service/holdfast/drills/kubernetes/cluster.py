@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from holdfast.drills.kubernetes.tokens import printed
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 from holdfast.web.auth import issue
 
 _LABEL: Final = "holdfast.dev/drills"

@@ -10,7 +10,7 @@ import json
 from typing import Final
 
 from holdfast.drills.kubernetes.cluster import Cluster
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 
 _PAUSE_SECONDS: Final = 1.0
 _BUDGET: Final = "disruption budget"  # of the API server's refusal (429) while a budget allows no eviction

@@ -23,7 +23,7 @@ from typing import Any, Final, cast
 
 from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.restores import Restore, decoded, encoded
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 
 DURATION_SECONDS: Final = 90
 RENEW_SECONDS: Final = 15.0

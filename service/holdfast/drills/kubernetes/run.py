@@ -19,13 +19,13 @@ from holdfast.drills.history import Header, History, digest, read_history
 from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.lease import DrillLease, held
 from holdfast.drills.kubernetes.scenarios import KubernetesStage
-from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.drills.measure import measure
 from holdfast.drills.moments import Moments
 from holdfast.drills.run import Options, Outcome, Progress
 from holdfast.drills.stage import Expectation
 from holdfast.drills.stored import read_store, store_at
 from holdfast.errors import HoldfastError
+from holdfast.launcher.waiting import TargetFailed, until
 
 _STEADY_SECONDS: Final = 3.0
 _PAGE: Final = 200

@@ -14,8 +14,8 @@ from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.eviction import drain
 from holdfast.drills.kubernetes.lease import DrillLease
 from holdfast.drills.kubernetes.restores import Scale, Uncordon
-from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stage import Stage
+from holdfast.launcher.waiting import TargetFailed
 
 _DRAINED_SECONDS: Final = 5.0
 _REAPED_SECONDS: Final = 20.0  # lease and beat

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import jwt
 
-from holdfast.drills.local.waiting import TargetFailed
+from holdfast.launcher.waiting import TargetFailed
 
 _AT_ONCE: Final = 8  # what an identity provider takes from one address without a limit of calls
 _ANSWER_SECONDS: Final = 30.0

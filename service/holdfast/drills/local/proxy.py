@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from holdfast.drills.local.waiting import free_port
+from holdfast.launcher.ports import free_port
 
 _CHUNK_BYTES = 65_536
 

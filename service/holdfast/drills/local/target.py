@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from holdfast.drills.local.disk import SmallDisk
-from holdfast.drills.local.emulator import REMEDY, Emulator, find_emulator
-from holdfast.drills.local.instance import LocalInstance
 from holdfast.drills.local.proxy import Proxy
-from holdfast.drills.local.redis import EMBEDDED, SYSTEM, RedisServer, WatchedRedis, find_binary
-from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stored import store_at
+from holdfast.launcher.emulator import REMEDY, Emulator, find_emulator
+from holdfast.launcher.instance import LocalInstance
+from holdfast.launcher.redis import RedisServer, require_server
+from holdfast.launcher.sentinels import WatchedRedis
+from holdfast.launcher.waiting import TargetFailed
 from holdfast.ports import MessageStore
 from holdfast.web.auth import issue
 
@@ -92,9 +93,7 @@ class LocalTarget:
         Raises:
             TargetFailed: this machine has no Redis, or no emulator.
         """
-        binary = find_binary(SYSTEM) or find_binary(EMBEDDED)
-        if binary is None:
-            raise TargetFailed("no redis-server here: apt-get install redis-server")
+        binary = require_server()
         self.directory = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
         self.redis = RedisServer(binary)
         self.watched = WatchedRedis(binary, self.redis) if layout.has_sentinels else None
@@ -146,7 +145,7 @@ class LocalTarget:
     async def close(self) -> None:
         """End everything, and remove the logs and the store."""
         for instance in self.instances.values():
-            instance.close()
+            instance.kill()
         for proxy in (*self._proxies, *([self.front] if self.front else [])):
             await proxy.close()
         for part in (self.watched, self.redis, self.emulator, self.disk):

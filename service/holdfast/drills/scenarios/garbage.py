@@ -10,10 +10,10 @@ import httpx
 from holdfast.drills.drill import Drill
 from holdfast.drills.hindsight import last_words_are_heard
 from holdfast.drills.local.doomed import LAST_WORDS
-from holdfast.drills.local.instance import LocalInstance
-from holdfast.drills.local.waiting import until
 from holdfast.drills.scenarios.instances import DOOMED
 from holdfast.drills.stage import LocalStage
+from holdfast.launcher.instance import LocalInstance
+from holdfast.launcher.waiting import until
 
 _HEALTHY_SECONDS: Final = 15.0
 _REAPED_SECONDS: Final = 25.0  # lease 12 s, silence 6 s, two looks of 1.5 s; the rest is what a store of a laptop takes

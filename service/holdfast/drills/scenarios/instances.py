@@ -9,9 +9,9 @@ from holdfast.drills.drill import Drill
 from holdfast.drills.hindsight import last_words_are_heard, nobody_is_refused
 from holdfast.drills.local.clock import missing_faketime, shifted
 from holdfast.drills.local.doomed import LAST_WORDS
-from holdfast.drills.local.instance import LocalInstance
-from holdfast.drills.local.waiting import until
 from holdfast.drills.stage import LocalStage
+from holdfast.launcher.instance import LocalInstance
+from holdfast.launcher.waiting import until
 
 DOOMED = "holdfast.drills.local.doomed"
 _DOOMED_SECONDS = 5.0

@@ -13,9 +13,9 @@ from holdfast.domain.notifications import notification_id
 from holdfast.drills.crowd import listening
 from holdfast.drills.drill import Drill
 from holdfast.drills.local.target import environment
-from holdfast.drills.local.waiting import TargetFailed, until
 from holdfast.drills.scenarios.limits import PROMOTED_SECONDS, WATCHED, check_steady, is_promoted, recover
 from holdfast.drills.stage import LocalStage
+from holdfast.launcher.waiting import TargetFailed, until
 
 _USERS: Final = 10  # that leave in the last second, and as many that connect
 _LAG_SECONDS: Final = 0.8  # Sentinels call a server that is silent for half a second down, which is no matter here

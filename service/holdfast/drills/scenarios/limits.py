@@ -10,8 +10,8 @@ from holdfast.drills.drill import Drill
 from holdfast.drills.hindsight import acks_in_the_midst
 from holdfast.drills.local.disk import SmallDisk, missing_mount
 from holdfast.drills.local.target import Layout
-from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stage import LocalStage
+from holdfast.launcher.waiting import TargetFailed
 
 _DEGRADED_SECONDS = 5.0
 _HEALTHY_SECONDS = 15.0

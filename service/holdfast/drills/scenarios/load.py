@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from holdfast.drills.drill import Drill
 from holdfast.drills.local.target import Layout
-from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stage import LocalStage
+from holdfast.launcher.waiting import TargetFailed
 
 
 class _Cost(NamedTuple):

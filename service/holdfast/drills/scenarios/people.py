@@ -10,9 +10,9 @@ from holdfast.drills.hindsight import nobody_is_notified_inside_the_grace, other
 from holdfast.drills.local.chatting import ChatProcess
 from holdfast.drills.local.proxy import Proxy
 from holdfast.drills.local.target import Layout
-from holdfast.drills.local.waiting import until
 from holdfast.drills.offenders import Deaf, Flooder, shout
 from holdfast.drills.stage import LocalStage
+from holdfast.launcher.waiting import until
 
 _FREED_SECONDS = 25.0
 _OFFLINE_SECONDS = 40.0

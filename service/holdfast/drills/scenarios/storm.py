@@ -7,12 +7,12 @@ from typing import Final
 import httpx
 
 from holdfast.drills.drill import Drill
-from holdfast.drills.local.instance import LocalInstance
-from holdfast.drills.local.open_files import make_room_for
 from holdfast.drills.local.target import Layout
-from holdfast.drills.local.waiting import TargetFailed
 from holdfast.drills.stage import LocalStage
 from holdfast.drills.storm import Storm
+from holdfast.launcher.instance import LocalInstance
+from holdfast.launcher.open_files import make_room_for
+from holdfast.launcher.waiting import TargetFailed
 
 _STORMS: Final = 3
 _CLIENTS_PER_SECOND: Final = 500  # of the drill's seconds: 3,000 unless the command line says otherwise

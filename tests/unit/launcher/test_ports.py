@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-_PROGRAM = "from holdfast.drills.local.waiting import free_port; print(*(free_port() for _ in range(100)))"
+_PROGRAM = "from holdfast.launcher.ports import free_port; print(*(free_port() for _ in range(100)))"
 
 
 def test_no_port_is_given_twice_and_none_that_an_outgoing_connection_could_get() -> None:

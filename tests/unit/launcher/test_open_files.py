@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from holdfast.drills.local.open_files import make_room_for
+from holdfast.launcher.open_files import make_room_for
 
 
 @pytest.mark.parametrize(

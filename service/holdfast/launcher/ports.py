@@ -1,47 +1,17 @@
-"""Waiting for something to become true, with a deadline."""
+"""Ports of the loopback for servers that are started later."""
 
-import asyncio
 import fcntl
-import inspect
 import os
 import random
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TextIO
 
-from holdfast.errors import HoldfastError
+from holdfast.launcher.waiting import TargetFailed
 
-_PAUSE_SECONDS: Final = 0.05
 _PORTS: Final = range(20_000, 30_000)  # below what Linux (32768) and others (49152) give to outgoing connections
 _PORT_TRIES: Final = 1_000
-
-
-class TargetFailed(HoldfastError):
-    """A part of the cluster does not do what it is told, or does not come up; the message says which."""
-
-
-async def until(
-    predicate: Callable[[], object | Awaitable[object]], within: float, what: str, pause: float = _PAUSE_SECONDS
-) -> float:
-    """Return once `predicate` is true: how many seconds that took. `pause`: between two looks, in seconds.
-
-    Raises:
-        TargetFailed: it is not, after `within` seconds.
-    """
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    while True:
-        outcome = predicate()
-        if inspect.isawaitable(outcome):
-            outcome = await outcome
-        elapsed = loop.time() - began
-        if outcome:
-            return elapsed
-        if elapsed > within:
-            raise TargetFailed(f"not within {within:.0f} s: {what}")
-        await asyncio.sleep(pause)
 
 
 def free_port() -> int:
@@ -87,10 +57,13 @@ def open_shared(name: str) -> TextIO:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+")
 
 
-def accepts(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a process listens there."""
-    try:
-        with socket.create_connection((host, port), timeout=0.5):
-            return True
-    except OSError:
-        return False
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the loopback's `port` now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no obstacle
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen(1)
+        except OSError:
+            return False
+        return True
