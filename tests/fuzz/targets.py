@@ -25,7 +25,7 @@ from holdfast.errors import CommandError, Undecodable
 from holdfast.node.connections.encoded import message_frame
 from holdfast.protocol import commands, envelopes
 from holdfast.protocol.codes import CODES
-from holdfast.protocol.frames import text_frame
+from holdfast.protocol.frames import CLIENT_TYPES, text_frame
 from holdfast.protocol.jsontext import rfc3339
 from holdfast.protocol.seals import Seals
 from holdfast.web.handshake import Offer, UpgradeRequest, examine
@@ -276,7 +276,7 @@ _FRAME = (
     "ref", "cursors", "generation", "client", "conversation_id", "client_message_id", "body", "metadata", "read_seq",
     "message_id", "active", "token",
 )  # fmt: skip
-_FRAME_TYPES = ("hello", "send", "read", "typing", "refresh", "ping", "other")
+_FRAME_TYPES = (*CLIENT_TYPES, "other")
 _ENVELOPE = (
     "c", "seq", "generation", "instance", "age_ms", "messages", "accepted_ms", "user", "read_at", "is_first", "active", "origin",
     "online", "version", "last_seen_at", "conversations", "hidden", "event", "by", "members_version", "revision", "not_before",

@@ -9,7 +9,6 @@ from holdfast.protocol.codes import CODES
 from holdfast.protocol.jsontext import decode
 
 _decoder: "msgspec.json.Decoder[frames.AnyClientFrame]" = msgspec.json.Decoder(frames.AnyClientFrame)
-_TYPES = frozenset(("hello", "send", "read", "typing", "refresh", "ping"))
 
 
 class _Echo(msgspec.Struct):
@@ -34,7 +33,7 @@ def parse(text: bytes) -> frames.AnyClientFrame:
         return decode(_decoder, text)
     except InvalidRequest as error:
         kind = _echo(text).type
-        if isinstance(kind, str) and kind not in _TYPES:
+        if isinstance(kind, str) and kind not in frames.CLIENT_TYPES:
             raise CommandError("unknown_type", "no such type of frame", field="type") from None
         if error.field is None and not isinstance(kind, str):
             raise InvalidRequest("every frame is an object with a type", field="type") from None

@@ -88,7 +88,11 @@ class Ping(ClientFrame, tag="ping", frozen=True, kw_only=True):
     """Answered by `pong`, for clients that cannot see protocol pings."""
 
 
-AnyClientFrame = Hello | Send | Read | Typing | Refresh | Ping
+Command = Hello | Send | Read | Typing | Refresh
+"""Frames that an instance carries out: `web.socket` has a case for each, and mypy refuses it without one."""
+AnyClientFrame = Command | Ping
+CLIENT_TYPES: Final[tuple[str, ...]] = tuple(kind.__struct_config__.tag for kind in AnyClientFrame.__args__)
+"""The `type` of each frame that clients send."""
 
 
 class ServerFrame(Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True):

@@ -1,9 +1,12 @@
 """The values of all labels. Each series exists from the start: a counter's first event is an increase, and no panel lacks data.
 
-Layers above own some of the names (codes, routes, the store's calls); unit tests hold these against theirs.
+Codes and frames are those of the protocol. Layers above own some of the other names (routes, states, the store's calls); unit
+tests hold these against theirs.
 """
 
 from typing import Final
+
+from holdfast.protocol import codes, frames
 
 PATHS: Final = ("local", "bus", "gap_fill", "poll", "replay", "again")
 CONTROLLER_LOOPS: Final = ("controller_conditions", "controller_costs", "controller_lead", "controller_watch")
@@ -17,20 +20,11 @@ SOURCES: Final = (
     "bulletin", "connections", "conversation", "cursor", "dirty", "envelope", "head", "instances", "member", "message",
     "notification", "recent", "revocation", "send", "subscriptions", "user", "wrong_type",
 )  # fmt: skip
-CODES: Final = (
-    "body_too_large", "connection_limit", "conversation_exists", "conversation_not_found", "draining", "forbidden",
-    "frame_too_large", "hello_timeout", "idempotency_conflict", "internal_error", "invalid_json", "invalid_request",
-    "invalid_state", "keepalive_timeout", "limit_reached", "message_not_found", "method_not_allowed", "not_found",
-    "origin_not_allowed", "overloaded", "policy_violation", "rate_limited", "refresh_rejected", "slow_consumer",
-    "store_unavailable", "token_expired", "token_revoked", "token_too_early", "unauthenticated", "unknown_type",
-    "unsupported_media_type", "unsupported_protocol", "upgrade_required", "user_not_found",
-)  # fmt: skip
-CLOSE_CODES: Final = (
-    "1000", "1001", "1002", "1003", "1006", "1007", "1008", "1009", "1011", "1012", "1013",
-    "4000", "4001", "4002", "4003", "4004", "4005", "4006", "4501", "4502", "other",
-)  # fmt: skip
+CODES: Final = tuple(sorted(codes.CODES))
+_OF_CLIENTS: Final = ("1001", "1006")  # a page that is left, and a socket that ended without a close
+CLOSE_CODES: Final = (*sorted({*(str(int(code)) for code in codes.CloseCode), *_OF_CLIENTS}), "other")
 INITIATORS: Final = ("client", "server", "none")
-FRAMES: Final = ("hello", "send", "read", "typing", "refresh", "ping")
+FRAMES: Final = frames.CLIENT_TYPES
 DEPENDENCIES: Final = ("store", "redis")
 STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
 REASONS: Final = {

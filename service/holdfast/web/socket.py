@@ -6,7 +6,7 @@ answered through callbacks, so a message costs no task.
 
 import logging
 import secrets
-from typing import Any, ClassVar
+from typing import Any, ClassVar, assert_never
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -16,7 +16,7 @@ from holdfast.errors import CommandError, StoreError
 from holdfast.node.connections.connection import Connection
 from holdfast.node.requests.commands import Caller
 from holdfast.node.sending.append import Settled
-from holdfast.node.sessions.session import KEEPALIVE_SECONDS, Command, End, Output, Ping, Session, end
+from holdfast.node.sessions.session import KEEPALIVE_SECONDS, End, Output, Ping, Session, end
 from holdfast.node.users.reading import Seen, shown_live
 from holdfast.node.users.receipts import ReadDone
 from holdfast.protocol import commands, frames
@@ -195,21 +195,27 @@ class ChatSocket(WebSocket):
         else:
             self._carry_out(output)
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: frames.Command) -> None:
         try:
-            if isinstance(command, frames.Send):
-                self._send(command)
-            elif isinstance(command, frames.Read):
-                self._read(command)
-            elif isinstance(command, frames.Typing):
-                self._type(command)
-            elif isinstance(command, frames.Refresh):
-                self._refresh(command)
-            else:
-                cursors = None if command.cursors is UNSET else command.cursors
-                self.gate.node.connecting.resume(self._connection, cursors, command.generation or "")
+            match command:
+                case frames.Send():
+                    self._send(command)
+                case frames.Read():
+                    self._read(command)
+                case frames.Typing():
+                    self._type(command)
+                case frames.Refresh():
+                    self._refresh(command)
+                case frames.Hello():
+                    self._resume(command)
+                case _:
+                    assert_never(command)
         except CommandError as error:
             self._refuse(error, command)
+
+    def _resume(self, command: frames.Hello) -> None:
+        cursors = None if command.cursors is UNSET else command.cursors
+        self.gate.node.connecting.resume(self._connection, cursors, command.generation or "")
 
     def _send(self, command: frames.Send) -> None:
         connection, node = self._connection, self.gate.node
@@ -293,7 +299,7 @@ class ChatSocket(WebSocket):
         if ref is not UNSET:
             self.write(frames.frame(frames.Ok(ref=ref)))
 
-    def _refuse(self, error: CommandError, command: Command) -> None:
+    def _refuse(self, error: CommandError, command: frames.Command) -> None:
         self.gate.node.telemetry.commands_refused.labels(error.code).inc()
         is_send = isinstance(command, frames.Send)
         frame = commands.error_frame(

@@ -78,7 +78,7 @@ def test_nothing_but_our_errors_comes_out(text: bytes) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(sorted({name for kind in frames.AnyClientFrame.__args__ for name in kind.__struct_fields__} | {"type"})),
-        st.sampled_from(["send", "hello", "read", "typing", "refresh", "ping"]) | st.text(max_size=5) | st.integers() | st.none()
+        st.sampled_from(frames.CLIENT_TYPES) | st.text(max_size=5) | st.integers() | st.none()
         | st.booleans() | st.floats(allow_nan=False) | st.dictionaries(st.text(max_size=2), st.integers()),
     )
 )  # fmt: skip

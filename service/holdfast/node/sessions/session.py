@@ -37,8 +37,7 @@ class Ping:
 
 
 PING: Final = Ping()
-Command = frames.Hello | frames.Send | frames.Read | frames.Typing | frames.Refresh
-Output = bytes | Command | End | Ping | None
+Output = bytes | frames.Command | End | Ping | None
 
 
 class Session:
