@@ -2,6 +2,10 @@
 
 Local hand-over, the bus, gap fill and polling all offer their messages. `head + 1` passes, a lower seq is dropped, a higher one
 waits until the gap before it is filled. So redundancy is harmless, and no path has to be reliable.
+
+The sequencer finds gaps (`hole`) and fetches nothing: `node/conversations/gap_fill.py` asks for them at each tick, reads the
+missing messages from Redis or the store, and offers them here. `hint` and `settle_tail` say how far the conversation goes. So a
+gap at its end is found as well, and a wrong report of its end is forgotten.
 """
 
 from typing import Final, Generic, TypeVar

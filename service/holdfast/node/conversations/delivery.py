@@ -1,39 +1,35 @@
-"""Delivers messages of commits and envelopes to local sockets, each once and in order, and closes gaps.
+"""Delivers messages of commits and envelopes to local sockets, each once and in order.
 
-Every message goes through the conversation's sequencer, whatever its path. Before a message is shown, the membership has to be
-valid (`cache`): a removed member must not receive later messages.
+Every message goes through the conversation's sequencer, whatever its path; `gap_fill` fetches what is missing. Before a message
+is shown, the membership has to be valid (`cache`): a removed member must not receive later messages.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.cluster.store_clock import StoreClock
-from holdfast.node.connections.encoded import Encoded, decoded, runs
+from holdfast.node.connections.encoded import Encoded, runs
 from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.deliveries import Deliveries
+from holdfast.node.conversations.gap_fill import RETRY_SECONDS, GapFill, chunks
 from holdfast.node.identity import Identity
 from holdfast.node.sending.append import Appender, Commit
 from holdfast.node.tasks import Tasks
-from holdfast.ports import RECENT_MESSAGES, ClusterBus, MessageStore, PublishedCommit
+from holdfast.ports import ClusterBus, MessageStore, PublishedCommit
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import Reset, text_frame
 from holdfast.telemetry import Telemetry
 
-_PAGE: Final = 500
-_READS_PER_SECOND: Final = 300  # of comparisons: 10,000 conversations take half a minute, the latest first
-_HEADS_AT_ONCE: Final = 500  # two documents each: about 0.1 s, where 10,000 at once would not keep the 2 s deadline
 _LINGER_SECONDS: Final = 10.0  # a conversation without local members stays that long: people come back
 _MAX_HELD: Final = 1_000
-_RETRY_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -83,8 +79,8 @@ class Delivery:
         self.identity = identity
         self._max_conversations = max_conversations
         telemetry.local_conversations_limit.set(max_conversations)
-        self._budget = TokenBucket(_READS_PER_SECOND, _HEADS_AT_ONCE, clock.monotonic())
         self.deliveries = Deliveries(hub, clock, telemetry)
+        self.gaps = GapFill(self, store, bus, clock, telemetry, tasks)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -93,7 +89,7 @@ class Delivery:
         items = self.deliveries.committed(commit)
         if commit.own:
             self._suspect(commit.conversation_id, commit.own[0].seq)
-        self._offer(commit.conversation_id, items)
+        self.offer(commit.conversation_id, items)
         pieces = runs(items)
         for position, run in enumerate(pieces):
             self._publish(commit, run, commit.dirty if position == len(pieces) - 1 else None)
@@ -101,7 +97,7 @@ class Delivery:
     def publish_again(self, conversation_id: ConversationId, messages: Sequence[Message]) -> None:
         """Messages that another instance may have failed to publish: an instance that has them drops them."""
         items = self.deliveries.stored(messages, "again")
-        self._offer(conversation_id, items)
+        self.offer(conversation_id, items)
         for run in runs(items):
             self._publish(Commit(conversation_id, list(messages), self._clock.monotonic(), None), run, None)
 
@@ -115,7 +111,7 @@ class Delivery:
         local = self.locals.get(conversation_id)
         if local is None or (local.sequencer.head or 0) >= envelope.seq:
             return
-        self._offer(conversation_id, self.deliveries.received(envelope))
+        self.offer(conversation_id, self.deliveries.received(envelope))
         self.hint(conversation_id, envelope.seq)
 
     def hint(self, conversation_id: ConversationId, tail: Seq) -> None:
@@ -169,13 +165,17 @@ class Delivery:
 
     async def _read_heads(self, known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
         heads = await self.published_tails(known, proof)
-        for chunk in _chunks({c: seq for c, seq in known.items() if c not in heads}):
+        for chunk in chunks({c: seq for c, seq in known.items() if c not in heads}):
             while not heads.keys() >= chunk.keys():
                 try:
                     heads |= await self._store.heads(chunk)
                 except StoreError:
-                    await asyncio.sleep(_RETRY_SECONDS)
+                    await asyncio.sleep(RETRY_SECONDS)
         return heads
+
+    def is_subscribed(self, conversation_id: ConversationId) -> bool:
+        """The bus has confirmed that envelopes of this conversation arrive here."""
+        return bool(self._bus.subscription(conversation_channel(conversation_id)))
 
     def head(self, conversation_id: ConversationId) -> Seq:
         """How far a local conversation's stream is."""
@@ -194,31 +194,14 @@ class Delivery:
                 if task is not None:
                     await asyncio.shield(task)
 
-    async def catch_up(self, conversation_id: ConversationId, tail: Seq) -> None:
-        """Fetch what the store has beyond our head; returns after one try, whatever came of it."""
-        local = self.locals.get(conversation_id)
-        if local is not None and not local.is_filling:
-            local.is_filling = True
-            await self._fill(local, local.sequencer.head or 0, tail, path="poll")
-        if local is not None and (local.sequencer.head or 0) < tail:
-            await asyncio.sleep(_RETRY_SECONDS)
-
-    # --- holes ----------------------------------------------------------------------------------------------------------
+    # --- time, and heads that may be wrong --------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Close gaps that waited long enough, drop conversations without local connections; a few times a second."""
         now = self._clock.monotonic()
         idle, oldest_gap = [], 0.0
         for local in self.locals.values():
-            hole = local.sequencer.hole(now)
-            if hole is not None:
-                oldest_gap = max(oldest_gap, local.sequencer.hole_age(now))
-            if hole is not None and not local.is_filling:
-                local.is_filling = True
-                self._tasks.start(self._fill(local, *hole))
-            if local.is_unproven and self._bus.subscription(conversation_channel(local.conversation_id)):
-                local.is_unproven = False
-                self._tasks.start(self._compare_late(local))
+            oldest_gap = max(oldest_gap, self.gaps.close(local, now))
             if local.idle_since is not None and local.starting is None and now - local.idle_since > _LINGER_SECONDS:
                 idle.append(local.conversation_id)
         for conversation_id in idle:
@@ -227,75 +210,6 @@ class Delivery:
             self._bus.unsubscribe([conversation_channel(conversation_id) for conversation_id in idle])
         self._telemetry.local_conversations.set(len(self.locals))
         self._telemetry.oldest_gap.set(oldest_gap)
-
-    async def compare(self, reason: str) -> None:
-        """Envelopes may have been missed: ask the store how far every local conversation is, and fetch what is behind.
-
-        Raises:
-            StoreError: it cannot tell.
-        """
-        self._telemetry.resyncs.labels(reason).inc()
-        latest_first = sorted(self.locals.values(), key=lambda local: local.active_at, reverse=True)
-        known = {local.conversation_id: local.sequencer.head for local in latest_first if local.sequencer.head is not None}
-        for chunk in _chunks(known):
-            await self._afford(len(chunk))
-            for conversation_id, tail in (await self._store.heads(chunk)).items():
-                if (local := self.locals.get(conversation_id)) is not None and tail > (local.sequencer.head or 0):
-                    await self.catch_up(conversation_id, tail)
-
-    async def _compare_late(self, local: LocalConversation) -> None:
-        """The subscription was confirmed after the head was read: ask the store once more."""
-        try:
-            await self._afford(1)
-            known = {local.conversation_id: local.sequencer.head or 0}
-            self.hint(local.conversation_id, (await self._store.heads(known))[local.conversation_id])
-        except StoreError:
-            local.is_unproven = True
-
-    async def recent(self, conversation_id: ConversationId, after: Seq, upto: Seq) -> list[tuple[bytes, int]]:
-        """The messages (after, upto] from Redis, encoded, and when each was accepted; nothing unless it has all of them."""
-        if upto - after > RECENT_MESSAGES or not self.generation:
-            return []
-        found = await self._bus.recent(conversation_id, after, self.generation)
-        piece = [envelopes.taken(text) for seq, text in found if after < seq <= upto]
-        return piece if len(piece) == upto - after else []
-
-    async def _afford(self, reads: int) -> None:
-        """Wait until that many reads are within the budget: what was missed by all at once must not cost all at once."""
-        wait = 0.0
-        for _ in range(reads):
-            wait = self._budget.take(self._clock.monotonic())
-        if wait:
-            self._telemetry.reads_delayed.inc(reads)
-            await asyncio.sleep(wait)
-
-    async def _fill(self, local: LocalConversation, after: Seq, upto: Seq, path: str = "gap_fill") -> None:
-        """Fetch what lies between, from `recent` if it has all of it, else from the store."""
-        try:
-            if piece := await self.recent(local.conversation_id, after, upto):
-                self._telemetry.gap_fills.labels("recent").inc()
-                texts, accepted_ms = zip(*piece, strict=True)
-                moments = self.deliveries.moments(accepted_ms)
-                self._offer(local.conversation_id, decoded(local.conversation_id, texts, path, moments))
-            while (local.sequencer.head or 0) < upto:
-                self._telemetry.gap_fills.labels("store").inc()
-                if not await self._fill_page(local, path):
-                    break
-        except StoreError:
-            _log.info("a gap stays open until the store answers")
-        finally:
-            local.is_filling = False
-
-    async def _fill_page(self, local: LocalConversation, path: str) -> bool:
-        """One page from the store; whether there may be more."""
-        head = local.sequencer.head or 0
-        claimed = local.sequencer.known_tail
-        page = await self._store.read_messages(local.conversation_id, after_seq=head, limit=_PAGE)
-        self._offer(local.conversation_id, self.deliveries.stored(page, path))
-        if len(page) == _PAGE:
-            return True
-        local.sequencer.settle_tail(max(local.sequencer.head or 0, page[-1].seq if page else head), claimed)
-        return False
 
     def _suspect(self, conversation_id: ConversationId, first: Seq) -> None:
         """Message `first` was committed, and our stream has passed it: it comes again, or our head is wrong."""
@@ -308,7 +222,7 @@ class Delivery:
 
     async def _check_head(self, local: LocalConversation) -> None:
         """Where the store ends before our head (it was restored, or Redis named a wrong head), the stream goes back."""
-        await self._afford(1)
+        await self.gaps.afford(1)
         conversation_id, head = local.conversation_id, local.sequencer.head or 0
         tail = (await self._read_heads({conversation_id: head}, ""))[conversation_id]
         first, local.suspected = local.suspected or head, None
@@ -318,11 +232,12 @@ class Delivery:
         local.is_filling = True
         local.sequencer.start(min(first - 1, tail), self._clock.monotonic())
         self._hub.tell(local, Reset(conversation_id=conversation_id, last_seq=local.sequencer.head or 0))
-        await self._fill(local, tail, tail, path="poll")
+        await self.gaps.fill(local, tail, tail, path="poll")
 
     # --- out --------------------------------------------------------------------------------------------------------------
 
-    def _offer(self, conversation_id: ConversationId, items: Iterable[Encoded]) -> None:
+    def offer(self, conversation_id: ConversationId, items: Iterable[Encoded]) -> None:
+        """Pass messages through the conversation's sequencer; those that have their turn are shown."""
         local = self.locals.get(conversation_id)
         if local is None:
             return
@@ -362,7 +277,7 @@ class Delivery:
                 self._tasks.note_failure("tasks", error)
                 if len(local.held) > _MAX_HELD:
                     break
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
         held, local.held, local.proving = local.held, [], None
         if len(held) > _MAX_HELD:
             self._telemetry.dropped.labels("held").inc(len(held))
@@ -381,10 +296,3 @@ class Delivery:
         envelope, kept = self.deliveries.enveloped(commit, run, self.generation, self.identity.instance_id)
         published = PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, dirty, self.generation)
         self._bus.publish_commit(published)
-
-
-def _chunks(known: Mapping[ConversationId, Seq]) -> Iterator[dict[ConversationId, Seq]]:
-    """As many conversations as one call to the store takes within its deadline."""
-    items = list(known.items())
-    for start in range(0, len(items), _HEADS_AT_ONCE):
-        yield dict(items[start : start + _HEADS_AT_ONCE])

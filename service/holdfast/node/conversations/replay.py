@@ -37,7 +37,7 @@ class Replay:
         Waits for the store as long as it takes. Ends early when the connection does, and where the store has no more.
         """
         # From Redis what it still has: after a drain or a restart all clients miss the same few messages.
-        if recent := await self._delivery.recent(conversation_id, after, upto):
+        if recent := await self._delivery.gaps.recent(conversation_id, after, upto):
             self._telemetry.replays.labels("recent").inc()
             acceptances = self._delivery.deliveries.moments(accepted_ms for _, accepted_ms in recent)
             seqs = range(after + 1, upto + 1)

@@ -37,7 +37,7 @@ class Resync:
         rest."""
         for user_id in tuple(self._hub.users):
             await self._refresh_user(user_id)
-        await self._delivery.compare(reason)
+        await self._delivery.gaps.compare(reason)
 
     async def with_bulletins(self, bulletins: list[Bulletin]) -> None:
         """The slow path: what others committed and we may have missed."""
@@ -50,7 +50,7 @@ class Resync:
         for bulletin in bulletins:  # these may take a read each: no message waits for them
             await self._refresh_members(bulletin)
         if any(bulletin.overflow for bulletin in bulletins):
-            await self._delivery.compare("overflow")
+            await self._delivery.gaps.compare("overflow")
 
     async def _refresh_members(self, bulletin: Bulletin) -> None:
         concerns_users_here = any(map(self._hub.count_of, bulletin.users))

@@ -209,7 +209,7 @@ class Connecting:
                 if tail < ahead[conversation_id]:
                     beyond.add(conversation_id)
                 else:
-                    await self._delivery.catch_up(conversation_id, tail)
+                    await self._delivery.gaps.catch_up(conversation_id, tail)
         return beyond
 
     def _join(self, connection: Connection, memberships: Mapping[ConversationId, MembershipRow]) -> dict[ConversationId, Seq]:

@@ -90,7 +90,7 @@ async def test_what_is_fetched_by_polling_counts_from_its_commit() -> None:
     scene = known_clock()
     await scene.join("alice")
     committed(scene, 1, 2)
-    await scene.delivery.catch_up(C, 2)
+    await scene.delivery.gaps.catch_up(C, 2)
     await settled()
     assert observed(scene, "poll") == pytest.approx((2.0, 2 * 0.7), abs=0.02)
 

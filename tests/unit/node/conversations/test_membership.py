@@ -212,7 +212,7 @@ async def test_a_comparison_finds_what_no_envelope_brought() -> None:
     scene = Scene()
     (alice,) = await scene.join("alice")
     scene.store.put(C, "body 1", "body 2")
-    await scene.delivery.compare("resubscribed")
+    await scene.delivery.gaps.compare("resubscribed")
     await settled()
     assert seqs(alice) == [1, 2]
 
@@ -234,7 +234,7 @@ async def test_a_comparison_of_everything_keeps_its_budget_and_begins_with_what_
     scene.store.heads = spy  # type: ignore[method-assign]  # as it is, but watched
     scene.delivery.locals[ids[777]].active_at = asyncio.get_running_loop().time() + 1
     began = asyncio.get_running_loop().time()
-    await scene.delivery.compare("test")
+    await scene.delivery.gaps.compare("test")
     assert asked[0][1][0] == ids[777]
     assert sum(len(chunk) for _, chunk in asked) == 1_200
     assert asked[-1][0] - began >= (1_200 - 500) / 300 - 0.1
