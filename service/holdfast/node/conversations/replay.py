@@ -62,7 +62,7 @@ class Replay:
         if tail < cursor:
             return False
         await self._delivery.settled([conversation_id])
-        await self._delivery.catch_up(conversation_id, tail)
+        await self._delivery.gaps.catch_up(conversation_id, tail)
         return True
 
 
