@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, Final
 from holdfast import __version__
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.machine.memory import ProcessMemory
-from holdfast.adapters.peers.http import HttpPeers
 from holdfast.adapters.push.log import LogNotifier
-from holdfast.adapters.push.webhook import WebhookNotifier
 from holdfast.adapters.redis.address import Address, resolve
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.fates import RedisFates
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import RedisRegistry
 from holdfast.adapters.redis.rosters import RedisRosters
-from holdfast.adapters.sqlite.database import Database, DatabaseFile
-from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.controller.calls import counted as counted_requests
 from holdfast.controller.controller import Controller
 from holdfast.domain.buckets import TokenBucket
@@ -35,15 +31,26 @@ from holdfast.node.health.store_calls import counted
 from holdfast.node.node import Node
 from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, MessageStore, Notifier, Unwatched
 from holdfast.protocol.seals import Seals
-from holdfast.settings import AuthSettings, BusSettings, LimitSettings, PushSettings, RedisSettings, Settings, StoreSettings
+from holdfast.settings import (
+    AuthSettings,
+    BusSettings,
+    LimitSettings,
+    PushSettings,
+    ReadinessSettings,
+    RedisSettings,
+    Settings,
+    StoreSettings,
+)
 from holdfast.telemetry import ControllerTelemetry, Telemetry, Tracing, otlp
 from holdfast.web.auth import Authenticator
 from holdfast.web.gate import Gate
-from holdfast.web.jwks import Jwks
 
 if TYPE_CHECKING:
     from holdfast.adapters.firestore.client import Connect
     from holdfast.adapters.firestore.metered import MeteredClient
+    from holdfast.adapters.peers.http import HttpPeers
+    from holdfast.adapters.sqlite.database import Database
+    from holdfast.web.jwks import Jwks
 
 _CALLERS_PER_SECOND: Final = 10.0  # traces that clients ask for, of all together: beyond, the ratio decides
 _CALLERS_BURST: Final = 100.0
@@ -57,6 +64,13 @@ def connect_firestore(project: str, database: str, watch: DependencyWatch) -> "M
     return connect(project, database, watch)
 
 
+def database_file(path: Path, timeout_seconds: float) -> "Database":
+    """A database in a file of this machine."""
+    from holdfast.adapters.sqlite.database import DatabaseFile  # here: a database library that Firestore need not load
+
+    return DatabaseFile(path, timeout_seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What an instance takes from the machine it runs on: its clocks, its memory, the ways to Redis, to a file and to Firestore.
@@ -67,14 +81,14 @@ class Machine:
     clock: MachineClock
     memory: Memory
     redis: Callable[[RedisSettings], Address]
-    database: Callable[[Path, float], Database]  # a path and the longest wait in seconds
+    database: Callable[[Path, float], "Database"]  # a path and the longest wait in seconds
     firestore: "Connect" = connect_firestore
 
 
 def machine(limits: LimitSettings | None = None) -> Machine:
     """The machine that this process runs on; `limits` may replace what it says of its memory."""
     memory = ProcessMemory(limits.memory_bytes if limits is not None else None)
-    return Machine(SystemClock(), memory, resolve, DatabaseFile)
+    return Machine(SystemClock(), memory, resolve, database_file)
 
 
 class Instance:
@@ -114,11 +128,11 @@ class Instance:
             store_dependency,
             redis_dependency,
         )
-        jwks = Jwks(settings.auth.jwks_url, clock) if settings.auth.jwks_url is not None else None
+        jwks = issuer_keys(settings.auth, clock)
         if jwks is not None:
             node.health.has_keys = lambda: jwks.is_known
         self.gate = Gate(node, Authenticator(settings.auth, node.users.revocations.check, jwks, node.cluster.store_clock))
-        self._peers = HttpPeers(settings.readiness.peers) if settings.readiness.on_redis_loss == "isolate" else None
+        self._peers = peers(settings.readiness)
         self.background = tuple(part.loop for part in (jwks, self._isolation(node)) if part is not None)
         if settings.readiness.on_redis_loss == "unready":
             node.health.must_leave = lambda: node.health.has_lost_redis
@@ -184,12 +198,30 @@ def token_check(settings: AuthSettings) -> Authenticator:
         ConfigurationError: neither a secret nor a JWKS is set, or its keys cannot be fetched.
     """
     clock = SystemClock()
-    jwks = Jwks(settings.jwks_url, clock) if settings.jwks_url is not None else None
+    jwks = issuer_keys(settings, clock)
     if jwks is not None:
         jwks.load()
     time = StoreClock(clock)
     time.note(clock.now_ms(), clock.monotonic())  # a command asks no store: this machine's clock has to do
     return Authenticator(settings, lambda *_: None, jwks, time)
+
+
+def issuer_keys(settings: AuthSettings, clock: Clock) -> "Jwks | None":
+    """The keys of the issuer that the settings name, not fetched yet."""
+    if settings.jwks_url is None:
+        return None
+    from holdfast.web.jwks import Jwks  # here: an HTTP client that other instances need not load
+
+    return Jwks(settings.jwks_url, clock)
+
+
+def peers(settings: ReadinessSettings) -> "HttpPeers | None":
+    """The other instances, where the settings let an instance ask them."""
+    if settings.on_redis_loss != "isolate":
+        return None
+    from holdfast.adapters.peers.http import HttpPeers  # here: see `issuer_keys`
+
+    return HttpPeers(settings.peers)
 
 
 def tracing(instance_id: str, clock: Clock) -> Tracing:
@@ -218,6 +250,8 @@ def message_store(settings: StoreSettings, watch: DependencyWatch, on: Machine |
     if settings.url is None:
         raise ConfigurationError("HOLDFAST_STORE__URL: not set; sqlite:///path or firestore://project[/database]")
     if settings.url.startswith("sqlite:"):
+        from holdfast.adapters.sqlite.store import SqliteStore  # here: see `database_file`
+
         database = on.database(Path(settings.url.removeprefix("sqlite:///")), settings.timeout_seconds)
         return SqliteStore(database, on.clock, watch)
     match = _FIRESTORE.fullmatch(settings.url)
@@ -239,6 +273,8 @@ def notifier(settings: PushSettings, clock: Clock) -> Notifier:
     """Where offline notifications go."""
     if settings.webhook_url is None or settings.webhook_secret is None:
         return LogNotifier()
+    from holdfast.adapters.push.webhook import WebhookNotifier  # here: see `issuer_keys`
+
     return WebhookNotifier(settings.webhook_url, settings.webhook_secret.get_secret_value(), settings.timeout_seconds, clock)
 
 

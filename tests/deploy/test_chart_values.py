@@ -82,7 +82,7 @@ REFUSALS = {
         "--set",
         f"demo.enabled=true,auth.secret={'x' * 32},autoscaling.hpa.enabled=true",
     ),
-    "resources.limits.memory: 128Mi is less than 160Mi: an idle pod uses 109 MB": (
+    "resources.limits.memory: 128Mi is less than 160Mi: an idle pod uses 105 MB": (
         *(*MINIMAL, "--set"),
         "resources.limits.memory=128Mi",
     ),

@@ -91,7 +91,7 @@
 
 {{- $memory := $values.resources.limits.memory -}}
 {{- if lt (include "holdfast.bytes" $memory | int64) (include "holdfast.bytes" "160Mi" | int64) -}}
-{{- fail (printf "resources.limits.memory: %v is less than 160Mi: an idle pod uses 109 MB, and one refuses connections from 85 %% of the limit on" $memory) -}}
+{{- fail (printf "resources.limits.memory: %v is less than 160Mi: an idle pod uses 105 MB, and one refuses connections from 85 %% of the limit on" $memory) -}}
 {{- end -}}
 {{- $memory = $values.controller.resources.limits.memory -}}
 {{- if and $values.controller.enabled (lt (include "holdfast.bytes" $memory | int64) (include "holdfast.bytes" "128Mi" | int64)) -}}

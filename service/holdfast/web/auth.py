@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 
@@ -13,7 +13,9 @@ from holdfast.errors import CommandError, ConfigurationError
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.settings import AuthSettings
 from holdfast.web.claims import check, check_times
-from holdfast.web.jwks import Jwks
+
+if TYPE_CHECKING:
+    from holdfast.web.jwks import Jwks  # an HTTP client, which an instance without an issuer's keys need not load
 
 ADMIN_SCOPE: Final = "holdfast:admin"
 MAX_TOKEN_CHARACTERS: Final = 8_192
@@ -35,7 +37,7 @@ class Authenticator:
     """Checks tokens; pure but for the store's clock and the JWKS, whose keys are fetched in the background."""
 
     def __init__(
-        self, settings: AuthSettings, check_revoked: Callable[[UserId, int, str], None], jwks: Jwks | None, clock: StoreClock
+        self, settings: AuthSettings, check_revoked: Callable[[UserId, int, str], None], jwks: "Jwks | None", clock: StoreClock
     ) -> None:
         """`check_revoked`: raises for a user's token that was issued at that time (Unix seconds), with that id; see
         `Revocations.check`."""
