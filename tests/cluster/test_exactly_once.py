@@ -217,7 +217,7 @@ async def test_a_client_frozen_under_load_loses_nothing(instances: Instances) ->
         await _freeze(bob, 1.5, *pours)
         await eventually(partial(carol.has, c, total), within=15)
         await eventually(partial(_is_over, bob, c, total), within=15)
-    assert _connection(bob).close_code in (4000, 1006), "6 MB fit into the buffers: this test froze nobody"
+    assert _connection(bob).close_code in (4000, 1006), "6 MB fit into the buffers: this test froze no client"
     bob.judge()
     await bob.connect(b)
     await eventually(partial(bob.has, c, 600), within=15)

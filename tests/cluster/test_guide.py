@@ -93,7 +93,7 @@ async def test_scenario_4_typing(instances: Instances, operator: "Redis") -> Non
 
 
 async def test_scenario_7_offline_notification_filtering(instances: Instances) -> None:
-    """User B, who is disconnected, is notified; user A is not, and the log says why."""
+    """User B is disconnected and is notified; user A is not, and the log says why."""
     a, b = await instances.start("instance-1", "instance-2")
     c = await new_conversation(b, "user-a", "user-b")
     async with Chatter(a, "user-a") as user_a, view_of(instances) as store:

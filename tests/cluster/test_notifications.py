@@ -71,7 +71,7 @@ async def test_who_comes_back_within_the_grace_is_not_notified_and_who_does_not_
         await asyncio.gather(*(each.receive("message", seq=1) for each in (ben, cyd)))
         await a_moment()
         await asyncio.gather(ben.close(), cyd.close())
-        await ann.say(c, "seen by nobody")
+        await ann.say(c, "seen by no user")
         async with Chatter(a, "ben") as back:
             await back.ask(type="ping")
             await eventually(are_told(store, c, ("cyd", 2)), within=20)

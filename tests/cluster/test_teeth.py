@@ -246,11 +246,11 @@ async def test_emptied_redis_does_not_make_users_absent(sqlite_instances: Instan
         async def are_recorded(count: int) -> bool:
             return len(await store.notifications()) == count
 
-        await ann.say(c, "nobody is there")
+        await ann.say(c, "no user is there")
         assert await becomes(partial(are_recorded, 1), within=HEARD_SECONDS)
         async with Chatter(two, "ben"):
             await admin.flushall()
-            await ann.say(c, "somebody is there")
+            await ann.say(c, "a user is there")
             assert not await becomes(partial(are_recorded, 2), within=2)
 
 

@@ -34,7 +34,7 @@ async def shows_online(asker: Rest, conversation_id: str, user_id: str) -> bool:
 
 
 async def test_victim_is_hidden_until_the_first_read_and_then_both_hear_at_once(sqlite_instances: Instances) -> None:
-    """Also one who was added later, when there were messages: being added makes no user visible."""
+    """Also a member who was added later, when there were messages: being added makes no user visible."""
     here, there = await sqlite_instances.start("one", "two", **GRACE)
     c = await new_conversation(here, "mallory", "carl")
     async with Rest(here, "mallory") as mallory, Rest(there, "victim") as victim, Chatter(here, "mallory") as watching:

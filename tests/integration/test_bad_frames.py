@@ -184,7 +184,7 @@ FATAL: dict[str, tuple[bytes, int, str | None]] = {
     "a ping in pieces": (ws_frame(PING, b"x", fin=False), 1002, None),
     "a ping too long": (ws_frame(PING, b"x" * 126), 1002, None),
     "a close of one byte": (ws_frame(CLOSE, b"x"), 1002, None),
-    "a close with a code that nobody may send": (ws_frame(CLOSE, (1005).to_bytes(2, "big")), 1002, None),
+    "a close with a code that no endpoint may send": (ws_frame(CLOSE, (1005).to_bytes(2, "big")), 1002, None),
 }
 
 

@@ -25,7 +25,7 @@ async def _notified(store: StoreView, user_id: str) -> bool:
 
 
 async def test_changed_messages_and_invented_connections_change_nothing(sqlite_instances: Instances, redis7: RedisServer) -> None:
-    """Bob resumes and reads alice's message; carol, who is connected nowhere, is notified."""
+    """Bob resumes and reads alice's message; carol is not connected, and is notified."""
     one, two = await sqlite_instances.start("one", "two", **SIGNED)
     c = await new_conversation(one, "alice", "bob", "carol")
     async with Redis(port=redis7.port, decode_responses=True) as redis, Chatter(one, "alice") as alice:

@@ -1,6 +1,6 @@
-"""What users do, as faults are aimed at it: a departure, a first message, a new member.
+"""Actions of users, as aims of faults: a departure, a first message, a new member.
 
-What happens is noted here by the parts of the simulation, in the very callback in which it happens; a fault that waits for it
+The parts of the simulation note each action here, in the very callback in which it happens; a fault that waits for it
 acts in that callback, so a kill falls between two steps of the product that no clock would ever hit.
 """
 

@@ -96,7 +96,7 @@ class Cluster:
             loop: of everything.
             redis: makes a Redis server, `redis_servers` for example; None: there is none.
             instances: how many there are.
-            settings: groups of settings, as `Settings` takes them; what is named here replaces what is usual.
+            settings: groups of settings, as `Settings` takes them; those named here replace the usual ones.
             store: of which kind it is.
         """
         self.loop = loop

@@ -18,7 +18,7 @@ KINDS: Final = ("client", "client", "client", "raw")
 
 
 class Program(Protocol):
-    """What runs on a device."""
+    """A program that runs on a device."""
 
     @property
     def cursors(self) -> dict[str, int]:
@@ -265,6 +265,6 @@ class Device:
 
 
 async def _quietly(work: Coroutine[Any, Any, object]) -> None:
-    """What is refused or not answered is in the history."""
+    """A refusal, or a missing answer, is in the history."""
     with contextlib.suppress(SendFailed, ClientStopped):
         await work

@@ -245,7 +245,7 @@ async def _client_drop(failures: Failures, fault: Fault) -> None:
 
 
 async def _client_freeze(failures: Failures, fault: Fault) -> None:
-    """Shorter than the keepalive: what a frozen client sees says nothing of when it was gone."""
+    """Shorter than the keepalive: the history of a frozen client does not show when its connection ended."""
     ready = [device for device in failures.people.devices if device.is_on]
     if not ready:
         raise Missed

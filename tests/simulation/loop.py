@@ -304,7 +304,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return process
 
     def _turn(self, process: Process) -> None:
-        """Run what was due when the turn began; what it schedules waits for the next one."""
+        """Run the callbacks that were due when the turn began; those that they schedule wait for the next turn."""
         self.turns += 1
         self._turning = process
         ready, trace = process.ready, self.trace

@@ -1,4 +1,4 @@
-"""The network between simulated processes: who listens where, who cannot reach whom, how long bytes take.
+"""The network between simulated processes: their listeners, the partitions between them, the latency of bytes.
 
 A partition holds bytes back, as TCP does: they arrive after it, unless the connection has ended meanwhile. A host that died
 silently answers nothing until a process listens there again, which then resets what it does not know.
@@ -20,7 +20,7 @@ from simulation.transport import SimulatedTransport
 if TYPE_CHECKING:
     from simulation.loop import SimulatedLoop
 
-SERVER_USER_TIMEOUT_SECONDS: Final = 20.0  # what instances set on their listeners (TCP_USER_TIMEOUT)
+SERVER_USER_TIMEOUT_SECONDS: Final = 20.0  # as instances set it on their listeners (TCP_USER_TIMEOUT)
 CLIENT_USER_TIMEOUT_SECONDS: Final = 924.0  # Linux's 15 retransmissions
 _SYN_AGAIN_SECONDS: Final = (0.2, 1.0)
 
@@ -169,7 +169,7 @@ class Network:
             self._cut[other, one] = None
 
     def heal(self, one: str | None = None, other: str | None = None) -> None:
-        """Undo `cut` between two processes, of one process, or all of it. What was held is sent again."""
+        """Undo `cut` between two processes, of one process, or all of it. Held bytes are sent again."""
         wanted = {name for name in (one, other) if name is not None}
         for pair in [pair for pair in self._cut if wanted.issubset(pair)]:
             del self._cut[pair]

@@ -1,4 +1,4 @@
-"""What one seed came to, as it goes from the process that played it to the one that counts."""
+"""The result of one seed, as it goes from the process that played it to the one that counts."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from simulation.verdict import Finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be played. `faults`: None for those of the profile. `altered`: names of `support.altered`."""
+    """The order to play one seed. `faults`: None for those of the profile. `altered`: names of `support.altered`."""
 
     profile: str
     seed: int
@@ -36,7 +36,7 @@ class Order:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What came of it.
+    """The result of an order.
 
     Attributes:
         fingerprint: of the history, the same each time the same order is played.

@@ -2,7 +2,7 @@
 
 A user creates conversations and writes at once, opens direct conversations at the same time as the other side, adds, removes
 and adds again, leaves conversations, writes on any device or by REST, reads, types, is away for times around the grace period,
-loses a device to a crash, reads on another one, and logs out everywhere. What is asked for and acknowledged is in the history.
+loses a device to a crash, reads on another one, and logs out everywhere. The history has each request and its acknowledgement.
 """
 
 import asyncio

@@ -75,7 +75,7 @@ def _alter(names: tuple[str, ...]) -> None:
 
 @dataclass(slots=True)
 class _Scene:
-    """What is there while the loop runs."""
+    """The objects of a run while its loop runs."""
 
     loop: SimulatedLoop
     context: Context
@@ -157,7 +157,7 @@ class _Run:
         await read_store(store_of(scene.cluster), scene.people.rooms, scene.people.users, scene.context.history)
 
     def _ended_well(self, scene: _Scene) -> list[Finding]:
-        """What instances have and say when all is over."""
+        """The tasks and the logs of the instances after the run."""
         t = round(scene.context.history.now, 3)
         tasks: Counter[str] = Counter()
         for task in asyncio.all_tasks(scene.loop):

@@ -61,7 +61,7 @@ class Process:
 
     @property
     def is_frozen(self) -> bool:
-        """It stands still, as after SIGSTOP; what its kernel does goes on."""
+        """It stands still, as after SIGSTOP; the work of its kernel goes on."""
         return self._is_frozen
 
     def spawn(self, work: Coroutine[Any, Any, T], name: str | None = None) -> "asyncio.Task[T]":

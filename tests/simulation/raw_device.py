@@ -1,6 +1,6 @@
 """A device that follows docs/protocol.md by the letter, without the Python client: WebSocket frames and JSON by hand.
 
-What it finds to be against the protocol (a gap, a frame of no conversation of its own) goes into the history as `protocol`.
+A frame against the protocol (a gap, a frame of no conversation of its own) goes into the history as `protocol`.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from simulation.redis.server import RedisServer
 from simulation.redis.state import Client
 
 _CALLS: Final = 5
-_CONFIRMED_SECONDS: Final = (0.1, 0.4, 1.2)  # less than what makes an instance doubt its subscriptions
+_CONFIRMED_SECONDS: Final = (0.1, 0.4, 1.2)  # less than an instance waits before it subscribes anew
 
 
 @dataclass(slots=True)

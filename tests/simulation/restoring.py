@@ -23,7 +23,7 @@ async def restore(failures: Failures, fault: Fault) -> None:
     failures.is_restored = True
     history = failures.context.history
     with failures.context.history.fault("store-restore"):
-        await asyncio.sleep(1.0)  # what was sent before is stored by now: it is in the backup
+        await asyncio.sleep(1.0)  # earlier sends are stored by now: they are in the backup
         behind = _behind(failures)
         tails = {conversation: behind.tail(conversation) for conversation in failures.people.rooms.past}
         await asyncio.sleep(fault.lasts)
@@ -44,7 +44,7 @@ Lost = tuple[int, str, str]
 
 
 class Behind(Protocol):
-    """What lies behind a conversation's earlier tail, in one kind of store."""
+    """The messages behind a conversation's earlier tail, in one kind of store."""
 
     def tail(self, conversation: str) -> int:
         """The last seq."""

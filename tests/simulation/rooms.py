@@ -7,13 +7,13 @@ from holdfast.drills.history import History
 
 
 class Rooms:
-    """What is asked for and what is acknowledged goes into the history; in between a user's membership is open.
+    """The history gets each request and its acknowledgement; in between a user's membership is open.
 
     A change without an acknowledgement leaves it open for good: that user is left alone in that conversation.
 
     Attributes:
-        members: conversation -> those who surely are members, the creator first.
-        past: everyone who was, or may have been.
+        members: conversation -> users that surely are members, the creator first.
+        past: all users that were members, or may have been.
     """
 
     def __init__(self, history: History) -> None:

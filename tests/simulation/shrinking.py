@@ -11,7 +11,7 @@ _MOST_PLAYS: Final = 24
 def shortest(faults: Sequence[Fault], fails: Callable[[Sequence[Fault]], bool], plays: int = _MOST_PLAYS) -> tuple[Fault, ...]:
     """Leave out halves, quarters, … and single faults as long as it still fails. `fails` plays the run with these faults.
 
-    `plays`: at most so many are made; what is left then is the answer.
+    `plays`: at most so many are made; the faults that are left then are the answer.
     """
     kept, size = tuple(faults), max(1, len(faults) // 2)
     if not kept:

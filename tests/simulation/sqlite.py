@@ -31,7 +31,7 @@ _BEGUN_SHARE: Final = 0.5  # of the calls whose caller has left or died: a real 
 
 @dataclass(slots=True)
 class StoreFaults:
-    """What is wrong with the store; may be changed at any time.
+    """The faults of the store; may be changed at any time.
 
     Attributes:
         lost_before: the share of calls that are refused and not done.
@@ -302,7 +302,7 @@ class SimulatedLane:
             self.store.process.call_later(seconds, self._arrive)
 
     def _arrive(self) -> None:
-        """What waits in this lane has reached the store; in the store's process."""
+        """The waiting jobs of this lane have reached the store; in the store's process."""
         self._is_under_way = False
         if self._jobs and not self.store.is_reached_by(self._jobs[0].call.process):
             self._set_out(self.store.randomness.uniform(*_RETRY_SECONDS))

@@ -80,7 +80,7 @@ def test_run_that_fails_without_faults_needs_none() -> None:
 
 
 def test_number_of_plays_is_bounded() -> None:
-    """Each is a whole run; what is left when they are used up is the answer."""
+    """Each is a whole run; the faults that are left when the runs are used up are the answer."""
     faults = tuple(Fault(kind=f"kind-{number}", at=float(number)) for number in range(50))
     plays: list[int] = []
 

@@ -97,7 +97,7 @@ def test_aim_that_is_taken_away_hits_nothing(scene: Scene) -> None:
 
 @pytest.mark.parametrize(("lost_before", "lost_after"), [(0.3, 0.0), (0.0, 0.3)])
 def test_calls_that_fail_by_chance_lose_no_message(scene: Scene, lost_before: float, lost_after: float) -> None:
-    """Errors that say nothing of what was written."""
+    """Errors after which a caller cannot know whether its write was carried out."""
     scene.firestore.faults.lost_before, scene.firestore.faults.lost_after = lost_before, lost_after
     scene.loop.run_for(10)
     scene.firestore.faults.lost_before = scene.firestore.faults.lost_after = 0.0

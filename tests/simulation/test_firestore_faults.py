@@ -1,4 +1,4 @@
-"""What can befall calls to the simulated Firestore, as the real adapter sees it."""
+"""Faults of calls to the simulated Firestore, as the real adapter sees them."""
 
 import asyncio
 import random
@@ -200,7 +200,7 @@ async def test_backup_is_what_it_was_whatever_is_written_afterwards(server: Fire
 
 
 async def test_answers_of_a_stream_may_end_in_the_middle(server: FirestoreServer, store: MessageStore) -> None:
-    """What came before the end of a broken stream is not taken for all."""
+    """The part of an answer before a broken stream's end is not taken for the whole."""
     await store.append(C, 1, drafts(3), NOW_MS)
     server.faults.add(Fault(code=Status.UNAVAILABLE, kept=2, method="RunQuery"))
     with pytest.raises(StoreUnavailable):

@@ -94,7 +94,7 @@ def _written(each: Any) -> str:
 
 
 def comparable(call: Call, answers: list[Any]) -> list[Any]:
-    """What must be the same: documents in order, what is missing, numbers, results of transforms."""
+    """The parts that must be the same: documents in order, missing ones, numbers, results of transforms."""
     if call.method == "Commit":
         return [[plain(value) for value in result.transform_results] for each in answers for result in each.write_results]
     if call.method == "BatchGetDocuments":

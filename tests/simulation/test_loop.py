@@ -63,7 +63,7 @@ def test_seed_decides_the_order_between_processes() -> None:
 
 
 def test_killed_process_runs_nothing_more_not_even_its_finally() -> None:
-    """A crash does not tidy up. What does would hide what a crash leaves behind."""
+    """A crash does not tidy up. A simulation that did would hide the remains of a crash."""
     with simulated(1) as loop:
         seen: list[str] = []
 
@@ -182,7 +182,7 @@ def test_exception_that_no_code_takes_is_recorded() -> None:
 
 
 def test_failures_of_the_dead_do_not_count() -> None:
-    """Nobody sees what a crashed process would have met."""
+    """A process that crashed reports no errors of its remaining work."""
     with simulated(1) as loop:
 
         async def fail() -> None:

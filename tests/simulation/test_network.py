@@ -169,7 +169,7 @@ def test_long_partition_ends_the_connection_at_the_side_that_writes(scene: Scene
 
 
 def test_healing_another_pair_does_not_prolong_the_timeout(scene: Scene) -> None:
-    """What heals elsewhere says nothing about this connection."""
+    """The end of another partition does not affect this connection."""
     _, server = scene.connect()
     scene.network.cut("client", "server")
     scene.network.cut("client", "another")
@@ -255,7 +255,7 @@ def test_death_of_a_process_ends_its_connections_at_the_peer(scene: Scene) -> No
 
 
 def test_silent_death_is_not_noticed_until_the_host_is_back(scene: Scene) -> None:
-    """A machine that loses its power says nothing; the next one resets what it does not know."""
+    """A machine that loses its power sends no RST; its successor resets connections that it does not know."""
     client, _ = scene.connect()
     scene.server.kill(is_silent=True)
     client.transport.write(b"anybody?")

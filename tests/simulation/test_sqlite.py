@@ -60,7 +60,7 @@ class Scene:
 
     @property
     def bodies(self) -> list[str]:
-        """What is stored."""
+        """The stored messages."""
         return [row[0] for row in self.store.connection.execute("SELECT client_message_id FROM messages ORDER BY seq")]
 
 
@@ -79,7 +79,7 @@ def test_instances_share_what_is_stored(scene: Scene) -> None:
 
 
 def test_call_takes_time(scene: Scene) -> None:
-    """What happens meanwhile is what the simulation is about."""
+    """The simulation looks for mistakes in the events during a call."""
     before = scene.loop.now
     scene.append("a", 1, "m1")
     assert 0.0003 < scene.loop.now - before < 1

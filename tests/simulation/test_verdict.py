@@ -25,7 +25,7 @@ class _Clock:
 
 
 def _history(path: Path, *, is_shown: bool) -> None:
-    """Alice writes to Bob, who is connected all the time."""
+    """Alice writes to Bob; Bob is connected all the time."""
     clock = _Clock()
     history = History(path, Header(name="test"), clock)
     bob, alice = history.device("u2-1", "u2"), history.device("u1-1", "u1")
@@ -130,7 +130,7 @@ def test_error_in_a_log_is_a_finding_unless_the_faults_explain_it() -> None:
 
 
 def test_instance_with_thousands_of_tasks_is_a_finding() -> None:
-    """What grows without bound ends in an out-of-memory kill."""
+    """Growth without a bound ends in an out-of-memory kill."""
     assert [finding.kind for finding in verdict.grown({"i1": 60, "i2": 5_000}, 100.0)] == ["growth"]
 
 

@@ -26,7 +26,7 @@ Address = tuple[str, int]
 
 
 class _Socket:
-    """What protocols ask of the socket below."""
+    """The answers to questions of protocols about the socket below."""
 
     family = socket.AF_INET
 
@@ -237,7 +237,7 @@ class SimulatedTransport(asyncio.Transport):
             self._loop.world_at(when, self._pump)
 
     def _pump(self) -> None:
-        """What is due arrives. In no process: kernels and cables go on while processes stand still."""
+        """Deliver the bytes that are due. In no process: kernels and cables go on while processes stand still."""
         self._is_pumping = False
         if not self._wire:
             return

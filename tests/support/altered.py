@@ -224,7 +224,7 @@ def no_second_witness() -> None:
 
 
 def no_reaper() -> None:
-    """Nobody looks for instances that are gone; the next start under the same name clears up after itself."""
+    """No instance looks for instances that are gone; the next start under the same name clears up after itself."""
     replace(Reaper, "look", _nothing)
 
 

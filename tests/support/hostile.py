@@ -79,10 +79,10 @@ class Hostile:
         own = {"registry:world", "registry:era", "instances", "dirty"}
         names = self.known | {each.name for each in self.instances.all}
         strange = {key for key in keys - own if key.partition(":")[2] not in names}
-        assert not strange, f"keys that nobody asked for: {strange}"
+        assert not strange, f"keys that no test asked for: {strange}"
         for table, column in (("conversations", "id"), ("users", "id"), ("messages", "conversation_id"), ("cursors", "user_id")):
             strange = set(self._column(table, column)) - self.known
-            assert not strange, f"rows of {table} that nobody asked for: {strange}"
+            assert not strange, f"rows of {table} that no test asked for: {strange}"
         self.instances.assert_quiet()
         assert not [each.name for each in self.instances.all if "eyJ" in each.log()], "a token is in the log"
 

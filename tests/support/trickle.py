@@ -129,5 +129,5 @@ async def assert_stored(view: StoreView, conversation_id: str, sent: Sequence[Se
         assert (found["clientMessageId"], found["body"]) == (each.client_message_id, each.body)
     bodies = {each.client_message_id: each.body for each in mine}
     for message in stored:
-        assert bodies.get(message["clientMessageId"]) == message["body"], f"nobody sent {message}"
+        assert bodies.get(message["clientMessageId"]) == message["body"], f"no client sent {message}"
     return stored

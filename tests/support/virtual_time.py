@@ -19,7 +19,7 @@ class _Selector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Never blocks."""
         if timeout is None:
-            raise AssertionError("nothing is scheduled and nobody is ready: this waits for ever")
+            raise AssertionError("nothing is scheduled and no task is ready: this waits for ever")
         self.now += max(0.0, timeout)
         return super().select(0)
 

@@ -1,4 +1,4 @@
-"""What lies behind a conversation's earlier tail, taken away as the restore of a backup does; see `simulation.restoring`."""
+"""The messages behind a conversation's earlier tail, taken away as the restore of a backup does; see `simulation.restoring`."""
 
 from collections.abc import Iterator
 from typing import Any

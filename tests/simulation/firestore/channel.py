@@ -180,7 +180,7 @@ class _StreamCall(_Call, grpc.aio.UnaryStreamCall):  # type: ignore[misc]  # shi
 
 
 class _Callable:
-    """What makes calls of one method."""
+    """Makes calls of one method."""
 
     def __init__(self, channel: Channel, method: str, serialize: _Serialize, deserialize: _Deserialize) -> None:
         self._channel = channel

@@ -1,4 +1,4 @@
-"""What is stored: documents by name, and the order of names in each collection.
+"""The stored documents: by name, and the order of names in each collection.
 
 A document is protobuf's `google.firestore.v1.Document`, with both of its times. One that is stored is never changed, only
 replaced: so a backup is a copy of the tables, and an answer may hold the document itself.
@@ -48,7 +48,7 @@ class Documents:
         self._documents[stored.name] = stored
 
     def drop(self, name: str) -> None:
-        """Remove it, where it is; what lies below it stays."""
+        """Remove it, where it is; documents below it stay."""
         if self._documents.pop(name, None) is None:
             return
         collection, _, document_id = name.rpartition("/")
@@ -66,7 +66,7 @@ class Documents:
         return (path for path in sorted(self._collections) if path.startswith(below))
 
     def backup(self) -> Backup:
-        """What is stored now."""
+        """All documents of this moment."""
         return Backup(dict(self._documents))
 
     def restore(self, backup: Backup) -> None:

@@ -1,4 +1,4 @@
-"""What befalls calls to the simulated Firestore: refusals, lost answers, delays, and a hook between the commit and its answer.
+"""Faults of calls to the simulated Firestore: refusals, lost answers, delays, and a hook between the commit and its answer.
 
 Each fault waits for calls that match it. Faults of the way (frozen, away, cut off) are methods of the server.
 """
@@ -21,7 +21,7 @@ class Fault:
         code: the answer is this error; None: the real answer, or none at all.
         is_done: the request is carried out nonetheless.
         is_lost: no answer ever comes; the caller's deadline ends the call.
-        delay_seconds: before the request is carried out, whether anybody still waits for it or not.
+        delay_seconds: before the request is carried out, whether a caller still waits for it or not.
         answer_delay_seconds: before the answer leaves.
         kept: so many answers of a stream come before the error.
         hook: called when the request is carried out (if it is), before its answer leaves; it may kill the caller.
@@ -108,7 +108,7 @@ class Faults:
         self._waiting.clear()
 
     def of(self, call: Exchange) -> Fault:
-        """What befalls this call."""
+        """The fault of this call."""
         hit = next((fault for fault in self._waiting if fault.matches(call) and self._hits(fault)), HARMLESS)
         self._waiting = [fault for fault in self._waiting if not fault.is_over]
         return hit

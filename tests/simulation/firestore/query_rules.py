@@ -38,7 +38,7 @@ def leaves(asked: Any) -> Iterator[Any]:
 
 
 def is_inequality(leaf: Any) -> bool:
-    """Whether Firestore orders by its field; what is compared with null is not."""
+    """Whether Firestore orders by its field; it does not order by fields that are compared with null."""
     if not hasattr(leaf, "value"):
         return leaf.op in _UNARY_NEGATIONS
     operands = leaf.value.array_value.values if leaf.op == Operator.NOT_IN else [leaf.value]

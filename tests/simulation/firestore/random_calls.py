@@ -82,7 +82,7 @@ class RandomCalls:
         return each
 
     def _mask(self, fields: Any) -> list[str]:
-        """What is given, and sometimes what is not: that is removed."""
+        """The fields that are given, and sometimes others: those are removed."""
         paths = [f"m.{inner}" for inner in fields["m"].map_value.fields] if "m" in fields else []
         paths += [name for name in fields if name != "m"]
         missing = [name for name in ("x", "y", "n", "l") if name not in fields and self._random.random() < 0.2]

@@ -1,6 +1,6 @@
 """The simulated Firestore as a server on an event loop: calls take time, and its faults befall them.
 
-What it does runs in its own context, not in its callers': a caller that is killed has sent its request nonetheless. All
+Its work runs in a context of its own, not in its callers': a caller that is killed has sent its request nonetheless. All
 waiting is the loop's, so that virtual time will do.
 """
 
@@ -20,8 +20,8 @@ Moment = Literal["before", "after", "answered"]
 """Of a call: it has arrived and is not carried out; it is, and was not refused; its answer has reached its caller."""
 
 EVERYONE: Final = "*"  # in place of a client's name
-_LATE_SHARE: Final = 0.5  # of the requests that nobody waits for any more and that arrive after all
-_AGAIN_SECONDS: Final = (0.2, 0.8)  # until what does not get through is sent again
+_LATE_SHARE: Final = 0.5  # of the requests without a waiting caller that arrive after all
+_AGAIN_SECONDS: Final = (0.2, 0.8)  # until a lost request is sent again
 _RESET: Final = Refused(Status.UNAVAILABLE, "recvmsg:Connection reset by peer")
 _AWAY: Final = Refused(Status.UNAVAILABLE, "failed to connect to all addresses; last error: Connection refused")
 
@@ -34,7 +34,7 @@ class FirestoreServer:
         faults: what befalls single calls.
         latency_seconds: the mean of each way, there and back.
         slow: more of it for single clients, by name, in seconds.
-        watchers: told of each call at each of its moments; what they do to its caller is done before it goes on.
+        watchers: told of each call at each of its moments; the call goes on when they have acted on its caller.
     """
 
     def __init__(
@@ -152,11 +152,11 @@ class FirestoreServer:
         self._go_on()
 
     def cut(self, client: str = EVERYONE) -> None:
-        """Nothing passes between it and this client, until `heal`; what was sent is held on the way."""
+        """Nothing passes between it and this client, until `heal`; requests and answers are held on the way."""
         self._cut.add(client)
 
     def heal(self, client: str = EVERYONE) -> None:
-        """What was held on the way goes on."""
+        """Held requests and answers go on."""
         self._cut.discard(client)
         self._go_on()
 
@@ -185,7 +185,7 @@ class FirestoreServer:
         return self.service.stored.backup()
 
     def restore(self, backup: Backup) -> None:
-        """What was stored since the backup is gone, while instances run."""
+        """Documents written since the backup are gone, while instances run."""
         self.service.stored.restore(backup)
 
     def empty(self) -> None:

@@ -81,7 +81,7 @@ def parsed(path: str) -> Path:
     """The segments of a field path as requests write it: `joined.`user-1``.
 
     Raises:
-        Refused: it is none.
+        Refused: it is not a path.
     """
     segments, position = [], 0
     while True:
@@ -108,7 +108,7 @@ def found(fields: Any, path: Path) -> Any | None:
 
 
 def put(fields: Any, path: Path, value: Any) -> None:
-    """Set the value at a path; what stands in the way and is no map becomes one."""
+    """Set the value at a path; a value in the way that is no map becomes one."""
     for segment in path[:-1]:
         holder = fields[segment]
         if holder.WhichOneof("value_type") != "map_value":

@@ -1,7 +1,7 @@
 """The same commands to the simulated Redis and to a real one, and whether the replies are the same.
 
-What cannot be the same is compared as far as it can be: a set or a large hash has no order, and a time to live has passed by the
-moments that lie between the two answers.
+Replies that cannot be the same are compared as far as possible: a set or a large hash has no order, and a time to live is shorter
+by the time between the two answers.
 """
 
 import socket

@@ -70,7 +70,7 @@ class Snapshot:
 
 @dataclass
 class Keyspace:
-    """One database. `now_ms` is the time of the command under way; whoever executes it sets it."""
+    """One database. `now_ms` is the time of the command under way, set before its execution."""
 
     salt: int
     now_ms: int = 0

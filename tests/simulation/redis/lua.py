@@ -19,7 +19,7 @@ _PRELUDE: Final = (Path(__file__).parent / "prelude.lua").read_bytes()
 
 
 class Interpreter:
-    """The scripts that one server knows. `call` carries out a command for a script; what it refuses it raises as `Refused`."""
+    """The scripts that one server knows. `call` carries out a command for a script, or raises `Refused`."""
 
     def __init__(self, call: Callable[[list[bytes]], Reply]) -> None:
         self._call = call

@@ -1,4 +1,4 @@
-"""What Redis 7.0 knows and the simulated one does not. Holdfast uses none of it; a run that asks for it is wrong."""
+"""Features of Redis 7.0 that the simulated one lacks. Holdfast uses none of it; a run that asks for it is wrong."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Channels: who hears what is published."""
+"""Channels and their subscribers."""
 
 from simulation.redis.commands import command
 from simulation.redis.replies import NO_REPLY, Reply, encode

@@ -208,7 +208,7 @@ class Sampler:
         return self.random.choice([[b"RPUSH", key, *self.some(_VALUES)], [b"LLEN", key], [b"DEL", key]])
 
     def _mistake(self) -> Words:
-        """What no client of ours sends."""
+        """Commands that no client of ours sends."""
         key = self.random.choice(KEYS)
         return self.random.choice(
             [

@@ -82,7 +82,7 @@ class ScriptSampler:
         return [_word(each) for each in by(tuple(its_keys), tuple(arguments))]
 
     def learn(self, reply: Any) -> None:
-        """What Redis gave, in the reply to one of these."""
+        """Note the values of Redis, from the reply to one of these."""
         if reply == 1 and self._is_filling and self.random.random() < _FOLLOWED:
             self._following = "LOOK"
         self._is_filling = False

@@ -35,7 +35,7 @@ class Watch(Protocol):
 
 
 class _Operator(Client):
-    """Who acts from inside: no connection, every right."""
+    """An operator inside the server: without a connection, with every right."""
 
     def __init__(self) -> None:
         super().__init__("operator")
@@ -212,7 +212,7 @@ class RedisServer(Engine):
         return replica
 
     def promote(self, lost_seconds: float = 0.0) -> None:
-        """A replica becomes a primary. What it has not applied of the last `lost_seconds` of its primary is lost."""
+        """A replica becomes a primary. Writes of its primary's last `lost_seconds` that it has not applied are lost."""
         if self._source is not None:
             self._source.finish(lost_seconds)
             self._source = None
@@ -250,7 +250,7 @@ class _Source(Feed):
         self.apply_due()
 
     def apply_due(self) -> None:
-        """What was written the lag ago."""
+        """Apply the writes that are as old as the lag."""
         self._apply_until(self._replica.state.now_ms() - self._lag_ms)
 
     def finish(self, lost_seconds: float) -> None:

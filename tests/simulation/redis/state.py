@@ -18,7 +18,7 @@ _MEBIBYTE: Final = 1024 * 1024
 
 
 class Client:
-    """A connection's side that commands see. What sends and closes is a subclass's."""
+    """A connection, as commands see it. Subclasses send and close."""
 
     def __init__(self, address: str = "127.0.0.1:0") -> None:
         self.address = address
@@ -37,7 +37,7 @@ class Client:
         raise NotImplementedError
 
     def drop(self) -> None:
-        """End the connection; what is unsent may be lost."""
+        """End the connection; unsent bytes may be lost."""
         raise NotImplementedError
 
     def push(self, reply: Reply) -> None:
@@ -84,7 +84,7 @@ class State:
     Attributes:
         keyspace: the data.
         clients: by number, in the order of their connecting.
-        subscribers: who hears each channel.
+        subscribers: the clients of each channel.
         on_disk: the snapshot that a restart finds; None where none was saved.
         is_loading: it answers LOADING.
         is_out_of_memory: it answers OOM to writes, whatever `maxmemory` says.

@@ -102,7 +102,7 @@ return ok and shown(value) or 'refused'
 
 
 async def test_json_is_read_and_refused_alike(real: Theirs, simulated: RedisServer) -> None:
-    """What somebody else wrote into a key is decoded by the scripts: cjson takes more than JSON, and less."""
+    """Scripts decode values that another program wrote into a key: cjson accepts more than JSON, and less."""
     sampler, ours = Sampler(random.Random(22)), Ours(simulated)
     batch = [[b"EVAL", READ_JSON, b"0", sampler.document()] for _ in range(DOCUMENTS)]
     mine = [ours.ask(words) for words in batch]

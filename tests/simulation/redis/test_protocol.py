@@ -94,7 +94,7 @@ def test_a_subscriber_that_reads_in_time_is_kept(server: RedisServer, clock: Man
 
 
 def test_a_frozen_server_answers_when_it_thaws(server: RedisServer) -> None:
-    """What was sent to it meanwhile is carried out late, not never."""
+    """Commands that were sent to it meanwhile are carried out late, not never."""
     protocol, line = connect(server)
     server.freeze()
     protocol.data_received(packed("SET a 1"))
@@ -131,7 +131,7 @@ def test_subscriptions_can_be_killed_while_other_connections_stay(server: RedisS
 
 
 def test_what_is_not_authenticated_is_refused_until_it_is(server: RedisServer) -> None:
-    """A password that was set keeps those out who connect later; those who were in stay in."""
+    """A new password denies later connections; connections that are authenticated stay so."""
     before, line_before = connect(server)
     server.run("CONFIG", "SET", "requirepass", "pw")
     after, line_after = connect(server)
@@ -164,7 +164,7 @@ class _AtCommand:
 def test_connection_that_ends_at_one_of_its_commands_loses_the_command_or_its_reply(
     server: RedisServer, is_before: bool, stored: bytes | None
 ) -> None:
-    """Faults fall between two calls; what was pipelined behind the command is lost either way."""
+    """Faults fall between two calls; commands that were pipelined behind it are lost either way."""
     protocol, line = connect(server)
     server.watch = _AtCommand(b"SET", is_before=is_before)
 

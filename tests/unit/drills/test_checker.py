@@ -91,7 +91,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[list[Line]], list[Line]]]] = {
     "an acknowledged message is not in the store": ("I1", lambda x: drop(x, "stored", seq=100)),
     "an acknowledged message is stored under another seq": ("I1", lambda x: change(x, "ack", {"key": "k100"}, seq=101)),
     "an acknowledged message is stored with another body": ("I1", lambda x: change(x, "stored", {"seq": 9}, digest="other")),
-    "the store has what nobody sent": (
+    "the store has a message that no client sent": (
         "I2",
         lambda x: more(x, END, "stored", conversation=C, seq=101, sender=ANN, key="ghost", digest="x"),
     ),
@@ -120,7 +120,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[list[Line]], list[Line]]]] = {
         "I7",
         lambda x: change(x, "shown", {"device": "ben-1", "seq": 31}, t=39.9) if only(x, "shown", device="ben-1", seq=31) else x,
     ),
-    "somebody who was removed hears more": (
+    "a removed user hears more": (
         "I8",
         lambda x: more(
             x,
@@ -140,8 +140,8 @@ MUTATIONS: dict[str, tuple[str, Callable[[list[Line]], list[Line]]]] = {
         lambda x: more(x, 71.0, "cursor", device="ann-1", user=ANN, about=BEN, conversation=C, seq=40),
     ),
     "an acknowledged read is not in the store": ("I9", lambda x: change(x, "stored_cursor", {"user": BEN}, seq=49)),
-    "somebody flickers": ("I10", lambda x: more(x, 32.0, "presence", device="ann-1", user=ANN, about=BEN, online=False)),
-    "somebody is said to be here who was long gone": (
+    "a user flickers": ("I10", lambda x: more(x, 32.0, "presence", device="ann-1", user=ANN, about=BEN, online=False)),
+    "a user is said to be online long after the end": (
         "I10",
         lambda x: more(x, 150.0, "presence", device="ann-1", user=ANN, about=DAN, online=True),
     ),
@@ -149,7 +149,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[list[Line]], list[Line]]]] = {
     "who is gone is online in the end": ("I10", lambda x: change(x, "stored_presence", {"user": DAN}, online=True)),
     "who was away is not notified": ("I11", lambda x: drop(x, "stored_notification", seq=70)),
     "who was there is notified": ("I11", lambda x: more(x, END, "stored_notification", conversation=C, seq=70, user=BEN)),
-    "somebody is notified twice": ("I11", lambda x: more(x, END, "stored_notification", conversation=C, seq=70, user=DAN)),
+    "a user is notified twice": ("I11", lambda x: more(x, END, "stored_notification", conversation=C, seq=70, user=DAN)),
     "after the fault sends are not acknowledged": (
         "I12",
         lambda x: more(x, 90.0, "send", device="ann-1", user=ANN, conversation=C, key="lost", digest="x"),

@@ -80,7 +80,7 @@ def test_reconnects_in_the_same_instant_are_a_storm() -> None:
     together = [event(20 + n / 1000, "opened", device="ben-1", user=BEN, connection=f"b{n}") for n in range(10)]
     assert hindsight.reconnects_are_jittered(run(*apart)).is_met
     assert not hindsight.reconnects_are_jittered(run(*together)).is_met
-    assert not hindsight.reconnects_are_jittered(run()).is_met, "nobody came back"
+    assert not hindsight.reconnects_are_jittered(run()).is_met, "no client came back"
 
 
 @pytest.mark.parametrize(("back_at", "count"), [(23.0, 1), (29.0, 0)])

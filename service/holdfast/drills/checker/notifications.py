@@ -121,7 +121,7 @@ class _Judge:
                         shown[key] = min(event.t, shown.get(key, math.inf))
 
     def what_is_right(self, commit: Commit, user: str) -> _Is:
-        """For one message and one user, who is not its sender."""
+        """For one message, and one user other than its sender."""
         run, memberships = self._run, self._run.memberships
         if memberships.has_been_out(commit.conversation, user, run.bounds.removal_s, commit.earliest, commit.latest):
             return _Is.NO_MEMBER

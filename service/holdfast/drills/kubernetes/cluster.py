@@ -234,7 +234,7 @@ class Cluster:
 
 
 def _variables(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What its containers are told, by name; a value, or where it is from."""
+    """The environment of its containers, by name: a value, or the source of the value."""
     return {each["name"]: each for container in pod["containers"] for each in container.get("env", ())}
 
 

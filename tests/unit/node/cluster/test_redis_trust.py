@@ -69,7 +69,7 @@ def test_instances_that_stay_at_another_redis_are_told_of_as_a_split() -> None:
 
 
 def test_a_loss_ends_what_redis_remembers_until_a_new_era_has_begun() -> None:
-    """What is missing may be the one change that matters. What is heard now does not rest on it."""
+    """The lost write may be the one change that matters. Envelopes that arrive now do not rest on it."""
     scene = Scene()
     scene.cache.losses += 1
     assert (scene.answers, scene.trust.mode) == ((True, False, True, False), LOST)

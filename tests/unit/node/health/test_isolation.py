@@ -82,7 +82,7 @@ async def test_the_only_one_without_redis_leaves_and_comes_back() -> None:
     async with Fleet(4) as fleet:
         fleet.lose_redis("i1")
         await passed(PATIENCE - 1)
-        assert fleet.left == set(), "a restart of Redis must not move anybody"
+        assert fleet.left == set(), "a restart of Redis must not move any client"
         await passed(LONG)
         assert fleet.left == {"i1"}
         fleet.regain_redis("i1")
@@ -121,7 +121,7 @@ def test_half_of_all_remain_whoever_is_cut_off(size: int, cut: int) -> None:
             left = fleet.left
             assert len(left) == 1 or cut > 1
             await passed(LONG)
-            assert left <= fleet.left <= fleet.cut, "nobody flaps"
+            assert left <= fleet.left <= fleet.cut, "no instance flaps"
             assert 2 * len(fleet.left) <= size
 
     scenario()

@@ -82,7 +82,7 @@ async def test_an_instance_that_stood_still_before_writes_nothing() -> None:
 
 
 class Members:
-    """Conversation `c` of ann, ben and new, who are connected nowhere.
+    """Conversation `c` of ann, ben and new; none of them is connected.
 
     Attributes:
         presence: of all of them, as the store has it.

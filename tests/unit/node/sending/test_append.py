@@ -159,7 +159,7 @@ async def test_equal_keys_are_answered_together() -> None:
 
 @in_virtual_time
 async def test_who_was_told_unknown_is_settled_but_not_started_again() -> None:
-    """The client has its error; what had landed is handed on, what had not is the client's to repeat."""
+    """The client has its error. Stored messages are delivered; the client repeats the others."""
     scene = Scene()
     scene.store.fail("append", StoreTimeout("lost"))
     answering = scene.store.hold("settle")

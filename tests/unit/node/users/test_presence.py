@@ -183,7 +183,7 @@ async def test_a_new_epoch_replaces_the_old_without_a_flicker() -> None:
     scene.presence.new_epoch()
     for done in (adding, removing):
         await passed(1)
-        assert scene.presence.earlier() == {"one:1": 0}, "whoever reaps us now has to look for both"
+        assert scene.presence.earlier() == {"one:1": 0}, "the instance that reaps us now has to look for both"
         done.set()
     await passed(1)
     assert scene.presence.earlier() == {}
