@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from holdfast.errors import CommandError
 from holdfast.web import probes, problems, rest, schema
+from holdfast.web.abandoned import Abandoned
 from holdfast.web.calls import GET
 from holdfast.web.counting import Counting
 from holdfast.web.gate import Gate
@@ -33,6 +34,7 @@ def public_app(gate: Gate) -> FastAPI:
             expose_headers=["Retry-After"],
         )
     app.add_middleware(Counting, telemetry=gate.node.telemetry, monotonic=gate.node.clock.monotonic)
+    app.add_middleware(Abandoned)
     return app
 
 

@@ -76,3 +76,26 @@ def test_member_removed_and_added_again_while_others_write_is_shown_all_that_fol
             scene.say(alice, "c0", f"after {number}")
 
     assert play(work, tmp_path) == []
+
+
+def test_addition_that_its_client_gave_up_at_a_frozen_instance_does_not_undo_a_later_removal(tmp_path: Path) -> None:
+    """The client repeats the call at another instance, and removes the member again, before the frozen instance goes on."""
+
+    async def work(scene: Scene) -> None:
+        alice = await scene.connect("u1", "i1", {})
+        await scene.create("c0", "u1", "u2", at="i1")
+        await asyncio.sleep(1.0)
+        frozen = scene.cluster.instances["i2"].process
+        with scene.history.fault("freeze", "i2"):
+            frozen.freeze()
+            given_up = await scene.call("u1", "i2", "PUT", "/api/conversations/c0/members/u3")
+            assert given_up.status == -1
+            await scene.add("c0", "u3", by="u1", at="i1")
+            await scene.remove("c0", "u3", by="u1", at="i1")
+            frozen.thaw()
+        await asyncio.sleep(5.0)
+        answer = await scene.call("u1", "i1", "GET", "/api/conversations/c0")
+        assert [member["user_id"] for member in answer.content["members"]] == ["u1", "u2"]
+        scene.say(alice, "c0", "alice 1")
+
+    assert play(work, tmp_path) == []
