@@ -15,6 +15,8 @@ from holdfast.adapters.redis.address import Address, resolve
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.fates import RedisFates
 from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.marks import RedisMarks
+from holdfast.adapters.redis.recent import RedisRecentMessages
 from holdfast.adapters.redis.registry import RedisRegistry
 from holdfast.adapters.redis.rosters import RedisRosters
 from holdfast.controller.calls import counted as counted_requests
@@ -29,7 +31,7 @@ from holdfast.node.health.dependencies import Dependency
 from holdfast.node.health.isolation import Isolation
 from holdfast.node.health.store_calls import counted
 from holdfast.node.node import Node
-from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, MessageStore, Notifier, Unwatched
+from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, Notifier, Store, Unwatched
 from holdfast.protocol.seals import Seals
 from holdfast.settings import (
     AuthSettings,
@@ -118,6 +120,8 @@ class Instance:
                 version=__version__,
                 store=counted(message_store(settings.store, store_dependency, on), telemetry, clock.monotonic),
                 bus=bus,
+                marks=RedisMarks(self._link, bus.pipeline),
+                recent_messages=RedisRecentMessages(self._link, bus.pipeline, bus.counters, bus_seals),
                 registry=RedisRegistry(self._link, instance_id, bus_seals),
                 roster_cache=RedisRosters(self._link, bus.pipeline),
                 notifier=notifier(settings.push, clock),
@@ -240,7 +244,7 @@ def redis_link(settings: RedisSettings, name: str) -> RedisLink:
     return RedisLink(resolve(settings), settings, InstanceId(name), SystemClock(), Unwatched())
 
 
-def message_store(settings: StoreSettings, watch: DependencyWatch, on: Machine | None = None) -> MessageStore:
+def message_store(settings: StoreSettings, watch: DependencyWatch, on: Machine | None = None) -> Store:
     """The store that the URL names.
 
     Raises:

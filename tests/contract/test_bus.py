@@ -1,4 +1,4 @@
-"""`ClusterBus` over a real Redis: what is said arrives, deafness is noticed, and every return is announced."""
+"""`Bus` over a real Redis: what is said arrives, deafness is noticed, and every return is announced."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES
 from holdfast.domain.ids import ConversationId, InstanceId, UserId
 from holdfast.errors import RedisUnavailable
-from holdfast.ports import ClusterBus, PublishedChange, PublishedCommit
+from holdfast.ports import Bus, PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
@@ -38,7 +38,7 @@ async def test_a_confirmed_subscription_hears_what_is_published_afterwards(redis
 
 async def test_the_adapter_is_the_port(redis_down: RedisServer, new_node: NewNode) -> None:
     """mypy checks this assignment; the node knows the port only."""
-    bus: ClusterBus = new_node().bus
+    bus: Bus = new_node().bus
     assert bus.is_live is False
 
 
@@ -97,9 +97,9 @@ async def test_without_redis_it_starts_and_catches_up_later(redis_down: RedisSer
     await eventually(lambda: one.bus.counters.connections == 0 and not one.bus.is_live, within=1.0)
     assert await one.bus.subscribe([CHANNEL, "user:u1"]) is False
     assert confirmed(one) == set()
-    assert await one.bus.mark_dirty(MARK) is False
-    assert await one.bus.recent(C, 0, "store-1") == []
-    assert await one.bus.claim_dirty(0, 1, 10) == []
+    assert await one.marks.mark_dirty(MARK) is False
+    assert await one.recent_messages.recent(C, 0, "store-1") == []
+    assert await one.marks.claim_dirty(0, 1, 10) == []
     await redis_down.start()
     await eventually(lambda: one.ears.subscribed == 1 and one.bus.is_live, within=8.0)
     assert confirmed(one) == {CHANNEL, "user:u1", "control:one"}
@@ -364,7 +364,7 @@ async def test_what_is_not_signed_is_not_heard(redis_server: RedisServer, new_no
     await eventually(lambda: two.bus.counters.unsigned == 3, within=3.0)
     one.bus.publish_commit(PublishedCommit(C, 1, [b'{"seq":1}'], ENVELOPE, None, "store-1"))
     await eventually(lambda: len(two.ears.envelopes) == 2, within=3.0)
-    assert await two.bus.recent(C, 0, "store-1") == [(1, b'{"seq":1}')]
+    assert await two.recent_messages.recent(C, 0, "store-1") == [(1, b'{"seq":1}')]
     assert await two.bus.subscribe(["user:ann"])
     one.bus.publish_change(PublishedChange(C, 2, 2, ENVELOPE, [UserId("ann")], [], "store-1"))
     await eventually(lambda: [heard for heard, _ in two.ears.envelopes[2:]] == [CHANNEL, "user:ann"], within=3.0)
@@ -392,5 +392,5 @@ async def test_a_password_is_used_and_a_wrong_one_is_an_absence(redis_down: Redi
     right, wrong = await new_node("one", password="s3cret").start(), await new_node("two", password="wrong").start()
     await eventually(lambda: right.bus.is_live, within=3.0)
     await right.mark(MARK)
-    assert await wrong.bus.mark_dirty(MARK) is False
+    assert await wrong.marks.mark_dirty(MARK) is False
     assert wrong.bus.is_live is False

@@ -1,11 +1,11 @@
-"""`ClusterBus` around a commit: its mark, its publication, and the messages kept for instances that missed it."""
+"""`Bus` around a commit: its mark, its publication, and the messages kept for instances that missed it."""
 
 import asyncio
 
 from redis.asyncio import Redis
 
 from holdfast.domain.ids import ConversationId
-from holdfast.ports import ClusterBus, PublishedCommit
+from holdfast.ports import PublishedCommit, RecentMessages
 from support.eventually import eventually
 from support.fixtures_redis import NewNode
 from support.redis_server import RedisServer
@@ -30,9 +30,9 @@ async def test_marking_dirty_waits_for_nobody(redis_server: RedisServer, new_nod
     await one.mark(MARK)
     redis_server.freeze()
     async with asyncio.timeout(1.0):  # its bound is 0.1 s; the rest is for a slow machine
-        assert await one.bus.mark_dirty("c2|one|0000|1") is False
+        assert await one.marks.mark_dirty("c2|one|0000|1") is False
     await eventually(lambda: one.link.circuit.is_open(asyncio.get_running_loop().time()), within=3.0)
-    assert await one.bus.mark_dirty("c3|one|0000|1") is False
+    assert await one.marks.mark_dirty("c3|one|0000|1") is False
     assert any(is_timeout for _, is_timeout in one.watch.failures)
 
 
@@ -57,8 +57,8 @@ async def test_a_commit_is_published_kept_and_unmarked_in_one_step(
     await one.mark("c1|other|0000|1")
     one.bus.publish_commit(batch(5, [b'{"seq":5}', b'{"seq":6}'], mark=MARK))
     await eventually(lambda: two.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
-    assert await two.bus.recent(C, 0, STORE) == [(5, b'{"seq":5}'), (6, b'{"seq":6}')]
-    assert await two.bus.recent(C, 5, STORE) == [(6, b'{"seq":6}')]
+    assert await two.recent_messages.recent(C, 0, STORE) == [(5, b'{"seq":5}'), (6, b'{"seq":6}')]
+    assert await two.recent_messages.recent(C, 5, STORE) == [(6, b'{"seq":6}')]
     assert await redis_admin.zrange("dirty", 0, -1) == ["c1|other|0000|1"]
     assert 0 < await redis_admin.pttl("recent:c1") <= 120_000
 
@@ -71,21 +71,21 @@ async def test_recent_keeps_the_newest_64_in_order(redis_server: RedisServer, ne
     one.bus.publish_commit(batch(1, [b"other"], ConversationId("c2")))
     one.bus.publish_commit(batch(31, [b"m%d" % seq for seq in range(31, 61)]))
     await eventually(lambda: one.bus.pipeline.counters.sent >= 7, within=3.0)
-    await eventually(lambda: _recent_seqs(one.bus, list(range(7, 71))), within=3.0)
-    assert (await one.bus.recent(C, 68, STORE)) == [(69, b"m69"), (70, b"m70")]
+    await eventually(lambda: _recent_seqs(one.recent_messages, list(range(7, 71))), within=3.0)
+    assert (await one.recent_messages.recent(C, 68, STORE)) == [(69, b"m69"), (70, b"m70")]
 
 
-async def _recent_seqs(bus: ClusterBus, expected: list[int]) -> bool:
-    return [seq for seq, _ in await bus.recent(C, 0, STORE)] == expected
+async def _recent_seqs(recent_messages: RecentMessages, expected: list[int]) -> bool:
+    return [seq for seq, _ in await recent_messages.recent(C, 0, STORE)] == expected
 
 
 async def test_recent_keeps_at_most_256_kilobytes(redis_server: RedisServer, new_node: NewNode) -> None:
     """The oldest go first; a message that is larger than all of it is not kept."""
     one = await new_node("one").start()
     one.bus.publish_commit(batch(1, [b"%d" % seq + b"x" * 100_000 for seq in range(1, 5)]))
-    await eventually(lambda: _recent_seqs(one.bus, [3, 4]), within=3.0)
+    await eventually(lambda: _recent_seqs(one.recent_messages, [3, 4]), within=3.0)
     one.bus.publish_commit(batch(5, [b"x" * 300_000]))
-    await eventually(lambda: _recent_seqs(one.bus, []), within=3.0)
+    await eventually(lambda: _recent_seqs(one.recent_messages, []), within=3.0)
 
 
 async def test_a_message_encoded_otherwise_replaces_itself(redis_server: RedisServer, new_node: NewNode) -> None:
@@ -94,23 +94,23 @@ async def test_a_message_encoded_otherwise_replaces_itself(redis_server: RedisSe
     one.bus.publish_commit(batch(1, [b"old"]))
     one.bus.publish_commit(batch(1, [b"new"]))
     await eventually(lambda: one.bus.pipeline.counters.sent >= 2, within=3.0)
-    await eventually(lambda: _recent_is(one.bus, [(1, b"new")]), within=3.0)
+    await eventually(lambda: _recent_is(one.recent_messages, [(1, b"new")]), within=3.0)
 
 
-async def _recent_is(bus: ClusterBus, expected: list[tuple[int, bytes]]) -> bool:
-    return await bus.recent(C, 0, STORE) == expected
+async def _recent_is(recent_messages: RecentMessages, expected: list[tuple[int, bytes]]) -> bool:
+    return await recent_messages.recent(C, 0, STORE) == expected
 
 
 async def test_recent_is_of_one_generation_of_the_store(redis_server: RedisServer, new_node: NewNode) -> None:
     """A restored store counts its seqs anew under a living Redis: what was said after the backup goes."""
     one = await new_node("one").start()
     one.bus.publish_commit(batch(1, [b"m%d" % seq for seq in range(1, 100)]))
-    await eventually(lambda: _recent_seqs(one.bus, list(range(36, 100))), within=3.0)
-    assert await one.bus.recent(C, 0, "store-2") == []
-    assert await one.bus.recent(C, 0, "store") == []
+    await eventually(lambda: _recent_seqs(one.recent_messages, list(range(36, 100))), within=3.0)
+    assert await one.recent_messages.recent(C, 0, "store-2") == []
+    assert await one.recent_messages.recent(C, 0, "store") == []
     one.bus.publish_commit(batch(41, [b"again"], generation="store-2"))
-    await eventually(lambda: _recent_seqs(one.bus, []), within=3.0)
-    assert await one.bus.recent(C, 0, "store-2") == [(41, b"again")]
+    await eventually(lambda: _recent_seqs(one.recent_messages, []), within=3.0)
+    assert await one.recent_messages.recent(C, 0, "store-2") == [(41, b"again")]
 
 
 async def test_scripts_forgotten_by_redis_are_taught_again(
@@ -123,7 +123,7 @@ async def test_scripts_forgotten_by_redis_are_taught_again(
     assert await one.bus.subscribe([CHANNEL])
     one.bus.publish_commit(batch(1, [b"m1"], mark=MARK))
     await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
-    assert await one.bus.claim_dirty(0, 1, 10) == []
+    assert await one.marks.claim_dirty(0, 1, 10) == []
     assert one.bus.pipeline.counters.refused == 0
 
 
@@ -133,10 +133,10 @@ async def test_what_nobody_published_is_claimed_by_one_sweeper_at_a_time(
     """A crash between commit and publish leaves a mark; one instance repeats the work, not all of them."""
     one, two = await new_node("one").start(), await new_node("two").start()
     await one.mark(MARK)
-    assert await two.bus.claim_dirty(60.0, 1.0, 10) == []
-    claims = await asyncio.gather(one.bus.claim_dirty(0.0, 60.0, 10), two.bus.claim_dirty(0.0, 60.0, 10))
+    assert await two.marks.claim_dirty(60.0, 1.0, 10) == []
+    claims = await asyncio.gather(one.marks.claim_dirty(0.0, 60.0, 10), two.marks.claim_dirty(0.0, 60.0, 10))
     assert sorted(claims) == [[], [MARK]]
-    two.bus.clear_dirty(MARK)
+    two.marks.clear_dirty(MARK)
     await eventually(lambda: _is_gone(redis_admin, "dirty"), within=3.0)
 
 
@@ -152,7 +152,7 @@ async def test_out_of_memory_stops_the_marks_but_not_the_messages(
     assert await one.bus.subscribe([CHANNEL])
     await one.mark(MARK)
     await redis_admin.config_set("maxmemory", "1")
-    assert await one.bus.mark_dirty("c2|one|0000|1") is False
+    assert await one.marks.mark_dirty("c2|one|0000|1") is False
     one.bus.publish_commit(batch(1, [b"m1"], mark=MARK))
     await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
     await eventually(lambda: any("OOM" in reason for reason, _ in one.watch.failures), within=3.0)

@@ -129,7 +129,7 @@ async def test_a_redis_slower_than_the_timeout_opens_the_circuit(new_node: NewNo
     valve.delay_seconds = 0.5
     await eventually(lambda: not one.bus.is_live, within=4.0)
     assert any(is_timeout for _, is_timeout in one.watch.failures)
-    assert await one.bus.mark_dirty("c1|one|0000|1") is False
+    assert await one.marks.mark_dirty("c1|one|0000|1") is False
     valve.delay_seconds = 0.0
     await eventually(lambda: one.bus.is_live, within=8.0)
     await one.mark("c1|one|0000|2")

@@ -49,7 +49,7 @@ async def test_garbage_among_the_marks_is_removed_and_the_others_are_claimed(
     one = await new_node("one").start()
     await raw.zadd("dirty", {each + b"\xff": 0 for each in GARBAGE} | {"c1|two|0001|1": 1})
     await eventually(lambda: one.bus.is_live)
-    assert await one.bus.claim_dirty(0.0, 2.0, 100) == ["c1|two|0001|1"]
+    assert await one.marks.claim_dirty(0.0, 2.0, 100) == ["c1|two|0001|1"]
     assert one.watch.unread.count("dirty") == len(GARBAGE)
     await eventually(lambda: _is(raw.zrange("dirty", 0, -1), [b"c1|two|0001|1"]))
     await raw.aclose()
@@ -62,9 +62,9 @@ async def test_thousands_of_foreign_marks_do_not_hide_the_mark_behind_them(
     one = await new_node("one").start()
     await raw.zadd("dirty", {b"\xff%d" % number: 0 for number in range(1_000)} | {"c1|two|0001|1": 1})
     await eventually(lambda: one.bus.is_live)
-    assert await one.bus.claim_dirty(0.0, 2.0, 100) == ["c1|two|0001|1"]
+    assert await one.marks.claim_dirty(0.0, 2.0, 100) == ["c1|two|0001|1"]
     await raw.zadd("dirty", {"c1|two|0001|2": "+inf"})
-    await one.bus.claim_dirty(0.0, 2.0, 100)
+    await one.marks.claim_dirty(0.0, 2.0, 100)
     assert await raw.zscore("dirty", "c1|two|0001|2") is None
     await raw.aclose()
 
@@ -227,7 +227,7 @@ async def test_garbage_among_recent_messages_is_no_message(redis_server: RedisSe
     for score in ("+inf", "1.5", "1e300"):
         await raw.delete("recent:c1")
         await raw.zadd("recent:c1", {b"g1 \xff": 1, b"\xff": 2, b"g1 {}": score})
-        found = await one.bus.recent(C, 0, STORE)
+        found = await one.recent_messages.recent(C, 0, STORE)
         assert found == [(1, b"\xff")]
     await raw.aclose()
 
@@ -256,11 +256,11 @@ async def test_a_key_of_another_type_is_removed_and_the_call_succeeds(
         one.bus.publish_commit(commit("c1|one|0001|1"))
         one.bus.publish_change(PublishedChange(C, 2, 2, b'{"v":1,"kind":"x"}', [ANN], ["m"], STORE))
         one.bus.record_channels()
-        assert await one.bus.mark_dirty("c1|one|0001|2", within_seconds=5.0)
+        assert await one.marks.mark_dirty("c1|one|0001|2", within_seconds=5.0)
         name = await one.rosters.begin_reads(C, [ANN])
         one.rosters.end_reads(name, C, {ANN: 1})
-        await one.bus.claim_dirty(0.0, 2.0, 100)
-        await one.bus.recent(C, 0, STORE)
+        await one.marks.claim_dirty(0.0, 2.0, 100)
+        await one.recent_messages.recent(C, 0, STORE)
         await one.rosters.look(ANN, STORE)
         await registered(one)
         await one.registry.renew("healthy", 1)

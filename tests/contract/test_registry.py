@@ -1,4 +1,4 @@
-"""`ConnectionRegistry` over a real Redis: the connections of users, through crashes, flushes and second starts."""
+"""`Registry` over a real Redis: the connections of users, through crashes, flushes and second starts."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord
 from holdfast.errors import LeaseLost, RedisTimeout, RedisUnavailable, WorldChanged
-from holdfast.ports import ConnectionRegistry
+from holdfast.ports import Registry
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
 from support.redis_server import RedisServer
@@ -28,7 +28,7 @@ async def expire_lease(admin: Redis, name: str) -> None:
 
 async def test_the_adapter_is_the_port(redis_down: RedisServer, new_node: NewNode) -> None:
     """mypy checks this assignment; the node knows the port only."""
-    registry: ConnectionRegistry = new_node().registry
+    registry: Registry = new_node().registry
     with pytest.raises(LeaseLost):
         await registry.renew("healthy", 0)
 

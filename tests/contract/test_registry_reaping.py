@@ -1,4 +1,4 @@
-"""`ConnectionRegistry` and dead instances: which records are removed, by which instance, and which never are."""
+"""`Registry` and dead instances: which records are removed, by which instance, and which never are."""
 
 import asyncio
 

@@ -33,7 +33,7 @@ class Scene:
     attacker: Redis
 
     async def recent(self) -> list[tuple[int, bytes]]:
-        return await self.two.bus.recent(C, 0, STORE)
+        return await self.two.recent_messages.recent(C, 0, STORE)
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ async def scene(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 async def test_signed_messages_are_read_back_as_they_were_kept(scene: Scene) -> None:
     """A client that resumes at another instance is shown them without the store."""
     assert await scene.recent() == REAL
-    assert await scene.two.bus.recent(C, 1, STORE) == REAL[1:]
-    assert await scene.two.bus.recent(C, 0, "store-2") == []
+    assert await scene.two.recent_messages.recent(C, 1, STORE) == REAL[1:]
+    assert await scene.two.recent_messages.recent(C, 0, "store-2") == []
 
 
 @pytest.mark.parametrize("way", ["changed", "moved", "of another conversation", "unsigned", "of another secret"])
@@ -83,14 +83,14 @@ async def test_messages_that_an_older_version_kept_unsigned_come_from_the_store(
     older, newer = await new_node("older").start(), await new_node("newer", seals=Seals(SECRET, may_be_unsigned=True)).start()
     older.bus.publish_commit(PublishedCommit(C, 1, [REAL[0][1]], ENVELOPE, None, STORE))
     await eventually(partial(_reads, older, C, REAL[:1]), within=10.0)
-    assert await newer.bus.recent(C, 0, STORE) == []
+    assert await newer.recent_messages.recent(C, 0, STORE) == []
     newer.bus.publish_commit(PublishedCommit(C, 2, [REAL[1][1]], ENVELOPE, None, STORE))
     await eventually(partial(_reads, newer, C, REAL[1:]), within=10.0)
-    assert await older.bus.recent(C, 0, STORE) == []
+    assert await older.recent_messages.recent(C, 0, STORE) == []
 
 
 async def _reads(node: RedisNode, conversation_id: ConversationId, messages: list[tuple[int, bytes]], after: int = 0) -> bool:
-    return await node.bus.recent(conversation_id, after, STORE) == messages
+    return await node.recent_messages.recent(conversation_id, after, STORE) == messages
 
 
 async def _registered(node: RedisNode, connection: str) -> None:

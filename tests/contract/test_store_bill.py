@@ -13,7 +13,7 @@ from holdfast.domain.conversations import LastMessage, MemberChange, Room
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.errors import PredecessorMissing, StoreConflict
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import NOW_MS, begin, draft, drafts, new_conversation
 from support.fixtures_store import NewStore, StoreWatch
 
@@ -66,7 +66,7 @@ class Reads(grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[misc]  # grp
 class Bill:
     """A store of which every call is looked at twice: on the wire and by the adapter."""
 
-    store: MessageStore
+    store: Store
     reads: Reads
     commits: Commits
     watch: StoreWatch

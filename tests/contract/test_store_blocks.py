@@ -4,12 +4,12 @@ import pytest
 
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 
 ALICE, BOB, CARL = UserId("alice"), UserId("bob"), UserId("carl")
 
 
-async def test_blocks_are_kept_by_the_user_who_blocks(store: MessageStore) -> None:
+async def test_blocks_are_kept_by_the_user_who_blocks(store: Store) -> None:
     """Both directions are asked for; a repeated call changes nothing."""
     assert (await store.blocks_of(ALICE), await store.blockers_of(ALICE, 5)) == ([], [])
     await store.unblock(ALICE, BOB)
@@ -26,7 +26,7 @@ async def test_blocks_are_kept_by_the_user_who_blocks(store: MessageStore) -> No
     assert (await store.blocks_of(ALICE), await store.blockers_of(BOB, 5)) == ([CARL], [CARL])
 
 
-async def test_a_user_blocks_a_bounded_number_of_others(store: MessageStore) -> None:
+async def test_a_user_blocks_a_bounded_number_of_others(store: Store) -> None:
     """The list is read as a whole where presence is told. A repeated block needs no room."""
     await store.block(ALICE, BOB, 1)
     await store.block(ALICE, BOB, 1)

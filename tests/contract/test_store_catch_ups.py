@@ -17,7 +17,7 @@ from holdfast.node.notifications.decision import Notifications
 from holdfast.node.notifications.offline_backfill import OfflineBackfill
 from holdfast.node.notifications.pushing import Pushing
 from holdfast.node.tasks import Tasks
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from holdfast.telemetry import Telemetry
 from support.appending import change_member, draft, drafts, new_conversation
 from support.fake_cluster import FakeBus, FakeRegistry
@@ -42,12 +42,12 @@ class AdvancedClock(SystemClock):
         return super().monotonic() + self.advanced_seconds
 
 
-def catch_ups_of(store: MessageStore, clock: SystemClock | None = None, grace_seconds: float = 15.0) -> OfflineBackfill:
+def catch_ups_of(store: Store, clock: SystemClock | None = None, grace_seconds: float = 15.0) -> OfflineBackfill:
     """Those of one instance."""
     return OfflineBackfill(store, notifications_of(store), clock or SystemClock(), grace_seconds)
 
 
-def notifications_of(store: MessageStore) -> Notifications:
+def notifications_of(store: Store) -> Notifications:
     """Those of one instance."""
     clock, telemetry = SystemClock(), Telemetry("test")
     return Notifications(
@@ -65,14 +65,14 @@ def notifications_of(store: MessageStore) -> Notifications:
     )
 
 
-async def leave(store: MessageStore, user_id: UserId, seconds_ago: float) -> None:
+async def leave(store: Store, user_id: UserId, seconds_ago: float) -> None:
     """The user was last heard then, and is offline now."""
     heard_ms = now_ms() - int(1000 * seconds_ago)
     await store.add_presence("one:e1", {user_id: heard_ms})
     await store.remove_presence("one:e1", {user_id: heard_ms})
 
 
-async def recorded(store: MessageStore, user_id: UserId, c: ConversationId, count: int, members: int = 2) -> list[int]:
+async def recorded(store: Store, user_id: UserId, c: ConversationId, count: int, members: int = 2) -> list[int]:
     """Of the first `count` messages those of which the user is notified."""
     ids = {notification_id(c, user_id, seq, members): seq for seq in range(1, count + 1)}
     names = list(ids)
@@ -81,7 +81,7 @@ async def recorded(store: MessageStore, user_id: UserId, c: ConversationId, coun
 
 
 @pytest.mark.parametrize("hinted", [False, True], ids=["without a hint", "with a hint of long ago"])
-async def test_a_message_is_found_whose_conversation_has_no_fresh_hint(store: MessageStore, *, hinted: bool) -> None:
+async def test_a_message_is_found_whose_conversation_has_no_fresh_hint(store: Store, *, hinted: bool) -> None:
     """Hints are written seconds late, and never by an instance that was killed."""
     names = [ConversationId(f"c{number}") for number in range(1, 13)]
     for each in names:
@@ -95,7 +95,7 @@ async def test_a_message_is_found_whose_conversation_has_no_fresh_hint(store: Me
     assert await store.catch_ups(10) == []
 
 
-async def test_all_messages_of_an_absence_are_recorded_however_many(store: MessageStore) -> None:
+async def test_all_messages_of_an_absence_are_recorded_however_many(store: Store) -> None:
     """In pages: 1,200 in one grace."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     for start in range(0, 1_200, 200):
@@ -105,7 +105,7 @@ async def test_all_messages_of_an_absence_are_recorded_however_many(store: Messa
     assert await recorded(store, BOB, C, 1_200) == list(range(1, 1_201))
 
 
-async def test_neither_own_messages_nor_those_before_the_membership_are_recorded(store: MessageStore) -> None:
+async def test_neither_own_messages_nor_those_before_the_membership_are_recorded(store: Store) -> None:
     """A user who was added in the grace has not missed the history."""
     await store.create_conversation(new_conversation(C, "alice", "cyd"))
     await store.append(C, 1, drafts(3), now_ms())
@@ -116,7 +116,7 @@ async def test_neither_own_messages_nor_those_before_the_membership_are_recorded
     assert await recorded(store, BOB, C, 5, members=3) == [3, 5]
 
 
-async def test_a_user_who_is_back_is_not_notified(store: MessageStore) -> None:
+async def test_a_user_who_is_back_is_not_notified(store: Store) -> None:
     """Missed messages are replayed."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     await store.append(C, 1, drafts(3), now_ms())
@@ -127,14 +127,14 @@ async def test_a_user_who_is_back_is_not_notified(store: MessageStore) -> None:
     assert await store.catch_ups(10) == []
 
 
-async def miss_one_message(store: MessageStore) -> None:
+async def miss_one_message(store: Store) -> None:
     """Bob is offline; `m1` came in the absence."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     await store.append(C, 1, [draft("m1")], now_ms())
     await leave(store, BOB, 3600)
 
 
-async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_held_for_too_long(store: MessageStore) -> None:
+async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_held_for_too_long(store: Store) -> None:
     """Of an instance that is cut from Redis, for longer than a short grace; with the usual one the flag is cleared at once."""
     await miss_one_message(store)
     clock = AdvancedClock()
@@ -152,7 +152,7 @@ async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_
     assert await store.catch_ups(10) == []
 
 
-async def test_a_flag_of_another_instance_is_left_to_it_while_it_has_to_stay(store: MessageStore) -> None:
+async def test_a_flag_of_another_instance_is_left_to_it_while_it_has_to_stay(store: Store) -> None:
     """Each look costs a read of every conversation of the user; where the other instance has died, it is made after that."""
     await miss_one_message(store)
     clock = AdvancedClock()
@@ -165,7 +165,7 @@ async def test_a_flag_of_another_instance_is_left_to_it_while_it_has_to_stay(sto
     assert await store.catch_ups(10) == []
 
 
-async def test_a_flag_that_a_sweep_saw_first_is_looked_through_at_once_all_the_same(store: MessageStore) -> None:
+async def test_a_flag_that_a_sweep_saw_first_is_looked_through_at_once_all_the_same(store: Store) -> None:
     """A sweep may read the flag between its write and the moment when this instance hears that the write is done."""
     await miss_one_message(store)
     catch_ups = catch_ups_of(store, grace_seconds=5.0)
@@ -179,7 +179,7 @@ async def test_a_flag_that_a_sweep_saw_first_is_looked_through_at_once_all_the_s
 class _Visited:
     """A store whose user comes back, and leaves again, after the flags were read."""
 
-    def __init__(self, store: MessageStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     async def catch_ups(self, limit: int) -> list[CatchUp]:
@@ -191,17 +191,17 @@ class _Visited:
         return getattr(self._store, name)
 
 
-async def test_what_a_user_was_shown_between_two_absences_is_not_recorded(store: MessageStore) -> None:
+async def test_what_a_user_was_shown_between_two_absences_is_not_recorded(store: Store) -> None:
     """A flag of the first absence that is looked through when the second one has begun."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     await leave(store, BOB, 3600)
     await store.append(C, 1, drafts(3), now_ms())
-    await catch_ups_of(cast("MessageStore", _Visited(store))).look()
+    await catch_ups_of(cast("Store", _Visited(store))).look()
     assert await recorded(store, BOB, C, 3) == []
     assert len(await store.catch_ups(10)) == 1, "the second absence is still to be looked through"
 
 
-async def test_a_large_conversation_is_told_once_by_its_last_message(store: MessageStore) -> None:
+async def test_a_large_conversation_is_told_once_by_its_last_message(store: Store) -> None:
     """Whatever the user wrote after it."""
     await store.create_conversation(new_conversation(C, "alice", "bob", *(f"user-{n}" for n in range(99))))
     await store.append(C, 1, drafts(50), now_ms())
@@ -212,7 +212,7 @@ async def test_a_large_conversation_is_told_once_by_its_last_message(store: Mess
     assert (told.notification_id, told.seq) == ("c1:bob", 50)
 
 
-async def test_a_message_that_a_newcomer_s_first_moments_missed_is_recorded_by_the_second_look(store: MessageStore) -> None:
+async def test_a_message_that_a_newcomer_s_first_moments_missed_is_recorded_by_the_second_look(store: Store) -> None:
     """For the newcomer alone, and only what came after the addition."""
     await store.create_conversation(new_conversation(C, "alice", "cyd"))
     await store.append(C, 1, drafts(30), now_ms())
@@ -222,7 +222,7 @@ async def test_a_message_that_a_newcomer_s_first_moments_missed_is_recorded_by_t
     assert await recorded(store, UserId("cyd"), C, 30, members=3) == []
 
 
-async def test_the_second_look_records_nothing_that_the_user_was_shown(store: MessageStore) -> None:
+async def test_the_second_look_records_nothing_that_the_user_was_shown(store: Store) -> None:
     """A user who came and left meanwhile has seen what was committed before."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     await store.append(C, 1, drafts(3), now_ms())

@@ -7,7 +7,7 @@ import pytest
 from holdfast.domain.conversations import LastMessage, MemberChange, PageKey
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import NOW_MS, begin, change_member, drafts, new_conversation
 from support.fixtures_store import NewStore
 
@@ -20,14 +20,14 @@ def last(seq: int) -> LastMessage:
     return LastMessage(seq, BOB, f"body {seq}", NOW_MS + seq)
 
 
-async def members_of(store: MessageStore) -> tuple[UserId, ...]:
+async def members_of(store: Store) -> tuple[UserId, ...]:
     """As stored."""
     conversation = await store.read_conversation(C)
     assert conversation is not None
     return conversation.members
 
 
-async def test_a_conversation_is_stored_as_it_was_created(store: MessageStore) -> None:
+async def test_a_conversation_is_stored_as_it_was_created(store: Store) -> None:
     """Members keep their order; versions begin at 1; its activity begins with its creation."""
     created, is_new = await store.create_conversation(new_conversation("c1", "carl", "alice", "bob", title=None))
     assert is_new
@@ -38,7 +38,7 @@ async def test_a_conversation_is_stored_as_it_was_created(store: MessageStore) -
     assert await store.read_conversation(C) == created
 
 
-async def test_nothing_is_nothing(store: MessageStore) -> None:
+async def test_nothing_is_nothing(store: Store) -> None:
     """Asking never creates."""
     assert await store.read_conversation(C) is None
     assert await store.update_conversation(C, title="x", metadata_json=None) is None
@@ -49,7 +49,7 @@ async def test_nothing_is_nothing(store: MessageStore) -> None:
     assert (await store.read_cursors(C), await store.cursors_of(ALICE, [C])) == ({}, {})
 
 
-async def test_creating_an_existing_id_answers_what_is_stored(store: MessageStore) -> None:
+async def test_creating_an_existing_id_answers_what_is_stored(store: Store) -> None:
     """A repeated creation is told what the first one made, whatever it asks for now."""
     created, _ = await store.create_conversation(new_conversation("c1", "alice", "bob"))
     assert await store.create_conversation(new_conversation("c1", "carl", created_at_ms=NOW_MS + 1)) == (created, False)
@@ -66,7 +66,7 @@ async def test_of_creations_at_the_same_time_one_wins(new_store: NewStore) -> No
     assert len({conversation.created_by for conversation, _ in answers}) == 1
 
 
-async def test_title_and_metadata_are_replaced_and_the_revision_rises(store: MessageStore) -> None:
+async def test_title_and_metadata_are_replaced_and_the_revision_rises(store: Store) -> None:
     """Clients throw away what carries a lower revision."""
     await store.create_conversation(new_conversation("c1", "alice"))
     updated = await store.update_conversation(C, title="New", metadata_json=None)
@@ -76,7 +76,7 @@ async def test_title_and_metadata_are_replaced_and_the_revision_rises(store: Mes
     assert await store.update_conversation(C, title="New", metadata_json=None) == updated
 
 
-async def test_members_come_and_go_with_their_version(store: MessageStore) -> None:
+async def test_members_come_and_go_with_their_version(store: Store) -> None:
     """Every change raises `membersVersion` and `revision` in the same write; no change raises nothing."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
     added = await change_member(store, C, CARL, is_member=True, max_members=5)
@@ -94,7 +94,7 @@ async def test_members_come_and_go_with_their_version(store: MessageStore) -> No
     assert await store.read_conversation(C) == conversation
 
 
-async def test_the_position_at_which_a_membership_begins_is_stored_with_it(store: MessageStore) -> None:
+async def test_the_position_at_which_a_membership_begins_is_stored_with_it(store: Store) -> None:
     """Delivery to a new member starts there; a member who is removed and added again begins anew."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
     await change_member(store, C, CARL, is_member=True, max_members=5, joined_seq=7)
@@ -112,7 +112,7 @@ async def test_the_position_at_which_a_membership_begins_is_stored_with_it(store
     assert [row.joined_seq for row in await store.memberships_of(CARL)] == [9]
 
 
-async def test_a_full_conversation_takes_nobody(store: MessageStore) -> None:
+async def test_a_full_conversation_takes_nobody(store: Store) -> None:
     """But it lets members stay, and go."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
     with pytest.raises(CommandError) as refusal:
@@ -124,7 +124,7 @@ async def test_a_full_conversation_takes_nobody(store: MessageStore) -> None:
     assert not again[1]
 
 
-async def test_changes_of_members_in_one_write_are_made_in_order(store: MessageStore) -> None:
+async def test_changes_of_members_in_one_write_are_made_in_order(store: Store) -> None:
     """Each has a revision of its own, by which it is announced; a change that is made already has none."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
     changes = [
@@ -144,7 +144,7 @@ async def test_changes_of_members_in_one_write_are_made_in_order(store: MessageS
     assert (again.conversation, dict(again.revisions)) == (done.conversation, {})
 
 
-async def test_changes_of_which_one_is_refused_are_not_made(store: MessageStore) -> None:
+async def test_changes_of_which_one_is_refused_are_not_made(store: Store) -> None:
     """The limit is kept exactly; the caller makes them one by one then."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
     with pytest.raises(CommandError) as refusal:
@@ -167,7 +167,7 @@ async def test_changes_of_members_by_several_instances_are_all_kept(new_store: N
     assert (len(conversation.members), conversation.members_version, conversation.revision) == (10, 10, 10)
 
 
-async def test_a_user_s_conversations_are_listed_by_activity(store: MessageStore) -> None:
+async def test_a_user_s_conversations_are_listed_by_activity(store: Store) -> None:
     """Most recently active first; only those of which one is a member."""
     for at, name in enumerate(["old", "middle", "new"]):
         await store.create_conversation(new_conversation(name, "alice", "bob", created_at_ms=NOW_MS + at * 1000))
@@ -181,7 +181,7 @@ async def test_a_user_s_conversations_are_listed_by_activity(store: MessageStore
     assert (len(await store.memberships_of(ALICE)), len(await store.memberships_of(BOB))) == (3, 2)
 
 
-async def test_pages_of_conversations_hold_each_once(store: MessageStore) -> None:
+async def test_pages_of_conversations_hold_each_once(store: Store) -> None:
     """Equal times are told apart by id; a page begins strictly after the last one's end."""
     times = [0, 5, 5, 5, 5, 9, 12]
     for number, at in enumerate(times):
@@ -195,7 +195,7 @@ async def test_pages_of_conversations_hold_each_once(store: MessageStore) -> Non
     assert found == ["c6", "c5", "c4", "c3", "c2", "c1", "c0"]
 
 
-async def test_hints_never_go_back(store: MessageStore) -> None:
+async def test_hints_never_go_back(store: Store) -> None:
     """Instances report activity late and out of order."""
     await store.create_conversation(new_conversation("c1", "alice", "bob", created_at_ms=1))
     await store.note_activity(C, last(5))
@@ -221,7 +221,7 @@ async def test_of_concurrent_hints_the_newest_stays(new_store: NewStore) -> None
     assert (conversation.last_seq, conversation.last_message) == (6, last(6))
 
 
-async def test_read_cursors_only_move_forward(store: MessageStore) -> None:
+async def test_read_cursors_only_move_forward(store: Store) -> None:
     """The answer is what is committed: never below what was asked, possibly above."""
     await begin(store, C)
     await store.append(C, 1, drafts(9), NOW_MS)
@@ -234,7 +234,7 @@ async def test_read_cursors_only_move_forward(store: MessageStore) -> None:
     assert await store.cursors_of(ALICE, [C, other, ConversationId("never")]) == {C: 5, other: 1}
 
 
-async def test_a_cursor_that_does_not_move_is_kept_as_evidence(store: MessageStore) -> None:
+async def test_a_cursor_that_does_not_move_is_kept_as_evidence(store: Store) -> None:
     """Its user has written in the conversation, and has read nothing; a cursor further on stays where it is."""
     await begin(store, C)
     assert await store.advance_cursors(C, {ALICE: 0}, {}) == {ALICE: 0}
@@ -254,7 +254,7 @@ async def test_cursors_of_several_instances_converge(new_store: NewStore) -> Non
     assert await stores[0].read_cursors(C) == {ALICE: 9}
 
 
-async def test_readers_of_a_message_that_does_not_exist_make_no_ghost(store: MessageStore) -> None:
+async def test_readers_of_a_message_that_does_not_exist_make_no_ghost(store: Store) -> None:
     """A document without a body would be read as a message, and block its place."""
     await begin(store, C)
     await store.append(C, 1, drafts(2), NOW_MS)

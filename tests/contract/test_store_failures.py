@@ -20,7 +20,7 @@ from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.errors import StoreBusy, StoreConflict, StoreTimeout, StoreUnavailable
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import NOW_MS, begin, change_member, draft, drafts, new_conversation
 from support.eventually import eventually
 from support.fixtures_firestore import NewFirestore, Way
@@ -31,7 +31,7 @@ ALICE, BOB = UserId("alice"), UserId("bob")
 ENTRY, OTHER_ENTRY = "one:e1", "two:e1"
 SHORT_SECONDS = 1.0
 
-Call = Callable[[MessageStore], Awaitable[object]]
+Call = Callable[[Store], Awaitable[object]]
 
 WRITES: dict[str, Call] = {
     "append": lambda store: store.append(C, 1, drafts(2), NOW_MS),
@@ -99,7 +99,7 @@ def locked(path: Path) -> Iterator[None]:
             holder.communicate("")
 
 
-async def assert_all_time_out(store: MessageStore, calls: dict[str, Call]) -> None:
+async def assert_all_time_out(store: Store, calls: dict[str, Call]) -> None:
     """Every call ends by its own deadline, and says that it cannot tell."""
     async with asyncio.timeout(SHORT_SECONDS + TIMEOUT_SECONDS):
         outcomes = await asyncio.gather(*(call(store) for call in calls.values()), return_exceptions=True)
@@ -335,7 +335,7 @@ async def test_calls_under_way_end_when_the_store_is_closed(new_firestore: NewFi
     assert not isinstance(ending.value, StoreTimeout)
 
 
-async def test_a_closed_store_says_so(store: MessageStore) -> None:
+async def test_a_closed_store_says_so(store: Store) -> None:
     """Twice is fine, and nothing hangs."""
     await store.close()
     await store.close()
@@ -360,7 +360,7 @@ async def test_every_answer_is_reported(new_store: NewStore) -> None:
 # --- predicates ---------------------------------------------------------------------------------------------------------
 
 
-async def answers(store: MessageStore, call: Call = READS["generation"]) -> bool:
+async def answers(store: Store, call: Call = READS["generation"]) -> bool:
     """Whether a call works (again)."""
     try:
         await call(store)
@@ -369,14 +369,14 @@ async def answers(store: MessageStore, call: Call = READS["generation"]) -> bool
     return True
 
 
-async def has_tail(store: MessageStore, tail: int) -> bool:
+async def has_tail(store: Store, tail: int) -> bool:
     return (await store.settle(C, [])).tail == tail
 
 
-async def has_member(store: MessageStore, user: UserId) -> bool:
+async def has_member(store: Store, user: UserId) -> bool:
     conversation = await store.read_conversation(C)
     return conversation is not None and user in conversation.members
 
 
-async def is_online(store: MessageStore, user: UserId, expected: bool) -> bool:
+async def is_online(store: Store, user: UserId, expected: bool) -> bool:
     return (await store.read_presence([user]))[user].online is expected

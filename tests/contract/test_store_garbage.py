@@ -11,7 +11,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import NewConversation
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.notifications import Notification
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import change_member
 from support.fakes import draft
 from support.fixtures_firestore import NewFirestore
@@ -21,7 +21,7 @@ C, D, ANN, BEN = ConversationId("c1"), ConversationId("c2"), UserId("ann"), User
 NOW_MS = 1_765_432_100_000
 
 
-async def _fill(store: MessageStore) -> None:
+async def _fill(store: Store) -> None:
     """The sound values: two conversations, three messages in one of them, a bulletin, a record."""
     for conversation_id in (C, D):
         await store.create_conversation(NewConversation(conversation_id, (ANN, BEN), ANN, NOW_MS, None, None, "d"))
@@ -32,7 +32,7 @@ async def _fill(store: MessageStore) -> None:
     await store.advance_cursors(C, {ANN: 2}, {})
 
 
-async def _holds(store: MessageStore, watch: StoreWatch) -> None:
+async def _holds(store: Store, watch: StoreWatch) -> None:
     """A damaged value costs itself and nothing else."""
     assert [message.seq for message in await store.read_messages(C, after_seq=0, limit=10)] == [1, 2, 3]
     assert [message.body for message in await store.read_messages(C, after_seq=0, limit=10)][::2] == ["m0", "m2"]
@@ -87,7 +87,7 @@ async def test_sqlite_reads_past_what_it_did_not_write(new_sqlite: NewStore, tmp
 
 
 @pytest.fixture
-async def damaged_firestore(new_firestore: NewFirestore) -> tuple[MessageStore, StoreWatch]:
+async def damaged_firestore(new_firestore: NewFirestore) -> tuple[Store, StoreWatch]:
     """A Firestore in which an operator wrote by hand."""
     watch = StoreWatch()
     store = await new_firestore(watch=watch)
@@ -110,6 +110,6 @@ async def damaged_firestore(new_firestore: NewFirestore) -> tuple[MessageStore, 
     return store, watch
 
 
-async def test_firestore_reads_past_what_it_did_not_write(damaged_firestore: tuple[MessageStore, StoreWatch]) -> None:
+async def test_firestore_reads_past_what_it_did_not_write(damaged_firestore: tuple[Store, StoreWatch]) -> None:
     """A field missing or of another type used to end whatever read it, for as long as the document stood there."""
     await _holds(*damaged_firestore)

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.domain.ids import ConversationId
 from holdfast.errors import StoreError
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import NOW_MS, begin, drafts
 from support.fixtures_firestore import NewFirestore
 from support.fixtures_store import NewStore
@@ -114,7 +114,7 @@ async def test_sqlite_backup_that_is_written_into_the_open_file_is_seen(new_sqli
 
 async def test_nothing_is_renewed_in_a_closed_store(new_store: NewStore) -> None:
     """As for every other call."""
-    store: MessageStore = await new_store()
+    store: Store = await new_store()
     await store.close()
     with pytest.raises(StoreError):
         await store.renew()

@@ -10,7 +10,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.notifications import CatchUp, Notification
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import NOW_MS, begin, draft, drafts, new_conversation
 from support.fixtures_firestore import NewFirestore
 
@@ -41,7 +41,7 @@ class Console:
 
 
 @pytest.fixture
-async def store(new_firestore: NewFirestore) -> MessageStore:
+async def store(new_firestore: NewFirestore) -> Store:
     """Firestore only."""
     return await new_firestore()
 
@@ -52,7 +52,7 @@ async def console(new_firestore: NewFirestore) -> Console:
     return Console(new_firestore.client())
 
 
-async def test_messages_and_their_keys(store: MessageStore, console: Console) -> None:
+async def test_messages_and_their_keys(store: Store, console: Console) -> None:
     """The document's id is the public message id; no user has read it; its key expires after 7 days."""
     sent = draft("m1", "hello", metadata_json='{"a":1}')
     await begin(store, C)
@@ -74,7 +74,7 @@ async def test_messages_and_their_keys(store: MessageStore, console: Console) ->
     }
 
 
-async def test_read_by_gathers_every_reader_once(store: MessageStore, console: Console) -> None:
+async def test_read_by_gathers_every_reader_once(store: Store, console: Console) -> None:
     """On the message addressed, and nowhere else; beside the cursors, which are the truth."""
     await begin(store, C)
     await store.append(C, 1, drafts(2), NOW_MS)
@@ -86,7 +86,7 @@ async def test_read_by_gathers_every_reader_once(store: MessageStore, console: C
     assert await console.document("conversations/c1/cursors/alice") == {"lastReadSeq": 2}
 
 
-async def test_a_reader_of_nothing_leaves_no_document(store: MessageStore, console: Console) -> None:
+async def test_a_reader_of_nothing_leaves_no_document(store: Store, console: Console) -> None:
     """Neither a message without a body nor a conversation without members."""
     await store.advance_cursors(C, {ALICE: 7}, {7: [ALICE]})
     await store.note_activity(C, LastMessage(7, ALICE, "x", NOW_MS))
@@ -94,7 +94,7 @@ async def test_a_reader_of_nothing_leaves_no_document(store: MessageStore, conso
     assert await console.ids("conversations") == []
 
 
-async def test_conversations(store: MessageStore, console: Console) -> None:
+async def test_conversations(store: Store, console: Console) -> None:
     """Hints included, whose time is Firestore's own."""
     await store.create_conversation(new_conversation("c1", "alice", "bob"))
     await store.note_activity(C, LastMessage(4, BOB, "last", NOW_MS))
@@ -115,7 +115,7 @@ async def test_conversations(store: MessageStore, console: Console) -> None:
     }
 
 
-async def test_presence_keeps_what_it_does_not_know(store: MessageStore, console: Console) -> None:
+async def test_presence_keeps_what_it_does_not_know(store: Store, console: Console) -> None:
     """`catchup` belongs to the notifier; writes of presence must not lose it."""
     await store.add_presence("one:e1", dict.fromkeys([ALICE], NOW_MS))
     await console.add("users/alice", {"catchup": True})
@@ -124,7 +124,7 @@ async def test_presence_keeps_what_it_does_not_know(store: MessageStore, console
     assert await console.document("users/alice") == expected
 
 
-async def test_who_goes_offline_is_flagged(store: MessageStore, console: Console) -> None:
+async def test_who_goes_offline_is_flagged(store: Store, console: Console) -> None:
     """Since the last proof of life at any instance; both fields leave together."""
     await store.add_presence("one:e1", dict.fromkeys([ALICE], NOW_MS))
     await store.remove_presence("one:e1", dict.fromkeys([ALICE], NOW_MS - 2_000))
@@ -135,7 +135,7 @@ async def test_who_goes_offline_is_flagged(store: MessageStore, console: Console
     assert await console.document("users/alice") == offline
 
 
-async def test_notifications(store: MessageStore, console: Console) -> None:
+async def test_notifications(store: Store, console: Console) -> None:
     """Due, by Firestore's own time, as long as there is something to do; gone after 7 days."""
     await store.create_notifications([Notification("c1:000000000001:alice", ALICE, C, 1, BOB, "hel", NOW_MS)])
     fields = await console.document("notifications/c1:000000000001:alice")
@@ -158,7 +158,7 @@ async def test_notifications(store: MessageStore, console: Console) -> None:
     assert (fields["state"], fields["attempts"], "dueAt" in fields) == ("sent", 1, False)
 
 
-async def test_a_user_whom_somebody_else_began_is_taken_up(store: MessageStore, console: Console) -> None:
+async def test_a_user_whom_somebody_else_began_is_taken_up(store: Store, console: Console) -> None:
     """A document with other fields only is no reason to fail."""
     await console.add("users/alice", {"catchup": False})
     (came,) = await store.add_presence("one:e1", dict.fromkeys([ALICE], NOW_MS))
@@ -167,7 +167,7 @@ async def test_a_user_whom_somebody_else_began_is_taken_up(store: MessageStore, 
     assert not (await store.read_presence([BOB]))[BOB].online
 
 
-async def test_bulletins_revocations_and_the_generation(store: MessageStore, console: Console) -> None:
+async def test_bulletins_revocations_and_the_generation(store: Store, console: Console) -> None:
     """One small document each."""
     await store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 3, "ok", {C: 7}, users=(ALICE,), server="8c2f01"))
     revoked_at_ms = await store.revoke(ALICE)
@@ -196,7 +196,7 @@ async def test_bulletins_revocations_and_the_generation(store: MessageStore, con
     assert await console.document("meta/generation") == {"id": await store.generation()}
 
 
-async def test_another_generation_is_seen_at_once(store: MessageStore, console: Console) -> None:
+async def test_another_generation_is_seen_at_once(store: Store, console: Console) -> None:
     """A restored store has another one; no instance may go on with what it remembers."""
     before = await store.generation()
     await console.add("meta/generation", {"id": "restored"})

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import StoreConflict
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support import appending
 from support.appending import NOW_MS, begin, draft, drafts, insist
 from support.fixtures_store import NewStore
@@ -34,7 +34,7 @@ HOSTILE_BODIES = (
 )
 
 
-async def stored(store: MessageStore, conversation_id: ConversationId = C) -> list[tuple[Seq, str]]:
+async def stored(store: Store, conversation_id: ConversationId = C) -> list[tuple[Seq, str]]:
     """(seq, client's id) of everything."""
     messages = []
     while page := await store.read_messages(conversation_id, after_seq=len(messages), limit=500):
@@ -42,7 +42,7 @@ async def stored(store: MessageStore, conversation_id: ConversationId = C) -> li
     return [(message.seq, message.client_message_id) for message in messages]
 
 
-async def test_messages_get_the_places_asked_for(store: MessageStore) -> None:
+async def test_messages_get_the_places_asked_for(store: Store) -> None:
     """`seq` is the caller's, and a batch is consecutive."""
     await begin(store, C)
     await store.append(C, 1, drafts(3), NOW_MS)
@@ -50,7 +50,7 @@ async def test_messages_get_the_places_asked_for(store: MessageStore) -> None:
     assert await stored(store) == [(1, "m1"), (2, "m2"), (3, "m3"), (4, "m4")]
 
 
-async def test_a_message_comes_back_as_it_was_sent(store: MessageStore) -> None:
+async def test_a_message_comes_back_as_it_was_sent(store: Store) -> None:
     """Every field is what clients see later."""
     await begin(store, C)
     sent = draft("m1", "body", sender="bob", metadata_json='{"b": 1.50, "a": null}')
@@ -60,7 +60,7 @@ async def test_a_message_comes_back_as_it_was_sent(store: MessageStore) -> None:
     assert (message.client_message_id, message.body, message.metadata_json) == ("m1", "body", '{"b": 1.50, "a": null}')
 
 
-async def test_hostile_content_echoes_verbatim(store: MessageStore) -> None:
+async def test_hostile_content_echoes_verbatim(store: Store) -> None:
     """Text of users is not parsed, and nothing is normalized."""
     await begin(store, C)
     await store.append(C, 1, [draft(f"m{n}", body) for n, body in enumerate(HOSTILE_BODIES)], NOW_MS)
@@ -68,7 +68,7 @@ async def test_hostile_content_echoes_verbatim(store: MessageStore) -> None:
     assert [message.body for message in messages] == list(HOSTILE_BODIES)
 
 
-async def test_a_taken_place_is_refused_and_nothing_of_the_batch_is_written(store: MessageStore) -> None:
+async def test_a_taken_place_is_refused_and_nothing_of_the_batch_is_written(store: Store) -> None:
     """A loser of a race may try all of its batch again."""
     await begin(store, C)
     await store.append(C, 1, drafts(2), NOW_MS)
@@ -79,7 +79,7 @@ async def test_a_taken_place_is_refused_and_nothing_of_the_batch_is_written(stor
     assert (settlement.tail, settlement.sends) == (2, {})
 
 
-async def test_a_known_key_is_refused_and_nothing_of_the_batch_is_written(store: MessageStore) -> None:
+async def test_a_known_key_is_refused_and_nothing_of_the_batch_is_written(store: Store) -> None:
     """The same send never gets a second place, whichever instance it reaches."""
     await begin(store, C)
     await store.append(C, 1, drafts(2), NOW_MS)
@@ -88,7 +88,7 @@ async def test_a_known_key_is_refused_and_nothing_of_the_batch_is_written(store:
     assert await stored(store) == [(1, "m1"), (2, "m2")]
 
 
-async def test_keys_belong_to_their_conversation(store: MessageStore) -> None:
+async def test_keys_belong_to_their_conversation(store: Store) -> None:
     """A client may use one id in two conversations."""
     await begin(store, C, OTHER)
     await store.append(C, 1, [draft("m1")], NOW_MS)
@@ -96,7 +96,7 @@ async def test_keys_belong_to_their_conversation(store: MessageStore) -> None:
     assert await stored(store, OTHER) == [(1, "m1")]
 
 
-async def test_settling_tells_what_is_in_and_where_the_conversation_ends(store: MessageStore) -> None:
+async def test_settling_tells_what_is_in_and_where_the_conversation_ends(store: Store) -> None:
     """After an unknown outcome this is the only source of truth."""
     await begin(store, C)
     await store.append(C, 1, [draft("m1"), draft("m2", metadata_json="{}")], NOW_MS)
@@ -107,7 +107,7 @@ async def test_settling_tells_what_is_in_and_where_the_conversation_ends(store: 
     assert (send.message.seq, send.message.client_message_id, send.message.sent_at_ms) == (2, "m2", NOW_MS)
 
 
-async def test_settling_without_keys_is_the_tail(store: MessageStore) -> None:
+async def test_settling_without_keys_is_the_tail(store: Store) -> None:
     """An empty conversation ends at 0."""
     await begin(store, C)
     assert (await store.settle(C, [])).tail == 0
@@ -158,7 +158,7 @@ async def test_equal_sends_through_two_instances_are_one_message(new_store: NewS
     assert await stored(one) == [(number + 1, f"m{number}") for number in range(10)]
 
 
-async def test_pages_go_forward_from_a_bound(store: MessageStore) -> None:
+async def test_pages_go_forward_from_a_bound(store: Store) -> None:
     """Replay after a cursor: ascending, the bound excluded, never more than asked for."""
     await begin(store, C)
     await store.append(C, 1, drafts(10), NOW_MS)
@@ -175,7 +175,7 @@ async def test_pages_go_forward_from_a_bound(store: MessageStore) -> None:
     assert await page(99, 5) == []
 
 
-async def test_pages_go_back_from_a_bound_or_the_end(store: MessageStore) -> None:
+async def test_pages_go_back_from_a_bound_or_the_end(store: Store) -> None:
     """History while scrolling up: the nearest ones, ascending all the same."""
     await begin(store, C)
     await store.append(C, 1, drafts(10), NOW_MS)

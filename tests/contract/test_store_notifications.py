@@ -10,7 +10,7 @@ import pytest
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.notifications import CatchUp, Notification, notification_id
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import NOW_MS, draft, new_conversation
 from support.eventually import eventually
 from support.fixtures_store import NewStore
@@ -55,7 +55,7 @@ async def test_a_record_is_claimed_by_one_and_counts_its_attempts(new_store: New
     await eventually(again, within=10)
 
 
-async def test_what_became_of_a_record_is_kept(store: MessageStore) -> None:
+async def test_what_became_of_a_record_is_kept(store: Store) -> None:
     """Sent and dead ones are not due any more; a failed one is, after its pause."""
     await store.create_notifications([record(1), record(2), record(3)])
     assert len(await store.claim_notifications(10, 60)) == 3
@@ -86,7 +86,7 @@ async def test_an_answer_that_comes_after_its_claim_changes_nothing(new_store: N
     await eventually(taken, within=10)
 
 
-async def test_a_cleared_record_can_be_made_anew(store: MessageStore) -> None:
+async def test_a_cleared_record_can_be_made_anew(store: Store) -> None:
     """In large conversations, once the user has read; clearing what is not there is nothing."""
     await store.create_notifications([record(1)])
     await store.clear_notification(record(1).notification_id)
@@ -94,7 +94,7 @@ async def test_a_cleared_record_can_be_made_anew(store: MessageStore) -> None:
     assert [each.seq for each in await store.create_notifications([replace(record(1), seq=9)])] == [9]
 
 
-async def test_who_goes_offline_is_flagged_in_the_same_write(store: MessageStore) -> None:
+async def test_who_goes_offline_is_flagged_in_the_same_write(store: Store) -> None:
     """From when they were last heard; a user with another entry is not offline. Clearing asks for the very flag."""
     now_ms = time.time_ns() // 1_000_000
     await store.add_presence("one:e1", {ALICE: now_ms - 7_000, BOB: now_ms})
@@ -107,7 +107,7 @@ async def test_who_goes_offline_is_flagged_in_the_same_write(store: MessageStore
     assert await store.catch_ups(10) == []
 
 
-async def test_a_flag_that_is_still_set_begins_anew_with_the_later_absence(store: MessageStore) -> None:
+async def test_a_flag_that_is_still_set_begins_anew_with_the_later_absence(store: Store) -> None:
     """Away, back, and away again before the flag's work was done: what the first absence missed was shown in between."""
     now_ms = time.time_ns() // 1_000_000
     await store.add_presence("one:e1", {ALICE: now_ms - 20_000})
@@ -121,7 +121,7 @@ async def test_a_flag_that_is_still_set_begins_anew_with_the_later_absence(store
     assert await store.catch_ups(10) == [second]
 
 
-async def test_two_absences_from_the_same_moment_are_two_flags(store: MessageStore) -> None:
+async def test_two_absences_from_the_same_moment_are_two_flags(store: Store) -> None:
     """An instance that looks through the first one does not clear the second one."""
     now_ms = time.time_ns() // 1_000_000
     flags = []
@@ -133,7 +133,7 @@ async def test_two_absences_from_the_same_moment_are_two_flags(store: MessageSto
     assert await store.catch_ups(10) == [flags[1]]
 
 
-async def test_an_absence_begins_when_the_user_was_last_heard_at_any_instance(store: MessageStore) -> None:
+async def test_an_absence_begins_when_the_user_was_last_heard_at_any_instance(store: Store) -> None:
     """Of two instances at which a user was, the one that removes its entry last may have heard the user long before."""
     now_ms = time.time_ns() // 1_000_000
     await store.add_presence("one:e1", {ALICE: now_ms - 60_000})
@@ -143,12 +143,12 @@ async def test_an_absence_begins_when_the_user_was_last_heard_at_any_instance(st
     assert await store.catch_ups(10) == [CatchUp(ALICE, now_ms - 5_000)]
 
 
-async def store_time(store: MessageStore) -> int:
+async def store_time(store: Store) -> int:
     """The present, by the store's own clock."""
     return await store.write_bulletin(Bulletin(InstanceId("clock"), Epoch("e1"), next(BEATS), "ok"))
 
 
-async def later(store: MessageStore) -> int:
+async def later(store: Store) -> int:
     """A time that everything before has surely passed and nothing later has, by the store's own clock."""
     before_ms = await store_time(store)
 
@@ -159,7 +159,7 @@ async def later(store: MessageStore) -> int:
     return before_ms + 100
 
 
-async def test_messages_since_are_those_committed_by_the_stores_own_clock(store: MessageStore) -> None:
+async def test_messages_since_are_those_committed_by_the_stores_own_clock(store: Store) -> None:
     """Whatever the committing instance's clock said; ascending, the last ones when there are more than asked for, in pages."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     await store.append(C, 1, [draft("old")], NOW_MS)
@@ -179,7 +179,7 @@ async def test_messages_since_are_those_committed_by_the_stores_own_clock(store:
     assert await store.messages_since(ConversationId("none"), 0, 10) == []
 
 
-async def test_messages_say_when_the_store_committed_them(store: MessageStore) -> None:
+async def test_messages_say_when_the_store_committed_them(store: Store) -> None:
     """By the store's clock, whatever the committing instance's said: how long a delivery took is counted from it."""
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     before_ms = await later(store)
@@ -192,7 +192,7 @@ async def test_messages_say_when_the_store_committed_them(store: MessageStore) -
 
 
 @pytest.mark.parametrize("hint", [0, 1, 2, 9], ids=["none", "older", "right", "beyond the end"])
-async def test_an_active_conversation_is_found_whatever_the_hint_says(store: MessageStore, hint: int) -> None:
+async def test_an_active_conversation_is_found_whatever_the_hint_says(store: Store, hint: int) -> None:
     """No decision rests on a hint."""
     quiet, empty, none = (ConversationId(name) for name in ("quiet", "empty", "none"))
     for each in (C, quiet, empty):

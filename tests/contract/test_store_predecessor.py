@@ -13,7 +13,7 @@ from holdfast.adapters.firestore.creates import Creates, can_verify
 from holdfast.adapters.firestore.store import FirestoreStore
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.errors import PredecessorMissing, StoreConflict
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import NOW_MS, begin, draft, drafts
 from support.fixtures_firestore import NewFirestore
 from support.fixtures_store import NewStore
@@ -29,7 +29,7 @@ def way(request: pytest.FixtureRequest) -> tuple[NewStore, bool]:
 
 
 @pytest.fixture
-async def any_store(way: tuple[NewStore, bool]) -> MessageStore:
+async def any_store(way: tuple[NewStore, bool]) -> Store:
     """A store of either kind; Firestore with each of the two ways to state the condition."""
     new_store, may_verify = way
     store = await new_store()
@@ -38,13 +38,13 @@ async def any_store(way: tuple[NewStore, bool]) -> MessageStore:
     return store
 
 
-async def seqs(store: MessageStore) -> list[Seq]:
+async def seqs(store: Store) -> list[Seq]:
     """The stored messages of the conversation."""
     return [message.seq for message in await store.read_messages(C, after_seq=0, limit=500)]
 
 
 @pytest.mark.parametrize("first_seq", [3, 51, 10**9])
-async def test_append_beyond_the_tail_is_a_conflict_and_writes_nothing(any_store: MessageStore, first_seq: Seq) -> None:
+async def test_append_beyond_the_tail_is_a_conflict_and_writes_nothing(any_store: Store, first_seq: Seq) -> None:
     """A gap would be for ever: no device is shown anything behind it."""
     await begin(any_store, C)
     await any_store.append(C, 1, drafts(1), NOW_MS)
@@ -57,7 +57,7 @@ async def test_append_beyond_the_tail_is_a_conflict_and_writes_nothing(any_store
     assert await seqs(any_store) == [1, 2, 3]
 
 
-async def test_first_message_without_its_conversation_is_a_conflict_and_writes_nothing(any_store: MessageStore) -> None:
+async def test_first_message_without_its_conversation_is_a_conflict_and_writes_nothing(any_store: Store) -> None:
     """A message in a conversation that does not exist has no members who could be shown it."""
     with pytest.raises(PredecessorMissing):
         await any_store.append(C, 1, drafts(2), NOW_MS)
@@ -67,7 +67,7 @@ async def test_first_message_without_its_conversation_is_a_conflict_and_writes_n
     assert await seqs(any_store) == [1, 2]
 
 
-async def test_condition_leaves_the_predecessor_as_it_was(any_store: MessageStore) -> None:
+async def test_condition_leaves_the_predecessor_as_it_was(any_store: Store) -> None:
     """Neither the conversation nor the message before is changed by a send, and a full batch still fits into one commit."""
     await begin(any_store, C)
     before = await any_store.read_conversation(C)
@@ -173,7 +173,7 @@ async def test_firestore_that_does_not_judge_a_verify_is_asked_by_an_update(
     assert await can_verify(client, "meta/generation", {"retry": None, "timeout": 1.0}) is False
 
 
-async def test_lost_race_for_a_known_key_is_still_a_plain_conflict(any_store: MessageStore) -> None:
+async def test_lost_race_for_a_known_key_is_still_a_plain_conflict(any_store: Store) -> None:
     """Settling tells a repeated send apart from a wrong tail."""
     await begin(any_store, C)
     await any_store.append(C, 1, drafts(1), NOW_MS)

@@ -9,7 +9,7 @@ from holdfast.adapters.firestore import bulletins
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.presence import Presence
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import NOW_MS
 from support.fixtures_firestore import NewFirestore
 from support.fixtures_store import NewStore
@@ -18,7 +18,7 @@ ALICE, BOB = UserId("alice"), UserId("bob")
 ONE, TWO = "one:e1", "two:e1"
 
 
-async def test_the_first_entry_brings_online_and_the_last_one_s_end_offline(store: MessageStore) -> None:
+async def test_the_first_entry_brings_online_and_the_last_one_s_end_offline(store: Store) -> None:
     """A user on two instances is online until both are done; each turn is told once."""
     (came,) = await store.add_presence(ONE, dict.fromkeys([ALICE], NOW_MS))
     assert (came.user_id, came.online, came.last_seen_at_ms) == (ALICE, True, NOW_MS)
@@ -30,7 +30,7 @@ async def test_the_first_entry_brings_online_and_the_last_one_s_end_offline(stor
     assert await store.read_presence([ALICE]) == {ALICE: Presence(ALICE, False, (), NOW_MS + 9)}
 
 
-async def test_repeating_changes_nothing(store: MessageStore) -> None:
+async def test_repeating_changes_nothing(store: Store) -> None:
     """Retries and reapers may come again."""
     await store.add_presence(ONE, dict.fromkeys([ALICE], NOW_MS))
     assert await store.add_presence(ONE, dict.fromkeys([ALICE], NOW_MS + 1)) == []
@@ -40,20 +40,20 @@ async def test_repeating_changes_nothing(store: MessageStore) -> None:
     assert await store.read_presence([ALICE]) == before
 
 
-async def test_removing_somebody_who_never_was_makes_nobody(store: MessageStore) -> None:
+async def test_removing_somebody_who_never_was_makes_nobody(store: Store) -> None:
     """A reaper's list may be old."""
     assert await store.remove_presence(ONE, dict.fromkeys([BOB], NOW_MS)) == []
     assert await store.read_presence([BOB]) == {BOB: Presence(BOB, False, (), None)}
 
 
-async def test_last_seen_never_goes_back(store: MessageStore) -> None:
+async def test_last_seen_never_goes_back(store: Store) -> None:
     """An instance with a slow clock, or a late reaper, does not undo what is known."""
     await store.add_presence(ONE, dict.fromkeys([ALICE], NOW_MS))
     (went,) = await store.remove_presence(ONE, dict.fromkeys([ALICE], NOW_MS - 5_000))
     assert went.last_seen_at_ms == NOW_MS
 
 
-async def test_a_group_of_new_and_known_users_is_written_at_once(store: MessageStore) -> None:
+async def test_a_group_of_new_and_known_users_is_written_at_once(store: Store) -> None:
     """Users who were online already are no change."""
     known = [UserId(f"known{n}") for n in range(5)]
     new = [UserId(f"new{n}") for n in range(5)]
@@ -76,7 +76,7 @@ async def test_two_instances_at_once_lose_nothing_and_tell_each_turn_once(new_st
     users = [UserId(f"user{n}") for n in range(6)]
     turns: dict[UserId, list[tuple[int, bool]]] = {user: [] for user in users}
 
-    async def come_and_go(store: MessageStore, entry: str) -> None:
+    async def come_and_go(store: Store, entry: str) -> None:
         for round_number in range(4):
             for change in await store.add_presence(entry, dict.fromkeys(users, NOW_MS + round_number)):
                 turns[change.user_id].append((change.version, change.online))
@@ -134,7 +134,7 @@ async def test_bulletins_come_back_whole(new_store: NewStore) -> None:
     assert 0 < first.written_at_ms <= second.written_at_ms
 
 
-async def test_a_bulletin_is_replaced_not_merged(store: MessageStore) -> None:
+async def test_a_bulletin_is_replaced_not_merged(store: Store) -> None:
     """What left the window of 60 s has left the document."""
     await store.write_bulletin(bulletin())
     slimmer = replace(bulletin(2), heads={}, members={}, users=(), receipts={}, overflow=False)
@@ -142,7 +142,7 @@ async def test_a_bulletin_is_replaced_not_merged(store: MessageStore) -> None:
     assert await store.read_bulletins() == [replace(slimmer, written_at_ms=written_at_ms)]
 
 
-async def test_a_bulletin_is_removed_only_for_its_epoch(store: MessageStore) -> None:
+async def test_a_bulletin_is_removed_only_for_its_epoch(store: Store) -> None:
     """The cleanup after a dead start must not hit its successor."""
     await store.write_bulletin(bulletin(epoch="e2"))
     await store.remove_bulletin(InstanceId("one"), Epoch("e1"))
@@ -152,7 +152,7 @@ async def test_a_bulletin_is_removed_only_for_its_epoch(store: MessageStore) -> 
     assert await store.read_bulletins() == []
 
 
-async def test_revocations_never_move_back(store: MessageStore) -> None:
+async def test_revocations_never_move_back(store: Store) -> None:
     """Each has the store's time of its write, and is asked for by that time; a later one replaces it."""
     first = await store.revoke(ALICE)
     await store.revoke(BOB)
@@ -167,7 +167,7 @@ async def test_revocations_never_move_back(store: MessageStore) -> None:
     assert await store.read_revocations(latest + 60_000) == {}
 
 
-async def test_all_revocations_are_read_however_many(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_revocations_are_read_however_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """In pages: an instance that cannot read them all within one deadline would never start."""
     monkeypatch.setattr(bulletins, "REVOCATIONS_PAGE", 2)
     for count in (4, 5):
@@ -177,7 +177,7 @@ async def test_all_revocations_are_read_however_many(store: MessageStore, monkey
         assert set(await store.read_revocations(0)) == revoked
 
 
-async def test_tokens_are_revoked_until_their_end(store: MessageStore) -> None:
+async def test_tokens_are_revoked_until_their_end(store: Store) -> None:
     """Apart from the revocations of users, and asked for by the time of their revocation. A later call replaces the end."""
     await store.revoke_token("alice.1f", NOW_MS + 60_000)
     since_ms = await store.revoke(BOB)
@@ -191,7 +191,7 @@ async def test_tokens_are_revoked_until_their_end(store: MessageStore) -> None:
     assert await store.read_revoked_tokens(since_ms + 1, 9) == both | {"alice.1f": NOW_MS + 99_000}
 
 
-async def test_revoked_tokens_are_read_in_pages_up_to_the_limit(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_revoked_tokens_are_read_in_pages_up_to_the_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A start takes as many as an instance remembers: those that end last."""
     monkeypatch.setattr(bulletins, "REVOCATIONS_PAGE", 2)
     ends = {f"alice.{number}": NOW_MS + number * 1_000 for number in (3, 1, 5, 2, 4)}
@@ -212,7 +212,7 @@ async def test_sqlite_deletes_tokens_that_have_ended(new_sqlite: NewStore) -> No
     assert await store.read_revoked_tokens(0, 9) == {"bob.2e": NOW_MS}
 
 
-async def test_revocation_has_the_time_of_the_store_like_a_bulletin(store: MessageStore) -> None:
+async def test_revocation_has_the_time_of_the_store_like_a_bulletin(store: Store) -> None:
     """Both are compared with each other by every instance, whatever its own clock says."""
     before = await store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok"))
     revoked = await store.revoke(ALICE)

@@ -7,14 +7,14 @@ import pytest
 from holdfast.domain.conversations import Room
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from support.appending import change_member, new_conversation
 from support.fixtures_store import NewStore
 
 ALICE, BOB, CARL = UserId("alice"), UserId("bob"), UserId("carl")
 
 
-async def refusal_of(store: MessageStore, name: str, *members: str, room: Room) -> str | None:
+async def refusal_of(store: Store, name: str, *members: str, room: Room) -> str | None:
     """The field of the refusal, None when the conversation was created."""
     try:
         await store.create_conversation(new_conversation(name, *members), room)
@@ -24,7 +24,7 @@ async def refusal_of(store: MessageStore, name: str, *members: str, room: Room) 
     return None
 
 
-async def test_what_others_create_takes_no_room_for_ones_own(store: MessageStore) -> None:
+async def test_what_others_create_takes_no_room_for_ones_own(store: Store) -> None:
     """One account filled the lists of others; a user's own conversations are counted by their creator."""
     room = Room(own=2, added=3)
     for number in range(3):
@@ -37,7 +37,7 @@ async def test_what_others_create_takes_no_room_for_ones_own(store: MessageStore
     assert len(await store.memberships_of(BOB)) == 5
 
 
-async def test_one_creator_does_not_take_the_room_for_all_others(store: MessageStore) -> None:
+async def test_one_creator_does_not_take_the_room_for_all_others(store: Store) -> None:
     """One account filled a list, and left each conversation again; then all friends of that user were refused."""
     room = Room(own=9, added=5, by_one=2)
     for number in range(2):
@@ -52,7 +52,7 @@ async def test_one_creator_does_not_take_the_room_for_all_others(store: MessageS
     assert await refusal_of(store, "m4", "mallory", "carl", room=room) is None
 
 
-async def test_a_repeated_creation_is_answered_however_full_the_list_is(store: MessageStore) -> None:
+async def test_a_repeated_creation_is_answered_however_full_the_list_is(store: Store) -> None:
     """The reply to the first call may have been lost."""
     room = Room(own=1, added=1)
     created, _ = await store.create_conversation(new_conversation("c1", "alice", "bob"), room)
@@ -60,7 +60,7 @@ async def test_a_repeated_creation_is_answered_however_full_the_list_is(store: M
     assert await refusal_of(store, "c2", "alice", room=room) == "conversations_per_user"
 
 
-async def test_a_member_is_added_only_where_the_list_has_room(store: MessageStore) -> None:
+async def test_a_member_is_added_only_where_the_list_has_room(store: Store) -> None:
     """The creator who comes back takes one of the creator's own; a member stays a member; a removal needs no room."""
     room, c = Room(own=1, added=1), ConversationId("c1")
     await store.create_conversation(new_conversation("c1", "alice", "bob"), room)

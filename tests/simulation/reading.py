@@ -8,20 +8,20 @@ from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import notification_id
 from holdfast.drills.history import History, digest
 from holdfast.drills.stored import until_answered
-from holdfast.ports import MessageStore, Unwatched
+from holdfast.ports import Store, Unwatched
 from simulation.cluster import Cluster
 from simulation.rooms import Rooms
 
 _PAGE: Final = 500
 
 
-def store_of(cluster: Cluster) -> MessageStore:
+def store_of(cluster: Cluster) -> Store:
     """The cluster's store as instances see it, for a reader of its own. To be used in the root process."""
     settings = next(iter(cluster.instances.values())).settings
     return message_store(settings.store, Unwatched(), cluster.machine(cluster.loop.root))
 
 
-async def read_store(store: MessageStore, rooms: Rooms, users: list[str], history: History) -> None:
+async def read_store(store: Store, rooms: Rooms, users: list[str], history: History) -> None:
     """Everything of these conversations and users; the store is closed."""
     history.record("reading")
     try:
@@ -37,7 +37,7 @@ async def read_store(store: MessageStore, rooms: Rooms, users: list[str], histor
         await store.close()
 
 
-async def _read_conversation(store: MessageStore, conversation: str, past: list[str], history: History) -> None:
+async def _read_conversation(store: Store, conversation: str, past: list[str], history: History) -> None:
     conversation_id, after = ConversationId(conversation), 0
     members = [UserId(user) for user in past]
     while page := await until_answered(partial(store.read_messages, conversation_id, after_seq=after, limit=_PAGE)):

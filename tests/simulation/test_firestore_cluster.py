@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.bootstrap import message_store
-from holdfast.ports import MessageStore, Unwatched
+from holdfast.ports import Store, Unwatched
 from simulation.chatter import CONVERSATION, Chatter
 from simulation.cluster import Cluster, redis_servers
 from simulation.firestore import SimulatedFirestore, contention
@@ -40,7 +40,7 @@ class Scene:
     def tail(self) -> int:
         """How many messages are stored, as a reader beside the instances finds."""
 
-        async def read(store: MessageStore) -> int:
+        async def read(store: Store) -> int:
             await store.open(may_create=False)
             settlement = await store.settle(CONVERSATION, [])  # type: ignore[arg-type]  # ids are strings
             await store.close()

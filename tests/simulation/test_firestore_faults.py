@@ -12,7 +12,7 @@ from holdfast.adapters.machine.clock import SystemClock
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreConflict, StoreDenied, StoreTimeout, StoreUnavailable
-from holdfast.ports import MessageStore, Unwatched
+from holdfast.ports import Store, Unwatched
 from simulation.firestore import (
     Exchange,
     Fault,
@@ -30,7 +30,7 @@ from support.appending import NOW_MS, begin, drafts
 C, ALICE = ConversationId("c1"), UserId("alice")
 SHORT_SECONDS = 0.3
 
-NewClient = Callable[[str], MessageStore]
+NewClient = Callable[[str], Store]
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def server() -> FirestoreServer:
 @pytest.fixture
 async def client(server: FirestoreServer) -> AsyncIterator[NewClient]:
     """Makes a store that the server knows by a name."""
-    stores: list[MessageStore] = []
+    stores: list[Store] = []
 
-    def make(name: str) -> MessageStore:
+    def make(name: str) -> Store:
         connect = connecting(server, name)
         stores.append(store := FirestoreStore("p", "(default)", SHORT_SECONDS, SystemClock(), Unwatched(), connect))
         return store
@@ -55,7 +55,7 @@ async def client(server: FirestoreServer) -> AsyncIterator[NewClient]:
 
 
 @pytest.fixture
-async def store(client: NewClient) -> MessageStore:
+async def store(client: NewClient) -> Store:
     """Open, with one conversation."""
     store = client("one")
     await store.open()
@@ -63,11 +63,11 @@ async def store(client: NewClient) -> MessageStore:
     return store
 
 
-async def tail(store: MessageStore) -> int:
+async def tail(store: Store) -> int:
     return (await store.settle(C, [])).tail
 
 
-async def test_contention_writes_nothing_and_is_a_conflict(server: FirestoreServer, store: MessageStore) -> None:
+async def test_contention_writes_nothing_and_is_a_conflict(server: FirestoreServer, store: Store) -> None:
     """Once: the next try goes through."""
     server.faults.add(contention())
     with pytest.raises(StoreConflict):
@@ -78,7 +78,7 @@ async def test_contention_writes_nothing_and_is_a_conflict(server: FirestoreServ
 
 
 @pytest.mark.parametrize("is_done", [True, False])
-async def test_broken_connection_tells_nothing_of_the_commit(server: FirestoreServer, store: MessageStore, is_done: bool) -> None:
+async def test_broken_connection_tells_nothing_of_the_commit(server: FirestoreServer, store: Store, is_done: bool) -> None:
     """The same error, two truths."""
     server.faults.add(unavailable(is_done=is_done, method="Commit"))
     with pytest.raises(StoreUnavailable):
@@ -88,7 +88,7 @@ async def test_broken_connection_tells_nothing_of_the_commit(server: FirestoreSe
 
 @pytest.mark.parametrize(("fault", "after"), [(lost_answer, 2), (lost_request, 0)])
 async def test_call_without_an_answer_ends_by_its_deadline(
-    server: FirestoreServer, store: MessageStore, fault: Callable[..., Fault], after: int
+    server: FirestoreServer, store: Store, fault: Callable[..., Fault], after: int
 ) -> None:
     """As with a network that drops what it carries."""
     server.faults.add(fault(method="Commit"))
@@ -101,7 +101,7 @@ async def test_call_without_an_answer_ends_by_its_deadline(
     ("code", "error"), [(Status.PERMISSION_DENIED, StoreDenied), (Status.RESOURCE_EXHAUSTED, StoreUnavailable)]
 )
 async def test_refusals_have_the_meaning_that_they_have_in_production(
-    server: FirestoreServer, store: MessageStore, code: Status, error: type[Exception]
+    server: FirestoreServer, store: Store, code: Status, error: type[Exception]
 ) -> None:
     """The code is what the adapter goes by."""
     server.faults.add(refused(code, method="Commit"))
@@ -110,9 +110,7 @@ async def test_refusals_have_the_meaning_that_they_have_in_production(
     assert await tail(store) == 0
 
 
-async def test_fault_can_wait_for_the_nth_call_of_one_client(
-    server: FirestoreServer, store: MessageStore, client: NewClient
-) -> None:
+async def test_fault_can_wait_for_the_nth_call_of_one_client(server: FirestoreServer, store: Store, client: NewClient) -> None:
     """So that a moment is named by what happens, not by the clock."""
     other = client("other")
     await other.open()
@@ -124,7 +122,7 @@ async def test_fault_can_wait_for_the_nth_call_of_one_client(
     assert await tail(other) == 3
 
 
-async def test_hook_stands_between_the_commit_and_its_answer(server: FirestoreServer, store: MessageStore) -> None:
+async def test_hook_stands_between_the_commit_and_its_answer(server: FirestoreServer, store: Store) -> None:
     """There a process is killed: what it wrote is in, and it never hears of it."""
     seen: list[tuple[str, int]] = []
 
@@ -139,7 +137,7 @@ async def test_hook_stands_between_the_commit_and_its_answer(server: FirestoreSe
 
 
 async def test_client_that_is_cut_off_hears_nothing_while_others_go_on(
-    server: FirestoreServer, store: MessageStore, client: NewClient
+    server: FirestoreServer, store: Store, client: NewClient
 ) -> None:
     """And goes on itself when the way is good again."""
     other = client("other")
@@ -152,9 +150,7 @@ async def test_client_that_is_cut_off_hears_nothing_while_others_go_on(
     assert await tail(store) == 1
 
 
-async def test_request_that_was_held_may_arrive_after_its_caller_has_given_up(
-    server: FirestoreServer, store: MessageStore
-) -> None:
+async def test_request_that_was_held_may_arrive_after_its_caller_has_given_up(server: FirestoreServer, store: Store) -> None:
     """Half of them do, by chance: an uncertain write may land late."""
     names = [InstanceId(f"i{n}") for n in range(20)]
     server.freeze()
@@ -165,14 +161,14 @@ async def test_request_that_was_held_may_arrive_after_its_caller_has_given_up(
     assert 0 < len(landed) < 20
 
 
-async def test_slow_client_waits_and_its_deadline_holds(server: FirestoreServer, store: MessageStore) -> None:
+async def test_slow_client_waits_and_its_deadline_holds(server: FirestoreServer, store: Store) -> None:
     """Another is as fast as before."""
     server.slow["one"] = 60.0
     with pytest.raises(StoreTimeout):
         await store.generation()
 
 
-async def test_refused_connections_say_so_at_once(server: FirestoreServer, store: MessageStore) -> None:
+async def test_refused_connections_say_so_at_once(server: FirestoreServer, store: Store) -> None:
     """And are accepted again."""
     server.refuse("one")
     with pytest.raises(StoreUnavailable) as away:
@@ -182,7 +178,7 @@ async def test_refused_connections_say_so_at_once(server: FirestoreServer, store
     assert await store.generation()
 
 
-async def test_backup_is_what_it_was_whatever_is_written_afterwards(server: FirestoreServer, store: MessageStore) -> None:
+async def test_backup_is_what_it_was_whatever_is_written_afterwards(server: FirestoreServer, store: Store) -> None:
     """A restore takes away what came after it, and brings back what was removed."""
     await store.append(C, 1, drafts(3), NOW_MS)
     await store.revoke(ALICE)
@@ -199,7 +195,7 @@ async def test_backup_is_what_it_was_whatever_is_written_afterwards(server: Fire
     assert (await tail(store), await store.generation(), await store.read_conversation(C)) == (0, "", None)
 
 
-async def test_answers_of_a_stream_may_end_in_the_middle(server: FirestoreServer, store: MessageStore) -> None:
+async def test_answers_of_a_stream_may_end_in_the_middle(server: FirestoreServer, store: Store) -> None:
     """The part of an answer before a broken stream's end is not taken for the whole."""
     await store.append(C, 1, drafts(3), NOW_MS)
     server.faults.add(Fault(code=Status.UNAVAILABLE, kept=2, method="RunQuery"))

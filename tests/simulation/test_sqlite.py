@@ -11,7 +11,7 @@ from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.ids import ConversationId
 from holdfast.errors import StoreTimeout, StoreUnavailable
 from holdfast.node.health.store_calls import counted
-from holdfast.ports import MessageStore, Unwatched
+from holdfast.ports import Store, Unwatched
 from holdfast.telemetry import Telemetry, otlp
 from simulation.loop import SimulatedLoop
 from simulation.machine import SimulatedClock
@@ -34,7 +34,7 @@ class Scene:
         self.stores = {name: self.opened(process) for name, process in self.processes.items()}
         self.run("a", begin(self.stores["a"], C))
 
-    def opened(self, process: Process) -> MessageStore:
+    def opened(self, process: Process) -> Store:
         """With names for its calls, as `bootstrap` makes it."""
         clock = SimulatedClock(self.loop, process)
         telemetry = Telemetry("0", "sqlite", otlp.tracing({}, {}, clock, TokenBucket(1, 1, 0)))

@@ -15,6 +15,7 @@ from typing import Any
 from holdfast import cli
 from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.bus import RedisBus
+from holdfast.adapters.redis.marks import RedisMarks
 from holdfast.adapters.redis.scripts import Script
 from holdfast.adapters.sqlite import messages
 from holdfast.adapters.sqlite.store import SqliteStore
@@ -96,10 +97,10 @@ def die_after_change() -> None:
 def no_marks() -> None:
     """Redis does not take a mark in time."""
 
-    async def mark_dirty(self: RedisBus, *entries: str, within_seconds: float = 0) -> bool:
+    async def mark_dirty(self: RedisMarks, *entries: str, within_seconds: float = 0) -> bool:
         return False
 
-    replace(RedisBus, "mark_dirty", mark_dirty)
+    replace(RedisMarks, "mark_dirty", mark_dirty)
 
 
 def count_reads() -> None:

@@ -15,7 +15,7 @@ from holdfast.domain.conversations import Conversation, MemberChange, NewConvers
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Draft, content_digest, send_key
 from holdfast.errors import StoreConflict, StoreError
-from holdfast.ports import MessageStore, Unwatched
+from holdfast.ports import Store, Unwatched
 
 NOW_MS = 4_000_000_000_000  # in the year 2096: nothing of a test expires
 
@@ -40,12 +40,12 @@ def new_conversation(name: str, *members: str, created_at_ms: int = NOW_MS, titl
     return NewConversation(ConversationId(name), users, users[0], created_at_ms, title, metadata_json, digest=",".join(users))
 
 
-async def begin(store: MessageStore, *names: str) -> None:
+async def begin(store: Store, *names: str) -> None:
     """Create conversations: a first message requires its conversation."""
     await asyncio.gather(*(store.create_conversation(new_conversation(name, "alice", "bob")) for name in names))
 
 
-async def insist(store: MessageStore, conversation_id: ConversationId, messages: Sequence[Draft]) -> None:
+async def insist(store: Store, conversation_id: ConversationId, messages: Sequence[Draft]) -> None:
     """Append each message to an existing conversation, whatever others do and whatever is uncertain; returns once all are in."""
     left = {message.key: message for message in messages}
     tail = 0
@@ -70,7 +70,7 @@ async def _main(path: str, conversation_id: str, writer: str, count: str) -> Non
 
 
 async def change_member(
-    store: MessageStore,
+    store: Store,
     conversation_id: ConversationId,
     user_id: UserId,
     *,

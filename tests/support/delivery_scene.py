@@ -50,6 +50,7 @@ class Scene:
         self.delivery = Delivery(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
+            self.bus,
             self.hub,
             self.conversations,
             appender,

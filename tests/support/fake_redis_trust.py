@@ -4,14 +4,14 @@ from types import SimpleNamespace
 
 from holdfast.node.cluster.losses import Losses
 from holdfast.node.cluster.redis_trust import Link, RedisTrust
-from holdfast.ports import Clock, ClusterBus, RosterCache
+from holdfast.ports import Bus, Clock, RosterCache
 from support.fake_rosters import FakeRosters
 
 
 class FakeRedisTrust(RedisTrust):
     """`has_fleet_well`: what the other instances' bulletins say. `mode`, `is_heard` and all else are the real ones."""
 
-    def __init__(self, bus: ClusterBus, clock: Clock, cache: RosterCache | None = None, link: Link | None = None) -> None:
+    def __init__(self, bus: Bus, clock: Clock, cache: RosterCache | None = None, link: Link | None = None) -> None:
         lease = SimpleNamespace(server="here", is_cut=False)
         super().__init__(bus, link or SimpleNamespace(is_connected=True), lease, Losses(cache or FakeRosters()), clock)  # type: ignore[arg-type]  # the part it uses
         self.has_fleet_well = True

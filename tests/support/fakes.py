@@ -102,7 +102,7 @@ class Faulty:
 
 
 class FakeStore(Faulty):
-    """The part of `MessageStore` that units use."""
+    """The part of `Store` that units use."""
 
     name = "fake"
 

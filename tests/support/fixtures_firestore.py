@@ -17,7 +17,7 @@ from holdfast.adapters.firestore.client import Connect, connect
 from holdfast.adapters.firestore.store import FirestoreStore
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.drills.local.proxy import Proxy
-from holdfast.ports import MessageStore, Unwatched
+from holdfast.ports import Store, Unwatched
 from simulation.firestore import Fault, FirestoreServer, connecting
 from support.emulator import Emulator, require_emulator
 from support.fixtures_store import TIMEOUT_SECONDS, StoreWatch, opened
@@ -50,7 +50,7 @@ class NewFirestore(ABC):
 
     def __init__(self) -> None:
         self.project = f"test-{secrets.token_hex(4)}"
-        self._stores: list[MessageStore] = []
+        self._stores: list[Store] = []
         self._clients: list[AsyncClient] = []
 
     async def __call__(
@@ -60,7 +60,7 @@ class NewFirestore(ABC):
         watch: StoreWatch | None = None,
         way: Way | None = None,
         may_open: bool = True,
-    ) -> MessageStore:
+    ) -> Store:
         """One more store."""
         watch = watch or StoreWatch()
         connect = self.connecting(way)

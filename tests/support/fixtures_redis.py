@@ -14,6 +14,8 @@ from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.redis.address import resolve
 from holdfast.adapters.redis.bus import RedisBus
 from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.marks import RedisMarks
+from holdfast.adapters.redis.recent import RedisRecentMessages
 from holdfast.adapters.redis.registry import RedisRegistry
 from holdfast.adapters.redis.rosters import RedisRosters
 from holdfast.domain.ids import InstanceId
@@ -76,6 +78,8 @@ class RedisNode:
     instance_id: InstanceId
     link: RedisLink
     bus: RedisBus
+    marks: RedisMarks
+    recent_messages: RedisRecentMessages
     registry: RedisRegistry
     rosters: RedisRosters
     ears: Ears
@@ -92,7 +96,7 @@ class RedisNode:
 
     async def mark(self, *entries: str) -> None:
         """As `mark_dirty`, until Redis has taken it: on a busy machine that may be later than a commit would wait."""
-        await eventually(partial(self.bus.mark_dirty, *entries))
+        await eventually(partial(self.marks.mark_dirty, *entries))
 
     async def close(self) -> None:
         await self.bus.close()
@@ -135,7 +139,8 @@ async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
         redis = RedisSettings.model_validate({"url": url or redis_down.url, **settings})
         link = RedisLink(resolve(redis), redis, instance_id, SystemClock(), watch, has_registry=True)
         bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id, seals)
-        node = RedisNode(instance_id, link, bus, registry, RedisRosters(link, bus.pipeline), Ears(), watch)
+        marks, recent = RedisMarks(link, bus.pipeline), RedisRecentMessages(link, bus.pipeline, bus.counters, seals)
+        node = RedisNode(instance_id, link, bus, marks, recent, registry, RedisRosters(link, bus.pipeline), Ears(), watch)
         nodes.append(node)
         return node
 

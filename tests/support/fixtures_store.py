@@ -11,7 +11,7 @@ from holdfast.adapters.machine.clock import SystemClock
 from holdfast.adapters.sqlite.database import DatabaseFile
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.errors import StoreUnavailable
-from holdfast.ports import MachineClock, MessageStore
+from holdfast.ports import MachineClock, Store
 from support.eventually import eventually
 
 TIMEOUT_SECONDS = 10.0  # a busy machine is no failure; tests of deadlines pass their own
@@ -51,10 +51,10 @@ class StoreWatch:
         self.documents_written += written
 
 
-NewStore = Callable[..., Awaitable[MessageStore]]
+NewStore = Callable[..., Awaitable[Store]]
 
 
-async def opened(store: MessageStore) -> None:
+async def opened(store: Store) -> None:
     """As a start does it: again and again. A fresh emulator needs a second or two for its first answer."""
 
     async def opens() -> bool:
@@ -69,7 +69,7 @@ async def opened(store: MessageStore) -> None:
 @pytest.fixture
 async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
     """Makes open stores, as many instances on one machine have them; closes them."""
-    stores: list[MessageStore] = []
+    stores: list[Store] = []
 
     async def make(
         *,
@@ -77,7 +77,7 @@ async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
         watch: StoreWatch | None = None,
         clock: MachineClock | None = None,
         may_open: bool = True,
-    ) -> MessageStore:
+    ) -> Store:
         database = DatabaseFile(tmp_path / "holdfast.db", timeout_seconds)
         stores.append(store := SqliteStore(database, clock or SystemClock(), watch or StoreWatch()))
         if may_open:
@@ -97,6 +97,6 @@ def new_store(request: pytest.FixtureRequest) -> NewStore:
 
 
 @pytest.fixture
-async def store(new_store: NewStore) -> MessageStore:
+async def store(new_store: NewStore) -> Store:
     """One store, of each kind."""
     return await new_store()

@@ -68,6 +68,8 @@ class NodeScene:
                 version="1",
                 store=self.store,  # type: ignore[arg-type]  # the part that is used without clients
                 bus=self.bus,
+                marks=self.bus,
+                recent_messages=self.bus,
                 registry=self.registry,
                 roster_cache=self.cache,
                 notifier=_Notifier(),

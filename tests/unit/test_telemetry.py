@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from holdfast.node.health.evaluator import STATES
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from holdfast.protocol.codes import CODES, CloseCode
 from holdfast.telemetry import Telemetry, labels
 from support.metrics_page import PAGE, page
@@ -65,7 +65,7 @@ def test_each_frame_and_code_of_the_protocol_is_counted_from_the_start() -> None
 def test_labels_are_what_the_layers_above_say() -> None:
     """They own the names: a new state or call has its series from the start, too."""
     assert labels.STATES == STATES
-    calls = {name for name, _ in inspect.getmembers(MessageStore, inspect.iscoroutinefunction)}
+    calls = {name for name, _ in inspect.getmembers(Store, inspect.iscoroutinefunction)}
     assert set(labels.STORE_OPERATIONS) == calls - {"open", "close"}
 
 

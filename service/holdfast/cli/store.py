@@ -14,7 +14,7 @@ from typing import Final
 from holdfast import settings
 from holdfast.bootstrap import message_store
 from holdfast.errors import ConfigurationError, StoreError, StoreUnavailable
-from holdfast.ports import MessageStore, Unwatched
+from holdfast.ports import Store, Unwatched
 
 _SQLITE: Final = "sqlite:///"
 _PATIENCE_SECONDS: Final = 15.0  # the first contact with Firestore may have to fetch credentials
@@ -56,7 +56,7 @@ async def _renew(named: settings.StoreSettings) -> tuple[str, str]:
         await store.close()
 
 
-async def _until_it_answers(store: MessageStore) -> tuple[str, str]:
+async def _until_it_answers(store: Store) -> tuple[str, str]:
     """Renewing twice does no harm: what counts is that the generation is another one than before."""
     while True:
         try:

@@ -12,7 +12,7 @@ from holdfast.drills.crowd import Crowd
 from holdfast.drills.history import History, digest
 from holdfast.errors import StoreError
 from holdfast.launcher.waiting import TargetFailed
-from holdfast.ports import MessageStore, Unwatched
+from holdfast.ports import Store, Unwatched
 from holdfast.settings import StoreSettings
 
 _PAGE: Final = 500
@@ -24,7 +24,7 @@ _RETRY_SECONDS: Final = 0.2
 T = TypeVar("T")
 
 
-def store_at(url: str) -> MessageStore:
+def store_at(url: str) -> Store:
     """The store as instances see it, read at the end of a run: it may take its time.
 
     Raises:
@@ -33,7 +33,7 @@ def store_at(url: str) -> MessageStore:
     return message_store(StoreSettings(url=url, timeout_seconds=_CALL_SECONDS), Unwatched())
 
 
-async def read_store(store: MessageStore, crowd: Crowd, history: History) -> None:
+async def read_store(store: Store, crowd: Crowd, history: History) -> None:
     """All documents of the simulated users there; the store is closed afterwards.
 
     Raises:
@@ -56,12 +56,12 @@ async def read_store(store: MessageStore, crowd: Crowd, history: History) -> Non
         await store.close()
 
 
-async def _read_conversations(store: MessageStore, unread: Iterator[str], crowd: Crowd, history: History) -> None:
+async def _read_conversations(store: Store, unread: Iterator[str], crowd: Crowd, history: History) -> None:
     for conversation in unread:
         await _read_conversation(store, conversation, crowd, history)
 
 
-async def _read_conversation(store: MessageStore, conversation: str, crowd: Crowd, history: History) -> None:
+async def _read_conversation(store: Store, conversation: str, crowd: Crowd, history: History) -> None:
     conversation_id, after = ConversationId(conversation), 0
     size = len(crowd.conversations[conversation])
     members = [UserId(member) for member in crowd.past[conversation]]
@@ -93,7 +93,7 @@ async def _read_conversation(store: MessageStore, conversation: str, crowd: Crow
         history.record("stored_cursor", user=user, conversation=conversation, seq=seq)
 
 
-async def _read_large(store: MessageStore, conversation: str, members: list[UserId], size: int, history: History) -> None:
+async def _read_large(store: Store, conversation: str, members: list[UserId], size: int, history: History) -> None:
     """In a large conversation a user has one notification at most, whatever message caused it."""
     wanted = {notification_id(ConversationId(conversation), member, 0, size): member for member in members}
     for record in await until_answered(partial(store.recorded, list(wanted))):

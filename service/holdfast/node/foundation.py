@@ -7,7 +7,7 @@ from holdfast.loops import Loops
 from holdfast.node.connections.hub import Hub
 from holdfast.node.identity import Identity, own_epoch
 from holdfast.node.tasks import Tasks
-from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, Memory, MessageStore, Notifier, RosterCache
+from holdfast.ports import Bus, Clock, Marks, Memory, Notifier, RecentMessages, Registry, RosterCache, Store
 from holdfast.settings import Settings
 from holdfast.telemetry import Telemetry
 
@@ -18,9 +18,11 @@ class Foundation:
 
     settings: Settings
     version: str
-    store: MessageStore
-    bus: ClusterBus
-    registry: ConnectionRegistry
+    store: Store
+    bus: Bus
+    marks: Marks
+    recent_messages: RecentMessages
+    registry: Registry
     roster_cache: RosterCache
     notifier: Notifier
     clock: Clock

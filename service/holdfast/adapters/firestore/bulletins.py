@@ -11,6 +11,7 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls
+from holdfast.adapters.firestore.part import StorePart
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId, UserId
 
@@ -18,14 +19,14 @@ REVOCATIONS_PAGE: Final = 1_000
 
 
 async def write_bulletin(calls: Calls, bulletin: Bulletin) -> int:
-    """See `ports.MessageStore.write_bulletin`."""
+    """See `ports.RunStore.write_bulletin`."""
     reference = calls.client.document("instances", bulletin.instance_id)
     result = await reference.set(documents.bulletin_fields(bulletin), **calls.unretried)
     return documents.whole_ms(result.update_time)
 
 
 async def read_bulletins(calls: Calls, *, only_unwell: bool) -> list[Bulletin]:
-    """See `ports.MessageStore.read_bulletins`."""
+    """See `ports.RunStore.read_bulletins`."""
     collection = calls.client.collection("instances")
     query = collection.where(filter=FieldFilter("mode", "!=", "ok")) if only_unwell else collection
     snapshots = await query.get(**calls.unretried)
@@ -34,7 +35,7 @@ async def read_bulletins(calls: Calls, *, only_unwell: bool) -> list[Bulletin]:
 
 
 async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -> None:
-    """See `ports.MessageStore.remove_bulletin`."""
+    """See `ports.RunStore.remove_bulletin`."""
     client = calls.client
     reference = client.document("instances", instance_id)
     snapshot = await reference.get(**calls.unretried)
@@ -46,7 +47,7 @@ async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -
 
 
 async def revoke(calls: Calls, user_id: UserId) -> int:
-    """See `ports.MessageStore.revoke`. The second write is for instances of an older version."""
+    """See `ports.RevocationStore.revoke`. The second write is for instances of an older version."""
     reference = calls.client.document("revocations", user_id)
     result = await reference.set({"revokedAt": SERVER_TIMESTAMP}, merge=True, **calls.unretried)
     revoked_at_ms = documents.whole_ms(result.update_time)
@@ -55,7 +56,7 @@ async def revoke(calls: Calls, user_id: UserId) -> int:
 
 
 async def read_revocations(calls: Calls, since_ms: int) -> dict[UserId, int]:
-    """See `ports.MessageStore.read_revocations`; `since_ms` is not 0."""
+    """See `ports.RevocationStore.read_revocations`; `since_ms` is not 0."""
     collection = calls.client.collection("revocations")
     recent = FieldFilter("revokedAt", ">=", documents.at(since_ms))
     of_older = FieldFilter("notBefore", ">=", since_ms // 1000)  # instances of an older version write no `revokedAt`
@@ -76,7 +77,7 @@ async def page_of_revocations(calls: Calls, after: str, limit: int) -> tuple[dic
 
 
 async def revoke_token(calls: Calls, name: str, ends_at_ms: int) -> None:
-    """See `ports.MessageStore.revoke_token`. The TTL policy removes it some time after its end."""
+    """See `ports.RevocationStore.revoke_token`. The TTL policy removes it some time after its end."""
     fields = {"revokedAt": SERVER_TIMESTAMP, "expireAt": documents.at(ends_at_ms)}
     await calls.client.document("revokedTokens", name).set(fields, **calls.unretried)
 
@@ -103,3 +104,52 @@ def _revoked(calls: Calls, snapshots: Iterable[DocumentSnapshot[Any]]) -> list[t
 def _is_of_that_second(revoked_at_ms: int, since_ms: int) -> bool:
     """Instances of an older version say whole seconds, rounded down."""
     return revoked_at_ms % 1000 == 0 and revoked_at_ms > since_ms - 1000
+
+
+class FirestoreRuns(StorePart):
+    """Implements `ports.RunStore`."""
+
+    async def write_bulletin(self, bulletin: Bulletin) -> int:
+        """See the port."""
+        return await self._calls.run_now(write_bulletin(self._calls, bulletin))
+
+    async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
+        """See the port."""
+        return await self._calls.run_now(read_bulletins(self._calls, only_unwell=only_unwell))
+
+    async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
+        """See the port."""
+        await self._calls.run_now(remove_bulletin(self._calls, instance_id, epoch))
+
+
+class FirestoreRevocations(StorePart):
+    """Implements `ports.RevocationStore`."""
+
+    async def revoke(self, user_id: UserId) -> int:
+        """See the port."""
+        return await self._calls.run(revoke(self._calls, user_id))
+
+    async def read_revocations(self, since_ms: int) -> dict[UserId, int]:
+        """See the port."""
+        if since_ms:
+            return await self._calls.run(read_revocations(self._calls, since_ms))
+        revoked, after, is_more = dict[UserId, int](), "", True
+        while is_more:  # each page has a deadline of its own: an instance starts however many there are
+            page, after = await self._calls.run(page_of_revocations(self._calls, after, REVOCATIONS_PAGE))
+            revoked |= page
+            is_more = after != ""
+        return revoked
+
+    async def revoke_token(self, name: str, ends_at_ms: int) -> None:
+        """See the port."""
+        await self._calls.run(revoke_token(self._calls, name, ends_at_ms))
+
+    async def read_revoked_tokens(self, since_ms: int, limit: int) -> dict[str, int]:
+        """See the port."""
+        revoked, after, left = dict[str, int](), None, limit
+        while left > 0:
+            size = min(left, REVOCATIONS_PAGE)
+            page, after = await self._calls.run(page_of_revoked_tokens(self._calls, since_ms, after, size))
+            revoked |= page
+            left = left - size if after is not None else 0
+        return revoked

@@ -70,7 +70,11 @@ def connect(project: str, database: str, watch: DependencyWatch) -> MeteredClien
 
 
 class Calls:
-    """One client and the rules for calling it. `client` is made by `open`."""
+    """One client and the rules for calling it. `client` is made by `open`.
+
+    Attributes:
+        timeout_seconds: how long a call may take.
+    """
 
     def __init__(
         self,
@@ -85,7 +89,7 @@ class Calls:
         self._project = project
         self._database = database
         self._connect = connect
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
         self._watch = watch
         self._client: AsyncClient | None = None
         self._places = asyncio.Semaphore(MAX_UNDER_WAY)
@@ -125,7 +129,7 @@ class Calls:
         """
         began = self.clock.monotonic()
         try:
-            async with within(self._timeout_seconds / 2):
+            async with within(self.timeout_seconds / 2):
                 await self._places.acquire()
         except TimeoutError:
             work.close()
@@ -135,7 +139,7 @@ class Calls:
             work.close()
             raise
         try:
-            return await self.run_now(work, self._timeout_seconds - (self.clock.monotonic() - began))
+            return await self.run_now(work, self.timeout_seconds - (self.clock.monotonic() - began))
         finally:
             self._places.release()
 
@@ -147,7 +151,7 @@ class Calls:
         """
         began = self.clock.monotonic()
         try:
-            async with within(self._timeout_seconds if timeout_seconds is None else timeout_seconds):
+            async with within(self.timeout_seconds if timeout_seconds is None else timeout_seconds):
                 result = await work
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

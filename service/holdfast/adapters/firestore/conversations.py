@@ -16,6 +16,9 @@ from google.cloud.firestore_v1.field_path import FieldPath
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls, is_definite
 from holdfast.adapters.firestore.documents import Fields
+from holdfast.adapters.firestore.part import StorePart
+from holdfast.adapters.firestore.room import Rooms
+from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.conversations import (
     Conversation,
     LastMessage,
@@ -24,6 +27,7 @@ from holdfast.domain.conversations import (
     Membership,
     NewConversation,
     PageKey,
+    Room,
     with_changes,
 )
 from holdfast.domain.ids import ConversationId, UserId
@@ -37,7 +41,7 @@ _SAME_MOMENT: Final = 50  # conversations that share a millisecond with a page's
 
 
 async def create(calls: Calls, new: NewConversation) -> tuple[Conversation, bool]:
-    """See `ports.MessageStore.create_conversation`; an uncertain create is settled by reading."""
+    """See `ports.ConversationStore.create_conversation`; an uncertain create is settled by reading."""
     is_new, is_uncertain = True, False
     try:
         await documents.conversation_ref(calls.client, new.conversation_id).create(
@@ -58,7 +62,7 @@ async def create(calls: Calls, new: NewConversation) -> tuple[Conversation, bool
 
 
 async def read(calls: Calls, conversation_id: ConversationId) -> Conversation | None:
-    """See `ports.MessageStore.read_conversation`."""
+    """See `ports.ConversationStore.read_conversation`."""
     snapshot = await documents.conversation_ref(calls.client, conversation_id).get(**calls.unretried)
     return _decoded(calls, snapshot)
 
@@ -66,7 +70,7 @@ async def read(calls: Calls, conversation_id: ConversationId) -> Conversation | 
 async def update(
     calls: Calls, conversation_id: ConversationId, title: str | None, metadata_json: str | None
 ) -> Conversation | None:
-    """See `ports.MessageStore.update_conversation`."""
+    """See `ports.ConversationStore.update_conversation`."""
 
     def change(fields: Fields) -> Fields | None:
         if (fields.get("title"), fields.get("metadataJson")) == (title, metadata_json):
@@ -80,7 +84,7 @@ async def update(
 async def change_members(
     calls: Calls, conversation_id: ConversationId, changes: Sequence[MemberChange], max_members: int
 ) -> MembersChanged | CommandError | None:
-    """See `ports.MessageStore.change_members`; the refusal is returned: it is no answer of the store's."""
+    """See `ports.ConversationStore.change_members`; the refusal is returned: it is no answer of the store's."""
     refusal: CommandError | None = None
     revisions: dict[UserId, int] = {}
 
@@ -114,7 +118,7 @@ async def change_members(
 
 
 async def memberships_of(calls: Calls, user_id: UserId) -> list[Membership]:
-    """See `ports.MessageStore.memberships_of`."""
+    """See `ports.ConversationStore.memberships_of`."""
     query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
     wanted = (*documents.MEMBERSHIP_FIELDS, FieldPath("joined", user_id).to_api_repr())
     snapshots = await query.select(wanted).limit(_MAX_MEMBERSHIPS).get(**calls.unretried)
@@ -122,22 +126,8 @@ async def memberships_of(calls: Calls, user_id: UserId) -> list[Membership]:
     return sorted(rows, key=lambda row: (row.last_active_at_ms, row.conversation_id), reverse=True)
 
 
-async def count_memberships(calls: Calls, user_id: UserId) -> int:
-    """How many conversations a user is in."""
-    query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
-    ((result,),) = await query.count().get(**calls.unretried)
-    return int(result.value)
-
-
-async def count_created_by(calls: Calls, user_id: UserId, creator: UserId) -> int:
-    """How many of the user's conversations `creator` created."""
-    query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
-    ((result,),) = await query.where(filter=FieldFilter("createdBy", "==", creator)).count().get(**calls.unretried)
-    return int(result.value)
-
-
 async def page(calls: Calls, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
-    """See `ports.MessageStore.page_conversations`. Keys are whole milliseconds, Firestore's order is finer."""
+    """See `ports.ConversationStore.page_conversations`. Keys are whole milliseconds, Firestore's order is finer."""
     query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
     if after is not None:
         bound = documents.at(after.last_active_at_ms) + timedelta(milliseconds=1)
@@ -154,7 +144,7 @@ async def page(calls: Calls, user_id: UserId, limit: int, after: PageKey | None)
 
 
 async def note_activity(calls: Calls, conversation_id: ConversationId, last: LastMessage) -> None:
-    """See `ports.MessageStore.note_activity`. A plain `Maximum` would keep `lastSeq` right but not the preview beside it."""
+    """See `ports.ConversationStore.note_activity`. A plain `Maximum` would keep `lastSeq` right but not the preview beside it."""
 
     def change(fields: Fields) -> Fields | None:
         if Stored(fields).number("lastSeq") >= last.seq:
@@ -222,3 +212,65 @@ def _place(conversation: Conversation) -> tuple[int, str]:
 def _decoded(calls: Calls, snapshot: DocumentSnapshot[Any]) -> Conversation | None:
     found = calls.read("conversation", [snapshot] if snapshot.to_dict() else [], documents.conversation)
     return found[0] if found else None
+
+
+class FirestoreConversations(StorePart):
+    """Implements `ports.ConversationStore`."""
+
+    def __init__(self, calls: Calls, tails: Tails) -> None:
+        """`calls` and `tails`: shared with the other parts."""
+        super().__init__(calls, tails)
+        self._rooms = Rooms(calls)
+
+    async def create_conversation(self, new: NewConversation, room: Room | None = None) -> tuple[Conversation, bool]:
+        """See the port."""
+        try:
+            async with self._rooms.taken(new.members, new.created_by, room):
+                return await self._calls.run(create(self._calls, new))
+        except CommandError:
+            if (stored := await self.read_conversation(new.conversation_id)) is not None:
+                return stored, False
+            raise
+
+    async def read_conversation(self, conversation_id: ConversationId) -> Conversation | None:
+        """See the port."""
+        return await self._calls.run(read(self._calls, conversation_id))
+
+    async def update_conversation(
+        self, conversation_id: ConversationId, *, title: str | None, metadata_json: str | None
+    ) -> Conversation | None:
+        """See the port."""
+        return await self._calls.run(update(self._calls, conversation_id, title, metadata_json))
+
+    async def change_members(
+        self,
+        conversation_id: ConversationId,
+        changes: Sequence[MemberChange],
+        *,
+        max_members: int,
+        room: Room | None = None,
+    ) -> MembersChanged | None:
+        """See the port."""
+        added, creator = [each.user_id for each in changes if each.is_member], UserId("")
+        if added and room is not None:
+            known = await self.read_conversation(conversation_id)
+            if known is None:
+                return None
+            added, creator = [user_id for user_id in added if user_id not in known.members], known.created_by
+        async with self._rooms.taken(added, creator, room if added else None):
+            result = await self._calls.run(change_members(self._calls, conversation_id, changes, max_members))
+        if isinstance(result, CommandError):
+            raise result
+        return result
+
+    async def memberships_of(self, user_id: UserId) -> list[Membership]:
+        """See the port."""
+        return await self._calls.run(memberships_of(self._calls, user_id))
+
+    async def page_conversations(self, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
+        """See the port."""
+        return await self._calls.run(page(self._calls, user_id, limit, after))
+
+    async def note_activity(self, conversation_id: ConversationId, last: LastMessage) -> None:
+        """See the port."""
+        await self._calls.run(note_activity(self._calls, conversation_id, last))

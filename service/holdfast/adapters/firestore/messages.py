@@ -15,6 +15,7 @@ from google.cloud.firestore_v1.field_path import FieldPath
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls, is_missing_document
 from holdfast.adapters.firestore.creates import Creates
+from holdfast.adapters.firestore.part import StorePart
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.ids import MAX_SEQ, ConversationId, Seq, UserId, message_id
@@ -108,7 +109,7 @@ async def advance_cursors(
     cursors: Mapping[UserId, Seq],
     read_by: Mapping[Seq, Sequence[UserId]],
 ) -> dict[UserId, Seq]:
-    """See `ports.MessageStore.advance_cursors`. A message that does not exist is not made: its readers are left out."""
+    """See `ports.CursorStore.advance_cursors`. A message that does not exist is not made: its readers are left out."""
     try:
         return await _advance(calls, conversation_id, cursors, read_by)
     except NotFound as error:
@@ -120,13 +121,13 @@ async def advance_cursors(
 
 
 async def read_cursors(calls: Calls, conversation_id: ConversationId) -> dict[UserId, Seq]:
-    """See `ports.MessageStore.read_cursors`."""
+    """See `ports.CursorStore.read_cursors`."""
     snapshots = await calls.client.collection("conversations", conversation_id, "cursors").get(**calls.unretried)
     return dict(calls.read("cursor", snapshots, _cursor))
 
 
 async def cursors_of(calls: Calls, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
-    """See `ports.MessageStore.cursors_of`."""
+    """See `ports.CursorStore.cursors_of`."""
     client = calls.client
     references = {c: client.document("conversations", c, "cursors", user_id) for c in conversation_ids}
     found = await get_many(calls, list(references.values()))
@@ -189,3 +190,53 @@ async def _advance(
         user_id: max(seq, results[index].transform_results[0].integer_value)
         for index, (user_id, seq) in enumerate(cursors.items())
     }
+
+
+class FirestoreMessages(StorePart):
+    """Implements `ports.MessageStore`."""
+
+    async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+        """See the port."""
+        await self._calls.run(append(self._calls, self._tails, conversation_id, first_seq, drafts, sent_at_ms))
+
+    async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
+        """See the port."""
+        return await self._calls.run(settle(self._calls, self._tails, conversation_id, keys))
+
+    async def heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._calls.run(self._tails.find(known))
+
+    async def read_messages(
+        self, conversation_id: ConversationId, *, after_seq: Seq | None = None, before_seq: Seq | None = None, limit: int
+    ) -> list[Message]:
+        """See the port."""
+        return await self._calls.run(page(self._calls, self._tails, conversation_id, after_seq, before_seq, limit))
+
+    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._calls.run(active_since(self._tails, since_ms, known))
+
+    async def messages_since(
+        self, conversation_id: ConversationId, since_ms: int, limit: int, before_seq: Seq | None = None
+    ) -> list[Committed]:
+        """See the port."""
+        return await self._calls.run(since(self._calls, self._tails, conversation_id, since_ms, limit, before_seq))
+
+
+class FirestoreCursors(StorePart):
+    """Implements `ports.CursorStore`."""
+
+    async def advance_cursors(
+        self, conversation_id: ConversationId, cursors: Mapping[UserId, Seq], read_by: Mapping[Seq, Sequence[UserId]]
+    ) -> dict[UserId, Seq]:
+        """See the port."""
+        return await self._calls.run(advance_cursors(self._calls, conversation_id, cursors, read_by))
+
+    async def read_cursors(self, conversation_id: ConversationId) -> dict[UserId, Seq]:
+        """See the port."""
+        return await self._calls.run(read_cursors(self._calls, conversation_id))
+
+    async def cursors_of(self, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._calls.run(cursors_of(self._calls, user_id, conversation_ids))

@@ -23,7 +23,9 @@ from google.cloud.firestore_v1.field_path import FieldPath
 
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls, is_definite, translated
+from holdfast.adapters.firestore.part import StorePart
 from holdfast.adapters.firestore.reads import get_many
+from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.ids import UserId
 from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.stored import Stored
@@ -47,14 +49,14 @@ class Claim:
 
 
 async def catch_ups(calls: Calls, limit: int) -> list[CatchUp]:
-    """See `ports.MessageStore.catch_ups`."""
+    """See `ports.NotificationStore.catch_ups`."""
     query = calls.client.collection("users").where(filter=FieldFilter("catchup", "==", True))
     snapshots = await query.select(["catchupSince"]).limit(limit).get(**calls.unretried)
     return [CatchUp(UserId(each.id), documents.flag_ms(each.to_dict() or {})) for each in snapshots]
 
 
 async def finish_catch_up(calls: Calls, done: CatchUp) -> None:
-    """See `ports.MessageStore.finish_catch_up`; presence writes the same document, so it is tried again when that was first."""
+    """See `ports.NotificationStore.finish_catch_up`. Presence writes the same document: after such a write this tries again."""
     reference = calls.client.document("users", done.user_id)
     for attempt in range(_TRIES):
         await _pause(attempt)
@@ -74,8 +76,10 @@ async def finish_catch_up(calls: Calls, done: CatchUp) -> None:
 
 
 async def create(calls: Calls, records: Sequence[Notification]) -> list[Notification]:
-    """See `ports.MessageStore.create_notifications`: all at once; where some exist, or the outcome is unknown, the rest after a
-    read."""
+    """See `ports.NotificationStore.create_notifications`: all at once.
+
+    Where some exist, or the outcome is unknown, the rest is created after a read.
+    """
     token = secrets.token_hex(8)
     left = {record.notification_id: record for record in records}
     created: set[str] = set()
@@ -98,7 +102,7 @@ async def create(calls: Calls, records: Sequence[Notification]) -> list[Notifica
 
 
 async def recorded(calls: Calls, notification_ids: Sequence[str]) -> set[str]:
-    """See `ports.MessageStore.recorded`.
+    """See `ports.NotificationStore.recorded`.
 
     Ranges of ids are read, one for each conversation: a document that is asked for and missing is billed, and the emulator keeps
     its name for ever: each later query, of any collection, takes longer for it.
@@ -112,7 +116,7 @@ async def recorded(calls: Calls, notification_ids: Sequence[str]) -> set[str]:
 
 
 async def claim(calls: Calls, claims: Claims[Claim], limit: int, hold_seconds: float) -> list[Notification]:
-    """See `ports.MessageStore.claim_notifications`. A look at one tells whether anything is due: idle polling is cheap."""
+    """See `ports.NotificationStore.claim_notifications`. A look at one tells whether anything is due: idle polling is cheap."""
     due = await _due(calls, 1)
     if due and limit > 1:
         due = await _due(calls, limit)
@@ -132,7 +136,7 @@ async def claim(calls: Calls, claims: Claims[Claim], limit: int, hold_seconds: f
 
 
 async def mark(calls: Calls, claims: Claims[Claim], notification_id: str, state: str, retry_in_seconds: float) -> None:
-    """See `ports.MessageStore.mark_notification`."""
+    """See `ports.NotificationStore.mark_notification`."""
     proof = claims.of(notification_id)
     if proof is None:
         return
@@ -147,7 +151,7 @@ async def mark(calls: Calls, claims: Claims[Claim], notification_id: str, state:
 
 
 async def clear(calls: Calls, notification_id: str) -> None:
-    """See `ports.MessageStore.clear_notification`."""
+    """See `ports.NotificationStore.clear_notification`."""
     await _ref(calls, notification_id).delete(**calls.unretried)
 
 
@@ -236,3 +240,40 @@ def _is_conflict(error: GoogleAPICallError) -> bool:
 async def _pause(attempt: int) -> None:
     if attempt:
         await asyncio.sleep(0.01 * 2**attempt * random.uniform(0.5, 1.5))
+
+
+class FirestoreNotifications(StorePart):
+    """Implements `ports.NotificationStore`."""
+
+    def __init__(self, calls: Calls, tails: Tails) -> None:
+        """`calls` and `tails`: shared with the other parts."""
+        super().__init__(calls, tails)
+        self._claims: Claims[Claim] = Claims()
+
+    async def catch_ups(self, limit: int) -> list[CatchUp]:
+        """See the port."""
+        return await self._calls.run(catch_ups(self._calls, limit))
+
+    async def finish_catch_up(self, done: CatchUp) -> None:
+        """See the port."""
+        await self._calls.run(finish_catch_up(self._calls, done))
+
+    async def create_notifications(self, records: Sequence[Notification]) -> list[Notification]:
+        """See the port."""
+        return await self._calls.run(create(self._calls, records))
+
+    async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
+        """See the port."""
+        return await self._calls.run(recorded(self._calls, notification_ids))
+
+    async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
+        """See the port."""
+        return await self._calls.run(claim(self._calls, self._claims, limit, hold_seconds))
+
+    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
+        """See the port."""
+        await self._calls.run(mark(self._calls, self._claims, notification_id, state, retry_in_seconds))
+
+    async def clear_notification(self, notification_id: str) -> None:
+        """See the port."""
+        await self._calls.run(clear(self._calls, notification_id))

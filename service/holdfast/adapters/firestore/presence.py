@@ -19,7 +19,9 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls, is_definite, translated
+from holdfast.adapters.firestore.part import StorePart
 from holdfast.adapters.firestore.reads import get_many
+from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.ids import UserId
 from holdfast.domain.notifications import flagged_since
 from holdfast.domain.presence import Presence, PresenceChange
@@ -101,7 +103,7 @@ class Unfinished:
 async def change(
     calls: Calls, unfinished: Unfinished, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool
 ) -> list[PresenceChange]:
-    """See `ports.MessageStore.add_presence` and `remove_presence`."""
+    """See `ports.PresenceStore.add_presence` and `remove_presence`."""
     turns = []
     for user_id, seen_ms in seen_at_ms.items():
         earlier = unfinished.take(entry, user_id, is_present=is_present)
@@ -115,14 +117,14 @@ async def change(
 
 
 async def read(calls: Calls, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
-    """See `ports.MessageStore.read_presence`."""
+    """See `ports.PresenceStore.read_presence`."""
     found = await get_many(calls, [_ref(calls, user_id) for user_id in user_ids])
     users = {UserId(snapshot.id): _user(calls, snapshot) for snapshot in found.values()}
     return {user_id: _presence(user_id, users.get(user_id, _NOBODY)) for user_id in user_ids}
 
 
 async def users_on(calls: Calls, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
-    """See `ports.MessageStore.users_on`. By document name, which every index of one field ends with."""
+    """See `ports.PresenceStore.users_on`. By document name, which every index of one field ends with."""
     users = calls.client.collection("users")
     query = users.where(filter=FieldFilter("on", "array_contains", entry)).order_by("__name__")
     if after:
@@ -215,3 +217,32 @@ def _micros(timestamp: Any) -> int:
     """A protobuf or Python timestamp in microseconds."""
     micros: int = round(timestamp.timestamp() * 1_000_000)
     return micros
+
+
+class FirestorePresence(StorePart):
+    """Implements `ports.PresenceStore`."""
+
+    def __init__(self, calls: Calls, tails: Tails) -> None:
+        """`calls` and `tails`: shared with the other parts."""
+        super().__init__(calls, tails)
+        self._unfinished = Unfinished()
+
+    async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
+        """See the port."""
+        return await self._change_presence(entry, seen_at_ms, is_present=True)
+
+    async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
+        """See the port."""
+        return await self._change_presence(entry, seen_at_ms, is_present=False)
+
+    async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+        """See the port."""
+        return await self._calls.run(read(self._calls, user_ids))
+
+    async def users_on(self, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
+        """See the port."""
+        return await self._calls.run(users_on(self._calls, entry, limit, after))
+
+    async def _change_presence(self, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool) -> list[PresenceChange]:
+        work = change(self._calls, self._unfinished, entry, seen_at_ms, is_present=is_present)
+        return await self._calls.run(work)

@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from holdfast.adapters.firestore import conversations
+from google.cloud.firestore_v1.async_query import AsyncQuery
+from google.cloud.firestore_v1.base_query import FieldFilter
+
 from holdfast.adapters.firestore.client import MAX_UNDER_WAY, Calls
 from holdfast.domain.conversations import Room
 from holdfast.domain.ids import UserId
@@ -24,9 +26,9 @@ _COUNTS_AT_ONCE: Final = 50
 class Rooms:
     """Lives in the loop. One lock for each user whose list is nearly full, while a change waits for it."""
 
-    def __init__(self, calls: Calls, timeout_seconds: float) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds = calls.timeout_seconds
         self._locks: dict[UserId, asyncio.Lock] = {}
         self._waiting: dict[UserId, int] = {}
 
@@ -61,7 +63,7 @@ class Rooms:
 
     async def _has_room(self, user_id: UserId, creator: UserId, room: Room, *, besides: int) -> bool:
         """Whether there is room for one, and `besides` more. Most users are in few conversations: one count answers then."""
-        total = await self._calls.run(conversations.count_memberships(self._calls, user_id)) + besides
+        total = await self._calls.run(count_memberships(self._calls, user_id)) + besides
         if user_id == creator:
             return total < room.own or await self._created_by(user_id, user_id) + besides < room.own
         if total >= room.added and total - await self._created_by(user_id, user_id) >= room.added:
@@ -69,7 +71,7 @@ class Rooms:
         return total < room.by_one or await self._created_by(user_id, creator) + besides < room.by_one
 
     async def _created_by(self, user_id: UserId, creator: UserId) -> int:
-        return await self._calls.run(conversations.count_created_by(self._calls, user_id, creator))
+        return await self._calls.run(count_created_by(self._calls, user_id, creator))
 
     @asynccontextmanager
     async def _locked(self, user_ids: Collection[UserId]) -> AsyncIterator[None]:
@@ -92,3 +94,17 @@ class Rooms:
             self._waiting[user_id] -= 1
             if not self._waiting[user_id]:
                 del self._waiting[user_id], self._locks[user_id]
+
+
+async def count_memberships(calls: Calls, user_id: UserId) -> int:
+    """How many conversations a user is in."""
+    query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
+    ((result,),) = await query.count().get(**calls.unretried)
+    return int(result.value)
+
+
+async def count_created_by(calls: Calls, user_id: UserId, creator: UserId) -> int:
+    """How many of the user's conversations `creator` created."""
+    query: AsyncQuery = calls.client.collection("conversations").where(filter=FieldFilter("members", "array_contains", user_id))
+    ((result,),) = await query.where(filter=FieldFilter("createdBy", "==", creator)).count().get(**calls.unretried)
+    return int(result.value)

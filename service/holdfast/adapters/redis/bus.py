@@ -21,7 +21,7 @@ from holdfast.adapters.redis.permissions import is_denial
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES, Publisher
 from holdfast.adapters.redis.subscriptions import CHUNK
-from holdfast.domain.ids import ConversationId, InstanceId, Seq
+from holdfast.domain.ids import InstanceId
 from holdfast.errors import RedisUnavailable, Undecodable
 from holdfast.loops import Loop, Loops
 from holdfast.ports import PublishedChange, PublishedCommit
@@ -36,7 +36,7 @@ _ECHO: Final = b'{"v":1,"kind":"echo"'
 
 
 class RedisBus:
-    """Implements `ports.ClusterBus`. Used from one event loop; closed by its starter, before the link.
+    """Implements `ports.Bus`. Used from one event loop; closed by its starter, before the link.
 
     `heard`, `connected`, `confirmed`, `restored` and `disconnected` are the listener's, see `Ear`.
     """
@@ -52,7 +52,7 @@ class RedisBus:
         self._subscriptions_key = keys.subscriptions(instance_id)
         self._liveness = Liveness()
         self._listener = Listener(link, self._control, self, self.counters, self._liveness)
-        self._publisher = Publisher(link, self.pipeline, self.counters, seals)
+        self._publisher = Publisher(self.pipeline, self.counters, seals)
         self._is_announced = False
         self._must_record = False
         self._wake = asyncio.Event()
@@ -67,16 +67,16 @@ class RedisBus:
 
     @property
     def is_live(self) -> bool:
-        """See `ClusterBus.is_live`."""
+        """See `Bus.is_live`."""
         return self._liveness.is_live(self._clock.monotonic())
 
     @property
     def is_lost(self) -> bool:
-        """See `ClusterBus.is_lost`."""
+        """See `Bus.is_lost`."""
         return self._liveness.is_lost
 
     def subscription(self, channel: str) -> int:
-        """See `ClusterBus.subscription`."""
+        """See `Bus.subscription`."""
         return self._listener.subscriptions.confirmation(channel)
 
     async def start(
@@ -86,7 +86,7 @@ class RedisBus:
         on_subscribed: Callable[[], None],
         on_liveness: Callable[[bool, str], None],
     ) -> None:
-        """See `ClusterBus.start`."""
+        """See `Bus.start`."""
         self._on_envelope, self._on_subscribed, self._on_liveness = on_envelope, on_subscribed, on_liveness
         self.pipeline.start(loops)
         self._listener.start(loops)
@@ -95,7 +95,7 @@ class RedisBus:
         self._watching = asyncio.get_running_loop().create_task(loops.run(watch), name="redis-bus-watch")
 
     async def close(self) -> None:
-        """See `ClusterBus.close`. Idempotent."""
+        """See `Bus.close`. Idempotent."""
         task, self._watching = self._watching, None
         if task is not None:
             task.cancel()
@@ -106,47 +106,31 @@ class RedisBus:
     # --- publishing ---------------------------------------------------------------------------------------------------
 
     def publish(self, channel: str, envelope: bytes) -> None:
-        """See `ClusterBus.publish`."""
+        """See `Bus.publish`."""
         self._publisher.publish(channel, envelope)
 
     def publish_commit(self, commit: PublishedCommit) -> None:
-        """See `ClusterBus.publish_commit`."""
+        """See `Bus.publish_commit`."""
         self._publisher.publish_commit(commit)
 
     def publish_change(self, change: PublishedChange) -> None:
-        """See `ClusterBus.publish_change`."""
+        """See `Bus.publish_change`."""
         self._publisher.publish_change(change)
-
-    async def mark_dirty(self, *entries: str, within_seconds: float = 0.1) -> bool:
-        """See `ClusterBus.mark_dirty`."""
-        return await self._publisher.mark_dirty(entries, within_seconds)
-
-    def clear_dirty(self, *entries: str) -> None:
-        """See `ClusterBus.clear_dirty`."""
-        self._publisher.clear_dirty(entries)
-
-    async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:
-        """See `ClusterBus.claim_dirty`."""
-        return await self._publisher.claim_dirty(older_than_seconds, hold_seconds, limit)
-
-    async def recent(self, conversation_id: ConversationId, after_seq: Seq, generation: str) -> list[tuple[Seq, bytes]]:
-        """See `ClusterBus.recent`."""
-        return await self._publisher.recent(conversation_id, after_seq, generation)
 
     # --- subscribing --------------------------------------------------------------------------------------------------
 
     async def subscribe(self, channels: Iterable[str]) -> bool:
-        """See `ClusterBus.subscribe`."""
+        """See `Bus.subscribe`."""
         missing = self._listener.subscriptions.want(channels)
         return await self._listener.wait_for(missing) if missing else True
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
-        """See `ClusterBus.unsubscribe`."""
+        """See `Bus.unsubscribe`."""
         leaving = self._listener.forget(name for name in channels if name != self._control)
         self._record("SREM", leaving)
 
     def rename(self, instance_id: InstanceId) -> None:
-        """See `ClusterBus.rename`."""
+        """See `Bus.rename`."""
         # The last thing under the old name: its new owner learns that its SET may hold channels of ours.
         self._probe(self._clock.monotonic())
         self._control = keys.control_channel(instance_id)
@@ -154,7 +138,7 @@ class RedisBus:
         self._listener.rename(self._control)
 
     def record_channels(self) -> None:
-        """See `ClusterBus.record_channels`."""
+        """See `Bus.record_channels`."""
         self._must_record = True
         self._wake.set()
 

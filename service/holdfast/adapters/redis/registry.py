@@ -32,10 +32,10 @@ _T = TypeVar("_T")
 
 
 class RedisRegistry:
-    """Implements `ports.ConnectionRegistry`. Used from one event loop; owns no connection (the link's owner closes it).
+    """Implements `ports.Registry`. Used from one event loop; owns no connection (the link's owner closes it).
 
     Attributes:
-        server: see `ConnectionRegistry.server`.
+        server: see `Registry.server`.
     """
 
     def __init__(self, link: RedisLink, instance_id: InstanceId, seals: Seals | None = None) -> None:
@@ -53,7 +53,7 @@ class RedisRegistry:
     # --- the lease ----------------------------------------------------------------------------------------------------
 
     async def acquire(self, state: str, *, may_keep_epoch: bool = False) -> Epoch:
-        """See `ConnectionRegistry.acquire`. Epochs compare as text: the newer start is the larger one."""
+        """See `Registry.acquire`. Epochs compare as text: the newer start is the larger one."""
         self._epoch, self._registration = Epoch(""), ""
         registration, new_world = secrets.token_hex(8), secrets.token_hex(12)
         before = (self._newest_epoch, int(may_keep_epoch), self._world)
@@ -71,23 +71,23 @@ class RedisRegistry:
         return epoch
 
     def rename(self, instance_id: InstanceId) -> None:
-        """See `ConnectionRegistry.rename`."""
+        """See `Registry.rename`."""
         self._instance_id = instance_id
         self._lease = keys.lease(instance_id)
         self._subscriptions = keys.subscriptions(instance_id)
 
     async def renew(self, state: str, connections: int) -> None:
-        """See `ConnectionRegistry.renew`."""
+        """See `Registry.renew`."""
         more = (self._instance_id, state, connections, _LEASE_MS, SHORT_LEASE_MS, self._epoch)
         (server,) = await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
         self.server = decoding.text(server)
 
     async def set_registered(self) -> None:
-        """See `ConnectionRegistry.set_registered`."""
+        """See `Registry.set_registered`."""
         await self._owned(scripts.SET_REGISTERED, (), ())
 
     async def release(self) -> None:
-        """See `ConnectionRegistry.release`."""
+        """See `Registry.release`."""
         if not self._registration:
             return
         try:
@@ -103,7 +103,7 @@ class RedisRegistry:
     # --- connections --------------------------------------------------------------------------------------------------
 
     async def register(self, records: Sequence[ConnectionRecord]) -> dict[UserId, int]:
-        """See `ConnectionRegistry.register`. Records that were made under a lease that is over are `LeaseLost`."""
+        """See `Registry.register`. Records that were made under a lease that is over are `LeaseLost`."""
         counts: dict[UserId, int] = {}
         registration = self._registration
         for chunk in _chunks(records, _CHUNK):
@@ -120,20 +120,20 @@ class RedisRegistry:
         return counts
 
     async def unregister(self, connections: Sequence[tuple[UserId, ConnectionId]]) -> None:
-        """See `ConnectionRegistry.unregister`."""
+        """See `Registry.unregister`."""
         for chunk in _chunks(connections, _CHUNK):
             told = [part for user_id, connection_id in chunk for part in (connection_id, keys.user_channel(user_id))]
             its_keys = tuple(keys.connections(user_id) for user_id, _ in chunk)
             await self._owned(scripts.UNREGISTER, (self._subscriptions, *its_keys), (self._instance_id, *told))
 
     async def refresh(self, user_ids: Sequence[UserId]) -> None:
-        """See `ConnectionRegistry.refresh`."""
+        """See `Registry.refresh`."""
         for chunk in _chunks(user_ids, _CHUNK):
             connections = tuple(keys.connections(user_id) for user_id in chunk)
             await self._owned(scripts.REFRESH, (self._subscriptions, *connections), (_REGISTRATION_TTL_MS,))
 
     async def connections_of(self, user_id: UserId) -> list[ConnectionRecord]:
-        """See `ConnectionRegistry.connections_of`."""
+        """See `Registry.connections_of`."""
         return (await self._signed([user_id]))[user_id]
 
     async def _signed(self, user_ids: Sequence[UserId]) -> dict[UserId, list[ConnectionRecord]]:
@@ -153,7 +153,7 @@ class RedisRegistry:
         return found
 
     async def connected(self, user_ids: Sequence[UserId]) -> set[UserId]:
-        """See `ConnectionRegistry.connected`."""
+        """See `Registry.connected`."""
         if self._seals is not None:
             return {user_id for user_id, records in (await self._signed(user_ids)).items() if records}
         found: set[UserId] = set()
@@ -165,7 +165,7 @@ class RedisRegistry:
     # --- instances ----------------------------------------------------------------------------------------------------
 
     async def instances(self) -> list[InstanceLease]:
-        """See `ConnectionRegistry.instances`."""
+        """See `Registry.instances`."""
         answer = await self._known(scripts.INSTANCES, (keys.INSTANCES,))
         found, unread = [], []
         for at in range(0, len(answer), 6):
@@ -177,7 +177,7 @@ class RedisRegistry:
         return found
 
     async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]] | None:
-        """See `ConnectionRegistry.reap`. When Redis fails in between it returns what was done; the rest stays indexed."""
+        """See `Registry.reap`. When Redis fails in between it returns what was done; the rest stays indexed."""
         world = self._require_world()
         try:
             newest, lost = await self._reap(world, instance_id, "", keeps_what_was_done=True)

@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 
+from holdfast.adapters.sqlite import rows
+from holdfast.adapters.sqlite.calls import StorePart
 from holdfast.adapters.sqlite.rows import conversation
 from holdfast.adapters.sqlite.schema import note_damaged
 from holdfast.domain.conversations import (
@@ -22,7 +24,7 @@ from holdfast.errors import CommandError, StoreConflict
 
 
 def create(connection: sqlite3.Connection, new: NewConversation, room: Room | None) -> tuple[Conversation, bool] | CommandError:
-    """See `ports.MessageStore.create_conversation`; a refusal is returned: raising it would end the group's transaction."""
+    """See `ports.ConversationStore.create_conversation`; a refusal is returned: raising it would end the group's transaction."""
     stored = conversation(connection, new.conversation_id)
     if stored is not None:
         return stored, False
@@ -51,7 +53,7 @@ def create(connection: sqlite3.Connection, new: NewConversation, room: Room | No
 def update(
     connection: sqlite3.Connection, conversation_id: ConversationId, title: str | None, metadata_json: str | None
 ) -> Conversation | None:
-    """See `ports.MessageStore.update_conversation`."""
+    """See `ports.ConversationStore.update_conversation`."""
     connection.execute(
         "UPDATE conversations SET title = ?, metadata_json = ?, revision = revision + 1 "
         "WHERE id = ? AND (title IS NOT ? OR metadata_json IS NOT ?)",
@@ -67,7 +69,7 @@ def change_members(
     max_members: int,
     room: Room | None,
 ) -> MembersChanged | CommandError | None:
-    """See `ports.MessageStore.change_members`; a refusal is returned: raising it would end the group's transaction."""
+    """See `ports.ConversationStore.change_members`; a refusal is returned: raising it would end the group's transaction."""
     stored = conversation(connection, conversation_id)
     if stored is None:
         return None
@@ -100,7 +102,7 @@ def _change_member(connection: sqlite3.Connection, conversation_id: Conversation
 
 
 def memberships_of(connection: sqlite3.Connection, user_id: UserId) -> list[Membership]:
-    """See `ports.MessageStore.memberships_of`."""
+    """See `ports.ConversationStore.memberships_of`."""
     rows = connection.execute(
         "SELECT c.id, c.members_version, c.revision, c.last_seq, c.last_active_at_ms, "
         "(SELECT count(*) FROM members n WHERE n.conversation_id = c.id), m.joined_seq "
@@ -143,7 +145,7 @@ def _created_by(connection: sqlite3.Connection, user_id: UserId, creator: UserId
 
 
 def page(connection: sqlite3.Connection, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
-    """See `ports.MessageStore.page_conversations`."""
+    """See `ports.ConversationStore.page_conversations`."""
     at, last_id = (after.last_active_at_ms, after.conversation_id) if after is not None else (1 << 62, "")
     rows = connection.execute(
         "SELECT c.id FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = ? "
@@ -155,7 +157,7 @@ def page(connection: sqlite3.Connection, user_id: UserId, limit: int, after: Pag
 
 
 def note_activity(connection: sqlite3.Connection, conversation_id: ConversationId, last: LastMessage) -> None:
-    """See `ports.MessageStore.note_activity`."""
+    """See `ports.ConversationStore.note_activity`."""
     connection.execute(
         "UPDATE conversations SET last_seq = ?, last_sender = ?, last_body = ?, last_sent_at_ms = ?, "
         "last_active_at_ms = max(last_active_at_ms, ?) WHERE id = ? AND last_seq < ?",
@@ -168,3 +170,50 @@ def _reread(connection: sqlite3.Connection, conversation_id: ConversationId) -> 
     if stored is None:
         raise StoreConflict("the conversation was removed meanwhile")
     return stored
+
+
+class SqliteConversations(StorePart):
+    """Implements `ports.ConversationStore`."""
+
+    async def create_conversation(self, new: NewConversation, room: Room | None = None) -> tuple[Conversation, bool]:
+        """See the port."""
+        result = await self._calls.write(lambda c: create(c, new, room))
+        if isinstance(result, CommandError):
+            raise result
+        return result
+
+    async def read_conversation(self, conversation_id: ConversationId) -> Conversation | None:
+        """See the port."""
+        return await self._calls.read(lambda c: rows.conversation(c, conversation_id))
+
+    async def update_conversation(
+        self, conversation_id: ConversationId, *, title: str | None, metadata_json: str | None
+    ) -> Conversation | None:
+        """See the port."""
+        return await self._calls.write(lambda c: update(c, conversation_id, title, metadata_json))
+
+    async def change_members(
+        self,
+        conversation_id: ConversationId,
+        changes: Sequence[MemberChange],
+        *,
+        max_members: int,
+        room: Room | None = None,
+    ) -> MembersChanged | None:
+        """See the port."""
+        result = await self._calls.write(lambda c: change_members(c, conversation_id, changes, max_members, room))
+        if isinstance(result, CommandError):
+            raise result
+        return result
+
+    async def memberships_of(self, user_id: UserId) -> list[Membership]:
+        """See the port."""
+        return await self._calls.read(lambda c: memberships_of(c, user_id))
+
+    async def page_conversations(self, user_id: UserId, limit: int, after: PageKey | None) -> list[Conversation]:
+        """See the port."""
+        return await self._calls.read(lambda c: page(c, user_id, limit, after))
+
+    async def note_activity(self, conversation_id: ConversationId, last: LastMessage) -> None:
+        """See the port."""
+        await self._calls.write(lambda c: note_activity(c, conversation_id, last))

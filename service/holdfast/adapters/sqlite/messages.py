@@ -4,9 +4,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from holdfast.adapters.sqlite import notifications
+from holdfast.adapters.sqlite.calls import StorePart
 from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, marks, message, tail
 from holdfast.domain.ids import ConversationId, Seq, UserId
-from holdfast.domain.messages import Draft, Message, Settlement, StoredSend
+from holdfast.domain.messages import Committed, Draft, Message, Settlement, StoredSend
 from holdfast.domain.stored import is_number, is_text
 from holdfast.errors import PredecessorMissing, StoreConflict
 
@@ -96,7 +98,7 @@ def advance_cursors(
     cursors: Mapping[UserId, Seq],
     read_by: Mapping[Seq, Sequence[UserId]],
 ) -> dict[UserId, Seq]:
-    """See `ports.MessageStore.advance_cursors`."""
+    """See `ports.CursorStore.advance_cursors`."""
     committed: dict[UserId, Seq] = {}
     for user_id, seq in cursors.items():
         (committed[user_id],) = connection.execute(
@@ -112,7 +114,7 @@ def advance_cursors(
 
 
 def read_cursors(connection: sqlite3.Connection, conversation_id: ConversationId) -> dict[UserId, Seq]:
-    """See `ports.MessageStore.read_cursors`."""
+    """See `ports.CursorStore.read_cursors`."""
     rows = connection.execute("SELECT user_id, last_read_seq FROM cursors WHERE conversation_id = ?", (conversation_id,))
     return {UserId(user_id): seq for user_id, seq in rows if is_text(user_id) and is_number(seq)}
 
@@ -120,7 +122,7 @@ def read_cursors(connection: sqlite3.Connection, conversation_id: ConversationId
 def cursors_of(
     connection: sqlite3.Connection, user_id: UserId, conversation_ids: Sequence[ConversationId]
 ) -> dict[ConversationId, Seq]:
-    """See `ports.MessageStore.cursors_of`."""
+    """See `ports.CursorStore.cursors_of`."""
     cursors = {}
     for conversation_id in conversation_ids:
         row = connection.execute(
@@ -129,3 +131,53 @@ def cursors_of(
         if row is not None and is_number(row[0]):
             cursors[conversation_id] = row[0]
     return cursors
+
+
+class SqliteMessages(StorePart):
+    """Implements `ports.MessageStore`."""
+
+    async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+        """See the port."""
+        await self._calls.write(lambda c: append(c, conversation_id, first_seq, drafts, sent_at_ms, self._calls.now_ms(c)))
+
+    async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
+        """See the port."""
+        return await self._calls.read(lambda c: settle(c, conversation_id, keys, self._calls.now_ms(c)))
+
+    async def heads(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._calls.read(lambda c: heads(c, known))
+
+    async def read_messages(
+        self, conversation_id: ConversationId, *, after_seq: Seq | None = None, before_seq: Seq | None = None, limit: int
+    ) -> list[Message]:
+        """See the port."""
+        return await self._calls.read(lambda c: page(c, conversation_id, after_seq, before_seq, limit))
+
+    async def active_since(self, since_ms: int, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._calls.read(lambda c: notifications.active_since(c, since_ms, known))
+
+    async def messages_since(
+        self, conversation_id: ConversationId, since_ms: int, limit: int, before_seq: Seq | None = None
+    ) -> list[Committed]:
+        """See the port."""
+        return await self._calls.read(lambda c: notifications.messages_since(c, conversation_id, since_ms, limit, before_seq))
+
+
+class SqliteCursors(StorePart):
+    """Implements `ports.CursorStore`."""
+
+    async def advance_cursors(
+        self, conversation_id: ConversationId, cursors: Mapping[UserId, Seq], read_by: Mapping[Seq, Sequence[UserId]]
+    ) -> dict[UserId, Seq]:
+        """See the port."""
+        return await self._calls.write(lambda c: advance_cursors(c, conversation_id, cursors, read_by))
+
+    async def read_cursors(self, conversation_id: ConversationId) -> dict[UserId, Seq]:
+        """See the port."""
+        return await self._calls.read(lambda c: read_cursors(c, conversation_id))
+
+    async def cursors_of(self, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
+        """See the port."""
+        return await self._calls.read(lambda c: cursors_of(c, user_id, conversation_ids))

@@ -4,15 +4,17 @@ Times are the store's own (`store_time`). `claim` names the holder of a record: 
 record that was made anew meanwhile, changes nothing.
 """
 
+import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from holdfast.adapters.sqlite.calls import Calls, StorePart
 from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, message
 from holdfast.adapters.sqlite.schema import note_damaged
 from holdfast.domain.ids import MAX_SEQ, ConversationId, Seq, UserId
 from holdfast.domain.messages import Committed
-from holdfast.domain.notifications import CatchUp, Notification
+from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.stored import Stored, is_number, is_text
 from holdfast.errors import Undecodable
 
@@ -41,7 +43,7 @@ def messages_since(
 
 
 def catch_ups(connection: sqlite3.Connection, limit: int) -> list[CatchUp]:
-    """See `ports.MessageStore.catch_ups`."""
+    """See `ports.NotificationStore.catch_ups`."""
     rows = connection.execute(
         "SELECT id, catchup_since_ms FROM users WHERE catchup_since_ms IS NOT NULL ORDER BY catchup_since_ms LIMIT ?", (limit,)
     )
@@ -49,26 +51,26 @@ def catch_ups(connection: sqlite3.Connection, limit: int) -> list[CatchUp]:
 
 
 def finish_catch_up(connection: sqlite3.Connection, done: CatchUp) -> None:
-    """See `ports.MessageStore.finish_catch_up`."""
+    """See `ports.NotificationStore.finish_catch_up`."""
     connection.execute(
         "UPDATE users SET catchup_since_ms = NULL WHERE id = ? AND catchup_since_ms = ?", (done.user_id, done.since_ms)
     )
 
 
 def create(connection: sqlite3.Connection, records: Sequence[Notification], now_ms: int) -> list[Notification]:
-    """See `ports.MessageStore.create_notifications`; expired records are deleted on the way."""
+    """See `ports.NotificationStore.create_notifications`; expired records are deleted on the way."""
     connection.execute("DELETE FROM notifications WHERE expires_at_ms <= ?", (now_ms,))
     return [record for record in records if _insert(connection, record, now_ms)]
 
 
 def recorded(connection: sqlite3.Connection, notification_ids: Sequence[str]) -> set[str]:
-    """See `ports.MessageStore.recorded`."""
+    """See `ports.NotificationStore.recorded`."""
     query = "SELECT 1 FROM notifications WHERE id = ?"
     return {each for each in notification_ids if connection.execute(query, (each,)).fetchone() is not None}
 
 
 def claim(connection: sqlite3.Connection, claim_id: str, limit: int, hold_ms: int, now_ms: int) -> list[Notification]:
-    """See `ports.MessageStore.claim_notifications`."""
+    """See `ports.NotificationStore.claim_notifications`."""
     due = connection.execute(
         "SELECT id FROM notifications WHERE state = 'pending' AND due_at_ms <= ? ORDER BY due_at_ms, id LIMIT ?", (now_ms, limit)
     ).fetchall()
@@ -104,7 +106,7 @@ def _record(stored: Stored) -> Notification:
 
 
 def mark(connection: sqlite3.Connection, notification_id: str, claim_id: str, state: str, due_at_ms: int) -> None:
-    """See `ports.MessageStore.mark_notification`."""
+    """See `ports.NotificationStore.mark_notification`."""
     connection.execute(
         "UPDATE notifications SET state = ?, due_at_ms = ?, claim = NULL WHERE id = ? AND claim = ?",
         (state, due_at_ms, notification_id, claim_id),
@@ -112,7 +114,7 @@ def mark(connection: sqlite3.Connection, notification_id: str, claim_id: str, st
 
 
 def clear(connection: sqlite3.Connection, notification_id: str) -> None:
-    """See `ports.MessageStore.clear_notification`."""
+    """See `ports.NotificationStore.clear_notification`."""
     connection.execute("DELETE FROM notifications WHERE id = ?", (notification_id,))
 
 
@@ -135,3 +137,46 @@ def _insert(connection: sqlite3.Connection, record: Notification, now_ms: int) -
         ).rowcount
         > 0
     )
+
+
+class SqliteNotifications(StorePart):
+    """Implements `ports.NotificationStore`."""
+
+    def __init__(self, calls: Calls) -> None:
+        """`calls`: shared with the other parts."""
+        super().__init__(calls)
+        self._claims: Claims[str] = Claims()
+
+    async def catch_ups(self, limit: int) -> list[CatchUp]:
+        """See the port."""
+        return await self._calls.read(lambda c: catch_ups(c, limit))
+
+    async def finish_catch_up(self, done: CatchUp) -> None:
+        """See the port."""
+        await self._calls.write(lambda c: finish_catch_up(c, done))
+
+    async def create_notifications(self, records: Sequence[Notification]) -> list[Notification]:
+        """See the port."""
+        return await self._calls.write(lambda c: create(c, records, self._calls.now_ms(c)))
+
+    async def recorded(self, notification_ids: Sequence[str]) -> set[str]:
+        """See the port."""
+        return await self._calls.read(lambda c: recorded(c, notification_ids))
+
+    async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
+        """See the port."""
+        claim_id, hold_ms = secrets.token_hex(8), round(hold_seconds * 1000)
+        claimed = await self._calls.write(lambda c: claim(c, claim_id, limit, hold_ms, self._calls.now_ms(c)))
+        self._claims.hold([record.notification_id for record in claimed], claim_id)
+        return claimed
+
+    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
+        """See the port."""
+        if (claim_id := self._claims.of(notification_id)) is not None:
+            pause_ms = round(retry_in_seconds * 1000)
+            await self._calls.write(lambda c: mark(c, notification_id, claim_id, state, self._calls.now_ms(c) + pause_ms))
+            self._claims.end(notification_id, claim_id)
+
+    async def clear_notification(self, notification_id: str) -> None:
+        """See the port."""
+        await self._calls.write(lambda c: clear(c, notification_id))

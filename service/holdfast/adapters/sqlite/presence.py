@@ -4,7 +4,9 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Final
 
+from holdfast.adapters.sqlite.calls import Calls, StorePart
 from holdfast.adapters.sqlite.schema import note_damaged
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId, UserId
@@ -13,11 +15,13 @@ from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.domain.stored import Stored, is_number, is_text
 from holdfast.errors import Undecodable
 
+_MAX_UNREPORTED: Final = 10_000  # far more than one deadline's worth of presence writes
+
 
 def change(
     connection: sqlite3.Connection, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool
 ) -> list[PresenceChange]:
-    """See `ports.MessageStore.add_presence` and `remove_presence`; inside one transaction, so no precondition is needed."""
+    """See `ports.PresenceStore.add_presence` and `remove_presence`; inside one transaction, so no precondition is needed."""
     changes = []
     for user_id, seen_ms in seen_at_ms.items():
         statement = (
@@ -44,7 +48,7 @@ def change(
 
 
 def read(connection: sqlite3.Connection, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
-    """See `ports.MessageStore.read_presence`."""
+    """See `ports.PresenceStore.read_presence`."""
     found = {}
     for user_id in user_ids:
         row = connection.execute("SELECT is_online, last_seen_at_ms FROM users WHERE id = ?", (user_id,)).fetchone()
@@ -56,14 +60,14 @@ def read(connection: sqlite3.Connection, user_ids: Sequence[UserId]) -> dict[Use
 
 
 def users_on(connection: sqlite3.Connection, entry: str, limit: int, after: UserId | None) -> list[UserId]:
-    """See `ports.MessageStore.users_on`."""
+    """See `ports.PresenceStore.users_on`."""
     statement = "SELECT user_id FROM present WHERE entry = ? AND user_id > ? ORDER BY user_id LIMIT ?"
     found = connection.execute(statement, (entry, after or "", limit))
     return [UserId(user_id) for (user_id,) in found if is_text(user_id)]
 
 
 def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin, now_ms: int) -> int:
-    """See `ports.MessageStore.write_bulletin`."""
+    """See `ports.RunStore.write_bulletin`."""
     stamped = {**asdict(bulletin), "written_at_ms": now_ms}
     connection.execute(
         "INSERT OR REPLACE INTO instances VALUES (?, ?, ?)", (bulletin.instance_id, bulletin.epoch, json.dumps(stamped))
@@ -72,7 +76,7 @@ def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin, now_ms: i
 
 
 def read_bulletins(connection: sqlite3.Connection) -> list[Bulletin]:
-    """See `ports.MessageStore.read_bulletins`."""
+    """See `ports.RunStore.read_bulletins`."""
     rows = connection.execute("SELECT bulletin FROM instances").fetchall()
     found = []
     for (text,) in rows:
@@ -84,12 +88,12 @@ def read_bulletins(connection: sqlite3.Connection) -> list[Bulletin]:
 
 
 def remove_bulletin(connection: sqlite3.Connection, instance_id: InstanceId, epoch: Epoch) -> None:
-    """See `ports.MessageStore.remove_bulletin`."""
+    """See `ports.RunStore.remove_bulletin`."""
     connection.execute("DELETE FROM instances WHERE id = ? AND epoch = ?", (instance_id, epoch))
 
 
 def revoke(connection: sqlite3.Connection, user_id: UserId, now_ms: int) -> int:
-    """See `ports.MessageStore.revoke`."""
+    """See `ports.RevocationStore.revoke`."""
     connection.execute(
         "INSERT INTO revoked VALUES (?, ?) ON CONFLICT DO UPDATE SET revoked_at_ms = max(revoked_at_ms, excluded.revoked_at_ms)",
         (user_id, now_ms),
@@ -99,19 +103,19 @@ def revoke(connection: sqlite3.Connection, user_id: UserId, now_ms: int) -> int:
 
 
 def read_revocations(connection: sqlite3.Connection, since_ms: int) -> dict[UserId, int]:
-    """See `ports.MessageStore.read_revocations`."""
+    """See `ports.RevocationStore.read_revocations`."""
     rows = connection.execute("SELECT user_id, revoked_at_ms FROM revoked WHERE revoked_at_ms >= ?", (since_ms,))
     return {UserId(user_id): at_ms for user_id, at_ms in rows if is_text(user_id) and is_number(at_ms)}
 
 
 def revoke_token(connection: sqlite3.Connection, name: str, ends_at_ms: int, now_ms: int) -> None:
-    """See `ports.MessageStore.revoke_token`. Expired entries are deleted on this occasion: there is no TTL policy."""
+    """See `ports.RevocationStore.revoke_token`. Expired entries are deleted on this occasion: there is no TTL policy."""
     connection.execute("DELETE FROM revoked_tokens WHERE ends_at_ms <= ?", (now_ms,))
     connection.execute("INSERT OR REPLACE INTO revoked_tokens VALUES (?, ?, ?)", (name, now_ms, ends_at_ms))
 
 
 def read_revoked_tokens(connection: sqlite3.Connection, since_ms: int, limit: int) -> dict[str, int]:
-    """See `ports.MessageStore.read_revoked_tokens`."""
+    """See `ports.RevocationStore.read_revoked_tokens`."""
     rows = connection.execute(
         "SELECT name, ends_at_ms FROM revoked_tokens WHERE revoked_at_ms >= ? ORDER BY ends_at_ms DESC LIMIT ?", (since_ms, limit)
     )
@@ -152,3 +156,77 @@ def _bulletin(text: object) -> Bulletin:
         is_out=stored.flag("is_out"),
         written_at_ms=stored.number("written_at_ms"),
     )
+
+
+class SqlitePresence(StorePart):
+    """Implements `ports.PresenceStore`."""
+
+    def __init__(self, calls: Calls) -> None:
+        """`calls`: shared with the other parts."""
+        super().__init__(calls)
+        self._unreported: dict[UserId, PresenceChange] = {}
+
+    async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
+        """See the port."""
+        return await self._change_presence(entry, seen_at_ms, is_present=True)
+
+    async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
+        """See the port."""
+        return await self._change_presence(entry, seen_at_ms, is_present=False)
+
+    async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+        """See the port."""
+        return await self._calls.read(lambda c: read(c, user_ids))
+
+    async def users_on(self, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:
+        """See the port."""
+        return await self._calls.read(lambda c: users_on(c, entry, limit, after))
+
+    async def _change_presence(self, entry: str, seen_at_ms: Mapping[UserId, int], *, is_present: bool) -> list[PresenceChange]:
+        """A change that landed after its caller had left is returned by the next call for that user, which finds it done."""
+        changes = await self._calls.write(lambda c: change(c, entry, seen_at_ms, is_present=is_present), self._remember_late)
+        late = [turn for user_id in seen_at_ms if (turn := self._unreported.pop(user_id, None)) is not None]
+        told = {turn.user_id for turn in changes}
+        return changes + [turn for turn in late if turn.user_id not in told and turn.online == is_present]
+
+    def _remember_late(self, changes: list[PresenceChange]) -> None:
+        self._unreported.update((change.user_id, change) for change in changes)
+        while len(self._unreported) > _MAX_UNREPORTED:
+            del self._unreported[next(iter(self._unreported))]
+
+
+class SqliteRuns(StorePart):
+    """Implements `ports.RunStore`."""
+
+    async def write_bulletin(self, bulletin: Bulletin) -> int:
+        """See the port."""
+        return await self._calls.write(lambda c: write_bulletin(c, bulletin, self._calls.follow(c)))
+
+    async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
+        """See the port."""
+        found = await self._calls.read(read_bulletins)
+        return [bulletin for bulletin in found if bulletin.mode != "ok" or not only_unwell]
+
+    async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
+        """See the port."""
+        await self._calls.write(lambda c: remove_bulletin(c, instance_id, epoch))
+
+
+class SqliteRevocations(StorePart):
+    """Implements `ports.RevocationStore`."""
+
+    async def revoke(self, user_id: UserId) -> int:
+        """See the port."""
+        return await self._calls.write(lambda c: revoke(c, user_id, self._calls.now_ms(c)))
+
+    async def read_revocations(self, since_ms: int) -> dict[UserId, int]:
+        """See the port."""
+        return await self._calls.read(lambda c: read_revocations(c, since_ms))
+
+    async def revoke_token(self, name: str, ends_at_ms: int) -> None:
+        """See the port."""
+        await self._calls.write(lambda c: revoke_token(c, name, ends_at_ms, self._calls.now_ms(c)))
+
+    async def read_revoked_tokens(self, since_ms: int, limit: int) -> dict[str, int]:
+        """See the port."""
+        return await self._calls.read(lambda c: read_revoked_tokens(c, since_ms, limit))

@@ -24,7 +24,7 @@ from holdfast.launcher.instance import LocalInstance
 from holdfast.launcher.redis import RedisServer, require_server
 from holdfast.launcher.sentinels import WatchedRedis
 from holdfast.launcher.waiting import TargetFailed
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from holdfast.web.auth import issue
 
 _SETTINGS: Final = {
@@ -173,7 +173,7 @@ class LocalTarget:
         """Redis as an operator reaches it: the primary of the moment."""
         return self.redis.url if self.watched is None else self.watched.url
 
-    def store(self) -> MessageStore:
+    def store(self) -> Store:
         """The store as the instances see it, past the proxies; for `FIRESTORE_EMULATOR_HOST` see `store_environ`."""
         return store_at(self.store_url)
 

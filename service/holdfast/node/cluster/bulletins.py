@@ -19,7 +19,7 @@ from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.cluster.store_clock import StoreClock
-from holdfast.ports import Clock, MessageStore
+from holdfast.ports import Clock, RunStore
 
 BEAT_SECONDS: Final = 3.0
 WINDOW_SECONDS: Final = 60.0
@@ -68,7 +68,7 @@ class Bulletins:
 
     def __init__(
         self,
-        store: MessageStore,
+        store: RunStore,
         clock: Clock,
         lease: Lease,
         redis_trust: RedisTrust,

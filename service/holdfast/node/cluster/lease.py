@@ -23,7 +23,7 @@ from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
 from holdfast.node.identity import Identity
 from holdfast.node.tasks import Tasks
-from holdfast.ports import Clock, ClusterBus, ConnectionRegistry
+from holdfast.ports import Bus, Clock, Registry
 from holdfast.protocol.jsontext import rfc3339
 
 RENEW_SECONDS: Final = 3.0
@@ -47,8 +47,8 @@ class Lease:
 
     def __init__(
         self,
-        registry: ConnectionRegistry,
-        bus: ClusterBus,
+        registry: Registry,
+        bus: Bus,
         hub: Hub,
         clock: Clock,
         tasks: Tasks,

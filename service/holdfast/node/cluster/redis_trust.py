@@ -17,7 +17,7 @@ from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.losses import Losses
 from holdfast.node.cluster.split import Split
-from holdfast.ports import Clock, ClusterBus
+from holdfast.ports import Bus, Clock
 
 _JUDGEMENT_SECONDS: Final = 3.5  # an older look for degraded instances does not count
 
@@ -38,7 +38,7 @@ class RedisTrust:
         losses: writes of this instance that are missing in Redis.
     """
 
-    def __init__(self, bus: ClusterBus, redis: Link, lease: Lease, losses: Losses, clock: Clock) -> None:
+    def __init__(self, bus: Bus, redis: Link, lease: Lease, losses: Losses, clock: Clock) -> None:
         self.split = Split(clock)
         self.losses = losses
         self._bus = bus

@@ -9,7 +9,7 @@ from holdfast.domain.ids import ConversationId
 from holdfast.errors import StoreError
 from holdfast.node.sending.append import Commit
 from holdfast.node.tasks import Tasks
-from holdfast.ports import MessageStore
+from holdfast.ports import ConversationStore
 
 _PREVIEW_CHARACTERS: Final = 200
 _MAX_WAITING: Final = 10_000
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 class Activity:
     """Lives in the loop; `tick` once a second writes what came since."""
 
-    def __init__(self, store: MessageStore, tasks: Tasks) -> None:
+    def __init__(self, store: ConversationStore, tasks: Tasks) -> None:
         self._store = store
         self._tasks = tasks
         self._waiting: dict[ConversationId, LastMessage] = {}

@@ -17,7 +17,7 @@ from typing import Final
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.cluster.redis_trust import RedisTrust
-from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.ports import Bus, Clock, ConversationStore
 
 MAX_CACHED: Final = 10_000
 _READS_FOR_A_HINT: Final = 3
@@ -28,7 +28,7 @@ UNPROVEN_WITHOUT_BUS_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """`read_at`: when the read began. `subscription`: the one in force then, see `ClusterBus.subscription`."""
+    """`read_at`: when the read began. `subscription`: the one in force then, see `Bus.subscription`."""
 
     conversation: Conversation
     read_at: float
@@ -38,7 +38,7 @@ class _Entry:
 class Conversations:
     """A bounded cache in front of the store. Lives in the loop."""
 
-    def __init__(self, store: MessageStore, bus: ClusterBus, clock: Clock, redis_trust: RedisTrust) -> None:
+    def __init__(self, store: ConversationStore, bus: Bus, clock: Clock, redis_trust: RedisTrust) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock

@@ -23,7 +23,7 @@ from holdfast.node.conversations.gap_fill import RETRY_SECONDS, GapFill, chunks
 from holdfast.node.identity import Identity
 from holdfast.node.sending.append import Appender, Commit
 from holdfast.node.tasks import Tasks
-from holdfast.ports import ClusterBus, MessageStore, PublishedCommit
+from holdfast.ports import Bus, MessageStore, PublishedCommit, RecentMessages
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import Reset, text_frame
 from holdfast.telemetry import Telemetry
@@ -52,7 +52,8 @@ class Delivery:
     def __init__(
         self,
         store: MessageStore,
-        bus: ClusterBus,
+        bus: Bus,
+        recent_messages: RecentMessages,
         hub: Hub,
         conversations: Conversations,
         appender: Appender,
@@ -80,7 +81,7 @@ class Delivery:
         self._max_conversations = max_conversations
         telemetry.local_conversations_limit.set(max_conversations)
         self.deliveries = Deliveries(hub, clock, telemetry)
-        self.gaps = GapFill(self, store, bus, clock, telemetry, tasks)
+        self.gaps = GapFill(self, store, recent_messages, clock, telemetry, tasks)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from holdfast.node.connections.encoded import Encoded, decoded
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.deliveries import Deliveries
 from holdfast.node.tasks import Tasks
-from holdfast.ports import RECENT_MESSAGES, ClusterBus, MessageStore
+from holdfast.ports import RECENT_MESSAGES, MessageStore, RecentMessages
 from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
 
@@ -59,11 +59,17 @@ class GapFill:
     """Lives in the loop, beside the `Delivery` whose streams these are."""
 
     def __init__(
-        self, streams: Streams, store: MessageStore, bus: ClusterBus, clock: StoreClock, telemetry: Telemetry, tasks: Tasks
+        self,
+        streams: Streams,
+        store: MessageStore,
+        recent_messages: RecentMessages,
+        clock: StoreClock,
+        telemetry: Telemetry,
+        tasks: Tasks,
     ) -> None:
         self._streams = streams
         self._store = store
-        self._bus = bus
+        self._recent_messages = recent_messages
         self._clock = clock
         self._telemetry = telemetry
         self._tasks = tasks
@@ -111,7 +117,7 @@ class GapFill:
         """The messages (after, upto] from Redis, encoded, and when each was accepted; nothing unless it has all of them."""
         if upto - after > RECENT_MESSAGES or not self._streams.generation:
             return []
-        found = await self._bus.recent(conversation_id, after, self._streams.generation)
+        found = await self._recent_messages.recent(conversation_id, after, self._streams.generation)
         piece = [envelopes.taken(text) for seq, text in found if after < seq <= upto]
         return piece if len(piece) == upto - after else []
 

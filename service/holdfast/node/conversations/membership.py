@@ -22,7 +22,7 @@ from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.entering import Entering, Entrance
 from holdfast.node.conversations.views import summary
 from holdfast.node.tasks import Tasks
-from holdfast.ports import Clock, ClusterBus, MessageStore, PublishedChange
+from holdfast.ports import Bus, Clock, CursorStore, PublishedChange
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import ConversationEvent, ConversationNotice
 from holdfast.protocol.frames import frame as _frame
@@ -40,8 +40,8 @@ class Membership:
 
     def __init__(
         self,
-        store: MessageStore,
-        bus: ClusterBus,
+        store: CursorStore,
+        bus: Bus,
         hub: Hub,
         conversations: Conversations,
         delivery: Delivery,

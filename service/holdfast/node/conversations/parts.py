@@ -35,6 +35,7 @@ class ConversationParts:
         self.delivery = Delivery(
             on.store,
             on.bus,
+            on.recent_messages,
             on.hub,
             self.cache,
             sending.appender,

@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from holdfast.errors import CommandError, HoldfastError, StoreConflict, StoreRejected
-from holdfast.ports import MessageStore
+from holdfast.ports import Store
 from holdfast.telemetry import OTHER, STORE_OPERATIONS, Telemetry
 
 Call = Callable[..., Awaitable[Any]]
@@ -14,7 +14,7 @@ OPERATION: Final[ContextVar[str]] = ContextVar("OPERATION", default=OTHER)
 """Which call to the store is under way in this task: for what the adapter tells of it."""
 
 
-def counted(store: MessageStore, telemetry: Telemetry, monotonic: Callable[[], float]) -> MessageStore:
+def counted(store: Store, telemetry: Telemetry, monotonic: Callable[[], float]) -> Store:
     """The same store, whose calls are counted from now on, those that it makes of itself included."""
     for name in STORE_OPERATIONS:
         setattr(store, name, _counted(getattr(store, name), name, telemetry, monotonic))

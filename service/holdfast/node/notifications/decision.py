@@ -11,7 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.conversations import Conversation
@@ -27,7 +27,7 @@ from holdfast.node.notifications.second_look import KNOWN_SECONDS, SecondLooks
 from holdfast.node.notifications.slow_commits import SlowCommits
 from holdfast.node.sending.append import Commit
 from holdfast.node.tasks import Tasks
-from holdfast.ports import Clock, ClusterBus, ConnectionRegistry, MessageStore
+from holdfast.ports import Clock, Marks, MessageStore, NotificationStore, PresenceStore, Registry
 from holdfast.telemetry import Telemetry
 
 MAX_WAITING: Final = 10_000  # messages; more are left to the sweep of their marks
@@ -50,6 +50,10 @@ _LOG_NAMES: Final = 20
 _LOG_PER_SECOND: Final = 50
 
 _log = logging.getLogger(__name__)
+
+
+class DecisionStore(MessageStore, PresenceStore, NotificationStore, Protocol):
+    """What a decision reads of the store, and writes to it."""
 
 
 @dataclass(slots=True)
@@ -88,9 +92,9 @@ class Notifications:
 
     def __init__(
         self,
-        store: MessageStore,
-        bus: ClusterBus,
-        registry: ConnectionRegistry,
+        store: DecisionStore,
+        marks: Marks,
+        registry: Registry,
         hub: Hub,
         conversations: Conversations,
         clock: Clock,
@@ -101,7 +105,7 @@ class Notifications:
         grace_seconds: float,
     ) -> None:
         self._store = store
-        self._bus = bus
+        self._marks = marks
         self._registry = registry
         self._hub = hub
         self._conversations = conversations
@@ -224,7 +228,7 @@ class Notifications:
                 self._tasks.note_failure("notifications", error)
                 break
             for mark in work.marks:
-                self._bus.clear_dirty(notify_mark(mark))
+                self._marks.clear_dirty(notify_mark(mark))
             if work.has_waiting:
                 self._telemetry.dropped.labels("notifications").inc(self._slow.keep(conversation_id, work.slow))
             return

@@ -19,14 +19,14 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import Seq, UserId
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, CatchUp, Notification
 from holdfast.loops import STORE, Loop
 from holdfast.node.notifications.decision import FIRST_PAGE, MAX_RECORDS, Notifications, records_of
-from holdfast.ports import Clock, MessageStore
+from holdfast.ports import Clock, ConversationStore, MessageStore, NotificationStore, PresenceStore
 
 _ROUND_SECONDS: Final = 15.0
 _BUSY_SECONDS: Final = 300.0  # 200 flags, each two reads for every conversation of its user, and what is new in them
@@ -38,6 +38,10 @@ _BELIEVED_SECONDS: Final = 14.5
 """So long after its end a connection may keep its user from being notified: by the lease of an instance that cannot take the
 connection out of Redis (12 s), and by an answer of Redis that is believed for a while (2 s)."""
 _ASKED: Final = 200  # conversations whose last message is asked for in one call
+
+
+class BackfillStore(MessageStore, ConversationStore, PresenceStore, NotificationStore, Protocol):
+    """What the backfill reads of the store, and writes to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class _Page:
 class OfflineBackfill:
     """Lives in the event loop; `loop` does the work."""
 
-    def __init__(self, store: MessageStore, notifications: Notifications, clock: Clock, grace_seconds: float) -> None:
+    def __init__(self, store: BackfillStore, notifications: Notifications, clock: Clock, grace_seconds: float) -> None:
         self._store = store
         self._notifications = notifications
         self._clock = clock

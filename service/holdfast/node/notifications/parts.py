@@ -16,7 +16,7 @@ class NotificationParts:
         self.pushing = Pushing(on.store, on.notifier, cluster.store_clock, on.telemetry)
         self.decision = Notifications(
             on.store,
-            on.bus,
+            on.marks,
             on.registry,
             on.hub,
             conversations.cache,

@@ -9,7 +9,7 @@ from typing import Final
 from holdfast.domain.notifications import Notification
 from holdfast.errors import PushFailed
 from holdfast.loops import STORE, Loop
-from holdfast.ports import Clock, MessageStore, Notifier
+from holdfast.ports import Clock, NotificationStore, Notifier
 from holdfast.telemetry import Telemetry
 
 MAX_ATTEMPTS: Final = 12  # about an hour, with the pauses below
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 class Pushing:
     """Lives in the event loop; `loop` pushes. Every instance runs one; a record is claimed by one of them at a time."""
 
-    def __init__(self, store: MessageStore, notifier: Notifier, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, store: NotificationStore, notifier: Notifier, clock: Clock, telemetry: Telemetry) -> None:
         """`clock`: of the store's time, as messages are stamped with."""
         self._store = store
         self._notifier = notifier

@@ -13,7 +13,7 @@ from holdfast.errors import StoreDenied, StoreError
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.revocations import Revocations
-from holdfast.ports import MessageStore
+from holdfast.ports import StoreLife
 
 _RETRY_SECONDS: Final = 0.5
 
@@ -27,7 +27,7 @@ class StoreContact:
         replaced: set for good when the store is found to be of another generation than this run's.
     """
 
-    def __init__(self, store: MessageStore, delivery: Delivery, revocations: Revocations) -> None:
+    def __init__(self, store: StoreLife, delivery: Delivery, revocations: Revocations) -> None:
         self.replaced = asyncio.Event()
         self._store = store
         self._delivery = delivery

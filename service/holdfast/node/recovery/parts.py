@@ -51,7 +51,7 @@ class RecoveryParts:
         )
         self.unfinished_commits = UnfinishedCommits(
             on.store,
-            on.bus,
+            on.marks,
             on.registry,
             delivery,
             membership,

@@ -12,13 +12,13 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import InstanceId
 from holdfast.node.tasks import until_store_answers
 from holdfast.node.users.presence import Presence
-from holdfast.ports import MessageStore
+from holdfast.ports import RunStore
 
 _FOR_EVER: Final = 1_000_000  # tries, half a second apart
 
 
 async def reap_predecessor(
-    store: MessageStore,
+    store: RunStore,
     presence: Presence,
     instance_id: InstanceId,
     grace_seconds: float,

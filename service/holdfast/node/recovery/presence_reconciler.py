@@ -15,7 +15,7 @@ from holdfast.loops import STORE, Loop
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.identity import Identity
 from holdfast.node.users.presence import Presence
-from holdfast.ports import Clock, MessageStore
+from holdfast.ports import Clock, PresenceStore
 
 AUDIT_SECONDS: Final = 600.0
 PAGE: Final = 200
@@ -28,7 +28,7 @@ class PresenceReconciler:
     """Lives in the event loop; `loop` compares."""
 
     def __init__(
-        self, store: MessageStore, presence: Presence, clock: Clock, store_clock: StoreClock, identity: Identity
+        self, store: PresenceStore, presence: Presence, clock: Clock, store_clock: StoreClock, identity: Identity
     ) -> None:
         self._store = store
         self._presence = presence

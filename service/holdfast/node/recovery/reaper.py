@@ -20,7 +20,7 @@ from holdfast.loops import REDIS, STORE, Loop
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.users.presence import Presence
-from holdfast.ports import Clock, ConnectionRegistry, MessageStore, RosterCache
+from holdfast.ports import Clock, Registry, RosterCache, RunStore
 from holdfast.telemetry import Telemetry
 
 LOOK_SECONDS: Final = 1.5
@@ -51,8 +51,8 @@ class Reaper:
 
     def __init__(
         self,
-        registry: ConnectionRegistry,
-        store: MessageStore,
+        registry: Registry,
+        store: RunStore,
         presence: Presence,
         clock: Clock,
         store_clock: StoreClock,

@@ -8,7 +8,7 @@ from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.users.receipts import Receipts
-from holdfast.ports import MessageStore
+from holdfast.ports import ConversationStore
 
 
 class Resync:
@@ -16,7 +16,7 @@ class Resync:
 
     def __init__(
         self,
-        store: MessageStore,
+        store: ConversationStore,
         hub: Hub,
         conversations: Conversations,
         delivery: Delivery,

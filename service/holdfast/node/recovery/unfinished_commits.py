@@ -22,7 +22,7 @@ from holdfast.node.conversations.membership import Membership
 from holdfast.node.identity import Identity
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.sending.append import Commit
-from holdfast.ports import RECENT_MESSAGES, Clock, ClusterBus, ConnectionRegistry, MessageStore
+from holdfast.ports import RECENT_MESSAGES, Clock, Marks, MessageStore, Registry
 
 _ROUND_SECONDS: Final = 0.5
 _OLD_SECONDS: Final = 1.5
@@ -39,8 +39,8 @@ class UnfinishedCommits:
     def __init__(
         self,
         store: MessageStore,
-        bus: ClusterBus,
-        registry: ConnectionRegistry,
+        marks: Marks,
+        registry: Registry,
         delivery: Delivery,
         membership: Membership,
         activity: Activity,
@@ -49,7 +49,7 @@ class UnfinishedCommits:
         identity: Identity,
     ) -> None:
         self._store = store
-        self._bus = bus
+        self._marks = marks
         self._registry = registry
         self._delivery = delivery
         self._membership = membership
@@ -66,7 +66,7 @@ class UnfinishedCommits:
 
     async def _round(self) -> None:
         await asyncio.sleep(_ROUND_SECONDS)
-        entries = await self._bus.claim_dirty(_OLD_SECONDS, _HOLD_SECONDS, _LIMIT)
+        entries = await self._marks.claim_dirty(_OLD_SECONDS, _HOLD_SECONDS, _LIMIT)
         if entries:
             await self._finish_claimed(entries)
 
@@ -87,7 +87,7 @@ class UnfinishedCommits:
         living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances() if lease.epoch is not None}
         for entry in entries:
             if now - self._first_seen.get(entry, now) >= _KEEP_SECONDS and self._is_ownerless(entry, living):
-                self._bus.clear_dirty(entry)
+                self._marks.clear_dirty(entry)
                 self._first_seen.pop(entry, None)
         if mistakes:  # when all the others had their turn
             raise mistakes[0]

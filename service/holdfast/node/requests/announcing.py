@@ -17,7 +17,7 @@ from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.identity import Identity
 from holdfast.node.tasks import Tasks, until_store_answers
-from holdfast.ports import ClusterBus, MessageStore
+from holdfast.ports import ConversationStore, Marks
 from holdfast.protocol.frames import ConversationEvent
 
 _MARK_SECONDS: Final = 0.5  # without a mark the lists of all users are read from the store again
@@ -56,12 +56,12 @@ class Announcer:
 
     def __init__(
         self,
-        store: MessageStore,
+        store: ConversationStore,
         conversations: Conversations,
         membership: Membership,
         bulletins: Bulletins,
         redis_trust: RedisTrust,
-        bus: ClusterBus,
+        marks: Marks,
         tasks: Tasks,
         identity: Identity,
     ) -> None:
@@ -70,7 +70,7 @@ class Announcer:
         self._membership = membership
         self._bulletins = bulletins
         self._redis_trust = redis_trust
-        self._bus = bus
+        self._marks = marks
         self._tasks = tasks
         self._identity = identity
         self._changes = 0
@@ -96,7 +96,7 @@ class Announcer:
                     self._forget(marks[each])
 
         with ExitStack() as unmarked:
-            is_marked = await self._bus.mark_dirty(*chain.from_iterable(marks.values()), within_seconds=_MARK_SECONDS)
+            is_marked = await self._marks.mark_dirty(*chain.from_iterable(marks.values()), within_seconds=_MARK_SECONDS)
             if not (self._redis_trust.is_seen_by_all and is_marked):  # a mark that some peers cannot see gives no protection
                 unmarked.enter_context(self._redis_trust.losses.unmarked())
                 await self._bulletins.write_first(conversation_id, tuple(chain.from_iterable(each.concerned for each in news)))
@@ -118,7 +118,7 @@ class Announcer:
         self._membership.take(envelope)
 
     def _forget(self, marks: Sequence[str]) -> None:
-        self._bus.clear_dirty(*marks)
+        self._marks.clear_dirty(*marks)
 
     async def _find_out(
         self, conversation_id: ConversationId, revision: int, marks: Mapping[News, Sequence[str]], unmarked: ExitStack

@@ -12,13 +12,13 @@ from holdfast.domain.conversations import list_refused
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, InvalidRequest
 from holdfast.node.requests.commands import Caller
-from holdfast.ports import MessageStore
+from holdfast.ports import BlockStore
 
 
 class Blocks:
     """What a user decides about others. Lives in the loop. Every method raises `CommandError` and `StoreUnavailable`."""
 
-    def __init__(self, store: MessageStore, max_blocks: int) -> None:
+    def __init__(self, store: BlockStore, max_blocks: int) -> None:
         self._store = store
         self._max_blocks = max_blocks
 

@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.domain.conversations import Conversation, MemberChange, MembersChanged, Room
 from holdfast.domain.ids import ConversationId, UserId
@@ -18,7 +18,7 @@ from holdfast.errors import CommandError, HoldfastError, StoreConflict, StoreTim
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.requests.announcing import Announcer, News
 from holdfast.node.tasks import Tasks
-from holdfast.ports import MessageStore
+from holdfast.ports import ConversationStore, MessageStore
 
 MAX_BATCH: Final = 100
 MAX_WAITING: Final = 2_000
@@ -28,6 +28,10 @@ _LONGEST_PAUSE_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 Answer = tuple[Conversation, bool]
+
+
+class ChangedStore(ConversationStore, MessageStore, Protocol):
+    """Members change at a position of the messages."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +61,7 @@ class MemberChanges:
 
     def __init__(
         self,
-        store: MessageStore,
+        store: ChangedStore,
         announcer: Announcer,
         notifications: Notifications,
         tasks: Tasks,
@@ -75,7 +79,9 @@ class MemberChanges:
     async def make(
         self, conversation_id: ConversationId, user_id: UserId, *, is_member: bool, by: UserId, room: Room | None = None
     ) -> Answer:
-        """Add or remove a user; (the conversation after, whether this changed it). `room`: see `MessageStore.change_members`.
+        """Add or remove a user; (the conversation after, whether this changed it).
+
+        `room`: see `ConversationStore.change_members`.
 
         Raises:
             CommandError: `overloaded`, `conversation_not_found`, or `limit_reached`.

@@ -21,7 +21,7 @@ from holdfast.node.sending.append import OnSettled, Settled
 from holdfast.node.sending.committer import Committer
 from holdfast.node.users.reading import Seen
 from holdfast.node.users.receipts import OnRead, Receipts
-from holdfast.ports import ClusterBus
+from holdfast.ports import Bus
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import check_object
 from holdfast.settings import LimitSettings
@@ -48,7 +48,7 @@ class Commands:
         conversations: Conversations,
         delivery: Delivery,
         hub: Hub,
-        bus: ClusterBus,
+        bus: Bus,
         limits: LimitSettings,
     ) -> None:
         self._committer = committer

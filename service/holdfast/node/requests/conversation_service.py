@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.domain import ids
 from holdfast.domain.conversations import (
@@ -35,11 +35,15 @@ from holdfast.node.requests.commands import Caller
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.acceptance import accepted_members, share_accepted
 from holdfast.node.users.hidden import hidden_from
-from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.ports import BlockStore, Clock, ConversationStore, CursorStore, Marks, MessageStore, PresenceStore
 from holdfast.protocol.frames import Summary
 from holdfast.settings import LimitSettings
 
 MAX_TITLE_CHARACTERS: Final = 200
+
+
+class ServiceStore(MessageStore, ConversationStore, CursorStore, BlockStore, PresenceStore, Protocol):
+    """What callers see of conversations, and change."""
 
 
 class ConversationService:
@@ -47,13 +51,13 @@ class ConversationService:
 
     def __init__(
         self,
-        store: MessageStore,
+        store: ServiceStore,
         conversations: Conversations,
         membership: Membership,
         delivery: Delivery,
         bulletins: Bulletins,
         redis_trust: RedisTrust,
-        bus: ClusterBus,
+        marks: Marks,
         clock: Clock,
         tasks: Tasks,
         notifications: Notifications,
@@ -63,7 +67,7 @@ class ConversationService:
         self._store = store
         self._conversations = conversations
         self._delivery = delivery
-        self._announcer = Announcer(store, conversations, membership, bulletins, redis_trust, bus, tasks, identity)
+        self._announcer = Announcer(store, conversations, membership, bulletins, redis_trust, marks, tasks, identity)
         self._clock = clock
         self._limits = limits
         self.blocks = Blocks(store, limits.blocks_per_user)

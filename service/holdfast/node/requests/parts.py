@@ -31,7 +31,7 @@ class RequestParts:
             delivery,
             cluster.bulletins,
             cluster.redis_trust,
-            on.bus,
+            on.marks,
             cluster.store_clock,
             on.tasks,
             notifications.decision,

@@ -17,7 +17,7 @@ from holdfast.domain.notifications import notify_mark
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.identity import Identity
 from holdfast.node.sending.append import Appender, Batch, OnSettled, Waiting, conflict, not_found, unavailable
-from holdfast.ports import Clock, ClusterBus
+from holdfast.ports import Clock, Marks
 from holdfast.telemetry import Received, Telemetry
 
 MAX_BATCH: Final = 200  # two documents each: a Firestore commit takes 500 writes
@@ -46,14 +46,14 @@ class Committer:
     def __init__(
         self,
         appender: Appender,
-        bus: ClusterBus,
+        marks: Marks,
         clock: Clock,
         telemetry: Telemetry,
         identity: Identity,
         non_members: NonMembers,
     ) -> None:
         self._appender = appender
-        self._bus = bus
+        self._marks = marks
         self._clock = clock
         self._telemetry = telemetry
         self._non_members = non_members
@@ -199,5 +199,5 @@ class Committer:
         self._batches += 1
         batch.dirty = f"{batch.conversation_id}|{self._identity.mark_owner}|{self._batches}"
         # Removed later even if Redis did not say that it took them: it may have.
-        await self._bus.mark_dirty(batch.dirty, notify_mark(batch.dirty))
+        await self._marks.mark_dirty(batch.dirty, notify_mark(batch.dirty))
         self._telemetry.commit_batch.observe(len(batch.sends))

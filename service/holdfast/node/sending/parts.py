@@ -25,4 +25,4 @@ class SendingParts:
 
     def __init__(self, on: Foundation, store_clock: Clock, above: Above) -> None:
         self.appender = Appender(on.identity, on.store, store_clock, on.telemetry, above.on_commit)
-        self.committer = Committer(self.appender, on.bus, on.clock, on.telemetry, on.identity, above.non_members)
+        self.committer = Committer(self.appender, on.marks, on.clock, on.telemetry, on.identity, above.non_members)

@@ -12,6 +12,7 @@ subscribed, again when the conversations are, and before `synced`; each later ch
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 from holdfast.domain.conversations import Membership as MembershipRow
 from holdfast.domain.ids import ConversationId, Seq
@@ -27,11 +28,15 @@ from holdfast.node.conversations.views import beginning
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.presence import Presence
 from holdfast.node.users.rosters import Roster, Rosters
-from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.ports import Bus, Clock, MessageStore, StoreLife
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CloseCode
 from holdfast.settings import LimitSettings
 from holdfast.telemetry import Telemetry
+
+
+class ConnectingStore(StoreLife, MessageStore, Protocol):
+    """Which store it is, and the tails of its conversations."""
 
 
 class Connecting:
@@ -39,8 +44,8 @@ class Connecting:
 
     def __init__(
         self,
-        store: MessageStore,
-        bus: ClusterBus,
+        store: ConnectingStore,
+        bus: Bus,
         hub: Hub,
         conversations: Conversations,
         delivery: Delivery,

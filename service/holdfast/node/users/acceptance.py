@@ -8,16 +8,20 @@ never taken back, so what is known of it may be incomplete, and is never wrong.
 
 from collections import OrderedDict
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
-from holdfast.ports import ClusterBus, MessageStore
+from holdfast.ports import Bus, ConversationStore, CursorStore
 
 _MAX_RECENT: Final = 20_000
 _PAGE: Final = 100
+
+
+class AcceptanceStore(ConversationStore, CursorStore, Protocol):
+    """Members accept a conversation by reading it."""
 
 
 class Acceptances:
@@ -26,7 +30,7 @@ class Acceptances:
     Lives in the loop.
     """
 
-    def __init__(self, store: MessageStore, bus: ClusterBus, conversations: Conversations, delivery: Delivery) -> None:
+    def __init__(self, store: AcceptanceStore, bus: Bus, conversations: Conversations, delivery: Delivery) -> None:
         self._store = store
         self._bus = bus
         self._conversations = conversations
@@ -80,7 +84,7 @@ def accepted_members(conversation: Conversation, with_cursor: AbstractSet[UserId
     return {user_id for user_id in conversation.members if user_id in with_cursor or user_id == conversation.created_by}
 
 
-async def share_accepted(store: MessageStore, one: UserId, other: UserId) -> bool:
+async def share_accepted(store: AcceptanceStore, one: UserId, other: UserId) -> bool:
     """Whether two users share a conversation that both have accepted, as the store has it now; the latest are read first.
 
     Raises:

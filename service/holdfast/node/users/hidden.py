@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.domain.ids import UserId
-from holdfast.ports import MessageStore
+from holdfast.ports import BlockStore
 
 MAX_BLOCKERS: Final = 1_000  # more are not listed; the presence of a user whom so many block is shown to no other user
 
@@ -24,7 +24,7 @@ class Hidden:
 HIDDEN_FROM_ALL: Final = Hidden(is_all=True)
 
 
-async def hidden_from(store: MessageStore, user_id: UserId) -> Hidden:
+async def hidden_from(store: BlockStore, user_id: UserId) -> Hidden:
     """As the store has it now.
 
     Raises:

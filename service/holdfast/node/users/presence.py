@@ -9,7 +9,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.domain.conversations import Conversation, Membership
 from holdfast.domain.ids import ConversationId, UserId
@@ -22,13 +22,17 @@ from holdfast.node.identity import Identity
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.presence_fan_out import MAX_TOLD_CONVERSATIONS, PresenceFanOut
 from holdfast.node.users.presence_publisher import PresencePublisher
-from holdfast.ports import Clock, ClusterBus, MessageStore
+from holdfast.ports import BlockStore, Bus, Clock, ConversationStore, PresenceStore
 
 _BATCH: Final = 200
 _MAX_LEAVING: Final = 5_000  # as many entries as a bulletin holds of anything
 _RETRY_SECONDS: Final = 0.5
 _NOT_HEARD: Final = UNKNOWN
 """`seen_at_ms` of a write that is no proof of life: the connection may be silently dead, and what it misses has to be found."""
+
+
+class PresentStore(PresenceStore, ConversationStore, BlockStore, Protocol):
+    """The presence of users, and where it is told."""
 
 
 @dataclass(slots=True)
@@ -46,8 +50,8 @@ class Presence:
 
     def __init__(
         self,
-        store: MessageStore,
-        bus: ClusterBus,
+        store: PresentStore,
+        bus: Bus,
         hub: Hub,
         delivery: Delivery,
         fan_out: PresenceFanOut,

@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreError
@@ -22,7 +22,7 @@ from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.acceptance import Acceptances, accepted_members
 from holdfast.node.users.hidden import hidden_from
-from holdfast.ports import ClusterBus, MessageStore
+from holdfast.ports import BlockStore, Bus, ConversationStore, CursorStore, PresenceStore
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import rfc3339
 
@@ -32,6 +32,10 @@ _MAX_WAITING: Final = 10_000
 _BATCH: Final = 20
 _READS_AT_ONCE: Final = 50
 _RETRY_SECONDS: Final = 0.5
+
+
+class FanOutStore(PresenceStore, BlockStore, ConversationStore, CursorStore, Protocol):
+    """The users that a connection may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,7 @@ class _Acceptance:
 class PresenceFanOut:
     """Lives in the loop."""
 
-    def __init__(
-        self, store: MessageStore, bus: ClusterBus, conversations: Conversations, delivery: Delivery, tasks: Tasks
-    ) -> None:
+    def __init__(self, store: FanOutStore, bus: Bus, conversations: Conversations, delivery: Delivery, tasks: Tasks) -> None:
         self.acceptances = Acceptances(store, bus, conversations, delivery)
         self._store = store
         self._conversations = conversations

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import ConversationId
@@ -20,12 +20,16 @@ from holdfast.node.conversations.delivery import Delivery, conversation_channel
 from holdfast.node.tasks import Tasks, until_store_answers
 from holdfast.node.users.hidden import HIDDEN_FROM_ALL, Hidden, hidden_from
 from holdfast.node.users.presence_fan_out import MAX_TOLD_CONVERSATIONS, PresenceFanOut
-from holdfast.ports import ClusterBus, MessageStore
+from holdfast.ports import BlockStore, Bus, ConversationStore
 from holdfast.protocol import envelopes
 from holdfast.protocol.jsontext import rfc3339
 
 _MAX_WAITING: Final = 20_000
 _AT_ONCE: Final = 8  # changes; each costs up to three reads
+
+
+class PublishedStore(ConversationStore, BlockStore, Protocol):
+    """Where a user is seen, and by whom not."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,8 +46,8 @@ class PresencePublisher:
 
     def __init__(
         self,
-        store: MessageStore,
-        bus: ClusterBus,
+        store: PublishedStore,
+        bus: Bus,
         delivery: Delivery,
         fan_out: PresenceFanOut,
         tasks: Tasks,

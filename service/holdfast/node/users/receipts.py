@@ -13,7 +13,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
@@ -23,7 +23,7 @@ from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
 from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.node.users.reading import Advance, Position, Seen, Sent, advance
-from holdfast.ports import Clock, ClusterBus, MessageStore, RosterCache
+from holdfast.ports import Bus, Clock, CursorStore, MessageStore, RosterCache
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import ms_of, rfc3339
 
@@ -35,6 +35,10 @@ _MAX_KNOWN: Final = 20_000
 _LATE_SECONDS: Final = 0.5  # envelopes travel in milliseconds; clocks further apart than this cost reads, nothing else
 
 _log = logging.getLogger(__name__)
+
+
+class ReceiptStore(CursorStore, MessageStore, Protocol):
+    """Read cursors, and the tails that they may not pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,8 @@ class Receipts:
 
     def __init__(
         self,
-        store: MessageStore,
-        bus: ClusterBus,
+        store: ReceiptStore,
+        bus: Bus,
         hub: Hub,
         conversations: Conversations,
         delivery: Delivery,

@@ -25,7 +25,7 @@ from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.users.revoked_tokens import MOST_KNOWN, RevokedTokens, name_of, user_of
-from holdfast.ports import ClusterBus, MessageStore
+from holdfast.ports import Bus, RevocationStore
 from holdfast.protocol import envelopes
 from holdfast.protocol.codes import CODES, CloseCode
 
@@ -43,8 +43,8 @@ class Revocations:
 
     def __init__(
         self,
-        store: MessageStore,
-        bus: ClusterBus,
+        store: RevocationStore,
+        bus: Bus,
         hub: Hub,
         delivery: Delivery,
         clock: StoreClock,

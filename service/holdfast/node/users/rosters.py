@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, Seq, UserId
@@ -18,13 +18,17 @@ from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop
 from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.conversations.delivery import Delivery
-from holdfast.ports import MessageStore, RosterCache
+from holdfast.ports import ConversationStore, CursorStore, RosterCache
 from holdfast.telemetry import Telemetry
 
 _TICK_SECONDS: Final = 0.25
 _UNKNOWN: Final = RosterLook(None)
 
 _log = logging.getLogger(__name__)
+
+
+class RosterStore(ConversationStore, CursorStore, Protocol):
+    """The conversations of a user, each with its read cursor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Rosters:
     def __init__(
         self,
         cache: RosterCache,
-        store: MessageStore,
+        store: RosterStore,
         telemetry: Telemetry,
         delivery: Delivery,
         redis_trust: RedisTrust,

@@ -20,7 +20,7 @@ from google.cloud.firestore_v1.async_client import AsyncClient
 from google.cloud.firestore_v1.async_query import AsyncQuery
 from google.cloud.firestore_v1.types import StructuredQuery
 
-from holdfast.adapters.firestore import blocks, bulletins, conversations, documents, messages, notifications, presence
+from holdfast.adapters.firestore import blocks, bulletins, conversations, documents, messages, notifications, presence, room
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.adapters.machine.clock import SystemClock
@@ -36,8 +36,8 @@ SHIPPED = json.loads(files("holdfast.adapters.firestore").joinpath("firestore.in
 C, USER = ConversationId("c1"), UserId("alice")
 QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: conversations.memberships_of(calls, USER),
-    lambda calls: conversations.count_memberships(calls, USER),
-    lambda calls: conversations.count_created_by(calls, USER, UserId("bob")),
+    lambda calls: room.count_memberships(calls, USER),
+    lambda calls: room.count_created_by(calls, USER, UserId("bob")),
     lambda calls: conversations.page(calls, USER, 5, None),
     lambda calls: conversations.page(calls, USER, 5, PageKey(1, C)),
     lambda calls: messages.page(calls, Tails(calls), C, 1, None, 5),

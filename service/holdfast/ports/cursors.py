@@ -1,0 +1,33 @@
+"""The read cursors, as the node asks the store for them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from holdfast.domain.ids import ConversationId, Seq, UserId
+
+
+class CursorStore(Protocol):
+    """How far each user has read each conversation.
+
+    What every method promises and raises: see `Store`.
+    """
+
+    async def advance_cursors(
+        self,
+        conversation_id: ConversationId,
+        cursors: Mapping[UserId, Seq],
+        read_by: Mapping[Seq, Sequence[UserId]],
+    ) -> dict[UserId, Seq]:
+        """Move read cursors forward and add users to `readBy` of the messages named; one batch, idempotent, commutative.
+
+        Returns the cursors as committed: never below what was asked, possibly above.
+        """
+        ...
+
+    async def read_cursors(self, conversation_id: ConversationId) -> dict[UserId, Seq]:
+        """The read cursor of everyone who has one in this conversation."""
+        ...
+
+    async def cursors_of(self, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:
+        """One user's read cursors; conversations without one are absent."""
+        ...
