@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 class DecisionStore(MessageStore, PresenceStore, NotificationStore, Protocol):
-    """What a decision reads of the store, and writes to it."""
+    """The concepts of the store that a decision reads and writes."""
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ _ASKED: Final = 200  # conversations whose last message is asked for in one call
 
 
 class BackfillStore(MessageStore, ConversationStore, PresenceStore, NotificationStore, Protocol):
-    """What the backfill reads of the store, and writes to it."""
+    """The concepts of the store that the backfill reads and writes."""
 
 
 @dataclass(frozen=True, slots=True)

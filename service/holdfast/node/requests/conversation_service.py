@@ -43,7 +43,7 @@ MAX_TITLE_CHARACTERS: Final = 200
 
 
 class ServiceStore(MessageStore, ConversationStore, CursorStore, BlockStore, PresenceStore, Protocol):
-    """What callers see of conversations, and change."""
+    """The conversations that callers see and change, with their messages, members and cursors."""
 
 
 class ConversationService:
