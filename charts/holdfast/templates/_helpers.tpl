@@ -183,11 +183,22 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{- /*
+Whether the platform names the user and the groups of pods, not the chart: OpenShift refuses others than those that it gave to the
+namespace. The value has the name and the meaning that other charts gave it.
+*/ -}}
+{{- define "holdfast.hasUsersOfPlatform" -}}
+{{- $how := dig "compatibility" "openshift" "adaptSecurityContext" "auto" .Values.global -}}
+{{- if or (eq $how "force") (and (eq $how "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}true{{- end -}}
+{{- end -}}
+
 {{- define "holdfast.podSecurityContext" -}}
 runAsNonRoot: true
+{{- if not (include "holdfast.hasUsersOfPlatform" .) }}
 runAsUser: 10001
 runAsGroup: 10001
 fsGroup: 10001
+{{- end }}
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 

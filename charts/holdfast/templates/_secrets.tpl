@@ -126,13 +126,18 @@ element for each: the variable that names the file, which is also the file's nam
 {{- end -}}
 {{- end -}}
 
+{{- /* `secrets`: such a list; `root`: the top scope. */ -}}
 {{- define "holdfast.secretVolume" -}}
-{{- if fromYamlArray . -}}
+{{- if fromYamlArray .secrets -}}
 - name: holdfast-secrets
   projected:
+    {{- if include "holdfast.hasUsersOfPlatform" .root }}
+    defaultMode: 292  # 0444: the platform may give pods no group of their own
+    {{- else }}
     defaultMode: 288  # 0440: its group is fsGroup
+    {{- end }}
     sources:
-      {{- range fromYamlArray . }}
+      {{- range fromYamlArray .secrets }}
       - secret: {name: {{ .secret }}, items: [{key: {{ .key }}, path: {{ .variable }}}]{{ if .optional }}, optional: true{{ end }}}
       {{- end }}
 {{- end -}}
