@@ -28,7 +28,7 @@ from holdfast.node.tasks import until_store_answers
 from holdfast.node.users.parts import UserParts
 
 _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
-_SLOW_TICK_SECONDS: Final = 1.0
+SLOW_TICK_SECONDS: Final = 1.0
 _THAW_SECONDS: Final = 1.0  # a loop that stood still that long may have been frozen, and missed anything
 _COMMITTERS_GRACE_SECONDS: Final = 3.0
 
@@ -105,7 +105,7 @@ class Node:
             for part in (notifications.offline_backfill, notifications.pushing, recovery.presence_reconciler, users.revocations)
         )
         yield Loop("tick", self._tick, _TICK_SECONDS, is_vital=True)
-        yield Loop("slow_tick", self._tick_slowly, _SLOW_TICK_SECONDS, is_vital=True)
+        yield Loop("slow_tick", self._tick_slowly, SLOW_TICK_SECONDS, is_vital=True)
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Node:
         self.tasks.start(self.recovery.store_contact.look())  # not awaited: a store that hangs is asked every second all the same
         users, conversations, notifications = self.users, self.conversations, self.notifications
         each_of(self.health.evaluate, users.presence.tick, conversations.activity.tick, notifications.decision.tick)
-        await asyncio.sleep(_SLOW_TICK_SECONDS)
+        await asyncio.sleep(SLOW_TICK_SECONDS)
 
     def _on_predecessor(self, earlier: Sequence[Bulletin]) -> None:
         """What an earlier start of our name left is read; its bulletin may be replaced by ours."""

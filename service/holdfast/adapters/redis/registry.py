@@ -22,7 +22,7 @@ from holdfast.domain.registry import ConnectionRecord, InstanceLease
 from holdfast.errors import LeaseLost, NameTaken, RedisUnavailable, Undecodable, WorldChanged
 from holdfast.protocol.seals import Seals
 
-_LEASE_MS: Final = 12_000  # four renewals of 3 s; longer would leave the dead online for longer
+LEASE_MS: Final = 12_000  # four renewals of 3 s; longer would leave the dead online for longer
 _REGISTRATION_TTL_MS: Final = 3_600_000  # renewed every 15 minutes: a key without renewal does not stay for ever
 _CHUNK: Final = 500  # records per script: about 3 ms of Redis's time
 _REAP_CHUNK: Final = 100  # users per script: each costs reading all of that user's connections
@@ -60,7 +60,7 @@ class RedisRegistry:
         answer = await self._link.run(
             scripts.ACQUIRE,
             (keys.WORLD, self._lease, keys.INSTANCES),
-            (self._instance_id, state, _LEASE_MS, new_world, self._process, *before, registration),
+            (self._instance_id, state, LEASE_MS, new_world, self._process, *before, registration),
         )
         if answer[0] == b"TAKEN":
             raise NameTaken(f"a younger process has the name {self._instance_id}")
@@ -78,7 +78,7 @@ class RedisRegistry:
 
     async def renew(self, state: str, connections: int) -> None:
         """See `Registry.renew`."""
-        more = (self._instance_id, state, connections, _LEASE_MS, SHORT_LEASE_MS, self._epoch)
+        more = (self._instance_id, state, connections, LEASE_MS, SHORT_LEASE_MS, self._epoch)
         (server,) = await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
         self.server = decoding.text(server)
 

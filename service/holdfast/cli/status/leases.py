@@ -8,9 +8,9 @@ from rich.table import Table
 
 from holdfast import settings
 from holdfast.adapters.redis.link import RedisLink
+from holdfast.adapters.redis.registry import LEASE_MS
 from holdfast.bootstrap import redis_link
 
-_LEASE_MS: Final = 12_000
 _MICROS: Final = 16  # digits of an epoch's beginning, Redis's clock
 
 
@@ -67,7 +67,7 @@ async def _instance(link: RedisLink, name: str) -> InstanceStatus:
         state=lease.get("state", ""),
         connections=_number(lease.get("connections", "0")),
         is_registered=lease.get("registered") == "1",
-        renewed_ms=max(0, _LEASE_MS - left_ms),
+        renewed_ms=max(0, LEASE_MS - left_ms),
         up_seconds=max(0, int(time.time() - began)),
         epoch=epoch,
     )

@@ -19,7 +19,7 @@ from holdfast.telemetry import Telemetry
 HELLO_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 20.0  # below half of the shortest idle timeout on the way (ALB: 60 s)
 _PING_AFTER_SECONDS: Final = 15.0
-_DROP_AFTER_SECONDS: Final = 22.0  # 7 s for a pong; with the sweep, a silent client is gone within 25 s
+DROP_AFTER_SECONDS: Final = 22.0  # 7 s for a pong. A second to notice, 15 s of grace, a second to write: offline within 40 s
 _EXPIRY_NOTICE_SECONDS: Final = 60.0
 _FLOOD_SECONDS: Final = 10.0
 
@@ -112,7 +112,7 @@ class Session:
         if remaining <= 0:
             return end("token_expired", "the token has expired")
         silent = now - self.heard_at
-        if silent >= _DROP_AFTER_SECONDS:
+        if silent >= DROP_AFTER_SECONDS:
             return end("keepalive_timeout", "nothing was heard, not even a pong")
         if remaining <= _EXPIRY_NOTICE_SECONDS and self._expiry_told_for != self.expires_at:
             self._expiry_told_for = self.expires_at

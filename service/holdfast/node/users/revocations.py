@@ -1,7 +1,11 @@
 """Tokens that are refused although their signature is good: kept in the store, effective everywhere within 5 s.
 
-One token is revoked by its id (`jti`), see `revoked_tokens`: these are kept apart and until the token's end, and other instances
-read them at their next poll. All below is about revocations of a user's tokens, which are for ever.
+Each instance polls the store: 4 s of waiting and two reads, which may take half a second each. The revocation of all tokens of a
+user is also sent to the other instances as an envelope, and is effective at once while Redis answers. The revocation of one token
+is not: other instances learn of it by their next poll only.
+
+One token is revoked by its id (`jti`), see `revoked_tokens`: these are kept apart and until the token's end. All below is about
+revocations of a user's tokens, which are for ever.
 
 All times are the store's. A revocation at R concerns every token that may be from before R. The clock of an issuer differs from
 the store's by at most the leeway L, so such a token has `iat` <= R + L, and a token from after R has `iat` >= R - L. A token
@@ -29,7 +33,7 @@ from holdfast.ports import Bus, RevocationStore
 from holdfast.protocol import envelopes
 from holdfast.protocol.codes import CODES, CloseCode
 
-POLL_SECONDS: Final = 4.0
+POLL_SECONDS: Final = 4.0  # the rest of the 5 s is for the two reads of a poll
 _OVERLAP_MS: Final = 60_000
 _MAX_KNOWN: Final = 100_000
 _WHOLE_SECOND_MS: Final = 1_000  # `iat` counts whole seconds
@@ -119,7 +123,7 @@ class Revocations:
         self._bus.publish(f"user:{user_id}", envelopes.encode(envelope))
 
     async def revoke_token(self, user_id: UserId, token_id: str, expires_at: int | None = None) -> None:
-        """Refuse the user's token with this id, and close its sockets: here at once, elsewhere within 5 s.
+        """Refuse the user's token with this id, and close its sockets: here at once, elsewhere within 5 s. Sends no envelope.
 
         `expires_at`: its `exp` (Unix seconds). Where that is not known, the token is refused for 366 days.
 

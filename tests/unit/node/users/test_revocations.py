@@ -222,6 +222,7 @@ async def test_one_token_is_revoked_and_no_other_of_its_user() -> None:
         assert scene.verdict_on("t1", issued) == "token_revoked"
         assert scene.verdict_on("t2", issued) == scene.verdict_on("", issued) == "accepted"
     scene.revocations.check(UserId("bob"), R, "t1")
+    assert scene.bus.published == [], "other instances learn of it by their next poll"
 
 
 async def test_revoked_token_is_learned_from_the_store() -> None:
