@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
 _CONNECT_SECONDS: Final = 5.0
 _FINAL_CODES: Final = (1000, 1008)
+_NO_CODE: Final = 1005  # the close frame had none
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _MAX_PAUSE_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 0.5
@@ -101,9 +102,7 @@ class RawDevice:
     def leave(self) -> None:
         """Close the socket as an application does that ends; `run` is cancelled next."""
         if self._writer is not None and self._connection:
-            self._frame(_CLOSE, (1000).to_bytes(2, "big"))
-            self._writer.close()
-            self._writer = None
+            self._close(1000)
             self._history.record("closed", connection=self._connection, code=1000, clean=True)
             self._connection = ""
 
@@ -174,6 +173,7 @@ class RawDevice:
                 5.0,
             )
             if self._reconnect_at is not None and self._loop.time() >= self._reconnect_at:
+                self._close(1001)
                 raise _Ended(1001)
             frame = await self._frame_within(reader, wait)
             if frame is None:
@@ -182,7 +182,9 @@ class RawDevice:
             if opcode == _PING:
                 self._frame(_PONG, payload)
             elif opcode == _CLOSE:
-                raise _Ended(int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005)
+                code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else _NO_CODE
+                self._close(code)
+                raise _Ended(code)
             elif opcode == _TEXT:
                 self._received(json.loads(payload))
 
@@ -319,6 +321,13 @@ class RawDevice:
 
     def _write(self, frame: dict[str, Any]) -> None:
         self._frame(_TEXT, json.dumps(frame).encode())
+
+    def _close(self, code: int) -> None:
+        """Begin the closing handshake, or answer it: the service knows by it that everything before was received."""
+        self._frame(_CLOSE, b"" if code == _NO_CODE else code.to_bytes(2, "big"))
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def _frame(self, opcode: int, payload: bytes) -> None:
         size, head = len(payload), bytes([0x80 | opcode])
