@@ -213,6 +213,25 @@ def test_instance_that_stood_still_may_tell_an_absence_that_is_over(tmp_path: Pa
     assert verdict_of(tmp_path, elsewhere).counts["I10"] == 1
 
 
+@pytest.mark.parametrize(
+    ("synced_at", "fault", "is_found"),
+    [(None, "", False), (50.05, "", True), (58.0, "", True), (58.0, "store-frozen", False)],
+    ids=["never synced", "synced at once", "synced late in calm", "synced when the store was back"],
+)
+def test_connection_that_the_store_does_not_know_of_yet_does_not_end_an_absence(
+    tmp_path: Path, synced_at: float | None, fault: str, is_found: bool
+) -> None:
+    """Dan leaves at 40 s, and Ann hears it at 56 s: that is right unless Dan was there again meanwhile."""
+    lines = more(good(), 50.0, "opened", device="dan-1", user=DAN, connection="dan-b", instance="two", resumed=True)
+    if synced_at is not None:
+        lines = more(lines, synced_at, "synced", device="dan-1", user=DAN, connection="dan-b")
+    lines = more(lines, 60.0, "closed", device="dan-1", user=DAN, connection="dan-b", code=1000, clean=True)
+    if fault:
+        lines = more(more(lines, 49.0, "fault", name=fault, on=True), 57.9, "fault", name=fault, on=False)
+
+    assert verdict_of(tmp_path, lines).counts["I10"] == is_found
+
+
 def test_a_user_who_came_between_a_commit_and_its_late_acknowledgement_may_be_notified(tmp_path: Path) -> None:
     """The first answer was lost, and the retry was acknowledged when the user was connected again; the commit was before that."""
     lines = drop(good(), "closed", device="dan-1")

@@ -226,6 +226,22 @@ def test_new_member_is_notified_at_once_in_calm(tmp_path: Path, is_broken: bool,
     assert verdict_of(tmp_path, unnotified(lines, FAY, 51)).counts["I11"] == is_found
 
 
+@pytest.mark.parametrize(
+    ("seq", "back_at", "is_found"), [(51, 57.0, False), (51, 64.0, True), (54, 60.0, True)], ids=["back before", "back after", "known"]
+)
+def test_new_member_who_is_back_before_the_second_look_need_not_be_notified(
+    tmp_path: Path, seq: int, back_at: float, is_found: bool
+) -> None:
+    """Another instance may commit before it hears of the addition; 7 s later the store is asked what the new member missed."""
+    lines = [line for line in good() if not (line["event"] == "stored_notification" and line["user"] == FAY and line["seq"] > 56)]
+    lines = more(lines, back_at, "opening", device="fay-1", user=FAY)
+    lines = more(lines, back_at + 0.1, "opened", device="fay-1", user=FAY, connection="fay-a", resumed=False)
+    lines = more(lines, back_at + 0.2, "synced", device="fay-1", user=FAY, connection="fay-a")
+    before = verdict_of(tmp_path, lines).counts["I11"]
+
+    assert verdict_of(tmp_path, unnotified(lines, FAY, seq)).counts["I11"] - before == is_found
+
+
 @pytest.mark.parametrize(("until", "is_found"), [(55.0, False), (45.0, True)])
 def test_instance_that_stood_still_from_the_commit_until_the_user_had_left_may_notify(
     tmp_path: Path, until: float, is_found: bool

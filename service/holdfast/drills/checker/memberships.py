@@ -68,6 +68,14 @@ class Memberships:
         """The last stretch that was asked for by `t`."""
         return next((each for each in reversed(self.of(conversation, user)) if each.asked_at <= t), None)
 
+    def addition(self, conversation: str, user: str, t: float) -> Membership | None:
+        """The last stretch that was asked for by `t`, unless the conversation began with it."""
+        joined = self.latest(conversation, user, t)
+        if joined is None:
+            return None
+        others = (each for other in self.users_of(conversation) for each in self.of(conversation, other))
+        return joined if any(each.asked_at < joined.asked_at for each in others) else None
+
     def has_been_out(self, conversation: str, user: str, seconds: float, t: float, by: float) -> bool:
         """Whether at `t` the user was surely no member for so many seconds, and no membership was asked for by `by`."""
         if not self.knows(conversation):

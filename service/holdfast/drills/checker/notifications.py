@@ -9,7 +9,8 @@ For each message and each member but its sender:
   acknowledgement or delivery, and whichever moment is worse counts. A message that may have been on its way when the connection
   ended. The half second after that: the instance may hear of the end later than the client. The seconds before a connection ended
   without a word. A user who came back before the decision, or whose grace period was just over. A user who joined or was removed
-  meanwhile, or joined while an instance may not have noticed that Redis is gone. A user of an instance that stood still.
+  meanwhile, or joined while an instance may not have noticed that Redis is gone. A user of an instance that stood still. A user
+  who was added up to 3 s before the commit, and who came back before the second look that follows 7 s after an addition.
   A message sent between a restore of the store and the moment at which all instances had noticed it.
 
 A user who was surely no member has none. In a conversation of more than 100 members a user has one from the first message for
@@ -33,6 +34,7 @@ TO_WHO_LEFT: Final = "due to users who had left"
 
 _CLOSED_S: Final = 0.5  # how much later than its client an instance may hear of the end of a connection
 _IN_FLIGHT_S: Final = 1.0  # what was committed half a second before the end may not have arrived; the rest are clocks
+_SECOND_LOOK_S: Final = 7.0  # an instance that has not heard of an addition leaves the user out; so much later another one looks
 _NEVER: Final = Spans(())
 
 
@@ -158,10 +160,17 @@ class _Judge:
             return _Is.OPEN
         has_been_offline = absence.offline_from + self._run.bounds.delivery_s < commit.earliest
         since = commit.earliest if has_been_offline else absence.begin
-        deadline = self._settling.deadline(since, max(commit.latest, absence.offline_from))
+        decided_from = max(commit.latest, absence.offline_from, self._looked_at_again(commit, user))
+        deadline = self._settling.deadline(since, decided_from)
         if deadline >= min(absence.end, self._run.read_at):
             return _Is.OPEN
         known_since = commit.earliest - (self._run.bounds.removal_s if self._settling.is_disturbed(commit.earliest) else 0.0)
         if not self._run.memberships.is_member(commit.conversation, user, known_since, deadline):
             return _Is.OPEN
         return _Is.DUE if math.isinf(absence.begin) else _Is.DUE_TO_WHO_LEFT
+
+    def _looked_at_again(self, commit: Commit, user: str) -> float:
+        """When the user's addition is followed by a look at what instances decided that had not heard of it; else -infinity."""
+        joined = self._run.memberships.addition(commit.conversation, user, commit.latest)
+        is_new = joined is not None and commit.earliest < joined.since + self._run.bounds.removal_s
+        return joined.since + _SECOND_LOOK_S if joined is not None and is_new else -math.inf

@@ -1,6 +1,7 @@
 """I10: the presence of users, and the presence that others were told."""
 
 import math
+from collections import defaultdict
 
 from holdfast.drills.checker.run import Run, Spans
 from holdfast.drills.checker.verdict import Verdict
@@ -20,8 +21,9 @@ def check(run: Run, verdict: Verdict) -> None:
 def _check_changes(run: Run, verdict: Verdict) -> None:
     """No client is told that a user is offline who was away for less than the grace period."""
     least = run.bounds.grace_s * _EARLY
+    taken_in = _taken_in(run)
     for event in run.presences:
-        there = run.connected.get(event.about, _NOBODY)
+        there = taken_in.get(event.about, _NOBODY)
         if run.unproven.get(event.about, _NOBODY).around(event.t) is not None:
             continue
         if event.online:
@@ -33,6 +35,18 @@ def _check_changes(run: Run, verdict: Verdict) -> None:
         since = _still_since(run, event) - _LATE_S
         is_late = _was_away_for(there, since, event.t, least / 2)
         verdict.check("I10", _was_away_for(there, since, event.t, least), event.t, message, is_late=is_late)
+
+
+def _taken_in(run: Run) -> dict[str, Spans]:
+    """Per user, when a connection was there that the store knew of: surely from `synced` on, and in calm from the beginning.
+
+    A connection that ended before has not interrupted an absence.
+    """
+    spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for line in (line for device in run.devices.values() for line in device.lines.values() if line.synced_at < math.inf):
+        is_disturbed = run.faults.touches(line.opened_at, line.synced_at)
+        spans[line.user].append((line.synced_at if is_disturbed else line.opened_at, line.closed_at))
+    return {user: Spans(found) for user, found in spans.items()}
 
 
 def _still_since(run: Run, event: Event) -> float:
