@@ -1,4 +1,7 @@
-"""The raw device ends a connection as RFC 6455 says: else the service takes what it was shown last for lost, and notifies its user."""
+"""The raw device ends a connection as RFC 6455 says.
+
+Without a close frame the service takes what the device was shown last for lost, and notifies its user.
+"""
 
 import asyncio
 import json

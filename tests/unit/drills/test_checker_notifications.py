@@ -227,7 +227,9 @@ def test_new_member_is_notified_at_once_in_calm(tmp_path: Path, is_broken: bool,
 
 
 @pytest.mark.parametrize(
-    ("seq", "back_at", "is_found"), [(51, 57.0, False), (51, 64.0, True), (54, 60.0, True)], ids=["back before", "back after", "known"]
+    ("seq", "back_at", "is_found"),
+    [(51, 57.0, False), (51, 64.0, True), (54, 60.0, True)],
+    ids=["back before", "back after", "known"],
 )
 def test_new_member_who_is_back_before_the_second_look_need_not_be_notified(
     tmp_path: Path, seq: int, back_at: float, is_found: bool
