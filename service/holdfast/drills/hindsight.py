@@ -98,5 +98,5 @@ def every_cursor_is_reset(run: Run) -> Expectation:
             has_shown = any(each.event == "shown" and each.t < restored_at for each in stream)
             if has_shown and run.memberships.is_member(conversation, device.user, restored_at, back_at):
                 judged += 1
-                missing += math.isinf(run.reset_at(device, conversation))
+                missing += run.reset_of(device, conversation) is None
     return Expectation("cursors that were not reset after the restore", 0, missing if judged else math.inf, "")

@@ -118,6 +118,20 @@ def test_device_without_a_reset_is_counted(tmp_path: Path) -> None:
     assert every_cursor_is_reset(Run(*read_history(tmp_path / "history.jsonl"))).measured == math.inf
 
 
+def test_what_has_the_time_of_the_reset_is_judged_by_its_place(tmp_path: Path) -> None:
+    """A client reads several frames at once: what comes after the `reset` is not discarded."""
+    lines = restored()
+    change(lines, "send", {"key": "other7"}, t=23.0)
+    change(lines, "ack", {"key": "other7"}, t=23.0)
+    for event in ("received", "shown"):
+        change(lines, event, {"key": "other7"}, t=23.05)
+    together = sorted(lines, key=lambda line: (line["t"], line.get("seq", 0)))  # 7 comes after the resets
+
+    assert verdict_of(tmp_path, together).violations == []
+    told = {"t": 23.05, "device": "ann-1", "user": ANN, "about": BEN, "conversation": C, "seq": 9}
+    assert verdict_of(tmp_path, more(together, event="cursor", **told)).counts["I9"], "8 is told later"
+
+
 def test_receipt_that_was_told_before_the_restore_need_not_be_told_again(tmp_path: Path) -> None:
     """A device forgets with its `reset` what it was told; its application fetches the cursors with everything else."""
     lines = [each for each in restored() if each["event"] not in ("cursor", "read", "stored_cursor")]

@@ -10,8 +10,8 @@ For each message and each member but its sender:
   ended. The half second after that: the instance may hear of the end later than the client. The seconds before a connection ended
   without a word. A user who came back before the decision, or whose grace period was just over. A user who joined or was removed
   meanwhile, or joined while an instance may not have noticed that Redis is gone. A user of an instance that stood still. A user
-  who was added up to 3 s before the commit, and who came back before the second look that follows 7 s after an addition.
-  A message sent between a restore of the store and the moment at which all instances had noticed it.
+  added up to 3 s before the commit, if they came back before the second look that follows 7 s after an addition. A message
+  sent between a restore of the store and the moment at which all instances had noticed it.
 
 A user who was surely no member has none. In a conversation of more than 100 members a user has one from the first message for
 which one is due until they read.

@@ -14,6 +14,22 @@ from holdfast.drills.history import Event
 ANEW_S: Final = 5.0
 """Within so many seconds after the renewal every instance has begun anew."""
 
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A device was told `reset`, at `t`. The numbers say what came before, because events of one moment have the same time.
+
+    Attributes:
+        shown: events of the device's stream of that conversation.
+        received: messages that the device received.
+        cursors: read cursors that all devices heard of.
+    """
+
+    t: float
+    shown: int
+    received: int
+    cursors: int
+
+
 LostId = tuple[str, int, str, str]
 """(conversation, seq, sender, key)."""
 
@@ -46,11 +62,14 @@ class Restores:
         """Whether the message of this `received` or `shown` event was taken away."""
         return (event.conversation, event.seq, event.sender, event.key) in self.lost
 
-    def is_discarded(self, event: Event, reset_at: float) -> bool:
-        """Whether this `received` or `shown` event does not count; `reset_at`: when its device was told `reset`."""
-        if event.t > reset_at:
+    def is_discarded(self, event: Event, number: int, reset_from: float) -> bool:
+        """Whether this `received` or `shown` event does not count.
+
+        `number`: its place among them. `reset_from`: from which place on its device had been told `reset`, infinite without one.
+        """
+        if number >= reset_from:
             return False
-        in_between = reset_at < math.inf and event.t >= self.at.get(event.conversation, math.inf)
+        in_between = reset_from < math.inf and event.t >= self.at.get(event.conversation, math.inf)
         return self.has_lost(event) or (in_between and event.event in ("received", "shown"))
 
     def is_under_way(self, conversation: str, earliest: float, latest: float) -> bool:

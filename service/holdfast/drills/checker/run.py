@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from holdfast.drills.checker.memberships import Memberships
-from holdfast.drills.checker.restores import Restores
+from holdfast.drills.checker.restores import Reset, Restores
 from holdfast.drills.history import Bounds, Event, Header
 
 SendId = tuple[str, str, str]
@@ -77,6 +77,7 @@ class Device:
     Attributes:
         starts: conversation -> the seq after which everything is to be shown, where the client had one from the beginning.
         notices: the `conversation` frames that it received, in order.
+        resets: conversation -> each `reset` that it was told, in order.
         asked_at: when it asked for the connection that it is about to get, or may have got without an answer.
         in_vain: from such a moment until it gave up.
     """
@@ -87,6 +88,7 @@ class Device:
     received: list[Event] = field(default_factory=list)
     starts: dict[str, int] = field(default_factory=dict)
     notices: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    resets: dict[str, list[Reset]] = field(default_factory=lambda: defaultdict(list))
     asked_at: float | None = None
     in_vain: list[tuple[float, float]] = field(default_factory=list)
 
@@ -215,12 +217,11 @@ class Run:
                 t = ended
         return t + bound
 
-    def reset_at(self, device: Device, conversation: str) -> float:
-        """When the device was told `reset` under the generation that the store got by its renewal; infinite where it was not."""
+    def reset_of(self, device: Device, conversation: str) -> Reset | None:
+        """The first `reset` that the device was told under the generation that the store got by its renewal."""
         lines = (line.opened_at for line in device.lines.values() if line.generation == self.restores.generation)
         anew_at = min(lines, default=math.inf)
-        stream = device.stream.get(conversation, ())
-        return min((each.t for each in stream if each.event == "reset" and each.t >= anew_at), default=math.inf)
+        return next((each for each in device.resets.get(conversation, ()) if each.t >= anew_at), None)
 
     def _take(self, event: Event) -> None:
         match event.event:
@@ -236,7 +237,11 @@ class Run:
                     sent.refused_at, sent.code = event.t, event.code
             case "shown" | "start" | "skipped" | "reset":
                 device = self.device(event)
-                device.stream[event.conversation].append(event)
+                stream = device.stream[event.conversation]
+                stream.append(event)
+                if event.event == "reset":
+                    reset = Reset(event.t, len(stream), len(device.received), len(self.cursors))
+                    device.resets[event.conversation].append(reset)
                 if event.event == "start":
                     device.starts.setdefault(event.conversation, event.seq)
             case "notice":
@@ -270,22 +275,25 @@ class Run:
         for send_id, sent in self.sends.items():
             if (send_id[1], sent.seq, send_id[0], send_id[2]) in restores.lost:
                 sent.acked_at, sent.seq = left.get(send_id, (math.inf, 0))
-        forgotten: dict[tuple[str, str], float] = {}
+        forgotten: dict[tuple[str, str], int] = {}
         for name, device in self.devices.items():
-            resets = {conversation: self.reset_at(device, conversation) for conversation in device.stream}
-            forgotten |= {(name, conversation): t for conversation, t in resets.items() if t < math.inf}
+            resets = {c: reset for c in device.stream if (reset := self.reset_of(device, c)) is not None}
+            forgotten |= {(name, conversation): reset.cursors for conversation, reset in resets.items()}
             for conversation, stream in device.stream.items():
-                device.stream[conversation] = [e for e in stream if not restores.is_discarded(e, resets[conversation])]
+                begin = resets[conversation].shown if conversation in resets else math.inf
+                device.stream[conversation] = [e for n, e in enumerate(stream) if not restores.is_discarded(e, n, begin)]
+            begins = {conversation: reset.received for conversation, reset in resets.items()}
             device.received = [
-                each for each in device.received if not restores.is_discarded(each, resets.get(each.conversation, math.inf))
+                each
+                for number, each in enumerate(device.received)
+                if not restores.is_discarded(each, number, begins.get(each.conversation, math.inf))
             ]
         self.reads = [each for each in self.reads if each.conversation not in restores.at or each.t >= restores.renewed_at]
-        self.known_cursors = [each for each in self.cursors if not self._is_forgotten(each, forgotten)]
+        self.known_cursors = [each for n, each in enumerate(self.cursors) if not self._is_forgotten(each, n, forgotten)]
 
-    def _is_forgotten(self, cursor: Event, forgotten: Mapping[tuple[str, str], float]) -> bool:
-        """What a device knew of a conversation's read cursors it forgot with its `reset`; when that was, by device."""
-        reset_at = forgotten.get((cursor.device, cursor.conversation), -math.inf)
-        return cursor.conversation in self.restores.at and cursor.t <= reset_at
+    def _is_forgotten(self, cursor: Event, number: int, forgotten: Mapping[tuple[str, str], int]) -> bool:
+        """What a device knew of a conversation's read cursors it forgot with its `reset`; at which place that was, by device."""
+        return cursor.conversation in self.restores.at and number < forgotten.get((cursor.device, cursor.conversation), 0)
 
     def _take_line(self, event: Event) -> None:
         device = self.device(event)
