@@ -130,7 +130,7 @@ class Person:
         number = next(self._context.numbers)
         key, body = f"k{number}", f"{self.user} says {number} by REST"
         device = self._context.history.device(f"{self.user}-rest", self.user)
-        device.record("send", conversation=conversation, key=key, body=body)
+        device.record("send", conversation=conversation, key=key, body=body, name="rest")
         content = {"client_message_id": key, "body": body}
         answer = await self._insist(rng, "POST", f"/api/conversations/{conversation}/messages", content)
         if answer.is_success:

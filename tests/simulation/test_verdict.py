@@ -58,6 +58,23 @@ def test_first_message_of_a_conversation_that_a_member_never_saw_is_a_finding(tm
     assert ("missing" in kinds) is not is_shown
 
 
+@pytest.mark.parametrize(("restored_at", "is_judged"), [(29.0, True), (3.0, False)])
+def test_message_that_was_due_before_the_store_was_restored_is_judged(
+    tmp_path: Path, restored_at: float, is_judged: bool
+) -> None:
+    """A restore near the end of a run must not excuse everything before it."""
+    path = tmp_path / "history.jsonl"
+    _history(path, is_shown=False)
+    lines = path.read_text().splitlines()
+    lines.insert(-2, f'{{"event":"restored","t":{restored_at},"conversation":"c0","seq":1}}')
+    path.write_text("\n".join(lines) + "\n")
+
+    judgement = verdict.judged(path)
+
+    assert ("missing" in {finding.kind for finding in judgement.findings}) is is_judged
+    assert ("missing" not in judgement.unjudged) is is_judged
+
+
 @pytest.mark.parametrize(("seq", "fault", "is_finding"), [(1, "", False), (0, "", True), (0, "pod-kill", False)])
 def test_list_that_is_behind_its_conversation_is_a_finding_unless_an_instance_died(
     tmp_path: Path, seq: int, fault: str, is_finding: bool

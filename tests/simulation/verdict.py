@@ -112,11 +112,12 @@ def _note(shown: dict[tuple[str, str, int], float], device: str, event: Event, s
 def _dues(run: Run) -> Iterator[tuple[str, str, Sent, float]]:
     """Device, conversation, message, and until when the device has to show it."""
     for (_, conversation, _), sent in run.sends.items():
-        is_anew = sent.invoked_at > run.restores.renewed_at + ANEW_S or conversation not in run.restores.at
-        if sent.acked_at < math.inf and is_anew:
+        is_anew = sent.invoked_at > run.restores.renewed_at + ANEW_S
+        until = math.inf if is_anew else run.restores.at.get(conversation, math.inf)  # then devices discard what they showed
+        if sent.acked_at < math.inf:
             for name, device in run.devices.items():
                 deadline = _due(run, device, conversation, sent)
-                if deadline is not None:
+                if deadline is not None and deadline <= until:
                     yield name, conversation, sent, deadline
 
 

@@ -269,7 +269,7 @@ class Crowd:
         number = next(self._numbers)
         key, body = f"k{number}", f"{user} says {number} by REST"
         device = self._history.device(f"{user}-rest", user)
-        device.record("send", conversation=conversation, key=key, body=body)
+        device.record("send", conversation=conversation, key=key, body=body, name="rest")
         try:
             answer = await self.calls.insist(
                 self._token(user),

@@ -85,7 +85,7 @@ class Scene:
         """A message by REST; its key is its body."""
         device = self.history.device(f"{user}-rest", user)
         key = body.replace(" ", "-")
-        device.record("send", conversation=conversation, key=key, body=body)
+        device.record("send", conversation=conversation, key=key, body=body, name="rest")
         content = {"client_message_id": key, "body": body}
         answer = await self.call(user, at, "POST", f"/api/conversations/{conversation}/messages", content)
         if answer.is_success:

@@ -133,6 +133,14 @@ def test_advance_that_a_dying_instance_acknowledged_is_open(tmp_path: Path, t: f
     assert verdict.judged["receipts"].get("open", 0) == is_open
 
 
+def test_message_that_was_sent_by_rest_is_no_sign_of_an_advance(tmp_path: Path) -> None:
+    """It marks nothing as read: the cursor came to it later, by a read whose answer was lost."""
+    lines = drop(drop(good(), "cursor", about=BEN, seq=21), "read", device="cyd-2")
+    assert verdict_of(tmp_path, lines).counts["I9"], "ben's answer on a socket reads what came before it"
+    verdict = verdict_of(tmp_path, change(lines, "send", {"user": BEN}, name="rest"))
+    assert verdict.counts["I9"] == 0, verdict.violations
+
+
 def test_stored_cursor_without_a_sign_of_its_advance_is_open(tmp_path: Path) -> None:
     """The read was never acknowledged, and the user sent nothing later."""
     lines = drop(drop(good(), "read", user=CYD), "cursor", about=CYD)

@@ -9,13 +9,17 @@ from holdfast.drills.checker.run import Run
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A message that is in the store. It was committed at `earliest` or later and at `latest` or earlier (infinite: unknown)."""
+    """A message that is in the store. It was committed at `earliest` or later and at `latest` or earlier (infinite: unknown).
+
+    `is_reading`: it counts as reading what its sender had been shown, as a message sent by REST does not.
+    """
 
     conversation: str
     seq: int
     sender: str
     earliest: float
     latest: float
+    is_reading: bool
 
 
 def commits_of(run: Run) -> dict[str, list[Commit]]:
@@ -44,4 +48,5 @@ def _bounded(run: Run, conversation: str, received: dict[tuple[str, int], float]
     for seq in seqs:
         sent = placed.get(seq)
         earliest = max(earliest, 0.0 if sent is None else sent.invoked_at)
-        yield Commit(conversation, seq, stored[seq].sender, earliest, latest[seq])
+        is_reading = sent is None or not sent.is_by_rest
+        yield Commit(conversation, seq, stored[seq].sender, earliest, latest[seq], is_reading)

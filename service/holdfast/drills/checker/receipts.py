@@ -3,7 +3,8 @@
 Where a cursor moves over messages of its own user only, no receipt is due. So an advance is named by the last message of another
 user that it covers. That a cursor covers a message is known from an acknowledged read, and from the store. It moved between the
 commit of that message and the acknowledgement of the read, or of the user's last message that it covers: sending counts as
-reading. Each device of another member that was connected from the one until the delivery bound after the other has to be told.
+reading, except by REST. Each device of another member that was connected from the one until the delivery bound after the other
+has to be told.
 
 Both outcomes are right, and counted as `open`, where an instance died around the acknowledgement, with what it had not told yet,
 where the store was being restored, and where no acknowledgement shows when the cursor moved.
@@ -117,7 +118,7 @@ def _advances(commits: list[Commit], user: str, reads: list[tuple[float, int]], 
     index = bisect_right(seqs, stored) - 1
     if index >= 0 and others[index].seq > covered:
         last = others[index]
-        own = [commit.latest for commit in commits if commit.sender == user and last.seq < commit.seq <= stored]
+        own = [each.latest for each in commits if each.sender == user and each.is_reading and last.seq < each.seq <= stored]
         yield _Advance(user, last.seq, last.earliest, max(own, default=math.inf))
 
 

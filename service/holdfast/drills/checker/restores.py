@@ -14,6 +14,7 @@ from holdfast.drills.history import Event
 ANEW_S: Final = 5.0
 """Within so many seconds after the renewal every instance has begun anew."""
 
+
 @dataclass(frozen=True, slots=True)
 class Reset:
     """A device was told `reset`, at `t`. The numbers say what came before, because events of one moment have the same time.

@@ -26,7 +26,10 @@ _FINAL = {"stored", "stored_notification", "stored_presence", "stored_cursor"}
 
 @dataclass(slots=True)
 class Sent:
-    """One send, from its first attempt. `acked_at`, `refused_at`: infinite while it was not."""
+    """One send, from its first attempt.
+
+    `acked_at`, `refused_at`: infinite while it was not. `is_by_rest`: it marks nothing as read.
+    """
 
     invoked_at: float
     digest: str
@@ -34,6 +37,7 @@ class Sent:
     seq: int = 0
     refused_at: float = math.inf
     code: str | int = ""
+    is_by_rest: bool = False
 
     @property
     def is_refused(self) -> bool:
@@ -226,7 +230,8 @@ class Run:
     def _take(self, event: Event) -> None:
         match event.event:
             case "send":
-                self.sends.setdefault((event.user, event.conversation, event.key), Sent(event.t, event.digest))
+                sent = Sent(event.t, event.digest, is_by_rest=event.name == "rest")
+                self.sends.setdefault((event.user, event.conversation, event.key), sent)
             case "ack":
                 send_id = (event.user, event.conversation, event.key)
                 self.acks.append((send_id, event.seq, event.t))
