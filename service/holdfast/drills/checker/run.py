@@ -230,8 +230,8 @@ class Run:
     def _take(self, event: Event) -> None:
         match event.event:
             case "send":
-                sent = Sent(event.t, event.digest, is_by_rest=event.name == "rest")
-                self.sends.setdefault((event.user, event.conversation, event.key), sent)
+                new = Sent(event.t, event.digest, is_by_rest=event.name == "rest")
+                self.sends.setdefault((event.user, event.conversation, event.key), new)
             case "ack":
                 send_id = (event.user, event.conversation, event.key)
                 self.acks.append((send_id, event.seq, event.t))
