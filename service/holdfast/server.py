@@ -20,6 +20,7 @@ from holdfast.loops import Loop
 from holdfast.node.node import Node
 from holdfast.node.sessions.drain import Drain
 from holdfast.node.tasks import until_store_answers
+from holdfast.waiting import is_set_within
 from holdfast.web.gate import Gate, ticking
 from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protocols, public_protocols
 
@@ -105,9 +106,7 @@ class _Denial:
                 reason = await run.denied_by_redis()
         except TimeoutError:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DECISION_SECONDS):
-                await sightings.decided.wait()
+        await is_set_within(sightings.decided, _DECISION_SECONDS)
         if not sightings.is_shared:
             self.reason = reason
             self.happened.set()

@@ -27,6 +27,7 @@ from holdfast.client.read_cursors import ReadCursors
 from holdfast.client.tokens import Token, Tokens
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CODES
+from holdfast.waiting import is_set_within
 
 MAX_EVENTS: Final = 1_000
 _TICK_SECONDS: Final = 15.0  # sends without an answer, and those that are too old, are looked for this often
@@ -350,12 +351,8 @@ class Client:
                     await connection.write(draft.text)
                 next_at = self._outbox.next_at()
                 pause = _TICK_SECONDS if next_at is None else min(_TICK_SECONDS, max(0.0, next_at - _now()))
-            try:
-                async with asyncio.timeout(pause):
-                    await self._work.wait()
-            except TimeoutError:
-                continue
-            self._work.clear()
+            if await is_set_within(self._work, pause):
+                self._work.clear()
 
     # --- endings ------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from holdfast.domain.notifications import MAX_RECORD_MEMBERS
 from holdfast.drills.crowd import Crowd
 from holdfast.drills.history import Bounds
 from holdfast.launcher.waiting import TargetFailed
+from holdfast.waiting import is_set_within
 
 _SHARE: Final = 10  # one user of so many
 _MOST: Final = 6
@@ -135,8 +136,7 @@ class Absences:
     async def _leave_after_the_failure(self, user: str) -> None:
         while not self._is_calm.is_set() and not self._is_over.is_set():
             await self._read_elsewhere(user)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_calm.wait(), self._random.uniform(3.0, 10.0))
+            await is_set_within(self._is_calm, self._random.uniform(3.0, 10.0))
         if not await self._is_over_within(self._bounds.healthy_s):
             await self._crowd.leave(user)
 
@@ -181,9 +181,7 @@ class Absences:
         raise TargetFailed("no instance runs")
 
     async def _is_over_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._is_over.wait(), seconds)
-        return self._is_over.is_set()
+        return await is_set_within(self._is_over, seconds)
 
 
 async def _connected(client: Client) -> None:

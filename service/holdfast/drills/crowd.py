@@ -16,6 +16,7 @@ from holdfast.client import Client, ClientStopped, Message, SendFailed
 from holdfast.drills.calls import Calls
 from holdfast.drills.history import History
 from holdfast.launcher.waiting import TargetFailed
+from holdfast.waiting import is_set_within
 
 AWAY: Final = "away"
 _MEMBERS: Final = 6
@@ -244,8 +245,7 @@ class Crowd:
         pause = len(self.users) / self._size.rate
         await self._may_talk.wait()
         while mine and not self._is_stopping.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_stopping.wait(), self._random.uniform(0.3, 1.7) * pause)
+            await is_set_within(self._is_stopping, self._random.uniform(0.3, 1.7) * pause)
             self.say(user, self._random.choice(mine), client)
 
     def read(self, user: str, message: Message, client: Client) -> None:

@@ -16,6 +16,7 @@ from holdfast.client import Client, ClientStopped
 from holdfast.drills.crowd import AWAY, Crowd, listening
 from holdfast.drills.history import History
 from holdfast.launcher.waiting import TargetFailed
+from holdfast.waiting import is_set_within
 
 _PAUSE_AT_RATE: Final = 60.0  # one moment a second with 60 messages a second
 _LEAST_PAUSE_SECONDS: Final = 0.5
@@ -255,9 +256,7 @@ class Moments:
         await asyncio.sleep(self._random.uniform(0.0, _GREATEST_LAG_SECONDS))
 
     async def _is_over_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._is_over.wait(), seconds)
-        return self._is_over.is_set()
+        return await is_set_within(self._is_over, seconds)
 
     def _name(self, what: str) -> str:
         self._names += 1

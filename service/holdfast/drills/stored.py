@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from holdfast.bootstrap import message_store
+from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import MAX_RECORD_MEMBERS, notification_id
 from holdfast.drills.crowd import Crowd
@@ -46,8 +47,7 @@ async def read_store(store: Store, crowd: Crowd, history: History) -> None:
             unread = iter(tuple(crowd.conversations))
             await asyncio.gather(*(_read_conversations(store, unread, crowd, history) for _ in range(_AT_ONCE)))
             users = [UserId(user) for user in crowd.users]
-            for start in range(0, len(users), 100):
-                some = users[start : start + 100]
+            for some in chunks(users, 100):
                 for user, presence in (await until_answered(partial(store.read_presence, some))).items():
                     history.record("stored_presence", user=user, online=presence.online)
     except TimeoutError:
@@ -84,9 +84,8 @@ async def _read_conversation(store: Store, conversation: str, crowd: Crowd, hist
             for message in page
             for member in members
         }
-        ids = list(wanted)
-        for start in range(0, len(ids), 300):
-            for record in await until_answered(partial(store.recorded, ids[start : start + 300])):
+        for some in chunks(list(wanted), 300):
+            for record in await until_answered(partial(store.recorded, some)):
                 seq, member = wanted[record]
                 history.record("stored_notification", conversation=conversation, seq=seq, user=member)
     for user, seq in (await until_answered(partial(store.read_cursors, conversation_id))).items():

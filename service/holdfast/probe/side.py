@@ -13,6 +13,7 @@ from holdfast.client import Client, ClientStopped, Unreachable
 from holdfast.probe.calls import Token
 from holdfast.probe.judge import Judge
 from holdfast.probe.measures import Measures
+from holdfast.waiting import is_set_within
 
 _STOPPED_SECONDS: Final = 5.0  # until a client that was told to stop is replaced
 _CONNECT: Final = "connect"
@@ -57,12 +58,7 @@ class Side:
 
     async def ready(self, within: float) -> bool:
         """Whether there is a connection that has replayed what was missed, at the latest after `within` seconds."""
-        try:
-            async with asyncio.timeout(within):
-                await self._is_ready.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await is_set_within(self._is_ready, within)
 
     async def renew(self, within: float) -> bool:
         """End the connection and the client; whether another one is ready `within` seconds."""

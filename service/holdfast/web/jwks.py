@@ -6,7 +6,6 @@ They come from the address that is configured and from no other: a redirect is n
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import ssl
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from holdfast.errors import ConfigurationError, KeysUnavailable
 from holdfast.loops import Loop
 from holdfast.ports import Clock
+from holdfast.waiting import is_set_within
 
 _REFRESH_SECONDS: Final = 300.0
 _RETRY_SECONDS: Final = 5.0  # after a fetch that failed
@@ -104,9 +104,7 @@ class Jwks:
 
     async def _wait(self, seconds: float) -> None:
         """Until then, or until an unknown key is asked for."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
+        await is_set_within(self._wake, seconds)
 
     async def _fetch(self) -> dict[str, Any]:
         keys = _usable(await self._document())

@@ -26,6 +26,7 @@ from holdfast.adapters.firestore.client import Calls, is_definite, translated
 from holdfast.adapters.firestore.part import StorePart
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
+from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import UserId
 from holdfast.domain.notifications import CatchUp, Claims, Notification
 from holdfast.domain.stored import Stored
@@ -129,8 +130,8 @@ async def claim(calls: Calls, claims: Claims[Claim], limit: int, hold_seconds: f
         if not _is_conflict(error):
             raise
     claimed: list[Notification] = []
-    for start in range(0, len(due), _AT_ONCE):
-        several = await asyncio.gather(*(_claim_one(calls, claims, each, hold) for each in due[start : start + _AT_ONCE]))
+    for some in chunks(due, _AT_ONCE):
+        several = await asyncio.gather(*(_claim_one(calls, claims, each, hold) for each in some))
         claimed += [record for one in several for record in one]
     return claimed
 

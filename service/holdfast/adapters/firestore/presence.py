@@ -22,6 +22,7 @@ from holdfast.adapters.firestore.client import Calls, is_definite, translated
 from holdfast.adapters.firestore.part import StorePart
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
+from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import UserId
 from holdfast.domain.notifications import flagged_since
 from holdfast.domain.presence import Presence, PresenceChange
@@ -160,12 +161,11 @@ async def _attempt(calls: Calls, turns: list[_Turn], size: int) -> None:
             turn.found(stored, _micros(snapshot.update_time) if snapshot is not None else 0)
         else:
             pending.append((turn, fields, snapshot))
-    groups = [pending[start : start + size] for start in range(0, len(pending), size)]
-    for start in range(0, len(groups), _AT_ONCE):
-        await asyncio.gather(*(_commit(calls, group) for group in groups[start : start + _AT_ONCE]))
+    for groups in chunks(list(chunks(pending, size)), _AT_ONCE):
+        await asyncio.gather(*(_commit(calls, group) for group in groups))
 
 
-async def _commit(calls: Calls, group: list[tuple[_Turn, dict[str, Any], DocumentSnapshot[Any] | None]]) -> None:
+async def _commit(calls: Calls, group: Sequence[tuple[_Turn, dict[str, Any], DocumentSnapshot[Any] | None]]) -> None:
     """One commit. Until the answer is there it is uncertain; a definite refusal leaves things as they were before it."""
     client = calls.client
     batch = client.batch()

@@ -8,6 +8,7 @@ from google.cloud.firestore_v1.async_document import AsyncDocumentReference
 from google.cloud.firestore_v1.base_document import DocumentSnapshot
 
 from holdfast.adapters.firestore.client import Calls
+from holdfast.domain.chunks import chunks
 
 _CHUNK: Final = 300  # keeps one request and its answer far below 10 MiB
 _AT_ONCE: Final = 4  # hides round trips; more would only queue for the CPU that decodes the answers
@@ -19,12 +20,11 @@ async def get_many(
     """The documents that exist, by path."""
     found: dict[str, DocumentSnapshot[Any]] = {}
 
-    async def read(chunk: list[AsyncDocumentReference]) -> None:
-        async for snapshot in calls.client.get_all(chunk, field_paths=fields, **calls.unretried):
+    async def read(chunk: Sequence[AsyncDocumentReference]) -> None:
+        async for snapshot in calls.client.get_all(list(chunk), field_paths=fields, **calls.unretried):
             if snapshot.exists:
                 found[snapshot.reference.path] = snapshot
 
-    chunks = [list(references[start : start + _CHUNK]) for start in range(0, len(references), _CHUNK)]
-    for start in range(0, len(chunks), _AT_ONCE):
-        await asyncio.gather(*(read(chunk) for chunk in chunks[start : start + _AT_ONCE]))
+    for several in chunks(list(chunks(references, _CHUNK)), _AT_ONCE):
+        await asyncio.gather(*map(read, several))
     return found

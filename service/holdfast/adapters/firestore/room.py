@@ -14,6 +14,7 @@ from google.cloud.firestore_v1.async_query import AsyncQuery
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from holdfast.adapters.firestore.client import MAX_UNDER_WAY, Calls
+from holdfast.domain.chunks import chunks
 from holdfast.domain.conversations import Room
 from holdfast.domain.ids import UserId
 from holdfast.errors import StoreBusy
@@ -53,9 +54,7 @@ class Rooms:
     async def _near(self, user_ids: Collection[UserId], creator: UserId, room: Room) -> list[UserId]:
         """Those whose lists may be nearly full, by id: locks are taken in one order."""
         near: list[UserId] = []
-        ordered = sorted(user_ids)
-        for start in range(0, len(ordered), _COUNTS_AT_ONCE):
-            some = ordered[start : start + _COUNTS_AT_ONCE]
+        for some in chunks(sorted(user_ids), _COUNTS_AT_ONCE):
             looks = (self._has_room(user_id, creator, room, besides=_NEAR) for user_id in some)
             found = zip(some, await asyncio.gather(*looks), strict=True)
             near += [user_id for user_id, has_room in found if not has_room]

@@ -7,7 +7,6 @@ confirmed on it. `subscriptions:{instance_id}` follows the confirmed channels, `
 """
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -21,11 +20,13 @@ from holdfast.adapters.redis.permissions import is_denial
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES, Publisher
 from holdfast.adapters.redis.subscriptions import CHUNK
+from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import RedisUnavailable, Undecodable
 from holdfast.loops import Loop, Loops
 from holdfast.ports import PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
+from holdfast.waiting import is_set_within
 
 _TICK_SECONDS: Final = 0.25
 _PROBE_SECONDS: Final = 1.0
@@ -144,8 +145,8 @@ class RedisBus:
 
     def _record(self, command: str, channels: Iterable[str]) -> None:
         names = [name for name in channels if not name.startswith(keys.USER_PREFIX)]
-        for at in range(0, len(names), CHUNK):
-            is_queued = self.pipeline.push(command, self._subscriptions_key, *names[at : at + CHUNK])
+        for some in chunks(names, CHUNK):
+            is_queued = self.pipeline.push(command, self._subscriptions_key, *some)
             self._must_record |= not is_queued
             if is_queued and command == "SADD":
                 self.pipeline.push("PEXPIRE", self._subscriptions_key, _SUBSCRIPTIONS_TTL_MS)
@@ -221,9 +222,7 @@ class RedisBus:
     # --- liveness -----------------------------------------------------------------------------------------------------
 
     async def _round(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_TICK_SECONDS):
-                await self._wake.wait()
+        await is_set_within(self._wake, _TICK_SECONDS)
         self._wake.clear()
         now = self._clock.monotonic()
         self._liveness.tick(now)

@@ -18,6 +18,7 @@ from holdfast.adapters.redis.liveness import Liveness
 from holdfast.adapters.redis.permissions import explained
 from holdfast.adapters.redis.subscriptions import CHUNK, Subscriptions
 from holdfast.adapters.redis.wire import Wire, is_error, pack
+from holdfast.domain.chunks import chunks
 from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop, Loops
 
@@ -133,8 +134,8 @@ class Listener:
             _answer(waiter, is_confirmed=False)
         leaving = self.subscriptions.forget(names)
         if self._wire is not None:
-            for at in range(0, len(leaving), CHUNK):
-                self._wire.send(pack(("UNSUBSCRIBE", *leaving[at : at + CHUNK])))
+            for some in chunks(leaving, CHUNK):
+                self._wire.send(pack(("UNSUBSCRIBE", *some)))
             self._restored_perhaps()
         return leaving
 

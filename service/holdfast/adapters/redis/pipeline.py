@@ -6,7 +6,6 @@ known. (NOSCRIPT is known: nothing was done; that command is sent once more with
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire, is_error, pack
 from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop, Loops
+from holdfast.waiting import is_set_within
 
 _log = logging.getLogger("holdfast.redis")
 
@@ -66,9 +66,7 @@ class Pipeline:
         task, self._task = self._task, None
         if task is None:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(flush_seconds):
-                await self._idle.wait()
+        await is_set_within(self._idle, flush_seconds)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         self._drop_queue("closing")
@@ -110,10 +108,7 @@ class Pipeline:
         return True
 
     async def _round(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ROUND_SECONDS):
-                await self._wake.wait()
-        if not self._wake.is_set():
+        if not await is_set_within(self._wake, _ROUND_SECONDS):
             return
         batch = self._take()
         try:

@@ -10,13 +10,14 @@ With a bus secret each record is signed, for its user and connection: a record t
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
 
 from holdfast.adapters.redis import decoding, keys, scripts
 from holdfast.adapters.redis.fates import SHORT_LEASE_MS
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.scripts import Argument, Script
+from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
 from holdfast.errors import LeaseLost, NameTaken, RedisUnavailable, Undecodable, WorldChanged
@@ -27,8 +28,6 @@ _REGISTRATION_TTL_MS: Final = 3_600_000  # renewed every 15 minutes: a key witho
 _CHUNK: Final = 500  # records per script: about 3 ms of Redis's time
 _REAP_CHUNK: Final = 100  # users per script: each costs reading all of that user's connections
 _SCAN_COUNT: Final = 1000
-
-_T = TypeVar("_T")
 
 
 class RedisRegistry:
@@ -106,7 +105,7 @@ class RedisRegistry:
         """See `Registry.register`. Records that were made under a lease that is over are `LeaseLost`."""
         counts: dict[UserId, int] = {}
         registration = self._registration
-        for chunk in _chunks(records, _CHUNK):
+        for chunk in chunks(records, _CHUNK):
             if not registration or registration != self._registration or any(record.epoch != self._epoch for record in chunk):
                 raise LeaseLost("the records belong to another registration")
             arguments: list[Argument] = [_REGISTRATION_TTL_MS]
@@ -121,14 +120,14 @@ class RedisRegistry:
 
     async def unregister(self, connections: Sequence[tuple[UserId, ConnectionId]]) -> None:
         """See `Registry.unregister`."""
-        for chunk in _chunks(connections, _CHUNK):
+        for chunk in chunks(connections, _CHUNK):
             told = [part for user_id, connection_id in chunk for part in (connection_id, keys.user_channel(user_id))]
             its_keys = tuple(keys.connections(user_id) for user_id, _ in chunk)
             await self._owned(scripts.UNREGISTER, (self._subscriptions, *its_keys), (self._instance_id, *told))
 
     async def refresh(self, user_ids: Sequence[UserId]) -> None:
         """See `Registry.refresh`."""
-        for chunk in _chunks(user_ids, _CHUNK):
+        for chunk in chunks(user_ids, _CHUNK):
             connections = tuple(keys.connections(user_id) for user_id in chunk)
             await self._owned(scripts.REFRESH, (self._subscriptions, *connections), (_REGISTRATION_TTL_MS,))
 
@@ -139,7 +138,7 @@ class RedisRegistry:
     async def _signed(self, user_ids: Sequence[UserId]) -> dict[UserId, list[ConnectionRecord]]:
         """The living connections of each that may be believed."""
         found: dict[UserId, list[ConnectionRecord]] = {user_id: [] for user_id in user_ids}
-        for chunk in _chunks(user_ids, _REAP_CHUNK):
+        for chunk in chunks(user_ids, _REAP_CHUNK):
             answer = await self._known(scripts.CONNECTIONS_OF, tuple(keys.connections(user_id) for user_id in chunk))
             for user_id, living in zip(chunk, answer, strict=True):
                 for connection, record in zip(living[::2], living[1::2], strict=True):
@@ -157,7 +156,7 @@ class RedisRegistry:
         if self._seals is not None:
             return {user_id for user_id, records in (await self._signed(user_ids)).items() if records}
         found: set[UserId] = set()
-        for chunk in _chunks(user_ids, _REAP_CHUNK):
+        for chunk in chunks(user_ids, _REAP_CHUNK):
             answer = await self._known(scripts.CONNECTED, tuple(keys.connections(user_id) for user_id in chunk))
             found.update(user_id for user_id, is_connected in zip(chunk, answer, strict=True) if is_connected)
         return found
@@ -202,7 +201,7 @@ class RedisRegistry:
                 if channels and not is_own:  # a living bus writes its own channels again
                     _check(await self._link.run(scripts.REAP_CHANNELS, fixed, (world, registration, *channels)))
                 users = [UserId(entry.removeprefix(keys.USER_PREFIX)) for entry in entries if entry.startswith(keys.USER_PREFIX)]
-                for chunk in _chunks(users, _REAP_CHUNK):
+                for chunk in chunks(users, _REAP_CHUNK):
                     connections = tuple(keys.connections(user_id) for user_id in chunk)
                     arguments = (world, registration, instance_id, *(keys.user_channel(user_id) for user_id in chunk))
                     seen, *outcomes = _check(await self._link.run(scripts.REAP_USERS, fixed + connections, arguments))
@@ -238,7 +237,7 @@ class RedisRegistry:
     async def _drop(self, key: str, members: Sequence[bytes], source: str) -> None:
         """Take members that are none of ours out of a SET of ours."""
         self._link.undecodable(source, len(members))
-        for chunk in _chunks(members, _CHUNK):
+        for chunk in chunks(members, _CHUNK):
             await self._link.call("SREM", key, *chunk)
 
     # --- scripts ------------------------------------------------------------------------------------------------------
@@ -279,8 +278,3 @@ def _epoch_or_none(raw: bytes) -> Epoch:
         return decoding.epoch(raw)
     except Undecodable:
         return Epoch("")
-
-
-def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    for at in range(0, len(items), size):
-        yield items[at : at + size]

@@ -6,11 +6,12 @@ go back to the last message that is left.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast.adapters.sqlite.schema import connect
+from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import send_key
 from holdfast.drills.local.target import LocalTarget, environment
@@ -109,8 +110,8 @@ class _Behind:
         lost: list[Lost] = []
         doomed = await self._messages()
         while doomed:
-            for start in range(0, len(doomed), _WRITES // 2):
-                lost += await self._delete(doomed[start : start + _WRITES // 2])
+            for some in chunks(doomed, _WRITES // 2):
+                lost += await self._delete(some)
             doomed = [each for position, each in enumerate(await self._messages(), self._tail + 1) if each.get("seq") != position]
         if lost:
             await self._forget({each.seq for each in lost})
@@ -120,7 +121,7 @@ class _Behind:
         behind = self._reference.collection("messages").order_by("seq").start_after({"seq": self._tail})
         return [snapshot async for snapshot in behind.stream()]
 
-    async def _delete(self, doomed: list[Any]) -> list[Lost]:
+    async def _delete(self, doomed: Sequence[Any]) -> list[Lost]:
         """With their keys, in one commit."""
         batch, lost = self._client.batch(), []
         for snapshot in doomed:

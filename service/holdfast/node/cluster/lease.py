@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from typing import Final
 
+from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import UserId
 from holdfast.domain.registry import ConnectionRecord
 from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailable, WorldChanged
@@ -192,10 +193,9 @@ class Lease:
             raise
 
     async def _register_everybody(self) -> None:
-        connections = list(self._hub.connections.values())
-        for start in range(0, len(connections), _CHUNK):
+        for some in chunks(list(self._hub.connections.values()), _CHUNK):
             async with self._turn:
-                await self._registry.register([self._record(c) for c in connections[start : start + _CHUNK] if not c.is_ended])
+                await self._registry.register([self._record(c) for c in some if not c.is_ended])
         await self._registry.set_registered()
 
     def _record(self, connection: Connection) -> ConnectionRecord:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from holdfast.domain.buckets import TokenBucket
+from holdfast.domain.chunks import chunks
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Committed, Message
@@ -251,9 +252,9 @@ class Notifications:
         away = await self._away(conversation, asked, is_asked_anew=bool(work.slow))
         due = [user_id for user_id in away if any(self._unwritten(user_id, conversation, work))]
         is_whole = True
-        for start in range(0, len(due), MAX_RECORDS):
+        for some in chunks(due, MAX_RECORDS):
             read_at = self._clock.monotonic()
-            offline = await self._offline_since(due[start : start + MAX_RECORDS], work)
+            offline = await self._offline_since(some, work)
             records: dict[str, Notification] = {}
             for user_id, since_ms in offline.items():
                 for message, record in self._unwritten(user_id, conversation, work):
@@ -274,10 +275,9 @@ class Notifications:
         Raises:
             StoreError: some may be missing; doing it again is harmless.
         """
-        for start in range(0, len(records), MAX_RECORDS):
+        for batch in chunks(records, MAX_RECORDS):
             if self._clock.monotonic() - read_at >= RESTED_SECONDS:
                 return False
-            batch = records[start : start + MAX_RECORDS]
             created = await self._store.create_notifications(batch)
             for record in batch:  # from before the write: a read elsewhere may have cleared it since
                 self._recorded.add(record.notification_id, read_at)

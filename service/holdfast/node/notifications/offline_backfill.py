@@ -15,18 +15,19 @@ absence.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
+from holdfast.domain.chunks import chunks
 from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import Seq, UserId
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, CatchUp, Notification
 from holdfast.loops import STORE, Loop
 from holdfast.node.notifications.decision import FIRST_PAGE, MAX_RECORDS, Notifications, records_of
 from holdfast.ports import Clock, ConversationStore, MessageStore, NotificationStore, PresenceStore
+from holdfast.waiting import is_set_within
 
 _ROUND_SECONDS: Final = 15.0
 _BUSY_SECONDS: Final = 300.0  # 200 flags, each two reads for every conversation of its user, and what is new in them
@@ -85,9 +86,7 @@ class OfflineBackfill:
         return Loop("catch_ups", self._round, _ROUND_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS)
 
     async def _round(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._pause):
-                await self._wake.wait()
+        await is_set_within(self._wake, self._pause)
         self._wake.clear()
         self._pause = 1.0  # unless this look succeeds
         self._pause = await self.look()
@@ -108,9 +107,8 @@ class OfflineBackfill:
         self._settles_at = {flag: self._settles_at.get(flag, now + self._unsettled_seconds) for flag in flags}
         mistakes: list[BaseException] = []
         are_done = True
-        for start in range(0, len(flags), _AT_ONCE):
-            some = (self._catch_up(flag) for flag in flags[start : start + _AT_ONCE])
-            outcomes = await asyncio.gather(*some, return_exceptions=True)
+        for some in chunks(flags, _AT_ONCE):
+            outcomes = await asyncio.gather(*map(self._catch_up, some), return_exceptions=True)
             mistakes += [each for each in outcomes if isinstance(each, BaseException)]
             are_done = are_done and all(outcomes)
         if mistakes:  # when all the others had their turn
@@ -140,8 +138,8 @@ class OfflineBackfill:
     async def _record(self, flag: CatchUp, since_ms: int) -> bool:
         """Record what the user has missed since then; False when it has to be done again."""
         rows = await self._store.memberships_of(flag.user_id)
-        for start in range(0, len(rows), _ASKED):
-            places = await self._active(since_ms, rows[start : start + _ASKED])
+        for some in chunks(rows, _ASKED):
+            places = await self._active(since_ms, some)
             while places:
                 pages = await asyncio.gather(*(self._page(flag.user_id, since_ms, place) for place in places[:_PAGES_AT_ONCE]))
                 records = [record for page in pages for record in page.records]

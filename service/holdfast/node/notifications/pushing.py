@@ -11,6 +11,7 @@ from holdfast.errors import PushFailed
 from holdfast.loops import STORE, Loop
 from holdfast.ports import Clock, NotificationStore, Notifier
 from holdfast.telemetry import Telemetry
+from holdfast.waiting import is_set_within
 
 MAX_ATTEMPTS: Final = 12  # about an hour, with the pauses below
 _AT_ONCE: Final = 8
@@ -47,11 +48,7 @@ class Pushing:
         return Loop("pushing", self._round, _MAX_LOOK_SECONDS, needs=(STORE,))
 
     async def _round(self) -> None:
-        try:
-            async with asyncio.timeout(self._pause):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        await is_set_within(self._wake, self._pause)
         self._wake.clear()
         claimed = await self._store.claim_notifications(_AT_ONCE, _HOLD_SECONDS)
         made_at_ms = [record.created_at_ms for record in claimed if record.attempts <= 1]

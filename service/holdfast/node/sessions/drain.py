@@ -15,6 +15,7 @@ from holdfast.node.health.evaluator import Health
 from holdfast.ports import Clock
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CloseCode
+from holdfast.waiting import is_set_within
 
 _HURRY_AT: Final = 0.8  # of the window: what is left then goes at once, so that the flush keeps its time
 _OVERLAP_SECONDS: Final = 3.0  # make before break: a client has that long on both sockets, or half of the window
@@ -58,7 +59,7 @@ class Drain:
             if connection.connection_id not in self._hub.connections:
                 continue  # its client has connected elsewhere and left
             if not self._hurry.is_set() and (left := at - self._clock.monotonic()) > 0:
-                await self._wait(left)
+                await is_set_within(self._hurry, left)
             _let_go(connection)
         self._let_all_go("draining")
 
@@ -71,13 +72,6 @@ class Drain:
     def _let_all_go(self, reason: str) -> None:
         for connection in tuple(self._hub.connections.values()):
             _let_go(connection, reason)
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._hurry.wait()
-        except TimeoutError:
-            pass
 
 
 def _let_go(connection: Connection, reason: str = "draining") -> None:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
+from holdfast.domain.chunks import chunks
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.conversations.cache import Conversations
@@ -92,8 +93,7 @@ async def share_accepted(store: AcceptanceStore, one: UserId, other: UserId) -> 
     """
     theirs = {row.conversation_id for row in await store.memberships_of(other)}
     shared = [row.conversation_id for row in await store.memberships_of(one) if row.conversation_id in theirs]
-    for start in range(0, len(shared), _PAGE):
-        page = shared[start : start + _PAGE]
+    for page in chunks(shared, _PAGE):
         of_one, of_other = await store.cursors_of(one, page), await store.cursors_of(other, page)
         if of_one.keys() & of_other.keys():
             return True

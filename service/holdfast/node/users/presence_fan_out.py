@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
+from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreError
 from holdfast.node.connections.connection import Connection
@@ -128,9 +129,8 @@ class PresenceFanOut:
         return local is not None and any(connection.user_id != user_id for connection in local.connections)
 
     async def _read(self, conversation_ids: Iterable[ConversationId]) -> None:
-        waiting = list(conversation_ids)
-        for start in range(0, len(waiting), _READS_AT_ONCE):
-            await asyncio.gather(*map(self.acceptances.of, waiting[start : start + _READS_AT_ONCE]))
+        for some in chunks(list(conversation_ids), _READS_AT_ONCE):
+            await asyncio.gather(*map(self.acceptances.of, some))
 
     def _tell(self, change: envelopes.PresenceEnvelope) -> None:
         """Each connection hears it once; the user's own, and those of users from whom it is hidden, do not."""
