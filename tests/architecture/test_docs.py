@@ -125,7 +125,8 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_the_paths_that_the_pages_name_exist() -> None:
     """A map with streets that are gone is worse than none."""
     house = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for path in re.findall(r"\b((?:adapters|cli|client|domain|node|protocol|web)/[\w/]+\.py)\b", house):
+    rooms = "adapters|cli|client|domain|drills|node|protocol|telemetry|web"
+    for path in re.findall(rf"(?<![\w/])((?:{rooms})/[\w/]+\.py)\b", house):
         assert (ROOT / "service" / "holdfast" / path).exists(), f"CONTRIBUTING.md: {path}"
     for page in PAGES:
         for path in re.findall(r"`((?:service|tests|docs|locks|\.ci)/[\w./-]*\w/?)`", page.read_text(encoding="utf-8")):

@@ -194,7 +194,7 @@ async def test_it_says_what_happened_in_the_last_minute_and_whether_that_is_all(
 
 
 @in_virtual_time
-async def test_others_are_read_as_often_as_the_own_fast_path_needs_it() -> None:
+async def test_bulletins_of_others_are_read_more_often_while_redis_does_not_work_here() -> None:
     """Every 15 s when all is well, every second without Redis and ten seconds longer."""
     scene = Scene()
     scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("1"), 1, "ok")
