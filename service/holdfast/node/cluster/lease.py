@@ -1,10 +1,10 @@
 """This instance's claim on its name, and the registration of its connections under it.
 
-The lease is renewed every 3 s. If it is missing or foreign, or Redis is another one, everything is registered again. The epoch
-stays the same where only Redis failed and no other instance can have reaped this one, so presence in the store stays as it is.
-Otherwise a new epoch begins. Without Redis no client is refused: connections are accepted, and registered when it is back. Of two
-live processes with one name the older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids
-that clients may choose.
+The lease is renewed every 3 s. If it is missing or foreign, or Redis was flushed, restarted or replaced (`WorldChanged`),
+everything is registered again. The epoch stays the same where only Redis failed and no other instance can have reaped this one,
+so presence in the store stays as it is. Otherwise a new epoch begins. Without Redis no client is refused: connections are
+accepted, and registered when it is back. Of two live processes with one name the older yields and goes on as `{name}.{epoch}`
+until it ends; the dot keeps that out of the ids that clients may choose.
 """
 
 import asyncio
