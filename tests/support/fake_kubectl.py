@@ -72,6 +72,13 @@ class Kubectl:
         del self.objects[name]
         return ""
 
+    def exec(self) -> str:
+        """`redis-cli PING` in a pod."""
+        name = self.words[1]
+        if not any(p["metadata"]["namespace"] == self.namespace and p["metadata"]["name"] == name for p in self.state["pods"]):
+            sys.exit(f'Error from server (NotFound): pods "{name}" not found')
+        return "PONG" if self.words[2:] == ["--", "redis-cli", "PING"] else sys.exit("unknown: " + " ".join(self.words))
+
     def cordon(self) -> str:
         """A node."""
         return self.set_spec(f"node/{self.words[1]}", "unschedulable", True)

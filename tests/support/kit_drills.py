@@ -30,7 +30,7 @@ async def _container_restart(stage: KubernetesStage) -> None:
 
 async def _redis_hang(stage: KubernetesStage) -> None:
     """Its process stands still: connections stay, nothing is answered."""
-    process = process_of(await _uid(stage, f"{stage.cluster.deployment}-redis-0"), b"redis-server")
+    process = process_of(await _uid(stage, stage.cluster.redis_pod), b"redis-server")
     replicas = await stage.cluster.replicas()
     async with stage.at_least_ready(replicas), stage.fault("redis-hang"):
         os.kill(process, signal.SIGSTOP)
@@ -59,7 +59,7 @@ async def _node_loss(stage: KubernetesStage) -> None:
 
     Until Kubernetes misses the node it sends new connections to the dead ones, too.
     """
-    redis = await stage.cluster.get("pod", f"{stage.cluster.deployment}-redis-0")
+    redis = await stage.cluster.get("pod", stage.cluster.redis_pod)
     pods = [pod for pod in await stage.cluster.ready() if pod.node != redis["spec"]["nodeName"]]
     processes = [process_of(await _uid(stage, pod.name), b"serve") for pod in pods]
     number = pods[0].node.removeprefix("node")

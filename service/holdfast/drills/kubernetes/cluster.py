@@ -51,6 +51,7 @@ class Cluster:
         self.deployment = release if "holdfast" in release else f"{release}-holdfast"
         self.store = "unknown"
         self.ran_on = ""
+        self._redis_pod = ""
         self._secret, self._issuer, self._audience = "", "", ""
         self._token_command = token_command
         self._tokens: dict[str, str] = {}
@@ -65,7 +66,8 @@ class Cluster:
         if labels.get(_LABEL) != "allowed":
             label = f"kubectl label namespace {self.namespace} {_LABEL}=allowed"
             raise TargetFailed(f"namespace {self.namespace} does not allow drills: {label}")
-        self.deployment = await self._found() or self.deployment
+        self.deployment = await self._found("deployments", "chat") or self.deployment
+        self._redis_pod = await self._found("pods", "redis")
         pod = await self._template()
         variables = _variables(pod)
         if not self._token_command:
@@ -102,11 +104,11 @@ class Cluster:
         """Whether there is a token for every user whom a drill invents."""
         return not self._token_command
 
-    async def _found(self) -> str:
-        """The release's Deployment of chat pods, whatever `fullnameOverride` calls it; empty where not exactly one is found."""
-        selector = f"app.kubernetes.io/instance={self.release},app.kubernetes.io/component=chat"
+    async def _found(self, kind: str, component: str) -> str:
+        """The name of the release's one object of a kind and a component, whatever `fullnameOverride` made of it; else empty."""
+        selector = f"app.kubernetes.io/instance={self.release},app.kubernetes.io/component={component}"
         try:
-            items = json.loads(await self.kubectl("get", "deployments", "-l", selector, "-o", "json"))["items"]
+            items = json.loads(await self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
         except TargetFailed:
             return ""
         return str(items[0]["metadata"]["name"]) if len(items) == 1 else ""
@@ -192,18 +194,29 @@ class Cluster:
         names = await self.kubectl("get", "deployment", f"{self.deployment}-controller", "--ignore-not-found", "-o", "json")
         return bool(names) and bool(json.loads(names)["status"].get("readyReplicas"))
 
+    @property
+    def redis_pod(self) -> str:
+        """The pod of the release's own Redis; one that replaces it has the same name.
+
+        Raises:
+            TargetFailed: there was none when the cluster was entered.
+        """
+        if not self._redis_pod:
+            raise TargetFailed(f"release {self.release} has no Redis in namespace {self.namespace}")
+        return self._redis_pod
+
     async def redis(self, *command: str) -> str:
         """`redis-cli` in the release's own Redis; empty while it does not answer."""
         try:
-            return (await self.kubectl("exec", f"{self.deployment}-redis-0", "--", "redis-cli", *command)).strip()
+            return (await self.kubectl("exec", self.redis_pod, "--", "redis-cli", *command)).strip()
         except TargetFailed:
             return ""
 
     async def redis_each(self, commands: Sequence[str]) -> list[str]:
         """The same for several commands at once: a line for each; nothing while it does not answer."""
         try:
-            pod = f"{self.deployment}-redis-0"
-            return (await self.kubectl("exec", "-i", pod, "--", "redis-cli", given="\n".join(commands) + "\n")).splitlines()
+            given = "\n".join(commands) + "\n"
+            return (await self.kubectl("exec", "-i", self.redis_pod, "--", "redis-cli", given=given)).splitlines()
         except TargetFailed:
             return []
 

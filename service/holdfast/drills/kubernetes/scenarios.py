@@ -80,7 +80,7 @@ async def _pod_kill(stage: KubernetesStage) -> None:
 async def _redis_delete(stage: KubernetesStage) -> None:
     replicas = await stage.cluster.replicas()
     async with stage.at_least_ready(replicas), stage.fault("redis-delete"):
-        await stage.cluster.kubectl("delete", "pod", f"{stage.cluster.deployment}-redis-0", "--grace-period=0", "--force")
+        await stage.cluster.kubectl("delete", "pod", stage.cluster.redis_pod, "--grace-period=0", "--force")
         await stage.expect("Redis is back", BACK_SECONDS, partial(redis_answers, stage))
     await stage.expect("all connections registered", 15.0, partial(all_registered, stage))
 
