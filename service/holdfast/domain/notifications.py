@@ -1,10 +1,10 @@
 """Offline notifications: which users are told, outside the chat, of unread messages; and how often a push is tried."""
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
 
 T = TypeVar("T")
@@ -90,15 +90,12 @@ class Claims(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._proofs: OrderedDict[str, T] = OrderedDict()
+        self._proofs = BoundedDict[str, T](_MAX_CLAIMS)
 
     def hold(self, notification_ids: Iterable[str], proof: T) -> None:
         """They are ours now."""
         for notification_id in notification_ids:
             self._proofs[notification_id] = proof
-            self._proofs.move_to_end(notification_id)
-        while len(self._proofs) > _MAX_CLAIMS:
-            self._proofs.popitem(last=False)
 
     def of(self, notification_id: str) -> T | None:
         """The proof, None when it is not ours."""

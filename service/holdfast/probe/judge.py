@@ -16,6 +16,7 @@ Everything is bounded: of more than `MAX_SENT` messages the oldest are forgotten
 from dataclasses import dataclass, field
 from typing import Final
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.probe.stream import Kind, Stream
 
 MAX_SENT: Final = 10_000  # more than an hour of two messages a second, at half a kilobyte each
@@ -79,7 +80,7 @@ class Judge:
         self._frames: dict[tuple[int, str], Stream] = {}
         self._connected_since: list[float | None] = [None, None]
         self._together_before = 0.0
-        self._reported: dict[tuple[Kind, int, str, int], None] = {}
+        self._reported = BoundedDict[tuple[Kind, int, str, int], None](MAX_REPORTED)
         self._verdict = Verdict()
 
     # --- conversations and connections --------------------------------------------------------------------------------
@@ -223,6 +224,4 @@ class Judge:
         if violation in self._reported:
             return
         self._reported[violation] = None
-        if len(self._reported) > MAX_REPORTED:
-            del self._reported[next(iter(self._reported))]
         self._verdict.violations.append(Violation(*violation, detail))

@@ -5,7 +5,6 @@ documents confirm it. Otherwise the distance is found by doubling (first as far 
 then as far as ids reach), then narrowed 32-fold a round. Many conversations share each round.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.reads import get_many
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.ids import ConversationId, Seq
 
 _MAX_KNOWN: Final = 20_000
@@ -74,14 +74,11 @@ class Tails:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._known: OrderedDict[ConversationId, Seq] = OrderedDict()
+        self._known = BoundedDict[ConversationId, Seq](_MAX_KNOWN)
 
     def note(self, conversation_id: ConversationId, tail: Seq) -> None:
         """A conversation was seen to reach `tail`."""
         self._known[conversation_id] = tail
-        self._known.move_to_end(conversation_id)
-        if len(self._known) > _MAX_KNOWN:
-            self._known.popitem(last=False)
 
     async def find(self, known: Mapping[ConversationId, Seq]) -> dict[ConversationId, Seq]:
         """The tail of each conversation; `known`: where to begin."""

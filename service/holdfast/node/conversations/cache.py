@@ -9,11 +9,11 @@ because the running read may have missed the change that they know of.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.cluster.redis_trust import RedisTrust
@@ -43,8 +43,8 @@ class Conversations:
         self._bus = bus
         self._clock = clock
         self._redis_trust = redis_trust
-        self._entries: OrderedDict[ConversationId, _Entry] = OrderedDict()
-        self._hinted: OrderedDict[ConversationId, int] = OrderedDict()
+        self._entries = BoundedDict[ConversationId, _Entry](MAX_CACHED)
+        self._hinted = BoundedDict[ConversationId, int](MAX_CACHED)
         self._running: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
         self._waiting: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
 
@@ -125,9 +125,6 @@ class Conversations:
     def hint(self, conversation_id: ConversationId, revision: int) -> None:
         """The conversation is reported to have reached `revision`: older entries are not valid any more."""
         self._hinted[conversation_id] = max(self._hinted.get(conversation_id, 0), revision)
-        self._hinted.move_to_end(conversation_id)
-        while len(self._hinted) > MAX_CACHED:
-            self._hinted.popitem(last=False)
 
     def invalidate(self) -> None:
         """Envelopes may have been missed: read everything again before it is believed."""
@@ -156,9 +153,6 @@ class Conversations:
         known = self._entries.get(conversation_id)
         if known is None or known.conversation.revision <= entry.conversation.revision:
             self._entries[conversation_id] = entry
-            self._entries.move_to_end(conversation_id)
-        while len(self._entries) > MAX_CACHED:
-            self._entries.popitem(last=False)
 
     async def _shared_read(self, conversation_id: ConversationId) -> Conversation | None:
         task = self._waiting.get(conversation_id)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.chunks import chunks
 from holdfast.domain.conversations import Conversation
@@ -354,13 +355,10 @@ class _Recently:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._until: OrderedDict[str, float] = OrderedDict()
+        self._until = BoundedDict[str, float](_MAX_KNOWN)
 
     def add(self, key: str, now: float) -> None:
         self._until[key] = now + self._seconds
-        self._until.move_to_end(key)
-        while len(self._until) > _MAX_KNOWN:
-            self._until.popitem(last=False)
 
     def holds(self, key: str, now: float) -> bool:
         return self._until.get(key, 0.0) > now

@@ -8,11 +8,11 @@ requires the message that it follows. So a wrong cached tail costs a conflict an
 import asyncio
 import logging
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.errors import CommandError, PredecessorMissing, StoreBusy, StoreConflict, StoreError, StoreRejected
@@ -129,7 +129,7 @@ class Appender:
         self._clock = clock
         self._telemetry = telemetry
         self._on_commit = on_commit
-        self._tails: OrderedDict[ConversationId, Seq] = OrderedDict()
+        self._tails = BoundedDict[ConversationId, Seq](_MAX_TAILS)
         self._own_contention = WriteContention(identity.instance_id)
         self._awaited: dict[ConversationId, asyncio.Future[None]] = {}
         self._round_trip = 0.005
@@ -144,9 +144,6 @@ class Appender:
     def note_tail(self, conversation_id: ConversationId, tail: Seq) -> None:
         """The conversation was read, or committed, up to `tail`. A wrong value costs one conflict, nothing else."""
         self._tails[conversation_id] = max(tail, self._tails.get(conversation_id, 0))
-        self._tails.move_to_end(conversation_id)
-        if len(self._tails) > _MAX_TAILS:
-            self._tails.popitem(last=False)
 
     def note_foreign(self, conversation_id: ConversationId, instance_id: InstanceId, first: Seq, last: Seq) -> None:
         """Another instance says that it committed messages `first … last`.

@@ -5,10 +5,10 @@ starve. So instances take turns: after a win the next one in the order of their 
 later, and the winner last. Every instance works that out alone, from the wins that the bus reports; an error costs one conflict.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.ids import ConversationId, InstanceId
 
 UNKNOWN_INSTANCE: Final = InstanceId("")  # an unknown instance that won
@@ -32,7 +32,7 @@ class WriteContention:
     def __init__(self, me: InstanceId) -> None:
         """No conversation is contested yet."""
         self.me = me
-        self._contests: OrderedDict[ConversationId, _Contest] = OrderedDict()
+        self._contests = BoundedDict[ConversationId, _Contest](_MAX_CONVERSATIONS)
 
     def won(self, conversation_id: ConversationId, instance_id: InstanceId, now: float) -> None:
         """Some instance committed; wins of our own count only where another instance has won before."""
@@ -41,8 +41,6 @@ class WriteContention:
             if instance_id == self.me:
                 return
             contest = self._contests[conversation_id] = _Contest()
-            if len(self._contests) > _MAX_CONVERSATIONS:
-                self._contests.popitem(last=False)
         contest.wins[instance_id] = now
         contest.last = instance_id
         if instance_id != self.me:

@@ -6,10 +6,10 @@ read cursor, which a first read makes, and so does a first message, wherever the
 never taken back, so what is known of it may be incomplete, and is never wrong.
 """
 
-from collections import OrderedDict
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.chunks import chunks
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
@@ -36,7 +36,7 @@ class Acceptances:
         self._bus = bus
         self._conversations = conversations
         self._delivery = delivery
-        self._recent: OrderedDict[tuple[ConversationId, UserId], None] = OrderedDict()  # perhaps after the reading under way
+        self._recent = BoundedDict[tuple[ConversationId, UserId], None](_MAX_RECENT)  # perhaps after the reading under way
 
     def known(self, conversation_id: ConversationId) -> AbstractSet[UserId] | None:
         """The users that have accepted a local conversation; None when the store has to be asked (`of`)."""
@@ -72,9 +72,6 @@ class Acceptances:
     def add(self, conversation_id: ConversationId, user_id: UserId) -> None:
         """The user has accepted the conversation just now, here or at another instance."""
         self._recent[conversation_id, user_id] = None
-        self._recent.move_to_end((conversation_id, user_id))
-        if len(self._recent) > _MAX_RECENT:
-            self._recent.popitem(last=False)
         local = self._delivery.locals.get(conversation_id)
         if local is not None and local.accepted is not None:
             local.accepted.add(user_id)

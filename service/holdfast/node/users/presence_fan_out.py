@@ -8,12 +8,13 @@ A notice that needs no read is sent at once. The rest waits in one bounded queue
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreError
@@ -56,7 +57,7 @@ class PresenceFanOut:
         self._conversations = conversations
         self._delivery = delivery
         self._tasks = tasks
-        self._versions: OrderedDict[UserId, int] = OrderedDict()
+        self._versions = BoundedDict[UserId, int](_MAX_VERSIONS)
         self._waiting: deque[envelopes.PresenceEnvelope | _Acceptance] = deque()
         self._is_working = False
 
@@ -81,9 +82,6 @@ class PresenceFanOut:
         if version <= self._versions.get(user_id, 0):
             return False
         self._versions[user_id] = version
-        self._versions.move_to_end(user_id)
-        if len(self._versions) > _MAX_VERSIONS:
-            self._versions.popitem(last=False)
         return True
 
     def _wait(self, item: envelopes.PresenceEnvelope | _Acceptance) -> None:
