@@ -101,3 +101,28 @@ def test_instance_that_cannot_hear_or_reach_redis_shows_what_others_commit(tmp_p
         await asyncio.sleep(20.0)
 
     assert play(work, tmp_path) == []
+
+
+def test_user_who_was_back_before_the_second_death_is_not_notified_of_what_was_shown(tmp_path: Path) -> None:
+    """The first start of the instance had told when the user left; the second one still told it after the user was back."""
+
+    async def work(scene: Scene) -> None:
+        alice = await scene.connect("u1", "i2", {})
+        bob = await scene.connect("u2", "i1", {})
+        await scene.create("c0", "u1", "u2", at="i2")
+        await asyncio.sleep(5.0)
+        await scene.leave(bob)
+        await asyncio.sleep(5.0)
+        with scene.history.fault("pod-kill", "i1"):
+            await scene.cluster.restart("i1", 1.0)
+        bob = await scene.connect("u2", "i1", {})
+        for number in range(6):
+            scene.say(alice, "c0", f"alice {number}")
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(4.0)
+        await scene.leave(bob)
+        with scene.history.fault("pod-kill", "i1"):
+            await scene.cluster.restart("i1", 1.0)
+        await asyncio.sleep(_DECIDED_SECONDS)
+
+    assert play(work, tmp_path) == []

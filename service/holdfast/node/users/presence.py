@@ -123,8 +123,9 @@ class Presence:
         return {entry: alive_ms for entry, alive_ms in (moving | self._inherited).items() if entry != own}
 
     def left_behind(self) -> dict[UserId, int]:
-        """As `leaving`, with those whom an earlier start of our name was letting go."""
-        return self._inherited_left | self.leaving()
+        """As `leaving`, with users whom an earlier start of our name was letting go, unless they have returned here."""
+        away = {user_id: seen_ms for user_id, seen_ms in self._inherited_left.items() if not self._hub.count_of(user_id)}
+        return away | self.leaving()
 
     def inherit(self, entries: Mapping[str, int], left: Mapping[UserId, int]) -> None:
         """An earlier start of our name left users under these; until `settle` they are in our bulletin, which replaces its."""

@@ -315,6 +315,15 @@ async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
 
 
 @in_virtual_time
+async def test_user_whom_an_earlier_start_was_letting_go_is_not_named_after_a_return() -> None:
+    """Killed now, the instance would say that the user was last heard before the return, and what was shown since is notified."""
+    scene = Scene()
+    scene.presence.inherit({"one:0": 5_000}, {UserId("alice"): 4_000, UserId("ben"): 4_500})
+    await scene.come()
+    assert scene.presence.left_behind() == {"ben": 4_500}
+
+
+@in_virtual_time
 async def test_who_was_left_behind_by_an_earlier_start_is_named_until_it_is_settled() -> None:
     """Killed again before that, the next one finds both in the bulletin, each with its own last moment."""
     scene = Scene()
