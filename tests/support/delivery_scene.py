@@ -15,6 +15,7 @@ from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.entering import Entering
+from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.conversations.replay import Replay
 from holdfast.node.sending.append import Appender
@@ -61,9 +62,8 @@ class Scene:
             max_conversations=max_conversations,
         )
         self.replay = Replay(self.store, self.delivery, self.telemetry)  # type: ignore[arg-type]  # the part it uses
-        self.entering = Entering(
-            self.hub, self.conversations, self.delivery, self.replay, self.tasks, LimitSettings(), lambda *_: None
-        )
+        self.local = LocalSide(self.hub, self.conversations, self.delivery)
+        self.entering = Entering(self.local, self.replay, self.tasks, LimitSettings(), lambda *_: None)
         self.membership = Membership(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,

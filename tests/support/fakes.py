@@ -11,7 +11,7 @@ from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId,
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend, content_digest, send_key
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import PredecessorMissing, StoreConflict
-from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.connection import Connection, Grant
 from holdfast.ports import Clock, MemoryUse
 
 
@@ -58,11 +58,8 @@ def connection(user_id: str, name: str = "") -> Connection:
     """An accepted socket, live: what it is given is in `transport.written`."""
     made = Connection(
         ConnectionId(name or f"{user_id}-1"),
-        UserId(user_id),
+        Grant(UserId(user_id), is_admin=False, issued_at=0, expires_at=1 << 40),
         FakeTransport(),
-        is_admin=False,
-        issued_at=0,
-        expires_at=1 << 40,
         connected_at_ms=0,
     )
     made.go_live()

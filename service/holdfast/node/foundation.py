@@ -12,6 +12,16 @@ from holdfast.settings import Settings
 from holdfast.telemetry import Telemetry
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Process:
+    """What a part of an instance needs of the process that it runs in: a name and an epoch, the time, tasks, metrics."""
+
+    identity: Identity
+    clock: Clock
+    tasks: Tasks
+    telemetry: Telemetry
+
+
 @dataclass(kw_only=True, slots=True, eq=False)
 class Foundation:
     """Given from outside, above; shared by all rooms, below: the identity, the loops, the background tasks, the connections."""
@@ -33,6 +43,7 @@ class Foundation:
     loops: Loops = field(init=False)
     tasks: Tasks = field(init=False)
     hub: Hub = field(init=False)
+    process: Process = field(init=False)
 
     def __post_init__(self) -> None:
         """Shared objects are made once."""
@@ -40,3 +51,4 @@ class Foundation:
         self.loops = Loops(self.clock.monotonic, self.telemetry)
         self.tasks = Tasks(self.loops.note_failure)
         self.hub = Hub(self.telemetry)
+        self.process = Process(self.identity, self.clock, self.tasks, self.telemetry)

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +10,7 @@ import jwt
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, ConfigurationError
 from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.connections.connection import Grant
 from holdfast.settings import AuthSettings
 from holdfast.web.claims import check, check_times
 
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
 ADMIN_SCOPE: Final = "holdfast:admin"
 MAX_TOKEN_CHARACTERS: Final = 8_192
 _OF_ISSUERS: Final = ("RS256", "ES256", "EdDSA")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The user whom a token proved. Times are Unix seconds. `token_id`: the claim `jti`; empty where there is none."""
-
-    user_id: UserId
-    is_admin: bool
-    issued_at: int
-    expires_at: int
-    token_id: str = ""
 
 
 class Authenticator:
@@ -50,7 +39,7 @@ class Authenticator:
         self._jwks = jwks
         self._clock = clock
 
-    def verify(self, token: str) -> Identity:
+    def verify(self, token: str) -> Grant:
         """Who the bearer is.
 
         Raises:
@@ -61,7 +50,7 @@ class Authenticator:
         check(claims, self._settings)
         self._check_times(claims)
         scope, token_id = claims.get("scope", ""), claims.get("jti", "")
-        identity = Identity(
+        identity = Grant(
             user_id=UserId(claims["sub"]),
             is_admin=isinstance(scope, str) and ADMIN_SCOPE in scope.split(),
             issued_at=int(claims["iat"]),

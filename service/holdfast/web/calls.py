@@ -7,9 +7,9 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from holdfast.errors import CommandError, InvalidRequest
+from holdfast.node.connections.connection import Grant
 from holdfast.node.requests.commands import Caller
 from holdfast.protocol.jsontext import decode
-from holdfast.web.auth import Identity
 from holdfast.web.gate import Gate
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ GET = ["GET", "HEAD"]
 """The methods of a call that reads: balancers check health by HEAD, which every GET must answer (RFC 9110 §9.1)."""
 
 
-def identity(request: Request, gate: Gate) -> Identity:
+def identity(request: Request, gate: Gate) -> Grant:
     """The caller.
 
     Raises:

@@ -7,12 +7,13 @@ from holdfast.domain.buckets import TokenBuckets
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, rate_limited
 from holdfast.loops import Loop
+from holdfast.node.connections.connection import Grant
 from holdfast.node.node import Node
 from holdfast.protocol.codes import CloseCode
 from holdfast.protocol.frames import Limits
 from holdfast.settings import LimitSettings
 from holdfast.web.addresses import Addresses
-from holdfast.web.auth import Authenticator, Identity
+from holdfast.web.auth import Authenticator
 from holdfast.web.refusals import Refusals
 
 _PARTS: Final = 10
@@ -55,7 +56,7 @@ class Gate:
         self._refusals = Refusals(node.clock, "a token")
         self.malformed = Refusals(node.clock, "a request")
 
-    def authenticate(self, token: str) -> Identity:
+    def authenticate(self, token: str) -> Grant:
         """Whom the token names; why not, the log says as well.
 
         Raises:
@@ -76,7 +77,7 @@ class Gate:
         if debt := self.calls.take(user_id, self.node.clock.monotonic()):
             raise rate_limited("too many calls", debt)
 
-    def identify(self, token: str | None) -> Identity:
+    def identify(self, token: str | None) -> Grant:
         """Whom the token names, if there is room for them.
 
         Raises:

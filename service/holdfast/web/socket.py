@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw, UnsetType
 from holdfast import __version__
 from holdfast.domain.ids import ConnectionId, ConversationId, message_id
 from holdfast.errors import CommandError, StoreError
-from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.connection import Connection, Grant
 from holdfast.node.requests.commands import Caller
 from holdfast.node.sending.append import Settled
 from holdfast.node.sessions.session import KEEPALIVE_SECONDS, End, Output, Ping, Session, end
@@ -22,7 +22,6 @@ from holdfast.node.users.receipts import ReadDone
 from holdfast.protocol import commands, frames
 from holdfast.protocol.codes import CODES, CloseCode
 from holdfast.protocol.jsontext import rfc3339
-from holdfast.web.auth import Identity
 from holdfast.web.gate import Gate
 from holdfast.web.handshake import Offer, Refusal, UpgradeRequest, examine, refusal_of
 from holdfast.web.websocket import WebSocket
@@ -77,14 +76,10 @@ class ChatSocket(WebSocket):
         self._session = Session(node.settings.limits, node.telemetry, self.gate.sends, identity.user_id, identity.expires_at, now)
         self._connection = Connection(
             ConnectionId(secrets.token_hex(8)),
-            identity.user_id,
+            identity,
             self,
-            is_admin=identity.is_admin,
-            issued_at=identity.issued_at,
-            expires_at=identity.expires_at,
             connected_at_ms=now_ms,
             opened_at=now,
-            token_id=identity.token_id,
         )
         return frames.frame(self._welcome(identity, now_ms))
 
@@ -98,7 +93,7 @@ class ChatSocket(WebSocket):
         self.gate.sockets[self] = None
         self.gate.node.connecting.open(self._connection)
 
-    def _welcome(self, identity: Identity, now_ms: int) -> frames.Welcome:
+    def _welcome(self, identity: Grant, now_ms: int) -> frames.Welcome:
         node = self.gate.node
         return frames.Welcome(
             protocol=frames.PROTOCOL,
@@ -288,9 +283,8 @@ class ChatSocket(WebSocket):
         if identity.user_id != self._identity.user_id or identity.expires_at <= self._session.expires_at:
             raise CommandError("refresh_rejected", "same subject, later expiry", field="token")
         self._identity = identity
-        self._session.expires_at = self._connection.expires_at = identity.expires_at
-        self._connection.issued_at, self._connection.token_id = identity.issued_at, identity.token_id
-        self._connection.is_admin = identity.is_admin
+        self._session.expires_at = identity.expires_at
+        self._connection.grant = identity
         self._caller = Caller(identity.user_id, identity.is_admin)
         if command.ref is not UNSET:
             self.write(frames.frame(frames.Ok(ref=command.ref, expires_at=rfc3339(identity.expires_at * 1000))))

@@ -22,9 +22,8 @@ from holdfast.node.cluster.life_signs import LifeSigns
 from holdfast.node.cluster.losses import Losses
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
-from holdfast.node.identity import Identity
-from holdfast.node.tasks import Tasks
-from holdfast.ports import Bus, Clock, Registry
+from holdfast.node.foundation import Process
+from holdfast.ports import Bus, Registry
 from holdfast.protocol.jsontext import rfc3339
 
 RENEW_SECONDS: Final = 3.0
@@ -51,23 +50,19 @@ class Lease:
         registry: Registry,
         bus: Bus,
         hub: Hub,
-        clock: Clock,
-        tasks: Tasks,
-        identity: Identity,
+        process: Process,
         losses: Losses,
         above: Above,
     ) -> None:
-        self.identity = identity
+        self.identity, self._clock, self._tasks = process.identity, process.clock, process.tasks
         self.is_held = False
         self.is_cut = True
         self._server = ""
-        self._answered_at = clock.monotonic()
-        self.life_signs = LifeSigns(clock)
+        self._answered_at = self._clock.monotonic()
+        self.life_signs = LifeSigns(self._clock)
         self._registry = registry
         self._bus = bus
         self._hub = hub
-        self._clock = clock
-        self._tasks = tasks
         self._losses = losses
         self._above = above
         self._wake = asyncio.Event()
@@ -75,7 +70,7 @@ class Lease:
         self._unregistering: deque[Connection] = deque()
         self._is_writing = False
         self._turn = asyncio.Lock()  # one script about connections at a time: what was sent later must not be done first
-        self._refreshed_at = clock.monotonic()
+        self._refreshed_at = self._clock.monotonic()
 
     @property
     def loop(self) -> Loop:

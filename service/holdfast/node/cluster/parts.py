@@ -15,6 +15,6 @@ class ClusterParts:
     def __init__(self, on: Foundation, redis: Link, above: Above) -> None:
         self.store_clock = StoreClock(on.clock)
         losses = Losses(on.roster_cache)
-        self.lease = Lease(on.registry, on.bus, on.hub, on.clock, on.tasks, on.identity, losses, above)
+        self.lease = Lease(on.registry, on.bus, on.hub, on.process, losses, above)
         self.redis_trust = RedisTrust(on.bus, redis, self.lease, losses, on.clock)
         self.bulletins = Bulletins(on.store, on.clock, self.lease, self.redis_trust, self.store_clock, above)

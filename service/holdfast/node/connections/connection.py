@@ -5,6 +5,7 @@ during the replay, writes to the socket when live, and drops after the end. So a
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from holdfast.domain.ids import ConnectionId, ConversationId, Seq, UserId
@@ -17,13 +18,24 @@ def _nowhere(data: bytes) -> None:
     """Before `hello` and after the end."""
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The user whom a token proved. Times are Unix seconds. `token_id`: the claim `jti`; empty where there is none."""
+
+    user_id: UserId
+    is_admin: bool
+    issued_at: int
+    expires_at: int
+    token_id: str = ""
+
+
 class Connection:
     """Lives in the loop. Created by the socket's rim, ended by `end`.
 
     Attributes:
         conversations: what it hears, and after which message it is live there; None before its `hello` is answered.
         opened_at: when it was accepted, monotonic seconds.
-        token_id: of its present token; empty where that has none.
+        grant: of its present token; `user_id` stays the same.
         missed: conversations whose membership changed while that answer was being made.
         unlisted_cursors: those of `hello` in conversations that the list of the user's conversations lacked.
         entered: the revision by which it was let into each: that event needs not be told, and no older reading turns it away.
@@ -38,14 +50,11 @@ class Connection:
         "conversations",
         "deliver",
         "entered",
-        "expires_at",
+        "grant",
         "inflight_sends",
-        "is_admin",
         "is_ended",
-        "issued_at",
         "missed",
         "opened_at",
-        "token_id",
         "transport",
         "unlisted_cursors",
         "user_id",
@@ -54,25 +63,18 @@ class Connection:
     def __init__(
         self,
         connection_id: ConnectionId,
-        user_id: UserId,
+        grant: Grant,
         transport: Transport,
         *,
-        is_admin: bool,
-        issued_at: int,
-        expires_at: int,
         connected_at_ms: int,
         opened_at: float = 0.0,
-        token_id: str = "",
     ) -> None:
         self.connection_id = connection_id
-        self.user_id = user_id
+        self.user_id = grant.user_id
+        self.grant = grant
         self.transport = transport
-        self.is_admin = is_admin
-        self.issued_at = issued_at
-        self.expires_at = expires_at
         self.connected_at_ms = connected_at_ms
         self.opened_at = opened_at
-        self.token_id = token_id
         self.conversations: dict[ConversationId, Seq] | None = None
         self.missed: dict[ConversationId, None] = {}
         self.unlisted_cursors: dict[ConversationId, Seq] = {}

@@ -15,10 +15,8 @@ from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import CommandError
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.encoded import Encoded
-from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import LocalConversation
-from holdfast.node.conversations.cache import Conversations
-from holdfast.node.conversations.delivery import Delivery
+from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.replay import Replay, pieces
 from holdfast.node.conversations.views import beginning
 from holdfast.node.tasks import Tasks
@@ -56,17 +54,15 @@ class Entering:
 
     def __init__(
         self,
-        hub: Hub,
-        conversations: Conversations,
-        delivery: Delivery,
+        local: LocalSide,
         replay: Replay,
         tasks: Tasks,
         limits: LimitSettings,
         on_membership: Callable[[UserId, Conversation, bool], None],
     ) -> None:
-        self._hub = hub
-        self._conversations = conversations
-        self._delivery = delivery
+        self._hub = local.hub
+        self._conversations = local.conversations
+        self._delivery = local.delivery
         self._replay = replay
         self._tasks = tasks
         self._limits = limits

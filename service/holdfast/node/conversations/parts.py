@@ -10,6 +10,7 @@ from holdfast.node.conversations.activity import Activity
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.entering import Entering
+from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.conversations.replay import Replay
 from holdfast.node.foundation import Foundation
@@ -45,8 +46,9 @@ class ConversationParts:
             on.identity,
             max_conversations=limits.subscriptions,
         )
+        self.local = LocalSide(on.hub, self.cache, self.delivery)
         self.replay = Replay(on.store, self.delivery, on.telemetry)
-        self.entering = Entering(on.hub, self.cache, self.delivery, self.replay, on.tasks, limits, above.on_membership)
+        self.entering = Entering(self.local, self.replay, on.tasks, limits, above.on_membership)
         self.membership = Membership(
             on.store,
             on.bus,

@@ -33,10 +33,10 @@ class RecoveryParts:
         notifications: NotificationParts,
         above: Above,
     ) -> None:
-        cache, delivery, membership = conversations.cache, conversations.delivery, conversations.membership
+        delivery, membership = conversations.delivery, conversations.membership
         self.store_contact = StoreContact(on.store, delivery, users.revocations)
         self.presence_reconciler = PresenceReconciler(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
-        self.resync = Resync(on.store, on.hub, cache, delivery, membership, users.receipts, cluster.redis_trust)
+        self.resync = Resync(on.store, conversations.local, membership, users.receipts, cluster.redis_trust)
         self.reaper = Reaper(
             on.registry,
             on.store,

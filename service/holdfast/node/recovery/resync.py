@@ -3,9 +3,7 @@
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.cluster.redis_trust import RedisTrust
-from holdfast.node.connections.hub import Hub
-from holdfast.node.conversations.cache import Conversations
-from holdfast.node.conversations.delivery import Delivery
+from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.users.receipts import Receipts
 from holdfast.ports import ConversationStore
@@ -17,17 +15,15 @@ class Resync:
     def __init__(
         self,
         store: ConversationStore,
-        hub: Hub,
-        conversations: Conversations,
-        delivery: Delivery,
+        local: LocalSide,
         membership: Membership,
         receipts: Receipts,
         redis_trust: RedisTrust,
     ) -> None:
         self._store = store
-        self._hub = hub
-        self._conversations = conversations
-        self._delivery = delivery
+        self._hub = local.hub
+        self._conversations = local.conversations
+        self._delivery = local.delivery
         self._membership = membership
         self._receipts = receipts
         self._redis_trust = redis_trust

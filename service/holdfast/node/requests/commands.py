@@ -14,9 +14,8 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Draft, content_digest, send_key
 from holdfast.errors import CommandError, InvalidRequest
-from holdfast.node.connections.hub import Hub
-from holdfast.node.conversations.cache import Conversations
-from holdfast.node.conversations.delivery import Delivery, conversation_channel
+from holdfast.node.conversations.delivery import conversation_channel
+from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.sending.append import OnSettled, Settled
 from holdfast.node.sending.committer import Committer
 from holdfast.node.users.reading import Seen
@@ -45,17 +44,15 @@ class Commands:
         self,
         committer: Committer,
         receipts: Receipts,
-        conversations: Conversations,
-        delivery: Delivery,
-        hub: Hub,
+        local: LocalSide,
         bus: Bus,
         limits: LimitSettings,
     ) -> None:
         self._committer = committer
         self._receipts = receipts
-        self._conversations = conversations
-        self._delivery = delivery
-        self._hub = hub
+        self._conversations = local.conversations
+        self._delivery = local.delivery
+        self._hub = local.hub
         self._bus = bus
         self._limits = limits
 

@@ -19,23 +19,16 @@ from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.presence import Presence
 from holdfast.errors import CommandError, InvalidRequest
-from holdfast.node.cluster.bulletins import Bulletins
-from holdfast.node.cluster.redis_trust import RedisTrust
-from holdfast.node.conversations.cache import Conversations
-from holdfast.node.conversations.delivery import Delivery
-from holdfast.node.conversations.membership import Membership
+from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.views import summary
-from holdfast.node.identity import Identity
-from holdfast.node.notifications.decision import Notifications
 from holdfast.node.requests.announcing import Announcer, News
 from holdfast.node.requests.blocks import Blocks
 from holdfast.node.requests.budgets import Budgets
 from holdfast.node.requests.changing import MemberChanges
 from holdfast.node.requests.commands import Caller
-from holdfast.node.tasks import Tasks
 from holdfast.node.users.acceptance import accepted_members, share_accepted
 from holdfast.node.users.hidden import hidden_from
-from holdfast.ports import BlockStore, Clock, ConversationStore, CursorStore, Marks, MessageStore, PresenceStore
+from holdfast.ports import BlockStore, Clock, ConversationStore, CursorStore, MessageStore, PresenceStore
 from holdfast.protocol.frames import Summary
 from holdfast.settings import LimitSettings
 
@@ -52,27 +45,21 @@ class ConversationService:
     def __init__(
         self,
         store: ServiceStore,
-        conversations: Conversations,
-        membership: Membership,
-        delivery: Delivery,
-        bulletins: Bulletins,
-        redis_trust: RedisTrust,
-        marks: Marks,
+        local: LocalSide,
+        announcer: Announcer,
+        members: MemberChanges,
         clock: Clock,
-        tasks: Tasks,
-        notifications: Notifications,
         limits: LimitSettings,
-        identity: Identity,
     ) -> None:
         self._store = store
-        self._conversations = conversations
-        self._delivery = delivery
-        self._announcer = Announcer(store, conversations, membership, bulletins, redis_trust, marks, tasks, identity)
+        self._conversations = local.conversations
+        self._delivery = local.delivery
+        self._announcer = announcer
         self._clock = clock
         self._limits = limits
         self.blocks = Blocks(store, limits.blocks_per_user)
         self._budgets = Budgets(limits, clock)
-        self._members = MemberChanges(store, self._announcer, notifications, tasks, max_members=limits.members)
+        self._members = members
 
     async def create(
         self,

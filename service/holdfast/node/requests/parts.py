@@ -4,6 +4,8 @@ from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Foundation
 from holdfast.node.notifications.parts import NotificationParts
+from holdfast.node.requests.announcing import Announcer
+from holdfast.node.requests.changing import MemberChanges
 from holdfast.node.requests.commands import Commands
 from holdfast.node.requests.conversation_service import ConversationService
 from holdfast.node.sending.parts import SendingParts
@@ -22,19 +24,19 @@ class RequestParts:
         users: UserParts,
         notifications: NotificationParts,
     ) -> None:
-        cache, delivery, limits = conversations.cache, conversations.delivery, on.settings.limits
-        self.commands = Commands(sending.committer, users.receipts, cache, delivery, on.hub, on.bus, limits)
-        self.conversation_service = ConversationService(
+        limits = on.settings.limits
+        self.commands = Commands(sending.committer, users.receipts, conversations.local, on.bus, limits)
+        announcer = Announcer(
             on.store,
-            cache,
+            conversations.cache,
             conversations.membership,
-            delivery,
             cluster.bulletins,
             cluster.redis_trust,
             on.marks,
-            cluster.store_clock,
             on.tasks,
-            notifications.decision,
-            limits,
             on.identity,
+        )
+        members = MemberChanges(on.store, announcer, notifications.decision, on.tasks, max_members=limits.members)
+        self.conversation_service = ConversationService(
+            on.store, conversations.local, announcer, members, cluster.store_clock, limits
         )

@@ -156,7 +156,7 @@ class Revocations:
         if self._tokens.add(name, ends_at_ms):
             user_id = user_of(name)
             for connection in tuple(self._hub.connections_of(user_id)):
-                if connection.token_id and name_of(user_id, connection.token_id) == name:
+                if connection.grant.token_id and name_of(user_id, connection.grant.token_id) == name:
                     connection.transport.close(CloseCode.TOKEN_REVOKED, "token_revoked")
 
     def _remember(self, user_id: UserId, revoked_at_ms: int) -> None:
@@ -207,7 +207,7 @@ class Revocations:
         if self._clock.or_own(connection.opened_at) <= revoked_at_ms:
             return "token_revoked"
         try:
-            self._check_known(connection.user_id, connection.issued_at)
+            self._check_known(connection.user_id, connection.grant.issued_at)
         except CommandError as error:
             return error.code
         return None

@@ -11,6 +11,7 @@ from holdfast.node.cluster.lease import RENEW_SECONDS, Lease
 from holdfast.node.cluster.losses import Losses
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
+from holdfast.node.foundation import Process
 from holdfast.node.identity import Identity, own_epoch
 from holdfast.node.tasks import Tasks
 from holdfast.telemetry import Telemetry
@@ -31,9 +32,7 @@ class Scene:
             self.registry,
             self.bus,
             self.hub,
-            LoopClock(),
-            Tasks(),
-            Identity(InstanceId("one"), own_epoch(LoopClock())),
+            Process(Identity(InstanceId("one"), own_epoch(LoopClock())), LoopClock(), Tasks(), Telemetry("test")),
             cast("Losses", SimpleNamespace(note_uncertain_write=self._moved)),
             cast("Above", self),
         )

@@ -18,9 +18,7 @@ async def test_a_message_does_not_wait_for_the_members_of_other_conversations() 
     (alice,) = await scene.join("alice")
     resync = Resync(
         scene.store,  # type: ignore[arg-type]  # the part it uses
-        scene.hub,
-        scene.conversations,
-        scene.delivery,
+        scene.local,
         scene.membership,
         SimpleNamespace(learn=lambda *_: None),  # type: ignore[arg-type]  # all that is asked of it
         FakeRedisTrust(scene.bus, scene.clock),

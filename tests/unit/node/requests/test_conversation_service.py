@@ -2,12 +2,15 @@
 
 import contextlib
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError
+from holdfast.node.notifications.decision import Notifications
+from holdfast.node.requests.announcing import Announcer
+from holdfast.node.requests.changing import MemberChanges
 from holdfast.node.requests.commands import Caller
 from holdfast.node.requests.conversation_service import ConversationService
 from holdfast.node.tasks import Tasks
@@ -19,15 +22,11 @@ from support.virtual_time import LoopClock, in_virtual_time
 
 def _service(scene: Scene, bulletins: Any = None, redis_trust: Any = None) -> ConversationService:
     """Over the scene's store; what only changes need is there where it is given."""
-    parts: Any = (scene.store, scene.conversations, scene.membership, scene.delivery, bulletins, redis_trust, scene.bus)
-    return ConversationService(
-        *parts,
-        LoopClock(),
-        Tasks(),
-        SimpleNamespace(note_added=lambda *_: None),
-        LimitSettings(),
-        identity_of(),
-    )
+    parts: Any = (scene.store, scene.conversations, scene.membership, bulletins, redis_trust, scene.bus)
+    announcer, notifications = Announcer(*parts, Tasks(), identity_of()), SimpleNamespace(note_added=lambda *_: None)
+    store: Any = scene.store
+    members = MemberChanges(store, announcer, cast("Notifications", notifications), Tasks(), max_members=LimitSettings().members)
+    return ConversationService(store, scene.local, announcer, members, LoopClock(), LimitSettings())
 
 
 @in_virtual_time

@@ -77,15 +77,7 @@ def test_replay_is_not_shown_live() -> None:
 
 def test_connection_that_is_being_replayed_to_was_shown_nothing() -> None:
     """A message that is held back has not left yet."""
-    device = Connection(
-        connection("bob").connection_id,
-        connection("bob").user_id,
-        FakeTransport(),
-        is_admin=False,
-        issued_at=0,
-        expires_at=1 << 40,
-        connected_at_ms=0,
-    )
+    device = Connection(connection("bob").connection_id, connection("bob").grant, FakeTransport(), connected_at_ms=0)
     device.conversations = {C: 5}
     device.hold_back()
     assert shown_live(device, local_at(7)) == NOTHING

@@ -1,6 +1,6 @@
 """Which tokens and sockets a revocation concerns, by the store's clock. The leeway is 10 s."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -75,7 +75,7 @@ class _Scene:
     def socket(self, opened: float, issued: int) -> Connection:
         """Opened and its token issued so many seconds after R."""
         made = connection("alice", f"alice-{len(self.hub.connections)}")
-        made.opened_at, made.issued_at = self.began + opened, R + issued
+        made.opened_at, made.grant = self.began + opened, replace(made.grant, issued_at=R + issued)
         self.hub.add(made)
         return made
 
@@ -215,7 +215,7 @@ async def test_one_token_is_revoked_and_no_other_of_its_user() -> None:
     """A lost phone is logged out, and the other devices stay."""
     scene = _Scene()
     lost, kept, nameless = scene.socket(-5, -60), scene.socket(-5, -60), scene.socket(-5, -60)
-    lost.token_id, kept.token_id = "t1", "t2"
+    lost.grant, kept.grant = replace(lost.grant, token_id="t1"), replace(kept.grant, token_id="t2")
     await scene.revocations.revoke_token(ALICE, "t1", R + 600)
     assert (closed(lost), closed(kept), closed(nameless)) == ((4502, "token_revoked"), None, None)
     for issued in (-60, 0, 3600):  # whatever its times say: an issuer names no second token so
@@ -232,7 +232,7 @@ async def test_revoked_token_is_learned_from_the_store() -> None:
     other = _Scene(is_loaded=False)
     other.store.tokens = scene.store.tokens
     socket = other.socket(-5, -60)
-    socket.token_id = "t1"
+    socket.grant = replace(socket.grant, token_id="t1")
     await other.revocations.load()
     assert closed(socket) == (4502, "token_revoked")
     assert other.verdict_on("t1") == "token_revoked"
