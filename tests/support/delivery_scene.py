@@ -18,6 +18,7 @@ from holdfast.node.conversations.entering import Entering
 from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.conversations.replay import Replay
+from holdfast.node.foundation import Process
 from holdfast.node.sending.append import Appender
 from holdfast.node.tasks import Tasks
 from holdfast.protocol import envelopes
@@ -47,6 +48,7 @@ class Scene:
             FakeRedisTrust(self.bus, self.clock),
         )
         self.identity = identity_of()
+        self.process = Process(self.identity, self.clock, self.tasks, self.telemetry)
         appender = Appender(self.identity, self.store, self.clock, self.telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
         self.delivery = Delivery(
             self.store,  # type: ignore[arg-type]  # the part it uses
@@ -67,14 +69,10 @@ class Scene:
         self.membership = Membership(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
-            self.hub,
-            self.conversations,
-            self.delivery,
+            self.local,
             self.entering,
-            self.clock,
-            self.tasks,
+            self.process,
             indicator_members=100,
-            on_membership=lambda *_: None,
         )
         self.delivery.on_stale_membership = self.membership.refresh
         self.delivery.on_newer_members = self.membership.enforce

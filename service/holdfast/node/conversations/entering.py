@@ -69,6 +69,10 @@ class Entering:
         self._on_membership = on_membership
         self._under_way: dict[ConversationId, dict[Connection, Entrance]] = {}
 
+    def note_left(self, user_id: UserId, conversation: Conversation) -> None:
+        """The user is no member any more, and a connection of the user was let go."""
+        self._on_membership(user_id, conversation, False)
+
     def begin(self, entrance: Entrance) -> None:
         """Let the connection in; the rest happens in the background."""
         entrance.start = entrance.position = entrance.conversation.joined_seq(entrance.connection.user_id)

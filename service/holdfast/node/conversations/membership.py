@@ -5,7 +5,7 @@ leave by its content. The event itself is told once per revision, however many c
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import UNSET
@@ -15,14 +15,12 @@ from holdfast.domain.conversations import Membership as MembershipRow
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import StoreError
 from holdfast.node.connections.connection import Connection
-from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import EventKey, LocalConversation
-from holdfast.node.conversations.cache import Conversations
-from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.conversations.entering import Entering, Entrance
+from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.views import summary
-from holdfast.node.tasks import Tasks
-from holdfast.ports import Bus, Clock, CursorStore, PublishedChange
+from holdfast.node.foundation import Process
+from holdfast.ports import Bus, CursorStore, PublishedChange
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import ConversationEvent, ConversationNotice
 from holdfast.protocol.frames import frame as _frame
@@ -42,26 +40,21 @@ class Membership:
         self,
         store: CursorStore,
         bus: Bus,
-        hub: Hub,
-        conversations: Conversations,
-        delivery: Delivery,
+        local: LocalSide,
         entering: Entering,
-        clock: Clock,
-        tasks: Tasks,
+        process: Process,
         *,
         indicator_members: int,
-        on_membership: Callable[[UserId, Conversation, bool], None],
     ) -> None:
         self._store = store
         self._bus = bus
-        self._hub = hub
-        self._conversations = conversations
-        self._delivery = delivery
+        self._hub = local.hub
+        self._conversations = local.conversations
+        self._delivery = local.delivery
         self._entering = entering
-        self._clock = clock
-        self._tasks = tasks
+        self._clock = process.clock
+        self._tasks = process.tasks
         self._indicator_members = indicator_members
-        self._on_membership = on_membership
         self._pending: dict[ConversationId, _Pending] = {}
 
     def publish(
@@ -209,7 +202,7 @@ class Membership:
             self._hub.leave(local, connection, self._clock.monotonic())
             connection.entered.pop(local.conversation_id, None)
             if conversation is not None:
-                self._on_membership(connection.user_id, conversation, False)
+                self._entering.note_left(connection.user_id, conversation)
             events = self._events(local.conversation_id)
             by = next((event.by for event in events if _names(event, "member_removed", connection.user_id)), "")
             connection.deliver(

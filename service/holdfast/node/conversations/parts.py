@@ -52,14 +52,10 @@ class ConversationParts:
         self.membership = Membership(
             on.store,
             on.bus,
-            on.hub,
-            self.cache,
-            self.delivery,
+            self.local,
             self.entering,
-            on.clock,
-            on.tasks,
+            on.process,
             indicator_members=limits.indicator_members,
-            on_membership=above.on_membership,
         )
         self.delivery.on_stale_membership = self.membership.refresh
         self.delivery.on_newer_members = self.membership.enforce

@@ -53,10 +53,7 @@ class RecoveryParts:
             on.store,
             on.marks,
             on.registry,
-            delivery,
-            membership,
-            conversations.activity,
+            conversations,
             notifications.decision,
-            on.clock,
-            on.identity,
+            on.process,
         )

@@ -16,13 +16,11 @@ from holdfast.domain.ids import ConversationId, Epoch, InstanceId, is_id
 from holdfast.domain.notifications import is_notify_mark
 from holdfast.errors import StoreError
 from holdfast.loops import REDIS, Loop
-from holdfast.node.conversations.activity import Activity
-from holdfast.node.conversations.delivery import Delivery
-from holdfast.node.conversations.membership import Membership
-from holdfast.node.identity import Identity
+from holdfast.node.conversations.parts import ConversationParts
+from holdfast.node.foundation import Process
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.sending.append import Commit
-from holdfast.ports import RECENT_MESSAGES, Clock, Marks, MessageStore, Registry
+from holdfast.ports import RECENT_MESSAGES, Marks, MessageStore, Registry
 
 _ROUND_SECONDS: Final = 0.5
 _OLD_SECONDS: Final = 1.5
@@ -41,22 +39,17 @@ class UnfinishedCommits:
         store: MessageStore,
         marks: Marks,
         registry: Registry,
-        delivery: Delivery,
-        membership: Membership,
-        activity: Activity,
+        conversations: ConversationParts,
         notifications: Notifications,
-        clock: Clock,
-        identity: Identity,
+        process: Process,
     ) -> None:
         self._store = store
         self._marks = marks
         self._registry = registry
-        self._delivery = delivery
-        self._membership = membership
-        self._activity = activity
+        self._conversations = conversations
         self._notifications = notifications
-        self._clock = clock
-        self._identity = identity
+        self._clock = process.clock
+        self._identity = process.identity
         self._first_seen: dict[str, float] = {}
 
     @property
@@ -102,8 +95,8 @@ class UnfinishedCommits:
     async def _finish(self, conversation_id: ConversationId, *, is_published: bool) -> None:
         try:
             if not is_published and (tail := await self._store.read_messages(conversation_id, limit=RECENT_MESSAGES)):
-                self._delivery.publish_again(conversation_id, tail)
-                self._activity.note(Commit(conversation_id, tail, self._clock.monotonic(), None))
+                self._conversations.delivery.publish_again(conversation_id, tail)
+                self._conversations.activity.note(Commit(conversation_id, tail, self._clock.monotonic(), None))
             await self._notifications.look_again(conversation_id)
         except StoreError:
             return  # the mark stays for a later sweep
@@ -112,7 +105,7 @@ class UnfinishedCommits:
         """Of one conversation: what its members and lists say now, to whom it may concern."""
         revision, users = min(change.revision for change in changes), [change.user_id for change in changes]
         try:
-            await self._membership.publish_again(changes[0].conversation_id, revision, users)
+            await self._conversations.membership.publish_again(changes[0].conversation_id, revision, users)
         except StoreError:
             return  # the mark stays for a later sweep
 

@@ -11,12 +11,11 @@ from holdfast.domain.changes import change_mark
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreDenied, StoreRejected, StoreUnavailable
-from holdfast.node.cluster.bulletins import Bulletins
-from holdfast.node.cluster.redis_trust import RedisTrust
+from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.membership import Membership
-from holdfast.node.identity import Identity
-from holdfast.node.tasks import Tasks, until_store_answers
+from holdfast.node.foundation import Process
+from holdfast.node.tasks import until_store_answers
 from holdfast.ports import ConversationStore, Marks
 from holdfast.protocol.frames import ConversationEvent
 
@@ -59,20 +58,18 @@ class Announcer:
         store: ConversationStore,
         conversations: Conversations,
         membership: Membership,
-        bulletins: Bulletins,
-        redis_trust: RedisTrust,
+        cluster: ClusterParts,
         marks: Marks,
-        tasks: Tasks,
-        identity: Identity,
+        process: Process,
     ) -> None:
         self._store = store
         self._conversations = conversations
         self._membership = membership
-        self._bulletins = bulletins
-        self._redis_trust = redis_trust
+        self._bulletins = cluster.bulletins
+        self._redis_trust = cluster.redis_trust
         self._marks = marks
-        self._tasks = tasks
-        self._identity = identity
+        self._tasks = process.tasks
+        self._identity = process.identity
         self._changes = 0
 
     @asynccontextmanager

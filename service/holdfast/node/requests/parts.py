@@ -26,16 +26,7 @@ class RequestParts:
     ) -> None:
         limits = on.settings.limits
         self.commands = Commands(sending.committer, users.receipts, conversations.local, on.bus, limits)
-        announcer = Announcer(
-            on.store,
-            conversations.cache,
-            conversations.membership,
-            cluster.bulletins,
-            cluster.redis_trust,
-            on.marks,
-            on.tasks,
-            on.identity,
-        )
+        announcer = Announcer(on.store, conversations.cache, conversations.membership, cluster, on.marks, on.process)
         members = MemberChanges(on.store, announcer, notifications.decision, on.tasks, max_members=limits.members)
         self.conversation_service = ConversationService(
             on.store, conversations.local, announcer, members, cluster.store_clock, limits

@@ -2,11 +2,15 @@
 more."""
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 
 from holdfast.domain.changes import change_mark
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreTimeout
+from holdfast.node.foundation import Process
 from holdfast.node.recovery.unfinished_commits import UnfinishedCommits
+from holdfast.node.tasks import Tasks
+from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus, FakeRegistry
 from support.identities import identity_of
 from support.supervised import supervised
@@ -38,12 +42,9 @@ class Scene:
             None,  # type: ignore[arg-type]  # no message is swept here
             self.bus,
             self.registry,
+            SimpleNamespace(membership=self.membership),  # type: ignore[arg-type]  # the part it uses
             None,  # type: ignore[arg-type]  # as above
-            self.membership,  # type: ignore[arg-type]  # the part it uses
-            None,  # type: ignore[arg-type]  # as above
-            None,  # type: ignore[arg-type]  # as above
-            LoopClock(),
-            identity_of("one", "0001"),
+            Process(identity_of("one", "0001"), LoopClock(), Tasks(), Telemetry("test")),
         )
         self.running = supervised(unfinished.loop)
 

@@ -11,6 +11,7 @@ import pytest
 from holdfast.domain.conversations import MemberChange, MembersChanged
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreTimeout
+from holdfast.node.foundation import Process
 from holdfast.node.requests.announcing import Announcer
 from holdfast.node.requests.changing import DEADLINE_SECONDS, MAX_BATCH, MAX_WAITING, MemberChanges
 from holdfast.node.tasks import Tasks
@@ -36,8 +37,9 @@ class Lanes:
         redis_trust: Any = SimpleNamespace(is_seen_by_all=True, losses=SimpleNamespace(unmarked=nullcontext))
         notifications: Any = SimpleNamespace(note_added=lambda _, user, joined: self.added.append((user, joined)))
         tasks, store = Tasks(), self.store
-        parts: Any = (store, self.scene.conversations, membership, bulletins, redis_trust, self.scene.bus, tasks)
-        announcer = Announcer(*parts, identity_of())
+        cluster: Any = SimpleNamespace(bulletins=bulletins, redis_trust=redis_trust)
+        parts: Any = (store, self.scene.conversations, membership, cluster, self.scene.bus)
+        announcer = Announcer(*parts, Process(identity_of(), self.scene.clock, tasks, self.scene.telemetry))
         self.changes = MemberChanges(store, announcer, notifications, tasks, max_members=max_members)  # type: ignore[arg-type]  # a fake
 
     def _publish(self, _: Any, event: str, _by: str, affected: Sequence[str], _marks: Any, *, revision: int) -> None:

@@ -16,14 +16,14 @@ from holdfast.node.requests.conversation_service import ConversationService
 from holdfast.node.tasks import Tasks
 from holdfast.settings import LimitSettings
 from support.delivery_scene import C, Scene
-from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time
 
 
 def _service(scene: Scene, bulletins: Any = None, redis_trust: Any = None) -> ConversationService:
     """Over the scene's store; what only changes need is there where it is given."""
-    parts: Any = (scene.store, scene.conversations, scene.membership, bulletins, redis_trust, scene.bus)
-    announcer, notifications = Announcer(*parts, Tasks(), identity_of()), SimpleNamespace(note_added=lambda *_: None)
+    cluster = SimpleNamespace(bulletins=bulletins, redis_trust=redis_trust)
+    parts: Any = (scene.store, scene.conversations, scene.membership, cluster, scene.bus, scene.process)
+    announcer, notifications = Announcer(*parts), SimpleNamespace(note_added=lambda *_: None)
     store: Any = scene.store
     members = MemberChanges(store, announcer, cast("Notifications", notifications), Tasks(), max_members=LimitSettings().members)
     return ConversationService(store, scene.local, announcer, members, LoopClock(), LimitSettings())
