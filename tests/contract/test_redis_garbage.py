@@ -118,8 +118,8 @@ async def test_garbage_in_fates_world_and_era_is_replaced(
     assert [lease.instance_id for lease in await one.registry.instances()] == ["one"]
     await raw.set("registry:era", garbage)
     look = await one.rosters.look(ANN, STORE)
-    assert look.leave
-    assert await one.rosters.fill(ANN, STORE, look.leave, [RosterRow(Membership(C, 1, 1, 0, 0, 2), 0)])
+    assert look.fill_permit
+    assert await one.rosters.fill(ANN, STORE, look.fill_permit, [RosterRow(Membership(C, 1, 1, 0, 0, 2), 0)])
     assert (await one.rosters.look(ANN, STORE)).rows
     await raw.aclose()
 
@@ -190,7 +190,7 @@ async def test_garbage_in_a_head_is_overwritten_and_never_believed(
     one = await new_node("one").start()
     await eventually(lambda: one.bus.is_live)
     look = await one.rosters.look(ANN, STORE)
-    await one.rosters.fill(ANN, STORE, look.leave, [RosterRow(Membership(C, 1, 1, 1, 0, 2), 0)])
+    await one.rosters.fill(ANN, STORE, look.fill_permit, [RosterRow(Membership(C, 1, 1, 1, 0, 2), 0)])
     proof = (await one.rosters.look(ANN, STORE)).proof
     assert proof
     await raw.hset("head:c1", field, garbage)
@@ -211,12 +211,12 @@ async def test_garbage_in_a_roster_makes_room_for_a_new_one(redis_server: RedisS
     for garbage in GARBAGE:
         for field in (b"c1", garbage or b"\xff", b".proof", b".filling", b"?" + garbage):
             look = await one.rosters.look(ANN, STORE)
-            await one.rosters.fill(ANN, STORE, look.leave, [row])
+            await one.rosters.fill(ANN, STORE, look.fill_permit, [row])
             await raw.hset("member:ann", field, garbage)
             for _ in range(2):
                 look = await one.rosters.look(ANN, STORE)
                 await _done(one)
-            assert look.rows == [row] or look.leave or look.rows is not None
+            assert look.rows == [row] or look.fill_permit or look.rows is not None
     await raw.aclose()
 
 
@@ -248,8 +248,8 @@ async def test_a_key_of_another_type_is_removed_and_the_call_succeeds(
     for kind in ("string", "list"):
         await registered(one)
         look = await one.rosters.look(ANN, STORE)
-        if look.leave:
-            await one.rosters.fill(ANN, STORE, look.leave, [RosterRow(Membership(C, 1, 1, 1, 0, 2), 0)])
+        if look.fill_permit:
+            await one.rosters.fill(ANN, STORE, look.fill_permit, [RosterRow(Membership(C, 1, 1, 1, 0, 2), 0)])
         await raw.sadd("instances", "two")
         await raw.delete(key)
         await (raw.rpush(key, "x") if kind == "list" or key.startswith(("registry", "fate")) else raw.set(key, "x"))

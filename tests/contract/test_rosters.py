@@ -26,8 +26,8 @@ def row(conversation_id: str, *, tail: int = 5, revision: int = 2, count: int = 
 
 async def filled(one: RedisNode, *rows: RosterRow) -> RosterLook:
     """A roster of ann's that Redis remembers."""
-    leave = (await one.rosters.look(ANN, STORE)).leave
-    assert await one.rosters.fill(ANN, STORE, leave, rows)
+    permit = (await one.rosters.look(ANN, STORE)).fill_permit
+    assert await one.rosters.fill(ANN, STORE, permit, rows)
     return await one.rosters.look(ANN, STORE)
 
 
@@ -42,7 +42,7 @@ async def test_what_was_written_is_remembered_for_ten_minutes(
     assert found is not None
     assert sorted(found, key=lambda r: r.membership.conversation_id) == [row(C), row(D, tail=0, cursor=0)]
     assert 60_000 < await redis_admin.pttl("member:ann") <= 600_000
-    assert await one.rosters.fill(BEN, STORE, (await one.rosters.look(BEN, STORE)).leave, [])
+    assert await one.rosters.fill(BEN, STORE, (await one.rosters.look(BEN, STORE)).fill_permit, [])
     assert (await two.rosters.look(BEN, STORE)).rows == []
 
 
@@ -52,7 +52,7 @@ async def test_a_change_ends_it_and_whatever_was_being_written(
     """Who read the store before the change must not write what it was after it; the marks go, and everybody is told."""
     one, two = await new_node("one").start(), await new_node("two").start()
     assert await two.bus.subscribe(["conversation:c1", "user:ann"])
-    old = (await two.rosters.look(BEN, STORE)).leave
+    old = (await two.rosters.look(BEN, STORE)).fill_permit
     await filled(one, row(C))
     await one.mark("user:ann|one|0|1|c1|2", "user:eve|one|0|1|c9|2")
     one.bus.publish_change(PublishedChange(C, 3, 2, ENVELOPE, [ANN, BEN], ["user:ann|one|0|1|c1|2"], STORE))
@@ -118,13 +118,13 @@ async def test_a_leave_lasts_a_minute(redis_server: RedisServer, new_node: NewNo
     """A later writer has read the store too long ago; a caller that asks for a permit meanwhile gets the same one, as long as it
     is young."""
     one, two = await new_node("one").start(), await new_node("two").start()
-    leave = (await one.rosters.look(ANN, STORE)).leave
-    assert (await two.rosters.look(ANN, STORE)).leave == leave
-    proof, given, random = leave.rsplit("|", 2)
+    permit = (await one.rosters.look(ANN, STORE)).fill_permit
+    assert (await two.rosters.look(ANN, STORE)).fill_permit == permit
+    proof, given, random = permit.rsplit("|", 2)
     for age_ms, is_given_again in ((20_000, True), (40_000, False)):
         older = f"{proof}|{int(given) - age_ms}|{random}"
         await redis_admin.hset("member:ann", ".filling", older)
-        assert ((await two.rosters.look(ANN, STORE)).leave == older) is is_given_again
+        assert ((await two.rosters.look(ANN, STORE)).fill_permit == older) is is_given_again
     for age_ms, is_taken in ((40_000, True), (70_000, False)):
         older = f"{proof}|{int(given) - age_ms}|{random}"
         await redis_admin.hset("member:ann", ".filling", older)
@@ -161,26 +161,26 @@ async def test_a_cursor_that_moves_while_a_roster_is_written_ends_the_writing(
 ) -> None:
     """The writer may have read the store before."""
     one = await new_node("one").start()
-    leave = (await one.rosters.look(ANN, STORE)).leave
+    permit = (await one.rosters.look(ANN, STORE)).fill_permit
     name = await one.rosters.begin_reads(C, [ANN])
-    assert not await one.rosters.fill(ANN, STORE, leave, [row(C)])
-    leave = (await one.rosters.look(ANN, STORE)).leave
-    assert await one.rosters.fill(ANN, STORE, leave, [row(C)])
+    assert not await one.rosters.fill(ANN, STORE, permit, [row(C)])
+    permit = (await one.rosters.look(ANN, STORE)).fill_permit
+    assert await one.rosters.fill(ANN, STORE, permit, [row(C)])
     assert await cursors(one) == {C: None}
     one.rosters.end_reads(name, C, {ANN: 9})
     await eventually(lambda: _is(one, 9), within=3.0)
 
 
 async def test_nor_may_who_read_it_while_it_was_written(redis_server: RedisServer, new_node: NewNode) -> None:
-    """Asked for a leave after the writing began, read the store before it was done, and wrote the roster after."""
+    """Asked for a permit after the writing began, read the store before it was done, and wrote the roster after."""
     one = await new_node("one").start()
     name = await one.rosters.begin_reads(C, [ANN])
-    leave = (await one.rosters.look(ANN, STORE)).leave
+    permit = (await one.rosters.look(ANN, STORE)).fill_permit
     one.rosters.end_reads(name, C, {ANN: 9})
     await one.bus.pipeline.ask("PING")
-    assert not await one.rosters.fill(ANN, STORE, leave, [row(C)])
-    leave = (await one.rosters.look(ANN, STORE)).leave
-    assert await one.rosters.fill(ANN, STORE, leave, [row(C, cursor=9)])
+    assert not await one.rosters.fill(ANN, STORE, permit, [row(C)])
+    permit = (await one.rosters.look(ANN, STORE)).fill_permit
+    assert await one.rosters.fill(ANN, STORE, permit, [row(C, cursor=9)])
 
 
 async def _is(one: RedisNode, cursor: int) -> bool:
@@ -202,10 +202,10 @@ async def test_it_is_believed_of_one_redis_one_store_and_one_era(
     await filled(one, row(C))
     assert (await one.rosters.look(ANN, "store-2")).rows is None
     proof = (await filled(one, row(C))).proof
-    leave = (await one.rosters.look(BEN, STORE)).leave
+    permit = (await one.rosters.look(BEN, STORE)).fill_permit
     await one.rosters.new_era()
     assert await one.rosters.tails([C], STORE, proof) is None
-    assert not await one.rosters.fill(BEN, STORE, leave, [])
+    assert not await one.rosters.fill(BEN, STORE, permit, [])
     assert (await one.rosters.look(ANN, STORE)).rows is None
     proof = (await filled(one, row(C))).proof
     await redis_admin.flushall()

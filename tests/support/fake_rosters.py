@@ -12,14 +12,14 @@ from holdfast.errors import RedisUnavailable
 
 
 class FakeRosters:
-    """`rows`, `leaves`, `published` are the test's to look at, `losses` and `is_away` to set."""
+    """`rows`, `permits`, `published` are the test's to look at, `losses` and `is_away` to set."""
 
     def __init__(self) -> None:
         self.losses = 0
         self.is_away = False
         self.eras = 0
         self.rows: dict[UserId, dict[ConversationId, RosterRow]] = {}
-        self.leaves: dict[UserId, str] = {}
+        self.permits: dict[UserId, str] = {}
         self.published: dict[ConversationId, Seq] = {}
         self.writing: dict[str, tuple[ConversationId, tuple[UserId, ...]]] = {}
 
@@ -31,13 +31,13 @@ class FakeRosters:
     def forget(self, user_id: str) -> None:
         """A change of the user's conversations was published."""
         self.rows.pop(UserId(user_id), None)
-        self.leaves.pop(UserId(user_id), None)
+        self.permits.pop(UserId(user_id), None)
 
     async def new_era(self) -> None:
         await self._reach()
         self.eras += 1
         self.rows.clear()
-        self.leaves.clear()
+        self.permits.clear()
 
     async def look(self, user_id: UserId, generation: str) -> RosterLook:
         await self._reach()
@@ -47,11 +47,11 @@ class FakeRosters:
                 RosterRow(row.membership, None if c in moving else row.last_read_seq) for c, row in self.rows[user_id].items()
             ]
             return RosterLook(rows, proof=f"era-{self.eras}")
-        return RosterLook(None, leave=self.leaves.setdefault(user_id, f"leave-{self.eras}"))
+        return RosterLook(None, fill_permit=self.permits.setdefault(user_id, f"permit-{self.eras}"))
 
-    async def fill(self, user_id: UserId, generation: str, leave: str, rows: Sequence[RosterRow]) -> bool:
+    async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow]) -> bool:
         await self._reach()
-        if self.leaves.pop(user_id, None) != leave:
+        if self.permits.pop(user_id, None) != fill_permit:
             return False
         self.rows[user_id] = {row.membership.conversation_id: row for row in rows}
         return True
@@ -67,7 +67,7 @@ class FakeRosters:
         name = str(len(self.writing))
         self.writing[name] = (conversation_id, tuple(user_ids))
         for user_id in user_ids:
-            self.leaves.pop(user_id, None)
+            self.permits.pop(user_id, None)
         return name
 
     def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq]) -> None:

@@ -208,12 +208,12 @@ class RosterLook:
     Attributes:
         rows: None when Redis has no list.
         proof: the token that the rows depend on; empty without rows.
-        leave: the permit to write the rows, where there are none.
+        fill_permit: the permit to write the rows, where there are none.
     """
 
     rows: list[RosterRow] | None
     proof: str = ""
-    leave: str = ""
+    fill_permit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,11 @@ class RosterCache(Protocol):
         ...
 
     async def look(self, user_id: UserId, generation: str) -> RosterLook:
-        """The user's roster; or, where there is none, leave to write one within a minute (`fill`)."""
+        """The user's roster; or, where there is none, a permit to write one within a minute (`fill`)."""
         ...
 
-    async def fill(self, user_id: UserId, generation: str, leave: str, rows: Sequence[RosterRow]) -> bool:
-        """Write the roster, unless something changed since that leave was given; whether it was written.
+    async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow]) -> bool:
+        """Write the roster, unless something changed since that permit was given; whether it was written.
 
         What `rows` say must have been read after that. Their `tail`: at least what had been published by then.
         """

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class ChatSocket(WebSocket):
     """One client. A subclass made by `bound_to` knows its instance."""
 
-    __slots__ = ("_address", "_caller", "_connection", "_excuse", "_identity", "_session", "_was_refused")
+    __slots__ = ("_address", "_caller", "_connection", "_identity", "_rejection", "_session", "_was_refused")
     gate: ClassVar[Gate]
 
     @classmethod
@@ -47,7 +47,7 @@ class ChatSocket(WebSocket):
 
     def admit(self, request: UpgradeRequest) -> Offer:
         """Check the token and whether there is room; a page that offered a bad token is told why on the open socket."""
-        self._excuse: CommandError | None = None
+        self._rejection: CommandError | None = None
         node = self.gate.node
         try:
             offer = examine(request, node.settings.http.allowed_origins)
@@ -63,13 +63,13 @@ class ChatSocket(WebSocket):
             node.telemetry.handshake_failures.labels(error.code).inc()
             if not (offer.may_explain and error.code in _EXPLAINED):
                 raise refusal_of(error) from None
-            self._excuse = error
+            self._rejection = error
         return offer
 
-    def first_words(self) -> bytes:
+    def greeting(self) -> bytes:
         """Welcome, or why not."""
-        if self._excuse is not None:
-            return _last_words(self._excuse)
+        if self._rejection is not None:
+            return _farewell(self._rejection)
         node, identity = self.gate.node, self._identity
         now_ms, now = node.cluster.store_clock.now_ms(), node.clock.monotonic()
         self._caller = Caller(identity.user_id, identity.is_admin)
@@ -85,9 +85,9 @@ class ChatSocket(WebSocket):
 
     def on_open(self) -> None:
         """Take the client in, or let it go again."""
-        if self._excuse is not None:
-            row = CODES[self._excuse.code]
-            self.end(row.close or CloseCode.POLICY_VIOLATION, self._excuse.code)
+        if self._rejection is not None:
+            row = CODES[self._rejection.code]
+            self.end(row.close or CloseCode.POLICY_VIOLATION, self._rejection.code)
             return
         self.gate.node.telemetry.connections_opened.inc()
         self.gate.sockets[self] = None
@@ -113,12 +113,12 @@ class ChatSocket(WebSocket):
 
     def on_frame(self) -> None:
         """Count it, whatever it is."""
-        if self._excuse is None:
+        if self._rejection is None:
             self._put_out(self._session.count_frame(self.gate.node.clock.monotonic()))
 
     def on_text(self, text: bytes) -> None:
         """A frame of the protocol."""
-        if self._excuse is None:
+        if self._rejection is None:
             try:
                 self._put_out(self._session.receive(text, self.gate.node.clock.monotonic()))
             except Exception:  # noqa: BLE001 - a fault of ours ends this socket, not the instance
@@ -131,9 +131,9 @@ class ChatSocket(WebSocket):
 
     def on_broken(self, code: int) -> None:
         """Say what was too much, where a code of ours stands for it."""
-        if code == CloseCode.TOO_BIG and self._excuse is None:
+        if code == CloseCode.TOO_BIG and self._rejection is None:
             limit = self.gate.node.settings.limits.frame_bytes
-            self._transport.write(_last_words(CommandError("frame_too_large", f"at most {limit} bytes")))
+            self._transport.write(_farewell(CommandError("frame_too_large", f"at most {limit} bytes")))
 
     def on_slow(self) -> None:
         """It resumes by cursor, when it reads again."""
@@ -146,7 +146,7 @@ class ChatSocket(WebSocket):
 
     def on_pause(self, write: Any) -> None:
         """Fan-out takes the same way."""
-        if self._excuse is None:
+        if self._rejection is None:
             self._connection.redirect(write)
 
     def tick(self, now: float, now_ms: int) -> None:
@@ -155,7 +155,7 @@ class ChatSocket(WebSocket):
 
     def on_lost(self) -> None:
         """Gone."""
-        if self._excuse is not None:
+        if self._rejection is not None:
             return
         self.gate.sockets.pop(self, None)
         self.gate.addresses.leave(self._address)
@@ -172,7 +172,7 @@ class ChatSocket(WebSocket):
     def close(self, code: int, reason: str = "") -> None:
         """For `ports.Transport`: say why, then end."""
         row = CODES.get(reason)
-        words = b"" if row is None or code == CloseCode.SERVICE_RESTART else _last_words(CommandError(reason, row.title))
+        words = b"" if row is None or code == CloseCode.SERVICE_RESTART else _farewell(CommandError(reason, row.title))
         self._connection.end()
         self.end(code, reason, words)
 
@@ -182,7 +182,7 @@ class ChatSocket(WebSocket):
         if isinstance(output, bytes):
             self.write(output)
         elif isinstance(output, End):
-            if self._excuse is None:
+            if self._rejection is None:
                 self._connection.end()
             self.end(output.code, output.error.code, frames.frame(output.error))
         elif isinstance(output, Ping):
@@ -315,7 +315,7 @@ def _unquoted(traceparent: Raw) -> str:
     return bytes(traceparent).decode("latin-1")[1:-1]
 
 
-def _last_words(error: CommandError) -> bytes:
+def _farewell(error: CommandError) -> bytes:
     return frames.frame(commands.error_frame(error))
 
 

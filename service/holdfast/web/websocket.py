@@ -87,7 +87,7 @@ class WebSocket(asyncio.Protocol):
         """
         raise NotImplementedError
 
-    def first_words(self) -> bytes:
+    def greeting(self) -> bytes:
         """The bytes that follow the 101 at once."""
         return b""
 
@@ -138,7 +138,7 @@ class WebSocket(asyncio.Protocol):
         transport.set_write_buffer_limits(high=_PAUSE_BYTES)
         self.write = transport.write
         self._is_open = True
-        transport.write(acceptance(offer) + self.first_words())  # together: a write of its own is a system call
+        transport.write(acceptance(offer) + self.greeting())  # together: a write of its own is a system call
         self.on_open()
 
     # --- bytes in -------------------------------------------------------------------------------------------------------
@@ -237,13 +237,13 @@ class WebSocket(asyncio.Protocol):
             self._protocol.send_ping(b"")
             self._send_answers()
 
-    def end(self, code: int, reason: str = "", last_words: bytes = b"") -> None:
+    def end(self, code: int, reason: str = "", farewell: bytes = b"") -> None:
         """Close: last words, a close frame, and the end of the connection within a second. Idempotent."""
         if not self._is_open or self._is_ending:
             return
         self._is_ending = True
-        if last_words:
-            self._transport.write(last_words)
+        if farewell:
+            self._transport.write(farewell)
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason)
         self._send_answers()

@@ -20,7 +20,7 @@ from holdfast.errors import RedisUnavailable, Undecodable
 _ROW_NUMBERS: Final = 7
 _ROSTER_MS: Final = 600_000  # a rolling restart is over by then; and no mistake outlives it
 _AT_ONCE: Final = 8  # of the pool's connections: when thousands come back they wait here, and not against a deadline
-_LEAVE_MS: Final = 60_000  # to read the store and write a roster; `head:` lives longer than both together
+_PERMIT_MS: Final = 60_000  # to read the store and write a roster; `head:` lives longer than both together
 
 
 class RedisRosters:
@@ -46,20 +46,20 @@ class RedisRosters:
 
     async def look(self, user_id: UserId, generation: str) -> RosterLook:
         """See `RosterCache.look`."""
-        arguments = (generation, secrets.token_hex(8), _LEAVE_MS)
+        arguments = (generation, secrets.token_hex(8), _PERMIT_MS)
         kind, text, *rows = await self._run(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
         try:
             if kind == b"FILL":
-                return RosterLook(None, leave=decoding.text(text))
+                return RosterLook(None, fill_permit=decoding.text(text))
             return RosterLook([_row(*rows[at : at + 6]) for at in range(0, len(rows), 6)], proof=decoding.text(text))
         except Undecodable:
             self._link.undecodable("member")
             self._pipeline.push("UNLINK", keys.member(user_id))
             return RosterLook(None)
 
-    async def fill(self, user_id: UserId, generation: str, leave: str, rows: Sequence[RosterRow]) -> bool:
+    async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow]) -> bool:
         """See `RosterCache.fill`."""
-        arguments: list[Argument] = [generation, leave, _LEAVE_MS, _ROSTER_MS]
+        arguments: list[Argument] = [generation, fill_permit, _PERMIT_MS, _ROSTER_MS]
         for row in rows:
             m = row.membership
             arguments += (m.conversation_id, _text(row), m.last_seq, m.revision, m.member_count)
@@ -84,7 +84,7 @@ class RedisRosters:
         name = f"{self._name}{self._names}"
         members = tuple(map(keys.member, user_ids))
         with contextlib.suppress(RedisUnavailable):  # counted by the pipeline
-            await self._pipeline.ask_script(scripts.BEGIN_READS, members, (name, conversation_id, _LEAVE_MS))
+            await self._pipeline.ask_script(scripts.BEGIN_READS, members, (name, conversation_id, _PERMIT_MS))
         return name
 
     def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq]) -> None:

@@ -33,11 +33,11 @@ class RosterStore(ConversationStore, CursorStore, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """A user's conversations as they were found, most recently active first. `proof`, `leave`: see `RosterLook`."""
+    """A user's conversations as they were found, most recently active first. `proof`, `fill_permit`: see `RosterLook`."""
 
     memberships: list[Membership]
     proof: str = ""
-    leave: str = ""
+    fill_permit: str = ""
 
 
 class Rosters:
@@ -83,7 +83,7 @@ class Rosters:
             rows = sorted((row.membership for row in look.rows), key=lambda row: row.last_active_at_ms, reverse=True)
             return Roster(rows, proof=look.proof)
         self._telemetry.rosters.labels("store").inc()
-        return Roster(await self._store.memberships_of(user_id), leave=look.leave)
+        return Roster(await self._store.memberships_of(user_id), fill_permit=look.fill_permit)
 
     async def tails(self, known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
         """The tails of conversations of a roster with this proof, to be called when they are subscribed; else nothing."""
@@ -106,7 +106,7 @@ class Rosters:
         Raises:
             StoreError: Redis does not know all of it, and the store does not answer.
         """
-        look = await self._look(user_id) if roster.proof else RosterLook(None, leave=roster.leave)
+        look = await self._look(user_id) if roster.proof else RosterLook(None, fill_permit=roster.fill_permit)
         found = {row.membership.conversation_id: row for row in look.rows or ()}
         memberships = roster.memberships
         if roster.proof and (look.rows is None or not found.keys() >= heads.keys()):
@@ -118,14 +118,14 @@ class Rosters:
             cursors |= dict.fromkeys(unknown, 0) | await self._store.cursors_of(user_id, unknown)
         joined = {row.conversation_id: row.joined_seq for row in memberships}
         cursors = {c: max(seq, joined.get(c, 0)) for c, seq in cursors.items()}
-        if look.rows is None and look.leave:
-            await self._fill(user_id, look.leave, memberships, heads, cursors)
+        if look.rows is None and look.fill_permit:
+            await self._fill(user_id, look.fill_permit, memberships, heads, cursors)
         return cursors, {c: revisions.get(c, 0) for c in heads}
 
     async def _fill(
         self,
         user_id: UserId,
-        leave: str,
+        fill_permit: str,
         memberships: Collection[Membership],
         heads: Mapping[ConversationId, Seq],
         cursors: Mapping[ConversationId, Seq],
@@ -134,7 +134,7 @@ class Rosters:
             return
         rows = [RosterRow(replace(row, last_seq=heads[row.conversation_id]), cursors[row.conversation_id]) for row in memberships]
         try:
-            await self._cache.fill(user_id, self._delivery.generation, leave, rows)
+            await self._cache.fill(user_id, self._delivery.generation, fill_permit, rows)
         except RedisUnavailable as error:
             _log.debug("a roster is not remembered: %s", error)
 
