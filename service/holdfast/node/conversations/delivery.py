@@ -18,8 +18,8 @@ from holdfast.node.connections.encoded import Encoded, runs
 from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
-from holdfast.node.conversations.deliveries import Deliveries
 from holdfast.node.conversations.gap_fill import RETRY_SECONDS, GapFill, chunks
+from holdfast.node.conversations.message_timing import MessageTiming
 from holdfast.node.identity import Identity
 from holdfast.node.sending.append import Appender, Commit
 from holdfast.node.tasks import Tasks
@@ -80,14 +80,14 @@ class Delivery:
         self.identity = identity
         self._max_conversations = max_conversations
         telemetry.local_conversations_limit.set(max_conversations)
-        self.deliveries = Deliveries(hub, clock, telemetry)
+        self.timing = MessageTiming(hub, clock, telemetry)
         self.gaps = GapFill(self, store, recent_messages, clock, telemetry, tasks)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def hand_over(self, commit: Commit) -> None:
         """Commits of this instance: to its own sockets, then to the other instances."""
-        items = self.deliveries.committed(commit)
+        items = self.timing.committed(commit)
         if commit.own:
             self._suspect(commit.conversation_id, commit.own[0].seq)
         self.offer(commit.conversation_id, items)
@@ -97,7 +97,7 @@ class Delivery:
 
     def publish_again(self, conversation_id: ConversationId, messages: Sequence[Message]) -> None:
         """Messages that another instance may have failed to publish: an instance that has them drops them."""
-        items = self.deliveries.stored(messages, "again")
+        items = self.timing.stored(messages, "again")
         self.offer(conversation_id, items)
         for run in runs(items):
             self._publish(Commit(conversation_id, list(messages), self._clock.monotonic(), None), run, None)
@@ -112,7 +112,7 @@ class Delivery:
         local = self.locals.get(conversation_id)
         if local is None or (local.sequencer.head or 0) >= envelope.seq:
             return
-        self.offer(conversation_id, self.deliveries.received(envelope))
+        self.offer(conversation_id, self.timing.received(envelope))
         self.hint(conversation_id, envelope.seq)
 
     def hint(self, conversation_id: ConversationId, tail: Seq) -> None:
@@ -260,7 +260,7 @@ class Delivery:
 
     def _fan_out(self, local: LocalConversation, items: Sequence[Encoded]) -> None:
         for item in items:
-            self.deliveries.fanned_out(item, self._hub.fan_out(local, text_frame(item.text)))
+            self.timing.fanned_out(item, self._hub.fan_out(local, text_frame(item.text)))
 
     def _hold(self, local: LocalConversation, items: Sequence[Encoded]) -> None:
         local.held.extend(items)
@@ -294,6 +294,6 @@ class Delivery:
     def _publish(self, commit: Commit, run: list[Encoded], dirty: str | None) -> None:
         if not self.generation:
             return  # other instances would drop it; the mark stays, and the sweep publishes it
-        envelope, kept = self.deliveries.enveloped(commit, run, self.generation, self.identity.instance_id)
+        envelope, kept = self.timing.enveloped(commit, run, self.generation, self.identity.instance_id)
         published = PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, dirty, self.generation)
         self._bus.publish_commit(published)

@@ -172,7 +172,7 @@ class Entering:
         connection.deliver(frames.frame(notice))
         for piece in pieces(entrance.items):
             connection.deliver(piece)
-        self._delivery.deliveries.replayed(connection, entrance.items)
+        self._delivery.timing.replayed(connection, entrance.items)
         if entrance.position < local.shown:
             first = entrance.position + 1
             truncated = frames.Truncated(conversation_id=conversation_id, from_seq=first, to_seq=local.shown)

@@ -24,7 +24,7 @@ from holdfast.errors import StoreError
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.encoded import Encoded, decoded
 from holdfast.node.connections.local import LocalConversation
-from holdfast.node.conversations.deliveries import Deliveries
+from holdfast.node.conversations.message_timing import MessageTiming
 from holdfast.node.tasks import Tasks
 from holdfast.ports import RECENT_MESSAGES, MessageStore, RecentMessages
 from holdfast.protocol import envelopes
@@ -43,7 +43,7 @@ class Streams(Protocol):
 
     locals: dict[ConversationId, LocalConversation]
     generation: str
-    deliveries: Deliveries
+    timing: MessageTiming
 
     def offer(self, conversation_id: ConversationId, items: Iterable[Encoded]) -> None:
         """Pass messages through the conversation's sequencer; those that have their turn are shown."""
@@ -136,7 +136,7 @@ class GapFill:
             if piece := await self.recent(local.conversation_id, after, upto):
                 self._telemetry.gap_fills.labels("recent").inc()
                 texts, accepted_ms = zip(*piece, strict=True)
-                moments = self._streams.deliveries.moments(accepted_ms)
+                moments = self._streams.timing.moments(accepted_ms)
                 self._streams.offer(local.conversation_id, decoded(local.conversation_id, texts, path, moments))
             while (local.sequencer.head or 0) < upto:
                 self._telemetry.gap_fills.labels("store").inc()
@@ -152,7 +152,7 @@ class GapFill:
         head = local.sequencer.head or 0
         claimed = local.sequencer.known_tail
         page = await self._store.read_messages(local.conversation_id, after_seq=head, limit=_PAGE)
-        self._streams.offer(local.conversation_id, self._streams.deliveries.stored(page, path))
+        self._streams.offer(local.conversation_id, self._streams.timing.stored(page, path))
         if len(page) == _PAGE:
             return True
         local.sequencer.settle_tail(max(local.sequencer.head or 0, page[-1].seq if page else head), claimed)

@@ -39,7 +39,7 @@ class Replay:
         # From Redis what it still has: after a drain or a restart all clients miss the same few messages.
         if recent := await self._delivery.gaps.recent(conversation_id, after, upto):
             self._telemetry.replays.labels("recent").inc()
-            acceptances = self._delivery.deliveries.moments(accepted_ms for _, accepted_ms in recent)
+            acceptances = self._delivery.timing.moments(accepted_ms for _, accepted_ms in recent)
             seqs = range(after + 1, upto + 1)
             yield [Encoded(seq, text, "replay", at) for seq, (text, _), at in zip(seqs, recent, acceptances, strict=True)]
             return
@@ -49,7 +49,7 @@ class Replay:
             page = await insist(connection, ask)
             if not page:
                 return
-            yield self._delivery.deliveries.stored(page, "replay")
+            yield self._delivery.timing.stored(page, "replay")
             after = page[-1].seq
 
     async def reach(self, connection: Connection, conversation_id: ConversationId, cursor: Seq) -> bool:

@@ -257,7 +257,7 @@ class Connecting:
                     for piece in pieces(items):
                         await connection.transport.writable()
                         connection.write(piece)
-                    self._delivery.deliveries.replayed(connection, items)
+                    self._delivery.timing.replayed(connection, items)
                 if cursor + count < head:
                     first = cursor + count + 1
                     truncated = frames.Truncated(conversation_id=conversation_id, from_seq=first, to_seq=head)

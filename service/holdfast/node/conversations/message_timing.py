@@ -1,4 +1,4 @@
-"""Counts messages written to recipients' sockets, with the time since their acceptance, for every path.
+"""Encodes messages with the times of their acceptance, and observes how long they took to recipients' sockets, for every path.
 
 The time of acceptance travels in the store's time, which this instance knows as well as the one that accepted (`store_clock`):
 with the messages in envelopes and in `recent`. Of a message that is read from the store it is the time of its commit.
@@ -22,7 +22,7 @@ from holdfast.protocol.envelopes import MessagesEnvelope
 from holdfast.telemetry import PATHS, Arrived, Telemetry
 
 
-class Deliveries:
+class MessageTiming:
     """Lives in the loop. Costs nothing per socket: one observation for each message, with the number of its recipients."""
 
     def __init__(self, hub: Hub, clock: StoreClock, telemetry: Telemetry) -> None:

@@ -121,7 +121,7 @@ def test_a_replay_counts_from_the_acceptance(is_kept: bool) -> None:
         scene.bus.kept = [(1, envelopes.kept(encoded(first, "bus", 0.0).text, ago(scene)))] if is_kept else []
         bob = connection("bob")
         async for items in scene.replay.pages(bob, C, 0, 1):
-            scene.delivery.deliveries.replayed(bob, items)
+            scene.delivery.timing.replayed(bob, items)
             assert [item.text for item in items] == [encoded(first, "bus", 0.0).text]
         assert observed(scene, "replay") == pytest.approx((1.0, 0.7), abs=0.02)
 
