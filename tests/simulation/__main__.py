@@ -16,7 +16,7 @@ from typing import Final
 from simulation.faults import Fault, parsed, written
 from simulation.outcome import Order, Outcome, faultless, total
 from simulation.playing import play
-from simulation.profiles import ALL, PROFILES
+from simulation.profiles import PROFILES
 from simulation.shrinking import shortest
 from simulation.workers import played
 
@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _orders(arguments: argparse.Namespace) -> list[Order]:
-    names = list(ALL) if arguments.profile == "all" else arguments.profile.split(",")
+    names = list(PROFILES) if arguments.profile == "all" else arguments.profile.split(",")
     if unknown := [name for name in names if name not in PROFILES]:
         sys.exit(f"no profile is named {unknown[0]}; there are {', '.join(PROFILES)}")
     first, _, last = arguments.seeds.partition("-")

@@ -179,9 +179,3 @@ PROFILES: Final[Mapping[str, Profile]] = {
     "slow-readers": Profile("devices read nothing for a while", (_SLOW_READER,)),
     "revoking": Profile("single tokens are revoked", (_REVOKE,), (1.0, 4.0), together=2),
 }
-
-APART: Final = ("split", "thaw")
-"""Not in `all`: every sixth seed of 60 s fails for findings that are open, see README.md."""
-
-ALL: Final = tuple(name for name in PROFILES if name not in APART)
-"""What `all` means."""

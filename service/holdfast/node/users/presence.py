@@ -98,6 +98,7 @@ class Presence:
         entry, seen_at_ms = self._identity.presence_entry, self._store_clock.now()
         self._want(user_id, is_present=True, entry=entry, seen_at_ms=seen_at_ms, waiter=waiter)
         await waiter
+        self._inherited_left.pop(user_id, None)  # that absence is over: were we killed now, the next one would begin with it
 
     def left(self, user_id: UserId, heard_at: float) -> None:
         """The user's last connection here ended; the store hears of it after the grace period.

@@ -334,3 +334,12 @@ async def test_who_was_left_behind_by_an_earlier_start_is_named_until_it_is_sett
     assert scene.presence.leaving() == {}
     scene.presence.settle()
     assert (scene.presence.earlier(), scene.presence.left_behind()) == ({}, {})
+
+
+@in_virtual_time
+async def test_user_who_is_back_does_not_stand_among_those_whom_an_earlier_start_was_letting_go() -> None:
+    """Killed again while they are here, the next start would count their absence from before, and notify what was shown."""
+    scene = Scene()
+    scene.presence.inherit({"one:0": 5_000}, {ALICE: 4_000, UserId("ben"): 4_500})
+    await scene.come()
+    assert scene.presence.left_behind() == {"ben": 4_500}
