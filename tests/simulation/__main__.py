@@ -60,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m simulation", description="Play seeds of the simulated cluster.")
     parser.add_argument("--profile", default="all", help=f"`all`, or of these, with commas between: {', '.join(PROFILES)}")
     parser.add_argument(
-        "--seeds", default="1-3", help="`7`, or `1-100`; with several profiles the seeds are shared out among them"
+        "--seeds", default="1-3", help="`7`, `1-100`, or `1-6,8-100`; with several profiles the seeds are shared out among them"
     )
     parser.add_argument("--seconds", type=float, default=100.0, help="of virtual time, the settling at the end not counted")
     parser.add_argument("--faults", help="instead of the profile's: what a failed seed has printed, or `none`")
@@ -83,17 +83,21 @@ def _orders(arguments: argparse.Namespace) -> list[Order]:
     names = list(PROFILES) if arguments.profile == "all" else arguments.profile.split(",")
     if unknown := [name for name in names if name not in PROFILES]:
         sys.exit(f"no profile is named {unknown[0]}; there are {', '.join(PROFILES)}")
-    first, _, last = arguments.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
+    seeds = [seed for part in arguments.seeds.split(",") for seed in _range(part)]
     pairs = [(name, seed) for seed in seeds for name in names]
     if not arguments.every_seed:
-        pairs = [(names[index % len(names)], seed) for index, seed in enumerate(seeds)]
+        pairs = [(names[(seed - 1) % len(names)], seed) for seed in seeds]  # the same profile, whatever other seeds are played
     altered = tuple(filter(None, arguments.altered.split(",")))
     faults = None if arguments.faults is None else parsed(arguments.faults)
     return [
         Order(profile=name, seed=seed, seconds=arguments.seconds, faults=faults, altered=altered, store=arguments.store)
         for name, seed in pairs
     ]
+
+
+def _range(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
 
 
 def _shrunk(order: Order, outcome: Outcome, processes: int) -> tuple[Order, Outcome]:
