@@ -160,7 +160,7 @@ def no_bulletins() -> None:
 
 
 def no_heads() -> None:
-    """What the others say of messages in their bulletins is not heard; what they say of members and receipts is."""
+    """Messages in bulletins of others are ignored; members and receipts in them are not."""
     with_bulletins = Resync.with_bulletins
 
     async def _without_heads(self: Resync, bulletins: list[Bulletin]) -> None:

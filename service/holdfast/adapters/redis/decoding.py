@@ -14,7 +14,7 @@ from holdfast.errors import Undecodable
 MAX_TEXT_BYTES: Final = 1_024
 """More than any name, mark or small record of ours has: three ids of 128 bytes and some numbers."""
 
-_MAX_NUMBER_DIGITS: Final = 18  # what Redis and SQLite hold in 64 bits
+_MAX_NUMBER_DIGITS: Final = 18  # Redis and SQLite hold as many in 64 bits
 _MAX_SEQ: Final = 999_999_999_999  # as `protocol.frames.SeqNumber`: 12 digits
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}", re.ASCII)  # `INSTANCE_ID`, perhaps with `.epoch` behind it
 _EPOCH: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)

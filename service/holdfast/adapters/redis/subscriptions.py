@@ -22,7 +22,7 @@ class Subscriptions:
         self._confirmed: dict[str, int] = {}  # and the number of the confirmation
         self._confirmations = 0
         self._control = control
-        self._names: dict[bytes, str] = {}  # what is wanted
+        self._names: dict[bytes, str] = {}  # the wanted channels
         self._first: dict[str, None] = {}  # to be asked for, in order; control and users
         self._later: dict[str, None] = {}
         self._under_way: dict[str, int] = {}  # commands sent about a channel and not confirmed

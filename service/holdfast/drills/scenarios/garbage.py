@@ -125,7 +125,7 @@ async def _is_clean(stage: LocalStage) -> bool:
 async def _failures(instance: LocalInstance) -> float:
     """As the instance counts them, all loops together."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        lines = (await client.get(f"http://127.0.0.1:{instance.internal_port}/metrics", timeout=10)).text.splitlines()
+        lines = (await client.get(f"{instance.internal_url}/metrics", timeout=10)).text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("holdfast_loop_failures_total{"))
 
 

@@ -35,7 +35,7 @@ class _Record:
 
 async def _record_of(instance: LocalInstance) -> _Record:
     async with httpx.AsyncClient(trust_env=False) as client:
-        metrics = (await client.get(f"http://127.0.0.1:{instance.internal_port}/metrics", timeout=10)).text
+        metrics = (await client.get(f"{instance.internal_url}/metrics", timeout=10)).text
     found, epoch = _DEGRADED.search(metrics), (await instance.health()).get("epoch")
     if not isinstance(epoch, str):
         raise TargetFailed(f"{instance.name} does not say how it is")
