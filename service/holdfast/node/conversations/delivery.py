@@ -293,7 +293,7 @@ class Delivery:
 
     def _publish(self, commit: Commit, run: list[Encoded], dirty: str | None) -> None:
         if not self.generation:
-            return  # other instances would drop it; the mark stays, and the sweep publishes it
+            return  # other instances would drop it; the mark stays, and `unfinished_commits` publishes it
         envelope, kept = self.timing.enveloped(commit, run, self.generation, self.identity.instance_id)
         published = PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, dirty, self.generation)
         self._bus.publish_commit(published)

@@ -32,7 +32,7 @@ from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, Marks, MessageStore, NotificationStore, PresenceStore, Registry
 from holdfast.telemetry import Telemetry
 
-MAX_WAITING: Final = 10_000  # messages; more are left to the sweep of their marks
+MAX_WAITING: Final = 10_000  # messages; more are left to `unfinished_commits`, which finds their marks
 MAX_RECORDS: Final = 200  # per write
 FIRST_PAGE: Final = 20  # messages: what comes in a grace, mostly; each further page is four times as long
 _WORKERS: Final = 8

@@ -1,8 +1,8 @@
 """The offline backfill: messages for a user between the last proof of life and the moment when the store calls the user offline.
 
 The write of `online: false` also sets a flag. The backfill clears the flag when its work is done. If an instance died in between,
-the sweep of another instance finds the flag. The store is asked about each conversation of the user: the hint of a conversation's
-activity only orders the work.
+the backfill of another instance finds the flag. The store is asked about each conversation of the user: the hint of a
+conversation's activity only orders the work.
 
 Why no message is lost: the decision about a message (`decision`) reads presence after its commit. If presence still said online,
 the flag was written after the commit, and every read after the flag sees the message. Redis may call a user connected for some
