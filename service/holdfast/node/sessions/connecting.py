@@ -1,9 +1,7 @@
-"""The life cycle of a connection: handshake, replay, live delivery, end.
+"""The life cycle of a connection: handshake, `hello`, live delivery, end.
 
-At the handshake the connection is registered and subscribed, and its user is made present in the store. At `hello` live messages
-are held back, and the heads are fixed. The messages between the client's cursors and the heads are replayed, then comes `synced`,
-then the held messages, then live ones. Nothing is awaited between fixing the heads and joining, so there is no gap. A
-conversation for which the client has no cursor is replayed from the beginning of the user's membership.
+At the handshake the connection is registered and subscribed, and its user is made present in the store. `resuming` answers
+`hello`.
 
 `rosters` has the user's conversations with their heads and read cursors, mostly without the store. It is read once the user is
 subscribed, again when the conversations are, and before `synced`; each later change is received.
@@ -12,67 +10,33 @@ subscribed, again when the conversations are, and before `synced`; each later ch
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Protocol
 
-from holdfast.domain.conversations import Membership as MembershipRow
-from holdfast.domain.ids import ConversationId, Seq
-from holdfast.errors import CommandError
-from holdfast.node.cluster.lease import Lease
+from holdfast.domain.ids import Seq
 from holdfast.node.connections.connection import Connection
-from holdfast.node.connections.hub import Hub
-from holdfast.node.conversations.cache import Conversations
-from holdfast.node.conversations.delivery import Delivery
-from holdfast.node.conversations.membership import Membership
-from holdfast.node.conversations.replay import Replay, insist, pieces
-from holdfast.node.conversations.views import beginning
-from holdfast.node.tasks import Tasks
-from holdfast.node.users.presence import Presence
-from holdfast.node.users.rosters import Roster, Rosters
-from holdfast.ports import Bus, Clock, MessageStore, StoreLife
-from holdfast.protocol import frames
+from holdfast.node.conversations.local_side import LocalSide
+from holdfast.node.conversations.replay import insist
+from holdfast.node.foundation import Process
+from holdfast.node.sessions.registration import Registration
+from holdfast.node.sessions.resuming import Hello, Resuming
+from holdfast.node.users.parts import UserParts
+from holdfast.node.users.rosters import Roster
 from holdfast.protocol.codes import CloseCode
-from holdfast.settings import LimitSettings
-from holdfast.telemetry import Telemetry
-
-
-class ConnectingStore(StoreLife, MessageStore, Protocol):
-    """Which store it is, and the tails of its conversations."""
 
 
 class Connecting:
     """Lives in the loop."""
 
     def __init__(
-        self,
-        store: ConnectingStore,
-        bus: Bus,
-        hub: Hub,
-        conversations: Conversations,
-        delivery: Delivery,
-        membership: Membership,
-        replay: Replay,
-        presence: Presence,
-        rosters: Rosters,
-        lease: Lease,
-        clock: Clock,
-        tasks: Tasks,
-        telemetry: Telemetry,
-        limits: LimitSettings,
+        self, registration: Registration, resuming: Resuming, local: LocalSide, users: UserParts, process: Process
     ) -> None:
-        self._store = store
-        self._bus = bus
-        self._hub = hub
-        self._conversations = conversations
-        self._delivery = delivery
-        self._membership = membership
-        self._replay = replay
-        self._presence = presence
-        self._rosters = rosters
-        self._lease = lease
-        self._clock = clock
-        self._tasks = tasks
-        self._telemetry = telemetry
-        self._limits = limits
+        self._registration = registration
+        self._resuming = resuming
+        self._hub = local.hub
+        self._delivery = local.delivery
+        self._presence = users.presence
+        self._rosters = users.rosters
+        self._clock = process.clock
+        self._tasks = process.tasks
         self._opening: dict[Connection, asyncio.Task[None]] = {}
         self._found: dict[Connection, Roster] = {}
 
@@ -85,7 +49,8 @@ class Connecting:
 
     def resume(self, connection: Connection, cursors: Mapping[str, Seq] | None, generation: str = "") -> None:
         """Answer its `hello`. `generation`: of the store that the cursors are of; "" where the client does not say."""
-        self._tasks.start(self._or_close(connection, partial(self._resume, connection, cursors, generation)))
+        hello = Hello(connection, cursors, generation)
+        self._tasks.start(self._or_close(connection, partial(self._answer, hello)))
 
     def close(self, connection: Connection, heard_at: float) -> None:
         """Let an ended connection go; its user goes offline after the grace, if nothing else is connected.
@@ -99,10 +64,10 @@ class Connecting:
         for conversation_id in tuple(connection.conversations or ()):
             if (local := self._delivery.locals.get(conversation_id)) is not None:
                 self._hub.leave(local, connection, now)
-        if self._hub.remove(connection):
-            self._bus.unsubscribe([f"user:{connection.user_id}"])
+        is_last = self._hub.remove(connection)
+        if is_last:
             self._presence.left(connection.user_id, heard_at)
-        self._lease.unregister(connection)
+        self._registration.leave(connection, is_last=is_last)
 
     async def _or_close(self, connection: Connection, work: Callable[[], Awaitable[None]]) -> None:
         """A mistake on the way ends the connection: its client would wait for ever for what does not come."""
@@ -115,10 +80,7 @@ class Connecting:
     async def _open(self, connection: Connection) -> None:
         if connection.is_ended:
             return
-        registered, _ = await asyncio.gather(
-            self._lease.register(connection), self._bus.subscribe([f"user:{connection.user_id}"])
-        )
-        if registered > self._limits.connections_per_user:
+        if not await self._registration.enter(connection):
             connection.transport.close(CloseCode.CONNECTION_LIMIT, "connection_limit")
             return
         roster = await insist(connection, partial(self._rosters.of, connection.user_id))
@@ -132,139 +94,8 @@ class Connecting:
     def _is_gone(connection: Connection) -> bool:
         return connection.is_ended
 
-    async def _resume(self, connection: Connection, cursors: Mapping[str, Seq] | None, generation: str) -> None:
+    async def _answer(self, hello: Hello) -> None:
         began = self._clock.monotonic()
-        if (opening := self._opening.pop(connection, None)) is not None:
+        if (opening := self._opening.pop(hello.connection, None)) is not None:
             await asyncio.shield(opening)
-        roster = self._found.pop(connection, Roster([]))
-        memberships = {row.conversation_id: row for row in roster.memberships}
-        is_of_this_store = not generation or generation == await insist(connection, self._generation)
-        try:
-            # A cursor of another store has no meaning in this one: nothing is fetched up to it.
-            comparable = cursors if cursors and is_of_this_store else {}
-            beyond = await self._reach(connection, memberships, comparable, roster.proof)
-        except CommandError:
-            connection.transport.close(CloseCode.TRY_AGAIN_LATER, "overloaded")
-            return
-        if connection.is_ended:
-            return
-        memberships = {c: row for c, row in memberships.items() if not self._membership.has_left(connection.user_id, row)}
-        heads = self._join(connection, memberships)
-        connection.unlisted_cursors = {ConversationId(c): seq for c, seq in comparable.items() if c not in memberships}
-        if cursors is not None:
-            beyond |= set() if is_of_this_store else {c for c in memberships if c in cursors}
-            # A head behind the start: delivery then starts with the next live message, as for connections that enter later.
-            starts = {c: cursors.get(c, min(row.joined_seq, heads[c])) for c, row in memberships.items()}
-            await self._tell_beginnings(connection, {c: seq for c, seq in starts.items() if seq and c not in cursors})
-            await self._replay_all(connection, starts, heads, beyond)
-        is_resumed = "yes" if cursors else "no"
-        self._telemetry.resumes.labels(is_resumed).inc()
-        told = await insist(connection, partial(self._rosters.finish, connection.user_id, roster, heads))
-        if told is None:
-            return
-        connection.missed |= {c: None for c, revision in told[1].items() if revision == 0}  # not in the list: a member still?
-        read_seqs, revisions = ({str(c): number for c, number in numbers.items()} for numbers in told)
-        synced = frames.Synced(heads={str(c): head for c, head in heads.items()}, read_seqs=read_seqs, revisions=revisions)
-        connection.write(frames.frame(synced))
-        self._telemetry.resume_seconds.labels(is_resumed).observe(self._clock.monotonic() - began)
-        await connection.transport.writable()
-        if connection.is_behind:
-            connection.transport.close(CloseCode.SLOW_CONSUMER, "slow_consumer")
-        elif not connection.is_ended:
-            self._go_live(connection)
-        await self._catch_up_on_members(connection)
-
-    def _go_live(self, connection: Connection) -> None:
-        """Messages that came while `hello` was being answered belong to the replay (see `reading.shown_live`)."""
-        heard = connection.conversations or {}
-        heard.update((c, local.shown) for c in heard if (local := self._delivery.locals.get(c)) is not None)
-        connection.go_live()
-
-    async def _generation(self) -> str:
-        return self._delivery.generation or await self._store.generation()  # unknown while the first contact is under way
-
-    async def _reach(
-        self,
-        connection: Connection,
-        memberships: Mapping[ConversationId, MembershipRow],
-        cursors: Mapping[str, Seq],
-        proof: str,
-    ) -> set[ConversationId]:
-        """Every conversation local, nothing waiting for a proof, no head behind this client's cursor.
-
-        Without the last, a client that saw more elsewhere would be shown it again. Returns the conversations whose cursor is
-        beyond the end even for the store. When this returns, nothing has been awaited since all of it was so.
-
-        Raises:
-            CommandError: `overloaded`.
-        """
-        beyond: set[ConversationId] = set()
-        while not connection.is_ended:
-            missing = {c: row.last_seq for c, row in memberships.items() if c not in self._delivery.locals}
-            unproven = [c for c in memberships if c not in missing and not self._delivery.is_settled(c)]
-            if missing or unproven:
-                await self._delivery.activate(missing, proof)
-                await self._delivery.settled(unproven)
-                continue
-            ahead = {c: cursors[c] for c in memberships if cursors.get(c, 0) > self._delivery.head(c) and c not in beyond}
-            if not ahead:
-                break
-            tails = await insist(connection, partial(self._store.heads, ahead)) or {}
-            for conversation_id, tail in tails.items():
-                if tail < ahead[conversation_id]:
-                    beyond.add(conversation_id)
-                else:
-                    await self._delivery.gaps.catch_up(conversation_id, tail)
-        return beyond
-
-    def _join(self, connection: Connection, memberships: Mapping[ConversationId, MembershipRow]) -> dict[ConversationId, Seq]:
-        """Hold back what is live, and fix the heads, in one go."""
-        connection.hold_back()
-        connection.conversations = {}
-        for conversation_id, row in memberships.items():
-            self._hub.join(self._delivery.locals[conversation_id], connection)
-            connection.entered[conversation_id] = row.revision
-        return {conversation_id: self._delivery.head(conversation_id) for conversation_id in memberships}
-
-    async def _tell_beginnings(self, connection: Connection, starts: Mapping[ConversationId, Seq]) -> None:
-        """Conversations for which the client has no cursor, and where they begin for it: it takes the rest for history."""
-        user_id = connection.user_id
-        for conversation_id, start in starts.items():
-            found = await insist(connection, partial(self._conversations.get, conversation_id))
-            if found is not None:
-                by, indicators = found.created_by, self._limits.indicator_members
-                notice = beginning(
-                    found, user_id, "member_added", by, start=start, last_read_seq=start, indicator_members=indicators
-                )
-                connection.write(frames.frame(notice))
-
-    async def _replay_all(
-        self,
-        connection: Connection,
-        starts: Mapping[ConversationId, Seq],
-        heads: Mapping[ConversationId, Seq],
-        beyond: set[ConversationId],
-    ) -> None:
-        budget = self._limits.replay_total
-        for conversation_id, head in heads.items():
-            cursor = starts[conversation_id]
-            if conversation_id in beyond:
-                connection.write(frames.frame(frames.Reset(conversation_id=conversation_id, last_seq=head)))
-            elif cursor < head:
-                count = min(head - cursor, self._limits.replay_messages, budget)
-                budget -= count
-                async for items in self._replay.pages(connection, conversation_id, cursor, cursor + count):
-                    for piece in pieces(items):
-                        await connection.transport.writable()
-                        connection.write(piece)
-                    self._delivery.timing.replayed(connection, items)
-                if cursor + count < head:
-                    first = cursor + count + 1
-                    truncated = frames.Truncated(conversation_id=conversation_id, from_seq=first, to_seq=head)
-                    connection.write(frames.frame(truncated))
-
-    async def _catch_up_on_members(self, connection: Connection) -> None:
-        """Changes of members that came while `hello` was being answered."""
-        missed, connection.missed = connection.missed, {}
-        for conversation_id in missed:
-            await insist(connection, partial(self._membership.refresh, conversation_id))
+        await self._resuming.answer(hello, self._found.pop(hello.connection, Roster([])), began)

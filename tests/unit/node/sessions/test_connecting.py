@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
@@ -10,6 +11,8 @@ from holdfast.domain.messages import Message
 from holdfast.node.connections.connection import Connection
 from holdfast.node.sending.append import Commit
 from holdfast.node.sessions.connecting import Connecting
+from holdfast.node.sessions.registration import Registration
+from holdfast.node.sessions.resuming import Resuming
 from holdfast.node.users.rosters import Rosters
 from holdfast.settings import LimitSettings
 from support.delivery_scene import C
@@ -50,22 +53,19 @@ class Instance(DeliveryScene):
             is_trusted=True,
         )
         self.delivery.published_tails = rosters.tails
-        self.connecting = Connecting(
+        conversations: Any = SimpleNamespace(
+            local=self.local, cache=self.conversations, delivery=self.delivery, membership=self.membership, replay=self.replay
+        )
+        resuming = Resuming(
             self.store,  # type: ignore[arg-type]  # the part it uses
-            self.bus,
-            self.hub,
-            self.conversations,
-            self.delivery,
-            self.membership,
-            self.replay,
-            _Registered(),  # type: ignore[arg-type]  # the part it uses
+            conversations,
             rosters,
-            _Registered(),  # type: ignore[arg-type]  # the part it uses
-            self.clock,
-            self.tasks,
-            self.telemetry,
+            self.process,
             LimitSettings(),
         )
+        registration = Registration(_Registered(), self.bus, LimitSettings().connections_per_user)  # type: ignore[arg-type]  # the part it uses
+        users: Any = SimpleNamespace(presence=_Registered(), rosters=rosters)
+        self.connecting = Connecting(registration, resuming, self.local, users, self.process)
 
     async def connect(self, user_id: str, cursors: dict[str, Seq] | None = None, generation: str = "") -> Connection:
         """A user's socket, answered."""
