@@ -170,7 +170,8 @@ def test_keys_by_http_are_taken_where_the_values_say_so() -> None:
 def test_every_reason_that_the_chart_knows_is_shown_here() -> None:
     """A check that has never refused anything may be without effect."""
     reasons = (CHART / "templates" / "_check.tpl").read_text().count("fail ")
-    assert reasons == len([told for told in REFUSALS if ": " in told]) - 2, "two of them are shown twice"
+    shown = len([told for told in REFUSALS if ": " in told]) - 2  # two of them are shown twice
+    assert reasons == shown + 1, "another one is shown in test_chart_odd_values.py: it needs another release"
 
 
 def test_an_older_kubernetes_is_refused() -> None:

@@ -1,6 +1,11 @@
 {{- /* Values that are right one by one and cannot work together, each with the reason. Included once, by the Deployment. */ -}}
 {{- define "holdfast.check" -}}
 {{- $values := .Values -}}
+{{- $name := include "holdfast.fullname" . -}}
+{{- if not (regexMatch "^[a-z][a-z0-9-]*$" $name) -}}
+{{- fail (printf "fullnameOverride: Kubernetes takes no Service named %s: set a name that begins with a letter and has no dots, or name the release so" $name) -}}
+{{- end -}}
+
 {{- if eq $values.environment "production" -}}
 {{- if $values.firestore.emulatorHost -}}
 {{- fail "firestore.emulatorHost: the emulator keeps nothing; it is not for environment: production" -}}
@@ -16,7 +21,7 @@
 {{- if eq $values.environment "production" -}}
 {{- $redis := $values.redis -}}
 {{- if not $redis.inCluster.enabled -}}
-{{- if not (or $redis.tls $redis.urlSecret (hasPrefix "rediss:" $redis.url) (hasPrefix "sentinels:" $redis.url)) -}}
+{{- if not (or $redis.tls $redis.urlSecret (hasPrefix "rediss:" ($redis.url | default "")) (hasPrefix "sentinels:" ($redis.url | default ""))) -}}
 {{- fail "redis.tls: a Redis outside is reached by TLS in environment: production (redis.tls, or a rediss:// or sentinels:// URL)" -}}
 {{- end -}}
 {{- $password := or $redis.existingSecret $redis.urlSecret $values.envFrom -}}
@@ -27,7 +32,7 @@
 {{- fail "redis.existingSecret: a Redis outside has a password in environment: production (a Secret with the key `password`, or redis.urlSecret)" -}}
 {{- end -}}
 {{- end -}}
-{{- if hasPrefix "http:" $values.push.webhookUrl -}}
+{{- if hasPrefix "http:" ($values.push.webhookUrl | default "") -}}
 {{- fail "push.webhookUrl: notifications are sent by https:// in environment: production" -}}
 {{- end -}}
 {{- if $values.auth.jwksAllowHttp -}}
@@ -48,8 +53,8 @@
 {{- if and $values.auth.jwksUrl (or $values.auth.secret $values.auth.existingSecret) -}}
 {{- fail "auth: a secret or auth.jwksUrl, not both: whose tokens are believed?" -}}
 {{- end -}}
-{{- $jwksIsLocal := regexMatch "^http://(localhost|127[.]0[.]0[.]1|\\[::1\\])(:[0-9]+)?([/?]|$)" $values.auth.jwksUrl -}}
-{{- if and (hasPrefix "http:" $values.auth.jwksUrl) (not $jwksIsLocal) (not $values.auth.jwksAllowHttp) -}}
+{{- $jwksIsLocal := regexMatch "^http://(localhost|127[.]0[.]0[.]1|\\[::1\\])(:[0-9]+)?([/?]|$)" ($values.auth.jwksUrl | default "") -}}
+{{- if and (hasPrefix "http:" ($values.auth.jwksUrl | default "")) (not $jwksIsLocal) (not $values.auth.jwksAllowHttp) -}}
 {{- fail "auth.jwksUrl: the keys of tokens come by https:// (auth.jwksAllowHttp: where a service mesh encrypts what goes by http://)" -}}
 {{- end -}}
 {{- if and $values.auth.secret $values.auth.existingSecret -}}
@@ -64,6 +69,7 @@
 {{- end -}}
 
 {{- $redis := $values.redis -}}
+{{- $url := $redis.url | default "" -}}
 {{- $outside := list $redis.url $redis.urlSecret $redis.host $redis.sentinel.nodes | compact -}}
 {{- if and $redis.inCluster.enabled $outside -}}
 {{- fail "redis: a Redis outside and one in the cluster; switch redis.inCluster.enabled off" -}}
@@ -74,10 +80,10 @@
 {{- if and $redis.sentinel.nodes (not $redis.sentinel.service) -}}
 {{- fail "redis.sentinel.service: the name that the Sentinels give to the primary" -}}
 {{- end -}}
-{{- if and $redis.caSecret (not (or $redis.tls $redis.urlSecret (hasPrefix "rediss:" $redis.url) (hasPrefix "sentinels:" $redis.url))) -}}
+{{- if and $redis.caSecret (not (or $redis.tls $redis.urlSecret (hasPrefix "rediss:" $url) (hasPrefix "sentinels:" $url))) -}}
 {{- fail "redis.caSecret: there is nothing to trust without TLS (redis.tls, or a rediss:// URL)" -}}
 {{- end -}}
-{{- if contains "@" ($redis.url | replace (regexFind "//[^:@/]*@" $redis.url) "") -}}
+{{- if contains "@" ($url | replace (regexFind "//[^:@/]*@" $url) "") -}}
 {{- fail "redis.url: no password in it, everybody who may read the Deployment would read it; use redis.existingSecret or redis.urlSecret" -}}
 {{- end -}}
 
@@ -153,7 +159,7 @@
 {{- fail "service.nodePort: needs service.type: NodePort" -}}
 {{- end -}}
 
-{{- range concat $values.extraEnv $values.controller.extraEnv $values.probe.extraEnv -}}
+{{- range concat ($values.extraEnv | default list) ($values.controller.extraEnv | default list) ($values.probe.extraEnv | default list) -}}
 {{- if regexMatch "^(INSTANCE_ID|HOLDFAST_(STORE|REDIS)__URL|HOLDFAST_HTTP__(HOST|PORT|INTERNAL_PORT)|HOLDFAST_DRAIN__.*|HOLDFAST_READINESS__.*|HOLDFAST_LIMITS__CONNECTIONS|HOLDFAST_PROBE__(URLS|USERS|PORT|TOKEN_FILES|INTERVAL_SECONDS|ROUND_SECONDS)|HOLDFAST_AUTH__(SECRET|JWKS_URL|JWKS_ALLOW_HTTP)(_FILE)?)$" .name -}}
 {{- fail (printf "extraEnv: %s has a value of its own in this chart" .name) -}}
 {{- end -}}
@@ -174,12 +180,12 @@
 {{- fail (printf "bus: bus.existingSecret or %s in extraEnv, not both" .name) -}}
 {{- end -}}
 {{- end -}}
-{{- range concat $values.extraVolumes $values.controller.extraVolumes $values.probe.extraVolumes -}}
+{{- range concat ($values.extraVolumes | default list) ($values.controller.extraVolumes | default list) ($values.probe.extraVolumes | default list) -}}
 {{- if has .name (list "tmp" "holdfast-secrets" "redis-ca" "firestore-credentials" "data" "code" "probe-tokens") -}}
 {{- fail (printf "extraVolumes: the name %s is the chart's own" .name) -}}
 {{- end -}}
 {{- end -}}
-{{- range concat $values.initContainers $values.extraContainers $values.controller.initContainers $values.controller.extraContainers -}}
+{{- range concat ($values.initContainers | default list) ($values.extraContainers | default list) ($values.controller.initContainers | default list) ($values.controller.extraContainers | default list) -}}
 {{- if has .name (list "holdfast" "controller" "code") -}}
 {{- fail (printf "extraContainers: the name %s is the chart's own" .name) -}}
 {{- end -}}

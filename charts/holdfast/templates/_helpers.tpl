@@ -58,8 +58,8 @@ is added to that; `labels`, `annotations`: of this object, they win over the com
 {{- $values := .root.Values -}}
 name: {{ .name | default (include "holdfast.fullname" .root) }}{{ with .suffix }}-{{ . }}{{ end }}
 labels:
-  {{- merge (include "holdfast.labels" .root | fromYaml) (.labels | default dict) $values.commonLabels | toYaml | nindent 2 }}
-{{- with merge (dict) (.annotations | default dict) $values.commonAnnotations }}
+  {{- merge (include "holdfast.labels" .root | fromYaml) (.labels | default dict) ($values.commonLabels | default dict) | toYaml | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) ($values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -67,7 +67,7 @@ annotations:
 
 {{- /* The labels of a pod: `selector` names the template that its owner selects it by, `own` its component's values. */ -}}
 {{- define "holdfast.podLabels" -}}
-{{- merge (include .selector .root | fromYaml) (.own.podLabels | default dict) .root.Values.commonLabels | toYaml -}}
+{{- merge (include .selector .root | fromYaml) (.own.podLabels | default dict) (.root.Values.commonLabels | default dict) | toYaml -}}
 {{- end -}}
 
 {{- /*
@@ -77,10 +77,10 @@ tolerations or priority, the top ones count.
 {{- define "holdfast.pod" -}}
 {{- $values := .root.Values -}}
 enableServiceLinks: false
-{{- with concat $values.imagePullSecrets $values.global.imagePullSecrets }}
+{{- with concat ($values.imagePullSecrets | default list) ($values.global.imagePullSecrets | default list) }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ kindIs "string" . | ternary . (get (kindIs "string" . | ternary dict .) "name") }}
+  - name: {{ kindIs "string" . | ternary . (get (kindIs "string" . | ternary dict .) "name") | quote }}
   {{- end }}
 {{- end }}
 securityContext:
@@ -102,7 +102,7 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .own.priorityClassName | default $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .own.affinity }}
 affinity:
@@ -246,14 +246,14 @@ seccompProfile: {type: RuntimeDefault}
   emptyDir: {medium: Memory, sizeLimit: 16Mi}
 {{- with .Values.redis.caSecret }}
 - name: redis-ca
-  secret: {secretName: {{ . }}}
+  secret: {secretName: {{ . | quote }}}
 {{- end }}
 {{- end -}}
 
 {{- define "holdfast.storeVolumes" -}}
 {{- with .Values.firestore.credentialsSecret }}
 - name: firestore-credentials
-  secret: {secretName: {{ . }}}
+  secret: {secretName: {{ . | quote }}}
 {{- end }}
 {{- end -}}
 

@@ -13,7 +13,7 @@ by way of the API server, from addresses that no selector of pods names; there i
         matchLabels:
           {{- include "holdfast.release" . | nindent 10 }}
     {{- with $values.monitoringNamespace }}
-    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . }}}}
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . | quote }}}}
     {{- end }}
     {{- with $values.internalFrom }}
     {{- toYaml . | nindent 4 }}

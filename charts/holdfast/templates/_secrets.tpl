@@ -83,16 +83,16 @@ element for each: the variable that names the file, which is also the file's nam
 */ -}}
 {{- define "holdfast.redisSecrets" -}}
 {{- if .Values.redis.urlSecret }}
-- {variable: HOLDFAST_REDIS__URL, secret: {{ .Values.redis.urlSecret }}, key: url}
+- {variable: HOLDFAST_REDIS__URL, secret: {{ .Values.redis.urlSecret | quote }}, key: url}
 {{- end }}
 {{- if or .Values.redis.inCluster.enabled .Values.redis.existingSecret }}
-- {variable: HOLDFAST_REDIS__PASSWORD, secret: {{ include "holdfast.redisSecret" . }}, key: password}
+- {variable: HOLDFAST_REDIS__PASSWORD, secret: {{ include "holdfast.redisSecret" . | quote }}, key: password}
 {{- end }}
 {{- end -}}
 
 {{- define "holdfast.tokenSecrets" -}}
 {{- if not .Values.auth.jwksUrl }}
-- {variable: HOLDFAST_AUTH__SECRET, secret: {{ include "holdfast.authSecret" . }}, key: secret}
+- {variable: HOLDFAST_AUTH__SECRET, secret: {{ include "holdfast.authSecret" . | quote }}, key: secret}
 {{- end }}
 {{- end -}}
 
@@ -100,16 +100,16 @@ element for each: the variable that names the file, which is also the file's nam
 {{- include "holdfast.redisSecrets" . }}
 {{- include "holdfast.tokenSecrets" . }}
 {{- with .Values.auth.existingSecret }}
-- {variable: HOLDFAST_AUTH__PREVIOUS_SECRET, secret: {{ . }}, key: previousSecret, optional: true}
+- {variable: HOLDFAST_AUTH__PREVIOUS_SECRET, secret: {{ . | quote }}, key: previousSecret, optional: true}
 {{- end }}
 {{- if include "holdfast.isSigned" . }}
-- {variable: HOLDFAST_BUS__SECRET, secret: {{ include "holdfast.busSecret" . }}, key: secret}
+- {variable: HOLDFAST_BUS__SECRET, secret: {{ include "holdfast.busSecret" . | quote }}, key: secret}
 {{- with (.Values.bus | default dict).existingSecret }}
-- {variable: HOLDFAST_BUS__PREVIOUS_SECRET, secret: {{ . }}, key: previousSecret, optional: true}
+- {variable: HOLDFAST_BUS__PREVIOUS_SECRET, secret: {{ . | quote }}, key: previousSecret, optional: true}
 {{- end }}
 {{- end }}
 {{- if .Values.push.webhookUrl }}
-- {variable: HOLDFAST_PUSH__WEBHOOK_SECRET, secret: {{ .Values.push.existingSecret }}, key: secret}
+- {variable: HOLDFAST_PUSH__WEBHOOK_SECRET, secret: {{ .Values.push.existingSecret | quote }}, key: secret}
 {{- end }}
 {{- end -}}
 
@@ -138,7 +138,7 @@ element for each: the variable that names the file, which is also the file's nam
     {{- end }}
     sources:
       {{- range fromYamlArray .secrets }}
-      - secret: {name: {{ .secret }}, items: [{key: {{ .key }}, path: {{ .variable }}}]{{ if .optional }}, optional: true{{ end }}}
+      - secret: {name: {{ .secret | quote }}, items: [{key: {{ .key }}, path: {{ .variable }}}]{{ if .optional }}, optional: true{{ end }}}
       {{- end }}
 {{- end -}}
 {{- end -}}
