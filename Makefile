@@ -71,8 +71,9 @@ test-kubernetes: install ## the chart and the image on a real cluster, installed
 SEEDS ?= 60
 SECONDS ?= 100
 .PHONY: simulate
+comma := ,
 simulate: install ## the whole cluster with its clients and faults in virtual time: SEEDS=60 (or 100-200), SECONDS=100 of each, ARGS='--profile kill'
-	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(if $(findstring -,$(SEEDS)),$(SEEDS),1-$(SEEDS)) --seconds $(SECONDS) $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(if $(findstring -,$(SEEDS))$(findstring $(comma),$(SEEDS)),$(SEEDS),1-$(SEEDS)) --seconds $(SECONDS) $(ARGS)
 
 .PHONY: autobahn pictures
 autobahn: install ## Autobahn's 247 cases against the WebSocket rim; needs CPython 2.7 on this machine

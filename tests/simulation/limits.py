@@ -25,7 +25,7 @@ def promised(run: Run, violations: Iterable[Violation]) -> list[Violation]:
 def _is_known_to_none(run: Run, commit: Commit) -> bool:
     kills = (fault for fault in run.each_fault if fault.name == "pod-kill")
     soon = (kill for kill in kills if commit.earliest <= kill.began <= commit.latest + _RIGHT_AFTER_SECONDS)
-    return any(_is_without_redis(run, kill) and _may_have_committed(run, commit, kill.target) for kill in soon)
+    return any(_is_without_redis(run, commit, kill) and _may_have_committed(run, commit, kill.target) for kill in soon)
 
 
 def _may_have_committed(run: Run, commit: Commit, instance: str) -> bool:
@@ -37,10 +37,11 @@ def _may_have_committed(run: Run, commit: Commit, instance: str) -> bool:
     )
 
 
-def _is_without_redis(run: Run, kill: Fault) -> bool:
-    """Whether the instance that was killed did not reach Redis then."""
+def _is_without_redis(run: Run, commit: Commit, kill: Fault) -> bool:
+    """Whether the instance that was killed did not reach Redis from the commit on."""
     return any(
         (fault.name in _UNANSWERING or (fault.name == "partition" and fault.target.startswith(f"{kill.target}/r")))
-        and fault.began <= kill.began <= fault.ended
+        and fault.began <= commit.latest
+        and kill.began <= fault.ended
         for fault in run.each_fault
     )

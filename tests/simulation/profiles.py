@@ -86,7 +86,7 @@ _PROMOTED: Final = Draw("redis-forgetful-failover", aims=("absence",), lasts=(0.
 _DEAF: Final = Draw("redis-deaf", aims=("", "commit", "addition", "send"), lasts=_FLAPPING)
 _MUTE: Final = Draw("redis-mute", aims=("", "commit", "send"), lasts=_FLAPPING)
 _REDIS_CUT: Final = Draw("redis-cut", aims=("", "commit", "creation"), lasts=_FLAPPING)
-_LONG_MUTE: Final = Draw("redis-mute", lasts=(28.0,))  # a lease lives 15 s, and 6 s of silence follow
+_LONG_MUTE: Final = Draw("redis-mute", lasts=(28.0,))  # a lease lives 12 s, and 6 s of silence follow
 _LONG_CUT: Final = replace(_LONG_MUTE, kind="redis-cut")
 _STORE_CUT: Final = Draw("store-cut", aims=("", "commit", "creation"), lasts=_FLAPPING)
 _STORE_ERRORS: Final = Draw("store-errors", lasts=(1.0, 4.0, 8.0))

@@ -16,13 +16,13 @@ class _Clock:
         return self.now
 
 
-def _history(path: Path, redis: str, killed: str, killed_at: float, *, by_rest: bool) -> None:
-    """u1 writes at i1 at 10 s while Redis is away, to a user who never connects and has no notification of it."""
+def _history(path: Path, redis: str, gone_at: float, killed: str, killed_at: float, *, by_rest: bool) -> None:
+    """u1 writes at i1 at 10 s, Redis is away from `gone_at` on, to a user who never connects and has no notification of it."""
     clock = _Clock()
     history = History(path, Header(name="test"), clock)
     writer = history.device("u1-1", "u1")
     faults: list[tuple[float, Callable[[], None]]] = [
-        (8.0, lambda: history.record("fault", name=redis, target="r1", on=True)),
+        (gone_at, lambda: history.record("fault", name=redis, target="r1", on=True)),
         (killed_at, lambda: history.record("fault", name="pod-kill", target=killed, on=True)),
         (killed_at + 3.0, lambda: history.record("fault", name="pod-kill", target=killed, on=False)),
         (20.0, lambda: history.record("fault", name=redis, target="r1", on=False)),
@@ -51,23 +51,24 @@ def _history(path: Path, redis: str, killed: str, killed_at: float, *, by_rest: 
 
 
 @pytest.mark.parametrize(
-    ("redis", "killed", "killed_at", "by_rest", "is_excused"),
+    ("redis", "gone_at", "killed", "killed_at", "by_rest", "is_excused"),
     [
-        ("redis-kill", "i1", 10.2, False, True),
-        ("redis-kill", "i2", 10.2, True, True),
-        ("redis-kill", "i2", 10.2, False, False),
-        ("redis-kill", "i1", 13.0, False, False),
-        ("redis-kill", "i1", 9.0, False, False),
-        ("redis-flush", "i1", 10.2, False, False),
+        ("redis-kill", 8.0, "i1", 10.2, False, True),
+        ("redis-kill", 8.0, "i2", 10.2, True, True),
+        ("redis-kill", 8.0, "i2", 10.2, False, False),
+        ("redis-kill", 8.0, "i1", 13.0, False, False),
+        ("redis-kill", 8.0, "i1", 9.0, False, False),
+        ("redis-flush", 8.0, "i1", 10.2, False, False),
+        ("redis-kill", 10.3, "i1", 10.6, False, False),
     ],
-    ids=["died after it", "by REST", "another instance", "long after it", "before it", "Redis answered"],
+    ids=["died after it", "by REST", "another instance", "long after it", "before it", "Redis answered", "Redis took it"],
 )
 def test_notification_of_a_commit_that_no_living_instance_knows_of_is_not_asked_for(
-    tmp_path: Path, redis: str, killed: str, killed_at: float, by_rest: bool, is_excused: bool
+    tmp_path: Path, redis: str, gone_at: float, killed: str, killed_at: float, by_rest: bool, is_excused: bool
 ) -> None:
     """`docs/operating.md` says so; in every other case the user has to be notified."""
     path = tmp_path / "history.jsonl"
-    _history(path, redis, killed, killed_at, by_rest=by_rest)
+    _history(path, redis, gone_at, killed, killed_at, by_rest=by_rest)
 
     assert "I11" in {finding.kind for finding in verdict.judged(path).findings}
     assert ("I11" in {finding.kind for finding in verdict.judged(path, is_limited=True).findings}) is not is_excused

@@ -1,6 +1,5 @@
 """One process of this machine: started, frozen, ended by its process id."""
 
-import os
 import signal
 import subprocess
 import time
@@ -56,8 +55,9 @@ class LocalProcess:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def signal(self, number: int) -> None:
-        """Send a signal."""
-        os.kill(self.pid, number)
+        """Send a signal; nothing happens where the process has ended."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def freeze(self) -> None:
         """SIGSTOP: its connections stay, it answers nothing."""

@@ -6,6 +6,7 @@ published there. So each new connection asks for the server's run id. If that is
 are ended, and made again where they are needed. Where an ACL forbids `INFO`, no connection is ended.
 """
 
+import asyncio
 import logging
 import re
 from typing import Final
@@ -16,6 +17,7 @@ from redis.exceptions import ResponseError
 
 from holdfast.adapters.redis.wire import Wire
 
+_TOLD_SECONDS: Final = 60.0
 _RUN_ID: Final = re.compile(rb"run_id:(\w+)")
 
 _log = logging.getLogger("holdfast.redis")
@@ -27,6 +29,7 @@ class OneServer:
     def __init__(self) -> None:
         self._run_id = b""
         self._wires: dict[str, Wire] = {}
+        self._told_at = float("-inf")
 
     def opened(self, purpose: str, wire: Wire) -> None:
         """The connection that serves a purpose from now on; the one before it has ended."""
@@ -40,16 +43,27 @@ class OneServer:
         """
         await connection.send_command("INFO", "server")
         try:
-            found = _RUN_ID.search(await connection.read_response(disable_decoding=True))
+            about = await connection.read_response(disable_decoding=True)
         except ResponseError:
             return
+        found = _RUN_ID.search(about) if isinstance(about, bytes) else None
         if found is None or found[1] == self._run_id:
             return
         before, self._run_id = self._run_id, found[1]
         if before:
+            try:
+                await self._end_older(pool)
+            except BaseException:
+                self._run_id = before  # some are left: the next new connection ends them
+                raise
+
+    async def _end_older(self, pool: BlockingConnectionPool) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= _TOLD_SECONDS:  # a name may lead to two servers for long
+            self._told_at = now
             _log.warning("redis: a new connection leads to another server than before: older connections are ended")
-            for wire in self._wires.values():
-                wire.abort()
-            # Those in use are ended when they are given back.
-            await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py left it so
-            await pool.disconnect(inuse_connections=False)
+        for wire in self._wires.values():
+            wire.abort()
+        # Those in use are ended when they are given back.
+        await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py left it so
+        await pool.disconnect(inuse_connections=False)

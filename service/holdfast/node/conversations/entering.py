@@ -98,7 +98,7 @@ class Entering:
                     await self._delivery.activate({conversation_id: max(entrance.start, entrance.conversation.last_seq)})
                 elif (cursor := connection.unlisted_cursors.get(conversation_id, 0)) > local.shown:
                     if not await self._replay.reach(connection, conversation_id, cursor):
-                        del connection.unlisted_cursors[conversation_id]
+                        connection.unlisted_cursors.pop(conversation_id, None)  # an entrance of before may have waited, too
                 else:
                     await self._fetch(entrance, local.shown)
         except CommandError:  # this instance follows as many conversations as it can: another one may have room

@@ -118,6 +118,32 @@ async def test_cursor_ahead_of_the_instance_is_waited_for_in_a_conversation_that
 
 
 @in_virtual_time
+async def test_member_added_again_while_a_cursor_ahead_is_looked_for_enters_once() -> None:
+    """Two entrances of one connection waited for the store: the second one closed the connection with an internal error."""
+    scene = Scene()
+    await scene.join("alice")
+    say(scene, 1, 2)
+    await settled()
+    carol = device(scene, "carol")
+    carol.unlisted_cursors = {C: 9}
+    scene.change_members("alice", "bob", "carol", version=2, joined={"carol": 2})
+    answering = scene.store.hold("heads")
+    scene.membership.take(told("member_added", 2, "carol"))
+    await settled()
+    scene.change_members("alice", "bob", version=3)
+    scene.membership.take(told("member_removed", 3, "carol"))
+    await settled()
+    scene.change_members("alice", "bob", "carol", version=4, joined={"carol": 2})
+    scene.membership.take(told("member_added", 4, "carol"))
+    await settled()
+    answering.set()
+    await settled()
+    say(scene, 3)
+    await scene.ticks(1.0)
+    assert seqs(carol) == [3]
+
+
+@in_virtual_time
 async def test_a_connection_enters_when_the_store_answers_again() -> None:
     """An outage during the change of members loses neither the notice nor a message."""
     scene = Scene()
