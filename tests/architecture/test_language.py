@@ -18,7 +18,7 @@ _FORBIDDEN = re.compile(
 """Words and clauses without a named subject ("whoever asks", "who comes back", "what is not signed")."""
 
 _MOST = {"docs": 0, "service": 3, "tests": 16}
-"""How many of them there may be: names in code (`Nobody`), data of tests, commands of Redis. These numbers only fall."""
+"""The most occurrences in each part: names in code (`Nobody`), data of tests, commands of Redis. These numbers only fall."""
 
 _LIMIT = 25
 """Words in a sentence of the documentation."""

@@ -25,7 +25,7 @@ class CursorStore(Protocol):
         ...
 
     async def read_cursors(self, conversation_id: ConversationId) -> dict[UserId, Seq]:
-        """The read cursor of everyone who has one in this conversation."""
+        """The read cursors of this conversation, by user; members without one are left out."""
         ...
 
     async def cursors_of(self, user_id: UserId, conversation_ids: Sequence[ConversationId]) -> dict[ConversationId, Seq]:

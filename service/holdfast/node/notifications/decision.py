@@ -1,8 +1,8 @@
 """Decides after a commit which users are notified of a message because they are away, and records it in the store.
 
 A user who is connected here or (according to Redis) elsewhere is not notified. For the others the store decides: offline means a
-record now. `offline_backfill` handles users who go offline later, so that no user is left out who was filtered here a moment too
-late. A batch keeps its second `dirty` mark until this is done: if this instance dies in between, the instance that finishes its
+record now. `offline_backfill` handles users who go offline later, those included who were filtered here a moment before.
+A batch keeps its second `dirty` mark until this is done: if this instance dies in between, the instance that finishes its
 commits (`unfinished_commits`) decides again.
 """
 

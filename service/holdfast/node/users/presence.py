@@ -187,7 +187,7 @@ class Presence:
         return len(lost)
 
     async def reap(self, entry: str, alive_at_ms: int, left: Mapping[UserId, int]) -> None:
-        """Remove a dead epoch from everyone it left behind, and tell who is offline by that.
+        """Remove a dead epoch from the presence of its users, and tell which of them are offline by that.
 
         Args:
             alive_at_ms: the last proof of its life, by the store's clock.
