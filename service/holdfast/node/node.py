@@ -176,7 +176,7 @@ class Node:
     def on_commit(self, commit: Commit) -> None:
         """Delivered, told in the bulletin, shown in lists, and decided who is notified."""
         self.conversations.delivery.hand_over(commit)
-        self.cluster.bulletins.note_commit(commit.conversation_id, commit.messages[-1].seq)
+        self.cluster.bulletins.window.note_head(commit.conversation_id, commit.messages[-1].seq, self.clock.monotonic())
         self.conversations.activity.note(commit)
         self.notifications.decision.note(commit)
 
@@ -198,7 +198,7 @@ class Node:
 
     def on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         """The bulletin tells it; no notification of a message that was read is made."""
-        self.cluster.bulletins.note_receipt(conversation_id, user_id, seq)
+        self.cluster.bulletins.window.note_receipt(conversation_id, user_id, seq, self.clock.monotonic())
         self.notifications.decision.note_read(conversation_id, user_id, seq)
 
     def on_fleet(self, states: tuple[str, ...]) -> None:

@@ -8,22 +8,20 @@ so no gap outlives 20 s, whatever its cause. Bulletins of instances whose own fa
 
 import asyncio
 import contextlib
-from collections import OrderedDict
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreError
 from holdfast.loops import STORE, Loop
 from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.cluster.window import Window
 from holdfast.ports import Clock, RunStore
 
 BEAT_SECONDS: Final = 3.0
-WINDOW_SECONDS: Final = 60.0
-MAX_ENTRIES: Final = 5_000
 _BUSY_SECONDS: Final = 300.0  # a bulletin that overflowed: a comparison of 10,000 conversations with the store
 _TICK_SECONDS: Final = 0.25
 _CHANGED_SECONDS: Final = 1.0
@@ -32,32 +30,6 @@ _UNWELL_SECONDS: Final = 2.0  # an instance without Redis writes once a second: 
 _AFTER_RECOVERY_SECONDS: Final = 10.0
 _ANTI_ENTROPY_SECONDS: Final = 15.0
 _SECOND_LOOK_SECONDS: Final = 4.0  # a commit that was under way at the first look has its bulletin by then
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class _Recent(Generic[K, V]):
-    """The latest value per key, for `WINDOW_SECONDS`, bounded."""
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
-        self.has_overflowed_at = -WINDOW_SECONDS
-
-    def get(self, key: K, default: V) -> V:
-        return self._entries[key][1] if key in self._entries else default
-
-    def put(self, key: K, value: V, now: float) -> None:
-        self._entries[key] = (now, value)
-        self._entries.move_to_end(key)
-        if len(self._entries) > MAX_ENTRIES:
-            self._entries.popitem(last=False)
-            self.has_overflowed_at = now
-
-    def current(self, now: float) -> dict[K, V]:
-        while self._entries and next(iter(self._entries.values()))[0] < now - WINDOW_SECONDS:
-            self._entries.popitem(last=False)
-        return {key: value for key, (_, value) in self._entries.items()}
 
 
 class Bulletins:
@@ -82,40 +54,18 @@ class Bulletins:
         self._redis_trust = redis_trust
         self._above = above
         self._store_clock = store_clock
-        self._heads: _Recent[ConversationId, Seq] = _Recent()
-        self._members: _Recent[ConversationId, int] = _Recent()
-        self._users: _Recent[UserId, None] = _Recent()
-        self._receipts: _Recent[str, Seq] = _Recent()
+        self.window = Window()
         self._beat = 0
         self._turn = asyncio.Lock()
         self._asked = self._answered = 0
         self._written_mode = ""
         self._written_as: tuple[InstanceId, Epoch, str] | None = None
         self._written_at = -BEAT_SECONDS
-        self._has_changed = False
+        self._written_changes = 0
         self._read_at = clock.monotonic()
         self._unwell_read_at = -_UNWELL_SECONDS
         self._look_at: list[float] = []
         self._unwell_until = 0.0
-
-    def note_commit(self, conversation_id: ConversationId, seq: Seq) -> None:
-        """A conversation has reached `seq` by our doing. A repeated send of something older is told, too, and lowers nothing."""
-        self._heads.put(conversation_id, max(seq, self._heads.get(conversation_id, 0)), self._clock.monotonic())
-        self._has_changed = True
-
-    def note_members(self, conversation_id: ConversationId, version: int, user_ids: tuple[UserId, ...]) -> None:
-        """A conversation's members changed by our doing, and these users' lists with it."""
-        now = self._clock.monotonic()
-        self._members.put(conversation_id, max(version, self._members.get(conversation_id, 0)), now)
-        for user_id in user_ids:
-            self._users.put(user_id, None, now)
-        self._has_changed = True
-
-    def note_receipt(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
-        """A read cursor moved by our doing."""
-        key = f"{conversation_id}|{user_id}"
-        self._receipts.put(key, max(seq, self._receipts.get(key, 0)), self._clock.monotonic())
-        self._has_changed = True
 
     def look_soon(self) -> None:
         """Envelopes may have been missed: read all bulletins now and once more a little later."""
@@ -132,7 +82,7 @@ class Bulletins:
         Raises:
             StoreError: it is not written.
         """
-        self.note_members(conversation_id, 0, user_ids)
+        self.window.note_members(conversation_id, 0, user_ids, self._clock.monotonic())
         await self._insist()
 
     @property
@@ -160,9 +110,8 @@ class Bulletins:
         mode = self._told_mode()
         if self._written_as != (self._identity.instance_id, self._identity.epoch, self._lease.server):
             return True  # an instance that dies now is reaped under this epoch, and found by this document
-        return (
-            mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and self._has_changed and age >= _CHANGED_SECONDS)
-        )
+        has_changed = self.window.changes != self._written_changes
+        return mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and has_changed and age >= _CHANGED_SECONDS)
 
     def _told_mode(self) -> str:
         """What we committed while our fast path was gone is looked for a little longer than it is gone."""
@@ -196,30 +145,22 @@ class Bulletins:
     async def _write_now(self) -> None:
         now, mode = self._clock.monotonic(), self._told_mode()
         self._beat += 1
-        self._has_changed = False
-        recents = (self._heads, self._members, self._users, self._receipts)
+        changes = self.window.changes
         bulletin = Bulletin(
             instance_id=self._identity.instance_id,
             epoch=self._identity.epoch,
             beat=self._beat,
             mode=mode,
-            heads=self._heads.current(now),
-            members=self._members.current(now),
-            users=tuple(self._users.current(now)),
-            receipts=self._receipts.current(now),
             left=self._above.users_within_grace(),
             earlier=self._above.earlier_entries(),
-            overflow=any(now - recent.has_overflowed_at < WINDOW_SECONDS for recent in recents),
             server=self._lease.server,
             is_cut=self._lease.is_cut,
             is_out=self._redis_trust.split.sightings.is_out,
+            **self.window.contents(now),
         )
         self._written_at = now
-        try:
-            stamped_ms = await self._store.write_bulletin(bulletin)
-        except StoreError:
-            self._has_changed = True
-            raise
+        stamped_ms = await self._store.write_bulletin(bulletin)
+        self._written_changes = changes
         self._store_clock.note(stamped_ms, self._clock.monotonic())
         self._lease.life_signs.note_beat(now)
         self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch, bulletin.server)

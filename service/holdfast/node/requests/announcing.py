@@ -69,6 +69,7 @@ class Announcer:
         self._redis_trust = cluster.redis_trust
         self._marks = marks
         self._tasks = process.tasks
+        self._clock = process.clock
         self._identity = process.identity
         self._changes = 0
 
@@ -110,7 +111,8 @@ class Announcer:
         """Here at once, elsewhere by the bus, and by our bulletin where the bus does not reach."""
         self._conversations.keep(conversation)
         if news.affected:
-            self._bulletins.note_members(conversation.conversation_id, conversation.members_version, news.affected)
+            now = self._clock.monotonic()
+            self._bulletins.window.note_members(conversation.conversation_id, conversation.members_version, news.affected, now)
         envelope = self._membership.publish(conversation, news.event, news.by, news.affected, marks, revision=revision)
         self._membership.take(envelope)
 

@@ -10,12 +10,13 @@ from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.cluster.above import Above
-from holdfast.node.cluster.bulletins import BEAT_SECONDS, MAX_ENTRIES, WINDOW_SECONDS, Bulletins
+from holdfast.node.cluster.bulletins import BEAT_SECONDS, Bulletins
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.life_signs import LifeSigns
 from holdfast.node.cluster.losses import Losses
 from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.cluster.window import WINDOW_SECONDS
 from support.fake_cluster import FakeBus
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore
@@ -70,6 +71,10 @@ class Scene:
     async def take_bulletins(self, bulletins: list[Bulletin]) -> None:
         if bulletins:
             self.read.append([bulletin.instance_id for bulletin in bulletins if bulletin.instance_id != "one"])
+
+    def note_head(self, seq: int) -> None:
+        """The conversation has reached `seq` here."""
+        self.bulletins.window.note_head(C, seq, self.clock.monotonic())
 
     async def run(self, seconds: float = 0.3) -> None:
         """From here on it runs."""
@@ -151,7 +156,7 @@ async def test_a_change_of_mode_is_known_within_a_quarter_of_a_second_and_commit
     scene.redis_trust.mode = "redis"
     await passed(0.3)
     assert scene.own.mode == "redis"
-    scene.bulletins.note_commit(C, 5)
+    scene.note_head(5)
     await passed(1.3)
     assert scene.own.heads == {C: 5}
 
@@ -163,34 +168,24 @@ async def test_a_write_that_failed_is_made_up_for() -> None:
     await scene.run()
     scene.redis_trust.mode = "redis"
     scene.store.fail("write_bulletin", *[StoreTimeout("away")] * 3)
-    scene.bulletins.note_commit(C, 5)
+    scene.note_head(5)
     await passed(3)
     assert (scene.own.mode, scene.own.heads) == ("redis", {C: 5})
 
 
 @in_virtual_time
-async def test_a_repeated_send_of_something_old_lowers_no_head() -> None:
-    """Otherwise an instance that missed the newest would not learn of it."""
+async def test_it_carries_the_window() -> None:
+    """What changed here is told to an instance that missed the publication, for a minute."""
     scene = Scene()
-    for seq in (6, 5):
-        scene.bulletins.note_commit(C, seq)
-        scene.bulletins.note_members(C, seq, (UserId("bob"),))
-        scene.bulletins.note_receipt(C, UserId("bob"), seq)
+    scene.note_head(6)
+    scene.bulletins.window.note_members(C, 3, (UserId("bob"),), scene.clock.monotonic())
+    scene.bulletins.window.note_receipt(C, UserId("bob"), 5, scene.clock.monotonic())
     await scene.run()
-    assert (scene.own.heads, scene.own.members, scene.own.receipts) == ({C: 6}, {C: 6}, {"c1|bob": 6})
-    assert scene.own.users == ("bob",)
-
-
-@in_virtual_time
-async def test_it_says_what_happened_in_the_last_minute_and_whether_that_is_all() -> None:
-    """A document has a size; beyond it readers compare with the store."""
-    scene = Scene()
-    for number in range(MAX_ENTRIES + 1):
-        scene.bulletins.note_commit(ConversationId(f"c{number}"), 1)
-    await scene.run()
-    assert (len(scene.own.heads), scene.own.overflow) == (MAX_ENTRIES, True)
+    own = scene.own
+    assert (own.heads, own.members, own.users, own.receipts) == ({C: 6}, {C: 3}, ("bob",), {"c1|bob": 5})
     await passed(WINDOW_SECONDS + BEAT_SECONDS + 1)
-    assert (scene.own.heads, scene.own.overflow) == ({}, False)
+    own = scene.own
+    assert (own.heads, own.members, own.users, own.receipts) == ({}, {}, (), {})
 
 
 @in_virtual_time
@@ -229,7 +224,7 @@ async def test_what_was_committed_just_before_the_recovery_is_looked_for_after_i
     await scene.run()
     scene.redis_trust.mode = "redis"
     await passed(2)
-    scene.bulletins.note_commit(C, 5)
+    scene.note_head(5)
     scene.redis_trust.mode = "ok"
     await passed(1.5)
     assert (scene.own.mode, scene.own.heads) == ("recovering", {C: 5})

@@ -11,6 +11,7 @@ import pytest
 from holdfast.domain.conversations import MemberChange, MembersChanged
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreTimeout
+from holdfast.node.cluster.window import Window
 from holdfast.node.foundation import Process
 from holdfast.node.requests.announcing import Announcer
 from holdfast.node.requests.changing import DEADLINE_SECONDS, MAX_BATCH, MAX_WAITING, MemberChanges
@@ -33,7 +34,7 @@ class Lanes:
         self.told: list[tuple[str, str, int]] = []
         self.added: list[tuple[str, int]] = []
         membership: Any = SimpleNamespace(publish=self._publish, take=lambda _: None)
-        bulletins: Any = SimpleNamespace(note_members=lambda *_: None, write_first=self._nothing)
+        bulletins: Any = SimpleNamespace(window=Window(), write_first=self._nothing)
         redis_trust: Any = SimpleNamespace(is_seen_by_all=True, losses=SimpleNamespace(unmarked=nullcontext))
         notifications: Any = SimpleNamespace(note_added=lambda _, user, joined: self.added.append((user, joined)))
         tasks, store = Tasks(), self.store

@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError
+from holdfast.node.cluster.window import Window
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.requests.announcing import Announcer
 from holdfast.node.requests.changing import MemberChanges
@@ -76,7 +77,7 @@ async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_f
     async def refuse(*_: Any, **__: Any) -> None:
         raise CommandError("conversation_not_found", "gone")
 
-    bulletins = SimpleNamespace(write_first=write_first, note_members=lambda *_: None)
+    bulletins = SimpleNamespace(write_first=write_first, window=Window())
     losses = SimpleNamespace(unmarked=contextlib.nullcontext)
     redis_trust = SimpleNamespace(is_seen_by_all=not is_split, losses=losses)
     scene.bus.is_live = is_live

@@ -1,0 +1,79 @@
+"""The window: which changes are told, in which version, and for how long."""
+
+from typing import Any
+
+from holdfast.domain.ids import ConversationId, UserId
+from holdfast.node.cluster.window import MAX_ENTRIES, WINDOW_SECONDS, Window
+
+C, D = ConversationId("c1"), ConversationId("c2")
+ANN, BOB = UserId("ann"), UserId("bob")
+NOTHING = {"heads": {}, "members": {}, "users": (), "receipts": {}, "overflow": False}
+
+
+def contents(window: Window, now: float) -> dict[str, Any]:
+    """As the bulletin takes them."""
+    return dict(window.contents(now))
+
+
+def test_change_of_each_kind_is_told() -> None:
+    """Each of these fields is what an instance of an older version reads as well."""
+    window = Window()
+    window.note_head(C, 6, now=1.0)
+    window.note_members(D, 3, (BOB, ANN), now=1.0)
+    window.note_receipt(C, BOB, 5, now=1.0)
+    assert contents(window, now=1.0) == {
+        "heads": {C: 6},
+        "members": {D: 3},
+        "users": (BOB, ANN),
+        "receipts": {"c1|bob": 5},
+        "overflow": False,
+    }
+
+
+def test_older_change_that_is_noted_late_lowers_nothing() -> None:
+    """A repeated send is noted with the seq that it had: an instance that missed the newest must still learn of it."""
+    window = Window()
+    for version in (6, 5):
+        window.note_head(C, version, now=1.0)
+        window.note_members(C, version, (), now=1.0)
+        window.note_receipt(C, BOB, version, now=1.0)
+    assert contents(window, now=1.0) == NOTHING | {"heads": {C: 6}, "members": {C: 6}, "receipts": {"c1|bob": 6}}
+
+
+def test_change_is_told_for_a_minute_after_it_was_last_noted() -> None:
+    """Readers look every 15 s at the latest; a minute gives four looks a chance."""
+    window = Window()
+    window.note_head(C, 1, now=0.0)
+    window.note_head(D, 1, now=10.0)
+    window.note_head(C, 1, now=20.0)
+    assert contents(window, now=10.0 + WINDOW_SECONDS)["heads"] == {C: 1, D: 1}
+    assert contents(window, now=11.0 + WINDOW_SECONDS)["heads"] == {C: 1}
+    assert contents(window, now=21.0 + WINDOW_SECONDS) == NOTHING
+
+
+def test_more_changes_than_fit_are_told_as_overflow_for_a_minute() -> None:
+    """A document has a size; beyond it readers compare with the store."""
+    window = Window()
+    for number in range(MAX_ENTRIES):
+        window.note_head(ConversationId(f"c{number}"), 1, now=0.0)
+    assert contents(window, now=0.0)["overflow"] is False
+    window.note_head(ConversationId("one-more"), 1, now=30.0)
+    told = contents(window, now=30.0)
+    assert (len(told["heads"]), told["overflow"]) == (MAX_ENTRIES, True)
+    assert "c0" not in told["heads"], "the oldest is the one that is left out"
+    assert contents(window, now=29.0 + WINDOW_SECONDS)["overflow"] is True
+    assert contents(window, now=31.0 + WINDOW_SECONDS) == NOTHING
+
+
+def test_each_noted_change_is_counted() -> None:
+    """An instance without Redis writes its bulletin early if there is more to tell, also of what was told before."""
+    window = Window()
+    counts = [window.changes]
+    for _ in range(2):
+        window.note_head(C, 1, now=0.0)
+        counts.append(window.changes)
+        window.note_members(C, 1, (ANN, BOB), now=0.0)
+        counts.append(window.changes)
+        window.note_receipt(C, ANN, 1, now=0.0)
+        counts.append(window.changes)
+    assert len(set(counts)) == len(counts)
