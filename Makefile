@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run monitor test test-long test-observability test-endurance test-kubernetes drills drills-once manifests lint style types architecture bench lock clean
+.PHONY: help install run monitor test test-long test-observability test-endurance test-kubernetes drills drills-once drill-upgrade manifests lint style types architecture bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -102,6 +102,10 @@ drills-once: install ## every drill once and short, each on the first store that
 	done; \
 	for pid in "$${pids[@]}"; do wait "$$pid" || status=$$?; done; \
 	cat reports/once-*.log reports/once-*.md; exit "$$status"
+
+FROM ?= HEAD~1
+drill-upgrade: install ## a rolling upgrade from an older version and back under load, with failures: FROM=<commit>; ARGS='--store sqlite --seed 7'
+	$(BIN)/holdfast drill upgrade --from $(FROM) --rate 30 --directory reports/upgrade --markdown reports/upgrade.md $(ARGS)
 
 lint: style types architecture ## the three below
 

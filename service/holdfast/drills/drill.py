@@ -29,6 +29,7 @@ class Drill:
         reconnect_p99: no more than that many seconds, where the drill rehearses the clients' reconnects.
         layout: where its cluster differs from the usual.
         missing: what this machine lacks for it, in words; empty where nothing.
+        has_changes: whether users also create conversations and change members meanwhile.
         looks_back: checks of the history as a whole, each a figure with its threshold.
     """
 
@@ -46,4 +47,5 @@ class Drill:
     reconnect_p99: float | None = None
     layout: Layout = USUAL
     missing: Callable[[], str] = lambda: ""
+    has_changes: bool = True
     looks_back: tuple[Callable[[Run], Expectation], ...] = ()

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -176,13 +176,13 @@ async def _play(
             memory = _Memory(target)
             watching = asyncio.create_task(memory.watch())
             progress(drill.fault)
-            removed = asyncio.create_task(_remove_somebody(crowd))
-            beside = (watching, removed)
-            async with Moments(crowd, history, target.urls, target.token, options.seed, size.rate):
+            beside = (watching,)
+            async with (
+                _changes(crowd, target, history, options.seed, size.rate) if drill.has_changes else contextlib.nullcontext()
+            ):
                 await drill.play(stage)
                 absences.calm()
                 progress("watching the aftermath")
-                await removed
                 await stage.pause(drill.bounds.healthy_s + (_BRIEF_SECONDS if options.is_brief else 2 * drill.bounds.delivery_s))
         await crowd.stop()
         await stage.pause(drill.bounds.delivery_s + (_BRIEF_LINGER_SECONDS if options.is_brief else drill.linger_seconds))
@@ -210,6 +210,19 @@ def _uncollected() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextlib.asynccontextmanager
+async def _changes(crowd: Crowd, target: LocalTarget, history: History, seed: int, rate: float) -> AsyncIterator[None]:
+    """Conversations begin and members change as long as the context; one of these changes is a removal for good."""
+    removed = asyncio.create_task(_remove_somebody(crowd))
+    try:
+        async with Moments(crowd, history, target.urls, target.token, seed, rate):
+            yield
+        await removed
+    finally:
+        removed.cancel()
+        await asyncio.gather(removed, return_exceptions=True)
 
 
 async def _remove_somebody(crowd: Crowd) -> None:

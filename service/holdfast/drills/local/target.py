@@ -18,6 +18,7 @@ from typing import Final
 
 from holdfast.drills.local.disk import SmallDisk
 from holdfast.drills.local.proxy import Proxy
+from holdfast.drills.local.versions import THIS, Version
 from holdfast.drills.stored import store_at
 from holdfast.launcher.emulator import REMEDY, Emulator, find_emulator
 from holdfast.launcher.instance import LocalInstance
@@ -67,12 +68,14 @@ class Layout:
         has_front: all clients come through one proxy, which knows the instances.
         is_direct: no proxies in front of Redis and the store: they would share a process with thousands of clients.
         disk_mb: the store's file lies on a disk of that size, its own; 0: on the machine's.
+        version: the code that all instances run at first.
     """
 
     has_sentinels: bool = False
     has_front: bool = False
     is_direct: bool = False
     disk_mb: int = 0
+    version: Version = THIS
 
 
 USUAL: Final = Layout()
@@ -115,6 +118,8 @@ class LocalTarget:
         self.front = Proxy(self._next_port) if layout.has_front else None
         self._names = [f"instance-{number}" for number in range(1, count + 1)]
         self._settings = _SETTINGS | (settings or {})
+        self._versions = dict.fromkeys(self._names, layout.version)
+        self._environs: dict[str, dict[str, str]] = {}
 
     @property
     def grace_seconds(self) -> float:
@@ -135,7 +140,8 @@ class LocalTarget:
         if self.emulator is not None:
             await self.emulator.start()
         for name in self._names:
-            self.instances[name] = LocalInstance(name, await self._environ(name), self.directory)
+            self._environs[name] = await self._environ(name)
+            self.instances[name] = LocalInstance(name, self._versions[name].environ(self._environs[name]), self.directory)
         first, *others = self.instances.values()
         await first.start()
         await asyncio.gather(*(instance.start() for instance in others))
@@ -152,6 +158,15 @@ class LocalTarget:
             if part is not None:
                 part.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def version_of(self, name: str) -> Version:
+        """The code that the instance runs, or ran last."""
+        return self._versions[name]
+
+    def set_version(self, name: str, version: Version) -> None:
+        """The code that the instance runs from its next start on."""
+        self._versions[name] = version
+        self.instances[name].environ = version.environ(self._environs[name])
 
     def token(self, user_id: str, *, is_admin: bool = False, ahead_seconds: float = 0.0) -> str:
         """A new token that all instances believe. `ahead_seconds`: how wrong the clock of its issuer is."""
