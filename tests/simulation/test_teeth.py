@@ -32,6 +32,8 @@ def _failed_seed(profile: str, seeds: str, altered: str = "") -> int | None:
         ("no_sweep", "kill-at-commit", ""),
         ("no_joined_seq", "calm", ""),
         ("no_bulletins", "redis", ""),
+        ("no_window", "redis", ""),
+        ("no_publication", "calm", ""),
         ("no_watchdog", "deaf", ""),
         ("no_reaper", "death", ""),
         ("no_second_witness", "lease-lost", ""),

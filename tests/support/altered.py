@@ -8,7 +8,7 @@ import dataclasses
 import os
 import secrets
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import send_key
 from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
 from holdfast.node import identity, node
+from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.cluster.bulletins import Bulletins
 from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.window import Window
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations import cache
 from holdfast.node.conversations.activity import Activity
@@ -39,10 +41,11 @@ from holdfast.node.recovery import unfinished_commits
 from holdfast.node.recovery.reaper import Reaper
 from holdfast.node.recovery.resync import Resync
 from holdfast.node.requests import commands
-from holdfast.node.requests.announcing import Announcer
+from holdfast.node.requests.marked_changes import MarkedChanges
 from holdfast.node.sending.append import Batch
 from holdfast.node.sending.committer import Committer
 from holdfast.node.users.rosters import Rosters
+from holdfast.ports import PublishedCommit
 
 _WINDOW_SECONDS = 0.3  # makes a race of microseconds one that a test can hit
 
@@ -91,7 +94,7 @@ def die_after_change() -> None:
     def _announce(*_: Any, **__: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    replace(Announcer, "_announce", _announce)
+    replace(MarkedChanges, "_announce", _announce)
 
 
 def no_marks() -> None:
@@ -167,6 +170,22 @@ def no_heads() -> None:
         await with_bulletins(self, [dataclasses.replace(bulletin, heads={}) for bulletin in bulletins])
 
     replace(Resync, "with_bulletins", _without_heads)
+
+
+def no_window() -> None:
+    """Changes are published, and no bulletin tells of them."""
+    for note in ("note_head", "note_members", "note_receipt"):
+        replace(Window, note, lambda *_: None)
+
+
+def no_publication() -> None:
+    """Messages are noted in the window of the bulletin, and not published."""
+    head = Announcer.head
+
+    def _unpublished(self: Announcer, conversation_id: ConversationId, seq: Seq, _: Sequence[PublishedCommit]) -> None:
+        head(self, conversation_id, seq, [])
+
+    replace(Announcer, "head", _unpublished)
 
 
 def no_resync() -> None:
@@ -304,6 +323,8 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         one_mark,
         no_bulletins,
         no_heads,
+        no_window,
+        no_publication,
         no_resync,
         no_split,
         no_watchdog,

@@ -8,7 +8,9 @@ from msgspec import UNSET
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
+from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.cluster.window import Window
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.encoded import encoded
 from holdfast.node.connections.hub import Hub
@@ -48,6 +50,8 @@ class Scene:
             FakeRedisTrust(self.bus, self.clock),
         )
         self.identity = identity_of()
+        self.window = Window()
+        self.announcer = Announcer(self.bus, self.window, self.clock)
         self.process = Process(self.identity, self.clock, self.tasks, self.telemetry)
         appender = Appender(self.identity, self.store, self.clock, self.telemetry, lambda _: None)  # type: ignore[arg-type]  # the part it uses
         self.delivery = Delivery(
@@ -57,10 +61,9 @@ class Scene:
             self.hub,
             self.conversations,
             appender,
+            self.announcer,
             self.store_clock,
-            self.telemetry,
-            self.tasks,
-            self.identity,
+            self.process,
             max_conversations=max_conversations,
         )
         self.replay = Replay(self.store, self.delivery, self.telemetry)  # type: ignore[arg-type]  # the part it uses
@@ -68,7 +71,7 @@ class Scene:
         self.entering = Entering(self.local, self.replay, self.tasks, LimitSettings(), lambda *_: None)
         self.membership = Membership(
             self.store,  # type: ignore[arg-type]  # the part it uses
-            self.bus,
+            self.announcer,
             self.local,
             self.entering,
             self.process,

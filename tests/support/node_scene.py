@@ -38,6 +38,9 @@ class NodeStore(FakeStore):
         await self._enter("claim_notifications")
         return []
 
+    async def note_activity(self, conversation_id: str, last: object) -> None:
+        return
+
     async def read_revocations(self, since_ms: int) -> dict[Any, int]:
         await self._enter("read_revocations")
         return {}

@@ -45,8 +45,8 @@ class Node:
         self.cluster = ClusterParts(on, redis_dependency, self)
         self.sending = SendingParts(on, self.cluster.store_clock, self)
         self.conversations = ConversationParts(on, self.cluster, self.sending, self)
-        self.users = UserParts(on, self.cluster, self.conversations, self)
         self.notifications = NotificationParts(on, self.cluster, self.conversations)
+        self.users = UserParts(on, self.cluster, self.conversations, self.notifications)
         self.recovery = RecoveryParts(on, self.cluster, self.conversations, self.users, self.notifications, self)
         self.health = health_of(on, self.cluster, self.recovery, store_dependency, redis_dependency)
         requests = RequestParts(on, self.cluster, self.sending, self.conversations, self.users, self.notifications)
@@ -174,9 +174,8 @@ class Node:
         await self.recovery.resync.with_bulletins(bulletins)
 
     def on_commit(self, commit: Commit) -> None:
-        """Delivered, told in the bulletin, shown in lists, and decided who is notified."""
+        """Delivered here and announced, shown in lists, and decided who is notified."""
         self.conversations.delivery.hand_over(commit)
-        self.cluster.bulletins.window.note_head(commit.conversation_id, commit.messages[-1].seq, self.clock.monotonic())
         self.conversations.activity.note(commit)
         self.notifications.decision.note(commit)
 
@@ -191,15 +190,6 @@ class Node:
     async def published_tails(self, known: Mapping[ConversationId, Seq], proof: str) -> dict[ConversationId, Seq]:
         """As Redis remembers them."""
         return await self.users.rosters.tails(known, proof)
-
-    def on_offline(self, user_ids: list[UserId]) -> None:
-        """The messages that came before the store said so are looked through."""
-        self.notifications.offline_backfill.look_soon(user_ids)
-
-    def on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
-        """The bulletin tells it; no notification of a message that was read is made."""
-        self.cluster.bulletins.window.note_receipt(conversation_id, user_id, seq, self.clock.monotonic())
-        self.notifications.decision.note_read(conversation_id, user_id, seq)
 
     def on_fleet(self, states: tuple[str, ...]) -> None:
         """As the reaper found them."""

@@ -1,6 +1,7 @@
 """The parts of this room, put together."""
 
 from holdfast.node.cluster.above import Above
+from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.cluster.bulletins import Bulletins
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.losses import Losses
@@ -18,3 +19,4 @@ class ClusterParts:
         self.lease = Lease(on.registry, on.bus, on.hub, on.process, losses, above)
         self.redis_trust = RedisTrust(on.bus, redis, self.lease, losses, on.clock)
         self.bulletins = Bulletins(on.store, on.clock, self.lease, self.redis_trust, self.store_clock, above)
+        self.announcer = Announcer(on.bus, self.bulletins.window, on.clock)

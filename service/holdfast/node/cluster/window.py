@@ -5,6 +5,7 @@ cursor: 5,000 of each kind. When more changed, `overflow` tells the readers to c
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final, Generic, TypedDict, TypeVar
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
@@ -40,7 +41,7 @@ class Window:
         self._heads.note(conversation_id, seq, now)
         self.changes += 1
 
-    def note_members(self, conversation_id: ConversationId, version: int, user_ids: tuple[UserId, ...], now: float) -> None:
+    def note_members(self, conversation_id: ConversationId, version: int, user_ids: Iterable[UserId], now: float) -> None:
         """A conversation's members changed, and these users' lists with it."""
         self._members.note(conversation_id, version, now)
         for user_id in user_ids:

@@ -13,6 +13,7 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
 from holdfast.domain.messages import Message
 from holdfast.errors import CommandError, StoreError
+from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.encoded import Encoded, runs
 from holdfast.node.connections.hub import Hub
@@ -20,13 +21,11 @@ from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.gap_fill import RETRY_SECONDS, GapFill, chunks
 from holdfast.node.conversations.message_timing import MessageTiming
-from holdfast.node.identity import Identity
+from holdfast.node.foundation import Process
 from holdfast.node.sending.append import Appender, Commit
-from holdfast.node.tasks import Tasks
 from holdfast.ports import Bus, MessageStore, PublishedCommit, RecentMessages
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import Reset, text_frame
-from holdfast.telemetry import Telemetry
 
 _LINGER_SECONDS: Final = 10.0  # a conversation without local members stays that long: people come back
 _MAX_HELD: Final = 1_000
@@ -57,10 +56,9 @@ class Delivery:
         hub: Hub,
         conversations: Conversations,
         appender: Appender,
+        announcer: Announcer,
         clock: StoreClock,
-        telemetry: Telemetry,
-        tasks: Tasks,
-        identity: Identity,
+        process: Process,
         *,
         max_conversations: int,
     ) -> None:
@@ -75,13 +73,14 @@ class Delivery:
         self._conversations = conversations
         self._appender = appender
         self._clock = clock
-        self._telemetry = telemetry
-        self._tasks = tasks
-        self.identity = identity
+        self._announcer = announcer
+        self._telemetry = telemetry = process.telemetry
+        self._tasks = process.tasks
+        self.identity = process.identity
         self._max_conversations = max_conversations
         telemetry.local_conversations_limit.set(max_conversations)
         self.timing = MessageTiming(hub, clock, telemetry)
-        self.gaps = GapFill(self, store, recent_messages, clock, telemetry, tasks)
+        self.gaps = GapFill(self, store, recent_messages, clock, telemetry, self._tasks)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -91,16 +90,13 @@ class Delivery:
         if commit.own:
             self._suspect(commit.conversation_id, commit.own[0].seq)
         self.offer(commit.conversation_id, items)
-        pieces = runs(items)
-        for position, run in enumerate(pieces):
-            self._publish(commit, run, commit.dirty if position == len(pieces) - 1 else None)
+        self._announce(commit, items)
 
     def publish_again(self, conversation_id: ConversationId, messages: Sequence[Message]) -> None:
         """Messages that another instance may have failed to publish: an instance that has them drops them."""
         items = self.timing.stored(messages, "again")
         self.offer(conversation_id, items)
-        for run in runs(items):
-            self._publish(Commit(conversation_id, list(messages), self._clock.monotonic(), None), run, None)
+        self._announce(Commit(conversation_id, list(messages), self._clock.monotonic(), None), items)
 
     def receive(self, envelope: envelopes.MessagesEnvelope) -> None:
         """What another instance committed (our own, echoed, is dropped by the sequencer)."""
@@ -291,9 +287,14 @@ class Delivery:
         for connection in tuple(local.connections):
             connection.transport.close(1013, "overloaded")
 
-    def _publish(self, commit: Commit, run: list[Encoded], dirty: str | None) -> None:
-        if not self.generation:
-            return  # other instances would drop it; the mark stays, and `unfinished_commits` publishes it
+    def _announce(self, commit: Commit, items: list[Encoded]) -> None:
+        """To the other instances; the mark of the commit goes with the last envelope. Without a generation it stays, and
+        `unfinished_commits` publishes the messages."""
+        pieces = runs(items) if self.generation else []
+        marks = [None] * (len(pieces) - 1) + [commit.dirty]
+        published = [self._published(commit, run, mark) for run, mark in zip(pieces, marks, strict=False)]
+        self._announcer.head(commit.conversation_id, items[-1].seq, published)
+
+    def _published(self, commit: Commit, run: list[Encoded], mark: str | None) -> PublishedCommit:
         envelope, kept = self.timing.enveloped(commit, run, self.generation, self.identity.instance_id)
-        published = PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, dirty, self.generation)
-        self._bus.publish_commit(published)
+        return PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, mark, self.generation)

@@ -14,13 +14,14 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.conversations import Membership as MembershipRow
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import StoreError
+from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.local import EventKey, LocalConversation
 from holdfast.node.conversations.entering import Entering, Entrance
 from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.views import summary
 from holdfast.node.foundation import Process
-from holdfast.ports import Bus, CursorStore, PublishedChange
+from holdfast.ports import CursorStore
 from holdfast.protocol import envelopes
 from holdfast.protocol.frames import ConversationEvent, ConversationNotice
 from holdfast.protocol.frames import frame as _frame
@@ -39,7 +40,7 @@ class Membership:
     def __init__(
         self,
         store: CursorStore,
-        bus: Bus,
+        announcer: Announcer,
         local: LocalSide,
         entering: Entering,
         process: Process,
@@ -47,7 +48,7 @@ class Membership:
         indicator_members: int,
     ) -> None:
         self._store = store
-        self._bus = bus
+        self._announcer = announcer
         self._hub = local.hub
         self._conversations = local.conversations
         self._delivery = local.delivery
@@ -84,17 +85,7 @@ class Membership:
             members_version=conversation.members_version,
             revision=revision,
         )
-        self._bus.publish_change(
-            PublishedChange(
-                conversation.conversation_id,
-                revision,
-                len(conversation.members),
-                envelopes.encode(envelope),
-                affected,
-                marks,
-                self._delivery.generation,
-            )
-        )
+        self._announcer.members(envelope, len(conversation.members), affected, marks)
         return envelope
 
     async def publish_again(self, conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId]) -> None:

@@ -40,10 +40,9 @@ class ConversationParts:
             on.hub,
             self.cache,
             sending.appender,
+            cluster.announcer,
             cluster.store_clock,
-            on.telemetry,
-            on.tasks,
-            on.identity,
+            on.process,
             max_conversations=limits.subscriptions,
         )
         self.local = LocalSide(on.hub, self.cache, self.delivery)
@@ -51,7 +50,7 @@ class ConversationParts:
         self.entering = Entering(self.local, self.replay, on.tasks, limits, above.on_membership)
         self.membership = Membership(
             on.store,
-            on.bus,
+            cluster.announcer,
             self.local,
             self.entering,
             on.process,

@@ -16,7 +16,7 @@ from holdfast.domain.conversations import Conversation, MemberChange, MembersCha
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, HoldfastError, StoreConflict, StoreTimeout
 from holdfast.node.notifications.decision import Notifications
-from holdfast.node.requests.announcing import Announcer, News
+from holdfast.node.requests.marked_changes import MarkedChanges, News
 from holdfast.node.tasks import Tasks
 from holdfast.ports import ConversationStore, MessageStore
 
@@ -62,14 +62,14 @@ class MemberChanges:
     def __init__(
         self,
         store: ChangedStore,
-        announcer: Announcer,
+        marked: MarkedChanges,
         notifications: Notifications,
         tasks: Tasks,
         *,
         max_members: int,
     ) -> None:
         self._store = store
-        self._announcer = announcer
+        self._marked = marked
         self._notifications = notifications
         self._tasks = tasks
         self._max_members = max_members
@@ -162,7 +162,7 @@ class MemberChanges:
         if wanted:
             changes, room = await self._placed(conversation, wanted), wanted[0].room
             news = {wish.user_id: _news(wish) for wish in wanted}
-            async with self._announcer.told(conversation_id, conversation.revision, *news.values()) as tell:
+            async with self._marked.told(conversation_id, conversation.revision, *news.values()) as tell:
                 done = await self._store.change_members(conversation_id, changes, max_members=self._max_members, room=room)
                 revisions = {} if done is None else {news[user_id]: number for user_id, number in done.revisions.items()}
                 tell(None if done is None else done.conversation, revisions)

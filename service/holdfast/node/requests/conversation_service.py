@@ -21,11 +21,11 @@ from holdfast.domain.presence import Presence
 from holdfast.errors import CommandError, InvalidRequest
 from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.views import summary
-from holdfast.node.requests.announcing import Announcer, News
 from holdfast.node.requests.blocks import Blocks
 from holdfast.node.requests.budgets import Budgets
 from holdfast.node.requests.changing import MemberChanges
 from holdfast.node.requests.commands import Caller
+from holdfast.node.requests.marked_changes import MarkedChanges, News
 from holdfast.node.users.acceptance import accepted_members, share_accepted
 from holdfast.node.users.hidden import hidden_from
 from holdfast.ports import BlockStore, Clock, ConversationStore, CursorStore, MessageStore, PresenceStore
@@ -46,7 +46,7 @@ class ConversationService:
         self,
         store: ServiceStore,
         local: LocalSide,
-        announcer: Announcer,
+        marked: MarkedChanges,
         members: MemberChanges,
         clock: Clock,
         limits: LimitSettings,
@@ -54,7 +54,7 @@ class ConversationService:
         self._store = store
         self._conversations = local.conversations
         self._delivery = local.delivery
-        self._announcer = announcer
+        self._marked = marked
         self._clock = clock
         self._limits = limits
         self.blocks = Blocks(store, limits.blocks_per_user)
@@ -128,7 +128,7 @@ class ConversationService:
         if (refusal := await self.blocks.refusal(caller, everyone)) is not None:
             raise refusal
         news = News("created", caller.user_id, everyone)
-        async with self._announcer.told(c, 0, news) as tell:
+        async with self._marked.told(c, 0, news) as tell:
             conversation, is_new = await self._store.create_conversation(new, self._room(caller, caller.user_id))
             tell(conversation, {news: conversation.revision} if is_new else {})
         if not is_new:
@@ -144,7 +144,7 @@ class ConversationService:
             raise CommandError("forbidden", "only the creator or an administrator changes a conversation")
         _check_title(title)
         c, news = conversation.conversation_id, News("updated", caller.user_id)
-        async with self._announcer.told(c, conversation.revision, news) as tell:
+        async with self._marked.told(c, conversation.revision, news) as tell:
             updated = await self._store.update_conversation(
                 c,
                 title=conversation.title if "title" in keeps else title,

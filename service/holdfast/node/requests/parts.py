@@ -4,10 +4,10 @@ from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Foundation
 from holdfast.node.notifications.parts import NotificationParts
-from holdfast.node.requests.announcing import Announcer
 from holdfast.node.requests.changing import MemberChanges
 from holdfast.node.requests.commands import Commands
 from holdfast.node.requests.conversation_service import ConversationService
+from holdfast.node.requests.marked_changes import MarkedChanges
 from holdfast.node.sending.parts import SendingParts
 from holdfast.node.users.parts import UserParts
 
@@ -26,8 +26,8 @@ class RequestParts:
     ) -> None:
         limits = on.settings.limits
         self.commands = Commands(sending.committer, users.receipts, conversations.local, on.bus, limits)
-        announcer = Announcer(on.store, conversations.cache, conversations.membership, cluster, on.marks, on.process)
-        members = MemberChanges(on.store, announcer, notifications.decision, on.tasks, max_members=limits.members)
+        marked = MarkedChanges(on.store, conversations.cache, conversations.membership, cluster, on.marks, on.process)
+        members = MemberChanges(on.store, marked, notifications.decision, on.tasks, max_members=limits.members)
         self.conversation_service = ConversationService(
-            on.store, conversations.local, announcer, members, cluster.store_clock, limits
+            on.store, conversations.local, marked, members, cluster.store_clock, limits
         )

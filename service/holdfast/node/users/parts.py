@@ -1,11 +1,9 @@
 """The parts of this room, put together."""
 
-from typing import Protocol
-
-from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Foundation
+from holdfast.node.notifications.parts import NotificationParts
 from holdfast.node.users.presence import Presence
 from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.node.users.receipts import Receipts
@@ -13,20 +11,12 @@ from holdfast.node.users.revocations import Revocations
 from holdfast.node.users.rosters import Rosters
 
 
-class Above(Protocol):
-    """The news of this room for the rooms above it."""
-
-    def on_offline(self, user_ids: list[UserId]) -> None:
-        """This instance took these users offline."""
-
-    def on_read(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
-        """A user has read up to `seq`."""
-
-
 class UserParts:
     """Of one instance; the node ticks `presence` and runs the loops of `rosters` and `revocations`."""
 
-    def __init__(self, on: Foundation, cluster: ClusterParts, conversations: ConversationParts, above: Above) -> None:
+    def __init__(
+        self, on: Foundation, cluster: ClusterParts, conversations: ConversationParts, notifications: NotificationParts
+    ) -> None:
         settings, store_clock = on.settings, cluster.store_clock
         cache, delivery = conversations.cache, conversations.delivery
         self.revocations = Revocations(on.store, on.bus, on.hub, delivery, store_clock, settings.auth.leeway_seconds)
@@ -43,7 +33,7 @@ class UserParts:
             on.identity,
             grace_seconds=settings.presence.grace_seconds,
             indicator_members=settings.limits.indicator_members,
-            on_offline=above.on_offline,
+            on_offline=notifications.offline_backfill.look_soon,
         )
         self.rosters = Rosters(
             on.roster_cache,
@@ -55,13 +45,13 @@ class UserParts:
         )
         self.receipts = Receipts(
             on.store,
-            on.bus,
+            cluster.announcer,
             on.hub,
             cache,
             delivery,
             on.roster_cache,
             self.presence_fan_out,
+            notifications.decision,
             store_clock,
             indicator_members=settings.limits.indicator_members,
-            on_moved=above.on_read,
         )

@@ -18,12 +18,14 @@ from typing import Any, Final, Protocol
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
 from holdfast.errors import CommandError, StoreError
+from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
+from holdfast.node.notifications.decision import Notifications
 from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.node.users.reading import Advance, Position, Seen, Sent, advance
-from holdfast.ports import Bus, Clock, CursorStore, MessageStore, RosterCache
+from holdfast.ports import Clock, CursorStore, MessageStore, RosterCache
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import ms_of, rfc3339
 
@@ -82,27 +84,27 @@ class Receipts:
     def __init__(
         self,
         store: ReceiptStore,
-        bus: Bus,
+        announcer: Announcer,
         hub: Hub,
         conversations: Conversations,
         delivery: Delivery,
         rosters: RosterCache,
         fan_out: PresenceFanOut,
+        notifications: Notifications,
         clock: Clock,
         *,
         indicator_members: int,
-        on_moved: Callable[[ConversationId, UserId, Seq], None],
     ) -> None:
         self._store = store
-        self._bus = bus
+        self._announcer = announcer
         self._hub = hub
         self._conversations = conversations
         self._delivery = delivery
         self._rosters = rosters
         self._fan_out = fan_out
+        self._notifications = notifications
         self._clock = clock
         self._indicator_members = indicator_members
-        self._on_moved = on_moved
         self._lanes: dict[ConversationId, _Lane] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._positions: OrderedDict[tuple[ConversationId, UserId], Position] = OrderedDict()
@@ -323,10 +325,10 @@ class Receipts:
             is_first=is_first,
         )
         channel = conversation_channel(conversation_id) if is_small else f"user:{user_id}"
-        self._bus.publish(channel, envelopes.encode(envelope))
+        self._announcer.receipt(envelope, channel)
 
     def _tell_here(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool) -> None:
-        self._on_moved(conversation_id, user_id, seq)
+        self._notifications.note_read(conversation_id, user_id, seq)
         frame = _frame(conversation_id, user_id, seq, read_at)
         local = self._delivery.locals.get(conversation_id)
         if not is_small:

@@ -11,10 +11,9 @@ import pytest
 from holdfast.domain.conversations import MemberChange, MembersChanged
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreTimeout
-from holdfast.node.cluster.window import Window
 from holdfast.node.foundation import Process
-from holdfast.node.requests.announcing import Announcer
 from holdfast.node.requests.changing import DEADLINE_SECONDS, MAX_BATCH, MAX_WAITING, MemberChanges
+from holdfast.node.requests.marked_changes import MarkedChanges
 from holdfast.node.tasks import Tasks
 from support.delivery_scene import C, Scene
 from support.fakes import conversation
@@ -34,14 +33,14 @@ class Lanes:
         self.told: list[tuple[str, str, int]] = []
         self.added: list[tuple[str, int]] = []
         membership: Any = SimpleNamespace(publish=self._publish, take=lambda _: None)
-        bulletins: Any = SimpleNamespace(window=Window(), write_first=self._nothing)
+        bulletins: Any = SimpleNamespace(write_first=self._nothing)
         redis_trust: Any = SimpleNamespace(is_seen_by_all=True, losses=SimpleNamespace(unmarked=nullcontext))
         notifications: Any = SimpleNamespace(note_added=lambda _, user, joined: self.added.append((user, joined)))
         tasks, store = Tasks(), self.store
         cluster: Any = SimpleNamespace(bulletins=bulletins, redis_trust=redis_trust)
         parts: Any = (store, self.scene.conversations, membership, cluster, self.scene.bus)
-        announcer = Announcer(*parts, Process(identity_of(), self.scene.clock, tasks, self.scene.telemetry))
-        self.changes = MemberChanges(store, announcer, notifications, tasks, max_members=max_members)  # type: ignore[arg-type]  # a fake
+        marked = MarkedChanges(*parts, Process(identity_of(), self.scene.clock, tasks, self.scene.telemetry))
+        self.changes = MemberChanges(store, marked, notifications, tasks, max_members=max_members)  # type: ignore[arg-type]  # a fake
 
     def _publish(self, _: Any, event: str, _by: str, affected: Sequence[str], _marks: Any, *, revision: int) -> None:
         self.told.append((event, affected[0], revision))

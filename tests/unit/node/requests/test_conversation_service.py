@@ -8,12 +8,11 @@ import pytest
 
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError
-from holdfast.node.cluster.window import Window
 from holdfast.node.notifications.decision import Notifications
-from holdfast.node.requests.announcing import Announcer
 from holdfast.node.requests.changing import MemberChanges
 from holdfast.node.requests.commands import Caller
 from holdfast.node.requests.conversation_service import ConversationService
+from holdfast.node.requests.marked_changes import MarkedChanges
 from holdfast.node.tasks import Tasks
 from holdfast.settings import LimitSettings
 from support.delivery_scene import C, Scene
@@ -24,10 +23,10 @@ def _service(scene: Scene, bulletins: Any = None, redis_trust: Any = None) -> Co
     """Over the scene's store; what only changes need is there where it is given."""
     cluster = SimpleNamespace(bulletins=bulletins, redis_trust=redis_trust)
     parts: Any = (scene.store, scene.conversations, scene.membership, cluster, scene.bus, scene.process)
-    announcer, notifications = Announcer(*parts), SimpleNamespace(note_added=lambda *_: None)
+    marked, notifications = MarkedChanges(*parts), SimpleNamespace(note_added=lambda *_: None)
     store: Any = scene.store
-    members = MemberChanges(store, announcer, cast("Notifications", notifications), Tasks(), max_members=LimitSettings().members)
-    return ConversationService(store, scene.local, announcer, members, LoopClock(), LimitSettings())
+    members = MemberChanges(store, marked, cast("Notifications", notifications), Tasks(), max_members=LimitSettings().members)
+    return ConversationService(store, scene.local, marked, members, LoopClock(), LimitSettings())
 
 
 @in_virtual_time
@@ -77,7 +76,7 @@ async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_f
     async def refuse(*_: Any, **__: Any) -> None:
         raise CommandError("conversation_not_found", "gone")
 
-    bulletins = SimpleNamespace(write_first=write_first, window=Window())
+    bulletins = SimpleNamespace(write_first=write_first)
     losses = SimpleNamespace(unmarked=contextlib.nullcontext)
     redis_trust = SimpleNamespace(is_seen_by_all=not is_split, losses=losses)
     scene.bus.is_live = is_live

@@ -1,10 +1,13 @@
 """Read cursors: coalesced, only forward, never beyond the end, answered once and told once."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreTimeout
+from holdfast.node.cluster.announcer import Announcer
+from holdfast.node.cluster.window import Window
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
 from holdfast.node.connections.local import LocalConversation
@@ -43,20 +46,20 @@ class Scene:
         self.store.put(C, *(f"body {number}" for number in range(10)))
         self.answers: list[tuple[str, object]] = []
         self.moved: list[tuple[str, int]] = []
-        self.rosters, self.delivery = FakeRosters(), _Delivery()
+        self.rosters, self.delivery, self.window = FakeRosters(), _Delivery(), Window()
         conversations = Conversations(self.store, self.bus, LoopClock(), FakeRedisTrust(self.bus, LoopClock()))  # type: ignore[arg-type]  # the part it uses
         parts: Any = (self.store, self.bus, conversations, self.delivery)
         self.receipts = Receipts(
             self.store,  # type: ignore[arg-type]  # the part it uses
-            self.bus,
+            Announcer(self.bus, self.window, LoopClock()),
             self.hub,
             conversations,
             self.delivery,  # type: ignore[arg-type]  # the part it uses
             self.rosters,
             PresenceFanOut(*parts, Tasks()),
+            SimpleNamespace(note_read=lambda _, user, seq: self.moved.append((user, seq))),  # type: ignore[arg-type]  # the part it uses
             LoopClock(),
             indicator_members=100,
-            on_moved=lambda _, user, seq: self.moved.append((user, seq)),
         )
 
     def read(self, user_id: str, seq: int) -> None:
@@ -119,6 +122,7 @@ async def test_a_cursor_never_goes_back_and_what_did_not_move_is_not_told() -> N
     assert scene.published() == [(f"conversation:{C}", "alice", 7)]
     scene.receipts.learn(C, ALICE, 6)
     assert scene.moved == [("alice", 7)]
+    assert scene.window.contents(LoopClock().monotonic())["receipts"] == {"c1|alice": 7}
 
 
 @in_virtual_time

@@ -50,7 +50,7 @@ Tell = Callable[[Conversation | None, Mapping[News, int]], None]
 nothing."""
 
 
-class Announcer:
+class MarkedChanges:
     """Lives in the loop."""
 
     def __init__(
@@ -69,7 +69,6 @@ class Announcer:
         self._redis_trust = cluster.redis_trust
         self._marks = marks
         self._tasks = process.tasks
-        self._clock = process.clock
         self._identity = process.identity
         self._changes = 0
 
@@ -108,11 +107,8 @@ class Announcer:
                 raise
 
     def _announce(self, conversation: Conversation, news: News, revision: int, marks: Sequence[str] = ()) -> None:
-        """Here at once, elsewhere by the bus, and by our bulletin where the bus does not reach."""
+        """Here at once, and to the other instances."""
         self._conversations.keep(conversation)
-        if news.affected:
-            now = self._clock.monotonic()
-            self._bulletins.window.note_members(conversation.conversation_id, conversation.members_version, news.affected, now)
         envelope = self._membership.publish(conversation, news.event, news.by, news.affected, marks, revision=revision)
         self._membership.take(envelope)
 
