@@ -11,6 +11,7 @@ import pytest
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import LastMessage, MemberChange, Room
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.domain.marks import StoredMark
 from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.errors import PredecessorMissing, StoreConflict
 from holdfast.ports import Store
@@ -95,6 +96,15 @@ async def bill(new_emulated: NewStore, monkeypatch: pytest.MonkeyPatch) -> Bill:
 async def test_an_append_writes_two_documents_for_each_message_and_reads_none(bill: Bill) -> None:
     """The message and the record of its key; a verified predecessor is not billed as a write."""
     assert await bill.of(bill.store.append(C, 1, drafts(3), NOW_MS)) == (0, 6)
+
+
+async def test_a_mark_costs_an_append_one_write_and_its_removal_one_delete(bill: Bill) -> None:
+    """Only where Redis confirmed no mark; a look for marks where there is none costs one read."""
+    mark = StoredMark("one:e1~00000001", C, 1, 3)
+    assert await bill.of(bill.store.append(C, 1, drafts(3), NOW_MS, mark)) == (0, 7)
+    assert await bill.of(bill.store.read_marks("", "", 200)) == (1, 0)
+    assert await bill.of(bill.store.remove_marks([mark.mark_id])) == (0, 1)
+    assert await bill.of(bill.store.read_marks("", "", 200)) == (1, 0)
 
 
 async def test_an_append_that_is_refused_writes_nothing(bill: Bill) -> None:

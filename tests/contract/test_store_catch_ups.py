@@ -21,6 +21,7 @@ from holdfast.ports import Store
 from holdfast.telemetry import Telemetry
 from support.appending import change_member, draft, drafts, new_conversation
 from support.fake_cluster import FakeBus, FakeRegistry
+from support.own_marks import own_marks_of
 
 ALICE, BOB, C = UserId("alice"), UserId("bob"), ConversationId("c1")
 
@@ -52,7 +53,7 @@ def notifications_of(store: Store) -> Notifications:
     clock, telemetry = SystemClock(), Telemetry("test")
     return Notifications(
         store,
-        FakeBus(),
+        own_marks_of(FakeBus()),
         FakeRegistry(),
         Hub(telemetry),
         cast("Conversations", SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None)),

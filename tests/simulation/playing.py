@@ -179,7 +179,7 @@ class _Run:
         outcome.simulated_seconds = round(simulated_seconds, 1)
         outcome.fingerprint = hashlib.sha256(self._path.read_bytes()).hexdigest()[:16]
         expected = EXPECTED if any(fault.kind == "restore" for fault in self._faults) else {}
-        judgement, failures = verdict.judged(self._path, is_limited=True), scene.failures
+        judgement, failures = verdict.judged(self._path), scene.failures
         outcome.findings = [*findings, *verdict.logged(logs.lines, expected), *judgement.findings]
         outcome.findings += verdict.silent(judgement, simulated_seconds)
         outcome.counts = {"faults": len(self._faults), "happened": failures.happened}

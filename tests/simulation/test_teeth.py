@@ -30,6 +30,7 @@ def _failed_seed(profile: str, seeds: str, altered: str = "") -> int | None:
     [
         ("no_dedupe", "kill-at-commit", ""),
         ("no_sweep", "kill-at-commit", ""),
+        ("no_stored_marks", "redis-and-kill", ""),
         ("no_joined_seq", "calm", ""),
         ("no_bulletins", "redis", ""),
         ("no_window", "redis", ""),
@@ -56,3 +57,20 @@ def test_mechanism_that_is_switched_off_is_noticed_within_20_seeds(altered: str,
 
     assert seed is not None
     assert _failed_seed(profile, str(seed), also) is None
+
+
+def _scenario_passes(test: str, altered: str) -> bool:
+    """Whether one scenario passes with this mechanism switched off."""
+    imports = "import sys, pytest; from support.altered import ALTERATIONS"
+    program = f"{imports}; ALTERATIONS[{altered!r}](); sys.exit(pytest.main([{test!r}]))"
+    environ = {"PYTHONPATH": "tests", "PYTHONHASHSEED": "0", "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("altered", ["no_stored_marks", "marks_go_at_once"])
+def test_mark_that_is_not_in_the_store_until_all_is_done_is_noticed_by_a_scenario(altered: str) -> None:
+    """Seeds seldom hit the moment between the answer and the decision."""
+    name = "test_notification_is_not_lost_when_redis_is_down_and_the_instance_dies_after_the_ack"
+    assert not _scenario_passes(f"tests/simulation/scenarios/test_ordinary_moments.py::{name}", altered)

@@ -15,7 +15,6 @@ from holdfast.drills.checker.judge import judge_run
 from holdfast.drills.checker.restores import ANEW_S
 from holdfast.drills.checker.run import Device, Run, Sent
 from holdfast.drills.history import Event, read_history
-from simulation.limits import promised
 from simulation.logs import LogLine
 from simulation.loop import START_SECONDS, Failure
 
@@ -58,20 +57,16 @@ class Judgement:
     unjudged: tuple[str, ...]
 
 
-def judged(path: Path, *, is_limited: bool = False) -> Judgement:
-    """By what the clients saw: the history in that file. A send whose device has ended need not be acknowledged (I12).
-
-    `is_limited`: what the documented limits of the service exclude is not asked for (`limits`).
-    """
+def judged(path: Path) -> Judgement:
+    """By what the clients saw: the history in that file. A send whose device has ended need not be acknowledged (I12)."""
     header, events = read_history(path)
     kept = list(events)
     run = Run(header, iter(kept))
     abandoned = {f"'s {each.key} in " for each in kept if each.event == "abandoned"}
     verdict = judge_run(run)
-    violations = promised(run, verdict.violations) if is_limited else verdict.violations
     found = [
         Finding(each.invariant, each.t, each.message)
-        for each in violations
+        for each in verdict.violations
         if each.invariant != "I12" or not any(key in each.message for key in abandoned)
     ]
     found += missing(run)

@@ -42,8 +42,7 @@ from holdfast.node.recovery.reaper import Reaper
 from holdfast.node.recovery.resync import Resync
 from holdfast.node.requests import commands
 from holdfast.node.requests.marked_changes import MarkedChanges
-from holdfast.node.sending.append import Batch
-from holdfast.node.sending.committer import Committer
+from holdfast.node.sending.own_marks import OwnMarks
 from holdfast.node.users.rosters import Rosters
 from holdfast.ports import PublishedCommit
 
@@ -79,13 +78,13 @@ def die_undecided() -> None:
 
 def one_mark() -> None:
     """All batches of a conversation have one mark, which goes with the first of them that is done."""
-    mark = Committer._mark
+    set_in_redis = OwnMarks.set_in_redis
 
-    async def _mark(self: Committer, batch: Batch) -> None:
+    async def set_first(self: OwnMarks, conversation_id: ConversationId) -> tuple[str, bool]:
         self._batches = 0
-        await mark(self, batch)
+        return await set_in_redis(self, conversation_id)
 
-    replace(Committer, "_mark", _mark)
+    replace(OwnMarks, "set_in_redis", set_first)
 
 
 def die_after_change() -> None:
@@ -104,6 +103,29 @@ def no_marks() -> None:
         return False
 
     replace(RedisMarks, "mark_dirty", mark_dirty)
+
+
+def no_stored_marks() -> None:
+    """A commit carries no mark, whatever Redis says of the one there."""
+    set_in_redis = OwnMarks.set_in_redis
+
+    async def set_only_there(self: OwnMarks, conversation_id: ConversationId) -> tuple[str, bool]:
+        dirty, _ = await set_in_redis(self, conversation_id)
+        return dirty, True
+
+    replace(OwnMarks, "set_in_redis", set_only_there)
+
+
+def marks_go_at_once() -> None:
+    """A mark that a commit carried is removed when the commit is answered, and not when all is done."""
+    append = SqliteStore.append
+
+    async def append_unmarked(self: SqliteStore, *arguments: Any) -> None:
+        await append(self, *arguments)
+        if (mark := arguments[-1]) is not None:
+            await self.remove_marks([mark.mark_id])
+
+    replace(SqliteStore, "append", append_unmarked)
 
 
 def count_reads() -> None:
@@ -314,6 +336,8 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         die_undecided,
         die_after_change,
         no_marks,
+        no_stored_marks,
+        marks_go_at_once,
         count_reads,
         no_rosters,
         slow_activation,

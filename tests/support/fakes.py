@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, MemberChange, MembersChanged, Membership, Room, with_changes
 from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.domain.marks import MarkPage, StoredMark
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend, content_digest, send_key
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import PredecessorMissing, StoreConflict
@@ -110,6 +111,8 @@ class FakeStore(Faulty):
         self.conversations: dict[str, Conversation] = {}
         self.bulletins: dict[str, Bulletin] = {}
         self.cursors: dict[tuple[str, str], Seq] = {}
+        self.marks: dict[str, StoredMark] = {}
+        self.damaged_marks: set[str] = set()
         self.cursor_writes = 0
         self.blocks: set[tuple[str, str]] = set()  # (user, whom the user blocks)
         self.read_by: dict[Seq, list[str]] = defaultdict(list)  # of whichever conversation
@@ -133,7 +136,14 @@ class FakeStore(Faulty):
         """The stored messages, in order."""
         return [message.body for message in self.messages[conversation_id]]
 
-    async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+    async def append(
+        self,
+        conversation_id: ConversationId,
+        first_seq: Seq,
+        drafts: Sequence[Draft],
+        sent_at_ms: int,
+        mark: StoredMark | None = None,
+    ) -> None:
         await self._enter("append")
         for each in drafts:
             self.judge_draft(each)
@@ -144,7 +154,24 @@ class FakeStore(Faulty):
             raise StoreConflict("exists")
         for seq, each in enumerate(drafts, first_seq):
             self._insert(conversation_id, seq, each, sent_at_ms)
+        if mark is not None:
+            self.marks[mark.mark_id] = mark
         await self._leave("append")
+
+    async def read_marks(self, owner: str, after: str, limit: int) -> MarkPage:
+        await self._enter("read_marks")
+        ids = sorted(each for each in (*self.marks, *self.damaged_marks) if each.startswith(owner) and each > after)[:limit]
+        marks, damaged = (
+            [self.marks[each] for each in ids if each in self.marks],
+            [each for each in ids if each not in self.marks],
+        )
+        return MarkPage(marks, damaged, ids[-1] if len(ids) == limit else "")
+
+    async def remove_marks(self, mark_ids: Sequence[str]) -> None:
+        await self._enter("remove_marks")
+        self.damaged_marks -= set(mark_ids)
+        for mark_id in mark_ids:
+            self.marks.pop(mark_id, None)
 
     def _insert(self, conversation_id: ConversationId, seq: Seq, each: Draft, sent_at_ms: int) -> None:
         message = Message(conversation_id, seq, each.sender, each.client_message_id, each.body, each.metadata_json, sent_at_ms)

@@ -43,11 +43,11 @@ class Node:
         self.on, self.settings, self.clock, self.telemetry = on, on.settings, on.clock, on.telemetry
         self.identity, self.loops, self.tasks, self.hub = on.identity, on.loops, on.tasks, on.hub
         self.cluster = ClusterParts(on, redis_dependency, self)
-        self.sending = SendingParts(on, self.cluster.store_clock, self)
+        self.sending = SendingParts(on, self.cluster.store_clock, self.cluster.redis_trust, self)
         self.conversations = ConversationParts(on, self.cluster, self.sending, self)
-        self.notifications = NotificationParts(on, self.cluster, self.conversations)
+        self.notifications = NotificationParts(on, self.cluster, self.sending, self.conversations)
         self.users = UserParts(on, self.cluster, self.conversations, self.notifications)
-        self.recovery = RecoveryParts(on, self.cluster, self.conversations, self.users, self.notifications, self)
+        self.recovery = RecoveryParts(on, self.cluster, self.sending, self.conversations, self.users, self.notifications, self)
         self.health = health_of(on, self.cluster, self.recovery, store_dependency, redis_dependency)
         requests = RequestParts(on, self.cluster, self.sending, self.conversations, self.users, self.notifications)
         self.commands, self.conversation_service = requests.commands, requests.conversation_service
@@ -88,6 +88,7 @@ class Node:
                     await self.users.receipts.close(_COMMITTERS_GRACE_SECONDS)
                     await self.conversations.activity.flush()
                 await self.cluster.bulletins.write_last()
+                await self.recovery.stored_marks.remove_done()
                 await self.cluster.lease.release()
         except (TimeoutError, HoldfastError) as error:
             _log.warning("not everything could be given back: %s", error)
@@ -99,7 +100,8 @@ class Node:
     def _loops(self) -> Iterable[Loop]:
         """Of the rooms, then the ticks. The bulletins wait until an earlier bulletin of this name was read."""
         users, notifications, recovery = self.users, self.notifications, self.recovery
-        yield from (part.loop for part in (self.cluster.lease, recovery.reaper, recovery.unfinished_commits, users.rosters))
+        yield from (part.loop for part in (self.cluster.lease, recovery.reaper, users.rosters))
+        yield from (part.loop for part in (recovery.unfinished_commits, recovery.stored_marks))
         yield from (
             part.loop
             for part in (notifications.offline_backfill, notifications.pushing, recovery.presence_reconciler, users.revocations)
@@ -171,6 +173,7 @@ class Node:
 
     async def take_bulletins(self, bulletins: list[Bulletin]) -> None:
         """Their commits are compared with the messages that came here."""
+        self.recovery.stored_marks.note_bulletins(bulletins)
         await self.recovery.resync.with_bulletins(bulletins)
 
     def on_commit(self, commit: Commit) -> None:

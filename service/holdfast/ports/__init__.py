@@ -1,8 +1,8 @@
 """The table of contents: everything that one instance needs from the outside, each method with its promise.
 
-One file for each concept: of the store `messages`, `conversations`, `cursors`, `blocks`, `presence`, `notifications`, `runs` and
-`revocations` (`store` is all of them, and its life); of Redis `bus`, `marks`, `recent`, `registry`, `rosters` and `fates`. A part
-of the node asks for the concepts that it uses, and for no other.
+One file for each concept: of the store `messages`, `conversations`, `cursors`, `blocks`, `presence`, `notifications`, `runs`,
+`revocations` and `stored_marks` (`store` is all of them, and its life); of Redis `bus`, `marks`, `recent`, `registry`, `rosters`
+and `fates`. A part of the node asks for the concepts that it uses, and for no other.
 
 Adapters implement these; `node` has no other access to Redis, Firestore or sockets. Every method that waits is bounded by
 its adapter's deadline and raises only what its docstring names (`holdfast.errors`).
@@ -28,6 +28,7 @@ from holdfast.ports.revocations import RevocationStore
 from holdfast.ports.rosters import RosterCache
 from holdfast.ports.runs import RunStore
 from holdfast.ports.store import Store, StoreLife
+from holdfast.ports.stored_marks import MarkStore
 
 __all__ = [
     "RECENT_MESSAGES",
@@ -39,6 +40,7 @@ __all__ = [
     "DependencyWatch",
     "Fates",
     "MachineClock",
+    "MarkStore",
     "Marks",
     "Memory",
     "MemoryUse",

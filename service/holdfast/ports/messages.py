@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from holdfast.domain.ids import ConversationId, Seq
+from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Committed, Draft, Message, Settlement
 
 
@@ -13,8 +14,17 @@ class MessageStore(Protocol):
     What every method promises and raises: see `Store`.
     """
 
-    async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+    async def append(
+        self,
+        conversation_id: ConversationId,
+        first_seq: Seq,
+        drafts: Sequence[Draft],
+        sent_at_ms: int,
+        mark: StoredMark | None = None,
+    ) -> None:
         """Atomically create the messages `first_seq … first_seq + len(drafts) - 1` and their `sends` records.
+
+        The same commit writes `mark`, where one is given: it exists exactly if the messages do.
 
         The same commit requires that message `first_seq - 1` exists (for `first_seq` 1: the conversation), so a conversation
         never has a gap. One attempt, no retry inside. The caller passes distinct keys and at most 200 drafts.

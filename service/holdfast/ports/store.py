@@ -10,6 +10,7 @@ from holdfast.ports.notifications import NotificationStore
 from holdfast.ports.presence import PresenceStore
 from holdfast.ports.revocations import RevocationStore
 from holdfast.ports.runs import RunStore
+from holdfast.ports.stored_marks import MarkStore
 
 
 class StoreLife(Protocol):
@@ -54,6 +55,7 @@ class Store(
     NotificationStore,
     RunStore,
     RevocationStore,
+    MarkStore,
     Protocol,
 ):
     """Durable truth. Firestore in production, SQLite embedded; the same contract suite runs over both.

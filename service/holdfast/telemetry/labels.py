@@ -14,10 +14,10 @@ API_REQUESTS: Final = ("lead", "resign", "set_conditions", "set_deletion_cost", 
 LOOPS: Final = (
     "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups", "committer",
     "connecting", "isolation", "jwks", "lease", "notifications", "presence", "pushing", "reaper", "registration", "revocations",
-    "rosters", "slow_tick", "sockets", "sweep", "tasks", "tick",
+    "rosters", "slow_tick", "sockets", "stored_marks", "sweep", "tasks", "tick",
 )  # fmt: skip
 SOURCES: Final = (
-    "bulletin", "connections", "conversation", "cursor", "dirty", "envelope", "head", "instances", "member", "message",
+    "bulletin", "connections", "conversation", "cursor", "dirty", "envelope", "head", "instances", "mark", "member", "message",
     "notification", "recent", "revocation", "send", "subscriptions", "user", "wrong_type",
 )  # fmt: skip
 CODES: Final = tuple(sorted(codes.CODES))
@@ -48,9 +48,9 @@ STORE_OPERATIONS: Final = (
     "catch_ups", "change_members", "claim_notifications", "clear_notification", "create_conversation",
     "create_notifications", "cursors_of", "finish_catch_up", "generation", "heads", "mark_notification", "memberships_of",
     "messages_since", "note_activity", "page_conversations", "read_bulletins", "read_conversation", "read_cursors",
-    "read_messages", "read_presence", "read_revocations", "read_revoked_tokens", "recorded", "remove_bulletin",
-    "remove_presence", "renew", "revoke", "revoke_token", "settle", "unblock", "update_conversation", "users_on",
-    "write_bulletin",
+    "read_marks", "read_messages", "read_presence", "read_revocations", "read_revoked_tokens", "recorded",
+    "remove_bulletin", "remove_marks", "remove_presence", "renew", "revoke", "revoke_token", "settle", "unblock",
+    "update_conversation", "users_on", "write_bulletin",
 )  # fmt: skip
 STORE_RESULTS: Final = ("ok", "conflict", "refused", "failed")
 OTHER: Final = "other"

@@ -144,6 +144,16 @@ class Telemetry:
         self.commit_batch = self._histogram("commit_batch_messages", "messages in one append", (1, 2, 5, 10, 20, 50, 100, 200))
         self.commit_conflicts = self._counter("commit_conflicts", "appends that another instance was faster with")
         self.commit_queue = self._gauge("commit_queue_messages", "messages that wait for their append")
+        self.stored_marks = self._counter(
+            "stored_marks",
+            "marks that commits carried into the store because Redis confirmed none: `written` and `removed` by this instance, "
+            "`finished` for an instance that died or left them",
+            event=("written", "removed", "finished"),
+        )
+        self.stored_marks_open = self._gauge(
+            "stored_marks_open",
+            "marks of this instance in the store: of commits whose notifications are not decided, or that no written state names",
+        )
         self.notifications = self._counter(
             "notifications",
             "offline notifications, by what became of them; `filtered`: the user was connected",

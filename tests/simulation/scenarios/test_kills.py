@@ -6,12 +6,14 @@ from typing import Final
 
 import pytest
 
+from holdfast.drills.history import read_history
 from simulation.devices import Device
+from simulation.process import Process
 from simulation.scenarios.scene import Scene, play
 
 _DECIDED_SECONDS: Final = 20.0  # with what follows: the checker judges notifications 45 s after a death
+_SHOWN_SECONDS: Final = 8.0  # a beat of every 3 s is late after 4 s; then its marks are looked for
 _JUDGED_SECONDS: Final = 5.0  # a user who was added a moment before a commit need not be notified of it
-_KNOWN: Final = pytest.mark.xfail(strict=True, reason="no other instance knows of the commit: docs/operating.md says so")
 
 
 async def _writer_beside_a_reader(scene: Scene) -> Device:
@@ -32,6 +34,11 @@ async def _die_at_commit(scene: Scene, alice: Device) -> None:
     alice.crash()
 
 
+def _die_soon(instance: Process) -> None:
+    """50 ms from now."""
+    instance.call_later(0.05, instance.kill)
+
+
 def test_message_whose_instance_died_at_its_commit_is_shown_and_notified(tmp_path: Path) -> None:
     """Its sender never returns: the mark in Redis is all that tells the others of it."""
 
@@ -44,10 +51,9 @@ def test_message_whose_instance_died_at_its_commit_is_shown_and_notified(tmp_pat
     assert play(work, tmp_path) == []
 
 
-@_KNOWN
 @pytest.mark.parametrize("seconds_before", [0.01, 1.5, 6.0])
 def test_notification_is_not_lost_when_redis_is_down_and_the_instance_dies(tmp_path: Path, seconds_before: float) -> None:
-    """Without Redis there is no mark; the store has to hold it."""
+    """Without Redis the commit carries its mark."""
 
     async def work(scene: Scene) -> None:
         alice = await _writer_beside_a_reader(scene)
@@ -129,3 +135,33 @@ def test_user_who_was_back_before_the_second_death_is_not_notified_of_what_was_s
         await asyncio.sleep(_DECIDED_SECONDS)
 
     assert play(work, tmp_path) == []
+
+
+@pytest.mark.parametrize("seconds_before", [0.01, 6.0])
+def test_message_acknowledged_without_redis_is_shown_within_8_s_of_the_death_of_its_instance(
+    tmp_path: Path, seconds_before: float
+) -> None:
+    """The instance dies 50 ms after the answer: neither a publication nor a bulletin tells of the message."""
+
+    async def work(scene: Scene) -> None:
+        alice = await _writer_beside_a_reader(scene)
+        await asyncio.sleep(_JUDGED_SECONDS)
+        with scene.history.fault("redis-kill"):
+            scene.cluster.redis["r1"].kill()
+            await asyncio.sleep(seconds_before)
+            with scene.history.fault("pod-kill", "i1"):
+                scene.cluster.store.aim("i1", _die_soon, moment="answered", operations=("append",))
+                scene.say(alice, "c0", "last words")
+                await asyncio.sleep(0.5)
+                assert not scene.cluster.instances["i1"].is_running
+                alice.crash()
+                await asyncio.sleep(20.0)
+            scene.cluster.redis["r1"].start()
+        await asyncio.sleep(_DECIDED_SECONDS)
+
+    assert play(work, tmp_path) == []
+    _, events = read_history(tmp_path / "history.jsonl")
+    at = {(each.event, each.user or each.device): each.t for each in events if each.event in ("ack", "shown")}
+    acked = next(t for (event, _), t in at.items() if event == "ack")
+    shown = next(t for (event, who), t in at.items() if event == "shown" and who.startswith("u2"))
+    assert acked < shown < acked + _SHOWN_SECONDS

@@ -60,7 +60,6 @@ def test_stored_send_of_a_member_removed_since_is_not_refused(tmp_path: Path) ->
     assert play(work, tmp_path) == []
 
 
-@pytest.mark.xfail(strict=True, reason="no other instance knows of the commit: docs/operating.md says so")
 def test_notification_is_not_lost_when_redis_is_down_and_the_instance_dies_after_the_ack(tmp_path: Path) -> None:
     """The sender has its answer and does not ask again: only what the store holds can tell the others of the message."""
 

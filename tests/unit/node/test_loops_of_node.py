@@ -26,10 +26,11 @@ _CALLED = {
     "revocations": ("store", "read_revocations"),
     "rosters": ("cache", "new_era"),
     "slow_tick": ("node.users.presence", "tick"),
+    "stored_marks": ("store", "read_marks"),
     "sweep": ("bus", "claim_dirty"),
     "tick": ("node.conversations.delivery", "tick"),
 }
-_PERIODS = {"audit": 700.0, "catch_ups": 20.0, "pushing": 20.0, "lease": 5.0, "bulletins_write": 5.0}
+_PERIODS = {"audit": 700.0, "stored_marks": 30.0, "catch_ups": 20.0, "pushing": 20.0, "lease": 5.0, "bulletins_write": 5.0}
 
 
 class Fault:

@@ -33,7 +33,7 @@ _VERIFY_TAG: Final = b"\x2a"  # field 5 of `Write`, a string: the name of the do
 
 
 class Creates:
-    """Documents that must not exist yet, created together or not at all."""
+    """Documents that must not exist yet (but for those that are `put`), written together or not at all."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -56,6 +56,11 @@ class Creates:
         encoded = {name: _value(value) for name, value in fields.items()}
         created = _Document(name=self._root + path, fields=encoded)
         self._writes.append(_Write(update=created, current_document=_MUST_NOT_EXIST))
+
+    def put(self, path: str, fields: Fields) -> None:
+        """One more document, whether it exists or not; `path` is made of checked ids."""
+        encoded = {name: _value(value) for name, value in fields.items()}
+        self._writes.append(_Write(update=_Document(name=self._root + path, fields=encoded)))
 
     async def commit(self, options: Mapping[str, Any]) -> None:
         """Create all of them; raises what the library raises."""

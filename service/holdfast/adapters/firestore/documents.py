@@ -12,6 +12,7 @@ from google.cloud.firestore_v1.async_document import AsyncDocumentReference
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId, message_id
+from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Draft, Message
 from holdfast.domain.notifications import Notification
 from holdfast.domain.stored import Stored
@@ -196,6 +197,11 @@ def bulletin(instance_id: str, stored: Stored, written_at_ms: int) -> Bulletin:
         is_out=stored.flag("isOut"),
         written_at_ms=written_at_ms,
     )
+
+
+def mark_fields(mark: StoredMark) -> Fields:
+    """A mark, without its id."""
+    return {"c": mark.conversation_id, "first": mark.first, "last": mark.last}
 
 
 def flag_ms(user_fields: Fields) -> int:

@@ -19,6 +19,7 @@ from holdfast.adapters.firestore.part import StorePart
 from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.ids import MAX_SEQ, ConversationId, Seq, UserId, message_id
+from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Committed, Draft, Message, Settlement, StoredSend
 from holdfast.domain.stored import Stored
 from holdfast.errors import PredecessorMissing, Undecodable
@@ -33,6 +34,7 @@ async def append(
     first_seq: Seq,
     drafts: Sequence[Draft],
     sent_at_ms: int,
+    mark: StoredMark | None = None,
 ) -> None:
     """See `ports.MessageStore.append`: one commit of creates, so that nothing of it exists, or all of it."""
     creates = Creates(calls.client)
@@ -43,6 +45,8 @@ async def append(
     for seq, draft in enumerate(drafts, first_seq):
         creates.add(f"{place}/messages/{message_id(seq)}", documents.message_fields(draft, seq, sent_at_ms))
         creates.add(f"{place}/sends/{draft.key}", {"seq": seq, "digest": draft.digest, "expireAt": expire_at})
+    if mark is not None:
+        creates.put(f"marks/{mark.mark_id}", documents.mark_fields(mark))
     try:
         await creates.commit(calls.unretried)
     except NotFound as error:  # a missing project or database has the same status: the reads that settle a conflict tell of it
@@ -195,9 +199,16 @@ async def _advance(
 class FirestoreMessages(StorePart):
     """Implements `ports.MessageStore`."""
 
-    async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+    async def append(
+        self,
+        conversation_id: ConversationId,
+        first_seq: Seq,
+        drafts: Sequence[Draft],
+        sent_at_ms: int,
+        mark: StoredMark | None = None,
+    ) -> None:
         """See the port."""
-        await self._calls.run(append(self._calls, self._tails, conversation_id, first_seq, drafts, sent_at_ms))
+        await self._calls.run(append(self._calls, self._tails, conversation_id, first_seq, drafts, sent_at_ms, mark))
 
     async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
         """See the port."""

@@ -13,6 +13,7 @@ from holdfast.adapters.firestore.conversations import FirestoreConversations
 from holdfast.adapters.firestore.messages import FirestoreCursors, FirestoreMessages
 from holdfast.adapters.firestore.notifications import FirestoreNotifications
 from holdfast.adapters.firestore.presence import FirestorePresence
+from holdfast.adapters.firestore.stored_marks import FirestoreMarks
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.stored import Stored
 from holdfast.ports import Clock, DependencyWatch
@@ -27,6 +28,7 @@ class FirestoreStore(
     FirestoreNotifications,
     FirestoreRuns,
     FirestoreRevocations,
+    FirestoreMarks,
 ):
     """Implements `ports.Store`. Used from one event loop; `close` lets the channel go."""
 

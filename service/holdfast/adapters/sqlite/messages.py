@@ -4,10 +4,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from holdfast.adapters.sqlite import notifications
+from holdfast.adapters.sqlite import notifications, stored_marks
 from holdfast.adapters.sqlite.calls import StorePart
 from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, marks, message, tail
 from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Committed, Draft, Message, Settlement, StoredSend
 from holdfast.domain.stored import is_number, is_text
 from holdfast.errors import PredecessorMissing, StoreConflict
@@ -136,9 +137,22 @@ def cursors_of(
 class SqliteMessages(StorePart):
     """Implements `ports.MessageStore`."""
 
-    async def append(self, conversation_id: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+    async def append(
+        self,
+        conversation_id: ConversationId,
+        first_seq: Seq,
+        drafts: Sequence[Draft],
+        sent_at_ms: int,
+        mark: StoredMark | None = None,
+    ) -> None:
         """See the port."""
-        await self._calls.write(lambda c: append(c, conversation_id, first_seq, drafts, sent_at_ms, self._calls.now_ms(c)))
+
+        def write(connection: sqlite3.Connection) -> None:
+            append(connection, conversation_id, first_seq, drafts, sent_at_ms, self._calls.now_ms(connection))
+            if mark is not None:
+                stored_marks.put(connection, mark)
+
+        await self._calls.write(write)
 
     async def settle(self, conversation_id: ConversationId, keys: Sequence[str]) -> Settlement:
         """See the port."""

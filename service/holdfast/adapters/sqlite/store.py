@@ -14,6 +14,7 @@ from holdfast.adapters.sqlite.database import Database
 from holdfast.adapters.sqlite.messages import SqliteCursors, SqliteMessages
 from holdfast.adapters.sqlite.notifications import SqliteNotifications
 from holdfast.adapters.sqlite.presence import SqlitePresence, SqliteRevocations, SqliteRuns
+from holdfast.adapters.sqlite.stored_marks import SqliteMarks
 from holdfast.ports import DependencyWatch, MachineClock
 
 
@@ -26,6 +27,7 @@ class SqliteStore(
     SqliteNotifications,
     SqliteRuns,
     SqliteRevocations,
+    SqliteMarks,
 ):
     """Implements `ports.Store`. Used from one event loop; `close` ends its two lanes."""
 

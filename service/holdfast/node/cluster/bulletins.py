@@ -62,10 +62,16 @@ class Bulletins:
         self._written_as: tuple[InstanceId, Epoch, str] | None = None
         self._written_at = -BEAT_SECONDS
         self._written_changes = 0
+        self._told_at = -BEAT_SECONDS
         self._read_at = clock.monotonic()
         self._unwell_read_at = -_UNWELL_SECONDS
         self._look_at: list[float] = []
         self._unwell_until = 0.0
+
+    @property
+    def told_at(self) -> float:
+        """A written bulletin contains everything that was noted before that time (monotonic seconds)."""
+        return self._told_at
 
     def look_soon(self) -> None:
         """Envelopes may have been missed: read all bulletins now and once more a little later."""
@@ -161,6 +167,7 @@ class Bulletins:
         self._written_at = now
         stamped_ms = await self._store.write_bulletin(bulletin)
         self._written_changes = changes
+        self._told_at = now
         self._store_clock.note(stamped_ms, self._clock.monotonic())
         self._lease.life_signs.note_beat(now)
         self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch, bulletin.server)

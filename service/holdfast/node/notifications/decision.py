@@ -2,34 +2,35 @@
 
 A user who is connected here or (according to Redis) elsewhere is not notified. For the others the store decides: offline means a
 record now. `offline_backfill` handles users who go offline later, those included who were filtered here a moment before.
-A batch keeps its second `dirty` mark until this is done: if this instance dies in between, the instance that finishes its
-commits (`unfinished_commits`) decides again.
+A batch keeps its second `dirty` mark, or its mark in the store, until this is done: if this instance dies in between, the
+instance that finishes its commits (`unfinished_commits`, `stored_marks`) decides again.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.chunks import chunks
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Committed, Message
-from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Notification, notification_id, notify_mark
+from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Notification
 from holdfast.errors import HoldfastError, StoreError, StoreTimeout, StoreUnavailable
 from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.notifications.pushing import Pushing
+from holdfast.node.notifications.records import Recently, large_id, record_of
 from holdfast.node.notifications.second_look import KNOWN_SECONDS, SecondLooks
 from holdfast.node.notifications.slow_commits import SlowCommits
 from holdfast.node.sending.append import Commit
+from holdfast.node.sending.own_marks import OwnMarks
 from holdfast.node.tasks import Tasks
-from holdfast.ports import Clock, Marks, MessageStore, NotificationStore, PresenceStore, Registry
+from holdfast.ports import Clock, MessageStore, NotificationStore, PresenceStore, Registry
 from holdfast.telemetry import Telemetry
 
 MAX_WAITING: Final = 10_000  # messages; more are left to `unfinished_commits`, which finds their marks
@@ -42,12 +43,10 @@ RESTED_SECONDS: Final = 2.0
 lease: nothing here rests on it. Redis only filters, by other instances' leases, which its script checks at the time of the call.
 The store decides about users that Redis does not filter. Without Redis no lease is renewed, and users have to be notified all the
 same."""
-_MAX_KNOWN: Final = 20_000
 _SWEPT_SECONDS: Final = 30.0
 _TRIES: Final = 240
 TRIES_AT_ONCE: Final = 3  # after a thaw answers are too old once; a store that is slow for longer is asked after a pause
 _RETRY_SECONDS: Final = 0.5
-_PREVIEW_CHARACTERS: Final = 200
 _LOG_NAMES: Final = 20
 _LOG_PER_SECOND: Final = 50
 
@@ -63,6 +62,7 @@ class _Work:
     """The waiting messages of one conversation.
 
     Attributes:
+        commits: whose marks are done with when this is decided.
         only: the one member whom it concerns; None for all.
         slow: messages whose commit was answered slowly (`slow_commits`).
         has_waiting: a member without a connection is not offline in the store, or not yet.
@@ -72,7 +72,7 @@ class _Work:
     """
 
     messages: list[Message] = field(default_factory=list)
-    marks: list[str] = field(default_factory=list)
+    commits: list[Commit] = field(default_factory=list)
     at_ms: dict[Seq, int] = field(default_factory=dict)
     noted_at: float = 0.0
     only: UserId | None = None
@@ -95,7 +95,7 @@ class Notifications:
     def __init__(
         self,
         store: DecisionStore,
-        marks: Marks,
+        own_marks: OwnMarks,
         registry: Registry,
         hub: Hub,
         conversations: Conversations,
@@ -107,7 +107,7 @@ class Notifications:
         grace_seconds: float,
     ) -> None:
         self._store = store
-        self._marks = marks
+        self._own_marks = own_marks
         self._registry = registry
         self._hub = hub
         self._conversations = conversations
@@ -120,8 +120,8 @@ class Notifications:
         self._waiting_messages = 0
         self._busy: set[ConversationId] = set()
         self._workers = 0
-        self._connected = _Recently(_BELIEVED_SECONDS)
-        self._recorded = _Recently(KNOWN_SECONDS)
+        self._connected = Recently(_BELIEVED_SECONDS)
+        self._recorded = Recently(KNOWN_SECONDS)
         self._slow = SlowCommits(store_clock, grace_seconds)
         self._second_looks = SecondLooks(tasks, telemetry, self._clear, self._look_after)
         self._log_bucket = TokenBucket(_LOG_PER_SECOND, 4 * _LOG_PER_SECOND, clock.monotonic())
@@ -131,8 +131,7 @@ class Notifications:
         work = self._enqueue(commit.conversation_id, commit.own)
         if work is not None:
             work.slow += self._slow.slow(commit)
-            if commit.dirty is not None:
-                work.marks.append(commit.dirty)
+            work.commits.append(commit)
 
     def tick(self) -> None:
         """Decide once more about commits that were answered slowly (`slow_commits`); once a second is enough."""
@@ -164,6 +163,14 @@ class Notifications:
         async for found in self._pages(conversation_id, now_ms - int(_SWEPT_SECONDS * 1000), MAX_RECORDS):
             await self._decide(conversation_id, self._work_of(found))
 
+    async def look_at(self, conversation_id: ConversationId, first: Seq, last: Seq) -> None:
+        """Those messages may have been left undecided by an instance that died, however long ago.
+
+        Raises: StoreError: they cannot be read, or not all is written.
+        """
+        found = await self._store.messages_since(conversation_id, 0, last - first + 1, last + 1)
+        await self._decide(conversation_id, self._work_of([each for each in found if each.message.seq >= first]))
+
     async def _look_after(self, conversation_id: ConversationId, user_id: UserId, after_seq: Seq) -> None:
         """The messages after a message, for one user alone. Mostly there are none, or the user is here: that costs no page."""
         if self._hub.count_of(user_id) or (await self._store.heads({conversation_id: after_seq}))[conversation_id] <= after_seq:
@@ -188,7 +195,7 @@ class Notifications:
         """A cursor moved: in a large conversation the next message may notify its user again."""
         conversation = self._conversations.peek(conversation_id)
         if conversation is not None and len(conversation.members) > MAX_RECORD_MEMBERS:
-            self._recorded.forget(_large_id(conversation_id, user_id))
+            self._recorded.forget(large_id(conversation_id, user_id))
             self._second_looks.begin(conversation_id, user_id, seq, has_read=True)
 
     def note_added(self, conversation_id: ConversationId, user_id: UserId, joined_seq: Seq) -> None:
@@ -229,8 +236,8 @@ class Notifications:
             except Exception as error:  # noqa: BLE001 - the worker has others to see to
                 self._tasks.note_failure("notifications", error)
                 break
-            for mark in work.marks:
-                self._marks.clear_dirty(notify_mark(mark))
+            for commit in work.commits:
+                self._own_marks.decided(commit)
             if work.has_waiting:
                 self._telemetry.dropped.labels("notifications").inc(self._slow.keep(conversation_id, work.slow))
             return
@@ -345,51 +352,6 @@ class Notifications:
             _log.info("filtered out of offline notifications: active connection", extra={"fields": fields})
 
     async def _clear(self, conversation_id: ConversationId, user_id: UserId) -> None:
-        record_id = _large_id(conversation_id, user_id)
+        record_id = large_id(conversation_id, user_id)
         await self._store.clear_notification(record_id)
         self._recorded.forget(record_id)
-
-
-class _Recently:
-    """Keys for some seconds, bounded."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._until = BoundedDict[str, float](_MAX_KNOWN)
-
-    def add(self, key: str, now: float) -> None:
-        self._until[key] = now + self._seconds
-
-    def holds(self, key: str, now: float) -> bool:
-        return self._until.get(key, 0.0) > now
-
-    def forget(self, key: str) -> None:
-        self._until.pop(key, None)
-
-
-def _large_id(conversation_id: ConversationId, user_id: UserId) -> str:
-    """The id of a user's one record in a large conversation."""
-    return notification_id(conversation_id, user_id, 0, MAX_RECORD_MEMBERS + 1)
-
-
-def record_of(message: Message, user_id: UserId, member_count: int) -> Notification:
-    """The record that notifies `user_id` of a message, in a conversation of that many members."""
-    return Notification(
-        notification_id=notification_id(message.conversation_id, user_id, message.seq, member_count),
-        user_id=user_id,
-        conversation_id=message.conversation_id,
-        seq=message.seq,
-        sender=message.sender,
-        preview=message.body[:_PREVIEW_CHARACTERS],
-        created_at_ms=message.sent_at_ms,
-    )
-
-
-def records_of(messages: Iterable[Message], user_id: UserId, member_count: int) -> list[Notification]:
-    """The records that notify `user_id` of messages of others; of a large conversation the last one."""
-    records: dict[str, Notification] = {}
-    for message in messages:
-        if message.sender != user_id:
-            record = record_of(message, user_id, member_count)
-            records[record.notification_id] = record
-    return list(records.values())

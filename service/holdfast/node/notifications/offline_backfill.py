@@ -25,7 +25,8 @@ from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import Seq, UserId
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, CatchUp, Notification
 from holdfast.loops import STORE, Loop
-from holdfast.node.notifications.decision import FIRST_PAGE, MAX_RECORDS, Notifications, records_of
+from holdfast.node.notifications.decision import FIRST_PAGE, MAX_RECORDS, Notifications
+from holdfast.node.notifications.records import records_of
 from holdfast.ports import Clock, ConversationStore, MessageStore, NotificationStore, PresenceStore
 from holdfast.waiting import is_set_within
 

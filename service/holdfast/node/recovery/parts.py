@@ -10,7 +10,9 @@ from holdfast.node.recovery.opening import StoreContact
 from holdfast.node.recovery.presence_reconciler import PresenceReconciler
 from holdfast.node.recovery.reaper import Reaper
 from holdfast.node.recovery.resync import Resync
+from holdfast.node.recovery.stored_marks import StoredMarks
 from holdfast.node.recovery.unfinished_commits import UnfinishedCommits
+from holdfast.node.sending.parts import SendingParts
 from holdfast.node.users.parts import UserParts
 
 
@@ -22,12 +24,13 @@ class Above(Protocol):
 
 
 class RecoveryParts:
-    """Of one instance; the node runs the loops of `reaper`, `unfinished_commits` and `presence_reconciler`."""
+    """Of one instance; the node runs the loops of `reaper`, `unfinished_commits`, `stored_marks` and `presence_reconciler`."""
 
     def __init__(
         self,
         on: Foundation,
         cluster: ClusterParts,
+        sending: SendingParts,
         conversations: ConversationParts,
         users: UserParts,
         notifications: NotificationParts,
@@ -53,6 +56,14 @@ class RecoveryParts:
             on.store,
             on.marks,
             on.registry,
+            conversations,
+            notifications.decision,
+            on.process,
+        )
+        self.stored_marks = StoredMarks(
+            on.store,
+            sending.own_marks,
+            cluster.bulletins,
             conversations,
             notifications.decision,
             on.process,

@@ -14,9 +14,11 @@ from typing import Final
 
 from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.ids import ConversationId, InstanceId, Seq
+from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.errors import CommandError, PredecessorMissing, StoreBusy, StoreConflict, StoreError, StoreRejected
 from holdfast.node.identity import Identity
+from holdfast.node.sending.own_marks import OwnMarks
 from holdfast.node.sending.write_contention import WriteContention
 from holdfast.ports import Clock, MessageStore
 from holdfast.protocol.codes import CODES
@@ -67,6 +69,7 @@ class Batch:
     """The sends of one append, by key; equal keys are answered together.
 
     Attributes:
+        marks: what makes the mark that each of its commits carries; None where every instance can find `dirty` in Redis.
         was_sent: an attempt may have reached the store: a later failure leaves the outcome unknown.
         is_certain: the outcome of every attempt is known; until then one may still land, and the dirty mark stays.
     """
@@ -74,6 +77,7 @@ class Batch:
     conversation_id: ConversationId
     sends: dict[str, list[Waiting]]
     dirty: str | None = None
+    marks: OwnMarks | None = None
     was_sent: bool = False
     is_certain: bool = True
     stamps: set[int] = field(default_factory=set)
@@ -99,6 +103,7 @@ class Commit:
 
     Attributes:
         dirty: the mark to remove once this is published, None where it has to stay or there is none.
+        stored_mark: the id of the mark in the store that came with them; None where there is none, or it has to stay.
         own: those that an attempt of this instance stored: it notifies their recipients.
         acceptances: when each of these was accepted (monotonic seconds); of others this instance does not know it.
         traces: of those that are sampled, the span that what follows comes after.
@@ -111,6 +116,7 @@ class Commit:
     own: list[Message] = field(default_factory=list)
     acceptances: Mapping[Seq, float] = field(default_factory=dict)
     traces: Mapping[Seq, SpanContext] | None = None
+    stored_mark: str | None = None
 
 
 class Appender:
@@ -230,10 +236,11 @@ class Appender:
         drafts = [batch.sends[key][0].draft for key in keys]
         sent_at_ms = self._clock.now_ms()
         batch.stamps.add(sent_at_ms)
+        mark = batch.marks.of(batch.conversation_id, tail + 1, tail + len(drafts)) if batch.marks is not None else None
         was_sent, batch.was_sent = batch.was_sent, True
         began = self._clock.monotonic()
         try:
-            await self._store.append(batch.conversation_id, tail + 1, drafts, sent_at_ms)
+            await self._store.append(batch.conversation_id, tail + 1, drafts, sent_at_ms, mark)
         except PredecessorMissing as error:
             self._telemetry.commit_conflicts.inc()
             return error
@@ -253,7 +260,9 @@ class Appender:
         self._round_trip += 0.2 * (now - began - self._round_trip)
         self._contention.won(batch.conversation_id, self._identity.instance_id, now)
         messages = (_placed(batch.conversation_id, seq, draft, sent_at_ms) for seq, draft in enumerate(drafts, tail + 1))
-        self._hand_on(batch, zip(keys, messages, (draft.digest for draft in drafts), strict=True), is_fresh=True)
+        if batch.marks is not None and mark is not None:
+            batch.marks.committed(mark, now)
+        self._hand_on(batch, zip(keys, messages, (draft.digest for draft in drafts), strict=True), is_fresh=True, mark=mark)
         return None
 
     def _isolate(self, batch: Batch, limit: int, error: StoreRejected) -> int:
@@ -284,7 +293,14 @@ class Appender:
         if found:
             self._hand_on(batch, ((key, send.message, send.digest) for key, send in found), is_fresh=False)
 
-    def _hand_on(self, batch: Batch, stored: Iterable[tuple[str, Message, str]], *, is_fresh: bool) -> None:
+    def _hand_on(
+        self,
+        batch: Batch,
+        stored: Iterable[tuple[str, Message, str]],
+        *,
+        is_fresh: bool,
+        mark: StoredMark | None = None,
+    ) -> None:
         """Answer the senders, then hand the messages on: an ack does not wait for delivery."""
         now = accepted_at = self._clock.monotonic()
         messages, own, acceptances = [], [], {}
@@ -310,7 +326,8 @@ class Appender:
         may_clear = batch.is_certain and not batch.sends
         dirty = batch.dirty if may_clear else None
         traces = self._telemetry.tracing.committed(batch.conversation_id, sampled, len(messages)) if sampled else None
-        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, dirty, own, acceptances, traces))
+        stored_mark = None if mark is None else mark.mark_id
+        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, dirty, own, acceptances, traces, stored_mark))
 
     async def _before_retry(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> None:
         if not isinstance(error, StoreConflict) or (isinstance(error, PredecessorMissing) and attempt > 1):

@@ -13,11 +13,10 @@ from typing import Any, Final
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Draft
-from holdfast.domain.notifications import notify_mark
 from holdfast.errors import CommandError, StoreError
-from holdfast.node.identity import Identity
 from holdfast.node.sending.append import Appender, Batch, OnSettled, Waiting, conflict, not_found, unavailable
-from holdfast.ports import Clock, Marks
+from holdfast.node.sending.own_marks import OwnMarks
+from holdfast.ports import Clock
 from holdfast.telemetry import Received, Telemetry
 
 MAX_BATCH: Final = 200  # two documents each: a Firestore commit takes 500 writes
@@ -46,22 +45,19 @@ class Committer:
     def __init__(
         self,
         appender: Appender,
-        marks: Marks,
+        own_marks: OwnMarks,
         clock: Clock,
         telemetry: Telemetry,
-        identity: Identity,
         non_members: NonMembers,
     ) -> None:
         self._appender = appender
-        self._marks = marks
+        self._own_marks = own_marks
         self._clock = clock
         self._telemetry = telemetry
         self._non_members = non_members
-        self._identity = identity
         self._lanes: dict[ConversationId, _Lane] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._queued = 0
-        self._batches = 0
 
     def submit(
         self,
@@ -195,9 +191,7 @@ class Committer:
             self._appender.refuse(waiting, error)
 
     async def _mark(self, batch: Batch) -> None:
-        """From here until the publication, an instance that finds the mark knows what this instance might leave undone."""
-        self._batches += 1
-        batch.dirty = f"{batch.conversation_id}|{self._identity.mark_owner}|{self._batches}"
-        # Removed later even if Redis did not say that it took them: it may have.
-        await self._marks.mark_dirty(batch.dirty, notify_mark(batch.dirty))
+        """Where a mark in Redis is not certain to be found, the commit carries one."""
+        batch.dirty, is_found = await self._own_marks.set_in_redis(batch.conversation_id)
+        batch.marks = None if is_found else self._own_marks
         self._telemetry.commit_batch.observe(len(batch.sends))

@@ -7,6 +7,7 @@ from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.foundation import Foundation
 from holdfast.node.sending.append import Appender, Commit
 from holdfast.node.sending.committer import Committer
+from holdfast.node.sending.own_marks import OwnMarks, Visibility
 from holdfast.ports import Clock
 
 
@@ -23,6 +24,7 @@ class Above(Protocol):
 class SendingParts:
     """Of one instance; `committer.close` waits for the appends that are under way."""
 
-    def __init__(self, on: Foundation, store_clock: Clock, above: Above) -> None:
+    def __init__(self, on: Foundation, store_clock: Clock, visibility: Visibility, above: Above) -> None:
+        self.own_marks = OwnMarks(on.marks, on.identity, visibility, on.telemetry)
         self.appender = Appender(on.identity, on.store, store_clock, on.telemetry, above.on_commit)
-        self.committer = Committer(self.appender, on.marks, on.clock, on.telemetry, on.identity, above.non_members)
+        self.committer = Committer(self.appender, self.own_marks, on.clock, on.telemetry, above.non_members)

@@ -20,13 +20,24 @@ from google.cloud.firestore_v1.async_client import AsyncClient
 from google.cloud.firestore_v1.async_query import AsyncQuery
 from google.cloud.firestore_v1.types import StructuredQuery
 
-from holdfast.adapters.firestore import blocks, bulletins, conversations, documents, messages, notifications, presence, room
+from holdfast.adapters.firestore import (
+    blocks,
+    bulletins,
+    conversations,
+    documents,
+    messages,
+    notifications,
+    presence,
+    room,
+    stored_marks,
+)
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import NewConversation, PageKey
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Draft
 from holdfast.domain.notifications import Claims, Notification
 
@@ -54,6 +65,8 @@ QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: bulletins.page_of_revocations(calls, USER, 5),
     lambda calls: bulletins.page_of_revoked_tokens(calls, 0, None, 5),
     lambda calls: bulletins.page_of_revoked_tokens(calls, 1, None, 5),
+    lambda calls: stored_marks.page(calls, "one:e1", "", 5),
+    lambda calls: stored_marks.page(calls, "", "one:e1~00000000", 5),
     lambda calls: blocks.blockers_of(calls, USER, 5),
 ]
 
@@ -68,6 +81,7 @@ WRITTEN = {
     "notifications": documents.notification_fields(Notification("n", USER, C, 1, USER, "p", 1), "t"),
     "revocations": {"revokedAt", "notBefore"},
     "revokedTokens": {"revokedAt", "expireAt"},
+    "marks": documents.mark_fields(StoredMark("one:e1~00000000", C, 1, 1)),
     "blocks": {"users"},
 }
 

@@ -24,6 +24,7 @@ from holdfast.telemetry import Telemetry
 from support.eventually import eventually
 from support.fake_cluster import FakeBus, FakeRegistry
 from support.fakes import ManualClock, conversation
+from support.own_marks import own_marks_of
 
 
 class Scene:
@@ -40,7 +41,7 @@ class Scene:
 
         self.notifications = Notifications(
             cast("MessageStore", SimpleNamespace(create_notifications=create_notifications)),
-            FakeBus(),
+            own_marks_of(FakeBus()),
             FakeRegistry(),
             Hub(telemetry),
             cast("Conversations", None),
@@ -116,7 +117,7 @@ class Members:
 
         self.notifications = Notifications(
             cast("MessageStore", SimpleNamespace(read_presence=read_presence, create_notifications=create_notifications)),
-            FakeBus(),
+            own_marks_of(FakeBus()),
             FakeRegistry(),
             Hub(telemetry),
             cast("Conversations", SimpleNamespace(as_of=as_of)),

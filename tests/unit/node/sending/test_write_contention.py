@@ -13,6 +13,7 @@ from holdfast.node.sending.write_contention import WriteContention
 from holdfast.telemetry import Telemetry
 from support.fakes import FakeStore, draft
 from support.identities import identity_of
+from support.own_marks import own_marks_of
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
 C = ConversationId("c1")
@@ -72,7 +73,7 @@ class FarStore:
         self._inner = FakeStore()
         self._round_trip = round_trip
 
-    async def append(self, c: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int) -> None:
+    async def append(self, c: ConversationId, first_seq: Seq, drafts: Sequence[Draft], sent_at_ms: int, _: None) -> None:
         await self._way()
         try:
             await self._inner.append(c, first_seq, drafts, sent_at_ms)
@@ -92,8 +93,9 @@ class FarStore:
 class Silent:
     """A bus that takes marks."""
 
-    async def mark_dirty(self, *marks: str) -> None:
+    async def mark_dirty(self, *_: str) -> bool:
         """Done."""
+        return True
 
 
 async def _no_non_members(_c: ConversationId, _senders: Iterable[UserId]) -> set[UserId]:
@@ -112,9 +114,7 @@ class Fleet:
             on_commit = self._telling(name) if has_bus else lambda _: None
             appender = Appender(identity_of(name), store, LoopClock(), telemetry, on_commit)  # type: ignore[arg-type]  # the part it uses
             self.appenders[name] = appender
-            self.committers.append(
-                Committer(appender, Silent(), LoopClock(), telemetry, identity_of(name), _no_non_members)  # type: ignore[arg-type]  # the part it uses
-            )
+            self.committers.append(Committer(appender, own_marks_of(Silent(), name), LoopClock(), telemetry, _no_non_members))
 
     def _telling(self, winner: str) -> Callable[[Commit], None]:
         def tell(tail: Seq) -> None:

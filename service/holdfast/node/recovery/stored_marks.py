@@ -1,0 +1,151 @@
+"""Marks in the store: those of this instance are removed when they are done, those of instances that died are finished.
+
+The marks of an instance whose beat is late are looked for every 2 s, all marks every 30 s (one read where there is none). To
+finish a mark means to publish its messages, which our bulletin then names, and to decide once more who is notified of them. All
+that is harmless where it was done. 15 s later the mark is removed: by then the other instances have seen it, or our bulletin.
+
+A living instance removes its marks itself. Those that it leaves, because it has too many or does not know whether an append
+landed, are finished like those of the dead when they were seen twice.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from holdfast.domain.bounded import BoundedDict
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.chunks import chunks
+from holdfast.domain.marks import StoredMark
+from holdfast.errors import StoreError
+from holdfast.loops import STORE, Loop
+from holdfast.node.cluster.bulletins import Bulletins
+from holdfast.node.conversations.parts import ConversationParts
+from holdfast.node.foundation import Process
+from holdfast.node.notifications.decision import Notifications
+from holdfast.node.recovery.mark_owners import MarkOwners
+from holdfast.node.sending.append import Commit
+from holdfast.node.sending.own_marks import OwnMarks
+from holdfast.ports import MarkStore, MessageStore, RunStore
+
+_ROUND_SECONDS: Final = 1.0
+_SCAN_SECONDS: Final = 30.0
+_FIRST_SCAN_SECONDS: Final = 5.0  # after the start: an earlier run of this name may have left some
+_KEEP_SECONDS: Final = 15.0
+_BUSY_SECONDS: Final = 300.0  # as many marks as a page has, each a few reads of a store that answers slowly
+_PAGE: Final = 200
+_MAX_PAGES: Final = 50
+_MAX_SEEN: Final = 20_000
+
+
+class MarkedStore(MarkStore, MessageStore, RunStore, Protocol):
+    """The concepts of the store that the sweep of marks reads and writes."""
+
+
+class StoredMarks:
+    """Lives in the event loop; `loop` removes and sweeps. Every instance runs one; two that find the same mark are harmless."""
+
+    def __init__(
+        self,
+        store: MarkedStore,
+        own_marks: OwnMarks,
+        bulletins: Bulletins,
+        conversations: ConversationParts,
+        notifications: Notifications,
+        process: Process,
+    ) -> None:
+        self._store = store
+        self._own_marks = own_marks
+        self._bulletins = bulletins
+        self._conversations = conversations
+        self._notifications = notifications
+        self._process = process
+        self._owners = MarkOwners()
+        self._seen_at = BoundedDict[str, float](_MAX_SEEN)
+        self._finished_at = BoundedDict[str, float](_MAX_SEEN)
+        self._scan_at = self._now() + _FIRST_SCAN_SECONDS
+
+    @property
+    def loop(self) -> Loop:
+        """Removes our marks once a second, and looks for those of others when it is time."""
+        return Loop("stored_marks", self._round, _ROUND_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS)
+
+    def note_bulletins(self, bulletins: Sequence[Bulletin]) -> None:
+        """Of other instances, all of them or some; they tell which of them are late."""
+        self._owners.note(bulletins, self._now())
+
+    async def remove_done(self) -> None:
+        """Remove our marks that are done with.
+
+        Raises:
+            StoreError: some are still there; they are removed another time.
+        """
+        while done := self._own_marks.done(self._bulletins.told_at, _PAGE):
+            await self._store.remove_marks(done)
+            self._own_marks.removed(done)
+
+    def _now(self) -> float:
+        return self._process.clock.monotonic()
+
+    async def _round(self) -> None:
+        await asyncio.sleep(_ROUND_SECONDS)
+        await self.remove_done()
+        for owner in self._owners.due(self._now()):
+            marks, _ = await self._read(owner)
+            await self._finish(marks)
+        if self._now() >= self._scan_at:
+            await self._scan()
+            self._scan_at = self._now() + _SCAN_SECONDS
+
+    async def _scan(self) -> None:
+        """All marks: those of living instances when they have been seen before."""
+        marks, damaged = await self._read("")
+        if marks:
+            await self._judge_owners()
+        now, mine = self._now(), self._process.identity.presence_entry
+        old = {mark.mark_id for mark in marks if now - self._seen_at.setdefault(mark.mark_id, now) >= _SCAN_SECONDS / 2}
+        await self._finish(
+            [mark for mark in marks if mark.mark_id in old or not (mark.owner == mine or self._owners.is_living(mark.owner))]
+        )
+        finished = [mark.mark_id for mark in marks if self._finished_at.get(mark.mark_id, now) <= now - _KEEP_SECONDS]
+        for some in chunks([*finished, *damaged], _PAGE):
+            await self._store.remove_marks(some)
+
+    async def _judge_owners(self) -> None:
+        """By a look at all bulletins now: a run that has none is over."""
+        mine = self._process.identity.instance_id
+        bulletins = [bulletin for bulletin in await self._store.read_bulletins() if bulletin.instance_id != mine]
+        self._owners.note(bulletins, self._now())
+        self._owners.keep(bulletins)
+
+    async def _read(self, owner: str) -> tuple[list[StoredMark], list[str]]:
+        """The marks of that owner, or of all, and the ids of what stands among them and is none."""
+        marks, damaged, after = list[StoredMark](), list[str](), ""
+        for _ in range(_MAX_PAGES):
+            page = await self._store.read_marks(owner, after, _PAGE)
+            marks += page.marks
+            damaged += page.damaged
+            if page.last in ("", after):
+                break
+            after = page.last
+        return marks, damaged
+
+    async def _finish(self, marks: Sequence[StoredMark]) -> None:
+        """Those that this instance has not finished before. Of which the store does not answer is left to a later look."""
+        for mark in marks:
+            if mark.mark_id not in self._finished_at:
+                try:
+                    await self._finish_one(mark)
+                except StoreError:
+                    continue
+                self._finished_at[mark.mark_id] = self._now()
+                self._process.telemetry.stored_marks.labels("finished").inc()
+
+    async def _finish_one(self, mark: StoredMark) -> None:
+        count = mark.last - mark.first + 1
+        page = await self._store.read_messages(mark.conversation_id, after_seq=mark.first - 1, limit=count)
+        messages = [message for message in page if message.seq <= mark.last]
+        if not messages:  # a restored store, or a forged mark
+            return
+        self._conversations.delivery.publish_again(mark.conversation_id, messages)
+        self._conversations.activity.note(Commit(mark.conversation_id, messages, self._now(), None))
+        await self._notifications.look_at(mark.conversation_id, mark.first, mark.last)

@@ -1,0 +1,48 @@
+"""Marks in the store: what any program may have written there is read as a mark, or as none."""
+
+from typing import Any
+
+import pytest
+
+from holdfast.domain.ids import MAX_SEQ
+from holdfast.domain.marks import MAX_MESSAGES, StoredMark, decoded, is_owner
+from holdfast.domain.stored import Stored
+from holdfast.errors import Undecodable
+
+ID = "one:0001~0011aaff"
+
+
+def test_mark_names_its_owner() -> None:
+    """The owner is named as in presence; a name may contain dots, where a younger process took the first one."""
+    mark = decoded("one.0001:0001~0011aaff", Stored({"c": "c1", "first": 3, "last": 4}))
+    assert mark == StoredMark("one.0001:0001~0011aaff", mark.conversation_id, 3, 4)
+    assert mark.owner == "one.0001:0001"
+    assert is_owner(mark.owner)
+
+
+@pytest.mark.parametrize(
+    ("mark_id", "fields"),
+    [
+        ("one:0001", {"c": "c1", "first": 1, "last": 1}),
+        ("../x~0011aaff", {"c": "c1", "first": 1, "last": 1}),
+        (ID, None),
+        (ID, {}),
+        (ID, {"c": "a/b", "first": 1, "last": 1}),
+        (ID, {"c": "c1", "first": 0, "last": 1}),
+        (ID, {"c": "c1", "first": 2, "last": 1}),
+        (ID, {"c": "c1", "first": "1", "last": 1}),
+        (ID, {"c": "c1", "first": 1, "last": 1.5}),
+        (ID, {"c": "c1", "first": 1, "last": MAX_MESSAGES + 1}),
+        (ID, {"c": "c1", "first": MAX_SEQ + 1, "last": MAX_SEQ + 1}),
+    ],
+)
+def test_what_is_no_mark_is_undecodable(mark_id: str, fields: Any) -> None:
+    """A decoder raises nothing else; the sweep removes what it is told of."""
+    with pytest.raises(Undecodable):
+        decoded(mark_id, Stored(fields))
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "one:1~", "é", "x" * 401])
+def test_marks_of_an_owner_with_an_impossible_name_are_not_asked_for(text: str) -> None:
+    """An epoch in a forged bulletin must not become part of a path."""
+    assert not is_owner(text)

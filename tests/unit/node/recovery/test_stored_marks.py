@@ -1,0 +1,178 @@
+"""Marks in the store: one's own are removed when they are done, those of the dead are finished and removed later."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq
+from holdfast.domain.marks import StoredMark
+from holdfast.domain.messages import Message
+from holdfast.errors import StoreTimeout
+from holdfast.node.foundation import Process
+from holdfast.node.recovery.stored_marks import StoredMarks
+from holdfast.node.sending.append import Commit
+from holdfast.node.tasks import Tasks
+from holdfast.telemetry import Telemetry
+from support.fake_cluster import FakeBus
+from support.fakes import FakeStore
+from support.identities import identity_of
+from support.own_marks import own_marks_of
+from support.supervised import supervised
+from support.virtual_time import LoopClock, in_virtual_time, passed, settled
+
+C = ConversationId("c1")
+
+
+class _Told:
+    """The parts that are told of what a dead instance left."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, list[Seq]]] = []
+        self.decided: list[tuple[str, Seq, Seq]] = []
+        self.told_at = 0.0
+        self.is_away = False
+
+    def publish_again(self, conversation_id: ConversationId, messages: list[Message]) -> None:
+        self.published.append((conversation_id, [message.seq for message in messages]))
+
+    def note(self, commit: Commit) -> None:
+        assert commit.messages
+
+    async def look_at(self, conversation_id: ConversationId, first: Seq, last: Seq) -> None:
+        if self.is_away:
+            raise StoreTimeout("away")
+        self.decided.append((conversation_id, first, last))
+
+
+class Scene:
+    """Instance `one`; in the store are three messages of `c1`."""
+
+    def __init__(self) -> None:
+        self.store, self.told, self.own = FakeStore(), _Told(), own_marks_of(FakeBus())
+        self.store.put(C, "m1", "m2", "m3")
+        self.sweep = StoredMarks(
+            self.store,  # type: ignore[arg-type]  # the part it uses
+            self.own,
+            cast("Any", self.told),
+            cast("Any", SimpleNamespace(delivery=self.told, activity=self.told)),
+            cast("Any", self.told),
+            Process(identity_of("one", "0001"), LoopClock(), Tasks(), Telemetry("test")),
+        )
+        self.running = supervised(self.sweep.loop)
+
+    def mark(self, owner: str, first: Seq = 2, last: Seq = 3) -> str:
+        """A commit of that owner carried it."""
+        mark = StoredMark(f"{owner}~0000000{first}", C, first, last)
+        self.store.marks[mark.mark_id] = mark
+        return mark.mark_id
+
+    def see(self, beat: int, name: str = "two") -> None:
+        """The bulletin of an instance is read."""
+        bulletin = Bulletin(InstanceId(name), Epoch("0001"), beat, "redis")
+        self.store.bulletins[name] = bulletin
+        self.sweep.note_bulletins([bulletin])
+
+    async def close(self) -> None:
+        """The end."""
+        self.running.cancel()
+        await settled()
+
+
+@in_virtual_time
+async def test_mark_of_a_late_instance_is_finished_within_2_s_and_stays_for_the_others() -> None:
+    """Its messages are published and decided about, once; it goes 15 s later."""
+    scene = Scene()
+    scene.see(1)
+    scene.mark("two:0001")
+    await passed(4.5)
+    scene.see(1)
+    await passed(2.0)
+    assert scene.told.published == [("c1", [2, 3])]
+    assert scene.told.decided == [("c1", 2, 3)]
+    await passed(10.0)
+    assert scene.store.marks
+    await passed(60.0)
+    assert not scene.store.marks
+    assert scene.told.decided == [("c1", 2, 3)]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_mark_of_a_living_instance_is_left_to_it_until_it_was_seen_twice() -> None:
+    """Most are gone a moment later; those that stay are the rest of an owner that has too many, or does not know of them."""
+    scene = Scene()
+    scene.mark("one:0001")
+    for beat in range(25):
+        scene.see(beat)
+        if beat == 20:
+            assert scene.told.published == []
+            mark = scene.mark("two:0001", 3, 3)
+        await passed(1.0)
+    assert scene.told.decided == []
+    for beat in range(25, 100):
+        scene.see(beat)
+        await passed(1.0)
+    assert scene.told.decided == [("c1", 2, 3), ("c1", 3, 3)]
+    assert mark not in scene.store.marks
+    await scene.close()
+
+
+@in_virtual_time
+async def test_mark_of_a_run_that_has_no_bulletin_any_more_is_found_after_the_start() -> None:
+    """All instances had died: nothing but the store knows of it, however long ago that was."""
+    scene = Scene()
+    scene.mark("zero:0009")
+    await passed(7.0)
+    assert scene.told.decided == [("c1", 2, 3)]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_mark_of_which_the_store_does_not_answer_stays_and_does_not_hide_the_others() -> None:
+    """It is finished at a later look."""
+    scene = Scene()
+    scene.told.is_away = True
+    scene.mark("zero:0009", 1, 1)
+    scene.mark("zero:0009", 2, 2)
+    await passed(32.0)
+    assert len(scene.store.marks) == 2
+    assert {first for _, (first, *_) in scene.told.published} == {1, 2}
+    scene.told.is_away = False
+    await passed(40.0)
+    assert scene.told.decided == [("c1", 1, 1), ("c1", 2, 2)]
+    await passed(40.0)
+    assert not scene.store.marks
+    await scene.close()
+
+
+@in_virtual_time
+async def test_garbage_among_the_marks_is_removed_and_ends_no_loop() -> None:
+    """A mark of messages that do not exist, forged or of a store that was restored, is garbage as well."""
+    scene = Scene()
+    scene.store.damaged_marks.add("nothing")
+    scene.mark("zero:0009", 400, 401)
+    await passed(100.0)
+    assert not scene.store.damaged_marks
+    assert not scene.store.marks
+    assert scene.told.published == []
+    assert not scene.running.done()
+    await scene.close()
+
+
+@in_virtual_time
+async def test_own_marks_are_removed_together_when_a_bulletin_names_them() -> None:
+    """One write call for up to 200; while the store does not answer they stay, and are removed later."""
+    scene = Scene()
+    for first in (1, 2, 3):
+        mark = scene.own.of(C, first, first)
+        scene.store.marks[mark.mark_id] = mark
+        scene.own.committed(mark, 0.5)
+        scene.own.decided(Commit(C, [], 0.0, None, stored_mark=mark.mark_id))
+    await passed(3.0)
+    assert len(scene.store.marks) == 3
+    scene.told.told_at = 1.0
+    await passed(1.5)
+    assert not scene.store.marks
+    assert scene.store.calls["remove_marks"] == 1
+    assert scene.told.published == []
+    await scene.close()
