@@ -146,6 +146,9 @@ pictures: install ## the dashboards as Grafana draws them, in reports/pictures: 
 metrics: install ## write docs/metrics.md again after a change of service/holdfast/telemetry
 	@PYTHONPATH=tests $(BIN)/python -m support.metrics_page
 
+costs: install ## write the section on costs in docs/operating.md again after a change of tests/simulation/costs/table.py
+	@PYTHONPATH=tests $(BIN)/python -m simulation.costs.page
+
 # One resolution for all of CPython 3.11 to 3.13: versions and hashes, no address of any registry. ARGS=--upgrade renews all.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
