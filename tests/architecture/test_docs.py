@@ -131,3 +131,18 @@ def test_the_paths_that_the_pages_name_exist() -> None:
     for page in PAGES:
         for path in re.findall(r"`((?:service|tests|docs|locks|\.ci)/[\w./-]*\w/?)`", page.read_text(encoding="utf-8")):
             assert (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+def test_every_concept_names_a_promise_and_a_test_that_exists() -> None:
+    """A concept earns its place by a promise that fails without it."""
+    promises = re.findall(r"^(\d+)\. \*\*", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    concepts = re.split(r"^### ", _page("architecture.md"), flags=re.MULTILINE)[1:]
+    for concept in concepts:
+        name = concept.split("\n", 1)[0]
+        (named,) = re.findall(r"^\* Without \w+(?: \w+)?: promises? ([\d and]+)\. ", concept, re.MULTILINE)
+        assert set(named.split(" and ")) <= set(promises), name
+        (shown,) = re.findall(r"^\* Shown by: `([\w/.]+::\w+)`$", concept, re.MULTILINE)
+        path, _, test = shown.partition("::")
+        assert re.search(rf"^(?:async )?def {test}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (
+            f"{name}: {shown}"
+        )
