@@ -18,7 +18,7 @@ HoldfastError
 │   └── RedisTimeout        Redis did not answer within the deadline
 ├── OrchestratorUnavailable the API server of Kubernetes refused or failed the call
 ├── KeysUnavailable         the identity provider's keys cannot be fetched; those that are known stay in use
-├── LeaseLost               this instance's lease is missing or belongs to another epoch
+├── LeaseLost               this instance's lease is missing or belongs to another run
 ├── NameTaken               a process that started later holds this instance's name
 ├── Undecodable             a value read back from Redis or the store is not one that this version writes
 ├── PushFailed              an offline notification was not taken by its receiver
@@ -131,7 +131,7 @@ class KeysUnavailable(HoldfastError):
 
 
 class LeaseLost(HoldfastError):
-    """This instance's lease is missing or carries another epoch: everything must be registered again under a new one."""
+    """This instance's lease is missing or carries the epoch of another run: everything must be registered again."""
 
 
 class NameTaken(HoldfastError):

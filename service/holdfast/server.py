@@ -17,7 +17,7 @@ import uvicorn
 
 from holdfast.errors import ConfigurationError, RedisDenied
 from holdfast.loops import Loop
-from holdfast.node.node import Node
+from holdfast.node.node import DECLARED_DEAD, STORE_REPLACED, Node
 from holdfast.node.sessions.drain import Drain
 from holdfast.node.tasks import until_store_answers
 from holdfast.waiting import is_set_within
@@ -62,7 +62,8 @@ class Run(Protocol):
 
 
 async def serve(new_run: Callable[[], Run]) -> None:
-    """Run one instance until a signal ends it; when its store is replaced, end the run and begin the next one at once.
+    """Run one instance until a signal ends it. When its store is replaced, or another instance declared the run dead, the run
+    ends and the next one begins at once.
 
     The ports stay open between two runs: a client that connects meanwhile waits for the next one.
 
@@ -75,17 +76,18 @@ async def serve(new_run: Callable[[], Run]) -> None:
     http = run.gate.node.settings.http
     public_socket = _listen(http.host, http.port, "HOLDFAST_HTTP__PORT")
     internal_socket = _listen(http.host, http.effective_internal_port, "HOLDFAST_HTTP__INTERNAL_PORT")
-    stop, denial, replacements = asyncio.Event(), _Denial(), 0
+    stop, denial, reasons = asyncio.Event(), _Denial(), list[str]()
     run.gate.node.tasks.start(denial.watch(run))  # not of later runs: a renewed password ends no running instance
     while not stop.is_set():
-        await _serve_run(run, (public_socket, internal_socket), stop, denial)
+        reasons.append(await _serve_run(run, (public_socket, internal_socket), stop, denial))
         await run.close()
         if denial.reason:
             raise RedisDenied(denial.reason)
         if not stop.is_set():
-            replacements += 1
             run = new_run()
-            run.gate.node.telemetry.store_replacements.inc(replacements)
+            telemetry = run.gate.node.telemetry
+            telemetry.store_replacements.inc(reasons.count(STORE_REPLACED))
+            telemetry.declared_dead.inc(reasons.count(DECLARED_DEAD))
             run.gate.node.tasks.start(_compare_later(run.gate.node))
 
 
@@ -118,9 +120,11 @@ async def _compare_later(node: Node) -> None:
     await until_store_answers(lambda: node.recovery.resync.run("store_replaced"))
 
 
-async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], stop: asyncio.Event, denial: _Denial) -> None:
-    """Returns when `stop` is set, by a signal, and all is drained; or when the store was replaced, or Redis denied the start, and
-    all sockets are closed. The listeners, for the public and the internal port, stay open where another run may follow.
+async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], stop: asyncio.Event, denial: _Denial) -> str:
+    """Run until `stop` is set, by a signal, and all is drained; or until the run has to end (`Node.ended`), or Redis denied the
+    start, and all sockets are closed. The listeners, for the public and the internal port, stay open where another run follows.
+
+    Returns why the run had to end; empty where it had not.
     """
     public_socket, internal_socket = listeners
     gate, node = run.gate, run.gate.node
@@ -155,24 +159,26 @@ async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], s
             }
         },
     )
-    replaced = node.recovery.store_contact.replaced
-    ends = [asyncio.create_task(event.wait()) for event in (stop, replaced, denial.happened)]
+    ended = asyncio.create_task(node.ended())
+    ends = [ended, *(asyncio.create_task(event.wait()) for event in (stop, denial.happened))]
     await asyncio.wait([*ends, *serving], return_when=asyncio.FIRST_COMPLETED)
+    reason = ended.result() if ended.done() else ""
     for end in ends:
         end.cancel()
-    if replaced.is_set():
-        drain.run_at_once("store_replaced")
+    if reason:
+        drain.run_at_once(reason)
     elif denial.happened.is_set():
         drain.run_at_once("draining")
     else:
         stop.set()
         await drain.run()
     public.should_exit = internal.should_exit = True
-    if not replaced.is_set():
+    if not reason:
         for listener in listeners:
             listener.close()  # else the kernel would go on accepting, and those clients wait for a process that ends
     await asyncio.wait([asyncio.gather(*serving, return_exceptions=True)], timeout=GRACEFUL_SECONDS + 2)
     await node.stop()
+    return reason
 
 
 def _listen(host: str | None, port: int, setting: str) -> socket.socket:

@@ -221,21 +221,6 @@ async def test_subscribing_before_reading(sqlite_instances: Instances, *, is_bui
     assert all(everything) == is_built
 
 
-async def test_epochs(sqlite_instances: Instances, *, is_built: bool) -> None:
-    """An instance is killed and starts again under its name: what it clears up after its predecessor is not its own."""
-    names = [] if is_built else ["no_epoch"]
-    grace = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "2"}
-    (one,) = await sqlite_instances.start("one", **grace)
-    (two,) = await sqlite_instances.start("two", **grace, **altered(*names))
-    await new_conversation(one, "ann", "ben")
-    await Chatter(two, "ben").connect()
-    two.kill()
-    await two.start()
-    async with Chatter(two, "ben"):
-        assert await is_online(one, "ben")
-        assert await _stays(partial(is_online, one, "ben"), seconds=6) == is_built
-
-
 async def test_emptied_redis_does_not_make_users_absent(sqlite_instances: Instances, redis7: RedisServer) -> None:
     """Redis is emptied right after a user has connected: it knows of no connection, and the store is asked as well."""
     (one,) = await sqlite_instances.start("one")

@@ -6,7 +6,7 @@ import json
 import pytest
 from redis.asyncio import Redis
 
-from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
+from holdfast.domain.ids import ConnectionId, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord
 from holdfast.errors import LeaseLost, RedisTimeout, RedisUnavailable, WorldChanged
 from holdfast.ports import Registry
@@ -17,8 +17,8 @@ from support.redis_server import RedisServer
 U1, U2 = UserId("u1"), UserId("u2")
 
 
-def record(node: RedisNode, epoch: Epoch, user: str, connection: str) -> ConnectionRecord:
-    return ConnectionRecord(UserId(user), ConnectionId(connection), node.instance_id, epoch, "2026-01-01T00:00:00Z")
+def record(node: RedisNode, user: str, connection: str) -> ConnectionRecord:
+    return ConnectionRecord(UserId(user), ConnectionId(connection), node.instance_id, "2026-01-01T00:00:00Z")
 
 
 async def expire_lease(admin: Redis, name: str) -> None:
@@ -38,11 +38,11 @@ async def test_a_registered_connection_is_what_an_operator_reads(
 ) -> None:
     """The keys and words of the acceptance guide, to the letter."""
     one = new_node("one")
-    epoch = await one.registry.acquire("healthy")
-    assert await one.registry.register([record(one, epoch, "u1", "k1"), record(one, epoch, "u1", "k2")]) == {U1: 2}
+    await one.acquire()
+    assert await one.registry.register([record(one, "u1", "k1"), record(one, "u1", "k2")]) == {U1: 2}
     fields = await redis_admin.hgetall("connections:u1")
     (registration,) = await redis_admin.hmget("instance:one", "registration")
-    expected = {"instance_id": "one", "epoch": epoch, "registration": registration, "connected_at": "2026-01-01T00:00:00Z"}
+    expected = {"instance_id": "one", "epoch": "-", "registration": registration, "connected_at": "2026-01-01T00:00:00Z"}
     assert json.loads(fields["k1"]) == expected
     assert await redis_admin.smembers("subscriptions:one") == {"user:u1"}
     assert await redis_admin.smembers("instances") == {"one"}
@@ -56,9 +56,10 @@ async def test_the_last_connection_takes_the_key_and_the_subscription_with_it(
 ) -> None:
     """An instance that leaves in order leaves nothing behind; leaving twice is leaving once."""
     one, two = new_node("one"), new_node("two")
-    first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
-    await one.registry.register([record(one, first, "u1", "k1"), record(one, first, "u1", "k2")])
-    assert await two.registry.register([record(two, second, "u1", "k3")]) == {U1: 3}
+    await one.acquire()
+    await two.acquire()
+    await one.registry.register([record(one, "u1", "k1"), record(one, "u1", "k2")])
+    assert await two.registry.register([record(two, "u1", "k3")]) == {U1: 3}
     await one.registry.unregister([(U1, ConnectionId("k1"))])
     assert await redis_admin.smembers("subscriptions:one") == {"user:u1"}
     await one.registry.unregister([(U1, ConnectionId("k3"))])
@@ -75,9 +76,10 @@ async def test_only_connections_under_a_living_lease_count(
 ) -> None:
     """A dead instance's field is there until it is reaped, and does not count as a connection meanwhile."""
     one, two = new_node("one"), new_node("two")
-    first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
-    dead = record(one, first, "u1", "k1")
-    living = record(two, second, "u1", "k2")
+    await one.acquire()
+    await two.acquire()
+    dead = record(one, "u1", "k1")
+    living = record(two, "u1", "k2")
     await one.registry.register([dead])
     assert await two.registry.register([living]) == {U1: 2}
     assert sorted(await two.registry.connections_of(U1), key=lambda each: each.connection_id) == [dead, living]
@@ -92,7 +94,7 @@ async def test_only_connections_under_a_living_lease_count(
 async def test_leases_show_who_is_there(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """Silence about a user is believed only when everybody is registered, so each says whether it is."""
     one, two = new_node("one"), new_node("two")
-    first, second = await one.registry.acquire("starting"), await two.registry.acquire("healthy")
+    first, second = await one.acquire("starting"), await two.acquire()
     await one.registry.set_registered()
     await one.registry.renew("degraded", 7)
     leases = {lease.instance_id: lease for lease in await two.registry.instances()}
@@ -107,7 +109,7 @@ async def test_leases_show_who_is_there(redis_server: RedisServer, new_node: New
 async def test_a_renewal_prolongs_the_lease(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """Also one that the controller shortened because the pod was only deleted: a living owner restores it."""
     one = new_node("one")
-    await one.registry.acquire("healthy")
+    await one.acquire()
     await redis_admin.pexpire("instance:one", 4000)
     await redis_admin.srem("instances", "one")
     await one.registry.renew("healthy", 0)
@@ -118,8 +120,8 @@ async def test_a_renewal_prolongs_the_lease(redis_server: RedisServer, new_node:
 async def test_a_renewal_names_the_redis_that_took_it(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """The same for all instances that meet there, another one after a restart; empty where an ACL forbids to ask."""
     one, two = new_node("one"), new_node("two")
-    await one.registry.acquire("healthy")
-    await two.registry.acquire("healthy")
+    await one.acquire()
+    await two.acquire()
     name = (await redis_admin.info("server"))["run_id"]
     assert (one.registry.server, two.registry.server) == (name, name)
     await redis_admin.acl_setuser("default", commands=["-info"])
@@ -130,27 +132,17 @@ async def test_a_renewal_names_the_redis_that_took_it(redis_server: RedisServer,
     assert one.registry.server == name
 
 
-async def test_epochs_rise_with_every_start(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """The older of two processes under one name yields: that needs an order, whatever Redis's clock does."""
-    one = new_node("one")
-    epochs = [await one.registry.acquire("healthy") for _ in range(5)]
-    await redis_admin.hset("instance:one", "epoch", "9999999999999990-ffffffff")
-    epochs.append(Epoch("9999999999999990-ffffffff"))
-    epochs.append(await new_node("one").registry.acquire("healthy"))
-    assert epochs == sorted(set(epochs))
-
-
 async def test_a_flush_is_noticed_before_anything_is_written(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
     """FLUSHALL costs latency only: every call says so, and `acquire` begins the new world."""
     one = new_node("one")
-    epoch = await one.registry.acquire("healthy")
-    await one.registry.register([record(one, epoch, "u1", "k1")])
+    await one.acquire()
+    await one.registry.register([record(one, "u1", "k1")])
     await redis_admin.flushall()
     for call in (
         one.registry.renew("healthy", 1),
-        one.registry.register([record(one, epoch, "u1", "k1")]),
+        one.registry.register([record(one, "u1", "k1")]),
         one.registry.unregister([(U1, ConnectionId("k1"))]),
         one.registry.set_registered(),
         one.registry.refresh([U1]),
@@ -161,26 +153,24 @@ async def test_a_flush_is_noticed_before_anything_is_written(
         with pytest.raises(WorldChanged):
             await call
     assert await redis_admin.keys() == []
-    fresh = await one.registry.acquire("healthy")
-    assert fresh > epoch
-    assert await one.registry.register([record(one, fresh, "u1", "k1")]) == {U1: 1}
+    await one.acquire()
+    assert await one.registry.register([record(one, "u1", "k1")]) == {U1: 1}
 
 
 async def test_a_restarted_redis_is_another_world(redis_server: RedisServer, new_node: NewNode) -> None:
     """Two instances meet in the same new world, in either order."""
     one, two = new_node("one"), new_node("two")
-    epoch = await one.registry.acquire("healthy")
-    await two.registry.acquire("healthy")
+    await one.acquire()
+    await two.acquire()
     redis_server.kill()
     with pytest.raises(RedisUnavailable):
         await one.registry.renew("healthy", 0)
     await redis_server.start()
     await eventually(lambda: _raises_world_changed(one), within=5.0)
-    fresh = await one.registry.acquire("healthy")
-    assert fresh > epoch
+    await one.acquire()
     with pytest.raises(WorldChanged):
         await two.registry.renew("healthy", 0)
-    await two.registry.acquire("healthy")
+    await two.acquire()
     await one.registry.renew("healthy", 0)
 
 
@@ -197,11 +187,11 @@ async def _raises_world_changed(node: RedisNode) -> bool:
 async def test_a_lost_lease_refuses_every_write(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """An instance that slept through its lease must not write as if nothing had happened."""
     one = new_node("one")
-    epoch = await one.registry.acquire("healthy")
+    await one.acquire()
     await expire_lease(redis_admin, "one")
     for call in (
         one.registry.renew("healthy", 0),
-        one.registry.register([record(one, epoch, "u1", "k1")]),
+        one.registry.register([record(one, "u1", "k1")]),
         one.registry.unregister([(U1, ConnectionId("k1"))]),
         one.registry.set_registered(),
         one.registry.refresh([U1]),
@@ -211,24 +201,14 @@ async def test_a_lost_lease_refuses_every_write(redis_server: RedisServer, new_n
     assert await redis_admin.exists("connections:u1", "subscriptions:one", "instance:one") == 0
 
 
-async def test_records_of_another_epoch_are_refused(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """A registration that was prepared under a lost lease has no owner."""
-    one = new_node("one")
-    old = await one.registry.acquire("healthy")
-    await one.registry.acquire("healthy")
-    with pytest.raises(LeaseLost):
-        await one.registry.register([record(one, old, "u1", "k1")])
-    assert await redis_admin.exists("connections:u1") == 0
-
-
 async def test_ten_thousand_registrations_go_in_scripts_of_500(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
     """After a flush all of them come back without one script that stops Redis for everybody."""
     one = new_node("one")
-    epoch = await one.registry.acquire("healthy")
+    await one.acquire()
     await redis_admin.config_resetstat()
-    records = [record(one, epoch, f"u{number % 5000}", f"k{number}") for number in range(10_000)]
+    records = [record(one, f"u{number % 5000}", f"k{number}") for number in range(10_000)]
     counts = await one.registry.register(records)
     assert len(counts) == 5000
     assert set(counts.values()) == {2}
@@ -242,8 +222,8 @@ async def test_ten_thousand_registrations_go_in_scripts_of_500(
 async def test_refreshing_renews_the_hour(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """A connection of many hours stays registered; a key without renewal does not stay for ever."""
     one = new_node("one")
-    epoch = await one.registry.acquire("healthy")
-    await one.registry.register([record(one, epoch, "u1", "k1")])
+    await one.acquire()
+    await one.registry.register([record(one, "u1", "k1")])
     for key in ("connections:u1", "subscriptions:one"):
         await redis_admin.pexpire(key, 60_000)
     await one.registry.refresh([U1, U2])
@@ -258,8 +238,8 @@ HOSTILE = "'}); redis.call('FLUSHALL'); --\r\n*1\r\n$8\r\nFLUSHALL\r\n\"]]\\ {1}
 async def test_text_from_outside_stays_data(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """Ids are checked long before; should one slip through, it is a strange name and nothing else."""
     one = new_node("one")
-    epoch = await one.registry.acquire(HOSTILE)
-    hostile = ConnectionRecord(UserId(HOSTILE), ConnectionId(HOSTILE), one.instance_id, epoch, HOSTILE)
+    await one.acquire(HOSTILE)
+    hostile = ConnectionRecord(UserId(HOSTILE), ConnectionId(HOSTILE), one.instance_id, HOSTILE)
     assert await one.registry.register([hostile]) == {HOSTILE: 1}
     assert await one.registry.connections_of(hostile.user_id) == [hostile]
     assert [lease.state for lease in await one.registry.instances()] == [HOSTILE]
@@ -270,7 +250,7 @@ async def test_text_from_outside_stays_data(redis_server: RedisServer, new_node:
 async def test_a_hung_redis_holds_nobody_longer_than_the_deadline(redis_server: RedisServer, new_node: NewNode) -> None:
     """The first call ends with a timeout; those after it fail at once, and one probe finds Redis again."""
     one = new_node("one", timeout_seconds=0.2)
-    await one.registry.acquire("healthy")
+    await one.acquire()
     redis_server.freeze()
     async with asyncio.timeout(2.0):  # its bound is 0.2 s; the rest is for a slow machine
         with pytest.raises(RedisTimeout):
@@ -293,8 +273,8 @@ async def _renews(node: RedisNode) -> bool:
 async def test_more_callers_than_connections_wait_their_turn(redis_server: RedisServer, new_node: NewNode) -> None:
     """A storm of registrations must not end in errors only because the pool is small."""
     one = new_node("one", pool_connections=2)
-    epoch = await one.registry.acquire("healthy")
-    await asyncio.gather(*(one.registry.register([record(one, epoch, "u1", f"k{number}")]) for number in range(100)))
+    await one.acquire()
+    await asyncio.gather(*(one.registry.register([record(one, "u1", f"k{number}")]) for number in range(100)))
     assert len(await one.registry.connections_of(U1)) == 100
 
 
@@ -305,10 +285,10 @@ async def test_after_a_flush_node_and_bus_rebuild_everything(
     one = await new_node("one").start()
     assert await one.bus.subscribe(["conversation:c1", "user:u1"])
     await eventually(lambda: one.bus.is_live, within=3.0)
-    await one.registry.acquire("healthy")
+    await one.acquire()
     await redis_admin.flushall()
-    epoch = await one.registry.acquire("healthy")
-    await one.registry.register([record(one, epoch, "u1", "k1")])
+    await one.acquire()
+    await one.registry.register([record(one, "u1", "k1")])
     one.bus.record_channels()
 
     async def is_whole() -> bool:
@@ -320,11 +300,12 @@ async def test_after_a_flush_node_and_bus_rebuild_everything(
 async def test_who_is_connected_is_asked_for_many_at_once(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """A field counts only while its instance's lease with that epoch lives."""
+    """A field counts only while the lease under which it was written lives."""
     one, two = new_node("one"), new_node("two")
-    first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
-    await one.registry.register([record(one, first, f"u{number}", "k1") for number in range(150)])
-    await two.registry.register([record(two, second, "elsewhere", "k2")])
+    await one.acquire()
+    await two.acquire()
+    await one.registry.register([record(one, f"u{number}", "k1") for number in range(150)])
+    await two.registry.register([record(two, "elsewhere", "k2")])
     asked = [UserId(f"u{number}") for number in range(140, 160)] + [UserId("elsewhere"), UserId("nobody")]
     connected = {UserId(f"u{number}") for number in range(140, 150)}
     assert await one.registry.connected(asked) == connected | {UserId("elsewhere")}

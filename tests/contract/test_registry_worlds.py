@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from holdfast.domain.ids import ConnectionId, Epoch, UserId
+from holdfast.domain.ids import ConnectionId, UserId
 from holdfast.domain.registry import ConnectionRecord
 from holdfast.drills.local.proxy import Proxy
 from holdfast.errors import RedisUnavailable, WorldChanged
@@ -15,8 +15,8 @@ LEFT, CAME, STAYED = UserId("left"), UserId("came"), UserId("stayed")
 EVERYBODY = (LEFT, CAME, STAYED)
 
 
-def record(node: RedisNode, epoch: Epoch, user_id: UserId) -> ConnectionRecord:
-    return ConnectionRecord(user_id, ConnectionId(f"of-{user_id}"), node.instance_id, epoch, "2026-01-01T00:00:00Z")
+def record(node: RedisNode, user_id: UserId) -> ConnectionRecord:
+    return ConnectionRecord(user_id, ConnectionId(f"of-{user_id}"), node.instance_id, "2026-01-01T00:00:00Z")
 
 
 async def are_connected(node: RedisNode) -> set[UserId]:
@@ -39,26 +39,27 @@ async def are_connected(node: RedisNode) -> set[UserId]:
 async def test_connections_that_ended_after_the_snapshot_do_not_come_back(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """Its user would be taken for connected, and never be notified; the epoch and the store's presence stay as they are."""
+    """Its user would be taken for connected, and never be notified; the run and the store's presence stay as they are."""
     one, two = new_node("one"), new_node("two")
-    first, second = await one.registry.acquire("healthy"), await two.registry.acquire("healthy")
-    await one.registry.register([record(one, first, LEFT)])
-    await two.registry.register([record(two, second, STAYED)])
+    first = await one.acquire()
+    await two.acquire()
+    await one.registry.register([record(one, LEFT)])
+    await two.registry.register([record(two, STAYED)])
     await one.registry.set_registered()
     await redis_admin.save()
     await one.registry.unregister([(LEFT, ConnectionId(f"of-{LEFT}"))])
-    await one.registry.register([record(one, first, CAME)])
+    await one.registry.register([record(one, CAME)])
     await redis_server.restart()
     assert await are_connected(one) == await are_connected(two) == set()
     with pytest.raises(WorldChanged):
         await two.registry.renew("healthy", 1)
-    assert await two.registry.acquire("healthy", may_keep_epoch=True) == second
-    assert await two.registry.register([record(two, second, STAYED)]) == {STAYED: 1}
+    await two.acquire()
+    assert await two.registry.register([record(two, STAYED)]) == {STAYED: 1}
     assert await are_connected(two) == {STAYED}, "of the other one nothing counts before it has registered again"
     leases = {lease.instance_id: (lease.epoch, lease.is_registered) for lease in await two.registry.instances()}
     assert leases[one.instance_id] == (first, False)
-    assert await one.registry.acquire("healthy", may_keep_epoch=True) == first
-    await one.registry.register([record(one, first, CAME)])
+    await one.acquire()
+    await one.registry.register([record(one, CAME)])
     assert await are_connected(one) == {CAME, STAYED}
     assert await redis_admin.exists(f"connections:{LEFT}") == 0, "and what came back is removed"
 
@@ -73,8 +74,8 @@ async def test_connections_that_ended_before_a_promotion_do_not_come_back(redis_
     try:
         async with Proxy(lambda: primary[0].port) as way:
             one = new_node("one", url=f"redis://{way.address}/0")
-            epoch = await one.registry.acquire("healthy")
-            await one.registry.register([record(one, epoch, LEFT), record(one, epoch, STAYED)])
+            await one.acquire()
+            await one.registry.register([record(one, LEFT), record(one, STAYED)])
 
             async def has_heard() -> bool:
                 return bool(await witness.exists(f"connections:{STAYED}"))
@@ -85,8 +86,8 @@ async def test_connections_that_ended_before_a_promotion_do_not_come_back(redis_
             primary[0] = replica
             way.cut()
             assert await are_connected(one) == set()
-            assert await one.registry.acquire("healthy", may_keep_epoch=True) == epoch
-            await one.registry.register([record(one, epoch, STAYED)])
+            await one.acquire()
+            await one.registry.register([record(one, STAYED)])
             assert await are_connected(one) == {STAYED}
             await one.close()
     finally:
@@ -98,7 +99,7 @@ async def test_connections_that_ended_before_a_promotion_do_not_come_back(redis_
 async def test_a_renewal_notices_another_server_behind_the_same_connection(redis_server: RedisServer, new_node: NewNode) -> None:
     """A proxy may follow a promotion without a new connection; here the replication id changes, with the first replica."""
     one = new_node("one")
-    epoch = await one.registry.acquire("healthy")
+    await one.acquire()
     replica = RedisServer(require_binary(SYSTEM), "--replicaof", "127.0.0.1", str(redis_server.port))
     try:
         await replica.start()
@@ -111,36 +112,21 @@ async def test_a_renewal_notices_another_server_behind_the_same_connection(redis
             return False
 
         await eventually(is_noticed, within=10.0)
-        assert await one.registry.acquire("healthy", may_keep_epoch=True) == epoch
+        await one.acquire()
         await one.registry.renew("healthy", 0)
     finally:
         replica.close()
 
 
-async def test_an_epoch_is_kept_only_where_the_lease_was_not_lost(
-    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
-) -> None:
-    """A lease that is missing in the same world expired: the instance may have been reaped, whatever it believes."""
-    one = new_node("one")
-    first = await one.registry.acquire("healthy", may_keep_epoch=True)
-    assert await one.registry.acquire("healthy", may_keep_epoch=True) == first
-    await redis_admin.delete("instance:one")
-    second = await one.registry.acquire("healthy", may_keep_epoch=True)
-    assert second > first
-    await redis_admin.flushall()
-    assert await one.registry.acquire("healthy", may_keep_epoch=True) == second
-    assert await one.registry.acquire("healthy") > second
-
-
-async def test_a_registration_ends_those_before_it_also_under_the_same_epoch(
+async def test_a_registration_ends_those_before_it_also_of_the_same_run(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
     """A connection that ended while Redis did not answer could not be taken out: it is void, and removed."""
     one, two = new_node("one"), new_node("two")
-    await two.registry.acquire("healthy")
-    epoch = await one.registry.acquire("healthy")
-    await one.registry.register([record(one, epoch, LEFT)])
-    assert await one.registry.acquire("healthy", may_keep_epoch=True) == epoch
+    await two.acquire()
+    await one.acquire()
+    await one.registry.register([record(one, LEFT)])
+    await one.acquire()
     assert await redis_admin.exists(f"connections:{LEFT}", "subscriptions:one") == 0
     assert await are_connected(two) == set()
 
@@ -151,17 +137,17 @@ async def test_where_info_is_denied_the_world_is_the_id_alone(
     """Everything works; a flush is noticed, a promotion is not. With the right again the world becomes one that tells."""
     await redis_admin.execute_command("ACL", "SETUSER", "default", "-info")
     one = new_node("one")
-    epoch = await one.registry.acquire("healthy")
+    await one.acquire()
     await one.registry.renew("healthy", 0)
     await redis_admin.save()
     await redis_server.restart()
     await redis_admin.execute_command("ACL", "SETUSER", "default", "-info")
-    await one.registry.register([record(one, epoch, STAYED)])
+    await one.registry.register([record(one, STAYED)])
     assert await are_connected(one) == {STAYED}
     await redis_admin.execute_command("ACL", "SETUSER", "default", "+info")
     with pytest.raises(WorldChanged):
         await one.registry.renew("healthy", 1)
-    assert await one.registry.acquire("healthy", may_keep_epoch=True) == epoch
+    await one.acquire()
     await one.registry.renew("healthy", 1)
 
 
@@ -171,10 +157,10 @@ async def test_a_world_of_an_earlier_version_is_replaced_once(
     """It does not say of which server it is. Instances of that version take ours, so that they do not fight for it."""
     await redis_admin.set("registry:world", "0123456789abcdef" * 2)
     one, two = new_node("one"), new_node("two")
-    await one.registry.acquire("healthy")
+    await one.acquire()
     world = await redis_admin.get("registry:world")
     assert len(world) <= 64
     assert int(world, 16)
-    await two.registry.acquire("healthy")
+    await two.acquire()
     await one.registry.renew("healthy", 0)
     assert await redis_admin.get("registry:world") == world

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from redis.asyncio import Redis
 
-from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, UserId
+from holdfast.domain.ids import ConnectionId, ConversationId, UserId
 from holdfast.domain.registry import ConnectionRecord
 from holdfast.ports import PublishedCommit
 from holdfast.protocol.seals import Seals
@@ -94,12 +94,12 @@ async def _reads(node: RedisNode, conversation_id: ConversationId, messages: lis
 
 
 async def _registered(node: RedisNode, connection: str) -> None:
-    epoch = await node.registry.acquire("healthy")
-    await node.registry.register([_record(node, epoch, connection)])
+    await node.acquire()
+    await node.registry.register([_record(node, connection)])
 
 
-def _record(node: RedisNode, epoch: Epoch, connection: str) -> ConnectionRecord:
-    return ConnectionRecord(U1, ConnectionId(connection), node.instance_id, epoch, "2026-01-01T00:00:00Z")
+def _record(node: RedisNode, connection: str) -> ConnectionRecord:
+    return ConnectionRecord(U1, ConnectionId(connection), node.instance_id, "2026-01-01T00:00:00Z")
 
 
 async def _seen(node: RedisNode) -> tuple[bool, list[str]]:
@@ -113,7 +113,7 @@ async def test_a_connection_that_an_instance_registered_counts_at_every_other_on
     """The user is not notified of what they are shown, also while secrets are rotated."""
     one, two = new_node("one", seals=Seals(OTHER)), new_node("two", seals=Seals(SECRET, OTHER))
     await _registered(one, "k1")
-    await two.registry.acquire("healthy")
+    await two.acquire()
     assert await _seen(two) == (True, ["k1"])
 
 
@@ -123,7 +123,7 @@ async def test_a_connection_that_no_instance_registered_suppresses_nothing(
 ) -> None:
     """With a forged entry and a forged lease behind it the user would never be notified, and no metric would tell."""
     one, two = new_node("one", seals=Seals(SECRET)), new_node("two", seals=Seals(SECRET))
-    await two.registry.acquire("healthy")
+    await two.acquire()
     if way == "unsigned":
         await _forged_lease(redis_admin)
         await redis_admin.hset(f"connections:{U1}", "k1", json.dumps(FORGED))
@@ -149,11 +149,11 @@ async def test_forged_connections_do_not_use_up_the_limit_of_a_user(
 ) -> None:
     """Otherwise a program that may write in Redis keeps a user out: the count at a registration is of signed ones."""
     one = new_node("one", seals=Seals(SECRET))
-    epoch = await one.registry.acquire("healthy")
+    await one.acquire()
     await _forged_lease(redis_admin)
     await redis_admin.hset(f"connections:{U1}", mapping={f"evil{n}": json.dumps(FORGED) for n in range(20)})
-    assert await one.registry.register([_record(one, epoch, "k1")]) == {U1: 1}
-    assert await one.registry.register([_record(one, epoch, "k2")]) == {U1: 2}
+    assert await one.registry.register([_record(one, "k1")]) == {U1: 1}
+    assert await one.registry.register([_record(one, "k2")]) == {U1: 2}
 
 
 FORGED = {"instance_id": "evil", "epoch": "0000000000000001-abcd", "registration": "beef", "connected_at": ""}
@@ -172,10 +172,10 @@ async def test_secret_of_an_instance_is_not_needed_to_take_its_connections_out(
     """What an instance of an older version left is reaped as before."""
     older, newer = new_node("older"), new_node("newer", seals=Seals(SECRET))
     await _registered(older, "k1")
-    await newer.registry.acquire("healthy")
+    await newer.acquire()
     assert await _seen(newer) == (False, [])
     await redis_admin.delete("instance:older")
     reaped = await newer.registry.reap(older.instance_id)
     assert reaped is not None
-    assert reaped[1] == [U1]
+    assert reaped == [U1]
     assert await redis_admin.exists(f"connections:{U1}") == 0

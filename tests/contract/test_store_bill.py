@@ -152,14 +152,19 @@ async def test_counts_of_small_lists_are_billed_as_one_read_each(bill: Bill) -> 
 async def test_what_instances_do_for_ever_is_counted(bill: Bill) -> None:
     """The fixed cost: bulletins written and read, the look for notifications and for users to catch up, the generation."""
     store = bill.store
-    assert await bill.of(store.write_bulletin(Bulletin(ONE, Epoch("e1"), 1, "ok", {}))) == (0, 1)
+    first = Bulletin(ONE, Epoch("e1"), 1, "ok", {})
+    assert await bill.of(store.write_bulletin(first)) == (0, 1)
     assert await bill.of(store.write_bulletin(Bulletin(InstanceId("two"), Epoch("e1"), 1, "ok", {}))) == (0, 1)
     assert await bill.of(store.read_bulletins()) == (2, 0)
     assert await bill.of(store.read_bulletins(only_unwell=True)) == (1, 0)
     assert await bill.of(store.claim_notifications(50, 30.0)) == (1, 0)
     assert await bill.of(store.catch_ups(50)) == (1, 0)
     assert await bill.of(store.generation()) == (1, 0)
-    assert await bill.of(store.remove_bulletin(ONE, Epoch("e1"))) == (1, 1)
+    assert await bill.of(store.find_bulletin(first.run)) == (1, 0)
+    (found,) = [each for each in await store.read_bulletins() if each.run == first.run]
+    assert await bill.of(store.declare_dead(found)) == (0, 1)
+    (dead,) = [each for each in await store.read_bulletins() if each.run == first.run]
+    assert await bill.of(store.remove_bulletin(dead)) == (0, 1)
 
 
 async def test_whatever_is_asked_the_count_is_what_was_on_the_wire(bill: Bill) -> None:

@@ -17,7 +17,7 @@ from holdfast.adapters.sqlite import presence
 from holdfast.adapters.sqlite.presence import change
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import LastMessage
-from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, RunId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.errors import StoreBusy, StoreConflict, StoreTimeout, StoreUnavailable
 from holdfast.ports import Store
@@ -33,6 +33,7 @@ SHORT_SECONDS = 1.0
 
 Call = Callable[[Store], Awaitable[object]]
 
+STANDING = Bulletin(InstanceId("one"), Epoch("e0"), 1, "ok", version="2026-01-01T00:00:00Z")
 WRITES: dict[str, Call] = {
     "append": lambda store: store.append(C, 1, drafts(2), NOW_MS),
     "create_conversation": lambda store: store.create_conversation(new_conversation("new", "alice")),
@@ -43,7 +44,8 @@ WRITES: dict[str, Call] = {
     "add_presence": lambda store: store.add_presence(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)),
     "remove_presence": lambda store: store.remove_presence(ENTRY, dict.fromkeys([ALICE, BOB], NOW_MS)),
     "write_bulletin": lambda store: store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
-    "remove_bulletin": lambda store: store.remove_bulletin(InstanceId("one"), Epoch("e1")),
+    "declare_dead": lambda store: store.declare_dead(STANDING),
+    "remove_bulletin": lambda store: store.remove_bulletin(STANDING),
     "revoke": lambda store: store.revoke(ALICE),
     "revoke_token": lambda store: store.revoke_token("alice.1f", NOW_MS),
     "block": lambda store: store.block(ALICE, UserId("bob"), 5),
@@ -66,6 +68,7 @@ READS: dict[str, Call] = {
     "read_presence": lambda store: store.read_presence([ALICE]),
     "users_on": lambda store: store.users_on(ENTRY, 5),
     "read_bulletins": lambda store: store.read_bulletins(),
+    "find_bulletin": lambda store: store.find_bulletin(RunId("one:e1")),
     "read_revocations": lambda store: store.read_revocations(0),
     "read_revoked_tokens": lambda store: store.read_revoked_tokens(0, 5),
 }

@@ -171,7 +171,8 @@ async def test_bulletins_revocations_and_the_generation(store: Store, console: C
     """One small document each."""
     await store.write_bulletin(Bulletin(InstanceId("one"), Epoch("e1"), 3, "ok", {C: 7}, users=(ALICE,), server="8c2f01"))
     revoked_at_ms = await store.revoke(ALICE)
-    assert await console.document("instances/one") == {
+    assert await console.document("instances/one:e1") == {
+        "name": "one",
         "epoch": "e1",
         "beat": 3,
         "mode": "ok",
@@ -180,11 +181,12 @@ async def test_bulletins_revocations_and_the_generation(store: Store, console: C
         "users": ["alice"],
         "receipts": {},
         "left": {},
-        "earlier": {},
+        "earlier": {"one:e1": 0},
         "overflow": False,
         "server": "8c2f01",
         "isCut": False,
         "isOut": False,
+        "isEnded": False,
     }
     revocation = await console.document("revocations/alice")
     assert revocation["notBefore"] == revoked_at_ms // 1000 + 1

@@ -145,7 +145,7 @@ async def test_an_absence_begins_when_the_user_was_last_heard_at_any_instance(st
 
 async def store_time(store: Store) -> int:
     """The present, by the store's own clock."""
-    return await store.write_bulletin(Bulletin(InstanceId("clock"), Epoch("e1"), next(BEATS), "ok"))
+    return (await store.write_bulletin(Bulletin(InstanceId("clock"), Epoch(f"e{next(BEATS)}"), 1, "ok"))).at_ms
 
 
 async def later(store: Store) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import uvicorn
+from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 from uvicorn.server import ServerState
 
 from holdfast.adapters.firestore import documents
@@ -288,8 +289,10 @@ _CONVERSATION = (
 )  # fmt: skip
 _MESSAGE = ("sender", "clientMessageId", "body", "metadataJson", "sentAt")
 _BULLETIN = (
-    "epoch", "mode", "beat", "heads", "members", "users", "receipts", "left", "earlier", "overflow", "server", "isCut"
+    "epoch", "mode", "beat", "heads", "members", "users", "receipts", "left", "earlier", "overflow", "server", "isCut",
+    "name", "isOut", "isEnded", "isDead", "aliveAt",
 )  # fmt: skip
+_WRITTEN = DatetimeWithNanoseconds(2026, 1, 31, tzinfo=UTC)
 _NOTIFICATION = ("userId", "conversationId", "seq", "sender", "preview", "createdAt", "attempts")
 
 
@@ -306,7 +309,7 @@ def store(data: bytes) -> None:
     rfc3339(found.created_at_ms), rfc3339(found.last_active_at_ms)
     msgspec.json.encode(documents.membership(CONVERSATION, USER, Stored(values.fields(_CONVERSATION))))
     with contextlib.suppress(Undecodable):
-        msgspec.json.encode(documents.bulletin("one", Stored(values.fields(_BULLETIN)), 7))
+        msgspec.json.encode(documents.bulletin("one", Stored(values.fields(_BULLETIN)), _WRITTEN))
     with contextlib.suppress(Undecodable):
         msgspec.json.encode(documents.notification("n", Stored(values.fields(_NOTIFICATION))))
     with contextlib.suppress(Undecodable):

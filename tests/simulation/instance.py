@@ -91,7 +91,7 @@ class SimulatedInstance:
                 await asyncio.sleep(0.05)
 
     async def _serve(self) -> None:
-        """Run after run, as `server.serve`: a store that was replaced ends one and begins the next."""
+        """Run after run, as `server.serve`: when one has to end (`Node.ended`), the next begins."""
         while not self._stop.is_set():
             await self._run(Instance(self.settings, on=self.machine(self.process)))
         self.loop.root.call_soon(self.process.kill)
@@ -105,14 +105,14 @@ class SimulatedInstance:
         self.gate = gate
         listeners = self._listen(gate)
         drain = Drain(node.hub, node.health, node.clock, node.settings.drain.window_seconds)
-        ends = [asyncio.create_task(event.wait()) for event in (self._stop, node.recovery.store_contact.replaced)]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            end.cancel()
-        if node.recovery.store_contact.replaced.is_set():
-            drain.run_at_once("store_replaced")
+        ended, stopped = asyncio.create_task(node.ended()), asyncio.create_task(self._stop.wait())
+        await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            drain.run_at_once(ended.result())
         else:
             await drain.run()
+        ended.cancel()
+        stopped.cancel()
         for listener in listeners:
             listener.close()
         await asyncio.sleep(_GRACEFUL_SECONDS)

@@ -19,13 +19,12 @@ from holdfast.adapters.redis.marks import RedisMarks
 from holdfast.adapters.redis.scripts import Script
 from holdfast.adapters.sqlite import messages
 from holdfast.adapters.sqlite.store import SqliteStore
-from holdfast.domain import bulletins
-from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.bulletins import Bulletin, StandingBulletin
 from holdfast.domain.conversations import Conversation
-from holdfast.domain.ids import ConversationId, InstanceId, Seq
+from holdfast.domain.ids import ConversationId, RunId, Seq
 from holdfast.domain.messages import send_key
 from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
-from holdfast.node import identity, node
+from holdfast.node import node
 from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.cluster.bulletins import Bulletins
 from holdfast.node.cluster.split import Split
@@ -38,6 +37,7 @@ from holdfast.node.conversations.entering import Entering, Entrance
 from holdfast.node.notifications import decision
 from holdfast.node.notifications.offline_backfill import OfflineBackfill
 from holdfast.node.recovery import unfinished_commits
+from holdfast.node.recovery.deaths import Deaths, Leases
 from holdfast.node.recovery.reaper import Reaper
 from holdfast.node.recovery.resync import Resync
 from holdfast.node.requests import commands
@@ -230,12 +230,6 @@ def no_watchdog() -> None:
     replace(RedisBus, "is_live", property(lambda _: True))
 
 
-def no_epoch() -> None:
-    """All starts of an instance are one in what they write of presence."""
-    for place in (identity, bulletins):
-        replace(place, "presence_entry", lambda instance_id, _: f"{instance_id}:always")
-
-
 def no_server_in_world() -> None:
     """The world is a random id that a promoted replica, and a server with its snapshot, hold as well."""
     _replace_in_scripts("return server and string.sub(world, -40) ~= server", "return false")
@@ -257,16 +251,36 @@ def _replace_in_scripts(text: str, by: str) -> None:
 
 def no_second_witness() -> None:
     """An instance without a lease is dead: no beat is looked at."""
-    look = Reaper._is_silent
 
-    def _is_silent(self: Reaper, instance_id: InstanceId, _: Bulletin | None) -> bool:
-        return look(self, instance_id, None)
+    def is_dead(_: Deaths, bulletin: Bulletin, leases: Leases | None) -> bool:
+        return leases is not None and bulletin.epoch not in leases.living
 
-    replace(Reaper, "_is_silent", _is_silent)
+    replace(Deaths, "is_dead", is_dead)
+
+
+def no_death_without_redis() -> None:
+    """While Redis does not answer, no instance is declared dead."""
+    judge = Deaths.is_dead
+
+    def is_dead(self: Deaths, bulletin: Bulletin, leases: Leases | None) -> bool:
+        return leases is not None and judge(self, bulletin, leases)
+
+    replace(Deaths, "is_dead", is_dead)
+
+
+def no_fence() -> None:
+    """A run that was declared dead alive goes on: it writes over the declaration."""
+    find = SqliteStore.find_bulletin
+
+    async def find_bulletin(self: SqliteStore, run: RunId) -> StandingBulletin | None:
+        found = await find(self, run)
+        return None if found is None else dataclasses.replace(found, is_dead=False)
+
+    replace(SqliteStore, "find_bulletin", find_bulletin)
 
 
 def no_reaper() -> None:
-    """No instance looks for instances that are gone; the next start under the same name clears up after itself."""
+    """No instance looks for instances that are gone."""
     replace(Reaper, "look", _nothing)
 
 
@@ -352,10 +366,11 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_resync,
         no_split,
         no_watchdog,
-        no_epoch,
         no_server_in_world,
         no_world_check,
         no_second_witness,
+        no_death_without_redis,
+        no_fence,
         no_reaper,
         no_members_version,
         no_catch_up,

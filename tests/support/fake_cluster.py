@@ -88,16 +88,14 @@ class FakeRegistry(Faulty):
 
     def __init__(self) -> None:
         super().__init__()
-        self.epoch = 0
+        self.acquired: list[Epoch] = []
         self.registered: dict[str, ConnectionRecord] = {}
         self.is_complete = False
         self.leases: dict[InstanceId, InstanceLease] = {}
         self.reaped: list[InstanceId] = []
         self.back: set[InstanceId] = set()  # those that have a lease again when they are to be reaped
-        self.left: dict[InstanceId, Epoch] = {}  # the epochs of what is reaped: told once, then all of it is forgotten
         self.names: list[str] = []
         self.place, self.server = "redis-1", ""
-        self.has_lost_lease = False  # found missing in the same world: a new epoch whatever the caller may keep
 
     def lease(
         self, name: str, epoch: str | None, state: str = "healthy", *, ended: str | None = None, removed: str | None = None
@@ -107,13 +105,12 @@ class FakeRegistry(Faulty):
         own = None if epoch is None else Epoch(epoch)
         self.leases[InstanceId(name)] = InstanceLease(InstanceId(name), own, True, state, 0, ended_epoch, removed_epoch)
 
-    async def acquire(self, state: str, *, may_keep_epoch: bool = False) -> Epoch:
+    async def acquire(self, epoch: Epoch, state: str) -> None:
         await self._enter("acquire")
         self.server = self.place
-        self.epoch += 1 if not may_keep_epoch or self.has_lost_lease or not self.epoch else 0
+        self.acquired.append(epoch)
         self.registered.clear()
         self.is_complete = False
-        return Epoch(f"{self.epoch:04d}")
 
     def rename(self, instance_id: InstanceId) -> None:
         self.names.append(instance_id)
@@ -154,10 +151,10 @@ class FakeRegistry(Faulty):
         await self._enter("instances")
         return list(self.leases.values())
 
-    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]] | None:
+    async def reap(self, instance_id: InstanceId) -> list[UserId] | None:
+        await self._enter("reap")
         self.reaped.append(instance_id)
         if instance_id in self.back:
             return None
-        if instance_id in self.left:
-            del self.leases[instance_id]
-        return self.left.pop(instance_id, None), []
+        self.leases.pop(instance_id, None)
+        return []

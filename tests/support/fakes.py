@@ -5,9 +5,9 @@ import dataclasses
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
-from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.bulletins import Bulletin, BulletinVersion, StandingBulletin
 from holdfast.domain.conversations import Conversation, MemberChange, MembersChanged, Membership, Room, with_changes
-from holdfast.domain.ids import ConnectionId, ConversationId, Epoch, InstanceId, Seq, UserId
+from holdfast.domain.ids import ConnectionId, ConversationId, RunId, Seq, UserId
 from holdfast.domain.marks import MarkPage, StoredMark
 from holdfast.domain.messages import Draft, Message, Settlement, StoredSend, content_digest, send_key
 from holdfast.domain.presence import Presence, PresenceChange
@@ -110,6 +110,7 @@ class FakeStore(Faulty):
         self.sends: dict[tuple[str, str], StoredSend] = {}
         self.conversations: dict[str, Conversation] = {}
         self.bulletins: dict[str, Bulletin] = {}
+        self._versions = 0
         self.cursors: dict[tuple[str, str], Seq] = {}
         self.marks: dict[str, StoredMark] = {}
         self.damaged_marks: set[str] = set()
@@ -287,18 +288,39 @@ class FakeStore(Faulty):
         await self._enter("users_on")
         return [UserId(user) for user, on in sorted(self.on.items()) if entry in on and user > (after or "")][:limit]
 
-    async def write_bulletin(self, bulletin: Bulletin) -> int:
+    async def write_bulletin(self, bulletin: Bulletin) -> BulletinVersion:
         await self._enter("write_bulletin")
-        self.bulletins[bulletin.instance_id] = bulletin
-        return 5
+        there = self.bulletins.get(bulletin.key)
+        if bulletin.version != ("" if there is None else there.version):
+            raise StoreConflict("of another version")
+        self._put(dataclasses.replace(bulletin, written_at_ms=5))
+        await self._leave("write_bulletin")
+        return BulletinVersion(self.bulletins[bulletin.key].version, 5)
+
+    async def find_bulletin(self, run: RunId) -> StandingBulletin | None:
+        await self._enter("find_bulletin")
+        found = self.bulletins.get(run)
+        return None if found is None else StandingBulletin(found.version, found.beat, found.is_dead)
+
+    async def declare_dead(self, bulletin: Bulletin) -> bool:
+        await self._enter("declare_dead")
+        there = self.bulletins.get(bulletin.key)
+        if there is None or there.version != bulletin.version:
+            return False
+        self._put(dataclasses.replace(there, is_dead=True))
+        return True
+
+    def _put(self, bulletin: Bulletin) -> None:
+        self._versions += 1
+        self.bulletins[bulletin.key] = dataclasses.replace(bulletin, version=f"v{self._versions}")
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         await self._enter("read_bulletins")
         return [bulletin for bulletin in self.bulletins.values() if bulletin.mode != "ok" or not only_unwell]
 
-    async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
-        if (found := self.bulletins.get(instance_id)) is not None and found.epoch == epoch:
-            del self.bulletins[instance_id]
+    async def remove_bulletin(self, bulletin: Bulletin) -> None:
+        if (found := self.bulletins.get(bulletin.key)) is not None and found.version == bulletin.version:
+            del self.bulletins[bulletin.key]
 
 
 class FakeMemory:

@@ -18,8 +18,9 @@ from holdfast.adapters.redis.marks import RedisMarks
 from holdfast.adapters.redis.recent import RedisRecentMessages
 from holdfast.adapters.redis.registry import RedisRegistry
 from holdfast.adapters.redis.rosters import RedisRosters
-from holdfast.domain.ids import InstanceId
+from holdfast.domain.ids import Epoch, InstanceId
 from holdfast.loops import Loops
+from holdfast.node.identity import own_epoch
 from holdfast.protocol.seals import Seals
 from holdfast.settings import RedisSettings
 from holdfast.telemetry import Telemetry
@@ -85,6 +86,12 @@ class RedisNode:
     ears: Ears
     watch: Watch
     telemetry: Telemetry = field(default_factory=lambda: Telemetry("test"))
+    epoch: Epoch = field(default_factory=lambda: own_epoch(SystemClock()))
+
+    async def acquire(self, state: str = "healthy") -> Epoch:
+        """Take the lease as the run that this is, under the same epoch each time."""
+        await self.registry.acquire(self.epoch, state)
+        return self.epoch
 
     def loops(self) -> Loops:
         """Runs the loops of the bus."""

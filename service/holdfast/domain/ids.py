@@ -14,6 +14,8 @@ ConversationId = NewType("ConversationId", str)
 ConnectionId = NewType("ConnectionId", str)
 InstanceId = NewType("InstanceId", str)
 Epoch = NewType("Epoch", str)
+RunId = NewType("RunId", str)
+"""`instance:epoch`. It never changes in the life of a run, also where the run goes on under another name."""
 Seq = int
 """Position of a message in its conversation: 1, 2, 3 … without a gap."""
 
@@ -21,6 +23,11 @@ _ALLOWED = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _RESERVED = re.compile(r"__.*__", re.ASCII)  # Firestore reserves these document ids
 _MESSAGE_ID_DIGITS = 12  # zero-padded, so that document order is numeric order: 10^12 messages per conversation
 MAX_SEQ = 10**_MESSAGE_ID_DIGITS - 1
+
+
+def run_id(instance_id: InstanceId, epoch: Epoch) -> RunId:
+    """The id of a run: of its `INSTANCE_ID`, and of the epoch that its process made when the run began."""
+    return RunId(f"{instance_id}:{epoch}")
 
 
 def is_id(text: str) -> bool:

@@ -2,17 +2,14 @@
 
 from dataclasses import dataclass
 
-from holdfast.domain.ids import Epoch, InstanceId, UserId
-
-
-def presence_entry(instance_id: InstanceId, epoch: Epoch) -> str:
-    """One element of `users/{u}.on`: this user has a connection, or had one within the grace, at that start of that instance."""
-    return f"{instance_id}:{epoch}"
+from holdfast.domain.ids import UserId
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """`online` exactly when `on` is not empty. `last_seen_at_ms` is None for a user who was never seen."""
+    """`online` exactly when `on` is not empty: the runs at which the user has a connection, or had one within the grace.
+
+    `last_seen_at_ms` is None for a user who was never seen."""
 
     user_id: UserId
     online: bool

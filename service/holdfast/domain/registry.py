@@ -12,7 +12,6 @@ class ConnectionRecord:
     user_id: UserId
     connection_id: ConnectionId
     instance_id: InstanceId
-    epoch: Epoch
     connected_at: str
 
 

@@ -1,36 +1,35 @@
-"""The name of this instance, and the epoch: which start of it this is. Every part reads one object; only the lease changes it."""
+"""The name of this instance, and its run: one life of one node in one process, which begins with an epoch of its own."""
 
+import asyncio
 import secrets
 
-from holdfast.domain.ids import Epoch, InstanceId
-from holdfast.domain.presence import presence_entry
+from holdfast.domain.ids import Epoch, InstanceId, RunId, run_id
 from holdfast.ports import Clock
 
 
 def own_epoch(clock: Clock) -> Epoch:
-    """An epoch until Redis gives one, of a form that Redis never gives."""
+    """Unlike any other: the time in microseconds, which an operator can read, and random digits."""
     return Epoch(f"{clock.now_ms() * 1000:016d}-{secrets.token_hex(4)}")
 
 
 class Identity:
-    """The name and the epoch of this instance.
+    """The name and the run of this instance.
 
     Attributes:
         instance_id: its `INSTANCE_ID`, unless a younger process has that.
-        epoch: this start of it; another one after the lease was lost.
+        epoch: made when the run began; never another one.
+        run: what stands in the store with each user who has a connection here; never another one.
+        is_written: set once the store holds the bulletin of the run. Before that no user is written there: were the instance
+            killed, no other would look for its users.
         is_unique: no other live process has its `INSTANCE_ID`.
     """
 
     def __init__(self, instance_id: InstanceId, epoch: Epoch) -> None:
         self.instance_id = instance_id
         self.epoch = epoch
+        self.run: RunId = run_id(instance_id, epoch)
+        self.is_written = asyncio.Event()
         self.is_unique = True
-        self._configured_id = instance_id
-
-    @property
-    def presence_entry(self) -> str:
-        """The entry in the store of each user with a connection here."""
-        return presence_entry(self.instance_id, self.epoch)
 
     @property
     def mark_owner(self) -> str:
@@ -39,5 +38,6 @@ class Identity:
 
     def yield_name(self) -> None:
         """A younger process has the `INSTANCE_ID`: this one goes on as `{name}.{epoch}`, which no client can choose."""
-        self.is_unique = False
-        self.instance_id = InstanceId(f"{self._configured_id}.{self.epoch}")
+        if self.is_unique:
+            self.is_unique = False
+            self.instance_id = InstanceId(f"{self.instance_id}.{self.epoch}")

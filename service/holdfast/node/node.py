@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,6 @@ from holdfast.node.health.parts import health_of
 from holdfast.node.incoming import Incoming
 from holdfast.node.notifications.parts import NotificationParts
 from holdfast.node.recovery.parts import RecoveryParts
-from holdfast.node.recovery.predecessor import reap_predecessor
 from holdfast.node.requests.parts import RequestParts
 from holdfast.node.sending.append import Commit
 from holdfast.node.sending.parts import SendingParts
@@ -31,6 +30,8 @@ _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends 
 SLOW_TICK_SECONDS: Final = 1.0
 _THAW_SECONDS: Final = 1.0  # a loop that stood still that long may have been frozen, and missed anything
 _COMMITTERS_GRACE_SECONDS: Final = 3.0
+STORE_REPLACED: Final = "store_replaced"
+DECLARED_DEAD: Final = "declared_dead"
 
 _log = logging.getLogger(__name__)
 
@@ -70,16 +71,28 @@ class Node:
         await self.recovery.store_contact.open(self.tasks)
         take, resubscribed = self._incoming.take, partial(self._on_missed, "resubscribed")
         await self.on.bus.start(self.loops, take, resubscribed, self.health.note_bus)
-        grace, presence = self.settings.presence.grace_seconds, self.users.presence
-        self.tasks.start(reap_predecessor(self.on.store, presence, self.instance_id, grace, self._on_predecessor))
         for loop in self._loops():
             self.tasks.start(self.loops.run(loop))
+
+    async def ended(self) -> str:
+        """Wait until this run has to end, because the store was replaced or another instance declared it dead; the reason."""
+        reasons = {
+            asyncio.create_task(self.recovery.store_contact.replaced.wait()): STORE_REPLACED,
+            asyncio.create_task(self.cluster.own_bulletin.declared_dead.wait()): DECLARED_DEAD,
+        }
+        try:
+            done, _ = await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
+            return reasons[done.pop()]
+        finally:
+            for each in reasons:
+                each.cancel()
 
     async def stop(self) -> None:
         """Finish what is under way, give the name back, let go. Bounded by `drain.flush_seconds`.
 
-        Presence is left as it is: our users are within their grace. Our bulletin, now without a lease, tells the others (or the
-        next start) to take users offline who do not come back. Data of a store that was replaced is not written to the new one.
+        Presence is left as it is: our users are within their grace. Our last bulletin says that this run has ended. The other
+        instances, or the next run, take users offline who do not come back. Data of a store that was replaced is not written to
+        the new one.
         """
         try:
             async with asyncio.timeout(self.settings.drain.flush_seconds):
@@ -98,8 +111,9 @@ class Node:
         await self.on.store.close()
 
     def _loops(self) -> Iterable[Loop]:
-        """Of the rooms, then the ticks. The bulletins wait until an earlier bulletin of this name was read."""
+        """Of the rooms, then the ticks."""
         users, notifications, recovery = self.users, self.notifications, self.recovery
+        yield from self.cluster.bulletins.loops
         yield from (part.loop for part in (self.cluster.lease, recovery.reaper, users.rosters))
         yield from (part.loop for part in (recovery.unfinished_commits, recovery.stored_marks))
         yield from (
@@ -132,15 +146,6 @@ class Node:
         each_of(self.health.evaluate, users.presence.tick, conversations.activity.tick, notifications.decision.tick)
         await asyncio.sleep(SLOW_TICK_SECONDS)
 
-    def _on_predecessor(self, earlier: Sequence[Bulletin]) -> None:
-        """What an earlier start of our name left is read; its bulletin may be replaced by ours."""
-        for bulletin in earlier:
-            self.cluster.lease.follow_predecessor(bulletin.server)
-            if not bulletin.is_harmless_at(""):
-                self.cluster.redis_trust.losses.note_uncertain_write()
-        for loop in self.cluster.bulletins.loops:
-            self.tasks.start(self.loops.run(loop))
-
     def _on_missed(self, reason: str) -> None:
         """The bus, or this process, was away for a while: what it carried meanwhile is compared with the store."""
         self.cluster.lease.invalidate()
@@ -156,15 +161,7 @@ class Node:
 
     def users_within_grace(self) -> dict[UserId, int]:
         """The users whose last connection here ended a moment ago."""
-        return self.users.presence.left_behind()
-
-    def earlier_entries(self) -> dict[str, int]:
-        """Of earlier epochs, in the store."""
-        return self.users.presence.earlier()
-
-    def on_new_epoch(self) -> None:
-        """The lease was lost, and is held again."""
-        self.users.presence.new_epoch()
+        return self.users.presence.leaving()
 
     def on_loss_elsewhere(self) -> None:
         """An instance at another Redis died there, perhaps before it could announce its commits."""

@@ -20,15 +20,14 @@ class Registry(Protocol):
         """Which start of which Redis took the last `acquire` or `renew`; empty before, and where that may not be asked."""
         ...
 
-    async def acquire(self, state: str, *, may_keep_epoch: bool = False) -> Epoch:
+    async def acquire(self, epoch: Epoch, state: str) -> None:
         """Take the lease, and remember the world (creating it when there is none, or when another server made it).
 
         The first time whatever was there is taken over: a start follows its predecessor. Nothing that was registered before
         under this name counts any more, and it is removed.
 
         Args:
-            may_keep_epoch: go on under the last epoch, where the lease is still there under it or was lost with the world.
-                A new epoch is given in every other case.
+            epoch: of this run; always the same.
 
         Raises:
             NameTaken: we had it before, and a process that started later has it now; nothing was changed.
@@ -67,7 +66,7 @@ class Registry(Protocol):
         ...
 
     async def connections_of(self, user_id: UserId) -> list[ConnectionRecord]:
-        """The user's connections whose instance's lease lives with that epoch."""
+        """The user's connections that count: the lease under which each was written lives."""
         ...
 
     async def instances(self) -> list[InstanceLease]:
@@ -78,9 +77,9 @@ class Registry(Protocol):
         """Which of them (≤ 1,000) have a connection at some instance whose lease lives."""
         ...
 
-    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]] | None:
-        """Remove what a gone instance left, field by field, only if its lease is still gone.
+    async def reap(self, instance_id: InstanceId) -> list[UserId] | None:
+        """Remove what a gone instance left, field by field, only if it has no lease.
 
-        Returns the epoch it last had, where known, and the users who lost a connection by it; None where it has a lease.
+        Returns the users who lost a connection by it; None where it has a lease.
         """
         ...

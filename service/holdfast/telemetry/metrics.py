@@ -193,6 +193,9 @@ class Telemetry:
         self.store_replacements = self._counter(
             "store_replacements", "how often this process found the store restored, renewed or emptied, and began anew"
         )
+        self.declared_dead = self._counter(
+            "declared_dead", "how often others declared this process dead while it lived, and it began anew; 0 is normal"
+        )
         self.bus_up = self._gauge("bus_up", "1 while the echo comes back and all instances use one Redis")
         counts = lambda: self.bus_counts()  # noqa: E731 - short, and twice needed
         events = CountersView(

@@ -36,7 +36,8 @@ class ScriptSampler:
         self.drawn: set[str] = set()
         self._world = "0" * 64
         self._leases: dict[str, tuple[str, str]] = {}
-        self._acquiring = self._acquired = ""  # the instance and the registration of the last ACQUIRE
+        self._acquiring = ""  # the instance of the last ACQUIRE
+        self._acquired = ("", "")  # the epoch and the registration
         self._told = "x"
         self._following = ""  # what an instance does next
         self._is_filling = False
@@ -92,9 +93,9 @@ class ScriptSampler:
             self._told = reply[1].decode("latin-1")
             if self.random.random() < _FOLLOWED:
                 self._following = "FILL" if reply[0] == b"FILL" else "TAILS"
-        elif reply[0] == b"OK" and len(reply) == 4 and isinstance(reply[2], bytes) and len(reply[2]) >= 40:
-            self._world = reply[2].decode("latin-1")
-            self._leases[self._acquiring] = (reply[1].decode("latin-1"), self._acquired)
+        elif reply[0] == b"OK" and len(reply) == 3 and isinstance(reply[1], bytes) and len(reply[1]) >= 40:
+            self._world = reply[1].decode("latin-1")
+            self._leases[self._acquiring] = self._acquired
 
     # --- single values --------------------------------------------------------------------------------------------------
 
@@ -163,11 +164,11 @@ class ScriptSampler:
     # --- the registry ---------------------------------------------------------------------------------------------------
 
     def _acquire(self) -> Call:
-        self._acquiring, self._acquired = self._pick(_INSTANCES), self._hex(16)
-        epoch, _ = self._leases.get(self._acquiring, ("", ""))
-        process = epoch[17:] if epoch and self.random.random() < 0.7 else self._hex(8)
-        before = (self.random.choice((epoch, epoch, "")), self._number(1), self._known_world())
-        arguments = (self._acquiring, "healthy", _AGE_MS, self._hex(24), process, *before, self._acquired)
+        self._acquiring = self._pick(_INSTANCES)
+        had, _ = self._leases.get(self._acquiring, ("", ""))
+        epoch = had if had and self.random.random() < 0.7 else f"{self._number(9):016d}-{self._hex(8)}"
+        self._acquired = (epoch, self._hex(16))
+        arguments = (self._acquiring, "healthy", _AGE_MS, self._hex(24), epoch, self._number(1), self._acquired[1])
         return ("registry:world", f"instance:{self._acquiring}", "instances"), arguments
 
     def _owned(self, more_keys: Sequence[str], more: Sequence[Argument], instance: str = "one") -> Call:

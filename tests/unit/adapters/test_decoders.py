@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,12 +73,14 @@ _REDIS: dict[str, Callable[..., Any]] = {
     "envelope": envelopes.decode,
     "message_frame": envelopes.decode_message,
 }
+_WRITTEN = DatetimeWithNanoseconds(2026, 1, 31, tzinfo=UTC)
 _NAMES = {
     "message": "sender clientMessageId body metadataJson sentAt",
     "conversation": "members membersVersion revision title metadataJson createdBy createdAt digest lastSeq "
     "lastMessage lastMessageAt joined",
     "membership": "membersVersion revision lastSeq lastMessageAt joined memberCount",
-    "bulletin": "epoch beat mode heads members users receipts left earlier overflow server isCut isOut",
+    "bulletin": "name epoch beat mode heads members users receipts left earlier overflow server isCut isOut isEnded isDead "
+    "aliveAt",
     "notification": "userId conversationId seq sender preview createdAt attempts",
     "sqlite_notification": "id user_id conversation_id seq sender preview created_at_ms attempts",
 }
@@ -85,7 +88,7 @@ _STORED: dict[str, Callable[[Stored], Any]] = {
     "message": lambda stored: documents.message(C, "000000000001", stored),
     "conversation": lambda stored: documents.conversation("c1", stored),
     "membership": lambda stored: documents.membership("c1", ANN, stored),
-    "bulletin": lambda stored: documents.bulletin("one", stored, 5),
+    "bulletin": lambda stored: documents.bulletin("one", stored, _WRITTEN),
     "notification": lambda stored: documents.notification("n", stored),
     "sqlite_notification": _record,
 }
@@ -157,6 +160,6 @@ def test_a_whole_document_is_not_called_damaged() -> None:
             "overflow": False,
         }
     )
-    documents.bulletin("one", bulletin, 5)
+    documents.bulletin("one", bulletin, _WRITTEN)
     assert not message.is_damaged
     assert not bulletin.is_damaged

@@ -14,11 +14,12 @@ C = ConversationId("c1")
 
 
 def test_an_instance_that_yields_its_name_writes_the_new_one_everywhere() -> None:
-    """Two instances that wrote one name would take each other's users and marks for their own."""
+    """Two instances that wrote one name would take each other's connections and marks for their own."""
     identity = identity_of("one", "7")
     identity.yield_name()
     assert not identity.is_unique
-    assert (identity.instance_id, identity.presence_entry, identity.mark_owner) == ("one.7", "one.7:7", "one.7|7")
+    assert (identity.instance_id, identity.mark_owner) == ("one.7", "one.7|7")
+    assert identity.run == "one:7", "its users stand in the store under this, and need not be written again"
 
 
 def test_an_instance_that_yields_its_name_twice_adds_one_epoch() -> None:

@@ -1,28 +1,45 @@
 """Bulletins and revocations in Firestore: small documents that every instance reads."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Any, Final
 
 from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud.firestore_v1 import SERVER_TIMESTAMP, Maximum, Query
+from google.cloud.firestore_v1.async_document import AsyncDocumentReference
 from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.firestore.client import Calls
 from holdfast.adapters.firestore.part import StorePart
-from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import Epoch, InstanceId, UserId
+from holdfast.domain.bulletins import Bulletin, BulletinVersion, StandingBulletin
+from holdfast.domain.ids import RunId, UserId
+from holdfast.domain.stored import Stored
 
 REVOCATIONS_PAGE: Final = 1_000
 
 
-async def write_bulletin(calls: Calls, bulletin: Bulletin) -> int:
+async def write_bulletin(calls: Calls, bulletin: Bulletin) -> BulletinVersion:
     """See `ports.RunStore.write_bulletin`."""
-    reference = calls.client.document("instances", bulletin.instance_id)
-    result = await reference.set(documents.bulletin_fields(bulletin), **calls.unretried)
-    return documents.whole_ms(result.update_time)
+    reference, fields = _ref(calls, bulletin.key), documents.bulletin_fields(bulletin)
+    if bulletin.version:
+        option = documents.at_version(calls.client, bulletin.version)
+        result = await reference.update(fields, option=option, **calls.unretried)
+    else:
+        result = await reference.create(fields, **calls.unretried)
+    return BulletinVersion(documents.version_of(result.update_time), documents.whole_ms(result.update_time))
+
+
+async def find_bulletin(calls: Calls, run: RunId) -> StandingBulletin | None:
+    """See `ports.RunStore.find_bulletin`."""
+    snapshot = await _ref(calls, run).get(**calls.unretried)
+    if not snapshot.exists:
+        return None
+    stored = Stored(snapshot.to_dict())
+    beat, is_dead = stored.number("beat"), stored.flag("isDead")
+    return StandingBulletin(documents.version_of(snapshot.update_time), None if stored.is_damaged else beat, is_dead)
 
 
 async def read_bulletins(calls: Calls, *, only_unwell: bool) -> list[Bulletin]:
@@ -30,20 +47,29 @@ async def read_bulletins(calls: Calls, *, only_unwell: bool) -> list[Bulletin]:
     collection = calls.client.collection("instances")
     query = collection.where(filter=FieldFilter("mode", "!=", "ok")) if only_unwell else collection
     snapshots = await query.get(**calls.unretried)
-    written = {each.id: documents.whole_ms(each.update_time) for each in snapshots}
+    written = {each.id: each.update_time for each in snapshots}
     return calls.read("bulletin", snapshots, lambda name, stored: documents.bulletin(name, stored, written[name]))
 
 
-async def remove_bulletin(calls: Calls, instance_id: InstanceId, epoch: Epoch) -> None:
+async def declare_dead(calls: Calls, bulletin: Bulletin) -> bool:
+    """See `ports.RunStore.declare_dead`."""
+    option = documents.at_version(calls.client, bulletin.version)
+    try:
+        await _ref(calls, bulletin.key).update(documents.death_fields(bulletin), option=option, **calls.unretried)
+    except (FailedPrecondition, NotFound):
+        return False
+    return True
+
+
+async def remove_bulletin(calls: Calls, bulletin: Bulletin) -> None:
     """See `ports.RunStore.remove_bulletin`."""
-    client = calls.client
-    reference = client.document("instances", instance_id)
-    snapshot = await reference.get(**calls.unretried)
-    if snapshot.exists and (snapshot.to_dict() or {}).get("epoch") == epoch:
-        try:
-            await reference.delete(option=client.write_option(last_update_time=snapshot.update_time), **calls.unretried)
-        except (FailedPrecondition, NotFound):
-            return  # another process has that name again, or removed it already
+    with contextlib.suppress(FailedPrecondition, NotFound):
+        option = documents.at_version(calls.client, bulletin.version)
+        await _ref(calls, bulletin.key).delete(option=option, **calls.unretried)
+
+
+def _ref(calls: Calls, key: str) -> AsyncDocumentReference:
+    return calls.client.document("instances", key)
 
 
 async def revoke(calls: Calls, user_id: UserId) -> int:
@@ -109,17 +135,25 @@ def _is_of_that_second(revoked_at_ms: int, since_ms: int) -> bool:
 class FirestoreRuns(StorePart):
     """Implements `ports.RunStore`."""
 
-    async def write_bulletin(self, bulletin: Bulletin) -> int:
+    async def write_bulletin(self, bulletin: Bulletin) -> BulletinVersion:
         """See the port."""
         return await self._calls.run_now(write_bulletin(self._calls, bulletin))
+
+    async def find_bulletin(self, run: RunId) -> StandingBulletin | None:
+        """See the port."""
+        return await self._calls.run_now(find_bulletin(self._calls, run))
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         """See the port."""
         return await self._calls.run_now(read_bulletins(self._calls, only_unwell=only_unwell))
 
-    async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
+    async def declare_dead(self, bulletin: Bulletin) -> bool:
         """See the port."""
-        await self._calls.run_now(remove_bulletin(self._calls, instance_id, epoch))
+        return await self._calls.run_now(declare_dead(self._calls, bulletin))
+
+    async def remove_bulletin(self, bulletin: Bulletin) -> None:
+        """See the port."""
+        await self._calls.run_now(remove_bulletin(self._calls, bulletin))
 
 
 class FirestoreRevocations(StorePart):

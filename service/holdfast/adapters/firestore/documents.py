@@ -1,17 +1,19 @@
 """Documents to domain objects and back. Field names are Firestore's, in camelCase, as the acceptance guide reads them."""
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from google.cloud.firestore_v1 import SERVER_TIMESTAMP
+from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+from google.cloud.firestore_v1 import SERVER_TIMESTAMP, WriteOption
 from google.cloud.firestore_v1.async_client import AsyncClient
 from google.cloud.firestore_v1.async_document import AsyncDocumentReference
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation, LastMessage, Membership, NewConversation
-from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq, UserId, message_id
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, RunId, Seq, UserId, message_id, run_id
 from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Draft, Message
 from holdfast.domain.notifications import Notification
@@ -39,6 +41,17 @@ def ms(timestamp: datetime) -> int:
 def whole_ms(timestamp: datetime) -> int:
     """A time of the store's own, whose full milliseconds count: never later than it was."""
     return math.floor(timestamp.timestamp() * 1000)
+
+
+def version_of(update_time: Any) -> str:
+    """The version of a document: the time of its last write, as Firestore says it, to the nanosecond."""
+    return str(update_time.rfc3339())
+
+
+def at_version(client: AsyncClient, version: str) -> WriteOption:
+    """The condition that a document is of that version."""
+    parse: Callable[[str], datetime] = DatetimeWithNanoseconds.from_rfc3339
+    return client.write_option(last_update_time=parse(version))
 
 
 def conversation_ref(client: AsyncClient, conversation_id: ConversationId) -> AsyncDocumentReference:
@@ -158,6 +171,7 @@ def last_message_fields(last: LastMessage) -> Fields:
 def bulletin_fields(bulletin: Bulletin) -> Fields:
     """A bulletin. Maps stay maps: their keys never become paths."""
     return {
+        "name": bulletin.instance_id,
         "epoch": bulletin.epoch,
         "beat": bulletin.beat,
         "mode": bulletin.mode,
@@ -166,23 +180,34 @@ def bulletin_fields(bulletin: Bulletin) -> Fields:
         "users": list(bulletin.users),
         "receipts": dict(bulletin.receipts),
         "left": dict(bulletin.left),
-        "earlier": dict(bulletin.earlier),
+        "earlier": bulletin.stored_earlier,
         "overflow": bulletin.overflow,
         "server": bulletin.server,
         "isCut": bulletin.is_cut,
         "isOut": bulletin.is_out,
+        "isEnded": bulletin.is_ended,
     }
 
 
-def bulletin(instance_id: str, stored: Stored, written_at_ms: int) -> Bulletin:
-    """A stored bulletin.
+def death_fields(bulletin: Bulletin) -> Fields:
+    """The fields that change in the bulletin of a run that is declared dead. The time of its last write is kept beside it."""
+    return {"isDead": True, "aliveAt": at(bulletin.written_at_ms), "earlier": bulletin.entries}
+
+
+def bulletin(name: str, stored: Stored, written_at: datetime) -> Bulletin:
+    """A stored bulletin. Of an instance of an older version it has no `name`: the document is named after the instance.
 
     Raises:
         Undecodable: it does not say of which epoch it is.
     """
+    epoch = Epoch(stored.required_text("epoch"))
+    instance_id = stored.of("name")
+    is_older = not isinstance(instance_id, str) or not instance_id
+    run = run_id(InstanceId(name), epoch) if is_older else RunId(name)
+    is_dead, alive_at = stored.flag("isDead"), stored.of("aliveAt")
     return Bulletin(
-        instance_id=InstanceId(instance_id),
-        epoch=Epoch(stored.required_text("epoch")),
+        instance_id=InstanceId(name) if is_older else InstanceId(stored.text("name")),
+        epoch=epoch,
         beat=stored.number("beat"),
         mode=stored.required_text("mode"),
         heads=stored.numbers("heads"),
@@ -190,12 +215,17 @@ def bulletin(instance_id: str, stored: Stored, written_at_ms: int) -> Bulletin:
         users=tuple(UserId(user_id) for user_id in stored.texts("users")),
         receipts=stored.numbers("receipts"),
         left=stored.numbers("left"),
-        earlier=stored.numbers("earlier"),
+        earlier={entry: alive_ms for entry, alive_ms in stored.numbers("earlier").items() if entry != run},
         overflow=stored.flag("overflow"),
         server=stored.text("server") if stored.of("server") is not None else "",
         is_cut=stored.flag("isCut"),
         is_out=stored.flag("isOut"),
-        written_at_ms=written_at_ms,
+        run=run,
+        is_ended=stored.flag("isEnded"),
+        is_dead=is_dead,
+        is_older=is_older,
+        written_at_ms=ms(alive_at) if is_dead and isinstance(alive_at, datetime) else whole_ms(written_at),
+        version=version_of(written_at),
     )
 
 

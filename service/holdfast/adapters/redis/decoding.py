@@ -83,7 +83,7 @@ def connection(user_id: UserId, connection_id: object, record: object) -> Connec
     if not isinstance(fields, dict):
         raise Undecodable("no record of a connection")
     try:
-        instance_id, of_epoch = (str(fields.get(name, "")).encode() for name in ("instance_id", "epoch"))
+        instance_id = str(fields.get("instance_id", "")).encode()
     except UnicodeEncodeError:
         raise Undecodable("surrogates") from None
     connected_at = fields.get("connected_at", "")
@@ -91,7 +91,6 @@ def connection(user_id: UserId, connection_id: object, record: object) -> Connec
         user_id=user_id,
         connection_id=ConnectionId(text(connection_id)),
         instance_id=instance_name(instance_id),
-        epoch=epoch(of_epoch),
         connected_at=connected_at if isinstance(connected_at, str) and _is_encodable(connected_at) else "",
     )
 

@@ -26,7 +26,7 @@ USER_PREFIX: Final = "user:"
 
 
 def connections(user_id: UserId) -> str:
-    """HASH connection_id -> JSON `{instance_id, epoch, registration, connected_at}`, with a secret sealed."""
+    """HASH connection_id -> JSON `{instance_id, registration, connected_at}`, with a secret sealed."""
     return f"connections:{user_id}"
 
 

@@ -28,6 +28,10 @@ _REGISTRATION_TTL_MS: Final = 3_600_000  # renewed every 15 minutes: a key witho
 _CHUNK: Final = 500  # records per script: about 3 ms of Redis's time
 _REAP_CHUNK: Final = 100  # users per script: each costs reading all of that user's connections
 _SCAN_COUNT: Final = 1000
+_OF_OLDER: Final = "-"
+"""The `epoch` in a record. Instances of an older version need one, and would take the users of that epoch offline once the lease
+is gone, without a look at the bulletin. No user stands in the store under this one.
+"""
 
 
 class RedisRegistry:
@@ -42,32 +46,28 @@ class RedisRegistry:
         self._link = link
         self._seals = seals
         self.rename(instance_id)
-        self._process = secrets.token_hex(4)
         self._world = ""
         self.server = ""
         self._registration = ""  # empty while no lease is held
-        self._epoch = Epoch("")
-        self._newest_epoch = Epoch("")  # also of a lease that was lost: the next one is not smaller
+        self._epoch = Epoch("")  # once the name was had
 
     # --- the lease ----------------------------------------------------------------------------------------------------
 
-    async def acquire(self, state: str, *, may_keep_epoch: bool = False) -> Epoch:
-        """See `Registry.acquire`. Epochs compare as text: the newer start is the larger one."""
-        self._epoch, self._registration = Epoch(""), ""
-        registration, new_world = secrets.token_hex(8), secrets.token_hex(12)
-        before = (self._newest_epoch, int(may_keep_epoch), self._world)
+    async def acquire(self, epoch: Epoch, state: str) -> None:
+        """See `Registry.acquire`."""
+        self._registration = ""
+        registration, new_world, has_had = secrets.token_hex(8), secrets.token_hex(12), self._epoch == epoch
         answer = await self._link.run(
             scripts.ACQUIRE,
             (keys.WORLD, self._lease, keys.INSTANCES),
-            (self._instance_id, state, LEASE_MS, new_world, self._process, *before, registration),
+            (self._instance_id, state, LEASE_MS, new_world, epoch, int(has_had), registration),
         )
         if answer[0] == b"TAKEN":
             raise NameTaken(f"a younger process has the name {self._instance_id}")
-        world, epoch, self.server = decoding.text(answer[2]), decoding.epoch(answer[1]), decoding.text(answer[3])
-        self._newest_epoch = epoch
+        world, self.server = decoding.text(answer[1]), decoding.text(answer[2])
+        self._epoch = epoch
         await self._reap(world, self._instance_id, registration)
-        self._world, self._epoch, self._registration = world, epoch, registration
-        return epoch
+        self._world, self._registration = world, registration
 
     def rename(self, instance_id: InstanceId) -> None:
         """See `Registry.rename`."""
@@ -94,7 +94,7 @@ class RedisRegistry:
         except (LeaseLost, WorldChanged):
             return
         finally:
-            self._epoch, self._registration = Epoch(""), ""
+            self._registration = ""
         # The lease goes first: from then on what is left does not count, and after an interruption it is left to a reaper.
         with contextlib.suppress(LeaseLost):  # a successor has the name, and removes it
             await self._reap(self._world, self._instance_id, "")
@@ -106,7 +106,7 @@ class RedisRegistry:
         counts: dict[UserId, int] = {}
         registration = self._registration
         for chunk in chunks(records, _CHUNK):
-            if not registration or registration != self._registration or any(record.epoch != self._epoch for record in chunk):
+            if not registration or registration != self._registration:
                 raise LeaseLost("the records belong to another registration")
             arguments: list[Argument] = [_REGISTRATION_TTL_MS]
             for record in chunk:
@@ -175,24 +175,23 @@ class RedisRegistry:
         await self._drop(keys.INSTANCES, unread, "instances")
         return found
 
-    async def reap(self, instance_id: InstanceId) -> tuple[Epoch | None, list[UserId]] | None:
+    async def reap(self, instance_id: InstanceId) -> list[UserId] | None:
         """See `Registry.reap`. When Redis fails in between it returns what was done; the rest stays indexed."""
         world = self._require_world()
         try:
-            newest, lost = await self._reap(world, instance_id, "", keeps_what_was_done=True)
+            return await self._reap(world, instance_id, "", keeps_what_was_done=True)
         except LeaseLost:
             return None
-        return newest or None, lost
 
     async def _reap(
         self, world: str, instance_id: InstanceId, registration: str, *, keeps_what_was_done: bool = False
-    ) -> tuple[Epoch, list[UserId]]:
+    ) -> list[UserId]:
         """Remove what registrations of `instance_id` other than this one left; '' where it must not have a lease.
 
         Raises:
             LeaseLost: its lease is another one.
         """
-        newest, lost = Epoch(""), list[UserId]()
+        lost = list[UserId]()
         fixed = (keys.WORLD, keys.lease(instance_id), keys.subscriptions(instance_id))
         is_own = instance_id == self._instance_id and registration != ""
         try:
@@ -204,15 +203,14 @@ class RedisRegistry:
                 for chunk in chunks(users, _REAP_CHUNK):
                     connections = tuple(keys.connections(user_id) for user_id in chunk)
                     arguments = (world, registration, instance_id, *(keys.user_channel(user_id) for user_id in chunk))
-                    seen, *outcomes = _check(await self._link.run(scripts.REAP_USERS, fixed + connections, arguments))
-                    newest = max(newest, _epoch_or_none(seen))
+                    outcomes = _check(await self._link.run(scripts.REAP_USERS, fixed + connections, arguments))
                     lost += [user_id for user_id, outcome in zip(chunk, outcomes, strict=True) if outcome]
             if registration == "":
                 await self._forget(world, instance_id)
         except RedisUnavailable:
             if not (keeps_what_was_done and lost):
                 raise
-        return newest, lost
+        return lost
 
     async def _forget(self, world: str, instance_id: InstanceId) -> None:
         fixed = (keys.WORLD, keys.lease(instance_id), keys.subscriptions(instance_id), keys.INSTANCES)
@@ -255,7 +253,7 @@ class RedisRegistry:
         return self._world
 
     def _encode(self, record: ConnectionRecord) -> bytes:
-        written = {"instance_id": self._instance_id, "epoch": self._epoch, "registration": self._registration}
+        written = {"instance_id": self._instance_id, "epoch": _OF_OLDER, "registration": self._registration}
         text = json.dumps({**written, "connected_at": record.connected_at}).encode()
         return text if self._seals is None else self._seals.seal(_place(record.user_id, record.connection_id), text)
 
@@ -271,10 +269,3 @@ def _check(answer: list[Any]) -> list[Any]:
     if answer[0] == b"LEASE":
         raise LeaseLost("the lease is missing, or was taken anew")
     return answer[1:]
-
-
-def _epoch_or_none(raw: bytes) -> Epoch:
-    try:
-        return decoding.epoch(raw)
-    except Undecodable:
-        return Epoch("")

@@ -1,20 +1,22 @@
 """Presence, bulletins and revocations in SQLite. Synchronous functions of a connection: for the threads of `lanes`."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 from holdfast.adapters.sqlite.calls import Calls, StorePart
 from holdfast.adapters.sqlite.schema import note_damaged
-from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import Epoch, InstanceId, UserId
+from holdfast.domain.bulletins import Bulletin, BulletinVersion, StandingBulletin
+from holdfast.domain.ids import Epoch, InstanceId, RunId, UserId, run_id
 from holdfast.domain.notifications import flagged_since
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.domain.stored import Stored, is_number, is_text
-from holdfast.errors import Undecodable
+from holdfast.errors import StoreConflict, Undecodable
 
+_OF_READING: Final = frozenset(("run", "is_older", "version"))  # of a bulletin: what reading it fills in
 _MAX_UNREPORTED: Final = 10_000  # far more than one deadline's worth of presence writes
 
 
@@ -66,13 +68,25 @@ def users_on(connection: sqlite3.Connection, entry: str, limit: int, after: User
     return [UserId(user_id) for (user_id,) in found if is_text(user_id)]
 
 
-def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin, now_ms: int) -> int:
-    """See `ports.RunStore.write_bulletin`."""
-    stamped = {**asdict(bulletin), "written_at_ms": now_ms}
-    connection.execute(
-        "INSERT OR REPLACE INTO instances VALUES (?, ?, ?)", (bulletin.instance_id, bulletin.epoch, json.dumps(stamped))
-    )
-    return now_ms
+def write_bulletin(connection: sqlite3.Connection, bulletin: Bulletin, now_ms: int) -> BulletinVersion:
+    """See `ports.RunStore.write_bulletin`; inside one transaction."""
+    standing = find_bulletin(connection, bulletin.key)
+    if (standing.version if standing is not None else "") != bulletin.version:
+        raise StoreConflict("the bulletin is of another version")
+    version = _replace(connection, replace(bulletin, written_at_ms=now_ms))
+    return BulletinVersion(version, now_ms)
+
+
+def find_bulletin(connection: sqlite3.Connection, key: str) -> StandingBulletin | None:
+    """See `ports.RunStore.find_bulletin`."""
+    row = connection.execute("SELECT bulletin FROM instances WHERE id = ?", (key,)).fetchone()
+    if row is None:
+        return None
+    try:
+        found = _bulletin(*row)
+    except Undecodable:
+        return StandingBulletin(_version(row[0]), None, is_dead=False)
+    return StandingBulletin(found.version, found.beat, found.is_dead)
 
 
 def read_bulletins(connection: sqlite3.Connection) -> list[Bulletin]:
@@ -87,9 +101,34 @@ def read_bulletins(connection: sqlite3.Connection) -> list[Bulletin]:
     return found
 
 
-def remove_bulletin(connection: sqlite3.Connection, instance_id: InstanceId, epoch: Epoch) -> None:
-    """See `ports.RunStore.remove_bulletin`."""
-    connection.execute("DELETE FROM instances WHERE id = ? AND epoch = ?", (instance_id, epoch))
+def declare_dead(connection: sqlite3.Connection, bulletin: Bulletin) -> bool:
+    """See `ports.RunStore.declare_dead`; inside one transaction."""
+    standing = find_bulletin(connection, bulletin.key)
+    if standing is None or standing.version != bulletin.version:
+        return False
+    _replace(connection, replace(bulletin, is_dead=True))
+    return True
+
+
+def remove_bulletin(connection: sqlite3.Connection, bulletin: Bulletin) -> None:
+    """See `ports.RunStore.remove_bulletin`; inside one transaction."""
+    standing = find_bulletin(connection, bulletin.key)
+    if standing is not None and standing.version == bulletin.version:
+        connection.execute("DELETE FROM instances WHERE id = ?", (bulletin.key,))
+
+
+def _replace(connection: sqlite3.Connection, bulletin: Bulletin) -> str:
+    """`instance_id` is the name of the row, as instances of an older version expect it; `name` is the instance's."""
+    fields = asdict(bulletin) | {"instance_id": bulletin.key, "earlier": bulletin.stored_earlier}
+    fields |= {} if bulletin.is_older else {"name": bulletin.instance_id}
+    text = json.dumps({name: value for name, value in fields.items() if name not in _OF_READING})
+    connection.execute("INSERT OR REPLACE INTO instances VALUES (?, ?, ?)", (bulletin.key, bulletin.epoch, text))
+    return _version(text)
+
+
+def _version(text: object) -> str:
+    """Of a row: what stands in it."""
+    return hashlib.sha256(str(text).encode(errors="replace")).hexdigest()
 
 
 def revoke(connection: sqlite3.Connection, user_id: UserId, now_ms: int) -> int:
@@ -139,9 +178,12 @@ def _bulletin(text: object) -> Bulletin:
         stored = Stored(json.loads(text) if isinstance(text, str) else None)
     except (ValueError, RecursionError):
         raise Undecodable("no JSON") from None
+    epoch, key, name = Epoch(stored.required_text("epoch")), stored.required_text("instance_id"), stored.of("name")
+    is_older = not is_text(name) or not name
+    run = run_id(InstanceId(key), epoch) if is_older else RunId(key)
     return Bulletin(
-        instance_id=InstanceId(stored.required_text("instance_id")),
-        epoch=Epoch(stored.required_text("epoch")),
+        instance_id=InstanceId(key if is_older else name),
+        epoch=epoch,
         beat=stored.number("beat"),
         mode=stored.required_text("mode"),
         heads=stored.numbers("heads"),
@@ -149,11 +191,16 @@ def _bulletin(text: object) -> Bulletin:
         users=tuple(UserId(user_id) for user_id in stored.texts("users")),
         receipts=stored.numbers("receipts"),
         left=stored.numbers("left"),
-        earlier=stored.numbers("earlier"),
+        earlier={entry: alive_ms for entry, alive_ms in stored.numbers("earlier").items() if entry != run},
         overflow=stored.flag("overflow"),
         server=stored.text("server"),
         is_cut=stored.flag("is_cut"),
         is_out=stored.flag("is_out"),
+        run=run,
+        is_ended=stored.flag("is_ended"),
+        is_dead=stored.flag("is_dead"),
+        is_older=is_older,
+        version=_version(text),
         written_at_ms=stored.number("written_at_ms"),
     )
 
@@ -198,18 +245,26 @@ class SqlitePresence(StorePart):
 class SqliteRuns(StorePart):
     """Implements `ports.RunStore`."""
 
-    async def write_bulletin(self, bulletin: Bulletin) -> int:
+    async def write_bulletin(self, bulletin: Bulletin) -> BulletinVersion:
         """See the port."""
         return await self._calls.write(lambda c: write_bulletin(c, bulletin, self._calls.follow(c)))
+
+    async def find_bulletin(self, run: RunId) -> StandingBulletin | None:
+        """See the port."""
+        return await self._calls.read(lambda c: find_bulletin(c, run))
 
     async def read_bulletins(self, *, only_unwell: bool = False) -> list[Bulletin]:
         """See the port."""
         found = await self._calls.read(read_bulletins)
         return [bulletin for bulletin in found if bulletin.mode != "ok" or not only_unwell]
 
-    async def remove_bulletin(self, instance_id: InstanceId, epoch: Epoch) -> None:
+    async def declare_dead(self, bulletin: Bulletin) -> bool:
         """See the port."""
-        await self._calls.write(lambda c: remove_bulletin(c, instance_id, epoch))
+        return await self._calls.write(lambda c: declare_dead(c, bulletin))
+
+    async def remove_bulletin(self, bulletin: Bulletin) -> None:
+        """See the port."""
+        await self._calls.write(lambda c: remove_bulletin(c, bulletin))
 
 
 class SqliteRevocations(StorePart):

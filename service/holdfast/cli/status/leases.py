@@ -11,7 +11,7 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.registry import LEASE_MS
 from holdfast.bootstrap import redis_link
 
-_MICROS: Final = 16  # digits of an epoch's beginning, Redis's clock
+_MICROS: Final = 16  # digits of an epoch's beginning, the clock of its machine
 
 
 @dataclass(frozen=True, slots=True)

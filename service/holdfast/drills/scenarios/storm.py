@@ -26,7 +26,7 @@ _DEGRADED: Final = re.compile(r'^holdfast_health_transitions_total\{state="degra
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What an instance says of itself. `degraded`: how often it was; `epoch`: of its lease; `lines`: of its log."""
+    """What an instance says of itself. `degraded`: how often it was; `epoch`: of its run; `lines`: of its log."""
 
     degraded: float
     epoch: str
@@ -69,7 +69,7 @@ async def _storm(stage: LocalStage) -> None:
         for instance, then in zip(stage.instances, before, strict=True):
             now = await _record_of(instance)
             stage.require(f"{instance.name}: times degraded", now.degraded - then.degraded, 0)
-            stage.require(f"{instance.name}: leases lost", now.epoch != then.epoch, 0)
+            stage.require(f"{instance.name}: runs ended", now.epoch != then.epoch, 0)
             stage.require(f"{instance.name}: lines logged", now.lines - then.lines, _FREE_LINES + round(seconds))
     finally:
         storm.close()

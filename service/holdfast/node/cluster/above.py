@@ -15,12 +15,6 @@ class Above(Protocol):
     def users_within_grace(self) -> dict[UserId, int]:
         """The users whose last connection here has ended, and until when they are waited for (ms)."""
 
-    def earlier_entries(self) -> dict[str, int]:
-        """Entries of earlier epochs under which users may still stand, and when each was last alive (ms; 0: now)."""
-
-    def on_new_epoch(self) -> None:
-        """Presence that was written under the epoch before is to be written again."""
-
     def on_loss_elsewhere(self) -> None:
         """An instance that met others at another Redis has died, perhaps before it told what it committed."""
 

@@ -11,17 +11,16 @@ import contextlib
 from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
+from holdfast.domain.ids import ConversationId, InstanceId, UserId
 from holdfast.errors import StoreError
 from holdfast.loops import STORE, Loop
 from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.lease import Lease
+from holdfast.node.cluster.own_bulletin import BEAT_SECONDS, OwnBulletin
 from holdfast.node.cluster.redis_trust import RedisTrust
-from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.cluster.window import Window
 from holdfast.ports import Clock, RunStore
 
-BEAT_SECONDS: Final = 3.0
 _BUSY_SECONDS: Final = 300.0  # a bulletin that overflowed: a comparison of 10,000 conversations with the store
 _TICK_SECONDS: Final = 0.25
 _CHANGED_SECONDS: Final = 1.0
@@ -36,6 +35,9 @@ class Bulletins:
     """Lives in the event loop; of `loops` one writes and one reads.
 
     Reading must not delay the beat: without it the others take this instance for dead.
+
+    Attributes:
+        latest: when all bulletins were asked for last (monotonic seconds), and the answer.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Bulletins:
         clock: Clock,
         lease: Lease,
         redis_trust: RedisTrust,
-        store_clock: StoreClock,
+        own: OwnBulletin,
         above: Above,
     ) -> None:
         self._store = store
@@ -53,13 +55,15 @@ class Bulletins:
         self._identity = lease.identity
         self._redis_trust = redis_trust
         self._above = above
-        self._store_clock = store_clock
+        self._own = own
         self.window = Window()
         self._beat = 0
         self._turn = asyncio.Lock()
         self._asked = self._answered = 0
         self._written_mode = ""
-        self._written_as: tuple[InstanceId, Epoch, str] | None = None
+        self._written_as: tuple[InstanceId, str] | None = None
+        self._is_ended = False
+        self.latest: tuple[float, list[Bulletin]] = (float("-inf"), [])
         self._written_at = -BEAT_SECONDS
         self._written_changes = 0
         self._told_at = -BEAT_SECONDS
@@ -79,7 +83,8 @@ class Bulletins:
         self._look_at = [now, now + _SECOND_LOOK_SECONDS]
 
     async def write_last(self) -> None:
-        """Once more at the end: the instance that takes our users offline then knows when each was last heard."""
+        """Once more at the end: the run ended in order. Whichever instance takes its users offline knows when each was heard."""
+        self._is_ended = True
         await self._write()
 
     async def write_first(self, conversation_id: ConversationId, user_ids: tuple[UserId, ...]) -> None:
@@ -114,8 +119,8 @@ class Bulletins:
     def _is_time_to_write(self) -> bool:
         age = self._clock.monotonic() - self._written_at
         mode = self._told_mode()
-        if self._written_as != (self._identity.instance_id, self._identity.epoch, self._lease.server):
-            return True  # an instance that dies now is reaped under this epoch, and found by this document
+        if self._written_as != (self._identity.instance_id, self._lease.server):
+            return True  # an instance that dies now is reaped under this name
         has_changed = self.window.changes != self._written_changes
         return mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and has_changed and age >= _CHANGED_SECONDS)
 
@@ -155,29 +160,30 @@ class Bulletins:
         bulletin = Bulletin(
             instance_id=self._identity.instance_id,
             epoch=self._identity.epoch,
+            run=self._identity.run,
             beat=self._beat,
             mode=mode,
             left=self._above.users_within_grace(),
-            earlier=self._above.earlier_entries(),
             server=self._lease.server,
             is_cut=self._lease.is_cut,
             is_out=self._redis_trust.split.sightings.is_out,
+            is_ended=self._is_ended,
             **self.window.contents(now),
         )
         self._written_at = now
-        stamped_ms = await self._store.write_bulletin(bulletin)
+        await self._own.write(bulletin)
         self._written_changes = changes
         self._told_at = now
-        self._store_clock.note(stamped_ms, self._clock.monotonic())
-        self._lease.life_signs.note_beat(now)
-        self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.epoch, bulletin.server)
+        self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.server)
 
     async def _read(self, *, only_unwell: bool) -> None:
         self._unwell_read_at = now = self._clock.monotonic()
         if not only_unwell:
             self._read_at = now
         bulletins = await self._store.read_bulletins(only_unwell=only_unwell)
-        others = [bulletin for bulletin in bulletins if bulletin.instance_id != self._identity.instance_id]
+        if not only_unwell:
+            self.latest = (now, bulletins)
+        others = [bulletin for bulletin in bulletins if bulletin.run != self._identity.run]
         if self._redis_trust.judge(others, now, is_complete=not only_unwell):
             self._above.on_loss_elsewhere()
         await self._above.take_bulletins(others)

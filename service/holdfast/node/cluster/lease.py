@@ -1,10 +1,9 @@
 """This instance's claim on its name, and the registration of its connections under it.
 
 The lease is renewed every 3 s. If it is missing or foreign, or Redis was flushed, restarted or replaced (`WorldChanged`),
-everything is registered again. The epoch stays the same where only Redis failed and no other instance can have reaped this one,
-so presence in the store stays as it is. Otherwise a new epoch begins. Without Redis no client is refused: connections are
-accepted, and registered when it is back. Of two live processes with one name the older yields and goes on as `{name}.{epoch}`
-until it ends; the dot keeps that out of the ids that clients may choose.
+everything is registered again. The run stays the same, and so does presence in the store: what Redis does costs no write there.
+Without Redis no client is refused: connections are accepted, and registered when it is back. Of two live processes with one name
+the older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids that clients may choose.
 """
 
 import asyncio
@@ -18,7 +17,6 @@ from holdfast.domain.registry import ConnectionRecord
 from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailable, WorldChanged
 from holdfast.loops import REDIS, Loop
 from holdfast.node.cluster.above import Above
-from holdfast.node.cluster.life_signs import LifeSigns
 from holdfast.node.cluster.losses import Losses
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
@@ -40,8 +38,7 @@ class Lease:
     """Lives in the event loop. `loop` holds the lease; `release` at the end.
 
     Attributes:
-        identity: the name and the epoch of this instance, which the lease decides.
-        life_signs: whether its users still stand in the store under its epoch.
+        identity: the name and the run of this instance; the name may change with the lease.
         is_cut: Redis did not answer the last time that the lease was asked for.
     """
 
@@ -59,7 +56,6 @@ class Lease:
         self.is_cut = True
         self._server = ""
         self._answered_at = self._clock.monotonic()
-        self.life_signs = LifeSigns(self._clock)
         self._registry = registry
         self._bus = bus
         self._hub = hub
@@ -106,13 +102,6 @@ class Lease:
         """Which start of which Redis had our name last; empty where that is not known, or nothing of then is remembered."""
         return self._server if self._clock.monotonic() - self._answered_at < _REMEMBERED_SECONDS else ""
 
-    def follow_predecessor(self, server: str) -> None:
-        """An earlier start of our name was there last."""
-        if not self._server:
-            self._server = server
-        elif server not in ("", self._server):
-            self._losses.note_uncertain_write()
-
     def _follow(self) -> None:
         """Changes announced at another Redis since others came to this one are missing here, so lists here may be outdated."""
         known, server = self._server, self._registry.server
@@ -152,7 +141,6 @@ class Lease:
             await self._acquire()
         else:
             await self._registry.renew(self._above.state(), len(self._hub.connections))
-            self.life_signs.note_lease()
             self._follow()
             if began - self._refreshed_at > _REFRESH_SECONDS:
                 self._refreshed_at = began
@@ -161,7 +149,6 @@ class Lease:
     def _yield(self) -> None:
         """Another live process has our name: the older one leaves it to the younger, or both would steal it for ever."""
         before = self.identity.instance_id
-        self.life_signs.note_successor()
         self.identity.yield_name()
         _log.error("a younger process has the name %s: going on as %s", before, self.identity.instance_id)
         self._registry.rename(self.identity.instance_id)
@@ -169,17 +156,10 @@ class Lease:
         self._wake.set()
 
     async def _acquire(self) -> None:
-        before, is_kept = self.identity.epoch, self.life_signs.are_unbroken
-        self.identity.epoch = epoch = await self._registry.acquire(self._above.state(), may_keep_epoch=is_kept)
+        await self._registry.acquire(self.identity.epoch, self._above.state())
         self._follow()
-        is_kept &= epoch == before
-        if is_kept and not self.life_signs.are_unbroken:
-            raise LeaseLost("this instance may have been reaped meanwhile")
-        self.life_signs.note_lease()
         self._unregistering.clear()
         self.is_held = True
-        if not is_kept:
-            self._above.on_new_epoch()
         self._bus.record_channels()
         try:
             await self._register_everybody()
@@ -198,7 +178,6 @@ class Lease:
             user_id=connection.user_id,
             connection_id=connection.connection_id,
             instance_id=self.identity.instance_id,
-            epoch=self.identity.epoch,
             connected_at=rfc3339(connection.connected_at_ms),
         )
 

@@ -115,10 +115,10 @@ class RedisTrust:
             others: the bulletins of all other instances, or (not `is_complete`) of those whose own Redis does not work.
             now: when they were asked for (monotonic seconds).
         """
-        server = self._lease.server
-        has_died_apart = self.split.note(others, "" if self._lease.is_cut else server, is_complete=is_complete)
+        server, living = self._lease.server, [bulletin for bulletin in others if not bulletin.is_dead]
+        has_died_apart = self.split.note(living, "" if self._lease.is_cut else server, is_complete=is_complete)
         if is_complete:
-            self._is_another_redis_used = any(bulletin.server not in ("", server) for bulletin in others)
+            self._is_another_redis_used = any(bulletin.server not in ("", server) for bulletin in living)
         self._is_fleet_well = all(bulletin.is_harmless_at(server) for bulletin in others) and not self._is_another_redis_used
         self._judged_at, self._judged_as = now, server
         return has_died_apart

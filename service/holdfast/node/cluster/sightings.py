@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.domain.ids import RunId
 from holdfast.ports import Clock
 
 _LIVING_SECONDS: Final = 10.0  # three beats: a bulletin that stands still for longer is of an instance that is gone
@@ -23,7 +23,7 @@ _SEES_REDIS: Final = frozenset(("ok", "recovering"))
 
 @dataclass(frozen=True, slots=True)
 class _Other:
-    beat: tuple[Epoch, int]
+    beat: int
     sees_redis: bool
     rose_at: float | None = None  # None: seen once, so nothing says yet that it lives
 
@@ -46,7 +46,7 @@ class Sightings:
         self.is_shared = False
         self.is_draining = False
         self._clock = clock
-        self._others: dict[InstanceId, _Other] = {}
+        self._others: dict[RunId, _Other] = {}
         self._store_reached_at: float | None = None
         self._denied_at = float("-inf")
 
@@ -60,8 +60,8 @@ class Sightings:
         if self.is_settled:
             return
         now, before = self._clock.monotonic(), self._others
-        serving = [each for each in bulletins if not each.is_out]
-        self._others = {each.instance_id: _seen(each, before.get(each.instance_id), now) for each in serving}
+        serving = [each for each in bulletins if not (each.is_out or each.is_dead)]
+        self._others = {each.run: _seen(each, before.get(each.run), now) for each in serving}
 
     def look(self, *, has_store: bool, sees_redis: bool) -> None:
         """Decide as of now. `has_store`: the store was reached since the start."""
@@ -92,7 +92,7 @@ class Sightings:
 
 
 def _seen(bulletin: Bulletin, before: _Other | None, now: float) -> _Other:
-    beat, sees_redis = (bulletin.epoch, bulletin.beat), bulletin.mode in _SEES_REDIS and not bulletin.is_cut
+    beat, sees_redis = bulletin.beat, bulletin.mode in _SEES_REDIS and not bulletin.is_cut
     if before is None:
         return _Other(beat, sees_redis)
     return _Other(beat, sees_redis, now if beat != before.beat else before.rose_at)

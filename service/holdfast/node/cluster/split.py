@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import InstanceId
+from holdfast.domain.ids import RunId
 from holdfast.node.cluster.sightings import Sightings
 from holdfast.ports import Clock
 
@@ -46,8 +46,8 @@ class Split:
         self.sightings = Sightings(clock)
         self._clock = clock
         self._looked_at = clock.monotonic()
-        self._strays: dict[InstanceId, _Stray] = {}
-        self._apart: set[InstanceId] = set()
+        self._strays: dict[RunId, _Stray] = {}
+        self._apart: set[RunId] = set()
 
     @property
     def is_split(self) -> bool:
@@ -73,7 +73,7 @@ class Split:
             return False
         for bulletin in bulletins:
             self._take(bulletin, server, now)
-        gone = self._strays.keys() - {bulletin.instance_id for bulletin in bulletins} if is_complete else set()
+        gone = self._strays.keys() - {bulletin.run for bulletin in bulletins} if is_complete else set()
         self._strays = {i: stray for i, stray in self._strays.items() if i not in gone}
         alive = {i: stray for i, stray in self._strays.items() if now - stray.beat_at < _SILENCE_SECONDS}
         died = self._apart & (gone | (self._strays.keys() - alive.keys()))
@@ -82,17 +82,17 @@ class Split:
         return bool(died)
 
     def _take(self, bulletin: Bulletin, server: str, now: float) -> None:
-        known = self._strays.get(bulletin.instance_id)
+        known = self._strays.get(bulletin.run)
         if bulletin.is_cut or bulletin.server in ("", server):  # a cut instance says so in its mode
-            self._strays.pop(bulletin.instance_id, None)
+            self._strays.pop(bulletin.run, None)
         elif known is None or known.server != bulletin.server:
-            self._strays[bulletin.instance_id] = _Stray(bulletin.server, bulletin.beat, now, now)
+            self._strays[bulletin.run] = _Stray(bulletin.server, bulletin.beat, now, now)
         elif known.beat != bulletin.beat:
             if now - known.beat_at >= _SILENCE_SECONDS:
                 known.since, known.beats = now, -1  # it stood still: in that time it could not have come over
             known.beat, known.beat_at, known.beats = bulletin.beat, now, known.beats + 1
 
-    def _enter(self, apart: set[InstanceId]) -> None:
+    def _enter(self, apart: set[RunId]) -> None:
         if bool(apart) != self.is_split:
             fields = {"apart": sorted(apart)}
             _log.warning("some instances use another Redis" if apart else "all instances use one Redis", extra={"fields": fields})

@@ -12,7 +12,6 @@ from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import InstanceId
 from holdfast.domain.marks import is_owner
-from holdfast.domain.presence import presence_entry
 
 LATE_SECONDS: Final = 4.0  # a beat comes every 3 s
 _LOOKED_FOR_SECONDS: Final = 20.0  # a slow commit lands within 15 s
@@ -38,18 +37,17 @@ class MarkOwners:
     def note(self, bulletins: Iterable[Bulletin], now: float) -> None:
         """Bulletins of other instances were read, all of them or some."""
         for bulletin in bulletins:
-            owner = presence_entry(bulletin.instance_id, bulletin.epoch)
-            run = self._runs.get(owner)
+            run = self._runs.get(bulletin.run)
             if run is None or run.beat != bulletin.beat:
                 if run is None:
                     self._end_others(bulletin.instance_id, now)
-                self._runs[owner] = _Run(bulletin.instance_id, bulletin.beat, now)
+                self._runs[bulletin.run] = _Run(bulletin.instance_id, bulletin.beat, now)
             elif run.late_at is None and now - run.rose_at >= LATE_SECONDS:
                 run.late_at = now
 
     def keep(self, bulletins: Iterable[Bulletin]) -> None:
         """These are all that there are: runs without a bulletin are forgotten, but for those that became late."""
-        present = {presence_entry(bulletin.instance_id, bulletin.epoch) for bulletin in bulletins}
+        present = {bulletin.run for bulletin in bulletins}
         for owner in [each for each, run in self._runs.items() if run.late_at is None and each not in present]:
             del self._runs[owner]
 

@@ -1,11 +1,10 @@
 """The parts of this room, put together."""
 
-from typing import Protocol
-
 from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Foundation
 from holdfast.node.notifications.parts import NotificationParts
+from holdfast.node.recovery.above import Above
 from holdfast.node.recovery.opening import StoreContact
 from holdfast.node.recovery.presence_reconciler import PresenceReconciler
 from holdfast.node.recovery.reaper import Reaper
@@ -14,13 +13,6 @@ from holdfast.node.recovery.stored_marks import StoredMarks
 from holdfast.node.recovery.unfinished_commits import UnfinishedCommits
 from holdfast.node.sending.parts import SendingParts
 from holdfast.node.users.parts import UserParts
-
-
-class Above(Protocol):
-    """The news of this room for the rooms above it."""
-
-    def on_fleet(self, states: tuple[str, ...]) -> None:
-        """The states of all instances that have a lease."""
 
 
 class RecoveryParts:
@@ -40,18 +32,7 @@ class RecoveryParts:
         self.store_contact = StoreContact(on.store, delivery, users.revocations)
         self.presence_reconciler = PresenceReconciler(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
         self.resync = Resync(on.store, conversations.local, membership, users.receipts, cluster.redis_trust)
-        self.reaper = Reaper(
-            on.registry,
-            on.store,
-            users.presence,
-            on.clock,
-            cluster.store_clock,
-            on.telemetry,
-            cluster.lease,
-            on.roster_cache,
-            on_fleet=above.on_fleet,
-            grace_seconds=on.settings.presence.grace_seconds,
-        )
+        self.reaper = Reaper(on, cluster, users.presence, above)
         self.unfinished_commits = UnfinishedCommits(
             on.store,
             on.marks,

@@ -1,7 +1,7 @@
 """Compares the store's presence of this instance's users with its connections: every 10 minutes, all users, in pages.
 
 Presence is written when a user connects or leaves. A fault of one such write (a stale entry, an entry that another instance
-removed, a restored store) would last as long as this epoch: a user with a stale entry would never be notified, a user without an
+removed, a restored store) would last as long as this run: a user with a stale entry would never be notified, a user without an
 entry always. The same conditional writes correct it.
 """
 
@@ -52,20 +52,18 @@ class PresenceReconciler:
         Raises:
             StoreError: what was found before is put right, the rest waits.
         """
-        began, entry = self._clock.monotonic(), self._identity.presence_entry
-        missing = dict.fromkeys(self._presence.certain(entry))
+        began, run = self._clock.monotonic(), self._identity.run
+        missing = dict.fromkeys(self._presence.certain())
         # At the last look everybody whose entry stood there was here, or had just left; since then they may have missed things.
         heard_at_ms = self._store_clock.at(self._looked_at)
         released, after = 0, UserId("")
-        while page := await self._store.users_on(entry, PAGE, after):
-            if entry != self._identity.presence_entry:
-                return  # a new epoch writes everybody anew
+        while page := await self._store.users_on(run, PAGE, after):
             for user_id in page:
                 missing.pop(user_id, None)
-            released += self._presence.release(entry, page, heard_at_ms)
+            released += self._presence.release(page, heard_at_ms)
             after = page[-1]
             await asyncio.sleep(PACE_SECONDS)
-        restored = self._presence.restore(entry, missing)
+        restored = self._presence.restore(missing)
         self._looked_at = began
         if released or restored:
             _log.warning("presence was put right", extra={"fields": {"released": released, "restored": restored}})

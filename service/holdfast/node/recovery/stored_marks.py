@@ -101,7 +101,7 @@ class StoredMarks:
         marks, damaged = await self._read("")
         if marks:
             await self._judge_owners()
-        now, mine = self._now(), self._process.identity.presence_entry
+        now, mine = self._now(), self._process.identity.run
         old = {mark.mark_id for mark in marks if now - self._seen_at.setdefault(mark.mark_id, now) >= _SCAN_SECONDS / 2}
         await self._finish(
             [mark for mark in marks if mark.mark_id in old or not (mark.owner == mine or self._owners.is_living(mark.owner))]
@@ -112,8 +112,8 @@ class StoredMarks:
 
     async def _judge_owners(self) -> None:
         """By a look at all bulletins now: a run that has none is over."""
-        mine = self._process.identity.instance_id
-        bulletins = [bulletin for bulletin in await self._store.read_bulletins() if bulletin.instance_id != mine]
+        mine = self._process.identity.run
+        bulletins = [bulletin for bulletin in await self._store.read_bulletins() if bulletin.run != mine]
         self._owners.note(bulletins, self._now())
         self._owners.keep(bulletins)
 

@@ -71,7 +71,7 @@ class OwnMarks:
 
     def of(self, conversation_id: ConversationId, first: Seq, last: Seq) -> StoredMark:
         """For one attempt to append: the mark that its commit carries."""
-        return StoredMark(f"{self._identity.presence_entry}~{secrets.token_hex(4)}", conversation_id, first, last)
+        return StoredMark(f"{self._identity.run}~{secrets.token_hex(4)}", conversation_id, first, last)
 
     def committed(self, mark: StoredMark, now: float) -> None:
         """The store has it."""

@@ -70,11 +70,13 @@ QUERIES: list[Callable[[Calls], Awaitable[object]]] = [
     lambda calls: blocks.blockers_of(calls, USER, 5),
 ]
 
+BULLETIN = Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")
+
 # The fields stored in each collection. Fields that are written in place are listed here, the others come from `documents`.
 WRITTEN = {
     "messages": documents.message_fields(Draft(USER, "m", "b", None, "k", "d"), 1, 1),
     "conversations": documents.conversation_fields(NewConversation(C, (USER,), USER, 1, None, None, "d")) | {"joined": {}},
-    "instances": documents.bulletin_fields(Bulletin(InstanceId("one"), Epoch("e1"), 1, "ok")),
+    "instances": documents.bulletin_fields(BULLETIN) | documents.death_fields(BULLETIN),
     "sends": {"seq", "digest", "expireAt"},
     "cursors": {"lastReadSeq"},
     "users": {"online", "on", "lastSeen", "catchup", "catchupSince"},

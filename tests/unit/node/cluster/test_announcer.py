@@ -105,7 +105,7 @@ async def test_changes_of_a_dead_instance_that_are_published_again_are_in_the_bu
     scene.bus.marks += [f"{C}|two|0001|1", change_mark(BOB, "two|0001", 1, C, 3)]
     await scene.start()
     await passed(8)
-    told = scene.store.bulletins["one"]
+    told = scene.store.bulletins[scene.node.identity.run]
     assert (told.heads, told.members, told.users) == ({C: 2}, {C: 4}, ("bob",))
     with contextlib.suppress(TimeoutError):
         await scene.close()

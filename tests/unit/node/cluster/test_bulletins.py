@@ -10,10 +10,10 @@ from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.cluster.above import Above
-from holdfast.node.cluster.bulletins import BEAT_SECONDS, Bulletins
+from holdfast.node.cluster.bulletins import Bulletins
 from holdfast.node.cluster.lease import Lease
-from holdfast.node.cluster.life_signs import LifeSigns
 from holdfast.node.cluster.losses import Losses
+from holdfast.node.cluster.own_bulletin import BEAT_SECONDS, OwnBulletin
 from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.cluster.window import WINDOW_SECONDS
@@ -44,7 +44,7 @@ class Scene:
         self.losses = 0
         self.clock = LoopClock()
         self.identity = identity_of("one", "7")
-        self.lease = SimpleNamespace(identity=self.identity, server="mine", is_cut=False, life_signs=LifeSigns(self.clock))
+        self.lease = SimpleNamespace(identity=self.identity, server="mine", is_cut=False)
         self.redis_trust = _RedisTrust(self.lease, self.clock)
         self.split = self.redis_trust.split
         self.bulletins = Bulletins(
@@ -52,15 +52,11 @@ class Scene:
             self.clock,
             self.lease,  # type: ignore[arg-type]  # the part it uses
             self.redis_trust,
-            StoreClock(self.clock),
+            OwnBulletin(self.store, self.clock, StoreClock(self.clock), self.identity),
             cast("Above", self),
         )
 
     def users_within_grace(self) -> dict[UserId, int]:
-        """None."""
-        return {}
-
-    def earlier_entries(self) -> dict[str, int]:
         """None."""
         return {}
 
@@ -84,7 +80,7 @@ class Scene:
     @property
     def own(self) -> Bulletin:
         """What the others read."""
-        return self.store.bulletins["one"]
+        return self.store.bulletins["one:7"]
 
 
 @in_virtual_time
@@ -98,17 +94,27 @@ async def test_it_beats_every_three_seconds() -> None:
 
 
 @in_virtual_time
-async def test_a_new_epoch_and_another_redis_are_told_at_once() -> None:
-    """An instance that dies within the beat must be found under its epoch; an instance left behind at the old Redis has to find
-    out."""
+async def test_a_new_name_and_another_redis_are_told_at_once() -> None:
+    """An instance that dies within the beat has its connections under that name; an instance left behind at the old Redis has to
+    find out."""
     scene = Scene()
     await scene.run()
-    scene.identity.epoch = Epoch("8")
+    scene.identity.yield_name()
     await passed(0.3)
-    assert (scene.own.epoch, scene.own.server) == ("8", "mine")
+    assert (scene.own.instance_id, scene.own.run, scene.own.server) == ("one.7", "one:7", "mine")
     scene.lease.server = "theirs"
     await passed(0.3)
-    assert (scene.own.epoch, scene.own.server) == ("8", "theirs")
+    assert scene.own.server == "theirs"
+
+
+@in_virtual_time
+async def test_last_bulletin_says_that_the_run_has_ended() -> None:
+    """Other instances take its users offline after their grace, and wait for no silence."""
+    scene = Scene()
+    await scene.run()
+    assert not scene.own.is_ended
+    await scene.bulletins.write_last()
+    assert scene.own.is_ended
 
 
 @in_virtual_time

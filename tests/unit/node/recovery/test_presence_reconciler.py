@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.domain.ids import Epoch, UserId
+from holdfast.domain.ids import UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
@@ -130,23 +130,6 @@ async def test_all_pages_are_read_slowly() -> None:
     assert scene.store.calls["users_on"] == 4
     assert scene.store.on[users[0]] == {ENTRY}
     assert not scene.store.on[UserId("user-9999")]
-
-
-@in_virtual_time
-async def test_a_new_epoch_in_between_ends_the_look() -> None:
-    """Everybody is written anew under it: what was read is about another entry."""
-    scene = Scene()
-    await scene.come(ALICE)
-    scene.store.on[ALICE].clear()
-    scene.store.on[BOB] = {ENTRY}
-    holding = scene.store.hold("users_on")
-    looking = asyncio.create_task(scene.reconciler.look())
-    await settled()
-    scene.identity.epoch = Epoch("2")
-    holding.set()
-    await looking
-    await settled()
-    assert (scene.store.on[ALICE], scene.store.on[BOB]) == (set(), {ENTRY})
 
 
 @in_virtual_time

@@ -1,5 +1,6 @@
-"""Two witnesses: an instance without a lease and without a beat is gone; an instance that lacks only one of the two is alive."""
+"""A run is declared dead when it is silent in the store and has no lease; what it left is completed by any instance."""
 
+import dataclasses
 from collections.abc import Mapping
 from types import SimpleNamespace
 
@@ -9,13 +10,15 @@ from holdfast.domain.bulletins import LOST, Bulletin
 from holdfast.domain.ids import Epoch, InstanceId, UserId
 from holdfast.errors import RedisUnavailable, StoreTimeout
 from holdfast.node.cluster.store_clock import StoreClock
-from holdfast.node.recovery.reaper import Reaper
+from holdfast.node.recovery.reaper import LOOK_SECONDS, Reaper
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeRegistry
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, ManualClock
 from support.identities import identity_of
 from support.virtual_time import in_virtual_time
+
+RUN, BEAT_ROUNDS = "two:7", 2
 
 
 class _Presence:
@@ -29,206 +32,275 @@ class _Presence:
 
 
 class Scene:
-    """Instance `one` looks after `two`."""
+    """Instance `one` looks after run `two:7`."""
 
     def __init__(self, grace_seconds: float = 5.0) -> None:
         self.registry, self.store, self.clock, self.presence = FakeRegistry(), FakeStore(), ManualClock(), _Presence()
         self.fleet: tuple[str, ...] = ()
-        self.rosters = FakeRosters()
-        self.reaper = Reaper(
-            self.registry,
-            self.store,  # type: ignore[arg-type]  # the part it uses
-            self.presence,  # type: ignore[arg-type]  # the part it uses
-            self.clock,
-            StoreClock(self.clock),
-            Telemetry("test"),
-            SimpleNamespace(identity=identity_of(), server="here"),  # type: ignore[arg-type]  # the part it uses
-            self.rosters,
-            on_fleet=self._on_fleet,
-            grace_seconds=grace_seconds,
+        self.rosters, self.store_clock = FakeRosters(), StoreClock(self.clock)
+        self.own = SimpleNamespace(is_prompt=True)
+        self.bulletins = SimpleNamespace(latest=(float("-inf"), []))
+        on = SimpleNamespace(
+            registry=self.registry,
+            store=self.store,
+            roster_cache=self.rosters,
+            clock=self.clock,
+            telemetry=Telemetry("test"),
+            identity=identity_of(),
+            settings=SimpleNamespace(presence=SimpleNamespace(grace_seconds=grace_seconds)),
         )
+        cluster = SimpleNamespace(
+            store_clock=self.store_clock,
+            own_bulletin=self.own,
+            bulletins=self.bulletins,
+            lease=SimpleNamespace(server="here"),
+        )
+        self.reaper = Reaper(on, cluster, self.presence, self)  # type: ignore[arg-type]  # the parts it uses
         self.registry.lease("one", "1")
         self.registry.lease("two", "7")
         self.beat(1)
 
-    def _on_fleet(self, states: tuple[str, ...]) -> None:
+    def on_fleet(self, states: tuple[str, ...]) -> None:
         self.fleet = states
 
-    def beat(self, beat: int) -> None:
-        """What `two` has in the store."""
-        self.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("7"), beat, "ok")
+    @property
+    def now_ms(self) -> int:
+        """The store's time."""
+        return int(self.clock.now * 1000) + 1_000_000
 
-    async def rounds(self, count: int, *, is_beating: bool = False) -> None:
-        """Rounds of 3 s."""
-        for number in range(count):
-            if is_beating:
+    def beat(self, beat: int, name: str = "two", epoch: str = "7", **more: object) -> None:
+        """What a run has in the store."""
+        bulletin = Bulletin(InstanceId(name), Epoch(epoch), beat, "ok", written_at_ms=self.now_ms)
+        self.store._put(dataclasses.replace(bulletin, **more))  # type: ignore[arg-type]  # fields of it
+
+    def standing(self, run: str = RUN) -> str:
+        """The state of a run in the store: `alive`, `dead` or nothing."""
+        found = self.store.bulletins.get(run)
+        return "" if found is None else "dead" if found.is_dead else "alive"
+
+    async def look(self) -> None:
+        """The next look of the reaper."""
+        self.clock.now += LOOK_SECONDS
+        self.store_clock.note(self.now_ms, self.clock.now)
+        await self.reaper.look()
+
+    async def looks(self, seconds: float, *, is_beating: bool = False) -> None:
+        """So much time, with a look every 1.5 s."""
+        for number in range(round(seconds / LOOK_SECONDS)):
+            if is_beating and number % BEAT_ROUNDS == 0:
                 self.beat(100 + number)
-            self.clock.now += 3
-            await self.reaper.look()
+            await self.look()
+
+    def lose_redis(self, seconds: float = 1e3) -> None:
+        """Redis does not answer."""
+        self.registry.fail("instances", *[RedisUnavailable("away")] * round(seconds / LOOK_SECONDS))
+
+    def expire(self) -> None:
+        """12 s after the last renewal."""
+        self.registry.lease("two", None)
 
 
 @in_virtual_time
-async def test_users_that_a_drained_instance_left_within_their_grace_go_offline_without_waiting_for_the_rare_full_look() -> None:
-    """It gave its lease back and its name out of the list: Redis does not name it any more."""
+async def test_killed_run_is_declared_dead_and_completed() -> None:
+    """Its lease ends 12 s after the kill; its connections go when the silence is proven, its users at once after their grace."""
+    scene = Scene(grace_seconds=15.0)
+    await scene.looks(12)
+    scene.expire()
+    await scene.looks(6)
+    assert (scene.standing(), scene.registry.reaped) == ("alive", [])
+    await scene.looks(1.5)
+    assert (scene.standing(), scene.registry.reaped, scene.presence.reaped) == ("dead", ["two"], [])
+    await scene.looks(3)
+    assert (scene.presence.reaped, scene.standing()) == ([RUN], "")
+    assert scene.fleet == ("healthy",)
+
+
+@in_virtual_time
+async def test_killed_run_is_declared_dead_and_its_users_are_offline_while_redis_is_away() -> None:
+    """Its connections leave Redis when Redis answers, and its bulletin waits for that."""
+    scene = Scene(grace_seconds=15.0)
+    scene.registry.fail("instances", *[RedisUnavailable("away")] * 40)
+    await scene.looks(12)
+    assert scene.standing() == "alive"
+    await scene.looks(4.5)
+    assert (scene.standing(), scene.presence.reaped, scene.registry.reaped) == ("dead", [], [])
+    await scene.looks(4.5)
+    assert (scene.standing(), scene.presence.reaped, scene.registry.reaped) == ("dead", [RUN], [])
+    await scene.looks(30)
+    assert (scene.standing(), scene.registry.reaped) == ("dead", [])
+    scene.expire()
+    await scene.looks(20)
+    assert (scene.standing(), scene.registry.reaped) == ("", ["two"])
+
+
+@in_virtual_time
+async def test_bulletin_of_a_dead_run_does_not_wait_for_redis_for_ever() -> None:
+    """An hour later nothing is left there of its connections."""
     scene = Scene()
-    await scene.rounds(1, is_beating=True)
-    del scene.registry.leases[InstanceId("two")]
-    await scene.rounds(4)
-    assert scene.presence.reaped == ["two:7"]
-    assert scene.store.bulletins == {}
+    scene.lose_redis(1e4)
+    await scene.looks(3_500)
+    assert scene.standing() == "dead"
+    await scene.looks(200)
+    assert scene.standing() == ""
 
 
 @in_virtual_time
-async def test_a_drained_instance_is_looked_for_also_where_the_store_did_not_answer_at_once() -> None:
-    """One answer that is missing must not cost its users a rare full look."""
+async def test_without_redis_the_bulletins_that_the_slow_path_reads_are_used() -> None:
+    """It reads all of them every second then: a second reader would cost as much again."""
     scene = Scene()
-    await scene.rounds(1, is_beating=True)
-    del scene.registry.leases[InstanceId("two")]
-    scene.store.fail("read_bulletins", StoreTimeout("slow"))
-    with pytest.raises(StoreTimeout):
-        await scene.rounds(1)
-    await scene.rounds(4)
-    assert scene.presence.reaped == ["two:7"]
+    scene.lose_redis()
+    for _ in range(10):
+        scene.bulletins.latest = (scene.clock.now + 1.0, list(scene.store.bulletins.values()))
+        await scene.look()
+    assert scene.standing() == "dead"
+    assert scene.store.calls["read_bulletins"] == 0
 
 
 @in_virtual_time
-async def test_an_instance_without_lease_that_beats_on_is_not_looked_for_for_ever() -> None:
-    """Each look costs a read of every bulletin."""
-    scene = Scene()
-    await scene.rounds(1, is_beating=True)
-    del scene.registry.leases[InstanceId("two")]
-    await scene.rounds(20, is_beating=True)
-    before = scene.store.calls["read_bulletins"]
-    await scene.rounds(20, is_beating=True)
-    assert scene.store.calls["read_bulletins"] - before == 2
+async def test_run_that_beats_lives_whether_or_not_redis_knows_it() -> None:
+    """It is cut from Redis alone: its users are online."""
+    for redis_answers in (True, False):
+        scene = Scene()
+        scene.expire()
+        if not redis_answers:
+            scene.lose_redis()
+        await scene.looks(60, is_beating=True)
+        assert (scene.standing(), scene.registry.reaped, scene.presence.reaped) == ("alive", [], [])
 
 
 @in_virtual_time
-async def test_an_instance_without_lease_and_beat_is_reaped_with_its_users() -> None:
-    """Connections first, users after the silence and the grace, the bulletin last."""
-    scene = Scene()
-    scene.registry.lease("two", None)
-    await scene.rounds(2)
-    assert scene.registry.reaped == []
-    await scene.rounds(1)
-    assert scene.registry.reaped == ["two"]
-    await scene.rounds(2)
-    assert scene.presence.reaped == ["two:7"]
-    assert scene.store.bulletins == {}
-
-
-@in_virtual_time
-async def test_users_who_were_being_moved_to_a_new_epoch_are_reaped_under_both() -> None:
-    """It died on the way, and only its bulletin says that there is another."""
-    scene = Scene()
-    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("7"), 1, "ok", earlier={"two:6": 0, "two:5": 7})
-    scene.registry.lease("two", None)
-    await scene.rounds(6)
-    assert scene.presence.reaped == ["two:7", "two:6", "two:5"]
-
-
-@in_virtual_time
-async def test_an_instance_that_is_cut_from_redis_alone_is_alive() -> None:
-    """Its beat rises: its users are online, whatever Redis says."""
-    scene = Scene()
-    scene.registry.lease("two", None)
-    await scene.rounds(20, is_beating=True)
-    assert (scene.registry.reaped, scene.presence.reaped) == ([], [])
-
-
-@in_virtual_time
-async def test_an_instance_that_has_a_lease_again_keeps_its_users() -> None:
-    """It may have come back under the epoch of before, between the look at its lease and the reaping."""
-    scene = Scene()
-    scene.registry.lease("two", None)
-    scene.registry.back.add(InstanceId("two"))
-    await scene.rounds(20)
-    assert scene.registry.reaped
-    assert scene.presence.reaped == []
-
-
-@in_virtual_time
-async def test_an_instance_whose_beat_stopped_but_whose_lease_lives_is_alive() -> None:
+async def test_run_whose_lease_lives_is_alive() -> None:
     """It is the store that does not take its beat."""
     scene = Scene()
-    await scene.rounds(20)
-    assert (scene.registry.reaped, scene.presence.reaped) == ([], [])
+    await scene.looks(120)
+    assert scene.standing() == "alive"
     assert scene.fleet == ("healthy", "healthy")
 
 
 @in_virtual_time
-async def test_what_a_reaper_left_half_done_is_found_by_its_bulletin() -> None:
-    """Redis was flushed, or the reaper died: no list names the dead one any more."""
+async def test_instance_that_is_slow_itself_concludes_nothing() -> None:
+    """The store may be slow for all: then no run is dead."""
+    scene = Scene()
+    scene.expire()
+    scene.own.is_prompt = False
+    await scene.looks(120)
+    assert scene.standing() == "alive"
+
+
+@in_virtual_time
+async def test_run_that_beats_between_the_look_and_the_commit_is_not_declared_dead() -> None:
+    """The commit is made on condition of the version that was read."""
+    scene = Scene()
+    scene.expire()
+    declare = scene.store.declare_dead
+
+    async def late(bulletin: Bulletin) -> bool:
+        scene.beat(2)
+        return await declare(bulletin)
+
+    scene.store.declare_dead = late  # type: ignore[method-assign]  # a beat comes between
+    await scene.looks(18)
+    assert (scene.standing(), scene.presence.reaped) == ("alive", [])
+
+
+@in_virtual_time
+async def test_look_that_failed_begins_the_silence_anew() -> None:
+    """Nothing was seen meanwhile."""
+    scene = Scene()
+    scene.expire()
+    await scene.looks(7.5)
+    scene.store.fail("read_bulletins", StoreTimeout("away"))
+    with pytest.raises(StoreTimeout):
+        await scene.look()
+    await scene.looks(6)
+    assert scene.standing() == "alive"
+    await scene.looks(1.5)
+    assert scene.standing() != "alive"
+
+
+@in_virtual_time
+async def test_drained_run_needs_no_silence_and_its_users_have_their_grace() -> None:
+    """Its last bulletin says that it ended; then it gave its lease back."""
+    scene = Scene(grace_seconds=15.0)
+    await scene.looks(3, is_beating=True)
+    scene.beat(200, is_ended=True)
+    del scene.registry.leases[InstanceId("two")]
+    await scene.looks(3)
+    assert (scene.standing(), scene.presence.reaped) == ("dead", [])
+    await scene.looks(13.5)
+    assert (scene.standing(), scene.presence.reaped) == ("", [RUN])
+
+
+@in_virtual_time
+async def test_instance_without_lease_that_beats_on_is_not_looked_for_for_ever() -> None:
+    """Each look costs a read of every bulletin."""
+    scene = Scene()
+    await scene.looks(3, is_beating=True)
+    del scene.registry.leases[InstanceId("two")]
+    await scene.looks(90, is_beating=True)
+    before = scene.store.calls["read_bulletins"]
+    await scene.looks(30, is_beating=True)
+    assert scene.store.calls["read_bulletins"] - before == 2
+
+
+@in_virtual_time
+async def test_what_another_instance_left_half_done_is_found_by_the_bulletin() -> None:
+    """Redis was flushed, or the other instance died at it: no list names the dead one any more."""
     scene = Scene()
     del scene.registry.leases[InstanceId("two")]
-    await scene.rounds(20)
-    assert scene.presence.reaped == ["two:7"]
-    assert scene.store.bulletins == {}
+    scene.beat(1, is_dead=True)
+    await scene.looks(45)
+    assert (scene.standing(), scene.presence.reaped) == ("", [RUN])
 
 
 @in_virtual_time
-async def test_who_dies_before_its_first_bulletin_does_not_stay_online() -> None:
-    """Redis tells its epoch once, before its users' grace is over, and nothing else is left of it."""
+async def test_predecessor_under_the_own_name_is_a_dead_run_like_any_other() -> None:
+    """This run holds the name, so the lease of the other one is gone; its connections went when the name was taken over."""
     scene = Scene(grace_seconds=15.0)
+    scene.beat(1, name="one", epoch="0")
+    await scene.looks(60, is_beating=True)
+    assert (scene.standing("one:0"), scene.presence.reaped, scene.registry.reaped) == ("", ["one:0"], [])
+
+
+@in_virtual_time
+async def test_users_whom_a_run_added_after_it_was_declared_dead_are_found_a_minute_later() -> None:
+    """A frozen instance may write once more before it notices."""
+    scene = Scene()
+    scene.expire()
+    await scene.looks(21)
+    assert (scene.standing(), scene.presence.reaped) == ("", [RUN])
+    await scene.looks(63)
+    assert scene.presence.reaped == [RUN, RUN]
+    await scene.looks(120)
+    assert scene.presence.reaped == [RUN, RUN]
+
+
+@in_virtual_time
+async def test_name_of_an_instance_that_died_before_its_first_bulletin_is_cleared() -> None:
+    """It registered connections, and no bulletin tells of it."""
+    scene = Scene()
     scene.store.bulletins.clear()
-    scene.registry.lease("two", None)
-    scene.registry.left[InstanceId("two")] = Epoch("7")
-    await scene.rounds(3)
+    scene.expire()
+    await scene.looks(3)
+    assert scene.registry.reaped == []
+    await scene.looks(6)
     assert (scene.registry.reaped, scene.presence.reaped) == (["two"], [])
-    await scene.rounds(3)
-    assert scene.presence.reaped == ["two:7"]
-    await scene.rounds(5)
-    assert scene.presence.reaped == ["two:7"]
+    await scene.looks(30)
+    assert scene.registry.reaped == ["two"]
 
 
 @in_virtual_time
-async def test_a_look_that_failed_proves_nothing() -> None:
-    """A witness that was away begins its testimony anew."""
-    scene = Scene()
-    scene.registry.lease("two", None)
-    scene.registry.fail("instances", *[RedisUnavailable("away")] * 2)
-    scene.store.fail("read_bulletins", StoreTimeout("away"))
-    failures = 0
-    for _ in range(3):
-        try:
-            await scene.rounds(1)
-        except (RedisUnavailable, StoreTimeout):
-            failures += 1
-            scene.reaper._suspects.clear()  # as `run` does
-    assert failures == 3
-    await scene.rounds(2)
-    assert scene.registry.reaped == []
-
-
-@in_virtual_time
-async def test_it_never_reaps_itself() -> None:
-    """Its own lease may be gone for a moment."""
-    scene = Scene()
-    scene.registry.lease("one", None)
-    scene.store.bulletins["one"] = Bulletin(InstanceId("one"), Epoch("1"), 1, "ok")
-    await scene.rounds(20)
-    assert scene.registry.reaped == []
-
-
-@in_virtual_time
-async def test_the_word_of_the_kubelet_stands_for_the_second_witness() -> None:
-    """Connections go at once; users when their grace is over."""
-    scene = Scene()
+async def test_word_of_the_kubelet_about_a_run_needs_no_silence() -> None:
+    """Its connections go at once, its users when their grace is over; a successor under the name is not meant."""
+    scene = Scene(grace_seconds=15.0)
+    scene.beat(1, epoch="8")
     scene.registry.lease("two", None, ended="7")
-    await scene.rounds(1)
-    assert (scene.registry.reaped, scene.presence.reaped) == (["two"], [])
-    await scene.rounds(2)
-    assert scene.presence.reaped == ["two:7"]
-
-
-@in_virtual_time
-async def test_that_word_is_not_about_a_successor_that_has_no_lease_yet() -> None:
-    """It beats already: Redis may have been away when it started."""
-    scene = Scene()
-    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("8"), 1, "ok")
-    scene.registry.lease("two", None, ended="7")
-    await scene.rounds(1)
-    assert scene.registry.reaped == []
+    await scene.look()
+    assert (scene.standing(), scene.standing("two:8"), scene.registry.reaped) == ("dead", "alive", ["two"])
+    await scene.looks(16.5, is_beating=False)
+    assert scene.presence.reaped == []
+    await scene.looks(3)
+    assert scene.presence.reaped[0] == RUN
 
 
 @in_virtual_time
@@ -236,32 +308,41 @@ async def test_of_a_removed_pod_the_silence_counts_from_the_removal() -> None:
     """Not from the end of its lease; and while it beats it lives."""
     scene = Scene()
     scene.registry.lease("two", "7", removed="7")
-    await scene.rounds(3, is_beating=True)
-    scene.registry.lease("two", "7", removed="7")
-    await scene.rounds(3)
-    assert scene.registry.reaped == []
+    await scene.looks(9, is_beating=True)
+    await scene.looks(12)
+    assert scene.standing() == "alive"
     scene.registry.lease("two", None, removed="7")
-    await scene.rounds(1)
+    await scene.look()
     assert scene.registry.reaped == ["two"]
 
 
 @in_virtual_time
-async def test_the_end_of_who_was_cut_from_redis_begins_a_new_era() -> None:
-    """Changes that did not reach Redis are in its bulletin only, which is deleted: before that, lists in Redis are made
-    invalid."""
+async def test_run_of_an_older_version_is_declared_dead_only_while_redis_says_that_it_has_no_lease() -> None:
+    """It writes its bulletin whatever stands there, so it would not notice. Its older entries are completed as well."""
     scene = Scene()
-    scene.registry.lease("two", None)
-    await scene.rounds(6)
+    scene.store.bulletins.clear()
+    scene.beat(1, is_older=True, earlier={"two:6": 0, "two:5": 7})
+    scene.lose_redis(60)
+    await scene.looks(60)
+    assert scene.standing("two") == "alive"
+    scene.expire()
+    await scene.looks(6)
+    assert scene.standing("two") == ""
+    assert scene.presence.reaped == ["two:7", "two:6", "two:5"]
+
+
+@in_virtual_time
+async def test_end_of_a_run_that_was_cut_from_redis_begins_a_new_era() -> None:
+    """Changes that did not reach Redis are in its bulletin only. Before that is removed, lists in Redis are made invalid."""
+    scene = Scene()
+    scene.expire()
+    await scene.looks(30)
     assert scene.rosters.eras == 0
-    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("8"), 1, LOST)
-    scene.rosters.is_away = True
-    with pytest.raises(RedisUnavailable):
-        await scene.rounds(9)
-    assert "two" in scene.store.bulletins
-    scene.rosters.is_away = False
-    await scene.rounds(4)
-    assert scene.rosters.eras == 1
-    assert "two" not in scene.store.bulletins
-    scene.store.bulletins["two"] = Bulletin(InstanceId("two"), Epoch("9"), 1, "split", server="elsewhere")
-    await scene.rounds(6)
-    assert scene.rosters.eras == 2, "what it changed was marked at another Redis"
+    for number, more in enumerate(({"mode": LOST}, {"mode": "split", "server": "elsewhere"}), 1):
+        scene.beat(1, epoch="8", is_dead=True, **more)
+        scene.rosters.is_away = True
+        await scene.looks(30)
+        assert scene.standing("two:8") == "dead"
+        scene.rosters.is_away = False
+        await scene.looks(30)
+        assert (scene.rosters.eras, scene.standing("two:8")) == (number, "")

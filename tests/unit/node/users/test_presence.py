@@ -1,9 +1,9 @@
-"""Online and offline: the grace, the order of changes, a new epoch, and users who are gone before we wrote that they came."""
+"""Online and offline: the grace, the order of changes, and users who are gone before we wrote that they came."""
 
 import asyncio
 from typing import Any
 
-from holdfast.domain.ids import Epoch, UserId
+from holdfast.domain.ids import UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
@@ -173,91 +173,6 @@ async def test_a_store_that_is_away_is_asked_again() -> None:
 
 
 @in_virtual_time
-async def test_a_new_epoch_replaces_the_old_without_a_flicker() -> None:
-    """The new entry is in before the old one goes."""
-    scene = Scene()
-    await scene.come()
-    scene.identity.epoch = Epoch("2")
-    assert scene.presence.earlier() == {"one:1": 0}
-    adding, removing = scene.store.hold("add_presence"), scene.store.hold("remove_presence")
-    scene.presence.new_epoch()
-    for done in (adding, removing):
-        await passed(1)
-        assert scene.presence.earlier() == {"one:1": 0}, "the instance that reaps us now has to look for both"
-        done.set()
-    await passed(1)
-    assert scene.presence.earlier() == {}
-    assert scene.store.on[ALICE] == {"one:2"}
-    assert scene.heard() == [True]
-
-
-@in_virtual_time
-async def test_an_epoch_that_is_replaced_while_it_is_written_leaves_nothing_behind() -> None:
-    """Redis that comes and goes makes epochs faster than a store writes them; one that stayed keeps its user online for ever."""
-    scene = Scene()
-    made = await scene.come()
-    adding = scene.store.hold("add_presence")
-    for number in (2, 3, 4):
-        scene.identity.epoch = Epoch(f"{number}")
-        scene.presence.new_epoch()
-        await passed(0.1)
-    adding.set()
-    await passed(2)
-    assert scene.store.on[ALICE] == {"one:4"}
-    scene.go(made)
-    await scene.ticks(GRACE + 2)
-    assert not scene.store.on[ALICE]
-    assert scene.heard() == [True, False]
-
-
-@in_virtual_time
-async def test_an_epoch_whose_write_was_not_answered_is_replaced_all_the_same() -> None:
-    """It may stand there."""
-    scene = Scene()
-    await scene.come()
-    scene.store.fail("add_presence", StoreTimeout("lost"), after=True)
-    scene.identity.epoch = Epoch("2")
-    scene.presence.new_epoch()
-    await passed(0.01)
-    scene.identity.epoch = Epoch("3")
-    scene.presence.new_epoch()
-    await passed(2)
-    assert scene.store.on[ALICE] == {"one:3"}
-    assert scene.heard() == [True]
-
-
-@in_virtual_time
-async def test_who_is_within_the_grace_at_a_new_epoch_keeps_it() -> None:
-    """A flush of Redis must not take those offline who are just changing networks."""
-    scene = Scene()
-    scene.go(await scene.come())
-    await scene.ticks(5)
-    scene.identity.epoch = Epoch("2")
-    scene.presence.new_epoch()
-    await passed(1)
-    assert scene.store.on[ALICE] == {"one:2"}
-    await scene.ticks(12)
-    assert not scene.store.on[ALICE]
-    assert scene.heard() == [True, False]
-
-
-@in_virtual_time
-async def test_a_grace_that_ends_while_a_new_epoch_is_written_leaves_nothing_behind() -> None:
-    """The removal takes out the entry of that moment."""
-    scene = Scene()
-    scene.go(await scene.come())
-    await scene.ticks(14)
-    adding = scene.store.hold("add_presence")
-    scene.identity.epoch = Epoch("2")
-    scene.presence.new_epoch()
-    await scene.ticks(3)
-    adding.set()
-    await scene.ticks(2)
-    assert not scene.store.on[ALICE]
-    assert scene.heard() == [True, False]
-
-
-@in_virtual_time
 async def test_of_two_changes_the_later_version_is_the_truth_in_whatever_order_they_come() -> None:
     """Envelopes cross and repeat; no client is told a state twice."""
     scene = Scene()
@@ -302,7 +217,7 @@ async def test_presence_is_hidden_between_users_of_whom_one_blocks_the_other() -
 
 
 @in_virtual_time
-async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
+async def test_a_dead_run_takes_only_its_own_entries() -> None:
     """A user who has reconnected elsewhere stays online; the others are announced as offline."""
     scene = Scene()
     scene.store.on["alice"] = {"dead:9"}
@@ -315,31 +230,13 @@ async def test_a_dead_epoch_takes_only_its_own_entries() -> None:
 
 
 @in_virtual_time
-async def test_user_whom_an_earlier_start_was_letting_go_is_not_named_after_a_return() -> None:
-    """Killed now, the instance would say that the user was last heard before the return, and what was shown since is notified."""
+async def test_no_user_is_written_before_the_bulletin_of_the_run() -> None:
+    """An instance that is killed is found by its bulletin: users whom no bulletin stands for would be online for ever."""
     scene = Scene()
-    scene.presence.inherit({"one:0": 5_000}, {UserId("alice"): 4_000, UserId("ben"): 4_500})
-    await scene.come()
-    assert scene.presence.left_behind() == {"ben": 4_500}
-
-
-@in_virtual_time
-async def test_who_was_left_behind_by_an_earlier_start_is_named_until_it_is_settled() -> None:
-    """Killed again before that, the next one finds both in the bulletin, each with its own last moment."""
-    scene = Scene()
-    scene.presence.inherit({"one:0": 5_000, "one:00": 4_000}, {UserId("ben"): 4_500})
-    await scene.come()
-    assert scene.presence.earlier() == {"one:0": 5_000, "one:00": 4_000}
-    assert scene.presence.left_behind() == {"ben": 4_500}
-    assert scene.presence.leaving() == {}
-    scene.presence.settle()
-    assert (scene.presence.earlier(), scene.presence.left_behind()) == ({}, {})
-
-
-@in_virtual_time
-async def test_user_who_is_back_does_not_stand_among_those_whom_an_earlier_start_was_letting_go() -> None:
-    """Killed again while they are here, the next start would count their absence from before, and notify what was shown."""
-    scene = Scene()
-    scene.presence.inherit({"one:0": 5_000}, {ALICE: 4_000, UserId("ben"): 4_500})
-    await scene.come()
-    assert scene.presence.left_behind() == {"ben": 4_500}
+    scene.identity.is_written.clear()
+    coming = asyncio.create_task(scene.come())
+    await passed(5)
+    assert scene.store.calls["add_presence"] == 0
+    scene.identity.is_written.set()
+    await coming
+    assert scene.store.on[ALICE] == {"one:1"}

@@ -5,12 +5,12 @@
 --
 -- KEYS: 1 registry:world, 2 instance:{instance}, 3 subscriptions:{instance}, 4… connections:{user}
 -- ARGV: 1 world, 2 the registration that the lease must have, '' for no lease, 3 instance, then the channel of each user
--- Reply: {'OK', the largest epoch removed or '', 1 or 0 of each user: whether it lost a connection…}, {'WORLD'} or {'LEASE'}
+-- Reply: {'OK', 1 or 0 of each user: whether it lost a connection…}, {'WORLD'} or {'LEASE'}
 
 -- include world_check
 -- include records
 -- include owner_check
-local answer, newest = {'OK', ''}, ''
+local answer = {'OK'}
 for i = 4, #KEYS do
   local fields, lost, is_left = redis.call('HGETALL', KEYS[i]), 0, false
   for j = 1, #fields, 2 do
@@ -21,12 +21,10 @@ for i = 4, #KEYS do
       else
         redis.call('HDEL', KEYS[i], fields[j])
         lost = 1
-        if record.epoch > newest then newest = record.epoch end
       end
     end
   end
   if not is_left then redis.call('SREM', KEYS[3], ARGV[i]) end
   answer[#answer + 1] = lost
 end
-answer[2] = newest
 return answer

@@ -6,7 +6,7 @@
 -- include read
 local function decode(text)
   local ok, record = pcall(cjson.decode, text)
-  if ok and type(record) == 'table' and type(record.instance_id) == 'string' and type(record.epoch) == 'string' then
+  if ok and type(record) == 'table' and type(record.instance_id) == 'string' then
     return record
   end
 end

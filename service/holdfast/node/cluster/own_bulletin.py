@@ -1,0 +1,96 @@
+"""The bulletin of this run in the store. Each write is made on condition of the one before it.
+
+So another instance can declare this run dead in one commit: it changes the document, and the next write of this run is refused.
+After a refusal, or a write of unknown outcome, the document is read. If it is one that this run wrote, its version is adopted. If
+it is gone, or says that the run is dead, the run has to end as a whole: its users are offline in the store, or will be.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import replace
+from typing import Final
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.errors import StoreConflict, StoreError, StoreUnavailable
+from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.identity import Identity
+from holdfast.ports import Clock, RunStore
+
+BEAT_SECONDS: Final = 3.0
+PROMPT_SECONDS: Final = 2.0
+_PROMPT_BEATS: Final = 3
+_TRIES: Final = 2
+
+_log = logging.getLogger(__name__)
+
+
+class OwnBulletin:
+    """Lives in the event loop; of `write` one is under way at a time.
+
+    Attributes:
+        declared_dead: set for good when this run was declared dead.
+    """
+
+    def __init__(self, store: RunStore, clock: Clock, store_clock: StoreClock, identity: Identity) -> None:
+        self.declared_dead = asyncio.Event()
+        self._store = store
+        self._clock = clock
+        self._store_clock = store_clock
+        self._identity = identity
+        self._version = ""
+        self._is_uncertain = False
+        self._prompt: deque[float] = deque(maxlen=_PROMPT_BEATS)  # when each was sent
+
+    @property
+    def is_prompt(self) -> bool:
+        """The store answers this instance promptly: three writes in a row, the last one a moment ago.
+
+        An instance that is itself slow, or cut from the store, must not conclude anything from the silence of others.
+        """
+        is_recent = bool(self._prompt) and self._clock.monotonic() - self._prompt[-1] <= BEAT_SECONDS + PROMPT_SECONDS
+        return len(self._prompt) == _PROMPT_BEATS and is_recent
+
+    async def write(self, bulletin: Bulletin) -> None:
+        """Write it.
+
+        Raises:
+            StoreUnavailable: this run was declared dead, or it is not known whether it was written.
+            StoreError: it is not written.
+        """
+        for _ in range(_TRIES):
+            if self._is_uncertain:
+                await self._settle()
+            sent_at, self._is_uncertain = self._clock.monotonic(), True
+            try:
+                written = await self._store.write_bulletin(replace(bulletin, version=self._version))
+            except StoreConflict:
+                continue  # a write of before has landed late, or this run was declared dead: it has to be read
+            except StoreError:
+                self._prompt.clear()
+                raise
+            self._version, self._is_uncertain = written.version, False
+            return self._note(sent_at, written.at_ms)
+        raise StoreUnavailable("the bulletin of this run changed each time that it was to be written")
+
+    def _note(self, sent_at: float, stamped_ms: int) -> None:
+        now = self._clock.monotonic()
+        self._store_clock.note(stamped_ms, now)
+        self._identity.is_written.set()
+        if now - sent_at > PROMPT_SECONDS:
+            self._prompt.clear()
+        else:
+            self._prompt.append(sent_at)
+
+    async def _settle(self) -> None:
+        """Find out which version is there."""
+        found = await self._store.find_bulletin(self._identity.run)
+        if found is not None and not found.is_dead:
+            self._version, self._is_uncertain = found.version, False
+        elif found is None and not self._identity.is_written.is_set():
+            self._version, self._is_uncertain = "", False
+        else:
+            if not self.declared_dead.is_set():
+                self.declared_dead.set()
+                _log.warning("another instance has declared this run dead: all sockets are closed, and a new run begins")
+            raise StoreUnavailable("this run was declared dead")

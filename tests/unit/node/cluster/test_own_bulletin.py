@@ -1,0 +1,107 @@
+"""The bulletin of a run: written on condition of its last version, adopted after an unknown outcome, lost with the run."""
+
+import dataclasses
+
+import pytest
+
+from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.errors import StoreTimeout, StoreUnavailable
+from holdfast.node.cluster.own_bulletin import OwnBulletin
+from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.identity import Identity
+from support.fakes import FakeStore, ManualClock
+from support.virtual_time import in_virtual_time
+
+RUN = "one:7"
+
+
+class Scene:
+    """The bulletin of run `one:7`."""
+
+    def __init__(self) -> None:
+        self.store, self.clock = FakeStore(), ManualClock()
+        self.identity = Identity(InstanceId("one"), Epoch("7"))
+        self.own = OwnBulletin(self.store, self.clock, StoreClock(self.clock), self.identity)  # type: ignore[arg-type]  # the part it uses
+
+    async def write(self, beat: int) -> None:
+        """One beat."""
+        await self.own.write(Bulletin(InstanceId("one"), Epoch("7"), beat, "ok"))
+
+    @property
+    def beat(self) -> int:
+        """The beat that stands in the store."""
+        return self.store.bulletins[RUN].beat
+
+
+@in_virtual_time
+async def test_each_write_follows_the_one_before_it() -> None:
+    """The first one creates the document."""
+    scene = Scene()
+    assert not scene.identity.is_written.is_set()
+    for beat in range(1, 4):
+        await scene.write(beat)
+        assert scene.beat == beat
+    assert scene.identity.is_written.is_set()
+    assert scene.store.calls["find_bulletin"] == 0
+
+
+@in_virtual_time
+async def test_write_whose_answer_was_lost_is_adopted() -> None:
+    """It landed, or it did not: the document says which, also where it was the first."""
+    for fails_after in (True, False):
+        for earlier in (0, 1):
+            scene = Scene()
+            for beat in range(earlier):
+                await scene.write(beat)
+            scene.store.fail("write_bulletin", StoreTimeout("lost"), after=fails_after)
+            with pytest.raises(StoreTimeout):
+                await scene.write(5)
+            await scene.write(6)
+            assert scene.beat == 6
+            assert not scene.own.declared_dead.is_set()
+
+
+@in_virtual_time
+async def test_write_that_landed_late_is_adopted() -> None:
+    """Its outcome was unknown, the document did not have it yet, and then it came."""
+    scene = Scene()
+    await scene.write(1)
+    scene.store._put(dataclasses.replace(scene.store.bulletins[RUN], beat=2))
+    await scene.write(3)
+    assert scene.beat == 3
+
+
+@in_virtual_time
+async def test_run_that_was_declared_dead_ends_and_writes_no_more() -> None:
+    """Its users are offline in the store: it must not go on as if they were not."""
+    for is_removed in (False, True):
+        scene = Scene()
+        await scene.write(1)
+        assert await scene.store.declare_dead(scene.store.bulletins[RUN])
+        if is_removed:
+            del scene.store.bulletins[RUN]
+        with pytest.raises(StoreUnavailable):
+            await scene.write(2)
+        assert scene.own.declared_dead.is_set()
+        with pytest.raises(StoreUnavailable):
+            await scene.write(3)
+        assert RUN not in scene.store.bulletins or scene.beat == 1
+
+
+@in_virtual_time
+async def test_instance_that_the_store_answers_slowly_is_not_prompt() -> None:
+    """It must not take the silence of others for their deaths: the store may be slow for all."""
+    scene = Scene()
+    for beat in range(3):
+        assert not scene.own.is_prompt
+        await scene.write(beat)
+    assert scene.own.is_prompt
+    scene.clock.now += 6
+    assert not scene.own.is_prompt, "the last write was too long ago"
+    await scene.write(3)
+    assert scene.own.is_prompt
+    scene.store.fail("write_bulletin", StoreTimeout("away"))
+    with pytest.raises(StoreTimeout):
+        await scene.write(4)
+    assert not scene.own.is_prompt
