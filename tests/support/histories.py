@@ -10,9 +10,10 @@ from holdfast.drills.history import Bounds, Header, History, read_history
 Line = dict[str, Any]
 
 
-def verdict_of(path: Path, lines: list[Line]) -> Verdict:
+def verdict_of(path: Path, lines: list[Line], *, lacks: tuple[str, ...] = ()) -> Verdict:
     """Written and read as a file is."""
-    header = Header(name="test", bounds=Bounds(delivery_s=5.0, offline_s=40.0, grace_s=15.0, removal_s=2.0, healthy_s=15.0))
+    bounds = Bounds(delivery_s=5.0, offline_s=40.0, grace_s=15.0, removal_s=2.0, healthy_s=15.0)
+    header = Header(name="test", lacks=lacks, bounds=bounds)
     with History(path / "history.jsonl", header):
         pass
     with (path / "history.jsonl").open("a") as file:

@@ -29,7 +29,7 @@ class Drill:
         reconnect_p99: no more than that many seconds, where the drill rehearses the clients' reconnects.
         layout: where its cluster differs from the usual.
         missing: what this machine lacks for it, in words; empty where nothing.
-        has_changes: whether users also create conversations and change members meanwhile.
+        lacks: features that some of its instances do not have (`history`), because they run an older version.
         looks_back: checks of the history as a whole, each a figure with its threshold.
     """
 
@@ -47,5 +47,5 @@ class Drill:
     reconnect_p99: float | None = None
     layout: Layout = USUAL
     missing: Callable[[], str] = lambda: ""
-    has_changes: bool = True
+    lacks: frozenset[str] = frozenset()
     looks_back: tuple[Callable[[Run], Expectation], ...] = ()

@@ -17,6 +17,15 @@ import msgspec
 from holdfast.errors import HoldfastError
 
 FORMAT: Final = 1
+
+JOINED_SEQ: Final = "joined_seq"
+"""A version without it does not know from which message on a user is a member. It loses the first messages to a new member,
+refuses new members, and takes messages of removed ones."""
+
+READ_SEQ: Final = "read_seq"
+"""A version without it moves a sender's read cursor with each message and tells no other member of it. A later read is told only
+where it goes beyond that."""
+
 _FLUSH_BYTES: Final = 256 * 1024
 
 
@@ -43,7 +52,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The header of a run. `started_at`: RFC 3339."""
+    """The header of a run. `started_at`: RFC 3339. `lacks`: features that an older version in the run does not have."""
 
     event: str = "header"
     format: int = FORMAT
@@ -54,6 +63,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     store: str = ""
     version: str = ""
     started_at: str = ""
+    lacks: tuple[str, ...] = ()
     bounds: Bounds = Bounds()
 
 

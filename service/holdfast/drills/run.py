@@ -20,7 +20,7 @@ from holdfast.drills.checker.notifications import TO_WHO_LEFT
 from holdfast.drills.checker.run import Run
 from holdfast.drills.crowd import Crowd, Size
 from holdfast.drills.drill import Drill
-from holdfast.drills.history import Header, History, read_history
+from holdfast.drills.history import JOINED_SEQ, Header, History, read_history
 from holdfast.drills.local.target import LocalTarget, environment
 from holdfast.drills.measure import Figures, measure
 from holdfast.drills.moments import Moments
@@ -123,6 +123,7 @@ async def run_drill(drill: Drill, options: Options, progress: Progress) -> Outco
         store=options.store,
         version=__version__,
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        lacks=tuple(sorted(drill.lacks)),
         bounds=drill.bounds,
     )
     outcome.began_at, began = datetime.now(UTC), time.monotonic()
@@ -178,7 +179,9 @@ async def _play(
             progress(drill.fault)
             beside = (watching,)
             async with (
-                _changes(crowd, target, history, options.seed, size.rate) if drill.has_changes else contextlib.nullcontext()
+                _changes(crowd, target, history, options.seed, size.rate)
+                if JOINED_SEQ not in drill.lacks
+                else contextlib.nullcontext()
             ):
                 await drill.play(stage)
                 absences.calm()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.drills.history import digest
+from holdfast.drills.history import READ_SEQ, digest
 from support.histories import Line, change, drop, more, verdict_of
 
 C, ANN, BEN, CYD, DAN = "c1", "ann", "ben", "cyd", "dan"
@@ -131,6 +131,18 @@ def test_advance_that_a_dying_instance_acknowledged_is_open(tmp_path: Path, t: f
     verdict = verdict_of(tmp_path, lines)
     assert verdict.counts["I9"] == (not is_open)
     assert verdict.judged["receipts"].get("open", 0) == is_open
+
+
+def test_advance_by_sending_is_open_beside_a_version_that_does_not_tell_it(tmp_path: Path) -> None:
+    """It tells explicit reads only. Those are judged as ever, unless the user's own message had moved the cursor."""
+    lines = without("ann-1", BEN, 21)(good())
+    verdict = verdict_of(tmp_path, lines, lacks=(READ_SEQ,))
+    assert verdict.holds
+    assert verdict.judged["receipts"]["open"] == 1
+    assert verdict_of(tmp_path, without("ben-1", CYD, 21)(lines), lacks=(READ_SEQ,)).counts["I9"] == 1
+    read = more(lines, 32.0, "read", device="ben-1", user=BEN, conversation=C, seq=21)
+    assert verdict_of(tmp_path, read, lacks=(READ_SEQ,)).holds
+    assert not verdict_of(tmp_path, read).holds
 
 
 def test_message_that_was_sent_by_rest_is_no_sign_of_an_advance(tmp_path: Path) -> None:

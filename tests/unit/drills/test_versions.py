@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from holdfast.adapters.sqlite.schema import VERSION as SQLITE_LAYOUT
+from holdfast.domain.conversations import Conversation
+from holdfast.drills.history import JOINED_SEQ, READ_SEQ
 from holdfast.drills.local.versions import THIS, Version, checked_out, other_libraries
 from holdfast.drills.scenarios import upgrade as scenario
 from holdfast.drills.scenarios.upgrade import upgrade
 from holdfast.errors import ConfigurationError
+from holdfast.protocol import frames
 
 OLDER = Version("1234567", Path("older/service"), frozenset(["HOLDFAST_STORE__URL"]), sqlite_layout=SQLITE_LAYOUT)
 
@@ -22,6 +25,7 @@ SOURCES = {
     "class Store(BaseModel):\n    url: str = ''\n"
     "class Settings(BaseModel):\n    instance_id: str = ''\n    store: Store = Store()\n",
     "service/holdfast/domain/conversations.py": "class Conversation:\n    members: tuple[str, ...] = ()\n",
+    "service/holdfast/protocol/frames.py": "from msgspec import Struct\nclass Send(Struct):\n    body: str\n",
     "service/holdfast/adapters/sqlite/schema.py": "VERSION = 3\n",
 }
 
@@ -50,7 +54,7 @@ def test_older_version_tells_what_it_knows(checkout: Path) -> None:
     with checked_out("main", checkout) as version:
         assert version.settings == {"HOLDFAST_STORE__URL"}
         assert version.sqlite_layout == 3
-        assert not version.has_joined_seqs
+        assert version.lacks == {JOINED_SEQ, READ_SEQ}
         assert version.source is not None
         assert (version.source / "holdfast").is_dir()
     assert not version.source.exists()
@@ -99,10 +103,16 @@ def test_sqlite_is_played_only_where_both_versions_write_the_same_layout(layout:
     assert bool(drill.why) == (len(stores) == 1)
 
 
-def test_no_members_change_with_a_version_that_loses_messages_there() -> None:
+def test_run_excuses_the_features_that_the_older_version_lacks() -> None:
     """Messages that it loses by itself are no fault of the upgrade. Everything else is judged as ever."""
-    assert not upgrade(Version("1234567", has_joined_seqs=False)).has_changes
-    assert upgrade(Version("1234567")).has_changes
+    assert upgrade(Version("1234567", lacks=frozenset([JOINED_SEQ]))).lacks == {JOINED_SEQ}
+    assert not upgrade(Version("1234567")).lacks
+
+
+def test_this_version_lacks_nothing() -> None:
+    """Otherwise the question to the code would no longer find a feature, and the drill would excuse its faults for ever."""
+    assert JOINED_SEQ in dir(Conversation)
+    assert READ_SEQ in frames.Send.__struct_fields__
 
 
 @dataclass

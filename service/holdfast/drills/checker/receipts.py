@@ -7,7 +7,8 @@ reading, except by REST. Each device of another member that was connected from t
 has to be told.
 
 Both outcomes are right, and counted as `open`, where an instance died around the acknowledgement, with what it had not told yet,
-where the store was being restored, and where no acknowledgement shows when the cursor moved.
+where the store was being restored, and where no acknowledgement shows when the cursor moved. So is an advance by sending where an
+instance may run a version without `read_seq`, and a read of messages that the user had answered.
 """
 
 import math
@@ -21,7 +22,7 @@ from holdfast.drills.checker.commits import Commit, commits_of
 from holdfast.drills.checker.faults import Settling
 from holdfast.drills.checker.run import Device, Run
 from holdfast.drills.checker.verdict import Verdict
-from holdfast.drills.history import Event
+from holdfast.drills.history import READ_SEQ, Event
 
 _INDICATOR_MEMBERS: Final = 100  # in larger conversations the others are not told
 _DEATH_S: Final = 4.0  # what an instance acknowledged so shortly before its end it may not have told
@@ -75,7 +76,7 @@ def _check_stored(run: Run, verdict: Verdict) -> None:
 
 def _check_told(run: Run, verdict: Verdict) -> None:
     told, still_told = _told(run.cursors), _told(run.known_cursors)
-    settling = Settling(run)
+    settling, is_told = Settling(run), READ_SEQ not in run.lacks
     reads: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
     for event in run.reads:
         reads[event.conversation, event.user].append((event.t, event.seq))
@@ -86,7 +87,7 @@ def _check_told(run: Run, verdict: Verdict) -> None:
         devices = [(name, device) for name, device in run.devices.items() if device.user in members]
         for user in members:
             stored = run.final_cursors.get((user, conversation), 0)
-            for advance in _advances(commits, user, reads.get((conversation, user), []), stored):
+            for advance in _advances(commits, user, reads.get((conversation, user), []), stored, is_told=is_told):
                 began = min(advance.earliest, advance.latest)  # read before it was sent: of the messages that were taken away
                 is_in_restore = run.restores.is_under_way(conversation, began, advance.latest)
                 has_death = settling.has_death(advance.latest - _DEATH_S, advance.latest + _DEATH_S)
@@ -105,21 +106,25 @@ def _told(cursors: Iterable[Event]) -> _Told:
     return told
 
 
-def _advances(commits: list[Commit], user: str, reads: list[tuple[float, int]], stored: int) -> Iterator[_Advance]:
-    """Each that the cursor made, as far as it is known."""
+def _advances(
+    commits: list[Commit], user: str, reads: list[tuple[float, int]], stored: int, *, is_told: bool
+) -> Iterator[_Advance]:
+    """Each that the cursor made, as far as it is known. `is_told`: also where a message of the user's own moved it."""
     others = [commit for commit in commits if commit.sender != user]
+    own = [commit for commit in commits if commit.sender == user and commit.is_reading]
     seqs = [commit.seq for commit in others]
     covered = 0
     for t, seq in reads:
         index = bisect_right(seqs, seq) - 1
         if index >= 0 and others[index].seq > covered:
             covered = others[index].seq
-            yield _Advance(user, covered, others[index].earliest, t)
+            was_moved = any(each.seq >= seq and each.earliest <= t for each in own)
+            yield _Advance(user, covered, others[index].earliest, t if is_told or not was_moved else math.inf)
     index = bisect_right(seqs, stored) - 1
     if index >= 0 and others[index].seq > covered:
         last = others[index]
-        own = [each.latest for each in commits if each.sender == user and each.is_reading and last.seq < each.seq <= stored]
-        yield _Advance(user, last.seq, last.earliest, max(own, default=math.inf))
+        by = [each.latest for each in own if is_told and last.seq < each.seq <= stored]
+        yield _Advance(user, last.seq, last.earliest, max(by, default=math.inf))
 
 
 def _check_advance(

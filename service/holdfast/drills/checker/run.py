@@ -155,6 +155,7 @@ class Run:
     """The whole history, indexed.
 
     Attributes:
+        lacks: features that an older version in the run does not have.
         end: when it was over.
         read_at: what the store held is from then, or later.
         has_notifications: the notifications in the store were read.
@@ -164,6 +165,7 @@ class Run:
 
     def __init__(self, header: Header, events: Iterable[Event]) -> None:
         self.bounds: Bounds = header.bounds
+        self.lacks = frozenset(header.lacks)
         self.sends: dict[SendId, Sent] = {}
         self.acks: list[tuple[SendId, int, float]] = []
         self.stored: dict[str, dict[int, Stored]] = defaultdict(dict)

@@ -33,11 +33,13 @@ import json
 from holdfast import __file__ as source
 from holdfast.adapters.sqlite.schema import VERSION
 from holdfast.domain.conversations import Conversation
+from holdfast.protocol.frames import Send
 from holdfast.settings import Settings
 groups = {name: getattr(field.annotation, "model_fields", {}) for name, field in Settings.model_fields.items()}
 names = [f"HOLDFAST_{group}__{name}".upper() for group, fields in groups.items() for name in fields]
-joined = hasattr(Conversation, "joined_seq")
-print(json.dumps({"source": source, "settings": names, "sqlite_layout": VERSION, "has_joined_seqs": joined}))
+has = {"joined_seq": hasattr(Conversation, "joined_seq"), "read_seq": "read_seq" in Send.__struct_fields__}
+lacks = [name for name, is_there in has.items() if not is_there]
+print(json.dumps({"source": source, "settings": names, "sqlite_layout": VERSION, "lacks": lacks}))
 """
 """Asked of the older code itself, in a process of its own."""
 
@@ -51,8 +53,7 @@ class Version:
         source: the folder from which an instance imports the package; None for the code of this process.
         settings: the variables that it knows.
         sqlite_layout: of the files that it writes.
-        has_joined_seqs: whether it knows from which message on a user is a member. Without that it loses the first messages to a
-            new member, and refuses or takes messages of users whose membership has just changed.
+        lacks: the features of `history` that it does not have.
         other_libraries: those of its lock that this environment has in another version, each as `name installed (locked)`.
     """
 
@@ -60,7 +61,7 @@ class Version:
     source: Path | None = None
     settings: frozenset[str] = frozenset()
     sqlite_layout: int = 0
-    has_joined_seqs: bool = True
+    lacks: frozenset[str] = frozenset()
     other_libraries: tuple[str, ...] = ()
 
     def environ(self, variables: Mapping[str, str]) -> dict[str, str]:
@@ -122,7 +123,7 @@ def _version(name: str, directory: Path) -> Version:
         source=source,
         settings=frozenset(answer["settings"]),
         sqlite_layout=answer["sqlite_layout"],
-        has_joined_seqs=answer["has_joined_seqs"],
+        lacks=frozenset(answer["lacks"]),
         other_libraries=other_libraries(lock, installed),
     )
 

@@ -27,8 +27,8 @@ _CALM_SECONDS: Final = 3.0
 def upgrade(older: Version) -> Drill:
     """From that version to this one, and back.
 
-    Not on SQLite where the layouts of its files differ: a file has one of them. No members change with a version that loses
-    messages by itself where members change.
+    Not on SQLite where the layouts of its files differ: a file has one of them. The run excuses features
+    that the older version lacks.
     """
     is_same = older.sqlite_layout == SQLITE_LAYOUT
     return Drill(
@@ -40,7 +40,7 @@ def upgrade(older: Version) -> Drill:
         seconds=_REDIS_AWAY_SECONDS,
         linger_seconds=10.0,
         layout=Layout(version=older),
-        has_changes=older.has_joined_seqs,
+        lacks=older.lacks,
     )
 
 
