@@ -38,7 +38,6 @@ def _failed_seed(profile: str, seeds: str, altered: str = "") -> int | None:
         ("no_watchdog", "deaf", ""),
         ("no_reaper", "death", ""),
         ("no_second_witness", "lease-lost", ""),
-        ("no_fence", "thaw", ""),
         ("no_server_in_world", "promoted", ""),
         ("no_world_check", "garbage", ""),
         ("no_split", "split", ""),
