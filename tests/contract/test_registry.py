@@ -238,13 +238,13 @@ HOSTILE = "'}); redis.call('FLUSHALL'); --\r\n*1\r\n$8\r\nFLUSHALL\r\n\"]]\\ {1}
 async def test_text_from_outside_stays_data(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """Ids are checked long before; should one slip through, it is a strange name and nothing else."""
     one = new_node("one")
-    await one.acquire(HOSTILE)
+    run = await one.acquire(HOSTILE)
     hostile = ConnectionRecord(UserId(HOSTILE), ConnectionId(HOSTILE), one.instance_id, HOSTILE)
     assert await one.registry.register([hostile]) == {HOSTILE: 1}
     assert await one.registry.connections_of(hostile.user_id) == [hostile]
     assert [lease.state for lease in await one.registry.instances()] == [HOSTILE]
     await one.registry.unregister([(hostile.user_id, hostile.connection_id)])
-    assert sorted(await redis_admin.keys()) == ["instance:one", "instances", "registry:world"]
+    assert sorted(await redis_admin.keys()) == ["instance:one", f"instance:one:{run}", "instances", "registry:world"]
 
 
 async def test_a_hung_redis_holds_nobody_longer_than_the_deadline(redis_server: RedisServer, new_node: NewNode) -> None:

@@ -172,14 +172,14 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "flush": Row(
         "`FLUSHALL` with U users online",
-        Cost(commands=(13, 0), scripted=(5, 0), inside=(31, 4)),
+        Cost(commands=(13, 0), scripted=(5, 0), inside=(35, 4)),
         Event(cases.flush, 20.0),
         (5, 50),
         letter="U",
     ),
     "idle": Row(
         "an idle instance, a minute, N instances in all",
-        Cost(reads=(143, 8), writes=(20, 0), commands=(240, 0), scripted=(180, 0), inside=(640, 80)),
+        Cost(reads=(143, 8), writes=(20, 0), commands=(240, 0), scripted=(180, 0), inside=(660, 80)),
         None,
         (1, 3),
         "N",

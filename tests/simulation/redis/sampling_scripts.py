@@ -169,7 +169,7 @@ class ScriptSampler:
         epoch = had if had and self.random.random() < 0.7 else f"{self._number(9):016d}-{self._hex(8)}"
         self._acquired = (epoch, self._hex(16))
         arguments = (self._acquiring, "healthy", _AGE_MS, self._hex(24), epoch, self._number(1), self._acquired[1])
-        return ("registry:world", f"instance:{self._acquiring}", "instances"), arguments
+        return ("registry:world", f"instance:{self._acquiring}", "instances", f"instance:{self._acquiring}:{epoch}"), arguments
 
     def _owned(self, more_keys: Sequence[str], more: Sequence[Argument], instance: str = "one") -> Call:
         """Of a lease that is held, mostly."""
@@ -180,7 +180,7 @@ class ScriptSampler:
     def _renew(self) -> Call:
         epoch = self._leases.get("one", ("", ""))[0]
         more = ("one", self._pick(("healthy", "draining")), self._number(9), _AGE_MS, _AGE_MS // 2, epoch)
-        return self._owned(("instances", "fate:one"), more)
+        return self._owned(("instances", "fate:one", f"instance:one:{epoch}"), more)
 
     def _record(self, instance: str) -> str:
         epoch, registration = self._leases.get(instance, ("1-a", "none"))

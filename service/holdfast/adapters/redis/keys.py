@@ -5,7 +5,7 @@ Ids have been checked against the id alphabet before they come here, so no id ca
 
 from typing import Final
 
-from holdfast.domain.ids import ConversationId, InstanceId, UserId
+from holdfast.domain.ids import ConversationId, InstanceId, RunId, UserId
 
 WORLD: Final = "registry:world"
 """A random id and a hash of the server's run id and replication id; another one, or none: this Redis is not the one it was."""
@@ -38,6 +38,15 @@ def subscriptions(instance_id: InstanceId) -> str:
 def lease(instance_id: InstanceId) -> str:
     """HASH with a TTL: `epoch`, `registered`, `state`, `connections`, `world`, `registration`."""
     return f"{LEASE_PREFIX}{instance_id}"
+
+
+def lease_for_older(run: RunId) -> str:
+    """HASH that stands beside the lease: `epoch`, `registration`.
+
+    Instances of an older version take a run for an instance of that name. Without its lease they would take its users offline
+    where the store does not take its beats.
+    """
+    return f"{LEASE_PREFIX}{run}"
 
 
 def fate(instance_id: InstanceId) -> str:

@@ -18,7 +18,7 @@ from holdfast.adapters.redis.fates import SHORT_LEASE_MS
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.domain.chunks import chunks
-from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId
+from holdfast.domain.ids import ConnectionId, Epoch, InstanceId, UserId, run_id
 from holdfast.domain.registry import ConnectionRecord, InstanceLease
 from holdfast.errors import LeaseLost, NameTaken, RedisUnavailable, Undecodable, WorldChanged
 from holdfast.protocol.seals import Seals
@@ -50,6 +50,7 @@ class RedisRegistry:
         self.server = ""
         self._registration = ""  # empty while no lease is held
         self._epoch = Epoch("")  # once the name was had
+        self._lease_for_older = ""
 
     # --- the lease ----------------------------------------------------------------------------------------------------
 
@@ -57,9 +58,11 @@ class RedisRegistry:
         """See `Registry.acquire`."""
         self._registration = ""
         registration, new_world, has_had = secrets.token_hex(8), secrets.token_hex(12), self._epoch == epoch
+        if not has_had:  # a run keeps the name that it began with
+            self._lease_for_older = keys.lease_for_older(run_id(self._instance_id, epoch))
         answer = await self._link.run(
             scripts.ACQUIRE,
-            (keys.WORLD, self._lease, keys.INSTANCES),
+            (keys.WORLD, self._lease, keys.INSTANCES, self._lease_for_older),
             (self._instance_id, state, LEASE_MS, new_world, epoch, int(has_had), registration),
         )
         if answer[0] == b"TAKEN":
@@ -78,7 +81,8 @@ class RedisRegistry:
     async def renew(self, state: str, connections: int) -> None:
         """See `Registry.renew`."""
         more = (self._instance_id, state, connections, LEASE_MS, SHORT_LEASE_MS, self._epoch)
-        (server,) = await self._owned(scripts.RENEW, (keys.INSTANCES, keys.fate(self._instance_id)), more)
+        more_keys = (keys.INSTANCES, keys.fate(self._instance_id), self._lease_for_older)
+        (server,) = await self._owned(scripts.RENEW, more_keys, more)
         self.server = decoding.text(server)
 
     async def set_registered(self) -> None:
@@ -90,7 +94,7 @@ class RedisRegistry:
         if not self._registration:
             return
         try:
-            await self._owned(scripts.RELEASE, (), ())
+            await self._owned(scripts.RELEASE, (self._lease_for_older,), ())
         except (LeaseLost, WorldChanged):
             return
         finally:

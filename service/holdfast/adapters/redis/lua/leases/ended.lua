@@ -12,6 +12,7 @@ if not epoch then
   epoch = told and string.match(told, '^[a-z]+|(.+)$')
 end
 if not epoch then return 0 end
-redis.call('DEL', KEYS[1])
+-- The second is the lease that instances of an older version look for.
+redis.call('DEL', KEYS[1], KEYS[1] .. ':' .. epoch)
 redis.call('SET', KEYS[2], 'ended|' .. epoch, 'PX', ARGV[1])
 return 1

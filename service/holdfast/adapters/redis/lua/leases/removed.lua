@@ -6,6 +6,10 @@
 
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then return 0 end
-if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+-- The second is the lease that instances of an older version look for.
+if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('PEXPIRE', KEYS[1] .. ':' .. epoch, ARGV[2])
+end
 redis.call('SET', KEYS[2], 'removed|' .. epoch, 'PX', ARGV[1])
 return 1
