@@ -3,7 +3,8 @@
 A death is one commit in the store: the bulletin is declared dead on condition that the run has not written it since it was read.
 From then on every instance knows (`dead_runs`), and the run itself cannot beat any more. If it lives after all, it ends as a
 whole and the next run begins in its process. `deaths` says when a run is dead. None of it needs Redis. While Redis answers, a
-lease that is gone is the reason to read the bulletins more often.
+lease that is gone is the reason to read the bulletins more often. An instance reads them also in its first rounds: it saw no
+lease of its predecessor.
 
 How long an instance may be dead, in seconds, before its connections leave Redis and its users are offline. Users have their
 grace, which begins when a run that does not write any more can have lived at most.
@@ -128,7 +129,8 @@ class Reaper:
         self._gone = {each: self._gone.get(each, now) for each in gone}
         self._rounds += 1
         is_noticed = bool(gone or leases.removed or self._left or self._is_watching)
-        return is_noticed or self._rounds % _ROUNDS_PER_FULL_LOOK == 0
+        is_young = self._rounds <= _ROUNDS_PER_FULL_LOOK  # it saw no lease of a run whose name has one again, its own for example
+        return is_noticed or is_young or self._rounds % _ROUNDS_PER_FULL_LOOK == 0
 
     async def _read(self, now: float) -> tuple[float, list[Bulletin]]:
         """All bulletins, and when they were asked for: as just read by the slow path, else read here."""

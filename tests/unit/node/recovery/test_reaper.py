@@ -104,6 +104,8 @@ class Scene:
 async def test_killed_run_is_declared_dead_and_completed() -> None:
     """Its lease ends 12 s after the kill; its connections go when the silence is proven, its users at once after their grace."""
     scene = Scene(grace_seconds=15.0)
+    await scene.looks(15, is_beating=True)
+    scene.beat(200)
     await scene.looks(12)
     scene.expire()
     await scene.looks(6)
@@ -255,10 +257,16 @@ async def test_what_another_instance_left_half_done_is_found_by_the_bulletin() -
 
 @in_virtual_time
 async def test_predecessor_under_the_own_name_is_a_dead_run_like_any_other() -> None:
-    """This run holds the name, so the lease of the other one is gone; its connections went when the name was taken over."""
-    scene = Scene(grace_seconds=15.0)
+    """This run holds the name, so the lease of the other one is gone; its connections went when the name was taken over.
+
+    No look of this run saw that lease, so nothing but the bulletin tells of the other one. Its users are offline as soon as those
+    of any dead instance.
+    """
+    scene = Scene()
     scene.beat(1, name="one", epoch="0")
-    await scene.looks(60, is_beating=True)
+    await scene.looks(13.5, is_beating=True)
+    assert scene.presence.reaped == ["one:0"]
+    await scene.looks(16.5, is_beating=True)
     assert (scene.standing("one:0"), scene.presence.reaped, scene.registry.reaped) == ("", ["one:0"], [])
 
 
