@@ -5,8 +5,8 @@ its beats. All other runs are judged by silence. The last write of the run is 12
 reads of this instance found it unchanged: over 6 s where Redis says that the lease is gone, over 12 s while Redis does not
 answer. Nothing is concluded by an instance that the store does not answer promptly itself (`OwnBulletin.is_prompt`).
 
-Two words need no silence. A run that ended in order says so in its last bulletin. Kubernetes says of which run it saw the
-container end.
+Two words need less. A run that ended in order says so in its last bulletin: no silence is needed. Kubernetes says of which run it
+saw the container end: then one beat has to be missing.
 
 Instances of an older version write their bulletin whatever stands there. Such a run cannot notice that it was declared dead. So
 it is judged only while Redis answers, as those instances judge each other.
@@ -24,6 +24,7 @@ from holdfast.node.cluster.store_clock import StoreClock
 
 SILENCE_SECONDS: Final = 6.0  # two beats, four looks
 SILENCE_WITHOUT_REDIS_SECONDS: Final = 12.0  # four beats
+_ENDED_SECONDS: Final = 4.0  # one beat that did not come, by the store's clock
 OLD_SECONDS: Final = 12.0  # four beats that did not come, by the store's clock
 _READS: Final = 4
 
@@ -93,7 +94,8 @@ class Deaths:
 
     def is_dead(self, bulletin: Bulletin, leases: Leases | None) -> bool:
         """Whether it is to be declared dead. `leases`: None while Redis does not answer."""
-        if bulletin.is_ended or (leases is not None and bulletin.epoch in leases.ended):
+        is_seen_ended = leases is not None and bulletin.epoch in leases.ended
+        if bulletin.is_ended or (is_seen_ended and self.is_suspect(bulletin, leases, _ENDED_SECONDS)):
             return True
         if (leases is None and bulletin.is_older) or not self.is_suspect(bulletin, leases, OLD_SECONDS):
             return False

@@ -298,17 +298,28 @@ async def test_name_of_an_instance_that_died_before_its_first_bulletin_is_cleare
 
 
 @in_virtual_time
-async def test_word_of_the_kubelet_about_a_run_needs_no_silence() -> None:
-    """Its connections go at once, its users when their grace is over; a successor under the name is not meant."""
+async def test_word_of_the_kubelet_about_a_run_needs_one_beat_that_is_missing() -> None:
+    """Its connections go then, its users when their grace is over; a successor under the name is not meant."""
     scene = Scene(grace_seconds=15.0)
     scene.beat(1, epoch="8")
     scene.registry.lease("two", None, ended="7")
+    await scene.looks(3)
+    assert (scene.standing(), scene.registry.reaped) == ("alive", [])
     await scene.look()
     assert (scene.standing(), scene.standing("two:8"), scene.registry.reaped) == ("dead", "alive", ["two"])
-    await scene.looks(16.5, is_beating=False)
+    await scene.looks(13.5)
     assert scene.presence.reaped == []
     await scene.looks(3)
     assert scene.presence.reaped[0] == RUN
+
+
+@in_virtual_time
+async def test_run_that_beats_lives_whatever_the_kubelet_says_of_it() -> None:
+    """The word may be wrong, or about another process of that name: the store is asked, where only a living run beats."""
+    scene = Scene()
+    scene.registry.lease("two", None, ended="7")
+    await scene.looks(60, is_beating=True)
+    assert (scene.standing(), scene.registry.reaped, scene.presence.reaped) == ("alive", [], [])
 
 
 @in_virtual_time
