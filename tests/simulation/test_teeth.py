@@ -59,10 +59,11 @@ def test_mechanism_that_is_switched_off_is_noticed_within_20_seeds(altered: str,
     assert _failed_seed(profile, str(seed), also) is None
 
 
-def _scenario_passes(test: str, altered: str) -> bool:
-    """Whether one scenario passes with this mechanism switched off."""
+def _scenario_passes(test: str, altered: str = "") -> bool:
+    """Whether one scenario passes, with this mechanism switched off."""
     imports = "import sys, pytest; from support.altered import ALTERATIONS"
-    program = f"{imports}; ALTERATIONS[{altered!r}](); sys.exit(pytest.main([{test!r}]))"
+    alter = f"ALTERATIONS[{altered!r}]()" if altered else "None"
+    program = f"{imports}; {alter}; sys.exit(pytest.main([{test!r}]))"
     environ = {"PYTHONPATH": "tests", "PYTHONHASHSEED": "0", "PATH": ""}
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
@@ -73,4 +74,6 @@ def _scenario_passes(test: str, altered: str) -> bool:
 def test_mark_that_is_not_in_the_store_until_all_is_done_is_noticed_by_a_scenario(altered: str) -> None:
     """Seeds seldom hit the moment between the answer and the decision."""
     name = "test_notification_is_not_lost_when_redis_is_down_and_the_instance_dies_after_the_ack"
-    assert not _scenario_passes(f"tests/simulation/scenarios/test_ordinary_moments.py::{name}", altered)
+    scenario = f"tests/simulation/scenarios/test_ordinary_moments.py::{name}"
+    assert _scenario_passes(scenario)
+    assert not _scenario_passes(scenario, altered)

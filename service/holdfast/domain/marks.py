@@ -14,7 +14,7 @@ from holdfast.errors import Undecodable
 MAX_MESSAGES: Final = 500  # of one mark: as many as are read at once; an append has at most 200
 
 _OWNER: Final = re.compile(r"[A-Za-z0-9_.:-]{1,400}", re.ASCII)
-_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,400}~[0-9a-f]{8}", re.ASCII)
+_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,400}~[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,13 @@ def is_owner(text: str) -> bool:
 
 
 def decoded(mark_id: str, stored: Stored) -> StoredMark:
-    """A mark, given its id and its fields.
+    """A mark, given its id and its fields. One without `last`, of a version to come, is of all that follows `first`.
 
     Raises:
         Undecodable: it is none.
     """
-    conversation_id, first, last = stored.required_text("c"), stored.number("first"), stored.number("last")
+    conversation_id, first = stored.required_text("c"), stored.number("first")
+    last = first + MAX_MESSAGES - 1 if stored.of("last") is None else stored.number("last")
     if stored.is_damaged or _ID.fullmatch(mark_id) is None or not is_id(conversation_id):
         raise Undecodable("no mark")
     if not 1 <= first <= last <= MAX_SEQ or last - first >= MAX_MESSAGES:

@@ -101,8 +101,8 @@ class Node:
                     await self.users.receipts.close(_COMMITTERS_GRACE_SECONDS)
                     await self.conversations.activity.flush()
                 await self.cluster.bulletins.write_last()
-                await self.recovery.stored_marks.remove_done()
                 await self.cluster.lease.release()
+                await self.recovery.stored_marks.remove_done()  # last: those that stay are found by the other instances
         except (TimeoutError, HoldfastError) as error:
             _log.warning("not everything could be given back: %s", error)
         await self.tasks.close()

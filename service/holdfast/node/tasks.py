@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from holdfast.errors import HoldfastError, StoreError
@@ -46,6 +46,22 @@ class Tasks:
 
 def _log_failure(name: str, error: BaseException) -> None:
     _log.error("a background task failed: %s", name, exc_info=error)
+
+
+async def each_in_turn(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do one after another; a step that fails keeps no other from its turn.
+
+    Raises:
+        Exception: of the first step that failed, when all had their turn.
+    """
+    first: Exception | None = None
+    for step in steps:
+        try:
+            await step
+        except Exception as error:  # noqa: BLE001 - raised when the others had their turn
+            first = first or error
+    if first is not None:
+        raise first
 
 
 async def until_store_answers(ask: Callable[[], Awaitable[None]], tries: int = 20) -> None:

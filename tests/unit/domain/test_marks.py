@@ -20,6 +20,13 @@ def test_mark_names_its_owner() -> None:
     assert is_owner(mark.owner)
 
 
+def test_mark_of_a_version_to_come_is_no_garbage() -> None:
+    """Instances of two versions run side by side: the older one must not remove what the newer one needs."""
+    mark = decoded("one:0001~17", Stored({"c": "c1", "first": 3, "kind": "new"}))
+    assert (mark.first, mark.last) == (3, 2 + MAX_MESSAGES)
+    assert mark.owner == "one:0001"
+
+
 @pytest.mark.parametrize(
     ("mark_id", "fields"),
     [

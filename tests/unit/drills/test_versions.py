@@ -62,8 +62,8 @@ def test_older_version_tells_what_it_knows(checkout: Path) -> None:
 
 def test_commit_that_the_checkout_lacks_is_named_with_the_remedy(checkout: Path) -> None:
     """A shallow clone has few commits; the person at the terminal must not look for a fault in the drill."""
-    says = pytest.raises(ConfigurationError, match=r"'7bb5ebd' is no commit of .*git fetch --unshallow")
-    with says, checked_out("7bb5ebd", checkout):
+    says = pytest.raises(ConfigurationError, match=r"'0123abc' is no commit of .*git fetch --unshallow")
+    with says, checked_out("0123abc", checkout):
         raise AssertionError("there is no such commit")
 
 

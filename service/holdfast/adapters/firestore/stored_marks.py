@@ -19,7 +19,7 @@ async def page(calls: Calls, owner: str, after: str, limit: int) -> MarkPage:
     if lower:
         query = query.where(filter=FieldFilter(name, ">", collection.document(lower)))
     if owner:
-        query = query.where(filter=FieldFilter(name, "<", collection.document(f"{owner}~g")))
+        query = query.where(filter=FieldFilter(name, "<", collection.document(f"{owner}~~")))
     found = await query.limit(limit).get(**calls.unretried)
     marks = calls.read("mark", found, decoded)
     sound = {mark.mark_id for mark in marks}

@@ -22,7 +22,7 @@ def put(connection: sqlite3.Connection, mark: StoredMark) -> None:
 
 def page(connection: sqlite3.Connection, owner: str, after: str, limit: int) -> MarkPage:
     """See `ports.MarkStore.read_marks`."""
-    lower, upper = (max(after, f"{owner}~"), f"{owner}~g") if owner else (after, "\U0010ffff")
+    lower, upper = (max(after, f"{owner}~"), f"{owner}~~") if owner else (after, "\U0010ffff")
     rows = connection.execute(
         "SELECT id, conversation_id, first_seq, last_seq FROM marks "
         "WHERE id > ? AND id < ? AND typeof(id) = 'text' ORDER BY id LIMIT ?",

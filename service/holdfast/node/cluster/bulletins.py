@@ -77,6 +77,11 @@ class Bulletins:
         """A written bulletin contains everything that was noted before that time (monotonic seconds)."""
         return self._told_at
 
+    @property
+    def is_prompt(self) -> bool:
+        """The store takes the bulletins of this instance promptly: one that comes late is late for another reason."""
+        return self._own.is_prompt
+
     def look_soon(self) -> None:
         """Envelopes may have been missed: read all bulletins now and once more a little later."""
         now = self._clock.monotonic()

@@ -4,19 +4,21 @@ The marks of an instance whose beat is late are looked for every 2 s, all marks 
 finish a mark means to publish its messages, which our bulletin then names, and to decide once more who is notified of them. All
 that is harmless where it was done. 15 s later the mark is removed: by then the other instances have seen it, or our bulletin.
 
+An instance whose own writes are slow takes no other for late: then the store is slow, and more reads would make it slower.
+
 A living instance removes its marks itself. Those that it leaves, because it has too many or does not know whether an append
 landed, are finished like those of the dead when they were seen twice.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, Final, Protocol
 
 from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.chunks import chunks
 from holdfast.domain.marks import StoredMark
-from holdfast.errors import StoreError
+from holdfast.errors import StoreError, StoreUnavailable
 from holdfast.loops import STORE, Loop
 from holdfast.node.cluster.bulletins import Bulletins
 from holdfast.node.conversations.parts import ConversationParts
@@ -25,6 +27,7 @@ from holdfast.node.notifications.decision import Notifications
 from holdfast.node.recovery.mark_owners import MarkOwners
 from holdfast.node.sending.append import Commit
 from holdfast.node.sending.own_marks import OwnMarks
+from holdfast.node.tasks import each_in_turn
 from holdfast.ports import MarkStore, MessageStore, RunStore
 
 _ROUND_SECONDS: Final = 1.0
@@ -35,6 +38,9 @@ _BUSY_SECONDS: Final = 300.0  # as many marks as a page has, each a few reads of
 _PAGE: Final = 200
 _MAX_PAGES: Final = 50
 _MAX_SEEN: Final = 20_000
+_MAX_UNANSWERED: Final = 3  # in one look: then the store is away, and the other marks would only wait for it, too
+_MAX_FAILURES: Final = 40  # of one mark: it is given up, or it would be read every 30 s for ever
+_DAMAGED_SECONDS: Final = 3_600.0  # a version to come may write others, which that version will remove itself
 
 
 class MarkedStore(MarkStore, MessageStore, RunStore, Protocol):
@@ -62,6 +68,7 @@ class StoredMarks:
         self._owners = MarkOwners()
         self._seen_at = BoundedDict[str, float](_MAX_SEEN)
         self._finished_at = BoundedDict[str, float](_MAX_SEEN)
+        self._failures = BoundedDict[str, int](_MAX_SEEN)
         self._scan_at = self._now() + _FIRST_SCAN_SECONDS
 
     @property
@@ -88,13 +95,19 @@ class StoredMarks:
 
     async def _round(self) -> None:
         await asyncio.sleep(_ROUND_SECONDS)
-        await self.remove_done()
-        for owner in self._owners.due(self._now()):
-            marks, _ = await self._read(owner)
-            await self._finish(marks)
+        await each_in_turn(self._steps())
+
+    def _steps(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self.remove_done()
+        for owner in self._owners.due(self._now()) if self._bulletins.is_prompt else ():
+            yield self._finish_of(owner)
         if self._now() >= self._scan_at:
-            await self._scan()
             self._scan_at = self._now() + _SCAN_SECONDS
+            yield self._scan()
+
+    async def _finish_of(self, owner: str) -> None:
+        marks, _ = await self._read(owner)
+        await self._finish(marks)
 
     async def _scan(self) -> None:
         """All marks: those of living instances when they have been seen before."""
@@ -107,8 +120,10 @@ class StoredMarks:
             [mark for mark in marks if mark.mark_id in old or not (mark.owner == mine or self._owners.is_living(mark.owner))]
         )
         finished = [mark.mark_id for mark in marks if self._finished_at.get(mark.mark_id, now) <= now - _KEEP_SECONDS]
-        for some in chunks([*finished, *damaged], _PAGE):
+        useless = [each for each in damaged if now - self._seen_at.setdefault(each, now) >= _DAMAGED_SECONDS]
+        for some in chunks([*finished, *useless], _PAGE):
             await self._store.remove_marks(some)
+            self._own_marks.forget(some)
 
     async def _judge_owners(self) -> None:
         """By a look at all bulletins now: a run that has none is over."""
@@ -130,15 +145,29 @@ class StoredMarks:
         return marks, damaged
 
     async def _finish(self, marks: Sequence[StoredMark]) -> None:
-        """Those that this instance has not finished before. Of which the store does not answer is left to a later look."""
+        """Those that this instance has not finished before. One that fails is left to a later look and holds up no other."""
+        unanswered = 0
         for mark in marks:
-            if mark.mark_id not in self._finished_at:
-                try:
-                    await self._finish_one(mark)
-                except StoreError:
-                    continue
-                self._finished_at[mark.mark_id] = self._now()
-                self._process.telemetry.stored_marks.labels("finished").inc()
+            if mark.mark_id in self._finished_at or unanswered >= _MAX_UNANSWERED:
+                continue
+            try:
+                await self._finish_one(mark)
+            except StoreUnavailable:
+                unanswered += 1
+                continue
+            except Exception as error:  # noqa: BLE001 - one mark must not keep the others from being finished
+                self._note_failure(mark, error)
+                continue
+            self._finished_at[mark.mark_id] = self._now()
+            self._process.telemetry.stored_marks.labels("finished").inc()
+
+    def _note_failure(self, mark: StoredMark, error: Exception) -> None:
+        """A mark that fails for good is removed some time as if it had been finished."""
+        failures = self._failures[mark.mark_id] = self._failures.get(mark.mark_id, 0) + 1
+        if not isinstance(error, StoreError):
+            self._process.tasks.note_failure("stored_marks", error)
+        if failures >= _MAX_FAILURES:
+            self._finished_at[mark.mark_id] = self._now()
 
     async def _finish_one(self, mark: StoredMark) -> None:
         count = mark.last - mark.first + 1

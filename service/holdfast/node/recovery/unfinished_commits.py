@@ -8,7 +8,7 @@ instance, and 15 s have passed, because a slow commit may still land until then.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
 from holdfast.domain.changes import Change, change_of
@@ -20,6 +20,7 @@ from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Process
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.sending.append import Commit
+from holdfast.node.tasks import each_in_turn
 from holdfast.ports import RECENT_MESSAGES, Marks, MessageStore, Registry
 
 _ROUND_SECONDS: Final = 0.5
@@ -69,28 +70,23 @@ class UnfinishedCommits:
             self._first_seen.setdefault(entry, now)
         while len(self._first_seen) > _MAX_SEEN:
             self._first_seen.pop(next(iter(self._first_seen)))  # the oldest: most marks are removed by their owners
-        mistakes: list[Exception] = []
+        await each_in_turn(self._steps(entries, now))
+
+    def _steps(self, entries: list[str], now: float) -> Iterator[Coroutine[Any, Any, None]]:
         changes = [change for entry in entries if (change := change_of(entry)) is not None]
         for changed_id in dict.fromkeys(change.conversation_id for change in changes):  # first: these are to be told within 3 s
-            await self._try(mistakes, self._tell([change for change in changes if change.conversation_id == changed_id]))
+            yield self._tell([change for change in changes if change.conversation_id == changed_id])
         unpublished = {entry.partition("|")[0] for entry in entries if not is_notify_mark(entry)}
         for conversation_id in filter(is_id, dict.fromkeys(entry.partition("|")[0] for entry in entries)):
-            finishing = self._finish(ConversationId(conversation_id), is_published=conversation_id not in unpublished)
-            await self._try(mistakes, finishing)
+            yield self._finish(ConversationId(conversation_id), is_published=conversation_id not in unpublished)
+        yield self._remove_ownerless(entries, now)
+
+    async def _remove_ownerless(self, entries: list[str], now: float) -> None:
         living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances() if lease.epoch is not None}
         for entry in entries:
             if now - self._first_seen.get(entry, now) >= _KEEP_SECONDS and self._is_ownerless(entry, living):
                 self._marks.clear_dirty(entry)
                 self._first_seen.pop(entry, None)
-        if mistakes:  # when all the others had their turn
-            raise mistakes[0]
-
-    @staticmethod
-    async def _try(mistakes: list[Exception], work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - raised when the others had their turn
-            mistakes.append(error)
 
     async def _finish(self, conversation_id: ConversationId, *, is_published: bool) -> None:
         try:

@@ -98,7 +98,11 @@ class OwnMarks:
 
     def removed(self, mark_ids: Collection[str]) -> None:
         """The store has them no more."""
+        self.forget(mark_ids)
+        self._telemetry.stored_marks.labels("removed").inc(len(mark_ids))
+
+    def forget(self, mark_ids: Collection[str]) -> None:
+        """The sweep has finished and removed these: those whose decision was given up would keep their places for ever."""
         for mark_id in mark_ids:
             self._open.pop(mark_id, None)
-        self._telemetry.stored_marks.labels("removed").inc(len(mark_ids))
         self._telemetry.stored_marks_open.set(len(self._open))

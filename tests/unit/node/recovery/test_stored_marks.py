@@ -7,7 +7,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, Seq
 from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Message
-from holdfast.errors import StoreTimeout
+from holdfast.errors import StoreRejected, StoreTimeout
 from holdfast.node.foundation import Process
 from holdfast.node.recovery.stored_marks import StoredMarks
 from holdfast.node.sending.append import Commit
@@ -31,6 +31,8 @@ class _Told:
         self.decided: list[tuple[str, Seq, Seq]] = []
         self.told_at = 0.0
         self.is_away = False
+        self.is_prompt = True
+        self.failing: dict[Seq, Exception] = {}
 
     def publish_again(self, conversation_id: ConversationId, messages: list[Message]) -> None:
         self.published.append((conversation_id, [message.seq for message in messages]))
@@ -41,6 +43,8 @@ class _Told:
     async def look_at(self, conversation_id: ConversationId, first: Seq, last: Seq) -> None:
         if self.is_away:
             raise StoreTimeout("away")
+        if first in self.failing:
+            raise self.failing[first]
         self.decided.append((conversation_id, first, last))
 
 
@@ -152,8 +156,10 @@ async def test_garbage_among_the_marks_is_removed_and_ends_no_loop() -> None:
     scene.store.damaged_marks.add("nothing")
     scene.mark("zero:0009", 400, 401)
     await passed(100.0)
-    assert not scene.store.damaged_marks
+    assert scene.store.damaged_marks  # a version to come may have written it
     assert not scene.store.marks
+    await passed(3_600.0)
+    assert not scene.store.damaged_marks
     assert scene.told.published == []
     assert not scene.running.done()
     await scene.close()
@@ -175,4 +181,75 @@ async def test_own_marks_are_removed_together_when_a_bulletin_names_them() -> No
     assert not scene.store.marks
     assert scene.store.calls["remove_marks"] == 1
     assert scene.told.published == []
+    await scene.close()
+
+
+async def _is_finished_beside_one_that_fails(error: Exception) -> None:
+    scene = Scene()
+    scene.told.failing = {1: error}
+    scene.mark("zero:0009", 1, 1)
+    scene.mark("zero:0009", 2, 2)
+    await passed(40.0)
+    assert scene.told.decided == [("c1", 2, 2)]
+    assert [mark.first for mark in scene.store.marks.values()] == [1]
+    await passed(1_300.0)
+    assert not scene.store.marks
+    assert not scene.running.done()
+    await scene.close()
+
+
+@in_virtual_time
+async def test_mark_that_the_store_always_refuses_keeps_no_other_from_being_finished() -> None:
+    """Marks are read by their ids: one in front of all others would end the work of every instance for good."""
+    await _is_finished_beside_one_that_fails(StoreRejected("no"))
+
+
+@in_virtual_time
+async def test_defect_in_finishing_one_mark_keeps_no_other_from_being_finished() -> None:
+    """As above. Either mark is given up after 40 tries."""
+    await _is_finished_beside_one_that_fails(ValueError("a defect"))
+
+
+@in_virtual_time
+async def test_store_that_is_away_is_not_asked_for_each_mark_in_turn() -> None:
+    """With a deadline for each of a thousand marks, this instance would not remove its own for an hour."""
+    scene = Scene()
+    scene.told.is_away = True
+    for number in range(50):
+        mark = StoredMark(f"zero:0009~{number:08}", C, 1, 1)
+        scene.store.marks[mark.mark_id] = mark
+    await passed(7.0)
+    assert len(scene.told.published) == 3
+    await scene.close()
+
+
+@in_virtual_time
+async def test_instance_to_which_the_store_is_slow_takes_no_other_for_late() -> None:
+    """Each would finish the marks of all others, and the reads would keep the store slow."""
+    scene = Scene()
+    scene.told.is_prompt = False
+    await passed(7.0)  # after the look at all marks that follows the start
+    scene.see(1)
+    scene.mark("two:0001")
+    await passed(4.5)
+    scene.see(1)
+    await passed(3.0)
+    assert scene.told.published == []
+    scene.told.is_prompt = True
+    await passed(2.5)
+    assert scene.told.published == [("c1", [2, 3])]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_own_mark_whose_decision_was_given_up_frees_its_place_when_it_is_swept() -> None:
+    """Ten thousand such marks would leave no place for others in this process."""
+    scene = Scene()
+    mark = scene.own.of(C, 1, 1)
+    scene.store.marks[mark.mark_id] = mark
+    scene.own.committed(mark, 0.5)
+    await passed(100.0)
+    assert not scene.store.marks
+    scene.own.decided(Commit(C, [], 0.0, None, stored_mark=mark.mark_id))
+    assert scene.own.done(1_000.0, 9) == []
     await scene.close()
