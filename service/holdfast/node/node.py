@@ -135,8 +135,10 @@ class Node:
         each_of(self.conversations.delivery.tick, self.sending.committer.expire, self.users.receipts.expire)
 
     def _on_thaw(self) -> None:
-        """This process stood still: what it believes of members and of its lease is old, and much may have passed it by."""
+        """This process stood still: what it believes of members, of its lease and of other runs is old, and much may have passed
+        it by."""
         _log.warning("the loop stood still; everything is read again")
+        self.recovery.reaper.forget()
         self._on_missed("thaw")
 
     async def _tick_slowly(self) -> None:

@@ -44,7 +44,7 @@ class OwnBulletin:
 
     @property
     def is_prompt(self) -> bool:
-        """The store answers this instance promptly: three writes in a row, the last one a moment ago.
+        """The store answers this instance promptly: three writes in a row, without a pause, the last one a moment ago.
 
         An instance that is itself slow, or cut from the store, must not conclude anything from the silence of others.
         """
@@ -77,6 +77,8 @@ class OwnBulletin:
         now = self._clock.monotonic()
         self._store_clock.note(stamped_ms, now)
         self._identity.is_written.set()
+        if self._prompt and sent_at - self._prompt[-1] > BEAT_SECONDS + PROMPT_SECONDS:
+            self._prompt.clear()  # this instance stood still meanwhile, or was cut from the store
         if now - sent_at > PROMPT_SECONDS:
             self._prompt.clear()
         else:

@@ -188,6 +188,20 @@ async def test_instance_that_is_slow_itself_concludes_nothing() -> None:
 
 
 @in_virtual_time
+async def test_silence_that_was_seen_before_a_freeze_does_not_count() -> None:
+    """The others may have stood still as well, as on a host that was suspended: they have to be silent again."""
+    scene = Scene()
+    scene.expire()
+    await scene.looks(9)
+    scene.clock.now += 10
+    scene.reaper.forget()
+    await scene.looks(6)
+    assert scene.standing() == "alive"
+    await scene.looks(1.5)
+    assert scene.standing() != "alive"
+
+
+@in_virtual_time
 async def test_run_that_beats_between_the_look_and_the_commit_is_not_declared_dead() -> None:
     """The commit is made on condition of the version that was read."""
     scene = Scene()
