@@ -18,6 +18,7 @@ from holdfast.node.health.dependencies import Dependency
 from holdfast.node.health.parts import health_of
 from holdfast.node.incoming import Incoming
 from holdfast.node.notifications.parts import NotificationParts
+from holdfast.node.recovery.own_death import take_out_users
 from holdfast.node.recovery.parts import RecoveryParts
 from holdfast.node.requests.parts import RequestParts
 from holdfast.node.sending.append import Commit
@@ -78,7 +79,7 @@ class Node:
         """Wait until this run has to end, because the store was replaced or another instance declared it dead; the reason."""
         reasons = {
             asyncio.create_task(self.recovery.store_contact.replaced.wait()): STORE_REPLACED,
-            asyncio.create_task(self.cluster.own_bulletin.declared_dead.wait()): DECLARED_DEAD,
+            asyncio.create_task(self.identity.declared_dead.wait()): DECLARED_DEAD,
         }
         try:
             done, _ = await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
@@ -92,7 +93,7 @@ class Node:
 
         Presence is left as it is: our users are within their grace. Our last bulletin says that this run has ended. The other
         instances, or the next run, take users offline who do not come back. Data of a store that was replaced is not written to
-        the new one.
+        the new one. A run that was declared dead leaves no user online whom no other instance looks for.
         """
         try:
             async with asyncio.timeout(self.settings.drain.flush_seconds):
@@ -105,6 +106,8 @@ class Node:
                 await self.cluster.lease.release()
         except (TimeoutError, HoldfastError) as error:
             _log.warning("not everything could be given back: %s", error)
+        if self.identity.declared_dead.is_set():
+            await take_out_users(self.on, self.cluster, self.users.presence)
         await self.tasks.close()
         await self.on.bus.close()
         await self.on.notifier.close()

@@ -59,7 +59,7 @@ async def test_write_whose_answer_was_lost_is_adopted() -> None:
                 await scene.write(5)
             await scene.write(6)
             assert scene.beat == 6
-            assert not scene.own.declared_dead.is_set()
+            assert not scene.identity.declared_dead.is_set()
 
 
 @in_virtual_time
@@ -83,7 +83,7 @@ async def test_run_that_was_declared_dead_ends_and_writes_no_more() -> None:
             del scene.store.bulletins[RUN]
         with pytest.raises(StoreUnavailable):
             await scene.write(2)
-        assert scene.own.declared_dead.is_set()
+        assert scene.identity.declared_dead.is_set()
         with pytest.raises(StoreUnavailable):
             await scene.write(3)
         assert RUN not in scene.store.bulletins or scene.beat == 1
