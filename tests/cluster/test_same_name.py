@@ -28,8 +28,15 @@ async def _is_registered(operator: Redis, user_id: str, name: str) -> bool:
     return len(records) == 1 and f'"{name}"' in records[0] and bool(is_indexed)
 
 
-async def _is_present(view: StoreView, user_id: str, name: str) -> bool:
-    return [entry.partition(":")[0] for entry in (await view.user(user_id)).get("on", [])] == [name]
+async def _is_present_under(view: StoreView, user_id: str, epoch: str) -> bool:
+    """In one run: it is named after the `INSTANCE_ID`, whatever name the instance had to take since."""
+    return bool((await view.user(user_id)).get("on", []) == [f"instance-1:{epoch}"])
+
+
+async def _is_present_elsewhere(view: StoreView, user_id: str, epoch: str) -> bool:
+    """In one run of that name, which is another one."""
+    on = (await view.user(user_id)).get("on", [])
+    return len(on) == 1 and on[0].startswith("instance-1:") and not on[0].endswith(epoch)
 
 
 async def _is_offline(view: StoreView, user_id: str) -> bool:
@@ -50,8 +57,9 @@ async def test_the_older_of_two_processes_goes_on_under_another_name(instances: 
             assert (await _health(younger))["instance_id"] == "instance-1"
             await eventually(partial(_is_registered, operator, "alice", name), within=10)
             await eventually(partial(_is_registered, operator, "bob", "instance-1"), within=10)
-            await eventually(partial(_is_present, view, "alice", name), within=10)
-            await eventually(partial(_is_present, view, "bob", "instance-1"), within=10)
+            epoch = name.partition(".")[2]
+            await eventually(partial(_is_present_under, view, "alice", epoch), within=10)
+            await eventually(partial(_is_present_elsewhere, view, "bob", epoch), within=10)
             async with Chatter(older, "carol") as carol:
                 assert carol.frames[0]["instance_id"] == name
                 await alice.say(c, "from the older")

@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from holdfast.domain.ids import Epoch
 from holdfast.errors import LeaseLost, RedisUnavailable, WorldChanged
 from holdfast.launcher.ports import free_port
 from support.certificates import self_signed
@@ -37,12 +38,12 @@ async def test_tls_is_verified_against_the_ca_file(redis_down: RedisServer, new_
     trusting = await new_node("one", url=url, ca_file=certificate).start()
     doubting = await new_node("two", url=url).start()
     assert await trusting.bus.subscribe([CHANNEL])
-    await trusting.registry.acquire("healthy")
+    await trusting.registry.acquire(Epoch("1"), "healthy")
     trusting.bus.publish(CHANNEL, b"{}")
     await eventually(lambda: trusting.ears.envelopes == [(CHANNEL, b"{}")], within=3.0)
     await eventually(lambda: trusting.bus.is_live, within=3.0)
     with pytest.raises(RedisUnavailable):
-        await doubting.registry.acquire("healthy")
+        await doubting.registry.acquire(Epoch("2"), "healthy")
     assert not doubting.bus.is_live
 
 
@@ -90,7 +91,7 @@ async def test_after_a_failover_nobody_stays_with_the_old_primary(
     await eventually(lambda: _knows_replica(admin), within=15.0)
     await eventually(lambda: one.bus.is_live, within=5.0)
     assert await one.bus.subscribe([CHANNEL])
-    await one.registry.acquire("healthy")
+    await one.registry.acquire(Epoch("1"), "healthy")
     if fault == "killed":
         redis_server.kill()
     else:

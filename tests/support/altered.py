@@ -19,9 +19,9 @@ from holdfast.adapters.redis.marks import RedisMarks
 from holdfast.adapters.redis.scripts import Script
 from holdfast.adapters.sqlite import messages
 from holdfast.adapters.sqlite.store import SqliteStore
-from holdfast.domain.bulletins import Bulletin, StandingBulletin
+from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation
-from holdfast.domain.ids import ConversationId, RunId, Seq
+from holdfast.domain.ids import ConversationId, Seq
 from holdfast.domain.messages import send_key
 from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
 from holdfast.node import node
@@ -268,17 +268,6 @@ def no_death_without_redis() -> None:
     replace(Deaths, "is_dead", is_dead)
 
 
-def no_fence() -> None:
-    """A run that was declared dead alive goes on: it writes over the declaration."""
-    find = SqliteStore.find_bulletin
-
-    async def find_bulletin(self: SqliteStore, run: RunId) -> StandingBulletin | None:
-        found = await find(self, run)
-        return None if found is None else dataclasses.replace(found, is_dead=False)
-
-    replace(SqliteStore, "find_bulletin", find_bulletin)
-
-
 def no_reaper() -> None:
     """No instance looks for instances that are gone."""
     replace(Reaper, "look", _nothing)
@@ -370,7 +359,6 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_world_check,
         no_second_witness,
         no_death_without_redis,
-        no_fence,
         no_reaper,
         no_members_version,
         no_catch_up,

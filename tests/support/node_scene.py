@@ -12,7 +12,7 @@ from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus, FakeRegistry
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeMemory, FakeStore
-from support.virtual_time import LoopClock
+from support.virtual_time import LoopClock, VirtualLoop
 
 
 class NodeStore(FakeStore):
@@ -94,6 +94,13 @@ class NodeScene:
         assert self._answering is not None
         self._answering.cancel()
         await self.node.stop()
+
+    @staticmethod
+    def freeze(seconds: float) -> None:
+        """The whole process stands still for so long, beginning now."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.selector.now += seconds
 
     def failures(self, loop: str) -> float:
         """As counted in `holdfast_loop_failures_total`."""

@@ -21,6 +21,7 @@ class Identity:
         run: what stands in the store with each user who has a connection here; never another one.
         is_written: set once the store holds the bulletin of the run. Before that no user is written there: were the instance
             killed, no other would look for its users.
+        declared_dead: set for good when this run was declared dead. From then on no user is written there either.
         is_unique: no other live process has its `INSTANCE_ID`.
     """
 
@@ -29,6 +30,7 @@ class Identity:
         self.epoch = epoch
         self.run: RunId = run_id(instance_id, epoch)
         self.is_written = asyncio.Event()
+        self.declared_dead = asyncio.Event()
         self.is_unique = True
 
     @property

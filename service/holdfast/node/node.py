@@ -1,6 +1,7 @@
 """One running instance, put together: what starts, what ticks, how it ends."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -18,6 +19,7 @@ from holdfast.node.health.dependencies import Dependency
 from holdfast.node.health.parts import health_of
 from holdfast.node.incoming import Incoming
 from holdfast.node.notifications.parts import NotificationParts
+from holdfast.node.recovery.own_death import take_out_users
 from holdfast.node.recovery.parts import RecoveryParts
 from holdfast.node.requests.parts import RequestParts
 from holdfast.node.sending.append import Commit
@@ -30,6 +32,7 @@ _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends 
 SLOW_TICK_SECONDS: Final = 1.0
 _THAW_SECONDS: Final = 1.0  # a loop that stood still that long may have been frozen, and missed anything
 _COMMITTERS_GRACE_SECONDS: Final = 3.0
+_ASKED_SECONDS: Final = 2.0  # for whether the store was replaced; nothing is served meanwhile
 STORE_REPLACED: Final = "store_replaced"
 DECLARED_DEAD: Final = "declared_dead"
 
@@ -76,23 +79,25 @@ class Node:
 
     async def ended(self) -> str:
         """Wait until this run has to end, because the store was replaced or another instance declared it dead; the reason."""
-        reasons = {
-            asyncio.create_task(self.recovery.store_contact.replaced.wait()): STORE_REPLACED,
-            asyncio.create_task(self.cluster.own_bulletin.declared_dead.wait()): DECLARED_DEAD,
-        }
+        replaced, dead = self.recovery.store_contact.replaced, self.identity.declared_dead
+        waits = [asyncio.create_task(each.wait()) for each in (replaced, dead)]
         try:
-            done, _ = await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
-            return reasons[done.pop()]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in reasons:
+            for each in waits:
                 each.cancel()
+        if dead.is_set():  # a store that was emptied or restored has no bulletin of this run either
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ASKED_SECONDS):
+                    await self.recovery.store_contact.look()
+        return STORE_REPLACED if replaced.is_set() else DECLARED_DEAD
 
     async def stop(self) -> None:
         """Finish what is under way, give the name back, let go. Bounded by `drain.flush_seconds`.
 
         Presence is left as it is: our users are within their grace. Our last bulletin says that this run has ended. The other
         instances, or the next run, take users offline who do not come back. Data of a store that was replaced is not written to
-        the new one.
+        the new one. A run that was declared dead leaves no user online whom no other instance looks for.
         """
         try:
             async with asyncio.timeout(self.settings.drain.flush_seconds):
@@ -105,6 +110,8 @@ class Node:
                 await self.recovery.stored_marks.remove_done()  # last: those that stay are found by the other instances
         except (TimeoutError, HoldfastError) as error:
             _log.warning("not everything could be given back: %s", error)
+        if self.identity.declared_dead.is_set() and not self.recovery.store_contact.replaced.is_set():
+            await take_out_users(self.on, self.cluster, self.users.presence)
         await self.tasks.close()
         await self.on.bus.close()
         await self.on.notifier.close()
@@ -135,8 +142,10 @@ class Node:
         each_of(self.conversations.delivery.tick, self.sending.committer.expire, self.users.receipts.expire)
 
     def _on_thaw(self) -> None:
-        """This process stood still: what it believes of members and of its lease is old, and much may have passed it by."""
+        """This process stood still: what it believes of members, of its lease and of other runs is old, and much may have passed
+        it by."""
         _log.warning("the loop stood still; everything is read again")
+        self.recovery.reaper.forget()
         self._on_missed("thaw")
 
     async def _tick_slowly(self) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Membership
-from holdfast.domain.ids import UserId
+from holdfast.domain.ids import Epoch, InstanceId, RunId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.telemetry import LOOPS, Telemetry
 from support.fakes import connection
@@ -192,4 +193,23 @@ async def test_a_client_whose_opening_meets_a_mistake_is_let_go() -> None:
     await passed(2)
     assert device.transport.closed == (1011, "internal_error")  # type: ignore[attr-defined]  # the fake's
     assert scene.failures("connecting") == 1
+    await scene.close()
+
+
+@in_virtual_time
+async def test_an_instance_that_stood_still_forgets_the_silence_of_others() -> None:
+    """It did not look meanwhile: all runs would look dead to an instance that counts such a time as silence."""
+    scene = NodeScene()
+    await scene.start()
+    await passed(15)
+    scene.store._put(Bulletin(InstanceId("two"), Epoch("7"), 1, "ok"))
+    scene.registry.lease("two", "7")  # else it would be dead soon
+    await passed(20.02)  # between two ticks
+    seen = scene.node.recovery.reaper._deaths._seen
+    assert "two:7" in seen
+    scene.freeze(5.0)
+    thawed = asyncio.get_running_loop().time()
+    await passed(30)
+    seen = scene.node.recovery.reaper._deaths._seen
+    assert seen[RunId("two:7")].since >= thawed
     await scene.close()

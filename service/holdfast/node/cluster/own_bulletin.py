@@ -5,7 +5,6 @@ After a refusal, or a write of unknown outcome, the document is read. If it is o
 it is gone, or says that the run is dead, the run has to end as a whole: its users are offline in the store, or will be.
 """
 
-import asyncio
 import logging
 from collections import deque
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import Final
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.errors import StoreConflict, StoreError, StoreUnavailable
-from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.identity import Identity
 from holdfast.ports import Clock, RunStore
 
@@ -29,11 +28,11 @@ class OwnBulletin:
     """Lives in the event loop; of `write` one is under way at a time.
 
     Attributes:
-        declared_dead: set for good when this run was declared dead.
+        written_at_ms: when the last write was stored, by the store's clock.
     """
 
     def __init__(self, store: RunStore, clock: Clock, store_clock: StoreClock, identity: Identity) -> None:
-        self.declared_dead = asyncio.Event()
+        self.written_at_ms = UNKNOWN
         self._store = store
         self._clock = clock
         self._store_clock = store_clock
@@ -44,7 +43,7 @@ class OwnBulletin:
 
     @property
     def is_prompt(self) -> bool:
-        """The store answers this instance promptly: three writes in a row, the last one a moment ago.
+        """The store answers this instance promptly: three writes in a row, without a pause, the last one a moment ago.
 
         An instance that is itself slow, or cut from the store, must not conclude anything from the silence of others.
         """
@@ -76,7 +75,10 @@ class OwnBulletin:
     def _note(self, sent_at: float, stamped_ms: int) -> None:
         now = self._clock.monotonic()
         self._store_clock.note(stamped_ms, now)
+        self.written_at_ms = stamped_ms
         self._identity.is_written.set()
+        if self._prompt and sent_at - self._prompt[-1] > BEAT_SECONDS + PROMPT_SECONDS:
+            self._prompt.clear()  # this instance stood still meanwhile, or was cut from the store
         if now - sent_at > PROMPT_SECONDS:
             self._prompt.clear()
         else:
@@ -90,7 +92,7 @@ class OwnBulletin:
         elif found is None and not self._identity.is_written.is_set():
             self._version, self._is_uncertain = "", False
         else:
-            if not self.declared_dead.is_set():
-                self.declared_dead.set()
+            if not self._identity.declared_dead.is_set():
+                self._identity.declared_dead.set()
                 _log.warning("another instance has declared this run dead: all sockets are closed, and a new run begins")
             raise StoreUnavailable("this run was declared dead")

@@ -4,7 +4,8 @@ Every instance does it, idempotently; any of them may die at it. The bulletin of
 that finds it finishes the work. Users go offline without Redis. Connections wait until Redis answers, and the bulletin with them,
 at most as long as Redis keeps connections.
 
-A run that was declared dead alive may have added users before it noticed. So they are looked for once more a minute later.
+A run that was declared dead alive may have added users before it noticed. So they are looked for once more before the bulletin is
+removed, and a minute later. Those that it adds after that it takes out itself, before it ends (`own_death`).
 """
 
 import logging
@@ -76,7 +77,7 @@ class DeadRuns:
         Raises:
             StoreError: it has to be tried again.
         """
-        now_ms, work = self._store_clock.now(), self._work.setdefault(dead.run, _Work())
+        now_ms, is_asked, work = self._store_clock.now(), False, self._work.setdefault(dead.run, _Work())
         if now_ms == UNKNOWN:
             return
         if leases is not None and not work.is_unregistered and dead.epoch not in leases.living:
@@ -85,12 +86,14 @@ class DeadRuns:
         lived_seconds = 0.0 if dead.is_ended else LIVED_SECONDS
         if age_seconds >= lived_seconds + self._grace_seconds and not work.is_offline:
             await self._take_offline(dead.entries, dead.left)
-            work.is_offline = True
+            work.is_offline = is_asked = True
             self._again[dead.run] = _Again(self._clock.monotonic() + _AGAIN_SECONDS, dead.entries, dead.left)
             while len(self._again) > _MAX_AGAIN:
                 self._again.pop(next(iter(self._again)))
         is_done = work.is_offline and (work.is_unregistered or age_seconds >= _KEPT_SECONDS)
         if is_done and age_seconds >= OLD_SECONDS:  # its run would not take a younger one for a restored store
+            if not is_asked:
+                await self._take_offline(dead.entries, dead.left)
             await self._store.remove_bulletin(dead)
 
     async def look_again(self) -> None:

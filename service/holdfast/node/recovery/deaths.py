@@ -89,7 +89,7 @@ class Deaths:
             self._seen[bulletin.run] = seen
 
     def forget(self) -> None:
-        """A look failed: silence is counted anew."""
+        """A look failed, or this process stood still: silence is counted anew."""
         self._seen = {}
 
     def is_dead(self, bulletin: Bulletin, leases: Leases | None) -> bool:

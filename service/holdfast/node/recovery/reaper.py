@@ -72,6 +72,10 @@ class Reaper:
         """Looks every 1.5 s."""
         return Loop("reaper", self._round, LOOK_SECONDS, needs=(STORE,), busy_seconds=_BUSY_SECONDS)
 
+    def forget(self) -> None:
+        """This process stood still: the silence that it saw before is no sign of a death."""
+        self._deaths.forget()
+
     async def _round(self) -> None:
         await asyncio.sleep(LOOK_SECONDS)
         await self.look()

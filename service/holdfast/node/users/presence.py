@@ -78,7 +78,7 @@ class Presence:
         self._leaving: list[tuple[float, UserId, int]] = []
         self._due: dict[UserId, float] = {}
         self._conversations: dict[UserId, tuple[ConversationId, ...]] = {}
-        self._is_writing = False
+        self._writer: asyncio.Task[None] | None = None
 
     def expect(self, user_id: UserId) -> None:
         """A connection of the user is being opened: a grace period that ends meanwhile does not count."""
@@ -150,6 +150,11 @@ class Presence:
             self._want(user_id, is_present=True, seen_at_ms=_NOT_HEARD)
         return len(lost)
 
+    async def written(self, within_seconds: float) -> None:
+        """Wait until nothing is being written, at most so long."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer], timeout=within_seconds)
+
     async def reap(self, entry: str, alive_at_ms: int, left: Mapping[UserId, int]) -> None:
         """Remove a dead run from the presence of its users, and tell which of them are offline by that.
 
@@ -180,37 +185,38 @@ class Presence:
         if waiter is not None:
             waiters.append(waiter)
         self._wanted[user_id] = _Wanted(is_present, seen_at_ms, waiters)
-        if not self._is_writing:
-            self._is_writing = True
-            self._tasks.start(self._write_all())
+        if self._writer is None or self._writer.done():
+            self._writer = self._tasks.start(self._write_all())
 
     async def _write_all(self) -> None:
         """A user who cannot be written is found by going one by one, and left to the presence reconciler."""
         size = _BATCH
-        try:
-            await self._identity.is_written.wait()
-            while self._wanted:
-                batch = dict(list(self._wanted.items())[:size])
-                try:
-                    await self._write(batch)
-                    size = min(_BATCH, 2 * size)
-                except StoreError:
-                    await asyncio.sleep(_RETRY_SECONDS)
+        await self._identity.is_written.wait()
+        while batch := dict(list(self._still_wanted().items())[:size]):
+            try:
+                await self._write(batch)
+                size = min(_BATCH, 2 * size)
+            except StoreError:
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            except Exception as error:  # noqa: BLE001 - one user must not keep all others from being written
+                self._tasks.note_failure("presence", error)
+                if len(batch) > 1:
+                    size = 1
                     continue
-                except Exception as error:  # noqa: BLE001 - one user must not keep all others from being written
-                    self._tasks.note_failure("presence", error)
-                    if len(batch) > 1:
-                        size = 1
-                        continue
-                    await asyncio.sleep(_RETRY_SECONDS)
-                for user_id, wanted in batch.items():
-                    if self._wanted.get(user_id) is wanted:
-                        del self._wanted[user_id]
-                    for waiter in wanted.waiters:
-                        if not waiter.done():
-                            waiter.set_result(None)
-        finally:
-            self._is_writing = False
+                await asyncio.sleep(_RETRY_SECONDS)
+            for user_id, wanted in batch.items():
+                if self._wanted.get(user_id) is wanted:
+                    del self._wanted[user_id]
+                for waiter in wanted.waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+
+    def _still_wanted(self) -> dict[UserId, _Wanted]:
+        """A run that was declared dead adds no user: no other one looks for that entry. Its connections wait till it ends."""
+        if self._identity.declared_dead.is_set():
+            self._wanted = {user_id: wanted for user_id, wanted in self._wanted.items() if not wanted.is_present}
+        return self._wanted
 
     async def _write(self, batch: dict[UserId, _Wanted]) -> None:
         """Write one group."""

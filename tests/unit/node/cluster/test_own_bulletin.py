@@ -59,7 +59,7 @@ async def test_write_whose_answer_was_lost_is_adopted() -> None:
                 await scene.write(5)
             await scene.write(6)
             assert scene.beat == 6
-            assert not scene.own.declared_dead.is_set()
+            assert not scene.identity.declared_dead.is_set()
 
 
 @in_virtual_time
@@ -83,7 +83,7 @@ async def test_run_that_was_declared_dead_ends_and_writes_no_more() -> None:
             del scene.store.bulletins[RUN]
         with pytest.raises(StoreUnavailable):
             await scene.write(2)
-        assert scene.own.declared_dead.is_set()
+        assert scene.identity.declared_dead.is_set()
         with pytest.raises(StoreUnavailable):
             await scene.write(3)
         assert RUN not in scene.store.bulletins or scene.beat == 1
@@ -97,11 +97,21 @@ async def test_instance_that_the_store_answers_slowly_is_not_prompt() -> None:
         assert not scene.own.is_prompt
         await scene.write(beat)
     assert scene.own.is_prompt
-    scene.clock.now += 6
-    assert not scene.own.is_prompt, "the last write was too long ago"
-    await scene.write(3)
-    assert scene.own.is_prompt
     scene.store.fail("write_bulletin", StoreTimeout("away"))
     with pytest.raises(StoreTimeout):
         await scene.write(4)
     assert not scene.own.is_prompt
+
+
+@in_virtual_time
+async def test_writes_of_before_a_freeze_do_not_make_an_instance_prompt() -> None:
+    """It stood still, and has shown once that the store answers it: it knows nothing yet of the silence of others."""
+    scene = Scene()
+    for beat in range(3):
+        await scene.write(beat)
+    scene.clock.now += 6
+    assert not scene.own.is_prompt, "the last write was too long ago"
+    for beat in range(3, 6):
+        await scene.write(beat)
+        assert scene.own.is_prompt is (beat == 5)
+        scene.clock.now += 3

@@ -190,6 +190,20 @@ async def test_instance_that_is_slow_itself_concludes_nothing() -> None:
 
 
 @in_virtual_time
+async def test_silence_that_was_seen_before_a_freeze_does_not_count() -> None:
+    """The others may have stood still as well, as on a host that was suspended: they have to be silent again."""
+    scene = Scene()
+    scene.expire()
+    await scene.looks(9)
+    scene.clock.now += 10
+    scene.reaper.forget()
+    await scene.looks(6)
+    assert scene.standing() == "alive"
+    await scene.looks(1.5)
+    assert scene.standing() != "alive"
+
+
+@in_virtual_time
 async def test_run_that_beats_between_the_look_and_the_commit_is_not_declared_dead() -> None:
     """The commit is made on condition of the version that was read."""
     scene = Scene()
@@ -252,7 +266,7 @@ async def test_what_another_instance_left_half_done_is_found_by_the_bulletin() -
     del scene.registry.leases[InstanceId("two")]
     scene.beat(1, is_dead=True)
     await scene.looks(45)
-    assert (scene.standing(), scene.presence.reaped) == ("", [RUN])
+    assert (scene.standing(), scene.presence.reaped) == ("", [RUN] * 2)
 
 
 @in_virtual_time
@@ -267,7 +281,7 @@ async def test_predecessor_under_the_own_name_is_a_dead_run_like_any_other() -> 
     await scene.looks(13.5, is_beating=True)
     assert scene.presence.reaped == ["one:0"]
     await scene.looks(16.5, is_beating=True)
-    assert (scene.standing("one:0"), scene.presence.reaped, scene.registry.reaped) == ("", ["one:0"], [])
+    assert (scene.standing("one:0"), scene.presence.reaped, scene.registry.reaped) == ("", ["one:0"] * 2, [])
 
 
 @in_virtual_time
@@ -276,11 +290,23 @@ async def test_users_whom_a_run_added_after_it_was_declared_dead_are_found_a_min
     scene = Scene()
     scene.expire()
     await scene.looks(21)
-    assert (scene.standing(), scene.presence.reaped) == ("", [RUN])
+    assert (scene.standing(), scene.presence.reaped) == ("", [RUN] * 2), "the second time before the bulletin went"
     await scene.looks(63)
-    assert scene.presence.reaped == [RUN, RUN]
+    assert scene.presence.reaped == [RUN] * 3
     await scene.looks(120)
-    assert scene.presence.reaped == [RUN, RUN]
+    assert scene.presence.reaped == [RUN] * 3
+
+
+@in_virtual_time
+async def test_users_are_looked_for_once_more_before_the_bulletin_of_a_dead_run_goes() -> None:
+    """Redis was away for long, and the run may have come back meanwhile: without the bulletin no instance would look."""
+    scene = Scene()
+    scene.lose_redis(120)
+    await scene.looks(117)
+    assert (scene.standing(), scene.presence.reaped) == ("dead", [RUN, RUN])
+    scene.expire()
+    await scene.looks(20)
+    assert (scene.standing(), scene.presence.reaped) == ("", [RUN, RUN, RUN])
 
 
 @in_virtual_time
@@ -347,7 +373,7 @@ async def test_run_of_an_older_version_is_declared_dead_only_while_redis_says_th
     scene.expire()
     await scene.looks(6)
     assert scene.standing("two") == ""
-    assert scene.presence.reaped == ["two:7", "two:6", "two:5"]
+    assert scene.presence.reaped == ["two:7", "two:6", "two:5"] * 2
 
 
 @in_virtual_time

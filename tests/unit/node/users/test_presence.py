@@ -240,3 +240,22 @@ async def test_no_user_is_written_before_the_bulletin_of_the_run() -> None:
     scene.identity.is_written.set()
     await coming
     assert scene.store.on[ALICE] == {"one:1"}
+
+
+@in_virtual_time
+async def test_run_that_was_declared_dead_adds_no_user() -> None:
+    """No instance would look for such an entry: the user would be online for ever. Users who have left are still taken out."""
+    scene = Scene()
+    scene.go(await scene.come())
+    await scene.ticks(10)
+    scene.store.fail("add_presence", *[StoreTimeout("away")] * 5)
+    for user in ("carol", "dave"):
+        coming = asyncio.create_task(scene.presence.arrived(UserId(user)))
+        await passed(1)
+        scene.identity.declared_dead.set()
+        await passed(10)
+        assert not scene.store.on[user]
+        assert not coming.done()
+        coming.cancel()
+    await scene.ticks(2)
+    assert not scene.store.on[ALICE]
