@@ -74,7 +74,7 @@ async def _can_renew(node: RedisNode) -> bool:
     try:
         await node.registry.renew("healthy", 0)
     except (LeaseLost, WorldChanged):
-        await node.registry.acquire("healthy")
+        await node.registry.acquire(Epoch("1"), "healthy")
     except RedisUnavailable:
         return False
     return True

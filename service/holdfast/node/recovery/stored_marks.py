@@ -102,7 +102,6 @@ class StoredMarks:
         for owner in self._owners.due(self._now()) if self._bulletins.is_prompt else ():
             yield self._finish_of(owner)
         if self._now() >= self._scan_at:
-            self._scan_at = self._now() + _SCAN_SECONDS
             yield self._scan()
 
     async def _finish_of(self, owner: str) -> None:
@@ -124,6 +123,7 @@ class StoredMarks:
         for some in chunks([*finished, *useless], _PAGE):
             await self._store.remove_marks(some)
             self._own_marks.forget(some)
+        self._scan_at = self._now() + _SCAN_SECONDS
 
     async def _judge_owners(self) -> None:
         """By a look at all bulletins now: a run that has none is over."""
