@@ -183,7 +183,7 @@ class Node:
         await self.recovery.resync.with_bulletins(bulletins)
 
     def on_commit(self, commit: Commit) -> None:
-        """Delivered here and announced, shown in lists, and decided who is notified."""
+        """The commit is delivered here, announced and shown in lists; then users who are away are notified."""
         self.conversations.delivery.hand_over(commit)
         self.conversations.activity.note(commit)
         self.notifications.decision.note(commit)

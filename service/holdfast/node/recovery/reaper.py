@@ -26,8 +26,9 @@ it when it answers again.
 
 import asyncio
 import logging
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import Epoch, InstanceId
@@ -38,6 +39,7 @@ from holdfast.node.foundation import Foundation
 from holdfast.node.recovery.above import Above
 from holdfast.node.recovery.dead_runs import DeadRuns
 from holdfast.node.recovery.deaths import SILENCE_SECONDS, Deaths, Leases
+from holdfast.node.tasks import each_in_turn
 from holdfast.node.users.presence import Presence
 
 LOOK_SECONDS: Final = 1.5  # part of both sums above
@@ -101,16 +103,13 @@ class Reaper:
         self._is_watching = any(each.is_dead or self._deaths.is_suspect(each, leases, SILENCE_SECONDS) for each in others)
         epochs = {each.epoch for each in others}
         self._left = {each: until for each, until in self._left.items() if each in epochs}
-        mistakes: list[Exception] = []
+        await each_in_turn(self._steps(others, leases, began))
+
+    def _steps(self, others: list[Bulletin], leases: Leases | None, began: float) -> Iterator[Coroutine[Any, Any, None]]:
         for bulletin in others:
-            try:
-                await self._judge(bulletin, leases)
-            except Exception as error:  # noqa: BLE001 - raised below, when the others had their turn
-                mistakes.append(error)
+            yield self._judge(bulletin, leases)
         if leases is not None:
-            await self._clear_names({each.instance_id for each in others}, began)
-        if mistakes:
-            raise mistakes[0]
+            yield self._clear_names({each.instance_id for each in others}, began)
 
     async def _leases(self) -> Leases | None:
         """None while Redis does not answer, or this instance is not registered there itself."""

@@ -1,8 +1,8 @@
 """Marks in the store: those of this instance are removed when they are done, those of instances that died are finished.
 
-The marks of an instance whose beat is late are looked for every 2 s, all marks every 30 s (one read where there is none). To
-finish a mark means to publish its messages, which our bulletin then names, and to decide once more who is notified of them. All
-that is harmless where it was done. 15 s later the mark is removed: by then the other instances have seen it, or our bulletin.
+The marks of an instance whose beat is late are looked for every 2 s, all marks every 30 s (one read where there is none). An
+instance that finishes a mark publishes its messages, names them in its bulletin, and decides once more whom to notify. All that
+is harmless where it was done. 15 s later the mark is removed: by then the other instances have seen it, or that bulletin.
 
 An instance whose own writes are slow takes no other for late: then the store is slow, and more reads would make it slower.
 
