@@ -1,12 +1,17 @@
 """The resync: finds missed messages and changes by comparison with the store and with the bulletins of other instances."""
 
+from typing import Final
+
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.ids import ConversationId, RunId, UserId
 from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.users.receipts import Receipts
 from holdfast.ports import ConversationStore
+
+_ENDED_RUNS: Final = 1_000  # one that is forgotten costs reads; it is there for about a minute
 
 
 class Resync:
@@ -27,6 +32,7 @@ class Resync:
         self._membership = membership
         self._receipts = receipts
         self._redis_trust = redis_trust
+        self._taken_for_good: BoundedDict[RunId, None] = BoundedDict(_ENDED_RUNS)
 
     async def run(self, reason: str) -> None:
         """All local conversations, with the store: members first, then heads, so that a user who was added meanwhile gets the
@@ -36,7 +42,18 @@ class Resync:
         await self._delivery.gaps.compare(reason)
 
     async def with_bulletins(self, bulletins: list[Bulletin]) -> None:
-        """The slow path: what others committed and we may have missed."""
+        """The slow path: what others committed and we may have missed.
+
+        The last bulletin of a run that ended in order never changes, and who connects after it was taken is given lists that are
+        later than all of its changes. So it is taken once: an instance that starts again reads nothing for the run before.
+        """
+        bulletins = [bulletin for bulletin in bulletins if bulletin.run not in self._taken_for_good]
+        await self._take(bulletins)
+        for bulletin in bulletins:
+            if bulletin.is_ended:
+                self._taken_for_good[bulletin.run] = None
+
+    async def _take(self, bulletins: list[Bulletin]) -> None:
         for bulletin in bulletins:
             for conversation_id, seq in bulletin.heads.items():
                 self._delivery.hint(conversation_id, seq)
