@@ -37,7 +37,6 @@ def role(state: State, client: Client, words: list[bytes]) -> Reply:
 
 
 @command("replicaof", 3, "admin noscript stale no_async_loading")
-@command("slaveof", 3, "admin noscript stale no_async_loading")
 def replicaof(state: State, client: Client, words: list[bytes]) -> Reply:
     """Followed by name, nothing is heard: only `RedisServer.attach_replica` makes a replica that hears its primary."""
     if [word.upper() for word in words] == [b"NO", b"ONE"]:
@@ -186,11 +185,6 @@ def config_resetstat(state: State, client: Client, words: list[bytes]) -> Reply:
 # --- ACL ----------------------------------------------------------------------------------------------------------------
 
 
-@command("acl|whoami", 2, "noscript loading stale")
-def acl_whoami(state: State, client: Client, words: list[bytes]) -> Reply:
-    return client.user
-
-
 @command("acl|setuser", -3, "admin noscript loading stale")
 def acl_setuser(state: State, client: Client, words: list[bytes]) -> Reply:
     name, *rules = words
@@ -206,18 +200,6 @@ def acl_setuser(state: State, client: Client, words: list[bytes]) -> Reply:
         if each.user == name and not user.may_hear(list(each.channels)):
             each.drop()
     return OK
-
-
-@command("acl|deluser", -3, "admin noscript loading stale")
-def acl_deluser(state: State, client: Client, words: list[bytes]) -> Reply:
-    if DEFAULT in words:
-        raise Refused("ERR The 'default' user cannot be removed")
-    count = 0
-    for name in words:
-        count += state.users.pop(name, None) is not None
-        for each in [each for each in state.clients.values() if each.user == name]:
-            each.drop()
-    return count
 
 
 def _names() -> set[str]:

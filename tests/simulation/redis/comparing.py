@@ -17,7 +17,8 @@ from simulation.redis.state import Client
 Words = list[bytes]
 
 _UNORDERED: Final = (b"SMEMBERS", b"KEYS", b"HVALS", b"HKEYS", b"EVAL", b"EVALSHA")
-_TIMES: Final = {b"TTL": 60, b"PTTL": 60_000, b"PEXPIRETIME": 60_000}
+_TIME: Final = b"PTTL"
+_SLACK_MS: Final = 60_000
 _READ_BYTES: Final = 1 << 20
 
 
@@ -89,9 +90,8 @@ def differences(batch: Iterable[Words], ours: Iterable[Any], theirs: Iterable[An
 def is_same(words: Words, first: Any, second: Any) -> bool:
     """Byte for byte, but for orders and passing time."""
     name = words[0].upper()
-    slack = _TIMES.get(name)
-    if slack is not None and isinstance(first, int) and isinstance(second, int) and first > 0 < second:
-        return abs(first - second) <= slack
+    if name == _TIME and isinstance(first, int) and isinstance(second, int) and first > 0 < second:
+        return abs(first - second) <= _SLACK_MS
     if name in _UNORDERED:
         return bool(_sorted(first) == _sorted(second))
     if name == b"HGETALL" and isinstance(first, list) and isinstance(second, list):

@@ -5,7 +5,7 @@ from typing import Final
 
 from simulation.redis.commands import command
 from simulation.redis.replies import OK, SYNTAX, Refused, Reply, Status, Unsupported, integer
-from simulation.redis.state import VERSION, Client, State
+from simulation.redis.state import Client, State
 from simulation.redis.users import DEFAULT
 
 _WRONG_PASSWORD: Final = "WRONGPASS invalid username-password pair or user is disabled."
@@ -13,10 +13,6 @@ _NO_PASSWORD: Final = (
     "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
 )
 _BAD_NAME: Final = "ERR Client names cannot contain spaces, newlines or special characters."
-_EARLY_HELLO: Final = (
-    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option "
-    "can be used to authenticate the client and select the RESP protocol version at the same time"
-)
 
 
 @command("ping", -1, "fast")
@@ -26,11 +22,6 @@ def ping(state: State, client: Client, words: list[bytes]) -> Reply:
     if client.channels:
         return [b"pong", words[0] if words else b""]
     return words[0] if words else Status(b"PONG")
-
-
-@command("echo", 2, "loading stale fast")
-def echo(state: State, client: Client, words: list[bytes]) -> Reply:
-    return words[0]
 
 
 @command("select", 2, "loading stale fast")
@@ -43,12 +34,6 @@ def select(state: State, client: Client, words: list[bytes]) -> Reply:
     return OK
 
 
-@command("quit", -1, "noscript loading stale fast no_auth allow_busy")
-def quit_(state: State, client: Client, words: list[bytes]) -> Reply:
-    client.has_quit = True
-    return OK
-
-
 @command("auth", -2, "noscript loading stale fast no_auth allow_busy")
 def auth(state: State, client: Client, words: list[bytes]) -> Reply:
     if len(words) > 2:
@@ -56,48 +41,12 @@ def auth(state: State, client: Client, words: list[bytes]) -> Reply:
     if len(words) == 1 and state.users[DEFAULT].needs_no_password:
         raise Refused(_NO_PASSWORD)
     name = words[0] if len(words) == 2 else DEFAULT
-    _authenticate(state, client, name, words[-1])
-    return OK
-
-
-def _authenticate(state: State, client: Client, name: bytes, password: bytes) -> None:
     user = state.users.get(name)
-    if user is None or not user.accepts(password):
+    if user is None or not user.accepts(words[-1]):
         raise Refused(_WRONG_PASSWORD)
     client.user = name
     client.is_authenticated = True
-
-
-@command("hello", -1, "noscript loading stale fast no_auth allow_busy")
-def hello(state: State, client: Client, words: list[bytes]) -> Reply:
-    if words and integer(words[0], "ERR Protocol version is not an integer or out of range") not in (2, 3):
-        raise Refused("NOPROTO unsupported protocol version")
-    name = _greet(state, client, words[1:])
-    if not client.is_authenticated:
-        raise Refused(_EARLY_HELLO)
-    if words[:1] == [b"3"]:
-        raise Unsupported("RESP3")
-    if name is not None:
-        client.name = name
-    role = b"replica" if state.is_replica else b"master"
-    return [
-        *(b"server", b"redis", b"version", VERSION.encode(), b"proto", 2, b"id", client.number),
-        *(b"mode", b"standalone", b"role", role, b"modules", []),
-    ]
-
-
-def _greet(state: State, client: Client, words: list[bytes]) -> bytes | None:
-    """AUTH and SETNAME within HELLO; the name."""
-    name, rest = None, list(words)
-    while rest:
-        option = rest.pop(0)
-        if option.upper() == b"AUTH" and len(rest) >= 2:
-            _authenticate(state, client, rest.pop(0), rest.pop(0))
-        elif option.upper() == b"SETNAME" and rest:
-            name = _checked(rest.pop(0))
-        else:
-            raise Refused(b"ERR Syntax error in HELLO option '%b'" % option)
-    return name
+    return OK
 
 
 # --- CLIENT -------------------------------------------------------------------------------------------------------------
@@ -113,11 +62,6 @@ def _checked(name: bytes) -> bytes:
 def setname(state: State, client: Client, words: list[bytes]) -> Reply:
     client.name = _checked(words[0])
     return OK
-
-
-@command("client|getname", 2, "noscript loading stale")
-def getname(state: State, client: Client, words: list[bytes]) -> Reply:
-    return client.name or None
 
 
 @command("client|id", 2, "noscript loading stale")
@@ -168,10 +112,6 @@ def _filter(option: bytes, value: bytes) -> Filter:
     if option == b"ID":
         number = integer(value, "ERR client-id should be greater than 0")
         return lambda each: each.number == number
-    if option == b"ADDR":
-        return lambda each: each.address.encode() == value
-    if option == b"USER":
-        return lambda each: each.user == value
     if option != b"TYPE":
         raise Refused(SYNTAX)
     kind = value.lower()

@@ -4,9 +4,8 @@ from typing import Final
 
 from simulation.redis.commands import command
 from simulation.redis.keyspace import Hash, Members
-from simulation.redis.replies import NOT_AN_INTEGER, SYNTAX, Refused, Reply, integer
+from simulation.redis.replies import NOT_AN_INTEGER, SYNTAX, Refused, Reply, Unsupported, integer
 from simulation.redis.state import Client, State
-from simulation.redis.users import matches
 
 _ONE_KEY: Final = (1, 1, 1)
 _MAX_CURSOR: Final = 2**64
@@ -133,24 +132,17 @@ def sscan(state: State, client: Client, words: list[bytes]) -> Reply:
     found = state.keyspace.get(words[0], Members)
     if found is None:
         return [b"0", []]
-    count, pattern = _scan_options(words[2:])
+    count = _scan_count(words[2:])
     entries, cursor = state.keyspace.members(found), 0
     if found.is_table:
         entries, cursor = state.keyspace.after(entries, int(words[1]), count)
-    return [b"%d" % cursor, [entry for entry in entries if pattern is None or matches(pattern, entry)]]
+    return [b"%d" % cursor, entries]
 
 
-def _scan_options(words: list[bytes]) -> tuple[int, bytes | None]:
-    count, pattern = 10, None
-    rest = iter(words)
-    for word in rest:
-        value = next(rest, None)
-        if value is None or word.upper() not in (b"COUNT", b"MATCH"):
-            raise Refused(SYNTAX)
-        if word.upper() == b"MATCH":
-            pattern = value
-            continue
-        count = integer(value, NOT_AN_INTEGER)
-        if count < 1:
-            raise Refused(SYNTAX)
-    return count, pattern
+def _scan_count(words: list[bytes]) -> int:
+    if len(words) != 2 or words[0].upper() != b"COUNT":
+        raise Unsupported("SSCAN without COUNT, or with a pattern")
+    count = integer(words[1], NOT_AN_INTEGER)
+    if count < 1:
+        raise Refused(SYNTAX)
+    return count

@@ -37,11 +37,6 @@ def unsubscribe(state: State, client: Client, words: list[bytes]) -> Reply:
     return NO_REPLY
 
 
-@command("pubsub|numsub", -2, "pubsub loading stale")
-def numsub(state: State, client: Client, words: list[bytes]) -> Reply:
-    return [part for channel in words for part in (channel, len(state.subscribers.get(channel, ())))]
-
-
 @command("pubsub|channels", -2, "pubsub loading stale")
 def channels(state: State, client: Client, words: list[bytes]) -> Reply:
     return [channel for channel in state.subscribers if not words or matches(words[0], channel)]

@@ -49,11 +49,6 @@ def script_load(state: State, client: Client, words: list[bytes]) -> Reply:
     return state.scripts.define(words[0])
 
 
-@command("script|exists", -3, "noscript")
-def script_exists(state: State, client: Client, words: list[bytes]) -> Reply:
-    return [int(state.scripts.knows(sha)) for sha in words]
-
-
 @command("script|flush", -2, "noscript")
 def script_flush(state: State, client: Client, words: list[bytes]) -> Reply:
     if len(words) > 1 or (words and words[0].upper() not in (b"ASYNC", b"SYNC")):

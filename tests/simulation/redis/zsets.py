@@ -1,7 +1,5 @@
 """Commands on sorted sets."""
 
-import math
-from dataclasses import dataclass
 from typing import Final
 
 from simulation.redis.commands import command
@@ -12,74 +10,28 @@ from simulation.redis.state import Client, State
 
 _ONE_KEY: Final = (1, 1, 1)
 _BOUND: Final = "ERR min or max is not a float"
-_OPTIONS: Final = (b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR")
-
-
-@dataclass
-class _Adding:
-    """One ZADD: what it may do, and what it did."""
-
-    options: set[bytes]
-    added: int = 0
-    changed: int = 0
-    score: float | None = None
-
-    def put(self, found: SortedSet, member: bytes, score: float) -> None:
-        before = found.score(member)
-        self.score = None
-        if b"NX" in self.options and before is not None:
-            return
-        if b"XX" in self.options and before is None:
-            return
-        if b"INCR" in self.options:
-            score = score if before is None else before + score
-            if math.isnan(score):
-                raise Refused("ERR resulting score is not a number (NaN)")
-        if before is not None and not self._is_wanted(before, score):
-            return
-        found.put(member, score + 0.0)  # -0 becomes 0, as in Redis's listpack
-        self.score = score
-        self.added += before is None
-        self.changed += before is not None and before != score
-
-    def _is_wanted(self, before: float, score: float) -> bool:
-        return not (b"GT" in self.options and score <= before) and not (b"LT" in self.options and score >= before)
+_OTHER_OPTIONS: Final = frozenset((b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR"))
 
 
 @command("zadd", -4, "write denyoom fast", _ONE_KEY)
 def zadd(state: State, client: Client, words: list[bytes]) -> Reply:
-    adding, pairs = _parsed(words[1:])
-    scores = [number(text) for text in pairs[::2]]
-    found = state.keyspace.get(words[0], SortedSet)
-    if found is None and b"XX" in adding.options:
-        return None if b"INCR" in adding.options else 0
-    found = state.keyspace.make(words[0], SortedSet)
-    try:
-        for score, member in zip(scores, pairs[1::2], strict=True):
-            adding.put(found, member, score)
-    finally:
-        state.keyspace.tidy(words[0])
-    if b"INCR" in adding.options:
-        return None if adding.score is None else shown(adding.score)
-    return adding.added + (adding.changed if b"CH" in adding.options else 0)
-
-
-def _parsed(words: list[bytes]) -> tuple[_Adding, list[bytes]]:
-    at = 0
-    options: set[bytes] = set()
-    while at < len(words) and words[at].upper() in _OPTIONS:
-        options.add(words[at].upper())
-        at += 1
-    pairs = words[at:]
+    key, *pairs = words
+    is_only_if_there = pairs[0].upper() == b"XX"
+    pairs = pairs[1:] if is_only_if_there else pairs
+    if {each.upper() for each in pairs[:2]} & _OTHER_OPTIONS:
+        raise Unsupported("ZADD with another option than XX")
     if not pairs or len(pairs) % 2:
         raise Refused(SYNTAX)
-    if {b"NX", b"XX"} <= options:
-        raise Refused("ERR XX and NX options at the same time are not compatible")
-    if len(options & {b"NX", b"GT", b"LT"}) > 1:
-        raise Refused("ERR GT, LT, and/or NX options at the same time are not compatible")
-    if b"INCR" in options and len(pairs) > 2:
-        raise Refused("ERR INCR option supports a single increment-element pair")
-    return _Adding(options), pairs
+    scores = [number(text) for text in pairs[::2]]
+    found = state.keyspace.get(key, SortedSet)
+    if found is None and is_only_if_there:
+        return 0
+    found = state.keyspace.make(key, SortedSet)
+    before = len(found)
+    for score, member in zip(scores, pairs[1::2], strict=True):
+        if not is_only_if_there or found.score(member) is not None:
+            found.put(member, score + 0.0)  # -0 becomes 0, as in Redis's listpack
+    return len(found) - before
 
 
 @command("zrem", -3, "write fast", _ONE_KEY)
