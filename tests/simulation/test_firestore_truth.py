@@ -21,7 +21,6 @@ ANSWERS: Final = {
     "BatchGetDocuments": firestore.BatchGetDocumentsResponse.pb(),
     "RunQuery": firestore.RunQueryResponse.pb(),
     "RunAggregationQuery": firestore.RunAggregationQueryResponse.pb(),
-    "ListDocuments": firestore.ListDocumentsResponse.pb(),
 }
 STREAMS: Final = {"BatchGetDocuments", "RunQuery", "RunAggregationQuery"}
 
@@ -101,9 +100,7 @@ def comparable(call: Call, answers: list[Any]) -> list[Any]:
         return sorted((each.missing or each.found.name, fields_of(each.found)) for each in answers)
     if call.method == "RunQuery":
         return [(each.document.name, fields_of(each.document)) for each in answers if each.HasField("document")]
-    if call.method == "RunAggregationQuery":
-        return [plain(value) for each in answers for value in each.result.aggregate_fields.values()]
-    return [(one.name, fields_of(one)) for each in answers for one in each.documents]
+    return [plain(value) for each in answers for value in each.result.aggregate_fields.values()]
 
 
 def fields_of(document: Any) -> str:

@@ -53,11 +53,10 @@ class Commit:
             return self._update(each)
         if kind is None:
             return self._verify(each)
-        name = each.delete if kind == "delete" else each.transform.document
-        before = self._judged(name, each.current_document)
         if kind == "transform":
-            return self._store(name, before, _copied(before), each.transform.field_transforms)
-        self._after[name] = None
+            raise unimplemented("transforms beside an update")
+        self._judged(each.delete, each.current_document)
+        self._after[each.delete] = None
         return WriteResult()
 
     def _verify(self, each: Any) -> Any:

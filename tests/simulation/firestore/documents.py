@@ -6,7 +6,6 @@ replaced: so a backup is a copy of the tables, and an answer may hold the docume
 
 import re
 from bisect import bisect_left, insort
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,10 +59,6 @@ class Documents:
     def ids(self, collection: str) -> list[str]:
         """The ids in a collection, in order; not to be changed."""
         return self._collections.get(collection, [])
-
-    def collections(self, below: str) -> Iterator[str]:
-        """The whole paths of the collections whose path begins with that, in order."""
-        return (path for path in sorted(self._collections) if path.startswith(below))
 
     def backup(self) -> Backup:
         """All documents of this moment."""

@@ -1,20 +1,22 @@
 """Queries: which documents of a collection, in which order, from where to where, and which of their fields."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from google.cloud.firestore_v1.types import firestore, query
 
-from simulation.firestore import query_rules, values
+from simulation.firestore import values
 from simulation.firestore.documents import Document, Documents
-from simulation.firestore.query_rules import NAME, Composite, Operator, Order, Unary
-from simulation.firestore.refusals import invalid, unimplemented
+from simulation.firestore.refusals import Refused, Status, invalid, unimplemented
 from simulation.firestore.values import Key, Path
 
+NAME: Final = "__name__"
+Operator: Final = query.StructuredQuery.FieldFilter.Operator
+_AND: Final = query.StructuredQuery.CompositeFilter.Operator.AND
 _DESCENDING: Final = query.StructuredQuery.Direction.DESCENDING
 _AggregationResponse: Final = firestore.RunAggregationQueryResponse.pb()
 
-_NULL: Final = values.key(values.Value(null_value=0))
+Order = tuple[str, bool]  # the field's path as text, and whether it descends
 Test = Callable[[Any], bool]
 
 
@@ -24,19 +26,18 @@ def run(stored: Documents, parent: str, asked: Any) -> list[Any]:
     Raises:
         Refused: the query is wrong, or of a kind that is not simulated.
     """
-    if asked.HasField("find_nearest"):
-        raise unimplemented("search for nearest vectors")
-    orders = _orders(asked)
-    query_rules.check(asked, orders)
+    if asked.offset or asked.HasField("end_at") or asked.HasField("find_nearest"):
+        raise unimplemented("queries with an offset or an end, and for vectors")
+    leaves = list(_leaves(asked.where))
+    orders = _orders(asked, leaves)
+    _check(asked, leaves, orders)
     test = _filter(asked.where) if asked.HasField("where") else _everything
     chosen = [each for each in _candidates(stored, parent, asked) if test(each)]
     found = _sorted(chosen, orders)
     if asked.HasField("start_at"):
         found = [each for each in found if _place(each, orders, asked.start_at) >= (0 if asked.start_at.before else 1)]
-    if asked.HasField("end_at"):
-        found = [each for each in found if _place(each, orders, asked.end_at) <= (-1 if asked.end_at.before else 0)]
-    end = asked.offset + asked.limit.value if asked.HasField("limit") else len(found)
-    return [projected(each, asked.select) if asked.HasField("select") else each for each in found[asked.offset : end]]
+    end = asked.limit.value if asked.HasField("limit") else len(found)
+    return [projected(each, asked.select) if asked.HasField("select") else each for each in found[:end]]
 
 
 def count(stored: Documents, parent: str, asked: Any) -> Any:
@@ -50,8 +51,9 @@ def count(stored: Documents, parent: str, asked: Any) -> Any:
     for number, each in enumerate(asked.aggregations, 1):
         if each.WhichOneof("operator") != "count":
             raise unimplemented("sums and averages")
-        most = each.count.up_to.value if each.count.HasField("up_to") else found
-        answer.result.aggregate_fields[each.alias or f"field_{number}"].integer_value = min(found, most)
+        if each.count.HasField("up_to"):
+            raise unimplemented("counts up to a number")
+        answer.result.aggregate_fields[each.alias or f"field_{number}"].integer_value = found
     return answer
 
 
@@ -66,16 +68,14 @@ def projected(each: Any, projection: Any) -> Any:
 
 
 def _candidates(stored: Documents, parent: str, asked: Any) -> Iterable[Any]:
-    """The documents of the collections in question, in the order of their names."""
+    """The documents of the collection, in the order of their names."""
     if len(asked.from_) != 1:
         raise invalid("a query has one collection")
     (source,) = asked.from_
     if source.all_descendants:
-        last = f"/{source.collection_id}" if source.collection_id else ""
-        paths = sorted((path for path in stored.collections(f"{parent}/") if path.endswith(last)), key=values.name_key)
-    else:
-        paths = [f"{parent}/{source.collection_id}"]
-    return (document for path in paths for each in stored.ids(path) if (document := stored.get(f"{path}/{each}")) is not None)
+        raise unimplemented("queries of all collections of a name")
+    path = f"{parent}/{source.collection_id}"
+    return (document for each in stored.ids(path) if (document := stored.get(f"{path}/{each}")) is not None)
 
 
 # --- filters --------------------------------------------------------------------------------------------------------------
@@ -85,52 +85,32 @@ def _everything(_: Any) -> bool:
     return True
 
 
-def _nothing(_: Any) -> bool:
-    return False
+def _leaves(asked: Any) -> Iterator[Any]:
+    """The field filters in a filter; all of them hold together."""
+    kind = asked.WhichOneof("filter_type")
+    if kind == "composite_filter" and asked.composite_filter.op == _AND:
+        for each in asked.composite_filter.filters:
+            yield from _leaves(each)
+    elif kind == "field_filter":
+        yield asked.field_filter
+    elif kind is not None:
+        raise unimplemented("filters that are joined by OR, and filters for null and NaN")
 
 
 def _filter(asked: Any) -> Test:
-    kind = asked.WhichOneof("filter_type")
-    if kind == "composite_filter":
-        tests = [_filter(each) for each in asked.composite_filter.filters]
-        if not tests:
-            raise invalid("a composite filter has at least one filter")
-        if asked.composite_filter.op == Composite.OR:
-            return lambda document: any(test(document) for test in tests)
-        return lambda document: all(test(document) for test in tests)
-    if kind == "unary_filter":
-        return _unary(asked.unary_filter)
-    return _field_filter(asked.field_filter)
-
-
-def _unary(asked: Any) -> Test:
-    kind, wanted = {
-        Unary.IS_NULL: ("null_value", True),
-        Unary.IS_NOT_NULL: ("null_value", False),
-        Unary.IS_NAN: ("double_value", True),
-        Unary.IS_NOT_NAN: ("double_value", False),
-    }[asked.op]
-    field = asked.field.field_path
-
-    def test(document: Any) -> bool:
-        value = _value(document, field)
-        if value is None or (not wanted and value.WhichOneof("value_type") == "null_value"):
-            return False
-        is_it = value.WhichOneof("value_type") == kind and (kind == "null_value" or value.double_value != value.double_value)
-        return is_it is wanted
-
-    return test
+    tests = [_field_filter(each) for each in _leaves(asked)]
+    return lambda document: all(test(document) for test in tests)
 
 
 def _field_filter(asked: Any) -> Test:
     field, operator, operand = asked.field.field_path, asked.op, asked.value
     if operator not in _TESTS:
-        raise invalid("the filter has no operator")
-    if field == NAME and not _names(operand):
+        raise unimplemented("filters by lists")
+    if field == NAME and not operand.HasField("reference_value"):
         raise invalid("__key__ filter value must be a Key")
     if operand.HasField("null_value"):
-        return _nothing  # null is asked for by a unary filter only
-    judge, wanted = _TESTS[operator], _operand(operator, operand)
+        raise unimplemented("filters for null")
+    judge, wanted = _TESTS[operator], values.key(operand)
 
     def test(document: Any) -> bool:
         value = _value(document, field)
@@ -139,56 +119,59 @@ def _field_filter(asked: Any) -> Test:
     return test
 
 
-def _names(operand: Any) -> bool:
-    """Whether it is a document's name, or a list of such."""
-    if operand.HasField("array_value"):
-        return all(each.HasField("reference_value") for each in operand.array_value.values)
-    return bool(operand.HasField("reference_value"))
-
-
-def _operand(operator: int, operand: Any) -> Any:
-    if operator in {Operator.IN, Operator.NOT_IN, Operator.ARRAY_CONTAINS_ANY}:
-        if not operand.array_value.values:
-            raise invalid("the filter needs a list that is not empty")
-        keys = {values.key(each) for each in operand.array_value.values}
-        return keys if operator == Operator.NOT_IN else keys - {_NULL}  # null is in no list, and with it nothing is not in
-    return values.key(operand)
-
-
 def _is_same_rank(value: Any, wanted: Key) -> bool:
     return bool(values.rank(value) == wanted[0])
 
 
-def _is_null(value: Any) -> bool:
-    return bool(value.HasField("null_value"))
-
-
-def _elements(value: Any) -> set[Key]:
-    return {values.key(each) for each in value.array_value.values}
-
-
 _TESTS: Final[dict[int, Callable[[Any, Any], bool]]] = {
     Operator.EQUAL: lambda value, wanted: values.key(value) == wanted,
-    Operator.NOT_EQUAL: lambda value, wanted: not _is_null(value) and values.key(value) != wanted,
+    Operator.NOT_EQUAL: lambda value, wanted: not value.HasField("null_value") and values.key(value) != wanted,
     Operator.LESS_THAN: lambda value, wanted: _is_same_rank(value, wanted) and values.key(value) < wanted,
     Operator.LESS_THAN_OR_EQUAL: lambda value, wanted: _is_same_rank(value, wanted) and values.key(value) <= wanted,
     Operator.GREATER_THAN: lambda value, wanted: _is_same_rank(value, wanted) and values.key(value) > wanted,
     Operator.GREATER_THAN_OR_EQUAL: lambda value, wanted: _is_same_rank(value, wanted) and values.key(value) >= wanted,
-    Operator.IN: lambda value, wanted: values.key(value) in wanted,
-    Operator.NOT_IN: lambda value, wanted: _NULL not in wanted and not _is_null(value) and values.key(value) not in wanted,
     Operator.ARRAY_CONTAINS: lambda value, wanted: any(values.key(each) == wanted for each in value.array_value.values),
-    Operator.ARRAY_CONTAINS_ANY: lambda value, wanted: not wanted.isdisjoint(_elements(value)),
 }
+_EQUALITIES: Final = {Operator.EQUAL, Operator.ARRAY_CONTAINS}
+
+
+# --- what Firestore refuses whatever is stored ----------------------------------------------------------------------------
+
+
+def _check(asked: Any, leaves: Sequence[Any], orders: Sequence[Order]) -> None:
+    """Refuse what Firestore does not run. `orders`: those that it adds included."""
+    if asked.limit.value < 0:
+        raise invalid("limit is negative")
+    if NAME in [field for field, _ in orders[:-1]]:
+        raise invalid("order by clause cannot contain more fields after the key")
+    operators = [leaf.op for leaf in leaves]
+    if operators.count(Operator.NOT_EQUAL) > 1:
+        raise invalid("Only a single 'NOT_EQUAL', 'NOT_IN', 'IS_NOT_NAN', or 'IS_NOT_NULL' filter allowed per query.")
+    if operators.count(Operator.ARRAY_CONTAINS) > 1:
+        raise invalid("A maximum of 1 'ARRAY_CONTAINS' filter is allowed per disjunction.")
+    unequal = {leaf.field.field_path for leaf in leaves if leaf.op not in _EQUALITIES}
+    equal = {leaf.field.field_path for leaf in leaves if leaf.op in _EQUALITIES}
+    if NAME in equal and unequal and NAME not in unequal:
+        raise invalid(
+            "Equality on key is not allowed if there are other inequality fields and key does not appear in inequalities."
+        )
+    if list(orders) == [(NAME, True)] and (unequal | equal) <= {NAME}:
+        raise Refused(Status.FAILED_PRECONDITION, "Firestore does not support descending key scans")
+    if len(asked.start_at.values) > len(orders):
+        raise invalid("Cursor has too many values.")
+    for (field, _), wanted in zip(orders, asked.start_at.values, strict=False):
+        if field == NAME and not wanted.HasField("reference_value"):
+            raise invalid("Cursor __key__ value is not a document reference.")
 
 
 # --- order and cursors ----------------------------------------------------------------------------------------------------
 
 
-def _orders(asked: Any) -> list[Order]:
+def _orders(asked: Any, leaves: Sequence[Any]) -> list[Order]:
     """As asked for, then what Firestore adds: fields of inequalities, and the name."""
     orders = [(each.field.field_path, each.direction == _DESCENDING) for each in asked.order_by]
     descends = orders[-1][1] if orders else False
-    unequal = {leaf.field.field_path for leaf in query_rules.leaves(asked.where) if query_rules.is_inequality(leaf)}
+    unequal = {leaf.field.field_path for leaf in leaves if leaf.op not in _EQUALITIES}
     known = {field for field, _ in orders}
     orders += [(field, descends) for field in sorted(unequal - known - {NAME})]
     return orders if NAME in known else [*orders, (NAME, descends)]

@@ -12,16 +12,12 @@ from simulation.firestore.refusals import Refused, Status, unimplemented
 
 _BatchGetResponse: Final = firestore.BatchGetDocumentsResponse.pb()
 _QueryResponse: Final = firestore.RunQueryResponse.pb()
-_CollectionIds: Final = firestore.ListCollectionIdsResponse.pb()
-_ListDocuments: Final = firestore.ListDocumentsResponse.pb()
 _REQUESTS: Final = {
     "Commit": firestore.CommitRequest.pb(),
     "BatchGetDocuments": firestore.BatchGetDocumentsRequest.pb(),
     "RunQuery": firestore.RunQueryRequest.pb(),
     "RunAggregationQuery": firestore.RunAggregationQueryRequest.pb(),
     "GetDocument": firestore.GetDocumentRequest.pb(),
-    "ListDocuments": firestore.ListDocumentsRequest.pb(),
-    "ListCollectionIds": firestore.ListCollectionIdsRequest.pb(),
 }
 
 
@@ -39,8 +35,6 @@ class Service:
             "RunQuery": self._query,
             "RunAggregationQuery": self._count,
             "GetDocument": self._get,
-            "ListDocuments": self._list,
-            "ListCollectionIds": self._collection_ids,
         }
 
     def call(self, method: str, request: bytes) -> list[bytes]:
@@ -97,24 +91,6 @@ class Service:
         if found is None:
             raise Refused(Status.NOT_FOUND, f'Document "{request.name}" not found.')
         return [_masked(found, request)]
-
-    def _list(self, request: Any) -> list[Any]:
-        """By name, `page_size` at once; a page's token is the last id on it."""
-        if request.order_by or request.show_missing:
-            raise unimplemented("orders and missing documents in lists")
-        collection = f"{request.parent}/{request.collection_id}"
-        left = [each for each in self.stored.ids(collection) if each > request.page_token]
-        ids = left[: request.page_size or 300]
-        found = [self.stored.get(f"{collection}/{each}") for each in ids]
-        answer = _ListDocuments(documents=[_masked(each, request) for each in found])
-        answer.next_page_token = ids[-1] if len(ids) < len(left) else ""
-        return [answer]
-
-    def _collection_ids(self, request: Any) -> list[Any]:
-        """All at once: pages are not simulated."""
-        parent = f"{request.parent}/"
-        paths = (path.removeprefix(parent) for path in self.stored.collections(parent))
-        return [_CollectionIds(collection_ids=dict.fromkeys(path.partition("/")[0] for path in paths))]
 
 
 def _masked(found: Any, request: Any) -> Any:

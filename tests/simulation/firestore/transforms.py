@@ -1,16 +1,13 @@
-"""What a write makes of a field's value on the server: the time, a sum, a bound, a set of elements."""
+"""What a write makes of a field's value on the server: the time, a bound, a set of elements."""
 
 from typing import Any, Final
 
-from google.cloud.firestore_v1.types import write
 
 from simulation.firestore import values
 from simulation.firestore.refusals import invalid, unimplemented
 from simulation.firestore.values import Value
 
-FieldTransform: Final = write.DocumentTransform.FieldTransform.pb()
 _REQUEST_TIME: Final = 1
-_LEAST, _GREATEST = -(2**63), 2**63 - 1
 
 
 def apply(fields: Any, transforms: Any, micros: int) -> list[Any]:
@@ -42,10 +39,10 @@ def _changed(before: Any | None, transform: Any, micros: int) -> tuple[Any, Any]
     if kind is None:
         raise invalid("The transform has no type.")
     operand = getattr(transform, kind)
-    if kind in {"increment", "maximum", "minimum"}:
+    if kind == "maximum":
         if not values.is_number(operand):
             raise invalid(f"{kind} needs a number.")
-        after = _NUMERIC[kind](before, operand) if before is not None and values.is_number(before) else operand
+        after = _maximum(before, operand)
         return after, after
     if kind in {"append_missing_elements", "remove_all_from_array"}:
         elements = list(before.array_value.values) if before is not None and before.HasField("array_value") else []
@@ -59,25 +56,9 @@ def _server_time(micros: int) -> Any:
     return now
 
 
-def _content(value: Any) -> float | int:
-    content: float | int = getattr(value, value.WhichOneof("value_type"))
-    return content
-
-
-def _increment(before: Any, operand: Any) -> Any:
-    total = _content(before) + _content(operand)
-    return Value(integer_value=min(_GREATEST, max(_LEAST, total))) if isinstance(total, int) else Value(double_value=total)
-
-
-def _maximum(before: Any, operand: Any) -> Any:
-    return operand if values.key(operand) > values.key(before) else before
-
-
-def _minimum(before: Any, operand: Any) -> Any:
-    return operand if values.key(operand) < values.key(before) else before
-
-
-_NUMERIC: Final = {"increment": _increment, "maximum": _maximum, "minimum": _minimum}
+def _maximum(before: Any | None, operand: Any) -> Any:
+    is_less = before is None or not values.is_number(before) or values.key(before) < values.key(operand)
+    return operand if is_less else before
 
 
 def _united(elements: list[Any], more: Any) -> Any:

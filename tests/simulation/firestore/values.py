@@ -26,7 +26,6 @@ _RANKS: Final = {
     "string_value": 4,
     "bytes_value": 5,
     "reference_value": 6,
-    "geo_point_value": 7,
     "array_value": 8,
     "map_value": 9,
 }
@@ -65,15 +64,9 @@ _CONTENTS: Final[dict[str, Callable[[Any], Key]]] = {
     "string_value": lambda content: (content,),
     "bytes_value": lambda content: (content,),
     "reference_value": lambda content: tuple(content.split("/")),
-    "geo_point_value": lambda content: (content.latitude, content.longitude),
     "array_value": lambda content: tuple(key(each) for each in content.values),
     "map_value": lambda content: tuple((name, key(content.fields[name])) for name in sorted(content.fields)),
 }
-
-
-def name_key(name: str) -> Key:
-    """The order of documents: by the segments of their names."""
-    return tuple(name.split("/"))
 
 
 @lru_cache(maxsize=4_096)
