@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-
 from simulation.firestore import values
 from simulation.firestore.refusals import invalid, unimplemented
 from simulation.firestore.values import Value
