@@ -45,7 +45,7 @@ class Person:
         """Connected, and every message taken as it comes."""
         async with self.client:
             taking = asyncio.create_task(self._take())
-            await eventually(lambda: self.told("synced") or taking.done(), within=20)
+            await eventually(lambda: self.told("synced") or taking.done())
             yield self
         await taking
 
@@ -90,7 +90,7 @@ async def test_an_instance_is_killed_under_its_client(sqlite_instances: Instance
             await ben.client.send(c, f"ben {number}")
         acks = await asyncio.gather(*sends)
         assert sorted({ack.seq for ack in acks}) == sorted(ack.seq for ack in acks)
-        await eventually(lambda: len(ann.bodies(c)) == len(ben.bodies(c)) == 80, within=15)
+        await eventually(lambda: len(ann.bodies(c)) == len(ben.bodies(c)) == 80)
         assert ann.bodies(c) == ben.bodies(c)
         assert [body for body in ann.bodies(c) if body.startswith("ann")] == [f"ann {number}" for number in range(60)]
         assert ann.client.instance_id == "two"
@@ -104,7 +104,7 @@ async def test_a_drain_is_not_noticed(sqlite_instances: Instances) -> None:
         one.signal(signal.SIGTERM)
         for number in range(40):
             await asyncio.gather(ann.client.send(c, f"ann {number}"), ben.client.send(c, f"ben {number}"))
-        await eventually(lambda: ann.told("closed"), within=15)
+        await eventually(lambda: ann.told("closed"))
         await eventually(lambda: len(ann.bodies(c)) == len(ben.bodies(c)) == 80)
         assert ann.bodies(c) == ben.bodies(c)
         kinds = [kind for kind, _ in ann.story if kind in ("synced", "closed")]
@@ -121,7 +121,7 @@ async def test_redis_is_killed(sqlite_instances: Instances, redis7: RedisServer)
         await ann.client.send(c, "before")
         redis7.kill()
         await ann.client.send(c, "without")
-        await eventually(lambda: ben.bodies(c) == ["before", "without"], within=10)
+        await eventually(lambda: ben.bodies(c) == ["before", "without"])
         assert not ann.told("closed")
         assert not ben.told("closed")
 
@@ -134,7 +134,7 @@ async def test_who_was_away_for_long_pages_what_is_not_replayed(sqlite_instances
         for number in range(60):
             await writer.say(c, f"word {number}")
         async with Person("ben", [one], cursors={}).listening() as ben:
-            await eventually(lambda: len(ben.bodies(c)) == 60, within=10)
+            await eventually(lambda: len(ben.bodies(c)) == 60)
             await writer.say(c, "live")
             await eventually(lambda: ben.bodies(c)[-1] == "live")
             assert ben.told("truncated") == [{"conversation": c, "first": 6, "last": 60}]
@@ -151,11 +151,11 @@ async def test_a_reader_that_is_far_behind_gets_everything_later(sqlite_instance
     c = await new_conversation(one, "ann", "ben")
     slow = Person("ben", [one], cursors={})
     async with slow.client:
-        await eventually(partial(slow.told, "synced"), within=10)
+        await eventually(partial(slow.told, "synced"))
         async with Chatter(one, "ann") as ann:
             for start in range(0, 1_200, 50):
                 await asyncio.gather(*(ann.say(c, f"{start + number}") for number in range(50)))
-        await eventually(lambda: len(slow.told("received")) >= 1_200, within=20)
+        await eventually(lambda: len(slow.told("received")) >= 1_200)
         assert (await slow.client.send(c, "mine")).seq == 1_201
         async for message in slow.client.messages():
             slow.shown.append(message)
@@ -174,7 +174,7 @@ async def test_tokens_are_fetched_and_refreshed(sqlite_instances: Instances) -> 
         return token("ann", ttl_seconds=62 if len(asked) == 1 else 3600)
 
     async with Person("ann", [one], token=fetch).listening() as ann:
-        await eventually(lambda: len(asked) == 2, within=15)
+        await eventually(lambda: len(asked) == 2)
         await ann.client.typing("c")
         assert not ann.told("closed")
     stranger = Person("ann", [one], token="not a token")

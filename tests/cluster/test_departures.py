@@ -33,6 +33,7 @@ async def play(instances: Instances, departures: int) -> None:
     assert not false, f"{len(false)} false records {counts}: {false[:5]}"
 
 
+@pytest.mark.timeout(300)  # four waves on an emulator that is slow beside other work; each record has its own minute
 async def test_users_who_leave_are_notified_of_what_they_missed_and_of_nothing_else(instances: Instances) -> None:
     """The store is asked about each conversation of a user who goes offline: hints of activity are seconds late."""
     await play(instances, 40)

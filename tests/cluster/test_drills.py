@@ -72,7 +72,7 @@ async def test_interrupted_it_takes_everything_down(tmp_path: Path) -> None:
     out, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 3, out.decode()
     assert "aborted" in out.decode()
-    await eventually(lambda: not _lives(group), within=10)
+    await eventually(lambda: not _lives(group))
 
 
 def _lives(group: int) -> bool:

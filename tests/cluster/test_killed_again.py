@@ -24,11 +24,11 @@ async def test_users_of_the_start_before_the_last_go_offline(sqlite_instances: I
 
         await ben.say(c, "hello")
         assert (await store.user("ann"))["online"] is True
-        await eventually(has_long_beaten, within=25)
+        await eventually(has_long_beaten)
         one.kill()
         await ann.closed()
         await one.start()
-        await eventually(begins_anew, within=4)
+        await eventually(begins_anew)
         one.kill()
         await one.start()
         await ben.receive("presence", within=40, user_id="ann", online=False)

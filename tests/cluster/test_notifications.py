@@ -52,13 +52,13 @@ async def test_each_message_notifies_each_who_is_away_once(instances: Instances)
         async with Rest(b, "ann") as rest:
             body = {"client_message_id": "m1", "body": "from ann 1"}
             assert (await rest.post(f"/api/conversations/{c}/messages", json=body)).status_code == 200
-        await eventually(are_told(store, c, *((user, seq) for user in ("cyd", "dan") for seq in (1, 2, 3, 4))), within=15)
+        await eventually(are_told(store, c, *((user, seq) for user in ("cyd", "dan") for seq in (1, 2, 3, 4))))
         async with Rest(a, "cyd") as rest:
             assert (
                 await rest.post(f"/api/conversations/{c}/messages", json={"client_message_id": "x", "body": "by REST"})
             ).status_code == 201
         await eventually(lambda: ben.seqs(c) == [1, 2, 3, 4, 5])
-        await eventually(are_told(store, c, *((u, s) for u in ("cyd", "dan") for s in (1, 2, 3, 4)), ("dan", 5)), within=10)
+        await eventually(are_told(store, c, *((u, s) for u in ("cyd", "dan") for s in (1, 2, 3, 4)), ("dan", 5)))
 
 
 async def test_who_comes_back_within_the_grace_is_not_notified_and_who_does_not_is(instances: Instances) -> None:
@@ -74,10 +74,10 @@ async def test_who_comes_back_within_the_grace_is_not_notified_and_who_does_not_
         await ann.say(c, "seen by no user")
         async with Chatter(a, "ben") as back:
             await back.ask(type="ping")
-            await eventually(are_told(store, c, ("cyd", 2)), within=20)
+            await eventually(are_told(store, c, ("cyd", 2)))
             assert await is_offline(store, "cyd")
             await ann.say(c, "after")
-            await eventually(are_told(store, c, ("cyd", 2), ("cyd", 3)), within=10)
+            await eventually(are_told(store, c, ("cyd", 2), ("cyd", 3)))
 
 
 async def test_users_of_a_killed_instance_are_notified_of_what_came_since(sqlite_instances: Instances) -> None:
@@ -89,7 +89,7 @@ async def test_users_of_a_killed_instance_are_notified_of_what_came_since(sqlite
         await ann.say(c, "long before")
         await asyncio.gather(*(each.receive("message", seq=1) for each in (ben, cyd)))
         before = await store.beats()
-        await eventually(partial(_has_beaten_since, store, before), within=10)  # the last proof of life is younger than seq 1
+        await eventually(partial(_has_beaten_since, store, before))  # the last proof of life is younger than seq 1
         doomed.kill()
         await ann.say(c, "into the void")
         async with Chatter(well, "ben"):
@@ -112,7 +112,7 @@ async def test_a_message_in_the_grace_is_recorded_although_its_instance_was_kill
         await a_moment(0.2)  # they are published, and their marks are gone
         doomed.kill()
         for c in conversations:
-            await eventually(are_told(store, c, ("ben", 1)), within=20)
+            await eventually(are_told(store, c, ("ben", 1)))
 
 
 async def _has_beaten_since(store: StoreView, before: dict[str, int]) -> bool:
@@ -131,10 +131,10 @@ async def test_a_drain_notifies_only_who_does_not_come_back(sqlite_instances: In
         await asyncio.gather(*(each.receive("message", seq=1) for each in (ben, cyd)))
         await a_moment()
         leaving.signal(signal.SIGTERM)
-        await asyncio.gather(ben.closed(within=10), cyd.closed(within=10))
+        await asyncio.gather(ben.closed(), cyd.closed())
         async with Chatter(well, "ben"):
             await ann.say(c, "after their close")
-            await eventually(lambda: not leaving.is_running, within=15)
+            await eventually(lambda: not leaving.is_running)
             await eventually(are_told(store, c, ("cyd", 2)), within=45)
 
 
@@ -145,8 +145,8 @@ async def test_without_redis_the_store_decides(sqlite_instances: Instances, redi
     async with Chatter(a, "ann") as ann, Chatter(b, "ben") as ben, view_of(sqlite_instances) as store:
         redis7.kill()
         await ann.say(c, "without Redis")
-        await eventually(are_told(store, c, ("cyd", 1)), within=15)
-        await ben.receive("message", seq=1, within=10)
+        await eventually(are_told(store, c, ("cyd", 1)))
+        await ben.receive("message", seq=1)
         assert await told(store, c) == [("cyd", 1)]
 
 
@@ -159,16 +159,16 @@ async def test_a_large_conversation_notifies_once_until_it_is_read(sqlite_instan
     async with Chatter(a, "ann") as ann, view_of(sqlite_instances) as store:
         for n in (1, 2, 3):
             await ann.say(c, f"message {n}")
-        await eventually(lambda: _count_is(store, c, 100), within=20)
+        await eventually(lambda: _count_is(store, c, 100))
         async with Chatter(a, "user-7") as reader:
             await reader.ask(type="read", conversation_id=c, message_id=f"{3:012d}")
-            await eventually(lambda: _count_is(store, c, 99), within=10)
+            await eventually(lambda: _count_is(store, c, 99))
             await ann.say(c, "seen by user-7")
             await reader.receive("message", seq=4)
             await a_moment()
-        await eventually(partial(is_offline, store, "user-7"), within=15)
+        await eventually(partial(is_offline, store, "user-7"))
         await ann.say(c, "not seen by user-7")
-        await eventually(lambda: _count_is(store, c, 100), within=20)
+        await eventually(lambda: _count_is(store, c, 100))
         assert ("user-7", 5) in await told(store, c)
 
 
@@ -178,10 +178,10 @@ async def test_a_large_conversation_notifies_again_after_a_read_at_another_insta
     c = await new_conversation(a, "ann", *(f"user-{n}" for n in range(100)))
     async with Chatter(a, "ann") as ann, view_of(sqlite_instances) as store:
         await ann.say(c, "first")
-        await eventually(lambda: _count_is(store, c, 100), within=20)
+        await eventually(lambda: _count_is(store, c, 100))
         async with Chatter(b, "user-8"), Rest(b, "user-7") as rest:
             assert (await rest.post(f"/api/conversations/{c}/messages/{1:012d}/read")).status_code == 200
-            await eventually(lambda: _count_is(store, c, 99), within=10)
+            await eventually(lambda: _count_is(store, c, 99))
         await ann.say(c, "right after the read")
 
         async def is_told_again() -> bool:
@@ -208,7 +208,7 @@ async def test_a_member_who_is_added_while_away_is_notified_of_the_next_message(
         async def are_told() -> bool:
             return due <= set(await told(store, c))
 
-        await eventually(are_told, within=15)
+        await eventually(are_told)
 
 
 async def _count_is(store: StoreView, c: str, count: int) -> bool:

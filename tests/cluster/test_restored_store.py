@@ -40,7 +40,7 @@ async def anew(instance: Serving, times: int = 1) -> None:
     async def is_anew() -> bool:
         return await replacements(instance) == times and await instance.is_ready()
 
-    await eventually(is_anew, within=15)
+    await eventually(is_anew)
 
 
 async def talk(c: str, one: Chatter, two: Chatter, count: int) -> None:
@@ -80,7 +80,7 @@ async def test_renewed_store_ends_every_connection_and_resets_every_cursor(insta
         await store.put_back(c, 30)
         renewed = store.renew()
         assert (renewed.returncode, renewed.stderr) == (0, "")
-        assert [await alice.closed(15), await bob.closed(15)] == [1012, 1012]
+        assert [await alice.closed(), await bob.closed()] == [1012, 1012]
     await asyncio.gather(anew(one), anew(two))
     assert one.is_running
     assert two.is_running
@@ -117,7 +117,7 @@ async def test_clients_are_reset_after_a_restore_that_grew_past_their_cursors(in
                 for number in range(7, 15):
                     assert (await later.say(c, f"other {number}"))["seq"] == number
                 assert later.frames[0]["generation"] != generation
-            await eventually(lambda: resets.done(), within=15)
+            await eventually(lambda: resets.done())
             assert resets.result().conversation_id == c
             assert client.generation == later.frames[0]["generation"]
     for said, reset in ((generation, [14]), ("", []), (later.frames[0]["generation"], [])):
@@ -143,7 +143,7 @@ async def test_emptied_store_is_set_up_anew_and_says_not_found(instances: Instan
     async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
         await talk(c, alice, bob, 5)
         await store.empty()
-        assert [await alice.closed(15), await bob.closed(15)] == [1012, 1012]
+        assert [await alice.closed(), await bob.closed()] == [1012, 1012]
     await asyncio.gather(anew(one), anew(two))
     assert "the store was emptied" in one.log() + two.log()
     async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
@@ -162,7 +162,7 @@ async def test_file_that_was_replaced_under_running_instances_is_noticed(sqlite_
         await talk(c, alice, bob, 5)
         for suffix in ("", "-wal", "-shm"):
             (tmp_path / f"holdfast.db{suffix}").unlink()
-        assert [await alice.closed(15), await bob.closed(15)] == [1012, 1012]
+        assert [await alice.closed(), await bob.closed()] == [1012, 1012]
     await asyncio.gather(anew(one), anew(two))
     async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
         c = await new_conversation(one, "alice", "bob")

@@ -51,15 +51,15 @@ async def test_the_older_of_two_processes_goes_on_under_another_name(instances: 
         await eventually(partial(_is_registered, operator, "alice", "instance-1"))
         (younger,) = await instances.start("instance-1")
         async with Chatter(younger, "bob") as bob:
-            await eventually(partial(_has_yielded, older), within=10)
+            await eventually(partial(_has_yielded, older))
             name = (await _health(older))["instance_id"]
             assert name.startswith("instance-1.")
             assert (await _health(younger))["instance_id"] == "instance-1"
-            await eventually(partial(_is_registered, operator, "alice", name), within=10)
-            await eventually(partial(_is_registered, operator, "bob", "instance-1"), within=10)
+            await eventually(partial(_is_registered, operator, "alice", name))
+            await eventually(partial(_is_registered, operator, "bob", "instance-1"))
             epoch = name.partition(".")[2]
-            await eventually(partial(_is_present_under, view, "alice", epoch), within=10)
-            await eventually(partial(_is_present_elsewhere, view, "bob", epoch), within=10)
+            await eventually(partial(_is_present_under, view, "alice", epoch))
+            await eventually(partial(_is_present_elsewhere, view, "bob", epoch))
             async with Chatter(older, "carol") as carol:
                 assert carol.frames[0]["instance_id"] == name
                 await alice.say(c, "from the older")

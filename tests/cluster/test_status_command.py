@@ -35,7 +35,7 @@ async def test_the_fleet_is_told_as_redis_knows_it(sqlite_instances: Instances, 
                 {each["instance_id"]: each["connections"] for each in json.loads(out)["instances"]} == {"one": 2, "two": 0}
             )
 
-        await eventually(is_counted, within=15)
+        await eventually(is_counted)
         code, out, _ = await status(redis7.url)
         assert code == 0
         assert "2 instances, 2 connections" in out
@@ -47,7 +47,7 @@ async def test_the_fleet_is_told_as_redis_knows_it(sqlite_instances: Instances, 
                 {each["instance_id"]: each["state"] for each in json.loads(out)["instances"]}.get("two", "gone") == "gone"
             )
 
-        await eventually(is_gone, within=30)
+        await eventually(is_gone)
 
 
 async def test_without_redis_it_says_so() -> None:

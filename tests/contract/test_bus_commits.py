@@ -31,7 +31,7 @@ async def test_marking_dirty_waits_for_nobody(redis_server: RedisServer, new_nod
     redis_server.freeze()
     async with asyncio.timeout(1.0):  # its bound is 0.1 s; the rest is for a slow machine
         assert await one.marks.mark_dirty("c2|one|0000|1") is False
-    await eventually(lambda: one.link.circuit.is_open(asyncio.get_running_loop().time()), within=3.0)
+    await eventually(lambda: one.link.circuit.is_open(asyncio.get_running_loop().time()))
     assert await one.marks.mark_dirty("c3|one|0000|1") is False
     assert any(is_timeout for _, is_timeout in one.watch.failures)
 
@@ -39,7 +39,7 @@ async def test_marking_dirty_waits_for_nobody(redis_server: RedisServer, new_nod
 async def test_many_marks_share_a_round_trip(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """A thousand conversations that commit at once cost Redis a few reads, not a thousand."""
     one = await new_node("one").start()
-    await eventually(lambda: one.bus.is_live, within=3.0)
+    await eventually(lambda: one.bus.is_live)
     before = one.bus.pipeline.counters.round_trips
     marks = [f"c{number}|one|0000|1" for number in range(200)]
     await asyncio.gather(*(one.mark(mark) for mark in marks))
@@ -56,7 +56,7 @@ async def test_a_commit_is_published_kept_and_unmarked_in_one_step(
     await one.mark(MARK)
     await one.mark("c1|other|0000|1")
     one.bus.publish_commit(batch(5, [b'{"seq":5}', b'{"seq":6}'], mark=MARK))
-    await eventually(lambda: two.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+    await eventually(lambda: two.ears.envelopes == [(CHANNEL, ENVELOPE)])
     assert await two.recent_messages.recent(C, 0, STORE) == [(5, b'{"seq":5}'), (6, b'{"seq":6}')]
     assert await two.recent_messages.recent(C, 5, STORE) == [(6, b'{"seq":6}')]
     assert await redis_admin.zrange("dirty", 0, -1) == ["c1|other|0000|1"]
@@ -70,8 +70,8 @@ async def test_recent_keeps_the_newest_64_in_order(redis_server: RedisServer, ne
         one.bus.publish_commit(batch(first, [b"m%d" % seq for seq in range(first, first + 10)]))
     one.bus.publish_commit(batch(1, [b"other"], ConversationId("c2")))
     one.bus.publish_commit(batch(31, [b"m%d" % seq for seq in range(31, 61)]))
-    await eventually(lambda: one.bus.pipeline.counters.sent >= 7, within=3.0)
-    await eventually(lambda: _recent_seqs(one.recent_messages, list(range(7, 71))), within=3.0)
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 7)
+    await eventually(lambda: _recent_seqs(one.recent_messages, list(range(7, 71))))
     assert (await one.recent_messages.recent(C, 68, STORE)) == [(69, b"m69"), (70, b"m70")]
 
 
@@ -83,9 +83,9 @@ async def test_recent_keeps_at_most_256_kilobytes(redis_server: RedisServer, new
     """The oldest go first; a message that is larger than all of it is not kept."""
     one = await new_node("one").start()
     one.bus.publish_commit(batch(1, [b"%d" % seq + b"x" * 100_000 for seq in range(1, 5)]))
-    await eventually(lambda: _recent_seqs(one.recent_messages, [3, 4]), within=3.0)
+    await eventually(lambda: _recent_seqs(one.recent_messages, [3, 4]))
     one.bus.publish_commit(batch(5, [b"x" * 300_000]))
-    await eventually(lambda: _recent_seqs(one.recent_messages, []), within=3.0)
+    await eventually(lambda: _recent_seqs(one.recent_messages, []))
 
 
 async def test_a_message_encoded_otherwise_replaces_itself(redis_server: RedisServer, new_node: NewNode) -> None:
@@ -93,8 +93,8 @@ async def test_a_message_encoded_otherwise_replaces_itself(redis_server: RedisSe
     one = await new_node("one").start()
     one.bus.publish_commit(batch(1, [b"old"]))
     one.bus.publish_commit(batch(1, [b"new"]))
-    await eventually(lambda: one.bus.pipeline.counters.sent >= 2, within=3.0)
-    await eventually(lambda: _recent_is(one.recent_messages, [(1, b"new")]), within=3.0)
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 2)
+    await eventually(lambda: _recent_is(one.recent_messages, [(1, b"new")]))
 
 
 async def _recent_is(recent_messages: RecentMessages, expected: list[tuple[int, bytes]]) -> bool:
@@ -105,11 +105,11 @@ async def test_recent_is_of_one_generation_of_the_store(redis_server: RedisServe
     """A restored store counts its seqs anew under a living Redis: what was said after the backup goes."""
     one = await new_node("one").start()
     one.bus.publish_commit(batch(1, [b"m%d" % seq for seq in range(1, 100)]))
-    await eventually(lambda: _recent_seqs(one.recent_messages, list(range(36, 100))), within=3.0)
+    await eventually(lambda: _recent_seqs(one.recent_messages, list(range(36, 100))))
     assert await one.recent_messages.recent(C, 0, "store-2") == []
     assert await one.recent_messages.recent(C, 0, "store") == []
     one.bus.publish_commit(batch(41, [b"again"], generation="store-2"))
-    await eventually(lambda: _recent_seqs(one.recent_messages, []), within=3.0)
+    await eventually(lambda: _recent_seqs(one.recent_messages, []))
     assert await one.recent_messages.recent(C, 0, "store-2") == [(41, b"again")]
 
 
@@ -122,7 +122,7 @@ async def test_scripts_forgotten_by_redis_are_taught_again(
     await redis_admin.script_flush()
     assert await one.bus.subscribe([CHANNEL])
     one.bus.publish_commit(batch(1, [b"m1"], mark=MARK))
-    await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
+    await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)])
     assert await one.marks.claim_dirty(0, 1, 10) == []
     assert one.bus.pipeline.counters.refused == 0
 
@@ -137,7 +137,7 @@ async def test_what_nobody_published_is_claimed_by_one_sweeper_at_a_time(
     claims = await asyncio.gather(one.marks.claim_dirty(0.0, 60.0, 10), two.marks.claim_dirty(0.0, 60.0, 10))
     assert sorted(claims) == [[], [MARK]]
     two.marks.clear_dirty(MARK)
-    await eventually(lambda: _is_gone(redis_admin, "dirty"), within=3.0)
+    await eventually(lambda: _is_gone(redis_admin, "dirty"))
 
 
 async def _is_gone(redis_admin: Redis, key: str) -> bool:
@@ -154,5 +154,5 @@ async def test_out_of_memory_stops_the_marks_but_not_the_messages(
     await redis_admin.config_set("maxmemory", "1")
     assert await one.marks.mark_dirty("c2|one|0000|1") is False
     one.bus.publish_commit(batch(1, [b"m1"], mark=MARK))
-    await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)], within=3.0)
-    await eventually(lambda: any("OOM" in reason for reason, _ in one.watch.failures), within=3.0)
+    await eventually(lambda: one.ears.envelopes == [(CHANNEL, ENVELOPE)])
+    await eventually(lambda: any("OOM" in reason for reason, _ in one.watch.failures))

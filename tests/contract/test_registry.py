@@ -166,7 +166,7 @@ async def test_a_restarted_redis_is_another_world(redis_server: RedisServer, new
     with pytest.raises(RedisUnavailable):
         await one.registry.renew("healthy", 0)
     await redis_server.start()
-    await eventually(lambda: _raises_world_changed(one), within=5.0)
+    await eventually(lambda: _raises_world_changed(one))
     await one.acquire()
     with pytest.raises(WorldChanged):
         await two.registry.renew("healthy", 0)
@@ -259,7 +259,7 @@ async def test_a_hung_redis_holds_nobody_longer_than_the_deadline(redis_server: 
             await asyncio.gather(*(one.registry.renew("healthy", 0) for _ in range(1000)))
     assert any(is_timeout for _, is_timeout in one.watch.failures)
     redis_server.thaw()
-    await eventually(lambda: _renews(one), within=5.0)
+    await eventually(lambda: _renews(one))
 
 
 async def _renews(node: RedisNode) -> bool:
@@ -284,7 +284,7 @@ async def test_after_a_flush_node_and_bus_rebuild_everything(
     """What a node does on `WorldChanged`: acquire, register, record the channels."""
     one = await new_node("one").start()
     assert await one.bus.subscribe(["conversation:c1", "user:u1"])
-    await eventually(lambda: one.bus.is_live, within=3.0)
+    await eventually(lambda: one.bus.is_live)
     await one.acquire()
     await redis_admin.flushall()
     await one.acquire()
@@ -294,7 +294,7 @@ async def test_after_a_flush_node_and_bus_rebuild_everything(
     async def is_whole() -> bool:
         return bool(await redis_admin.smembers("subscriptions:one") == {"control:one", "conversation:c1", "user:u1"})
 
-    await eventually(is_whole, within=3.0)
+    await eventually(is_whole)
 
 
 async def test_who_is_connected_is_asked_for_many_at_once(

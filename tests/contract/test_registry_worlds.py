@@ -32,7 +32,7 @@ async def are_connected(node: RedisNode) -> set[UserId]:
         return True
 
     found: list[set[UserId]] = []
-    await eventually(answers, within=10.0)
+    await eventually(answers)
     return found[-1]
 
 
@@ -80,7 +80,7 @@ async def test_connections_that_ended_before_a_promotion_do_not_come_back(redis_
             async def has_heard() -> bool:
                 return bool(await witness.exists(f"connections:{STAYED}"))
 
-            await eventually(has_heard, within=10.0)
+            await eventually(has_heard)
             await witness.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]  # redis-py left it without annotations
             await one.registry.unregister([(LEFT, ConnectionId(f"of-{LEFT}"))])
             primary[0] = replica
@@ -111,7 +111,7 @@ async def test_a_renewal_notices_another_server_behind_the_same_connection(redis
                 return True
             return False
 
-        await eventually(is_noticed, within=10.0)
+        await eventually(is_noticed)
         await one.acquire()
         await one.registry.renew("healthy", 0)
     finally:

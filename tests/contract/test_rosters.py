@@ -56,7 +56,7 @@ async def test_a_change_ends_it_and_whatever_was_being_written(
     await filled(one, row(C))
     await one.mark("user:ann|one|0|1|c1|2", "user:eve|one|0|1|c9|2")
     one.bus.publish_change(PublishedChange(C, 3, 2, ENVELOPE, [ANN, BEN], ["user:ann|one|0|1|c1|2"], STORE))
-    await eventually(lambda: len(two.ears.envelopes) == 2, within=3.0)
+    await eventually(lambda: len(two.ears.envelopes) == 2)
     assert two.ears.envelopes == [("conversation:c1", ENVELOPE), ("user:ann", ENVELOPE)]
     assert (await two.rosters.look(ANN, STORE)).rows is None
     assert not await two.rosters.fill(BEN, STORE, old, [row(C)])
@@ -76,7 +76,7 @@ async def test_it_follows_what_is_published(redis_server: RedisServer, new_node:
         rows = (await one.rosters.look(ANN, STORE)).rows or []
         return {r.membership.conversation_id: r for r in rows} == {C: row(C, tail=7, revision=4, count=101), D: row(D)}
 
-    await eventually(has_followed, within=3.0)
+    await eventually(has_followed)
     assert await one.rosters.tails([C, D], STORE, proof) == {C: 7, D: 5}
 
 
@@ -87,12 +87,12 @@ async def test_what_was_published_outlives_every_roster_of_before(
     one = await new_node("one").start()
     await filled(one, row(C))
     one.bus.publish_commit(PublishedCommit(C, 6, [b"m6"], ENVELOPE, None, STORE))
-    await eventually(lambda: one.bus.pipeline.counters.sent >= 2, within=3.0)
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 2)
 
     async def is_kept() -> bool:
         return bool(await redis_admin.pttl("head:c1") > await redis_admin.pttl("member:ann") + 60_000)
 
-    await eventually(is_kept, within=3.0)
+    await eventually(is_kept)
 
 
 async def test_what_redis_evicted_is_not_taken_for_nothing(
@@ -144,9 +144,9 @@ async def test_a_cursor_is_not_told_while_it_is_being_written(redis_server: Redi
     async def is_known(cursor: int | None) -> bool:
         return await cursors(one) == {C: cursor, D: 3}
 
-    await eventually(lambda: is_known(None), within=3.0)
+    await eventually(lambda: is_known(None))
     two.rosters.end_reads(dying, C, {ANN: 4})
-    await eventually(lambda: is_known(5), within=3.0)
+    await eventually(lambda: is_known(5))
 
 
 async def cursors(one: RedisNode) -> dict[str, int | None]:
@@ -168,7 +168,7 @@ async def test_a_cursor_that_moves_while_a_roster_is_written_ends_the_writing(
     assert await one.rosters.fill(ANN, STORE, permit, [row(C)])
     assert await cursors(one) == {C: None}
     one.rosters.end_reads(name, C, {ANN: 9})
-    await eventually(lambda: _is(one, 9), within=3.0)
+    await eventually(lambda: _is(one, 9))
 
 
 async def test_nor_may_who_read_it_while_it_was_written(redis_server: RedisServer, new_node: NewNode) -> None:
@@ -198,7 +198,7 @@ async def test_it_is_believed_of_one_redis_one_store_and_one_era(
     one = await new_node("one").start()
     proof = (await filled(one, row(C))).proof
     one.bus.publish_commit(PublishedCommit(C, 9, [b"m9"], ENVELOPE, None, "store-2"))
-    await eventually(partial(_is_unknown, one), within=3.0)
+    await eventually(partial(_is_unknown, one))
     await filled(one, row(C))
     assert (await one.rosters.look(ANN, "store-2")).rows is None
     proof = (await filled(one, row(C))).proof
@@ -226,7 +226,7 @@ async def test_a_redis_that_came_back_from_its_snapshot_is_not_believed(
     await redis_admin.hset("member:ann", mapping=kept)
     await redis_admin.set("registry:era", str(era))
 
-    await eventually(partial(_is_unknown, one), within=5.0)
+    await eventually(partial(_is_unknown, one))
 
 
 async def test_a_redis_that_was_a_replica_in_between_is_not_believed(
@@ -238,7 +238,7 @@ async def test_a_redis_that_was_a_replica_in_between_is_not_believed(
     await redis_admin.replicaof("127.0.0.1", str(redis_server.port))
     await redis_admin.replicaof("NO", "ONE")
 
-    await eventually(partial(_is_unknown, one), within=5.0)
+    await eventually(partial(_is_unknown, one))
 
 
 async def test_what_could_not_be_written_is_counted(redis_server: RedisServer, new_node: NewNode) -> None:

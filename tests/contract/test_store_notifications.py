@@ -52,7 +52,7 @@ async def test_a_record_is_claimed_by_one_and_counts_its_attempts(new_store: New
         found.update({each.seq: each.attempts for each in await two.claim_notifications(8, 60)})
         return sorted(found) == list(range(1, 9)) and 2 in found.values()
 
-    await eventually(again, within=10)
+    await eventually(again)
 
 
 async def test_what_became_of_a_record_is_kept(store: Store) -> None:
@@ -68,7 +68,7 @@ async def test_what_became_of_a_record_is_kept(store: Store) -> None:
         claimed.extend(await store.claim_notifications(10, 60))
         return bool(claimed)
 
-    await eventually(due, within=10)
+    await eventually(due)
     assert [(each.seq, each.attempts) for each in claimed] == [(3, 2)]
 
 
@@ -81,9 +81,9 @@ async def test_an_answer_that_comes_after_its_claim_changes_nothing(new_store: N
     async def taken() -> bool:
         return bool(await quick.claim_notifications(1, 0.2))
 
-    await eventually(taken, within=10)
+    await eventually(taken)
     await slow.mark_notification(record(1).notification_id, "dead")
-    await eventually(taken, within=10)
+    await eventually(taken)
 
 
 async def test_a_cleared_record_can_be_made_anew(store: Store) -> None:

@@ -90,7 +90,7 @@ async def test_line_ends_of_the_secrets_are_no_part_of_the_passwords(tmp_path: P
     port = free_port()
     process = start(port, tmp_path, {"REDISCLI_AUTH": f"{PASSWORD}\n", "HOLDFAST_REDIS__PASSWORD": ' it\'s "$1*" \n'})
     try:
-        await eventually(lambda: ask("readinessProbe", port, f"{PASSWORD}\n"), within=30)
+        await eventually(lambda: ask("readinessProbe", port, f"{PASSWORD}\n"))
         assert ask("readinessProbe", port, PASSWORD)
         assert not ask("readinessProbe", port, "another")
         with Redis(port=port, username="holdfast", password='it\'s "$1*"') as pod:

@@ -33,7 +33,7 @@ async def test_monitor_scrapes_all_instances_and_evaluates_all_rules(tmp_path: P
     await up.start()
     try:
         assert f"Prometheus http://127.0.0.1:{up.port + 1000}   alerts at /alerts" in up.output
-        await eventually(lambda: [each["health"] for each in _ask(up, "targets")["activeTargets"]] == ["up", "up"], within=30)
+        await eventually(lambda: [each["health"] for each in _ask(up, "targets")["activeTargets"]] == ["up", "up"])
         loaded = [rule["name"] for group in _ask(up, "rules")["groups"] for rule in group["rules"]]
         assert sorted(loaded) == sorted(rule.get("alert") or rule["record"] for rule in rules())
         pid = up.pid("prometheus")

@@ -11,9 +11,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from support import schema_check
+from support.eventually import PATIENCE_SECONDS
 from support.instances import Serving, token
 
 Frame = dict[str, Any]
+
+_INSIST_SECONDS = 40.0
+_AGAIN_SECONDS = 0.1
 
 
 class Chatter:
@@ -56,7 +60,7 @@ class Chatter:
         if hello:
             greeting: Frame = {"type": "hello"} if cursors is None else {"type": "hello", "cursors": cursors}
             await self.send(greeting | ({"generation": generation} if generation else {}))
-            await self.receive("synced", within=10)
+            await self.receive("synced")
         return self
 
     async def send(self, frame: Frame | str | bytes) -> None:
@@ -78,23 +82,32 @@ class Chatter:
         await self.send(frame)
         return await self.answer(ref)
 
+    async def insist(self, conversation_id: str, body: str, client_message_id: str) -> Frame:
+        """As `say`, again under the same id while the answer asks for that: a busy store may be late. The last answer."""
+        async with asyncio.timeout(_INSIST_SECONDS):
+            while True:
+                answer = await self.say(conversation_id, body, client_message_id)
+                if not answer.get("retryable"):
+                    return answer
+                await asyncio.sleep(_AGAIN_SECONDS)
+
     async def ask(self, **frame: Any) -> Frame:
         """Send a command with a `ref` and return its one answer."""
         ref = uuid.uuid4().hex
         await self.send({**frame, "ref": ref})
         return await self.answer(ref)
 
-    async def answer(self, ref: str, within: float = 5) -> Frame:
+    async def answer(self, ref: str, within: float = PATIENCE_SECONDS) -> Frame:
         """The frame that answers `ref`."""
         return await self.find(lambda frame: frame.get("ref") == ref, within)
 
-    async def receive(self, kind: str, within: float = 5, **fields: Any) -> Frame:
+    async def receive(self, kind: str, within: float = PATIENCE_SECONDS, **fields: Any) -> Frame:
         """The first frame of this type with these fields, already here or still to come."""
         return await self.find(
             lambda frame: frame["type"] == kind and all(frame.get(name) == value for name, value in fields.items()), within
         )
 
-    async def find(self, matches: Any, within: float = 5) -> Frame:
+    async def find(self, matches: Any, within: float = PATIENCE_SECONDS) -> Frame:
         """The first frame that matches, already here or still to come."""
         seen = 0
         try:
@@ -111,7 +124,7 @@ class Chatter:
         except TimeoutError:
             raise AssertionError(f"no such frame within {within} s; the last ones: {self.frames[-5:]}") from None
 
-    async def closed(self, within: float = 5) -> int:
+    async def closed(self, within: float = PATIENCE_SECONDS) -> int:
         """The close code, once the server ended the connection."""
         async with asyncio.timeout(within):
             while self.close_code is None:
@@ -166,13 +179,24 @@ class Rest:
     def __init__(self, instance: Serving, user_id: str | None, *, is_admin: bool = False) -> None:
         headers = {} if user_id is None else {"Authorization": f"Bearer {token(user_id, is_admin=is_admin)}"}
         hooks = {"response": [schema_check.check_response]}
-        self.client = httpx.AsyncClient(base_url=instance.url, headers=headers, timeout=10, event_hooks=hooks)
+        self.client = httpx.AsyncClient(base_url=instance.url, headers=headers, timeout=PATIENCE_SECONDS, event_hooks=hooks)
 
     async def __aenter__(self) -> httpx.AsyncClient:
         return self.client
 
     async def __aexit__(self, *_: object) -> None:
         await self.client.aclose()
+
+
+async def insist(rest: httpx.AsyncClient, conversation_id: str, client_message_id: str, body: str) -> httpx.Response:
+    """As `Chatter.insist`, by REST."""
+    document = {"client_message_id": client_message_id, "body": body}
+    async with asyncio.timeout(_INSIST_SECONDS):
+        while True:
+            answer = await rest.post(f"/api/conversations/{conversation_id}/messages", json=document)
+            if answer.is_success or not answer.json()["retryable"]:
+                return answer
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def new_conversation(instance: Serving, creator: str, *members: str, conversation_id: str | None = None) -> str:

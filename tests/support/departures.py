@@ -143,7 +143,7 @@ class Departures:
                 assert answer.is_success or answer.json()["retryable"], answer.text
                 return answer.is_success
 
-            await eventually(is_done, within=30)
+            await eventually(is_done)
 
 
 def _record_of(user_id: str, sent: Sent) -> str:

@@ -28,7 +28,7 @@ class Device:
     async def connect(self, instance: Serving) -> Chatter:
         """Resume with the cursors; returns when the replay is over."""
         chatter = await self.open(instance)
-        await chatter.receive("synced", within=15)
+        await chatter.receive("synced")
         return chatter
 
     async def open(self, instance: Serving) -> Chatter:

@@ -5,11 +5,12 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable
 
+PATIENCE_SECONDS = 30.0  # where nothing is promised of the time: a slow machine is no failure, and a hang is one
 _PAUSE_SECONDS = 0.02
 
 
-async def eventually(predicate: Callable[[], object | Awaitable[object]], within: float = 5.0) -> None:
-    """Return once `predicate` is true; fail after `within` seconds."""
+async def eventually(predicate: Callable[[], object | Awaitable[object]], within: float = PATIENCE_SECONDS) -> None:
+    """Return once `predicate` is true; fail after `within` seconds, which a test names where they are promised."""
     deadline = asyncio.get_running_loop().time() + within
     while True:
         outcome = predicate()

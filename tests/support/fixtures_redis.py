@@ -28,6 +28,8 @@ from support.eventually import eventually
 from support.redis_server import EMBEDDED, SIMULATED, SYSTEM, RedisServer, require_binary
 from support.simulated_redis import SimulatedRedis
 
+TIMEOUT_SECONDS = 5.0  # a busy machine is no failure; tests of deadlines pass their own
+
 
 @dataclass
 class Ears:
@@ -143,7 +145,7 @@ async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
 
     def make(name: str = "one", url: str | None = None, seals: Seals | None = None, **settings: object) -> RedisNode:
         instance_id, watch = InstanceId(name), Watch()
-        redis = RedisSettings.model_validate({"url": url or redis_down.url, **settings})
+        redis = RedisSettings.model_validate({"url": url or redis_down.url, "timeout_seconds": TIMEOUT_SECONDS} | settings)
         link = RedisLink(resolve(redis), redis, instance_id, SystemClock(), watch, has_registry=True)
         bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id, seals)
         marks, recent = RedisMarks(link, bus.pipeline), RedisRecentMessages(link, bus.pipeline, bus.counters, seals)

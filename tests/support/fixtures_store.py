@@ -63,7 +63,7 @@ async def opened(store: Store) -> None:
             return True
         return False
 
-    await eventually(opens, within=30)
+    await eventually(opens)
 
 
 @pytest.fixture

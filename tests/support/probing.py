@@ -32,7 +32,7 @@ class Probe(LocalProcess):
 
     async def __aenter__(self) -> Self:
         self.run([sys.executable, "-m", "holdfast", "probe"], self._environ)
-        await eventually(self._answers, within=30)
+        await eventually(self._answers)
         return self
 
     async def __aexit__(self, *_: object) -> None:

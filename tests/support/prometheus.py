@@ -67,7 +67,7 @@ class Prometheus:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
                 [*command, f"--web.listen-address=127.0.0.1:{self._port}", "--log.level=warn"], stdout=log, stderr=log
             )
-        await eventually(self._is_ready, within=30)
+        await eventually(self._is_ready)
         return self
 
     async def query(self, query: str) -> list[dict[str, Any]]:

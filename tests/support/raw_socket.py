@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from support.eventually import PATIENCE_SECONDS
 from support.instances import Serving
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING = 0x1, 0x2, 0x0, 0x8, 0x9
@@ -61,7 +62,7 @@ class Raw:
         """Bytes, as they are."""
         self.writer.write(data)
 
-    async def answer(self, within: float = 5) -> Answered:
+    async def answer(self, within: float = PATIENCE_SECONDS) -> Answered:
         """The head and the body of an HTTP answer."""
         async with asyncio.timeout(within):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -69,7 +70,7 @@ class Raw:
             body = await self.reader.readexactly(int(headers.get("content-length", "0")))
         return Answered(int(head[0].split()[1]), headers, body)
 
-    async def ended(self, within: float = 5) -> None:
+    async def ended(self, within: float = PATIENCE_SECONDS) -> None:
         """Returns once the server has ended the connection."""
         async with asyncio.timeout(within):
             try:
@@ -102,7 +103,7 @@ class Raw:
             pass
         return self
 
-    async def frame(self, within: float = 5) -> tuple[int, bytes]:
+    async def frame(self, within: float = PATIENCE_SECONDS) -> tuple[int, bytes]:
         """The next frame of the server."""
         async with asyncio.timeout(within):
             first, second = await self.reader.readexactly(2)
@@ -113,7 +114,7 @@ class Raw:
         self.frames.append((first & 0x0F, payload))
         return self.frames[-1]
 
-    async def close_code(self, within: float = 10) -> int:
+    async def close_code(self, within: float = PATIENCE_SECONDS) -> int:
         """The code of the server's close frame; 1006 when it ended without one."""
         async with asyncio.timeout(within):
             try:

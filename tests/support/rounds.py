@@ -13,8 +13,6 @@ from support.devices import Device
 from support.eventually import eventually
 from support.instances import Serving
 
-_ANSWER_SECONDS = 30.0
-
 
 @dataclass
 class Rounds:
@@ -99,17 +97,11 @@ class Rounds:
                 assert answer.is_success or answer.json()["retryable"], answer.text
                 return answer.is_success
 
-            await eventually(is_done, within=_ANSWER_SECONDS)
+            await eventually(is_done)
 
     async def _say(self, number: int, c: str, body: str) -> None:
-        """Acknowledged; a repetition goes under the same id."""
-
-        async def is_acknowledged() -> bool:
-            answer = await self._senders[number % len(self._senders)].say(c, body, body)
-            assert answer["type"] == "ack" or answer["retryable"], answer
-            return bool(answer["type"] == "ack")
-
-        await eventually(is_acknowledged, within=_ANSWER_SECONDS)
+        answer = await self._senders[number % len(self._senders)].insist(c, body, body)
+        assert answer["type"] == "ack", answer
 
     async def _all_show(self, c: str, tail: int, users: Sequence[str]) -> None:
         await asyncio.gather(*(self._shows(c, tail, user) for user in users))

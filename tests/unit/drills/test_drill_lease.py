@@ -145,7 +145,7 @@ async def test_a_drill_renews_its_lease(world: World, monkeypatch: pytest.Monkey
         def is_renewed() -> bool:
             return bool((world.object(LEASE) or {})["spec"]["renewTime"] > first)
 
-        await eventually(is_renewed, within=30)
+        await eventually(is_renewed)
 
 
 async def _is_taken_over() -> bool:
@@ -165,7 +165,7 @@ async def test_a_drill_whose_lease_was_taken_ends_and_leaves_the_lease_alone(
 
     async def play() -> None:
         async with held(cluster(), "pod-kill"):
-            await eventually(_is_taken_over, within=30)
+            await eventually(_is_taken_over)
             await asyncio.Event().wait()
 
     with pytest.raises(TargetFailed, match="another process has taken the lease"):
@@ -224,7 +224,7 @@ async def test_a_drill_that_is_interrupted_while_a_node_is_drained_uncordons_it(
             await scenarios.CATALOGUE["node-drain"].play(stage)
 
     playing = asyncio.create_task(play())
-    await eventually(lambda: world.cordoned == ["node1"], within=30)
+    await eventually(lambda: world.cordoned == ["node1"])
     playing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await playing

@@ -30,7 +30,7 @@ async def test_spans_are_exported_in_batches_away_from_the_loop() -> None:
     queue = SpanQueue(export, interval_seconds=0.01)
     for _ in range(MAX_BATCH + 1):
         queue.put(span())
-    await eventually(lambda: queue.counts["exported"] == MAX_BATCH + 1, within=30)
+    await eventually(lambda: queue.counts["exported"] == MAX_BATCH + 1)
     await asyncio.to_thread(queue.close)
     assert max(batches) <= MAX_BATCH
     assert threading.current_thread() not in threads
@@ -41,7 +41,7 @@ async def test_while_a_collector_hangs_the_queue_is_bounded_and_the_end_is_not_d
     is_over = threading.Event()
     queue = SpanQueue(lambda _: is_over.wait(60), interval_seconds=0.01)
     queue.put(span())
-    await eventually(lambda: not queue._spans, within=30)
+    await eventually(lambda: not queue._spans)
     for _ in range(MAX_QUEUED + 7):
         queue.put(span())
     assert queue.counts == {"exported": 0, "queue_full": 7, "export_failed": 0}
@@ -66,7 +66,7 @@ async def test_what_a_collector_refuses_is_counted_and_said_once(caplog: pytest.
     with caplog.at_level(logging.WARNING, "holdfast.telemetry.spans"):
         for done in range(1, 5):
             queue.put(span())
-            await eventually(lambda done=done: sum(queue.counts.values()) == done, within=30)  # type: ignore[misc]  # mypy cannot infer the type of a default
+            await eventually(lambda done=done: sum(queue.counts.values()) == done)  # type: ignore[misc]  # mypy cannot infer the type of a default
         await asyncio.to_thread(queue.close, 30)
     assert queue.counts == {"exported": 1, "queue_full": 0, "export_failed": 3}
     said = [record.getMessage() for record in caplog.records if record.exc_info is None]

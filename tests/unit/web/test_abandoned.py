@@ -77,7 +77,7 @@ async def test_change_given_up_before_it_was_begun_is_not_carried_out(give_up: o
             given_up = server.send("PUT", f"/api/conversations/c/members/{number}", body)
             give_up(given_up)  # type: ignore[operator]  # two ways to end it
         waiting = server.send("PUT", "/api/conversations/c/members/last", body)
-        await eventually(lambda: server.done, within=30)
+        await eventually(lambda: server.done)
         assert server.done == ["/api/conversations/c/members/last"]
         waiting.close()
 
@@ -87,4 +87,4 @@ async def test_revocation_is_carried_out_although_its_client_has_gone() -> None:
     server = _Server()
     async with server.serving():
         server.send("DELETE", "/api/connections").close()
-        await eventually(lambda: server.done == ["/api/connections"], within=30)
+        await eventually(lambda: server.done == ["/api/connections"])

@@ -29,7 +29,7 @@ async def _answers(directory: Path, data: bytes, count: int = 1, *, is_internal:
     gate.node.users.revocations.is_loaded = True  # else no token is accepted yet
     pipe = Pipe((internal_protocols if is_internal else public_protocols)(gate)())
     pipe.receive(data)
-    await eventually(lambda: len(_heads(pipe.written)) >= count, within=30)
+    await eventually(lambda: len(_heads(pipe.written)) >= count)
     return _heads(pipe.written)
 
 
@@ -185,9 +185,9 @@ async def test_pipelined_requests_never_end_in_a_traceback(
         pipe.is_closed = True
         pipe.protocol.connection_lost(None)
     else:
-        await eventually(lambda: len(_heads(pipe.written)) >= 1, within=30)
+        await eventually(lambda: len(_heads(pipe.written)) >= 1)
         pipe.receive(_request("/readyz"))
-    await eventually(lambda: len(asyncio.all_tasks()) == 1, within=30)
+    await eventually(lambda: len(asyncio.all_tasks()) == 1)
     assert not mistakes
     assert not [record for record in caplog.records if record.exc_info]
     assert not [status for status, _ in _heads(pipe.written) if status in (101, 500)]

@@ -165,7 +165,7 @@ async def test_large_conversation_is_worked_off_over_a_slow_store() -> None:
     scene.talk = conversation("c", "ann", *(f"u{number}" for number in range(5 * MAX_RECORDS)))
     scene.seconds = 0.5 * RESTED_SECONDS
     scene.commit(1, accepted_at=scene.clock.now)
-    await eventually(lambda: not scene.notifications._workers, within=5.0)
+    await eventually(lambda: not scene.notifications._workers)
     assert len(scene.asked) == len(scene.written) == 5 * MAX_RECORDS
 
 
@@ -175,7 +175,7 @@ async def test_records_that_are_written_are_not_written_again_when_others_have_t
     scene.talk = conversation("c", "ann", *(f"u{number}" for number in range(90)))
     scene.seconds = 0.3 * RESTED_SECONDS
     scene.commit(*range(1, 10), accepted_at=scene.clock.now)  # 810 records: five writes
-    await eventually(lambda: not scene.notifications._workers, within=5.0)
+    await eventually(lambda: not scene.notifications._workers)
     assert len(scene.written) == len(set(scene.written)) == 810
 
 
@@ -187,14 +187,14 @@ async def test_decision_pauses_while_the_answers_of_the_store_are_too_old_when_t
     await passed()
     assert (len(scene.asked), scene.written) == (2 * TRIES_AT_ONCE, [])
     scene.seconds = 0.0
-    await eventually(lambda: len(scene.written) == 2, within=5.0)
+    await eventually(lambda: len(scene.written) == 2)
 
 
 async def test_message_from_before_a_membership_makes_no_record() -> None:
     """The members are read after the commit, so a user who was added in between is among them."""
     scene = Members(new=5)
     scene.commit(5, 6, accepted_at=scene.clock.now)
-    await eventually(lambda: len(scene.written) >= 3, within=2.0)
+    await eventually(lambda: len(scene.written) >= 3)
     assert sorted(scene.written) == ["c:000000000005:ben", "c:000000000006:ben", "c:000000000006:new"]
 
 
