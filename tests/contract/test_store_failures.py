@@ -28,7 +28,7 @@ from support.fixtures_store import TIMEOUT_SECONDS, NewStore, StoreWatch
 
 C = ConversationId("c1")
 ALICE, BOB = UserId("alice"), UserId("bob")
-ENTRY, OTHER_ENTRY = "one:e1", "two:e1"
+ENTRY = "one:e1"
 SHORT_SECONDS = 1.0
 
 Call = Callable[[Store], Awaitable[object]]

@@ -23,7 +23,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.domain.messages import send_key
-from holdfast.drills.local.doomed import LAST_WORDS, die_after_commit
+from holdfast.drills.local.doomed import LAST_WORDS
 from holdfast.node import node
 from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.cluster.bulletins import Bulletins
@@ -335,7 +335,6 @@ def no_predecessor() -> None:
 ALTERATIONS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
-        die_after_commit,
         die_undecided,
         die_after_change,
         no_marks,

@@ -49,7 +49,6 @@ class Raw:
 
     instance: Serving
     frames: list[tuple[int, bytes]] = field(default_factory=list)
-    receive_buffer: int | None = None
 
     async def __aenter__(self) -> Self:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.instance.port)

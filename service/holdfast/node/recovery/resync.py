@@ -44,8 +44,9 @@ class Resync:
     async def with_bulletins(self, bulletins: list[Bulletin]) -> None:
         """The slow path: what others committed and we may have missed.
 
-        The last bulletin of a run that ended in order never changes, and who connects after it was taken is given lists that are
-        later than all of its changes. So it is taken once: an instance that starts again reads nothing for the run before.
+        The last bulletin of a run that ended in order never changes, and a user who connects after it was taken is given lists
+        that are later than all of its changes. So it is taken once: an instance that starts again reads nothing for the run
+        before.
         """
         bulletins = [bulletin for bulletin in bulletins if bulletin.run not in self._taken_for_good]
         await self._take(bulletins)
