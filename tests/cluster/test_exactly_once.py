@@ -1,22 +1,18 @@
-"""Exactly once, in order, on whichever instance and connection: retries, contention, a restless client, a frozen one."""
+"""Exactly once, in order, on whichever instance and connection: retries, contention, a restless client."""
 
 import asyncio
 import os
 import random
-import socket
 import time
-from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
 from support.chatting import Chatter, Rest, insist, new_conversation
 from support.devices import Device
 from support.eventually import eventually
-from support.instances import Instances, Serving
+from support.instances import Instances
 from support.store_view import view_of
 from support.trickle import Sent, Trickle, assert_in_order, assert_stored
-
-UNPACED = {"HOLDFAST_LIMITS__SENDS_PER_SECOND": "0", "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0"}
 
 
 async def test_twenty_retries_at_once_are_one_message(instances: Instances) -> None:
@@ -156,63 +152,3 @@ async def _all_complete(instances: Instances, devices: list[Device], conversatio
                 assert not device.skipped
         for device in devices:
             await device.leave()
-
-
-async def _freeze(device: Device, seconds: float, *meanwhile: Coroutine[Any, Any, None]) -> None:
-    """The client's process stands still, at least that long and until all of that is done: nothing is taken from its socket,
-    and its kernel keeps little for it.
-    """
-    chatter = _connection(device)
-    assert chatter._socket is not None
-    transport = chatter._socket.transport
-    kernel = transport.get_extra_info("socket")
-    kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
-    transport.pause_reading()
-    await asyncio.gather(asyncio.sleep(seconds), *meanwhile)  # the fault itself, not a wait for something
-    kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_388_608)
-    if not transport.is_closing():
-        transport.resume_reading()
-
-
-async def _pour(instance: Serving, user_id: str, c: str, count: int, body: str) -> None:
-    """Many messages as fast as they are acknowledged, 50 at a time.
-
-    By REST: a sender on a socket also receives everything, and this process has enough to read.
-    """
-    async with Rest(instance, user_id) as rest:
-        for start in range(0, count, 50):
-            keys = [f"{user_id}-{len(body)}-{number}" for number in range(start, min(start + 50, count))]
-            for answer in await asyncio.gather(*(insist(rest, c, key, f"{key} {body}") for key in keys)):
-                assert answer.is_success, answer.text
-
-
-def _connection(device: Device) -> Chatter:
-    assert device.connection is not None
-    return device.connection
-
-
-def _is_over(device: Device, c: str, seq: int) -> bool:
-    """It has everything, or it was let go."""
-    return _connection(device).close_code is not None or device.has(c, seq)
-
-
-async def test_a_client_frozen_under_load_loses_nothing(instances: Instances) -> None:
-    """1.5 s without reading, under little load and under more than a socket holds: it goes on, or resumes by cursor."""
-    a, b = await instances.start("one", "two", **UNPACED)
-    senders = [f"sender-{number}" for number in range(3)]
-    c = await new_conversation(a, "bob", "carol", *senders)
-    bob, carol = Device("bob"), Device("carol")
-    await asyncio.gather(bob.connect(a), carol.connect(b))
-    for total, size in ((150, 100), (600, 15_000)):
-        count = (total - carol.cursors.get(c, 0)) // 3
-        pours = [_pour(at, user, c, count, f"{total}" + "x" * size) for at, user in zip((a, b, a), senders, strict=True)]
-        await _freeze(bob, 1.5, *pours)
-        await eventually(partial(carol.has, c, total))
-        await eventually(partial(_is_over, bob, c, total))
-    assert _connection(bob).close_code in (4000, 1006), "6 MB fit into the buffers: this test froze no client"
-    bob.judge()
-    await bob.connect(b)
-    await eventually(partial(bob.has, c, 600))
-    assert bob.seqs(c) == carol.seqs(c) == list(range(1, 601))
-    assert bob.bodies(c) == carol.bodies(c)
-    await asyncio.gather(bob.leave(), carol.leave())
