@@ -16,7 +16,7 @@ from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.errors import PredecessorMissing, StoreConflict
 from holdfast.ports import Store
 from support.appending import NOW_MS, begin, draft, drafts, new_conversation
-from support.fixtures_store import NewStore, StoreWatch
+from support.fixtures_store import NewStore, RecordingWatch
 
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
 ONE = InstanceId("one")
@@ -70,7 +70,7 @@ class Bill:
     store: Store
     reads: Reads
     commits: Commits
-    watch: StoreWatch
+    watch: RecordingWatch
 
     async def of(self, call: Awaitable[Any]) -> tuple[int, int]:
         """Documents read and written by the call; on the wire as many as counted."""
@@ -86,7 +86,7 @@ async def bill(new_emulated: NewStore, monkeypatch: pytest.MonkeyPatch) -> Bill:
     """Before the channel is made, which must be a real one: its interceptors see what is on the wire."""
     reads, commits, make = Reads(), Commits(), grpc.aio.insecure_channel
     monkeypatch.setattr(grpc.aio, "insecure_channel", lambda host, **more: make(host, interceptors=[reads, commits], **more))
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_emulated(watch=watch)
     assert (watch.documents_read, watch.documents_written) == (reads.read, commits.written)
     await begin(store, C)

@@ -14,7 +14,7 @@ from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.ids import ConversationId
 from holdfast.errors import StoreDenied, StoreRejected
 from support.appending import NOW_MS, begin, draft, drafts
-from support.fixtures_store import NewStore, StoreWatch
+from support.fixtures_store import NewStore, RecordingWatch
 
 C = ConversationId("c1")
 SHORT_SECONDS = 1.0
@@ -36,7 +36,7 @@ async def test_a_file_that_is_no_database_is_denied(tmp_path: Path) -> None:
     """Waiting does not help: the start ends with it."""
     path = tmp_path / "holdfast.db"
     path.write_bytes(b"this is something else" * 1_000)
-    watch = StoreWatch()
+    watch = RecordingWatch()
     with pytest.raises(StoreDenied, match="not a database"):
         await SqliteStore(DatabaseFile(path, SHORT_SECONDS), SystemClock(), watch).open()
     assert len(watch.failures) == 1
@@ -48,18 +48,18 @@ async def test_a_file_of_a_newer_layout_is_denied(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(StoreDenied, match="layout 99"):
-        await SqliteStore(DatabaseFile(tmp_path / "holdfast.db", SHORT_SECONDS), SystemClock(), StoreWatch()).open()
+        await SqliteStore(DatabaseFile(tmp_path / "holdfast.db", SHORT_SECONDS), SystemClock(), RecordingWatch()).open()
 
 
 async def test_a_directory_that_cannot_be_is_denied(tmp_path: Path) -> None:
     """A wrong path is named at the start."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreDenied):
-        await SqliteStore(DatabaseFile(tmp_path / "file" / "holdfast.db", SHORT_SECONDS), SystemClock(), StoreWatch()).open()
+        await SqliteStore(DatabaseFile(tmp_path / "file" / "holdfast.db", SHORT_SECONDS), SystemClock(), RecordingWatch()).open()
 
 
 async def test_an_emulator_s_address_with_a_scheme_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
     """The library would wait for a host named `http`."""
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", "http://127.0.0.1:1")
     with pytest.raises(StoreDenied, match="without http://"):
-        await FirestoreStore("project", "(default)", SHORT_SECONDS, SystemClock(), StoreWatch()).open()
+        await FirestoreStore("project", "(default)", SHORT_SECONDS, SystemClock(), RecordingWatch()).open()

@@ -24,7 +24,7 @@ from holdfast.ports import Store
 from support.appending import NOW_MS, begin, change_member, draft, drafts, new_conversation
 from support.eventually import eventually
 from support.fixtures_firestore import NewFirestore, Way
-from support.fixtures_store import TIMEOUT_SECONDS, NewStore, StoreWatch
+from support.fixtures_store import TIMEOUT_SECONDS, NewStore, RecordingWatch
 
 C = ConversationId("c1")
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -122,7 +122,7 @@ async def way(new_firestore: NewFirestore) -> AsyncIterator[Way]:
 
 async def test_every_deadline_holds_while_firestore_hangs(new_firestore: NewFirestore) -> None:
     """A frozen server closes nothing: only our own deadline ends the wait. It works again by itself."""
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_firestore(timeout_seconds=SHORT_SECONDS, watch=watch)
     with frozen(new_firestore):
         await assert_all_time_out(store, WRITES | READS)
@@ -133,7 +133,7 @@ async def test_every_deadline_holds_while_firestore_hangs(new_firestore: NewFire
 async def test_more_than_the_store_can_take_waits_here_and_was_never_sent(new_firestore: NewFirestore) -> None:
     """Then giving up is certain: no caller has to look up the outcome. An instance's proof of life does not wait for other
     calls."""
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_firestore(timeout_seconds=SHORT_SECONDS, watch=watch)
     await begin(await new_firestore(), *(f"c{n}" for n in range(MAX_UNDER_WAY + 20)))
     with frozen(new_firestore):
@@ -152,7 +152,7 @@ async def test_more_than_the_store_can_take_waits_here_and_was_never_sent(new_fi
 
 async def test_every_deadline_holds_while_another_process_holds_sqlite_s_lock(new_sqlite: NewStore, tmp_path: Path) -> None:
     """Writes and the probe end by the deadline, reads go on but are no sign of health; once the lock is free all works again."""
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_sqlite(timeout_seconds=SHORT_SECONDS, watch=watch)
     needing_the_lock = WRITES | {"generation": READS["generation"]}
     with locked(tmp_path / "holdfast.db"):
@@ -316,7 +316,7 @@ async def test_a_presence_change_that_landed_late_in_sqlite_is_told_by_the_next(
 
 async def test_firestore_away_is_said_and_back_is_noticed(new_firestore: NewFirestore, way: Way) -> None:
     """Refused connections end as `StoreUnavailable`; the channel finds its way back alone, within seconds."""
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_firestore(way=way, timeout_seconds=2.0, watch=watch)
     await way.refuse()
     outcomes = await asyncio.gather(*(call(store) for call in (WRITES | READS).values()), return_exceptions=True)
@@ -351,7 +351,7 @@ async def test_a_closed_store_says_so(store: Store) -> None:
 
 async def test_every_answer_is_reported(new_store: NewStore) -> None:
     """Health is made of it: refusals are answers of a store that is well."""
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_store(watch=watch)
     await begin(store, C)
     before = watch.successes

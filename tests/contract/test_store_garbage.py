@@ -15,7 +15,7 @@ from holdfast.ports import Store
 from support.appending import change_member
 from support.fakes import draft
 from support.fixtures_firestore import NewFirestore
-from support.fixtures_store import NewStore, StoreWatch
+from support.fixtures_store import NewStore, RecordingWatch
 
 C, D, ANN, BEN = ConversationId("c1"), ConversationId("c2"), UserId("ann"), UserId("ben")
 NOW_MS = 1_765_432_100_000
@@ -32,7 +32,7 @@ async def _fill(store: Store) -> None:
     await store.advance_cursors(C, {ANN: 2}, {})
 
 
-async def _holds(store: Store, watch: StoreWatch) -> None:
+async def _holds(store: Store, watch: RecordingWatch) -> None:
     """A damaged value costs itself and nothing else."""
     assert [message.seq for message in await store.read_messages(C, after_seq=0, limit=10)] == [1, 2, 3]
     assert [message.body for message in await store.read_messages(C, after_seq=0, limit=10)][::2] == ["m0", "m2"]
@@ -59,7 +59,7 @@ async def _holds(store: Store, watch: StoreWatch) -> None:
 
 async def test_sqlite_reads_past_what_it_did_not_write(new_sqlite: NewStore, tmp_path: Path) -> None:
     """Columns take any type, and text columns bytes that are no text: with SQLite's own reader the whole query would fail."""
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_sqlite(watch=watch)
     await _fill(store)
     with sqlite3.connect(tmp_path / "holdfast.db") as connection:
@@ -87,9 +87,9 @@ async def test_sqlite_reads_past_what_it_did_not_write(new_sqlite: NewStore, tmp
 
 
 @pytest.fixture
-async def damaged_firestore(new_firestore: NewFirestore) -> tuple[Store, StoreWatch]:
+async def damaged_firestore(new_firestore: NewFirestore) -> tuple[Store, RecordingWatch]:
     """A Firestore in which an operator wrote by hand."""
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_firestore(watch=watch)
     await _fill(store)
     client = new_firestore.client()
@@ -110,6 +110,6 @@ async def damaged_firestore(new_firestore: NewFirestore) -> tuple[Store, StoreWa
     return store, watch
 
 
-async def test_firestore_reads_past_what_it_did_not_write(damaged_firestore: tuple[Store, StoreWatch]) -> None:
+async def test_firestore_reads_past_what_it_did_not_write(damaged_firestore: tuple[Store, RecordingWatch]) -> None:
     """A field missing or of another type used to end whatever read it, for as long as the document stood there."""
     await _holds(*damaged_firestore)

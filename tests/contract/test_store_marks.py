@@ -11,7 +11,7 @@ from holdfast.errors import StoreConflict
 from holdfast.ports import Store
 from support.appending import NOW_MS, begin, draft, drafts
 from support.fixtures_firestore import NewFirestore
-from support.fixtures_store import NewStore, StoreWatch
+from support.fixtures_store import NewStore, RecordingWatch
 
 C = ConversationId("c1")
 
@@ -68,7 +68,7 @@ async def test_marks_are_removed_once_and_again(store: Store) -> None:
 
 async def test_sqlite_tells_of_what_is_no_mark(new_sqlite: NewStore, tmp_path: Path) -> None:
     """It is named, so that it can be removed, and counted."""
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_sqlite(watch=watch)
     (path,) = tmp_path.glob("*.db")
     with sqlite3.connect(path) as connection:
@@ -81,7 +81,7 @@ async def test_sqlite_tells_of_what_is_no_mark(new_sqlite: NewStore, tmp_path: P
 
 async def test_firestore_tells_of_what_is_no_mark(new_firestore: NewFirestore) -> None:
     """As above."""
-    watch = StoreWatch()
+    watch = RecordingWatch()
     store = await new_firestore(watch=watch)
     await store._calls.client.document("marks", "nothing").set({"c": 1})
     assert (await store.read_marks("", "", 9)).damaged == ["nothing"]

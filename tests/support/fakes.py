@@ -13,6 +13,7 @@ from holdfast.domain.messages import Draft, Message, Settlement, StoredSend, con
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import PredecessorMissing, StoreConflict
 from holdfast.node.connections.connection import Connection, Grant
+from holdfast.node.connections.local import LocalConversation
 from holdfast.ports import Clock, MemoryUse
 
 
@@ -356,3 +357,11 @@ class ShiftedClock(ManualClock):
 
     def now_ms(self) -> int:
         return int((self.now + self.ahead_seconds) * 1000)
+
+
+class FakeDelivery:
+    """The part of `Delivery` that presence and receipts use."""
+
+    def __init__(self) -> None:
+        self.locals: dict[str, LocalConversation] = {}
+        self.generation = "g"

@@ -20,7 +20,7 @@ from holdfast.drills.local.proxy import Proxy
 from holdfast.ports import Store, Unwatched
 from simulation.firestore import Fault, FirestoreServer, connecting
 from support.emulator import Emulator, require_emulator
-from support.fixtures_store import TIMEOUT_SECONDS, StoreWatch, opened
+from support.fixtures_store import TIMEOUT_SECONDS, RecordingWatch, opened
 
 
 class Way(Protocol):
@@ -57,12 +57,12 @@ class NewFirestore(ABC):
         self,
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
-        watch: StoreWatch | None = None,
+        watch: RecordingWatch | None = None,
         way: Way | None = None,
         may_open: bool = True,
     ) -> Store:
         """One more store."""
-        watch = watch or StoreWatch()
+        watch = watch or RecordingWatch()
         connect = self.connecting(way)
         self._stores.append(store := FirestoreStore(self.project, "(default)", timeout_seconds, SystemClock(), watch, connect))
         if may_open:

@@ -25,6 +25,7 @@ from holdfast.protocol.seals import Seals
 from holdfast.settings import RedisSettings
 from holdfast.telemetry import Telemetry
 from support.eventually import eventually
+from support.fixtures_store import RecordingWatch
 from support.redis_server import EMBEDDED, SIMULATED, SYSTEM, RedisServer, require_binary
 from support.simulated_redis import SimulatedRedis
 
@@ -49,31 +50,6 @@ class Ears:
         self.liveness.append((is_live, reason))
 
 
-class Watch:
-    """A `DependencyWatch` that remembers."""
-
-    def __init__(self) -> None:
-        self.successes = 0
-        self.unread: list[str] = []
-        self.failures: list[tuple[str, bool]] = []
-
-    def succeeded(self, latency_seconds: float) -> None:
-        assert latency_seconds >= 0
-        self.successes += 1
-
-    def failed(self, reason: str, *, is_timeout: bool) -> None:
-        self.failures.append((reason, is_timeout))
-
-    def postponed(self) -> None:
-        pass
-
-    def undecodable(self, source: str, count: int = 1) -> None:
-        self.unread.extend([source] * count)
-
-    def documents(self, *, read: int = 0, written: int = 0) -> None:
-        raise AssertionError("Redis holds no documents")
-
-
 @dataclass
 class RedisNode:
     """One instance's side of Redis."""
@@ -86,7 +62,7 @@ class RedisNode:
     registry: RedisRegistry
     rosters: RedisRosters
     ears: Ears
-    watch: Watch
+    watch: RecordingWatch
     telemetry: Telemetry = field(default_factory=lambda: Telemetry("test"))
     epoch: Epoch = field(default_factory=lambda: own_epoch(SystemClock()))
 
@@ -144,7 +120,7 @@ async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
     nodes: list[RedisNode] = []
 
     def make(name: str = "one", url: str | None = None, seals: Seals | None = None, **settings: object) -> RedisNode:
-        instance_id, watch = InstanceId(name), Watch()
+        instance_id, watch = InstanceId(name), RecordingWatch()
         redis = RedisSettings.model_validate({"url": url or redis_down.url, "timeout_seconds": TIMEOUT_SECONDS} | settings)
         link = RedisLink(resolve(redis), redis, instance_id, SystemClock(), watch, has_registry=True)
         bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id, seals)

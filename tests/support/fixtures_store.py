@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 10.0  # a busy machine is no failure; tests of deadlines pass 
 
 
 @dataclass
-class StoreWatch:
+class RecordingWatch:
     """A `DependencyWatch` that remembers."""
 
     successes: int = 0
@@ -74,12 +74,12 @@ async def new_sqlite(tmp_path: Path) -> AsyncIterator[NewStore]:
     async def make(
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
-        watch: StoreWatch | None = None,
+        watch: RecordingWatch | None = None,
         clock: MachineClock | None = None,
         may_open: bool = True,
     ) -> Store:
         database = DatabaseFile(tmp_path / "holdfast.db", timeout_seconds)
-        stores.append(store := SqliteStore(database, clock or SystemClock(), watch or StoreWatch()))
+        stores.append(store := SqliteStore(database, clock or SystemClock(), watch or RecordingWatch()))
         if may_open:
             await opened(store)
         return store

@@ -16,20 +16,13 @@ from holdfast.node.tasks import Tasks
 from holdfast.node.users.presence import Presence
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
-from support.fakes import FakeStore, connection
+from support.fakes import FakeDelivery, FakeStore, connection
 from support.identities import identity_of
 from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 ENTRY, GRACE = "one:1", 15.0
 ALICE, BOB, CAROL = UserId("alice"), UserId("bob"), UserId("carol")
-
-
-class _Delivery:
-    """What presence uses of it."""
-
-    locals: dict[str, Any] = {}  # noqa: RUF012 - it is never written
-    generation = "g"
 
 
 class Scene:
@@ -43,7 +36,7 @@ class Scene:
             self.store,  # type: ignore[arg-type]  # the part it uses
             FakeBus(),
             self.hub,
-            _Delivery(),  # type: ignore[arg-type]  # the part it uses
+            FakeDelivery(),  # type: ignore[arg-type]  # the part it uses
             SimpleNamespace(receive=lambda _: None),  # type: ignore[arg-type]  # the part it uses
             self.clock,
             store_clock,

@@ -16,26 +16,18 @@ from holdfast.protocol import envelopes
 from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus
 from support.fake_redis_trust import FakeRedisTrust
-from support.fakes import FakeStore, connection, conversation
+from support.fakes import FakeDelivery, FakeStore, connection, conversation
 from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 ALICE, GRACE = UserId("alice"), 15.0
 
 
-class _Delivery:
-    """What presence uses of it."""
-
-    def __init__(self) -> None:
-        self.locals: dict[str, LocalConversation] = {}
-        self.generation = "g"
-
-
 class Scene:
     """Presence of one instance; bob's socket shares `c1` with alice."""
 
     def __init__(self) -> None:
-        self.store, self.bus, self.hub, self.delivery = FakeStore(), FakeBus(), Hub(Telemetry("test")), _Delivery()
+        self.store, self.bus, self.hub, self.delivery = FakeStore(), FakeBus(), Hub(Telemetry("test")), FakeDelivery()
         self.identity = identity_of()
         self.clock = LoopClock()
         self.told_offline = 0

@@ -12,25 +12,17 @@ from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.protocol import envelopes
 from support.fake_cluster import FakeBus
 from support.fake_redis_trust import FakeRedisTrust
-from support.fakes import FakeStore, connection, conversation
+from support.fakes import FakeDelivery, FakeStore, connection, conversation
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
-
-
-class _Delivery:
-    """The part of it that notices use."""
-
-    def __init__(self) -> None:
-        self.locals: dict[str, LocalConversation] = {}
-        self.generation = "g"
 
 
 class Scene:
     """Conversation `c1`, created by alice, with bob and carl; all are connected here."""
 
     def __init__(self) -> None:
-        self.store, self.bus, delivery, clock = FakeStore(), FakeBus(), _Delivery(), LoopClock()
+        self.store, self.bus, delivery, clock = FakeStore(), FakeBus(), FakeDelivery(), LoopClock()
         self.store.conversations[C] = conversation(C, "alice", "bob", "carl")
         delivery.locals[C] = local = LocalConversation(C, 0.0)
         self.sockets = {user: connection(user) for user in ("alice", "bob", "carl")}

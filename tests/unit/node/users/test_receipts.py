@@ -23,18 +23,10 @@ from support.delivery_scene import shown
 from support.fake_cluster import FakeBus
 from support.fake_redis_trust import FakeRedisTrust
 from support.fake_rosters import FakeRosters
-from support.fakes import FakeStore, connection, conversation
+from support.fakes import FakeDelivery, FakeStore, connection, conversation
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
-
-
-class _Delivery:
-    """The part of it that receipts use."""
-
-    def __init__(self) -> None:
-        self.locals: dict[str, LocalConversation] = {}
-        self.generation = "g"
 
 
 class Scene:
@@ -46,7 +38,7 @@ class Scene:
         self.store.put(C, *(f"body {number}" for number in range(10)))
         self.answers: list[tuple[str, object]] = []
         self.moved: list[tuple[str, int]] = []
-        self.rosters, self.delivery, self.window = FakeRosters(), _Delivery(), Window()
+        self.rosters, self.delivery, self.window = FakeRosters(), FakeDelivery(), Window()
         conversations = Conversations(self.store, self.bus, LoopClock(), FakeRedisTrust(self.bus, LoopClock()))  # type: ignore[arg-type]  # the part it uses
         parts: Any = (self.store, self.bus, conversations, self.delivery)
         self.receipts = Receipts(
