@@ -25,6 +25,7 @@ from support.store_view import view_of
 from support.trickle import Trickle, assert_in_order, assert_stored
 
 BULLETIN_SECONDS = 5.0  # how long the slow path may take
+REGISTERED_SECONDS = 5.0
 
 
 async def health(instance: Serving) -> dict[str, Any]:
@@ -114,9 +115,9 @@ async def test_flushall_under_load_costs_latency_only(sqlite_instances: Instance
     async with Trickle([a, b], "teller", c, every_seconds=0.01) as trickle:
         await eventually(lambda: trickle.last(c) >= 20)
         await operator.flushall()
-        await eventually(partial(is_registered, operator, "ann", "one"))
-        await eventually(partial(is_registered, operator, "ben", "two"))
-        await eventually(partial(_is_leased, operator, "one", "two"))
+        await eventually(partial(is_registered, operator, "ann", "one"), within=REGISTERED_SECONDS)
+        await eventually(partial(is_registered, operator, "ben", "two"), within=REGISTERED_SECONDS)
+        await eventually(partial(_is_leased, operator, "one", "two"), within=REGISTERED_SECONDS)
         again = trickle.last(c) + 20
         await eventually(lambda: trickle.last(c) >= again)
         assert not [sent for sent in trickle.sent if sent.errors]

@@ -11,6 +11,7 @@ from typing import Any, Self
 from support.eventually import PATIENCE_SECONDS
 from support.instances import Serving
 
+ENDED_SECONDS, CUT_SECONDS = 5.0, 10.0  # what breaks the protocol, or floods, stays no longer
 TEXT, BINARY, CONTINUATION, CLOSE, PING = 0x1, 0x2, 0x0, 0x8, 0x9
 
 
@@ -69,7 +70,7 @@ class Raw:
             body = await self.reader.readexactly(int(headers.get("content-length", "0")))
         return Answered(int(head[0].split()[1]), headers, body)
 
-    async def ended(self, within: float = PATIENCE_SECONDS) -> None:
+    async def ended(self, within: float = ENDED_SECONDS) -> None:
         """Returns once the server has ended the connection."""
         async with asyncio.timeout(within):
             try:
@@ -113,7 +114,7 @@ class Raw:
         self.frames.append((first & 0x0F, payload))
         return self.frames[-1]
 
-    async def close_code(self, within: float = PATIENCE_SECONDS) -> int:
+    async def close_code(self, within: float = CUT_SECONDS) -> int:
         """The code of the server's close frame; 1006 when it ended without one."""
         async with asyncio.timeout(within):
             try:
