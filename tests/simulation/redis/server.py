@@ -176,10 +176,6 @@ class RedisServer(Engine):
         """FLUSHALL by an operator."""
         self.run("FLUSHALL")
 
-    def flush_scripts(self) -> None:
-        """SCRIPT FLUSH by an operator."""
-        self.run("SCRIPT", "FLUSH")
-
     # --- refusals -------------------------------------------------------------------------------------------------------
 
     def set_out_of_memory(self, is_out: bool) -> None:
@@ -189,14 +185,6 @@ class RedisServer(Engine):
     def set_loading(self, is_loading: bool) -> None:
         """It reads its snapshot: almost every command is answered with LOADING."""
         self.state.is_loading = is_loading
-
-    def demote(self, host: str = "127.0.0.1", port: int = 1) -> None:
-        """REPLICAOF: it goes on serving what it holds, and refuses writes with READONLY."""
-        self.run("REPLICAOF", host, port)
-
-    def change_user(self, *rules: str, name: str = "default") -> None:
-        """ACL SETUSER: `-info`, `resetchannels`, `>password`, …"""
-        self.run("ACL", "SETUSER", name, *rules)
 
     # --- replication ----------------------------------------------------------------------------------------------------
 
