@@ -43,6 +43,16 @@ async def anew(instance: Serving, times: int = 1) -> None:
     await eventually(is_anew)
 
 
+async def have_beaten(store: StoreOperator, since: dict[str, int], times: int) -> None:
+    """Wait until both instances have written their bulletins so often since then."""
+
+    async def have_all() -> bool:
+        beats = await store.beats()
+        return sum(beats.get(run, 0) >= beat + times for run, beat in since.items()) >= 2  # the living ones
+
+    await eventually(have_all, within=20)
+
+
 async def talk(c: str, one: Chatter, two: Chatter, count: int) -> None:
     """Messages 1 … `count`, shown to both."""
     for number in range(1, count + 1):
@@ -97,6 +107,31 @@ async def test_renewed_store_ends_every_connection_and_resets_every_cursor(insta
     assert "the store was restored or renewed" in one.log()
     for device in (alice, bob):
         await device.close()
+
+
+async def test_restore_that_no_operator_renewed_is_noticed_and_ends_every_connection(
+    instances: Instances, store: StoreOperator
+) -> None:
+    """The beats that the store had acknowledged are gone: the generation changes, and both instances begin anew once."""
+    one, two = await instances.start("one", "two")
+    c = await new_conversation(one, "alice", "bob")
+    async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
+        await talk(c, alice, bob, 5)
+        backup = await store.bulletins()
+        for number in range(6, 16):
+            await alice.say(c, f"body {number}", f"m{number}")
+        await have_beaten(store, since=await store.beats(), times=2)
+        (generation,) = {device.frames[0]["generation"] for device in (alice, bob)}
+        await store.put_back(c, 5)
+        await store.put_bulletins_back(backup)
+        assert [await alice.closed(15), await bob.closed(15)] == [1012, 1012]
+    await asyncio.gather(anew(one), anew(two))
+    device = Chatter(two, "bob")
+    await device.connect({c: 5}, generation=generation)
+    assert [frame["last_seq"] for frame in device.frames if frame["type"] == "reset"] == [5]
+    await device.close()
+    await have_beaten(store, since=await store.beats(), times=2)  # each has looked at the store again meanwhile
+    assert [await replacements(each) for each in (one, two)] == [1, 1]
 
 
 async def test_clients_are_reset_after_a_restore_that_grew_past_their_cursors(instances: Instances, store: StoreOperator) -> None:

@@ -206,6 +206,7 @@ async def test_whatever_is_asked_the_count_is_what_was_on_the_wire(bill: Bill) -
         store.read_revoked_tokens(0, 9),
         store.read_revoked_tokens(1, 9),
         store.renew(),
+        store.renew("another"),
     ):
         read, written = await bill.of(call)
         assert read + written > 0

@@ -40,6 +40,16 @@ async def test_renewed_store_has_another_generation_for_every_process(new_store:
     assert [message.seq for message in await one.read_messages(C, after_seq=0, limit=9)] == [1, 2, 3]
 
 
+async def test_of_several_processes_that_renew_the_same_generation_one_does(new_store: NewStore) -> None:
+    """All instances see the same restore: one new generation has to come of it, or each would end the runs of the others."""
+    stores = [await new_store() for _ in range(4)]
+    before = await stores[0].generation()
+    (after,) = set(await asyncio.gather(*(store.renew(before) for store in stores)))
+    assert after not in {"", before}
+    assert {await store.renew(before) for store in stores} == {after}
+    assert await stores[0].generation() == after
+
+
 async def test_emptied_store_has_no_generation_until_one_process_of_several_creates_it(
     new_store: NewStore, operator: StoreOperator | NewFirestore
 ) -> None:
@@ -116,5 +126,6 @@ async def test_nothing_is_renewed_in_a_closed_store(new_store: NewStore) -> None
     """As for every other call."""
     store: Store = await new_store()
     await store.close()
-    with pytest.raises(StoreError):
-        await store.renew()
+    for expected in (None, "g1"):
+        with pytest.raises(StoreError):
+            await store.renew(expected)

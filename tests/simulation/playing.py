@@ -26,7 +26,7 @@ from simulation.profiles import PROFILES, Profile
 from simulation.reading import read_store, store_of
 from simulation.redis_call_failures import CALL_FAILURES
 from simulation.redis_failures import REDIS_FAILURES
-from simulation.restoring import restore
+from simulation.restoring import restore, restore_unrenewed
 from simulation.revoking import REVOKING_FAILURES
 from simulation.slow_reading import READING_FAILURES
 from simulation.timeline import timeline
@@ -47,12 +47,13 @@ KINDS: Final[Mapping[str, Callable[[Failures, Fault], Awaitable[None]]]] = {
     **READING_FAILURES,
     **REVOKING_FAILURES,
     "restore": restore,
+    "restore-unrenewed": restore_unrenewed,
 }
 """What each kind of fault does."""
 
 
-EXPECTED: Final = {"the store was restored or renewed": "the fault `restore` does that"}
-"""Errors that instances log where the fault `restore` explains them."""
+EXPECTED: Final = {"the store was restored or renewed": "the faults of `restoring` do that"}
+"""Errors that instances log where a fault of `restoring` explains them."""
 
 
 def play(order: Order) -> Outcome:
@@ -178,7 +179,7 @@ class _Run:
         outcome = Outcome(profile=self._order.profile, seed=self._order.seed, turns=turns)
         outcome.simulated_seconds = round(simulated_seconds, 1)
         outcome.fingerprint = hashlib.sha256(self._path.read_bytes()).hexdigest()[:16]
-        expected = EXPECTED if any(fault.kind == "restore" for fault in self._faults) else {}
+        expected = EXPECTED if any(fault.kind.startswith("restore") for fault in self._faults) else {}
         judgement, failures = verdict.judged(self._path), scene.failures
         outcome.findings = [*findings, *verdict.logged(logs.lines, expected), *judgement.findings]
         outcome.findings += verdict.silent(judgement, simulated_seconds)

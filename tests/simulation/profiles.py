@@ -110,6 +110,7 @@ _SLOW_READER: Final = Draw("slow-reader", lasts=(4.0, 8.0, 13.0))
 _REVOKE: Final = Draw("revoke-token", lasts=(0.1, 1.0, 5.0))
 
 _RESTORE: Final = Draw("restore", lasts=(1.0, 4.0, 10.0))
+_UNRENEWED: Final = Draw("restore-unrenewed", lasts=(4.0, 10.0))  # a beat comes every 3 s
 
 _LEAVING: Final = Size(leaving=0.15, pause_seconds=1.0, gone=0.15, settle_seconds=60.0)
 _LONG: Final = (6.0, 16.0)
@@ -143,7 +144,9 @@ PROFILES: Final[Mapping[str, Profile]] = {
     "rolling": Profile("drains and restarts", (_DRAIN,), (2.0, 6.0)),
     "clocks": Profile("wall clocks of instances are wrong", (_CLOCK, replace(_KILL, weight=0.3))),
     "redis-and-kill": Profile("an instance is killed at its commit while Redis is away", (_KILL_WITHOUT_REDIS,), _LONG),
-    "restore": Profile("the store is put back and renewed while instances run", (_RESTORE, replace(_KILL, weight=0.3)), _LONG),
+    "restore": Profile(
+        "the store is put back while instances run, and renewed or not", (_RESTORE, _UNRENEWED, replace(_KILL, weight=0.3)), _LONG
+    ),
     "everything": Profile(
         "all of these, two at a time",
         (

@@ -27,6 +27,7 @@ from holdfast.drills.local.doomed import LAST_WORDS
 from holdfast.node import node
 from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.cluster.bulletins import Bulletins
+from holdfast.node.cluster.own_bulletin import OwnBulletin
 from holdfast.node.cluster.split import Split
 from holdfast.node.cluster.window import Window
 from holdfast.node.connections.local import LocalConversation
@@ -268,6 +269,11 @@ def no_death_without_redis() -> None:
     replace(Deaths, "is_dead", is_dead)
 
 
+def no_restore_by_beat() -> None:
+    """What an instance finds of its own bulletin tells it nothing of a restore."""
+    replace(OwnBulletin, "_is_of_earlier_store", lambda *_: False)
+
+
 def no_reaper() -> None:
     """No instance looks for instances that are gone."""
     replace(Reaper, "look", _nothing)
@@ -358,6 +364,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_world_check,
         no_second_witness,
         no_death_without_redis,
+        no_restore_by_beat,
         no_reaper,
         no_members_version,
         no_catch_up,

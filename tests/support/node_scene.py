@@ -30,6 +30,12 @@ class NodeStore(FakeStore):
         await self._enter("generation")
         return self.stored_generation
 
+    async def renew(self, expected: str | None = None) -> str:
+        await self._enter("renew")
+        if expected is None or expected == self.stored_generation:
+            self.stored_generation += "+"
+        return self.stored_generation
+
     async def catch_ups(self, limit: int) -> list[CatchUp]:
         await self._enter("catch_ups")
         return []

@@ -1,10 +1,12 @@
 """What an operator does to a store behind the instances' backs: put back to an earlier state, or emptied; of either kind."""
 
 import contextlib
+import json
 import os
 import sqlite3
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 from google.auth.credentials import AnonymousCredentials
@@ -34,6 +36,34 @@ class StoreOperator:
         for name in ("messages", "sends"):
             async for snapshot in conversation.collection(name).where(filter=FieldFilter("seq", ">", tail)).stream():
                 await snapshot.reference.delete()
+        await client._firestore_api.transport.close()
+
+    async def bulletins(self) -> dict[str, dict[str, Any]]:
+        """As a backup of now has them."""
+        if self._path is not None:
+            with contextlib.closing(sqlite3.connect(self._path)) as connection:
+                rows = connection.execute("SELECT id, epoch, bulletin FROM instances").fetchall()
+            return {row[0]: {"epoch": row[1], "bulletin": row[2]} for row in rows}
+        client = self._client()
+        found = {each.id: each.to_dict() or {} async for each in client.collection("instances").stream()}
+        await client._firestore_api.transport.close()
+        return found
+
+    async def beats(self) -> dict[str, int]:
+        """Of each run."""
+        found, is_text = await self.bulletins(), self._path is not None
+        return {run: int((json.loads(fields["bulletin"]) if is_text else fields)["beat"]) for run, fields in found.items()}
+
+    async def put_bulletins_back(self, backup: dict[str, dict[str, Any]]) -> None:
+        """As that backup has them."""
+        if self._path is not None:
+            with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+                rows = [(name, fields["epoch"], fields["bulletin"]) for name, fields in backup.items()]
+                connection.executemany("INSERT OR REPLACE INTO instances VALUES (?, ?, ?)", rows)
+            return
+        client = self._client()
+        for name, fields in backup.items():
+            await client.document("instances", name).set(fields)
         await client._firestore_api.transport.close()
 
     async def empty(self) -> None:

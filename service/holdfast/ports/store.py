@@ -40,8 +40,11 @@ class StoreLife(Protocol):
         """
         ...
 
-    async def renew(self) -> str:
-        """Replace the id in `meta/generation` by a new one, in one write, and return it. To be called after a restore."""
+    async def renew(self, expected: str | None = None) -> str:
+        """Replace the id in `meta/generation` by a new one, in one write, and return the one that is there then.
+
+        To be called after a restore. With `expected` only that id is replaced: of several processes one does it.
+        """
         ...
 
 

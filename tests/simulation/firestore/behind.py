@@ -12,6 +12,7 @@ class BehindInFirestore:
 
     def __init__(self, store: SimulatedFirestore) -> None:
         self._stored = store.service.stored
+        self._bulletins: list[Any] = []
 
     def tail(self, conversation: str) -> int:
         """See `Behind`."""
@@ -33,6 +34,17 @@ class BehindInFirestore:
         if (stored := self._stored.get(place)) is not None:
             self._bound(stored, tail, "lastSeq")
         return lost
+
+    def remember_bulletins(self) -> None:
+        """See `Behind`."""
+        self._bulletins = list(self._all(f"{ROOT}/instances"))
+
+    def put_bulletins_back(self) -> None:
+        """See `Behind`."""
+        for each in self._all(f"{ROOT}/instances"):
+            self._stored.drop(each.name)
+        for each in self._bulletins:
+            self._stored.put(each)
 
     def _all(self, collection: str) -> Iterator[Any]:
         for each in tuple(self._stored.ids(collection)):

@@ -1,14 +1,14 @@
 """A small cluster for one scenario: what happens is said step by step, what its devices see is judged as in every other run."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from holdfast.drills.calls import Answer
 from holdfast.drills.history import Bounds, Header, History
 from simulation import rest, verdict
-from simulation.cluster import Cluster, redis_servers
+from simulation.cluster import Cluster, StoreKind, redis_servers
 from simulation.context import Context, Size
 from simulation.devices import Device
 from simulation.logs import captured
@@ -30,9 +30,10 @@ class Scene:
         rooms: conversations and members, as far as they were acknowledged.
     """
 
-    def __init__(self, loop: SimulatedLoop, path: Path, grace_seconds: float) -> None:
+    def __init__(self, loop: SimulatedLoop, path: Path, grace_seconds: float, store: StoreKind) -> None:
         self.loop = loop
-        self.cluster = Cluster(loop, redis_servers(loop), settings={"presence": {"grace_seconds": grace_seconds}})
+        settings = {"presence": {"grace_seconds": grace_seconds}}
+        self.cluster = Cluster(loop, redis_servers(loop), settings=settings, store=store)
         bounds = Bounds(grace_s=grace_seconds, offline_s=grace_seconds + _OFFLINE_SECONDS)
         self.history = History(path, Header(name=path.stem, bounds=bounds), clock=loop.time)
         self.rooms = Rooms(self.history)
@@ -116,8 +117,15 @@ class Scene:
         self.history.record("end")
 
 
-def play(work: Work, directory: Path, *, grace_seconds: float = 15.0) -> list[Finding]:
-    """What is wrong with a scenario: nothing, as it should be."""
+def play(
+    work: Work,
+    directory: Path,
+    *,
+    grace_seconds: float = 15.0,
+    store: StoreKind = "sqlite",
+    expected: Mapping[str, str] | None = None,
+) -> list[Finding]:
+    """What is wrong with a scenario: nothing, as it should be. `expected`: errors that instances log, and why."""
     path = directory / "history.jsonl"
 
     async def whole(scene: Scene) -> None:
@@ -126,8 +134,8 @@ def play(work: Work, directory: Path, *, grace_seconds: float = 15.0) -> list[Fi
         await scene.settled()
 
     with simulated(0) as loop, captured(loop) as logs:
-        scene = Scene(loop, path, grace_seconds)
+        scene = Scene(loop, path, grace_seconds, store)
         loop.run(whole(scene))
         scene.history.close()
         found = verdict.thrown(loop.failures)
-    return [*found, *verdict.logged(logs.lines, {}), *verdict.judged(path).findings]
+    return [*found, *verdict.logged(logs.lines, expected or {}), *verdict.judged(path).findings]

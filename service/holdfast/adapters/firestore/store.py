@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 
-from google.api_core.exceptions import AlreadyExists, FailedPrecondition
+from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFound
 
 from holdfast.adapters.firestore import creates
 from holdfast.adapters.firestore.blocks import FirestoreBlocks
@@ -62,15 +62,30 @@ class FirestoreStore(
         """See the port."""
         return await self._calls.run(self._generation())
 
-    async def renew(self) -> str:
+    async def renew(self, expected: str | None = None) -> str:
         """See the port."""
         new = secrets.token_hex(8)
+        if expected is not None:
+            return await self._calls.run(self._renew(expected, new))
         await self._calls.run(self._calls.client.document("meta", "generation").set({"id": new}, **self._calls.unretried))
         return new
 
     async def _generation(self) -> str:
         snapshot = await self._calls.client.document("meta", "generation").get(**self._calls.unretried)
         return Stored(snapshot.to_dict()).text("id")
+
+    async def _renew(self, expected: str, new: str) -> str:
+        """Another process that does the same is no failure: what it wrote is read."""
+        reference = self._calls.client.document("meta", "generation")
+        snapshot = await reference.get(**self._calls.unretried)
+        if (found := Stored(snapshot.to_dict()).text("id")) != expected:
+            return found
+        unchanged = self._calls.client.write_option(last_update_time=snapshot.update_time)
+        try:
+            await reference.update({"id": new}, option=unchanged, **self._calls.unretried)
+        except (FailedPrecondition, NotFound):
+            return await self._generation()
+        return new
 
     async def _ensure_generation(self) -> None:
         """Create the id; of several processes one does it. A document without a usable id is replaced in the same way."""

@@ -159,6 +159,14 @@ def generation(connection: sqlite3.Connection) -> str:
     return "" if row is None else str(row[0])
 
 
+def renew(connection: sqlite3.Connection, new: str, expected: str | None) -> str:
+    """Replace the id of this store, or only that one; inside one transaction. The id that is there then."""
+    if expected is not None and (found := generation(connection)) != expected:
+        return found
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('generation', ?)", (new,))
+    return new
+
+
 def _bring_up(connection: sqlite3.Connection) -> None:
     """Read inside the transaction: of two processes that start together, the second finds it done."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -54,8 +54,6 @@ class SqliteStore(
         """
         return await self._calls.write(schema.generation)
 
-    async def renew(self) -> str:
+    async def renew(self, expected: str | None = None) -> str:
         """See the port."""
-        new = secrets.token_hex(8)
-        await self._calls.write(lambda c: c.execute("INSERT OR REPLACE INTO meta VALUES ('generation', ?)", (new,)))
-        return new
+        return await self._calls.write(lambda c: schema.renew(c, secrets.token_hex(8), expected))

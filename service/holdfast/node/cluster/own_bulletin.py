@@ -3,6 +3,11 @@
 So another instance can declare this run dead in one commit: it changes the document, and the next write of this run is refused.
 After a refusal, or a write of unknown outcome, the document is read. If it is one that this run wrote, its version is adopted. If
 it is gone, or says that the run is dead, the run has to end as a whole: its users are offline in the store, or will be.
+
+A store that was restored shows in the same document. Its beat is smaller than one that the store acknowledged: a write is made
+on the version before it, so none of this run can do that. Or the document is gone sooner than another instance may remove it.
+Then the run ends with the whole generation of the store. Until then it writes on, on what it found: other instances must find
+the users whom it adds to the restored store.
 """
 
 import logging
@@ -10,7 +15,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from holdfast.domain.bulletins import Bulletin
+from holdfast.domain.bulletins import Bulletin, StandingBulletin
 from holdfast.errors import StoreConflict, StoreError, StoreUnavailable
 from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.identity import Identity
@@ -20,6 +25,8 @@ BEAT_SECONDS: Final = 3.0
 PROMPT_SECONDS: Final = 2.0
 _PROMPT_BEATS: Final = 3
 _TRIES: Final = 2
+_KEPT_SECONDS: Final = 10.0
+"""A bulletin that was written so lately was not removed by another instance: that waits until it is 12 s old."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,16 +36,19 @@ class OwnBulletin:
 
     Attributes:
         written_at_ms: when the last write was stored, by the store's clock.
+        is_store_restored: the store is at an earlier moment than one that it acknowledged, or was emptied.
     """
 
     def __init__(self, store: RunStore, clock: Clock, store_clock: StoreClock, identity: Identity) -> None:
         self.written_at_ms = UNKNOWN
+        self.is_store_restored = False
         self._store = store
         self._clock = clock
         self._store_clock = store_clock
         self._identity = identity
         self._version = ""
         self._is_uncertain = False
+        self._acknowledged: tuple[int, float] | None = None  # the last beat that was, and when it was sent
         self._prompt: deque[float] = deque(maxlen=_PROMPT_BEATS)  # when each was sent
 
     @property
@@ -69,6 +79,7 @@ class OwnBulletin:
                 self._prompt.clear()
                 raise
             self._version, self._is_uncertain = written.version, False
+            self._acknowledged = bulletin.beat, sent_at
             return self._note(sent_at, written.at_ms)
         raise StoreUnavailable("the bulletin of this run changed each time that it was to be written")
 
@@ -87,12 +98,25 @@ class OwnBulletin:
     async def _settle(self) -> None:
         """Find out which version is there."""
         found = await self._store.find_bulletin(self._identity.run)
+        is_earlier = self._is_of_earlier_store(found)
+        if is_earlier and not self.is_store_restored:
+            self.is_store_restored = True
+            _log.warning("the store has lost a write of this run that it had acknowledged: it was restored, or emptied")
         if found is not None and not found.is_dead:
             self._version, self._is_uncertain = found.version, False
-        elif found is None and not self._identity.is_written.is_set():
+        elif found is None and (is_earlier or not self._identity.is_written.is_set()):
             self._version, self._is_uncertain = "", False
         else:
             if not self._identity.declared_dead.is_set():
                 self._identity.declared_dead.set()
                 _log.warning("another instance has declared this run dead: all sockets are closed, and a new run begins")
             raise StoreUnavailable("this run was declared dead")
+
+    def _is_of_earlier_store(self, found: StandingBulletin | None) -> bool:
+        """What stands there is older than a write that was acknowledged. A machine that was suspended cannot tell its age."""
+        if self._acknowledged is None:
+            return False
+        beat, sent_at = self._acknowledged
+        if found is not None:
+            return found.beat is not None and found.beat < beat
+        return self._clock.monotonic() - sent_at < _KEPT_SECONDS and self._store_clock.is_known

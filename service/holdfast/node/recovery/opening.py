@@ -3,6 +3,9 @@
 A run of an instance works with one generation of the store. When the store holds another one, or none, it was restored or
 emptied: everything that the run has cached of it (tails, members, cursors) may be wrong. The run then ends as a whole, and
 `server` begins the next one in the same process, so that no cache is left over.
+
+A store that was restored and not renewed has the same generation. The run sees it by its own bulletin (`OwnBulletin`), and renews
+the store itself: then all runs end, and clients are told to discard what they show. Of several runs that see it one renews.
 """
 
 import asyncio
@@ -10,6 +13,7 @@ import logging
 from typing import Final
 
 from holdfast.errors import StoreDenied, StoreError
+from holdfast.node.cluster.own_bulletin import OwnBulletin
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.revocations import Revocations
@@ -27,9 +31,10 @@ class StoreContact:
         replaced: set for good when the store is found to be of another generation than this run's.
     """
 
-    def __init__(self, store: StoreLife, delivery: Delivery, revocations: Revocations) -> None:
+    def __init__(self, store: StoreLife, own_bulletin: OwnBulletin, delivery: Delivery, revocations: Revocations) -> None:
         self.replaced = asyncio.Event()
         self._store = store
+        self._own_bulletin = own_bulletin
         self._delivery = delivery
         self._revocations = revocations
 
@@ -57,6 +62,8 @@ class StoreContact:
         expected = self._delivery.generation
         try:
             found = await self._store.generation()
+            if expected and found == expected and self._own_bulletin.is_store_restored:
+                found = await self._store.renew(expected)
         except StoreError as error:
             _log.debug("the store does not answer: %s", error)
             return

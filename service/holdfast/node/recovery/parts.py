@@ -29,7 +29,7 @@ class RecoveryParts:
         above: Above,
     ) -> None:
         delivery, membership = conversations.delivery, conversations.membership
-        self.store_contact = StoreContact(on.store, delivery, users.revocations)
+        self.store_contact = StoreContact(on.store, cluster.own_bulletin, delivery, users.revocations)
         self.presence_reconciler = PresenceReconciler(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
         self.resync = Resync(on.store, conversations.local, membership, users.receipts, cluster.redis_trust)
         self.reaper = Reaper(on, cluster, users.presence, above)

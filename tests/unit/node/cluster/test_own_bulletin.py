@@ -10,7 +10,7 @@ from holdfast.errors import StoreTimeout, StoreUnavailable
 from holdfast.node.cluster.own_bulletin import OwnBulletin
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.identity import Identity
-from support.fakes import FakeStore, ManualClock
+from support.fakes import FakeStore, ShiftedClock
 from support.virtual_time import in_virtual_time
 
 RUN = "one:7"
@@ -20,7 +20,7 @@ class Scene:
     """The bulletin of run `one:7`."""
 
     def __init__(self) -> None:
-        self.store, self.clock = FakeStore(), ManualClock()
+        self.store, self.clock = FakeStore(), ShiftedClock(0)
         self.identity = Identity(InstanceId("one"), Epoch("7"))
         self.own = OwnBulletin(self.store, self.clock, StoreClock(self.clock), self.identity)  # type: ignore[arg-type]  # the part it uses
 
@@ -78,6 +78,7 @@ async def test_run_that_was_declared_dead_ends_and_writes_no_more() -> None:
     for is_removed in (False, True):
         scene = Scene()
         await scene.write(1)
+        scene.clock.now += 12
         assert await scene.store.declare_dead(scene.store.bulletins[RUN])
         if is_removed:
             del scene.store.bulletins[RUN]
@@ -87,6 +88,77 @@ async def test_run_that_was_declared_dead_ends_and_writes_no_more() -> None:
         with pytest.raises(StoreUnavailable):
             await scene.write(3)
         assert RUN not in scene.store.bulletins or scene.beat == 1
+        assert not scene.own.is_store_restored
+
+
+@in_virtual_time
+async def test_bulletin_with_a_smaller_beat_than_was_acknowledged_shows_a_restored_store() -> None:
+    """No write of this run can do that. The run writes on until it ends: others must find the users whom it adds meanwhile."""
+    scene = Scene()
+    for beat in range(1, 6):
+        await scene.write(beat)
+        scene.clock.now += 3
+    backup = dataclasses.replace(scene.store.bulletins[RUN], beat=3)
+    scene.clock.now += 60
+    scene.store._put(backup)
+    await scene.write(6)
+    assert scene.own.is_store_restored
+    assert scene.beat == 6
+    assert not scene.identity.declared_dead.is_set()
+
+
+@in_virtual_time
+async def test_run_that_is_dead_in_an_earlier_store_ends_and_knows_of_the_restore() -> None:
+    """Another instance found the restored bulletin old, and was faster than this run."""
+    scene = Scene()
+    for beat in range(1, 6):
+        await scene.write(beat)
+    scene.store._put(dataclasses.replace(scene.store.bulletins[RUN], beat=3, is_dead=True))
+    with pytest.raises(StoreUnavailable):
+        await scene.write(6)
+    assert scene.own.is_store_restored
+    assert scene.identity.declared_dead.is_set()
+
+
+@in_virtual_time
+async def test_bulletin_that_is_gone_too_soon_shows_a_store_that_was_restored_or_emptied() -> None:
+    """No other instance removes one that was written within 12 s. The run is in the store again, for the sake of its users."""
+    scene = Scene()
+    await scene.write(1)
+    scene.clock.now += 9
+    del scene.store.bulletins[RUN]
+    await scene.write(2)
+    assert scene.own.is_store_restored
+    assert scene.beat == 2
+    assert not scene.identity.declared_dead.is_set()
+
+
+@in_virtual_time
+async def test_machine_that_was_suspended_takes_its_death_for_no_restored_store() -> None:
+    """Its monotonic clock stood still for a minute: in its eyes the bulletin is gone after a second."""
+    scene = Scene()
+    await scene.write(1)
+    scene.clock.now += 1
+    scene.clock.ahead_seconds += 60
+    del scene.store.bulletins[RUN]
+    with pytest.raises(StoreUnavailable):
+        await scene.write(2)
+    assert not scene.own.is_store_restored
+    assert scene.identity.declared_dead.is_set()
+
+
+@in_virtual_time
+async def test_own_writes_of_unknown_outcome_show_no_restored_store() -> None:
+    """What stands there is the last acknowledged one, or a later one."""
+    scene = Scene()
+    await scene.write(1)
+    for beat in range(2, 40, 2):
+        scene.store.fail("write_bulletin", StoreTimeout("lost"), after=beat % 4 == 0)
+        with pytest.raises(StoreTimeout):
+            await scene.write(beat)
+        await scene.write(beat + 1)
+        scene.clock.now += 3
+    assert not scene.own.is_store_restored
 
 
 @in_virtual_time

@@ -1,9 +1,12 @@
 """The look at the store, once a second: what it notices, and what it does not mistake for a replaced store."""
 
+import dataclasses
+
 import pytest
 
 from holdfast.domain.ids import UserId
 from holdfast.errors import CommandError, StoreUnavailable
+from holdfast.node.node import STORE_REPLACED
 from support.node_scene import NodeScene
 from support.virtual_time import in_virtual_time, passed
 
@@ -26,6 +29,23 @@ def test_another_generation_is_noticed_within_seconds_and_shows_in_health(found:
         await scene.close()
 
     scenario()
+
+
+@in_virtual_time
+async def test_store_that_was_restored_without_a_new_generation_is_renewed_and_the_run_ends() -> None:
+    """Its own bulletin shows it. Else clients would keep messages that are gone, and skip the new ones with the same numbers."""
+    scene = NodeScene()
+    await scene.start()
+    await passed(20)
+    store, run = scene.store, scene.node.identity.run
+    assert not scene.node.recovery.store_contact.replaced.is_set()
+    store.fail("renew", StoreUnavailable("away"))
+    store._put(dataclasses.replace(store.bulletins[run], beat=1))
+    await passed(6)
+    assert scene.node.recovery.store_contact.replaced.is_set()
+    assert store.stored_generation == "g1+"
+    assert await scene.node.ended() == STORE_REPLACED
+    await scene.close()
 
 
 @in_virtual_time
