@@ -1,8 +1,8 @@
 """Completes the work of runs that were declared dead: their connections leave Redis, their users go offline.
 
-Every instance does it, idempotently; any of them may die at it. The bulletin of the run is removed last, so that any instance
-that finds it finishes the work. Users go offline without Redis. Connections wait until Redis answers, and the bulletin with them,
-at most as long as Redis keeps connections.
+Every instance does it in its turn (`turns`), idempotently; any of them may die at it. The bulletin of the run is removed last, so
+that any instance that finds it finishes the work. In between the bulletins are read when the next step is due. Users go offline
+without Redis. Connections wait until Redis answers, and the bulletin with them, at most as long as Redis keeps connections.
 
 A run that was declared dead alive may have added users before it noticed. So they are looked for once more before the bulletin is
 removed, and a minute later. Those that it adds after that it takes out itself, before it ends (`own_death`).
@@ -16,16 +16,12 @@ from typing import Final
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import RunId, UserId
 from holdfast.errors import LeaseLost, RedisUnavailable, WorldChanged
-from holdfast.node.cluster.own_bulletin import BEAT_SECONDS, PROMPT_SECONDS
 from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.cluster.store_clock import UNKNOWN
 from holdfast.node.foundation import Foundation
 from holdfast.node.recovery.deaths import OLD_SECONDS, Leases
 from holdfast.node.users.presence import Presence
 
-LIVED_SECONDS: Final = BEAT_SECONDS + PROMPT_SECONDS
-"""A killed run may have lived so long after its last write: until the next one was due, and under way. Its users have their grace
-from then on. A run that ended in order lived until its last write."""
 _AGAIN_SECONDS: Final = 60.0
 _MAX_AGAIN: Final = 100
 _KEPT_SECONDS: Final = 3_600.0  # Redis keeps connections for an hour without renewal
@@ -35,8 +31,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Work:
-    """The steps that are done for one run."""
+    """The steps that are done for one run; since when it is known to be dead, when the next step is due (monotonic seconds)."""
 
+    since: float
+    due: float
     is_unregistered: bool = False
     is_offline: bool = False
 
@@ -69,22 +67,29 @@ class DeadRuns:
 
     def note(self, dead: Sequence[Bulletin]) -> None:
         """All that stand in the store. Those that are not there any more were completed."""
-        self._work = {each.run: self._work.get(each.run, _Work()) for each in dead}
+        self._work = {each.run: self._work_for(each) for each in dead}
 
-    async def complete(self, dead: Bulletin, leases: Leases | None) -> None:
-        """Do what can be done by now.
+    def is_due(self, now: float) -> bool:
+        """A step is, for one of them."""
+        return any(work.due <= now for work in self._work.values())
+
+    async def complete(self, dead: Bulletin, leases: Leases | None, lived_until_ms: int, turn_seconds: float) -> None:
+        """Do what can be done by now. `turn_seconds`: how much later than the first instance this one begins.
 
         Raises:
             StoreError: it has to be tried again.
         """
-        now_ms, is_asked, work = self._store_clock.now(), False, self._work.setdefault(dead.run, _Work())
+        now, now_ms, is_asked, work = self._clock.monotonic(), self._store_clock.now(), False, self._work_for(dead)
+        self._work[dead.run] = work
+        work.due = now  # also where a step fails
         if now_ms == UNKNOWN:
             return
-        if leases is not None and not work.is_unregistered and dead.epoch not in leases.living:
+        turn_in = work.since + turn_seconds - now
+        if leases is not None and not work.is_unregistered and dead.epoch not in leases.living and turn_in <= 0:
             await self._unregister(dead, work, "kubelet" if dead.epoch in leases.ended else "lease")
         age_seconds = (now_ms - dead.written_at_ms) / 1000
-        lived_seconds = 0.0 if dead.is_ended else LIVED_SECONDS
-        if age_seconds >= lived_seconds + self._grace_seconds and not work.is_offline:
+        offline_in = (lived_until_ms - now_ms) / 1000 + self._grace_seconds + turn_seconds
+        if offline_in <= 0 and not work.is_offline:
             await self._take_offline(dead.entries, dead.left)
             work.is_offline = is_asked = True
             self._again[dead.run] = _Again(self._clock.monotonic() + _AGAIN_SECONDS, dead.entries, dead.left)
@@ -95,6 +100,9 @@ class DeadRuns:
             if not is_asked:
                 await self._take_offline(dead.entries, dead.left)
             await self._store.remove_bulletin(dead)
+        waits = [] if work.is_unregistered else [turn_in]
+        waits += [OLD_SECONDS - age_seconds if work.is_offline else offline_in]
+        work.due = now + max(0.0, min(waits))
 
     async def look_again(self) -> None:
         """For users whom a run added after it was declared dead.
@@ -107,6 +115,10 @@ class DeadRuns:
             if again.at <= now:
                 await self._take_offline(again.entries, again.left)
                 del self._again[run]
+
+    def _work_for(self, dead: Bulletin) -> _Work:
+        now = self._clock.monotonic()
+        return self._work.get(dead.run) or _Work(since=now, due=now)
 
     async def _take_offline(self, entries: dict[str, int], left: dict[UserId, int]) -> None:
         for entry, alive_ms in entries.items():

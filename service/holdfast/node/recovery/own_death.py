@@ -11,7 +11,7 @@ from typing import Final
 
 from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.foundation import Foundation
-from holdfast.node.recovery.dead_runs import LIVED_SECONDS
+from holdfast.node.recovery.deaths import LIVED_SECONDS
 from holdfast.node.tasks import until_store_answers
 from holdfast.node.users.presence import Presence
 

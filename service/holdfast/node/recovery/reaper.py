@@ -20,7 +20,8 @@ grace, which begins when a run that does not write any more can have lived at mo
 | sum | 19.5 | 21.5 | 21.5 |
 
 Each look also takes the time of its call to Redis and its read of the store. With 0.3 s each, connections leave Redis within
-21 s and users are offline within 30 s. A longer `presence.grace_seconds` adds to the users' sums. Without Redis connections leave
+21 s and users are offline within 30 s. So they are where the instance whose turn it is (`turns`) dies at the work: the next one
+begins 2 s later. A longer `presence.grace_seconds` adds to the users' sums. Without Redis connections leave
 it when it answers again.
 """
 
@@ -39,6 +40,7 @@ from holdfast.node.foundation import Foundation
 from holdfast.node.recovery.above import Above
 from holdfast.node.recovery.dead_runs import DeadRuns
 from holdfast.node.recovery.deaths import SILENCE_SECONDS, Deaths, Leases
+from holdfast.node.recovery.turns import turn_seconds
 from holdfast.node.tasks import each_in_turn
 from holdfast.node.users.presence import Presence
 
@@ -98,16 +100,20 @@ class Reaper:
             self._deaths.forget()  # nothing is concluded from what was seen before
             raise
         others = sorted((each for each in bulletins if each.run != self._identity.run), key=lambda each: each.run)
-        self._deaths.note(others, asked_at)
+        others = self._deaths.note(others, asked_at)
+        if leases is not None:
+            self._deaths.note_leases(others, leases, began)
+        living = [each for each in others if not each.is_dead]
         self._dead_runs.note([each for each in others if each.is_dead])
-        self._is_watching = any(each.is_dead or self._deaths.is_suspect(each, leases, SILENCE_SECONDS) for each in others)
-        epochs = {each.epoch for each in others}
+        self._is_watching = any(self._deaths.is_suspect(each, leases, SILENCE_SECONDS) for each in living)
+        epochs = {each.epoch for each in living}
         self._left = {each: until for each, until in self._left.items() if each in epochs}
         await each_in_turn(self._steps(others, leases, began))
 
     def _steps(self, others: list[Bulletin], leases: Leases | None, began: float) -> Iterator[Coroutine[Any, Any, None]]:
+        fresh = [each.run for each in others if self._deaths.is_fresh(each)]
         for bulletin in others:
-            yield self._judge(bulletin, leases)
+            yield self._judge(bulletin, leases, turn_seconds(self._identity.run, fresh, bulletin.run))
         if leases is not None:
             yield self._clear_names({each.instance_id for each in others}, began)
 
@@ -131,7 +137,7 @@ class Reaper:
         gone = leases.gone - {self._identity.instance_id}
         self._gone = {each: self._gone.get(each, now) for each in gone}
         self._rounds += 1
-        is_noticed = bool(gone or leases.removed or self._left or self._is_watching)
+        is_noticed = bool(gone or leases.removed or self._left or self._is_watching or self._dead_runs.is_due(now))
         is_young = self._rounds <= _ROUNDS_PER_FULL_LOOK  # it saw no lease of a run whose name has one again, its own for example
         return is_noticed or is_young or self._rounds % _ROUNDS_PER_FULL_LOOK == 0
 
@@ -140,13 +146,13 @@ class Reaper:
         asked_at, bulletins = self._bulletins.latest
         return (asked_at, bulletins) if now - asked_at < LOOK_SECONDS else (now, await self._store.read_bulletins())
 
-    async def _judge(self, bulletin: Bulletin, leases: Leases | None) -> None:
+    async def _judge(self, bulletin: Bulletin, leases: Leases | None, turn: float) -> None:
         if not bulletin.is_dead:
             if not self._deaths.is_dead(bulletin, leases) or not await self._store.declare_dead(bulletin):
                 return
             _log.info("declared dead", extra={"fields": {"run": bulletin.run, "ended": bulletin.is_ended}})
             bulletin = replace(bulletin, is_dead=True)
-        await self._dead_runs.complete(bulletin, leases)
+        await self._dead_runs.complete(bulletin, leases, self._deaths.lived_until_ms(bulletin), turn)
 
     async def _clear_names(self, known: set[InstanceId], now: float) -> None:
         """Names of which no bulletin tells: their instance died before its first one, or was completed without Redis."""
