@@ -5,10 +5,11 @@ So that a test can show that it would notice: it passes over instances as built,
 
 import asyncio
 import dataclasses
+import math
 import os
 import secrets
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from holdfast.adapters.sqlite import messages
 from holdfast.adapters.sqlite.store import SqliteStore
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Conversation
-from holdfast.domain.ids import ConversationId, Seq
+from holdfast.domain.ids import ConversationId, RunId, Seq
 from holdfast.domain.messages import send_key
 from holdfast.drills.local.doomed import LAST_WORDS
 from holdfast.node import node
@@ -37,13 +38,14 @@ from holdfast.node.conversations.delivery import Delivery, conversation_channel
 from holdfast.node.conversations.entering import Entering, Entrance
 from holdfast.node.notifications import decision
 from holdfast.node.notifications.offline_backfill import OfflineBackfill
-from holdfast.node.recovery import unfinished_commits
+from holdfast.node.recovery import reaper, turns, unfinished_commits
 from holdfast.node.recovery.deaths import Deaths, Leases
 from holdfast.node.recovery.reaper import Reaper
 from holdfast.node.recovery.resync import Resync
 from holdfast.node.requests import commands
 from holdfast.node.requests.marked_changes import MarkedChanges
 from holdfast.node.sending.own_marks import OwnMarks
+from holdfast.node.users.presence import Presence
 from holdfast.node.users.rosters import Rosters
 from holdfast.ports import PublishedCommit
 
@@ -269,6 +271,20 @@ def no_death_without_redis() -> None:
     replace(Deaths, "is_dead", is_dead)
 
 
+def adds_after_death() -> None:
+    """A run that knows that it was declared dead goes on adding users to its presence."""
+    replace(Presence, "_still_wanted", lambda self: self._wanted)
+
+
+def one_turn() -> None:
+    """Only the instance whose turn is the first completes a death."""
+
+    def turn_seconds(own: RunId, others: Iterable[RunId], dead: RunId) -> float:
+        return turns.turn_seconds(own, others, dead) and math.inf
+
+    replace(reaper, "turn_seconds", turn_seconds)
+
+
 def no_restore_by_beat() -> None:
     """What an instance finds of its own bulletin tells it nothing of a restore."""
     replace(OwnBulletin, "_is_of_earlier_store", lambda *_: False)
@@ -364,6 +380,8 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_world_check,
         no_second_witness,
         no_death_without_redis,
+        adds_after_death,
+        one_turn,
         no_restore_by_beat,
         no_reaper,
         no_members_version,

@@ -8,6 +8,8 @@ import pytest
 from holdfast.domain.ids import UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.errors import StoreTimeout
+from holdfast.node.users.presence import Presence
+from support.altered import ALTERATIONS
 from support.node_scene import NodeScene
 from support.virtual_time import in_virtual_time, passed, settled
 
@@ -84,3 +86,48 @@ async def test_users_within_their_grace_are_left_to_the_other_instances() -> Non
     await _come_back(scene, 10.0)
     await scene.close()
     assert scene.store.on[ANN]
+
+
+async def _user_who_comes_after_the_death() -> set[str]:
+    """Where a user is present at last who connects after the run knows of its death. The store takes 4 s for an addition."""
+    scene = NodeScene()
+    await scene.start()
+    await passed(15.02)
+    scene.store.bulletins.clear()
+    scene.freeze(90.0)
+    await asyncio.wait_for(scene.node.ended(), 10.0)
+    add = scene.store.add_presence
+
+    async def add_slowly(entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
+        async def land() -> list[PresenceChange]:
+            await asyncio.sleep(4.0)
+            return await add(entry, seen_at_ms)
+
+        return await asyncio.shield(asyncio.ensure_future(land()))  # it lands although its caller was cancelled
+
+    scene.store.add_presence = add_slowly  # type: ignore[method-assign]
+    coming = asyncio.create_task(scene.node.users.presence.arrived(ANN))
+    await scene.close()
+    await passed(10.0)
+    coming.cancel()
+    return scene.store.on[ANN]
+
+
+@in_virtual_time
+async def test_user_who_comes_after_the_run_knows_of_its_death_is_not_added() -> None:
+    """A slow addition would land after the run has looked for its users, and no instance would look again."""
+    assert not await _user_who_comes_after_the_death()
+
+
+@pytest.mark.long
+def test_run_that_adds_users_after_it_knows_of_its_death_leaves_one_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alteration that the test before this one notices."""
+    name = "_still_wanted"
+    monkeypatch.setattr(Presence, name, getattr(Presence, name))  # as it is: put back at the end
+    ALTERATIONS["adds_after_death"]()
+
+    @in_virtual_time
+    async def scenario() -> None:
+        assert await _user_who_comes_after_the_death()
+
+    scenario()
