@@ -38,6 +38,7 @@ class Bulletins:
 
     Attributes:
         latest: when all bulletins were asked for last (monotonic seconds), and the answer.
+        told_at: a written bulletin contains everything that was noted before that time (monotonic seconds).
     """
 
     def __init__(
@@ -66,16 +67,11 @@ class Bulletins:
         self.latest: tuple[float, list[Bulletin]] = (float("-inf"), [])
         self._written_at = -BEAT_SECONDS
         self._written_changes = 0
-        self._told_at = -BEAT_SECONDS
+        self.told_at = -BEAT_SECONDS
         self._read_at = clock.monotonic()
         self._unwell_read_at = -_UNWELL_SECONDS
         self._look_at: list[float] = []
         self._unwell_until = 0.0
-
-    @property
-    def told_at(self) -> float:
-        """A written bulletin contains everything that was noted before that time (monotonic seconds)."""
-        return self._told_at
 
     @property
     def is_prompt(self) -> bool:
@@ -178,7 +174,7 @@ class Bulletins:
         self._written_at = now
         await self._own.write(bulletin)
         self._written_changes = changes
-        self._told_at = now
+        self.told_at = now
         self._written_mode, self._written_as = mode, (bulletin.instance_id, bulletin.server)
 
     async def _read(self, *, only_unwell: bool) -> None:
