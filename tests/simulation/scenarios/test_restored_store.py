@@ -64,8 +64,8 @@ def _played(directory: Path, store: StoreKind) -> tuple[float, list[Finding]]:
 def test_store_that_was_restored_and_not_renewed_is_noticed_by_a_beat_and_loses_nothing_more(
     tmp_path: Path, store: StoreKind
 ) -> None:
-    """Clients discard what is gone, also one that comes back when the conversation is longer again than it had seen. What is
-    acknowledged after that is shown to all. An operator may forget the last step.
+    """Clients discard what is gone, also one that comes back when the conversation is longer again than it had seen. Messages
+    that are acknowledged after that are shown to all. An operator may forget the last step.
     """
     seconds, findings = _played(tmp_path, store)
     assert seconds <= 5.0  # a beat, and a look

@@ -119,7 +119,7 @@ def test_two_runs_of_one_process_that_are_declared_dead_in_a_row_leave_no_user_o
 
 @_STORES
 def test_all_instances_that_die_at_once_without_redis_leave_nothing_undone(tmp_path: Path, store: StoreKind) -> None:
-    """The last message was stored with its mark, and nobody heard of it. New instances find it, and take all users offline."""
+    """The last message was stored with its mark, and no client heard of it. New instances find it, and take all users offline."""
 
     async def work(scene: Scene) -> None:
         alice = await scene.connect("u1", "i1", {}, "raw")

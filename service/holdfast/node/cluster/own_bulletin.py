@@ -113,7 +113,7 @@ class OwnBulletin:
             raise StoreUnavailable("this run was declared dead")
 
     def _is_of_earlier_store(self, found: StandingBulletin | None) -> bool:
-        """What stands there is older than a write that was acknowledged. A machine that was suspended cannot tell its age."""
+        """The document is older than a write that was acknowledged. A machine that was suspended cannot tell its age."""
         if self._acknowledged is None:
             return False
         beat, sent_at = self._acknowledged

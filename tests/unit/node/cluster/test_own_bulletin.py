@@ -149,7 +149,7 @@ async def test_machine_that_was_suspended_takes_its_death_for_no_restored_store(
 
 @in_virtual_time
 async def test_own_writes_of_unknown_outcome_show_no_restored_store() -> None:
-    """What stands there is the last acknowledged one, or a later one."""
+    """The document is the last acknowledged one, or a later one."""
     scene = Scene()
     await scene.write(1)
     for beat in range(2, 40, 2):

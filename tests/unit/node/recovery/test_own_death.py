@@ -105,7 +105,7 @@ async def _user_who_comes_after_the_death() -> set[str]:
 
         return await asyncio.shield(asyncio.ensure_future(land()))  # it lands although its caller was cancelled
 
-    scene.store.add_presence = add_slowly  # type: ignore[method-assign]
+    scene.store.add_presence = add_slowly  # type: ignore[method-assign]  # a slow store
     coming = asyncio.create_task(scene.node.users.presence.arrived(ANN))
     await scene.close()
     await passed(10.0)
