@@ -4,8 +4,7 @@ from math import ceil
 
 from holdfast.adapters.redis.registry import LEASE_MS
 from holdfast.node.node import SLOW_TICK_SECONDS
-from holdfast.node.recovery.dead_runs import LIVED_SECONDS
-from holdfast.node.recovery.deaths import SILENCE_SECONDS, SILENCE_WITHOUT_REDIS_SECONDS
+from holdfast.node.recovery.deaths import LIVED_SECONDS, SILENCE_SECONDS, SILENCE_WITHOUT_REDIS_SECONDS
 from holdfast.node.recovery.reaper import LOOK_SECONDS
 from holdfast.node.sessions.session import DROP_AFTER_SECONDS
 from holdfast.node.users.revocations import POLL_SECONDS
