@@ -102,7 +102,7 @@ class _Denial:
         self.reason = ""
 
     async def watch(self, run: Run) -> None:
-        sightings = run.gate.node.cluster.redis_trust.split.sightings
+        sightings = run.gate.node.cluster.redis_trust.sightings
         try:
             async with asyncio.timeout(_START_SECONDS):
                 reason = await run.denied_by_redis()

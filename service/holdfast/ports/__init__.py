@@ -9,7 +9,7 @@ its adapter's deadline and raises only what its docstring names (`holdfast.error
 """
 
 from holdfast.ports.blocks import BlockStore
-from holdfast.ports.bus import Bus, PublishedChange, PublishedCommit
+from holdfast.ports.bus import FLEET, Bus, PublishedChange, PublishedCommit
 from holdfast.ports.conversations import ConversationStore
 from holdfast.ports.cursors import CursorStore
 from holdfast.ports.deadline import within
@@ -31,6 +31,7 @@ from holdfast.ports.store import Store, StoreLife
 from holdfast.ports.stored_marks import MarkStore
 
 __all__ = [
+    "FLEET",
     "RECENT_MESSAGES",
     "BlockStore",
     "Bus",
