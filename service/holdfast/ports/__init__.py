@@ -18,7 +18,6 @@ from holdfast.ports.marks import Marks
 from holdfast.ports.messages import MessageStore
 from holdfast.ports.notifications import NotificationStore
 from holdfast.ports.orchestrator import Orchestrator, Pod, PodCondition, PodHealth
-from holdfast.ports.peers import Peer, Peers
 from holdfast.ports.presence import PresenceStore
 from holdfast.ports.process import Clock, DependencyWatch, MachineClock, Memory, MemoryUse, Transport, Unwatched
 from holdfast.ports.push import Notifier
@@ -49,8 +48,6 @@ __all__ = [
     "NotificationStore",
     "Notifier",
     "Orchestrator",
-    "Peer",
-    "Peers",
     "Pod",
     "PodCondition",
     "PodHealth",

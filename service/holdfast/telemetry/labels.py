@@ -13,7 +13,7 @@ CONTROLLER_LOOPS: Final = ("controller_conditions", "controller_costs", "control
 API_REQUESTS: Final = ("lead", "resign", "set_conditions", "set_deletion_cost", "tell", "watch")
 LOOPS: Final = (
     "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups", "committer",
-    "connecting", "heartbeats", "isolation", "jwks", "lease", "notifications", "peers", "presence", "pushing", "reaper",
+    "connecting", "heartbeats", "jwks", "lease", "notifications", "peers", "presence", "pushing", "reaper",
     "registration", "revocations", "rosters", "slow_tick", "sockets", "stored_marks", "sweep", "tasks", "tick",
 )  # fmt: skip
 SOURCES: Final = (

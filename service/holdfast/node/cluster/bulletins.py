@@ -175,7 +175,7 @@ class Bulletins:
             left=self._above.users_within_grace(),
             server=self._lease.server,
             is_cut=self._lease.is_cut,
-            is_out=self._redis_trust.sightings.is_out,
+            is_out=self._redis_trust.isolation.is_out,
             is_ended=self._is_ended,
             **self.window.contents(now),
         )

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from holdfast.domain.bulletins import LOST, Bulletin
+from holdfast.node.cluster.isolation import Isolation
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.losses import Losses
 from holdfast.node.cluster.peers import Peers
-from holdfast.node.cluster.sightings import Sightings
 from holdfast.ports import Bus, Clock
 
 _JUDGEMENT_SECONDS: Final = 3.5  # an older look for degraded instances does not count
@@ -37,13 +37,13 @@ class RedisTrust:
     Attributes:
         losses: writes of this instance that are missing in Redis.
         peers: whether the other instances are heard.
-        sightings: whether others see Redis at all, while this instance starts.
+        isolation: whether others see Redis while this instance does not.
     """
 
     def __init__(self, bus: Bus, redis: Link, lease: Lease, losses: Losses, peers: Peers, clock: Clock) -> None:
         self.losses = losses
         self.peers = peers
-        self.sightings = Sightings(clock)
+        self.isolation = Isolation(clock)
         self._bus = bus
         self._redis = redis
         self._lease = lease
@@ -119,5 +119,5 @@ class RedisTrust:
         self._is_fleet_well = all(bulletin.is_harmless_at(self._lease.server) for bulletin in others)
         self._judged_at, self._judged_as = now, self._lease.server
         if is_complete:
-            self.sightings.note(others)
+            self.isolation.note(others)
         self.peers.note(others, now, is_complete=is_complete)
