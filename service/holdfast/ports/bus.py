@@ -8,8 +8,8 @@ from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.loops import Loops
 
 FLEET: Final = "control:.fleet"
-"""The channel of the heartbeats of all instances. No instance can have this name, and a Redis user that may use the channels
-`control:*` may use it: rights that an operator gave to an older version suffice."""
+"""The channel of the heartbeats of all instances. A Redis user that may use the channels `control:*` may use it: rights that an
+operator gave to an older version suffice."""
 
 
 @dataclass(frozen=True, slots=True)

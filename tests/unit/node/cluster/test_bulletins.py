@@ -60,10 +60,6 @@ class Scene:
         """None."""
         return {}
 
-    def on_loss_elsewhere(self) -> None:
-        """Counted."""
-        self.losses += 1
-
     async def take_bulletins(self, bulletins: list[Bulletin]) -> None:
         if bulletins:
             self.read.append([bulletin.instance_id for bulletin in bulletins if bulletin.instance_id != "one"])
