@@ -152,7 +152,7 @@ class Peers:
 
     def note_standing(self, run: RunId, standing: StandingBulletin | None, asked_at: float) -> None:
         """The bulletin of a silent peer as the store has it now; None: it is gone."""
-        if standing is None or standing.is_dead:
+        if standing is None or standing.is_dead or standing.is_ended:
             self._peers.pop(run, None)
         elif (peer := self._peers.get(run)) is not None and standing.beat is not None:
             self._note_beat(peer, standing.beat, asked_at)

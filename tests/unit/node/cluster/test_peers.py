@@ -122,14 +122,14 @@ def test_peer_that_says_itself_that_redis_does_not_work_for_it_is_named_and_cost
     assert (scene.standing, scene.peers.cut) == (Standing.HEARD, ())
 
 
-@pytest.mark.parametrize("how", ["stands still", "is gone", "is dead"])
+@pytest.mark.parametrize("how", ["stands still", "is gone", "is dead", "has ended"])
 def test_end_of_a_peer_that_was_apart_is_told_once(how: str) -> None:
     """Perhaps it did not tell what it did last: that is looked for."""
     scene = Scene().pass_(10).pass_(10, world=None, beats=1.0)
     if how == "stands still":
         scene.pass_(20, world=None)
     else:
-        standing = StandingBulletin("v", 9, is_dead=True) if how == "is dead" else None
+        standing = StandingBulletin("v", 9, is_dead=how == "is dead", is_ended=how == "has ended") if how != "is gone" else None
         scene.peers.note_standing(TWO, standing, scene.now)
         scene.ended += scene.peers.look(scene.now, is_listening=True)
     assert scene.peers.is_trusted
