@@ -24,11 +24,10 @@ from holdfast.controller.controller import Controller
 from holdfast.domain.buckets import TokenBucket
 from holdfast.domain.ids import InstanceId
 from holdfast.errors import ConfigurationError
-from holdfast.loops import Loops
+from holdfast.loops import Loop, Loops
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.foundation import Foundation
 from holdfast.node.health.dependencies import Dependency
-from holdfast.node.health.isolation import Isolation
 from holdfast.node.health.store_calls import counted
 from holdfast.node.node import Node
 from holdfast.ports import Clock, DependencyWatch, MachineClock, Memory, Notifier, Store, Unwatched
@@ -38,7 +37,6 @@ from holdfast.settings import (
     BusSettings,
     LimitSettings,
     PushSettings,
-    ReadinessSettings,
     RedisSettings,
     Settings,
     StoreSettings,
@@ -50,7 +48,6 @@ from holdfast.web.gate import Gate
 if TYPE_CHECKING:
     from holdfast.adapters.firestore.client import Connect
     from holdfast.adapters.firestore.metered import MeteredClient
-    from holdfast.adapters.peers.http import HttpPeers
     from holdfast.adapters.sqlite.database import Database
     from holdfast.web.jwks import Jwks
 
@@ -136,17 +133,10 @@ class Instance:
         if jwks is not None:
             node.health.has_keys = lambda: jwks.is_known
         self.gate = Gate(node, Authenticator(settings.auth, node.users.revocations.check, jwks, node.cluster.store_clock))
-        self._peers = peers(settings.readiness)
-        self.background = tuple(part.loop for part in (jwks, self._isolation(node)) if part is not None)
+        self.background: tuple[Loop, ...] = () if jwks is None else (jwks.loop,)
+        node.cluster.redis_trust.isolation.may_leave = settings.readiness.on_redis_loss == "isolate"
         if settings.readiness.on_redis_loss == "unready":
             node.health.must_leave = lambda: node.health.has_lost_redis
-
-    def _isolation(self, node: Node) -> Isolation | None:
-        if self._peers is None:
-            return None
-        isolation = Isolation(node.identity, node.health, self._peers, node.clock)
-        node.health.must_leave = lambda: isolation.is_isolated
-        return isolation
 
     async def denied_by_redis(self) -> str:
         """Wait until Redis refuses the user, the password or a right that instances need; the reason, with its remedy."""
@@ -156,8 +146,6 @@ class Instance:
         """Disconnect from Redis and the others, after the node has stopped. The remaining traces have 2 s to be exported."""
         await self._link.close()
         await self._tracing.close()
-        if self._peers is not None:
-            await self._peers.close()
 
 
 class ControllerProcess:
@@ -217,15 +205,6 @@ def issuer_keys(settings: AuthSettings, clock: Clock) -> "Jwks | None":
     from holdfast.web.jwks import Jwks  # here: an HTTP client that other instances need not load
 
     return Jwks(settings.jwks_url, clock)
-
-
-def peers(settings: ReadinessSettings) -> "HttpPeers | None":
-    """The other instances, where the settings let an instance ask them."""
-    if settings.on_redis_loss != "isolate":
-        return None
-    from holdfast.adapters.peers.http import HttpPeers  # here: see `issuer_keys`
-
-    return HttpPeers(settings.peers)
 
 
 def tracing(instance_id: str, clock: Clock) -> Tracing:

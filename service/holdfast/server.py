@@ -102,14 +102,14 @@ class _Denial:
         self.reason = ""
 
     async def watch(self, run: Run) -> None:
-        sightings = run.gate.node.cluster.redis_trust.split.sightings
+        isolation = run.gate.node.cluster.redis_trust.isolation
         try:
             async with asyncio.timeout(_START_SECONDS):
                 reason = await run.denied_by_redis()
         except TimeoutError:
             return
-        await is_set_within(sightings.decided, _DECISION_SECONDS)
-        if not sightings.is_shared:
+        await is_set_within(isolation.decided, _DECISION_SECONDS)
+        if not isolation.is_shared:
             self.reason = reason
             self.happened.set()
 

@@ -97,13 +97,6 @@ def _origin(text: str) -> str:
     return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS.get(scheme) else port}"
 
 
-def _peers(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if not re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", name):
-            raise ValueError(f"{name!r}: expected host:port")
-    return names
-
-
 HmacSecret = Annotated[SecretStr, AfterValidator(_secret_bytes)]
 
 
@@ -183,13 +176,7 @@ class ReadinessSettings(_Group):
     """Whether an instance that lost Redis still gets new connections."""
 
     on_redis_loss: Literal["ready", "isolate", "unready"] = "ready"  # Redis is shared: unready, all would leave at once
-    peers: Annotated[CommaSeparated, AfterValidator(_peers)] = ()  # host:port of internal ports, for isolate
-
-    @model_validator(mode="after")
-    def _knows_whom_to_ask(self) -> Self:
-        if self.on_redis_loss == "isolate" and not self.peers:
-            raise ValueError("isolate needs HOLDFAST_READINESS__PEERS: whom to ask whether they see Redis")
-        return self
+    peers: CommaSeparated = ()  # without effect: instances of an older version asked these
 
 
 class DrainSettings(_Group):

@@ -1,14 +1,11 @@
 """Readiness when Redis is lost, between real processes: one that is cut off leaves, its sockets stay; all together stay."""
 
 import asyncio
-import signal
 from functools import partial
 
 import httpx
 
-from holdfast.adapters.peers.http import HttpPeers
 from holdfast.drills.local.proxy import Proxy
-from holdfast.launcher.ports import free_port
 from support.chatting import Chatter, new_conversation
 from support.eventually import eventually
 from support.instances import Instances, Serving
@@ -29,13 +26,12 @@ async def has_left(instance: Serving) -> bool:
 
 
 async def start(instances: Instances, redis_urls: dict[str, str], policy: str) -> list[Serving]:
-    """Instances that know each other's internal ports."""
+    """Instances with this policy."""
     serving = [
         Serving(name, instances.environ | {"HOLDFAST_REDIS__URL": url}, instances.directory) for name, url in redis_urls.items()
     ]
     for each in serving:
         each.environ["HOLDFAST_READINESS__ON_REDIS_LOSS"] = policy
-        each.environ["HOLDFAST_READINESS__PEERS"] = ",".join(f"localhost:{other.internal_port}" for other in serving)
     instances.all += serving
     await asyncio.gather(*(each.start() for each in serving))
     return serving
@@ -61,7 +57,7 @@ async def test_one_that_is_cut_from_redis_leaves_the_service_and_keeps_its_socke
 
 
 async def test_all_of_them_stay_when_redis_itself_is_gone(sqlite_instances: Instances, redis7: RedisServer) -> None:
-    """They ask each other, and stay: if all were unready, no client would be served at all."""
+    """They see each other without Redis, and stay: if all were unready, no client would be served at all."""
     one, two = await start(sqlite_instances, dict.fromkeys(("one", "two"), redis7.url), "isolate")
     redis7.close()
     with_patience = 25.0  # seconds in which each has decided at least once
@@ -80,17 +76,3 @@ async def test_unready_follows_redis(sqlite_instances: Instances, redis7: RedisS
     (one,) = await start(sqlite_instances, {"one": redis7.url}, "unready")
     redis7.close()
     await eventually(partial(has_left, one), 15)
-
-
-async def test_what_others_say_of_themselves(sqlite_instances: Instances) -> None:
-    """The answer of an instance counts; silence and other programs do not."""
-    one, frozen = await sqlite_instances.start("one", "frozen")
-    frozen.signal(signal.SIGSTOP)
-    peers = HttpPeers([f"localhost:{one.internal_port}", f"127.0.0.1:{one.internal_port}", "no-such-host.invalid:1"])
-    assert f"127.0.0.1:{one.internal_port}" in await peers.addresses()
-    peer = await peers.ask(f"127.0.0.1:{one.internal_port}")
-    assert peer is not None
-    assert (peer.instance_id, peer.is_ready, peer.is_draining) == ("one", True, False)
-    assert await peers.ask(f"127.0.0.1:{frozen.internal_port}") is None
-    assert await peers.ask(f"127.0.0.1:{free_port()}") is None
-    await peers.close()

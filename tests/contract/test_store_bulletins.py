@@ -71,7 +71,7 @@ async def test_bulletin_is_written_only_over_the_version_that_its_run_wrote(stor
     for refused in (bulletin(3), replace(first, beat=3)):
         with pytest.raises(StoreConflict):
             await store.write_bulletin(refused)
-    assert await store.find_bulletin(RUN) == StandingBulletin(second.version, 2, is_dead=False)
+    assert await store.find_bulletin(RUN) == StandingBulletin(second.version, 2, is_dead=False, is_ended=second.is_ended)
     await store.remove_bulletin(second)
     assert await store.find_bulletin(RUN) is None
     with pytest.raises(StoreConflict):

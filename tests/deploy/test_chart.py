@@ -172,7 +172,7 @@ def test_every_value_arrives() -> None:
             ("https://a.example", "https://b.example"),
         ),
         "trustedProxies={10.0.0.0/8}": ("http", "trusted_proxies", ("10.0.0.0/8",)),
-        "readiness.onRedisLoss=isolate": ("readiness", "peers", ("holdfast-internal:9000",)),
+        "readiness.onRedisLoss=isolate": ("readiness", "on_redis_loss", "isolate"),
         "readiness.onRedisLoss=unready": ("readiness", "on_redis_loss", "unready"),
         "firestore.database=chat": ("store", "url", "firestore://p/chat"),
     }

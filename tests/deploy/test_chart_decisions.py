@@ -179,15 +179,6 @@ def test_clients_reach_ready_pods_and_prometheus_all_of_them(objects: list[Objec
     assert [port["name"] for port in only(objects, "Service", fullname(objects))["spec"]["ports"]] == ["http"]
 
 
-def test_pods_that_ask_each_other_know_where() -> None:
-    """`isolate` needs the address of the others' internal ports."""
-    objects = rendered("elasticache-values.yaml")
-    _, container = chat(objects)
-    host, port = environ(container)["HOLDFAST_READINESS__PEERS"].split(":")
-    service = only(objects, "Service", host)["spec"]
-    assert int(port) in {each["port"] for each in service["ports"]}
-
-
 def test_redis_keeps_nothing(objects: list[Object]) -> None:
     """Everything in it can be rebuilt: no volume that outlives the pod, no snapshot, no log."""
     for redis in of_kind(objects, "StatefulSet"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from holdfast.bootstrap import Machine
 from holdfast.settings import Settings
 from holdfast.web.auth import issue
-from simulation.instance import INTERNAL_PORT, SimulatedInstance
+from simulation.instance import SimulatedInstance
 from simulation.loop import EPOCH_SECONDS, SimulatedLoop
 from simulation.machine import machine
 from simulation.process import Process
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 SECRET: Final = "simulated-secret-of-32-bytes-and-more"
 REDIS_NAME: Final = "redis.internal"
 REDIS_PORT: Final = 6379
-PEERS_NAME: Final = "instances.internal"
 _LONG_SECONDS: Final = 1e7
 
 
@@ -109,7 +108,6 @@ class Cluster:
             self.add_redis("r1")
         self._overrides = dict(settings or {})
         self.instances = {name: self._instance(name) for name in (f"i{number + 1}" for number in range(instances))}
-        loop.network.names[PEERS_NAME] = [instance.host for instance in self.instances.values()]
 
     @property
     def urls(self) -> list[str]:
@@ -156,7 +154,6 @@ class Cluster:
             "store": {"url": self._store_url},
             "auth": {"secret": SECRET},
             "drain": {"window_seconds": 5.0},
-            "readiness": {"peers": (f"{PEERS_NAME}:{INTERNAL_PORT}",)},
         }
         for group, values in self._overrides.items():
             usual[group] = {**usual.get(group, {}), **values} if isinstance(values, Mapping) else values

@@ -11,7 +11,7 @@ from simulation.faults import Fault, rng_of
 from simulation.redis.server import RedisServer
 
 _NOTICED_SECONDS: Final = 3.0  # a killed instance's last commits must not be told to Redis by itself
-_SPLIT_NOTICED_SECONDS: Final = 30.0  # a look at all bulletins (15 s), a failover's followers (5 s), two beats, and a look again
+_SPLIT_NOTICED_SECONDS: Final = 6.0  # heartbeats are missing for 3.7 s, and the bulletins are read once a second
 _HOSTILE: Final = (b"", b"\xff\xfe", b"{", b"[]", b"null", b"-1", b"nan", b"{" * 500, b'{"instance_id": 7}', b"i1:x:y")
 
 

@@ -40,7 +40,7 @@ def _failed_seed(profile: str, seeds: str, altered: str = "") -> int | None:
         ("no_second_witness", "lease-lost", ""),
         ("no_server_in_world", "promoted", ""),
         ("no_world_check", "garbage", ""),
-        ("no_split", "split", ""),
+        ("no_peers", "split", ""),
         ("no_catch_up", "leaving", ""),
         ("no_predecessor", "restore", ""),
         ("no_hints", "calm", ""),

@@ -29,7 +29,7 @@ from holdfast.node import node
 from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.cluster.bulletins import Bulletins
 from holdfast.node.cluster.own_bulletin import OwnBulletin
-from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.peers import Peers
 from holdfast.node.cluster.window import Window
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations import cache
@@ -218,9 +218,9 @@ def no_resync() -> None:
     replace(node.Node, "_on_missed", lambda _self, _reason: None)
 
 
-def no_split() -> None:
-    """Where the others meet is not looked at."""
-    replace(Split, "note", lambda *_, **__: False)
+def no_peers() -> None:
+    """Whether the others are heard is not asked."""
+    replace(Peers, "look", lambda *_, **__: False)
 
 
 def no_watchdog() -> None:
@@ -374,7 +374,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_window,
         no_publication,
         no_resync,
-        no_split,
+        no_peers,
         no_watchdog,
         no_server_in_world,
         no_world_check,

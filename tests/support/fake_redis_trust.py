@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 
+from holdfast.domain.ids import RunId
 from holdfast.node.cluster.losses import Losses
+from holdfast.node.cluster.peers import Peers
 from holdfast.node.cluster.redis_trust import Link, RedisTrust
 from holdfast.ports import Bus, Clock, RosterCache
 from support.fake_rosters import FakeRosters
@@ -13,7 +15,8 @@ class FakeRedisTrust(RedisTrust):
 
     def __init__(self, bus: Bus, clock: Clock, cache: RosterCache | None = None, link: Link | None = None) -> None:
         lease = SimpleNamespace(server="here", is_cut=False)
-        super().__init__(bus, link or SimpleNamespace(is_connected=True), lease, Losses(cache or FakeRosters()), clock)  # type: ignore[arg-type]  # the part it uses
+        losses, peers = Losses(cache or FakeRosters()), Peers(RunId("one:1"))
+        super().__init__(bus, link or SimpleNamespace(is_connected=True), lease, losses, peers, clock)  # type: ignore[arg-type]  # the part it uses
         self.has_fleet_well = True
 
     @property

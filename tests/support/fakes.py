@@ -301,7 +301,7 @@ class FakeStore(Faulty):
     async def find_bulletin(self, run: RunId) -> StandingBulletin | None:
         await self._enter("find_bulletin")
         found = self.bulletins.get(run)
-        return None if found is None else StandingBulletin(found.version, found.beat, found.is_dead)
+        return None if found is None else StandingBulletin(found.version, found.beat, found.is_dead, found.is_ended)
 
     async def declare_dead(self, bulletin: Bulletin) -> bool:
         await self._enter("declare_dead")

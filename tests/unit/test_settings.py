@@ -109,7 +109,7 @@ def test_an_origin_that_no_browser_sends_ends_the_start(written: str, says: str)
     assert repr(written) in str(refused.value)
 
 
-def test_peers_may_be_ipv6_addresses() -> None:
-    """In a cluster without IPv4 there are no others."""
+def test_setting_of_an_older_version_is_no_mistake() -> None:
+    """Instances asked these addresses whether they see Redis; the chart of that version sets it."""
     environ = {"HOLDFAST_READINESS__ON_REDIS_LOSS": "isolate", "HOLDFAST_READINESS__PEERS": "[fd00::1]:9000, pods.chat:9000"}
-    assert settings.load(environ).readiness.peers == ("[fd00::1]:9000", "pods.chat:9000")
+    assert settings.load(environ).readiness.on_redis_loss == "isolate"

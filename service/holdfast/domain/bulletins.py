@@ -23,11 +23,13 @@ class StandingBulletin:
 
     Attributes:
         beat: None where the document cannot be read.
+        is_dead, is_ended: as in the bulletin.
     """
 
     version: str
     beat: int | None
     is_dead: bool
+    is_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

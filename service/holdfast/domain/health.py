@@ -2,5 +2,5 @@
 
 from typing import Final
 
-BAD_CONDITIONS: Final = frozenset(("ClockSkewed", "Draining", "Isolated", "Saturated"))
+BAD_CONDITIONS: Final = frozenset(("ClockSkewed", "Draining", "Isolated", "PeerApart", "Saturated"))
 """An instance is well while these are false and all other conditions are true."""

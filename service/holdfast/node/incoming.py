@@ -1,12 +1,13 @@
 """Envelopes of the other instances: each goes, by its kind, to the part that handles it."""
 
 from holdfast.domain.ids import ConversationId
+from holdfast.node.cluster.heartbeats import Heartbeats
 from holdfast.node.conversations.parts import ConversationParts
-from holdfast.node.identity import Identity
+from holdfast.node.foundation import Foundation
 from holdfast.node.requests.commands import Commands
 from holdfast.node.users.parts import UserParts
+from holdfast.ports import FLEET
 from holdfast.protocol import envelopes
-from holdfast.telemetry import Telemetry
 
 
 class Incoming:
@@ -14,22 +15,22 @@ class Incoming:
 
     def __init__(
         self,
-        identity: Identity,
+        on: Foundation,
+        heartbeats: Heartbeats,
         conversations: ConversationParts,
         users: UserParts,
         commands: Commands,
-        telemetry: Telemetry,
     ) -> None:
-        self._identity = identity
+        self._identity, self._telemetry = on.identity, on.telemetry
+        self._heartbeats = heartbeats
         self._delivery = conversations.delivery
         self._receipts = users.receipts
         self._commands = commands
         self._fan_out = users.presence_fan_out
         self._membership = conversations.membership
         self._revocations = users.revocations
-        self._telemetry = telemetry
 
-    def take(self, _channel: str, payload: bytes) -> None:
+    def take(self, channel: str, payload: bytes) -> None:
         """Act on an envelope; one that is malformed, or does not carry the generation of this store, is counted and dropped.
 
         Until the store has answered for the first time, its generation is unknown and every envelope is taken. No conversation
@@ -39,6 +40,9 @@ class Incoming:
         if envelope is None:
             self._telemetry.dropped.labels("malformed_envelope").inc()
             self._telemetry.undecodable.labels("envelope").inc()
+        elif isinstance(envelope, envelopes.HeartbeatEnvelope):
+            if channel == FLEET:
+                self._heartbeats.take(envelope)
         elif generation and envelope.generation != generation:
             self._telemetry.dropped.labels("other_generation").inc()
         elif isinstance(envelope, envelopes.MessagesEnvelope):

@@ -27,6 +27,7 @@ from holdfast.node.sending.parts import SendingParts
 from holdfast.node.sessions.parts import connecting_of
 from holdfast.node.tasks import until_store_answers
 from holdfast.node.users.parts import UserParts
+from holdfast.ports import FLEET
 
 _TICK_SECONDS: Final = 0.05  # holes are 150 ms old when they are filled; sends expire within 3 s
 SLOW_TICK_SECONDS: Final = 1.0
@@ -56,7 +57,7 @@ class Node:
         requests = RequestParts(on, self.cluster, self.sending, self.conversations, self.users, self.notifications)
         self.commands, self.conversation_service = requests.commands, requests.conversation_service
         self.connecting = connecting_of(on, self.cluster, self.conversations, self.users)
-        self._incoming = Incoming(on.identity, self.conversations, self.users, self.commands, on.telemetry)
+        self._incoming = Incoming(on, self.cluster.heartbeats, self.conversations, self.users, self.commands)
 
     # --- life -----------------------------------------------------------------------------------------------------------
 
@@ -73,6 +74,7 @@ class Node:
         """
         await self.recovery.store_contact.open(self.tasks)
         take, resubscribed = self._incoming.take, partial(self._on_missed, "resubscribed")
+        await self.on.bus.subscribe((FLEET,))  # first of all: until others are heard, nothing that they wrote is believed
         await self.on.bus.start(self.loops, take, resubscribed, self.health.note_bus)
         for loop in self._loops():
             self.tasks.start(self.loops.run(loop))
@@ -121,6 +123,7 @@ class Node:
         """Of the rooms, then the ticks."""
         users, notifications, recovery = self.users, self.notifications, self.recovery
         yield from self.cluster.bulletins.loops
+        yield from self.cluster.heartbeats.loops
         yield from (part.loop for part in (self.cluster.lease, recovery.reaper, users.rosters))
         yield from (part.loop for part in (recovery.unfinished_commits, recovery.stored_marks))
         yield from (
@@ -146,6 +149,7 @@ class Node:
         it by."""
         _log.warning("the loop stood still; everything is read again")
         self.recovery.reaper.forget()
+        self.cluster.peers.forget()
         self._on_missed("thaw")
 
     async def _tick_slowly(self) -> None:

@@ -9,7 +9,7 @@ its adapter's deadline and raises only what its docstring names (`holdfast.error
 """
 
 from holdfast.ports.blocks import BlockStore
-from holdfast.ports.bus import Bus, PublishedChange, PublishedCommit
+from holdfast.ports.bus import FLEET, Bus, PublishedChange, PublishedCommit
 from holdfast.ports.conversations import ConversationStore
 from holdfast.ports.cursors import CursorStore
 from holdfast.ports.deadline import within
@@ -18,7 +18,6 @@ from holdfast.ports.marks import Marks
 from holdfast.ports.messages import MessageStore
 from holdfast.ports.notifications import NotificationStore
 from holdfast.ports.orchestrator import Orchestrator, Pod, PodCondition, PodHealth
-from holdfast.ports.peers import Peer, Peers
 from holdfast.ports.presence import PresenceStore
 from holdfast.ports.process import Clock, DependencyWatch, MachineClock, Memory, MemoryUse, Transport, Unwatched
 from holdfast.ports.push import Notifier
@@ -31,6 +30,7 @@ from holdfast.ports.store import Store, StoreLife
 from holdfast.ports.stored_marks import MarkStore
 
 __all__ = [
+    "FLEET",
     "RECENT_MESSAGES",
     "BlockStore",
     "Bus",
@@ -48,8 +48,6 @@ __all__ = [
     "NotificationStore",
     "Notifier",
     "Orchestrator",
-    "Peer",
-    "Peers",
     "Pod",
     "PodCondition",
     "PodHealth",

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from holdfast.domain.ids import ConversationId, InstanceId, Seq, UserId
 from holdfast.loops import Loops
+
+FLEET: Final = "control:.fleet"
+"""The channel of the heartbeats of all instances. A Redis user that may use the channels `control:*` may use it: rights that an
+operator gave to an older version suffice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,13 @@ class RevokedEnvelope(Header, frozen=True, kw_only=True):
     revoked_at_ms: Count = 0
 
 
+class HeartbeatEnvelope(Header, frozen=True, kw_only=True):
+    """The run `run` publishes to the Redis `world` (empty: not known). Runs of an older version send and hear none."""
+
+    run: Name
+    world: Name
+
+
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 _header = msgspec.json.Decoder(Header)
@@ -109,6 +116,7 @@ _by_kind: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "presence": msgspec.json.Decoder(PresenceEnvelope),
     "conversation": msgspec.json.Decoder(ConversationEnvelope),
     "revoked": msgspec.json.Decoder(RevokedEnvelope),
+    "heartbeat": msgspec.json.Decoder(HeartbeatEnvelope),
 }
 
 

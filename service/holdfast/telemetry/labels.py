@@ -13,8 +13,8 @@ CONTROLLER_LOOPS: Final = ("controller_conditions", "controller_costs", "control
 API_REQUESTS: Final = ("lead", "resign", "set_conditions", "set_deletion_cost", "tell", "watch")
 LOOPS: Final = (
     "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups", "committer",
-    "connecting", "isolation", "jwks", "lease", "notifications", "presence", "pushing", "reaper", "registration", "revocations",
-    "rosters", "slow_tick", "sockets", "stored_marks", "sweep", "tasks", "tick",
+    "connecting", "heartbeats", "jwks", "lease", "notifications", "peers", "presence", "pushing", "reaper",
+    "registration", "revocations", "rosters", "slow_tick", "sockets", "stored_marks", "sweep", "tasks", "tick",
 )  # fmt: skip
 SOURCES: Final = (
     "bulletin", "connections", "conversation", "cursor", "dirty", "envelope", "head", "instances", "mark", "member", "message",
@@ -31,6 +31,7 @@ REASONS: Final = {
     "RedisConnected": ("Connected", "Disconnected"),
     "Isolated": ("NotIsolated", "OthersSeeRedis"),
     "BusLive": ("EchoSeen", "Deaf", "Split"),
+    "PeerApart": ("AllHeard", "WithoutRedis"),
     "StoreReachable": ("Reachable", "Unreachable"),
     "StoreCurrent": ("Current", "Replaced"),
     "Draining": ("Serving", "Stopping"),

@@ -154,19 +154,19 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "kill": Row(
         "an instance with U users dies, and they stay away",
-        Cost(reads=(1, 10), writes=(1, 2), deletes=(1, 0), commands=(6, 1), scripted=(4, 0), inside=(13, 4)),
+        Cost(reads=(7, 10), writes=(1, 2), deletes=(1, 0), commands=(6, 1), scripted=(4, 0), inside=(14, 4)),
         Event(cases.kill, 50.0),
         letter="U",
     ),
     "kill_and_return": Row(
         "the same, and they connect again at once",
-        Cost(reads=(1, 4), writes=(1, 2), deletes=(1, 0), commands=(6, 8), scripted=(4, 4), inside=(13, 34)),
+        Cost(reads=(7, 4), writes=(1, 2), deletes=(1, 0), commands=(6, 8), scripted=(4, 4), inside=(14, 34)),
         Event(cases.kill_and_return, 50.0),
         letter="U",
     ),
     "drain": Row(
         "an instance with U users is drained, and they connect to another one",
-        Cost(reads=(1, 3), writes=(1, 2), deletes=(1, 0), commands=(6, 10), scripted=(4, 5), inside=(14, 36)),
+        Cost(reads=(2, 3), writes=(1, 2), deletes=(1, 0), commands=(6, 10), scripted=(4, 5), inside=(15, 36)),
         Event(cases.drain, 30.0, 62.0),
         letter="U",
     ),
@@ -179,7 +179,7 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "idle": Row(
         "an idle instance, a minute, N instances in all",
-        Cost(reads=(143, 8), writes=(20, 0), commands=(240, 0), scripted=(180, 0), inside=(660, 80)),
+        Cost(reads=(143, 8), writes=(20, 0), commands=(360, 0), scripted=(180, 0), inside=(660, 80)),
         None,
         (1, 3),
         "N",

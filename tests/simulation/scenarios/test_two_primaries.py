@@ -5,7 +5,7 @@ from pathlib import Path
 
 from simulation.scenarios.scene import Scene, play
 
-_NOTICED_SECONDS = 30.0  # a look at all bulletins (15 s), the time that a failover takes to be followed (5 s), two beats, a look
+_NOTICED_SECONDS = 6.0  # heartbeats are missing for 3.7 s, and the bulletins are read once a second
 
 
 def _promote_a_replica(scene: Scene) -> None:

@@ -25,7 +25,7 @@ NEVER = {
     "rich",
     "yaml",
 }
-WHERE_CONFIGURED = {"holdfast.adapters.peers", "holdfast.adapters.push.webhook", "holdfast.web.jwks", "httpx"}
+WHERE_CONFIGURED = {"holdfast.adapters.push.webhook", "holdfast.web.jwks", "httpx"}
 OF_FIRESTORE = {"google", "grpc", "holdfast.adapters.firestore", "requests"}
 OF_SQLITE = {"holdfast.adapters.sqlite", "sqlite3"}
 

@@ -7,7 +7,8 @@ import msgspec
 
 from holdfast.node.connections.encoded import encoded
 from holdfast.node.incoming import Incoming
-from holdfast.protocol.envelopes import RevokedEnvelope
+from holdfast.ports import FLEET
+from holdfast.protocol.envelopes import HeartbeatEnvelope, RevokedEnvelope, encode
 from support.delivery_scene import C, Scene, delivered
 from support.virtual_time import in_virtual_time
 
@@ -20,16 +21,16 @@ class _Revocations:
         self.learned.append(envelope.user)
 
 
-def incoming(scene: Scene, revocations: _Revocations | None = None) -> Incoming:
+def incoming(scene: Scene, revocations: _Revocations | None = None, heartbeats: object = None) -> Incoming:
     """Over the delivery of a scene; all other parts are absent."""
     absent: Any = None
     others: Any = revocations
     return Incoming(
-        scene.identity,
+        SimpleNamespace(identity=scene.identity, telemetry=scene.telemetry),  # type: ignore[arg-type]  # the parts it uses
+        heartbeats,  # type: ignore[arg-type]  # the part it uses
         scene,  # type: ignore[arg-type]  # the parts it uses
         SimpleNamespace(receipts=absent, presence_fan_out=absent, revocations=others),  # type: ignore[arg-type]  # the parts it uses
         absent,
-        scene.telemetry,
     )
 
 
@@ -64,3 +65,22 @@ async def test_revocation_is_heard_while_the_generation_is_not_known_yet() -> No
     take = incoming(scene, revocations).take
     take("", msgspec.json.encode({"v": 1, "kind": "revoked", "generation": "store-1", "user": "eve", "not_before": 5}))
     assert revocations.learned == ["eve"]
+
+
+class _Heartbeats:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def take(self, heartbeat: HeartbeatEnvelope) -> None:
+        self.heard.append(heartbeat.run)
+
+
+@in_virtual_time
+async def test_heartbeat_counts_on_the_channel_of_all_instances_alone() -> None:
+    """Of whichever generation: whether a store was replaced is told by the store."""
+    scene, heartbeats = Scene(), _Heartbeats()
+    part = incoming(scene, heartbeats=heartbeats)
+    payload = encode(HeartbeatEnvelope(v=1, kind="heartbeat", run="two:1", world="here"))
+    part.take(FLEET, payload)
+    part.take(f"conversation:{C}", payload)
+    assert heartbeats.heard == ["two:1"]

@@ -18,10 +18,12 @@ from support.virtual_time import in_virtual_time, passed
 # Of each loop: what its step calls every time, as (part of the scene, attribute).
 _CALLED = {
     "audit": ("node.users.presence", "certain"),
-    "bulletins_read": ("node.cluster.redis_trust.split", "note"),
+    "bulletins_read": ("node.cluster.peers", "note"),
     "bulletins_write": ("store", "write_bulletin"),
     "catch_ups": ("store", "catch_ups"),
+    "heartbeats": ("node.cluster.peers", "look"),
     "lease": ("registry", "renew"),
+    "peers": ("node.cluster.peers", "to_read"),
     "pushing": ("store", "claim_notifications"),
     "reaper": ("registry", "instances"),
     "revocations": ("store", "read_revocations"),

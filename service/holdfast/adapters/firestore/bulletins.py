@@ -38,8 +38,8 @@ async def find_bulletin(calls: Calls, run: RunId) -> StandingBulletin | None:
     if not snapshot.exists:
         return None
     stored = Stored(snapshot.to_dict())
-    beat, is_dead = stored.number("beat"), stored.flag("isDead")
-    return StandingBulletin(documents.version_of(snapshot.update_time), None if stored.is_damaged else beat, is_dead)
+    beat, is_dead, is_ended = stored.number("beat"), stored.flag("isDead"), stored.flag("isEnded")
+    return StandingBulletin(documents.version_of(snapshot.update_time), None if stored.is_damaged else beat, is_dead, is_ended)
 
 
 async def read_bulletins(calls: Calls, *, only_unwell: bool) -> list[Bulletin]:

@@ -86,7 +86,7 @@ def find_bulletin(connection: sqlite3.Connection, key: str) -> StandingBulletin 
         found = _bulletin(*row)
     except Undecodable:
         return StandingBulletin(_version(row[0]), None, is_dead=False)
-    return StandingBulletin(found.version, found.beat, found.is_dead)
+    return StandingBulletin(found.version, found.beat, found.is_dead, found.is_ended)
 
 
 def read_bulletins(connection: sqlite3.Connection) -> list[Bulletin]:

@@ -78,6 +78,10 @@ class Bulletins:
         """The store takes the bulletins of this instance promptly: one that comes late is late for another reason."""
         return self._own.is_prompt
 
+    def write_soon(self) -> None:
+        """Others, or this instance, may know by nothing else that this instance lives."""
+        self._written_as = None
+
     def look_soon(self) -> None:
         """Envelopes may have been missed: read all bulletins now and once more a little later."""
         now = self._clock.monotonic()
@@ -167,7 +171,7 @@ class Bulletins:
             left=self._above.users_within_grace(),
             server=self._lease.server,
             is_cut=self._lease.is_cut,
-            is_out=self._redis_trust.split.sightings.is_out,
+            is_out=self._redis_trust.isolation.is_out,
             is_ended=self._is_ended,
             **self.window.contents(now),
         )
@@ -185,6 +189,5 @@ class Bulletins:
         if not only_unwell:
             self.latest = (now, bulletins)
         others = [bulletin for bulletin in bulletins if bulletin.run != self._identity.run]
-        if self._redis_trust.judge(others, now, is_complete=not only_unwell):
-            self._above.on_loss_elsewhere()
+        self._redis_trust.judge(others, now, is_complete=not only_unwell)
         await self._above.take_bulletins(others)

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from holdfast.domain.bulletins import LOST, Bulletin
+from holdfast.node.cluster.isolation import Isolation
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.losses import Losses
-from holdfast.node.cluster.split import Split
+from holdfast.node.cluster.peers import Peers
 from holdfast.ports import Bus, Clock
 
 _JUDGEMENT_SECONDS: Final = 3.5  # an older look for degraded instances does not count
@@ -34,30 +35,32 @@ class RedisTrust:
     """Lives in the event loop; `judge` after each look at the bulletins.
 
     Attributes:
-        split: whether other instances meet at another Redis.
         losses: writes of this instance that are missing in Redis.
+        peers: whether the other instances are heard.
+        isolation: whether others see Redis while this instance does not.
     """
 
-    def __init__(self, bus: Bus, redis: Link, lease: Lease, losses: Losses, clock: Clock) -> None:
-        self.split = Split(clock)
+    def __init__(self, bus: Bus, redis: Link, lease: Lease, losses: Losses, peers: Peers, clock: Clock) -> None:
         self.losses = losses
+        self.peers = peers
+        self.isolation = Isolation(clock)
         self._bus = bus
         self._redis = redis
         self._lease = lease
         self._clock = clock
-        self._is_fleet_well = self._is_another_redis_used = False
+        self._is_fleet_well = False
         self._judged_as = ""
         self._judged_at = -_JUDGEMENT_SECONDS
 
     @property
     def is_heard(self) -> bool:
         """Each change that a live instance tells arrives here, where its channel is subscribed."""
-        return self._bus.is_live and not self.split.is_split
+        return self._bus.is_live and self.peers.is_trusted
 
     @property
     def is_seen_by_all(self) -> bool:
         """A mark that is set here can be seen by every instance."""
-        return not self.split.is_suspected
+        return self.peers.is_trusted
 
     @property
     def is_memory_complete(self) -> bool:
@@ -68,7 +71,7 @@ class RedisTrust:
     def is_fleet_well(self) -> bool:
         """As of the last look, no other instance has lost a write to Redis that it has not made up for, or made it elsewhere."""
         is_fresh = self._clock.monotonic() - self._judged_at < _JUDGEMENT_SECONDS and self._judged_as == self._lease.server
-        return self._is_fleet_well and is_fresh and not self.split.is_suspected
+        return self._is_fleet_well and is_fresh and self.peers.is_trusted
 
     @property
     def is_deaf(self) -> bool:
@@ -83,12 +86,12 @@ class RedisTrust:
     @property
     def is_impaired(self) -> bool:
         """Clients are told that Redis does not do its work: it is lost, or the instances meet at more than one."""
-        return self.is_lost or self.split.is_split
+        return self.is_lost or self.peers.is_split
 
     @property
     def reaches_all(self) -> bool:
         """As far as is known, Redis carries what this instance tells to all others."""
-        return not self._bus.is_lost and not self.split.is_split
+        return not self._bus.is_lost and not self.peers.is_split
 
     @property
     def may_tell_losses(self) -> bool:
@@ -104,21 +107,17 @@ class RedisTrust:
             return "redis"
         if self._bus.is_lost:
             return "bus"
-        return "split" if self.split.is_split else "ok"
+        return "split" if self.peers.is_split else "ok"
 
-    def judge(self, others: Sequence[Bulletin], now: float, *, is_complete: bool) -> bool:
-        """Take in the statements of the others about Redis; tells whether an instance died that was out of reach.
-
-        An instance that uses another Redis unknowingly reports no fault: a look at all finds it.
+    def judge(self, others: Sequence[Bulletin], now: float, *, is_complete: bool) -> None:
+        """Take in what the others say in their bulletins.
 
         Args:
             others: the bulletins of all other instances, or (not `is_complete`) of those whose own Redis does not work.
             now: when they were asked for (monotonic seconds).
         """
-        server, living = self._lease.server, [bulletin for bulletin in others if not bulletin.is_dead]
-        has_died_apart = self.split.note(living, "" if self._lease.is_cut else server, is_complete=is_complete)
+        self._is_fleet_well = all(bulletin.is_harmless_at(self._lease.server) for bulletin in others)
+        self._judged_at, self._judged_as = now, self._lease.server
         if is_complete:
-            self._is_another_redis_used = any(bulletin.server not in ("", server) for bulletin in living)
-        self._is_fleet_well = all(bulletin.is_harmless_at(server) for bulletin in others) and not self._is_another_redis_used
-        self._judged_at, self._judged_as = now, server
-        return has_died_apart
+            self.isolation.note(others)
+        self.peers.note(others, now, is_complete=is_complete)

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 STATES: Final = ("starting", "healthy", "degraded", "saturated", "draining", "unhealthy")
 _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://|ipv[46]:)?(?:\[[0-9a-f:]+\]|[\w.-]+):\d{2,5}\b(?:/\S*)?", re.IGNORECASE)
 _START_WAIT_FOR_REDIS_SECONDS: Final = 10.0
+_MAX_TOLD: Final = 5
 _SPLIT: Final = ("Split", "other instances meet at another Redis")
 _REPLACED: Final = "the store was restored, renewed or emptied: this instance begins anew"
 
@@ -46,8 +47,8 @@ class Condition:
 class Health:
     """Lives in the loop. `state` is one of `STATES`; `fleet`: those of all instances that live, this one's among them.
 
-    `must_leave`: whether a lost Redis makes this instance unready; by default it never does. `has_keys`: whether tokens can be
-    verified; until then this instance is starting.
+    `must_leave`: whether a lost Redis makes this instance unready, whatever others see; by default it does not.
+    `has_keys`: whether tokens can be verified; until then this instance is starting.
     """
 
     def __init__(
@@ -97,11 +98,14 @@ class Health:
         self._redis.evaluate()
         self._saturation.evaluate()
         self._set("RedisConnected", self._redis.is_connected, "Connected", "Disconnected", self._redis.error)
-        sightings = self._redis_trust.split.sightings
-        sightings.is_draining = self.is_draining
-        sightings.look(has_store=self._store.was_reached, sees_redis=self._redis.was_reached and not self.has_lost_redis)
-        self._set("Isolated", sightings.reason is not None, "OthersSeeRedis", "NotIsolated", sightings.reason)
+        isolation = self._redis_trust.isolation
+        isolation.is_draining = self.is_draining
+        isolation.look(has_store=self._store.was_reached, sees_redis=self._redis.was_reached and not self.has_lost_redis)
+        self._set("Isolated", isolation.reason is not None, "OthersSeeRedis", "NotIsolated", isolation.reason)
         self._set("BusLive", self._redis_trust.reaches_all, "EchoSeen", *(self._deaf if self._redis_trust.is_deaf else _SPLIT))
+        cut = self._redis_trust.peers.cut
+        told = f"without Redis, and reached by the store: {', '.join(cut[:_MAX_TOLD])}{' …' if len(cut) > _MAX_TOLD else ''}"
+        self._set("PeerApart", bool(cut), "WithoutRedis", "AllHeard", told)
         self._set("StoreReachable", self._store.is_connected, "Reachable", "Unreachable", self._store.error)
         self._set("StoreCurrent", not self._store_contact.replaced.is_set(), "Current", "Replaced", _REPLACED)
         self._set("Draining", self.is_draining, "Stopping", "Serving", None)
@@ -160,11 +164,12 @@ class Health:
     def is_ready(self) -> bool:
         """For `/readyz`. A shared dependency's loss leaves it true (all pods would leave at once), unless `must_leave`.
 
-        Since its start it has to have reached Redis, or no other instance does (`Sightings`).
+        Since its start it has to have reached Redis, or no other instance does (`Isolation`).
 
         A saturated instance leaves the Service only while at least half of the others have room for its share.
         """
-        if self.must_leave() or not self._redis_trust.split.sightings.is_settled:
+        isolation = self._redis_trust.isolation
+        if self.must_leave() or isolation.reason is not None or not isolation.is_settled:
             return False
         if self.state == "saturated":
             with_room = sum(1 for state in self.fleet if state in ("healthy", "degraded"))
@@ -207,7 +212,7 @@ class Health:
 
     def _redis_service(self) -> dict[str, Any]:
         body = _service(self._redis, f"the bus is deaf: {self._bus_reason}" if self._redis_trust.is_deaf else None)
-        if self._redis_trust.split.is_split:
+        if self._redis_trust.peers.is_split:
             body.setdefault("error", _SPLIT[1])  # connected it is
         return body
 

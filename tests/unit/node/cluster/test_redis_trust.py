@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from holdfast.domain.bulletins import LOST, Bulletin
-from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.domain.ids import Epoch, InstanceId, RunId
 from holdfast.node.cluster.losses import Losses
+from holdfast.node.cluster.peers import Peers
 from holdfast.node.cluster.redis_trust import RedisTrust
 from support.fake_rosters import FakeRosters
 from support.fakes import ManualClock
@@ -21,7 +22,8 @@ class Scene:
         self.bus: Any = SimpleNamespace(is_live=True, is_lost=False)
         self.link = SimpleNamespace(is_connected=True)
         lease: Any = SimpleNamespace(server="here", is_cut=False)
-        self.trust = RedisTrust(self.bus, self.link, lease, Losses(self.cache), self.clock)
+        self.peers = Peers(RunId("one:1"))
+        self.trust = RedisTrust(self.bus, self.link, lease, Losses(self.cache), self.peers, self.clock)
         self.judge()
 
     def judge(self, *others: Bulletin) -> None:
@@ -56,12 +58,15 @@ def test_redis_that_answers_no_command_is_lost() -> None:
     assert (scene.trust.is_lost, scene.trust.mode) == (True, "redis")
 
 
-def test_instances_that_stay_at_another_redis_are_told_of_as_a_split() -> None:
-    """A mark that is set here is not seen there: after some seconds the service is degraded, and each side reads the store."""
+def test_a_peer_that_is_not_heard_ends_the_trust_in_redis() -> None:
+    """A mark that is set here may not be seen there. After some seconds clients are told."""
     scene = Scene()
-    for beat in range(1, 11):
+    scene.peers.world = "here"
+    for second in range(10):
         scene.clock.now += 1
-        scene.judge(Bulletin(InstanceId("two"), Epoch("1"), beat, "ok", server="elsewhere"))
+        scene.judge(Bulletin(InstanceId("two"), Epoch("1"), second, "ok", server="elsewhere"))
+        scene.peers.look(scene.clock.now, is_listening=True)
+        assert (scene.trust.is_heard, scene.trust.is_seen_by_all) == (False, False)
     assert (scene.answers, scene.trust.mode) == ((False, False, False, False), "split")
     assert scene.trust.is_impaired
     scene.bus.is_lost = True
@@ -90,7 +95,6 @@ def test_memory_of_redis_is_incomplete_by_another_instance(mode: str, server: st
     scene = Scene()
     scene.judge(Bulletin(InstanceId("two"), Epoch("1"), 1, mode, server=server))
     assert not scene.trust.is_memory_complete
-    assert scene.trust.is_seen_by_all is (server == "here")
     scene.judge(Bulletin(InstanceId("two"), Epoch("1"), 2, "ok", server="here"))
     assert scene.trust.is_memory_complete
 

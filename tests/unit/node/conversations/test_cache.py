@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from types import SimpleNamespace
 
 import pytest
 
@@ -25,7 +24,7 @@ class Scene:
         self.store, self.bus = FakeStore(), FakeBus()
         self.store.conversations[C] = conversation(C, "alice", "bob")
         redis_trust = FakeRedisTrust(self.bus, LoopClock())
-        self.split = redis_trust.split = SimpleNamespace(is_split=False)  # type: ignore[assignment]  # all that is looked at
+        self.peers = redis_trust.peers
         self.cache = Conversations(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.bus,
@@ -48,9 +47,9 @@ async def test_it_is_believed_while_somebody_would_tell_us_of_a_change() -> None
     await scene.cache.get(C)
     await passed(60)
     assert scene.cache.cached(C) is not None
-    scene.split.is_split = True
+    scene.peers.is_trusted = False
     assert scene.cache.cached(C) is None
-    scene.split.is_split = False
+    scene.peers.is_trusted = True
     assert scene.cache.cached(C) is not None
     scene.bus.is_live = False
     assert scene.cache.cached(C) is None

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from holdfast.loops import Loops
-from holdfast.node.cluster.sightings import Sightings
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.health.dependencies import RECOVERY_SECONDS, Dependency
@@ -32,15 +31,15 @@ class Scene:
         self.store_clock = StoreClock(self.clock)
         self.hub.tell_all = self.told.append  # type: ignore[method-assign]  # what clients hear
         self.identity = identity_of()
-        self.split = SimpleNamespace(is_split=False, sightings=Sightings(self.clock))
-        redis_trust = FakeRedisTrust(self.bus, self.clock, link=self.redis)
-        redis_trust.split = self.split  # type: ignore[assignment]  # all that is looked at
+        self.peers = SimpleNamespace(is_split=False, is_trusted=True, cut=())
+        self.redis_trust = FakeRedisTrust(self.bus, self.clock, link=self.redis)
+        self.redis_trust.peers = self.peers  # type: ignore[assignment]  # all that is looked at
         self.store_contact: Any = SimpleNamespace(replaced=asyncio.Event(), is_open=True)
         self.memory = FakeMemory()
         saturation = Saturation(self.hub, self.memory, telemetry, max_connections=20)
         self.health = Health(
             self.identity, "1", self.store, self.redis, self.hub, saturation, self.clock, telemetry,
-            redis_trust=redis_trust,
+            redis_trust=self.redis_trust,
             loops=Loops(self.clock.monotonic, telemetry), store_contact=self.store_contact,
             store_clock=self.store_clock,
         )  # fmt: skip
@@ -232,15 +231,26 @@ def test_a_name_that_another_process_has_is_said() -> None:
 def test_others_at_another_redis_are_a_degradation() -> None:
     """Ours answers, and no other instance receives us there; clients are served all the same."""
     scene = Scene().well()
-    scene.split.is_split = True
+    scene.peers.is_split = True
     scene.pass_(1)
     assert (scene.health.state, scene.health.is_ready, scene.health.has_lost_redis) == ("degraded", True, False)
     condition = scene.health.conditions["BusLive"]
     assert (condition.status, condition.reason) == (False, "Split")
     service = scene.health.body()["services"]["redis"]
     assert (service["status"], service["error"]) == ("connected", "other instances meet at another Redis")
-    scene.split.is_split = False
+    scene.peers.is_split = False
     assert scene.pass_(1).health.state == "healthy"
+
+
+def test_other_instances_without_redis_are_named_and_do_not_degrade() -> None:
+    """`PeerApart`: they are reached by the store. At most five are named."""
+    scene = Scene().well().pass_(1)
+    assert not scene.condition("PeerApart")
+    scene.peers.cut = ("two", "three")
+    assert scene.pass_(1).health.state == "healthy"
+    assert scene.health.conditions["PeerApart"].message == "without Redis, and reached by the store: two, three"
+    scene.peers.cut = tuple("abcdefg")
+    assert scene.pass_(1).health.conditions["PeerApart"].message.endswith("a, b, c, d, e …")
 
 
 def test_wrong_wall_clock_is_a_condition_and_does_not_degrade() -> None:

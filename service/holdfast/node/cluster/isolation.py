@@ -1,9 +1,12 @@
-"""Do other instances reach Redis while this one, since its start, does not?
+"""Is Redis gone, or only this instance's way to it? Decides whether an instance without Redis stays out of the Service.
 
-A wrong address or a blocked way at a start concerns one instance, a lost Redis concerns all. Only in the first case does the
-instance stay out of the Service: a rollout then stops while the old instances serve. The answer comes from the bulletins in the
-store, so it needs neither Redis nor addresses of other instances. Without a readable store this instance counts as well placed.
-Instances that take no connections themselves do not count: those that start, drain, or stay out for the same reason.
+A wrong address or a blocked way concerns one instance, a lost Redis concerns all: if that made instances unready, all would leave
+at once. The answer comes from the bulletins in the store. An instance stays out while at least half of all see Redis and serve;
+those remain, however many leave in the same moment. Open sockets stay open. Without a readable store no instance leaves.
+
+At its start each instance asks: a rollout stops at the one that does not reach Redis. Later one asks only if it may leave, and
+after it has been without Redis for some seconds. Instances that take no connections themselves do not count: those that start,
+drain, or stay out since their start.
 """
 
 import asyncio
@@ -28,19 +31,20 @@ class _Other:
     rose_at: float | None = None  # None: seen once, so nothing says yet that it lives
 
 
-class Sightings:
+class Isolation:
     """Lives in the loop: `note` is told of all bulletins, `look` is called once a second.
 
     Attributes:
-        is_settled: this instance has reached Redis, or no other did while it did not. Then the question is not asked again.
+        is_settled: this instance has reached Redis, or no other did while it did not: its start is over.
+        may_leave: this instance asks after its start, too.
         reason: why this instance stays out of the Service; None where no other instance is known to see Redis.
         decided: set from the first decision on, whichever it is.
-        is_shared: other instances serve, and none of them sees Redis either; as of when this was settled.
+        is_shared: other instances serve, and none of them sees Redis either; as of when the start was over.
         is_draining: this instance is about to stop.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.is_settled = False
+        self.is_settled = self.may_leave = False
         self.reason: str | None = None
         self.decided = asyncio.Event()
         self.is_shared = False
@@ -48,38 +52,38 @@ class Sightings:
         self._clock = clock
         self._others: dict[RunId, _Other] = {}
         self._store_reached_at: float | None = None
-        self._denied_at = float("-inf")
+        self._saw_redis_at = self._denied_at = float("-inf")
 
     @property
     def is_out(self) -> bool:
-        """Whether this instance takes no new connections: other instances that start must not rely on it."""
+        """Whether this instance starts or drains: others that ask must not rely on it."""
         return self.is_draining or not self.is_settled
 
     def note(self, bulletins: Sequence[Bulletin]) -> None:
         """The bulletins of all other instances, as just read."""
-        if self.is_settled:
-            return
         now, before = self._clock.monotonic(), self._others
-        serving = [each for each in bulletins if not (each.is_out or each.is_dead)]
+        serving = [each for each in bulletins if not (each.is_out or each.is_dead or each.is_ended)]
         self._others = {each.run: _seen(each, before.get(each.run), now) for each in serving}
 
     def look(self, *, has_store: bool, sees_redis: bool) -> None:
         """Decide as of now. `has_store`: the store was reached since the start."""
-        if self.is_settled:
-            return
         now = self._clock.monotonic()
         if has_store and self._store_reached_at is None:
             self._store_reached_at = now
+        if sees_redis:
+            self._saw_redis_at = now
+        is_asking = now - self._saw_redis_at >= _CALM_SECONDS if self.is_settled and self.may_leave else not self.is_settled
         living = [each for each in self._others.values() if each.rose_at is not None and now - each.rose_at < _LIVING_SECONDS]
         seeing = sum(each.sees_redis for each in living)
         if sees_redis:
             self._settle()
-        elif seeing and 2 * seeing >= len(living) + 1:  # at least half of all serve well without this one
+        elif is_asking and seeing and 2 * seeing >= len(living) + 1:
             self._denied_at = now
             self.decided.set()
-            self.reason = f"{seeing} of {len(living)} other instances see Redis, this one has not reached it since its start"
-        elif self._has_looked(now) and now - self._denied_at >= _CALM_SECONDS:
-            self.is_shared = bool(living) and not seeing
+            how = "has lost it" if self.is_settled else "has not reached it since its start"
+            self.reason = f"{seeing} of {len(living)} other instances see Redis, this one {how}"
+        elif (self.is_settled or self._has_looked(now)) and now - self._denied_at >= _CALM_SECONDS:
+            self.is_shared = self.is_shared if self.is_settled else bool(living) and not seeing
             self._settle()
 
     def _has_looked(self, now: float) -> bool:
@@ -88,7 +92,6 @@ class Sightings:
     def _settle(self) -> None:
         self.is_settled, self.reason = True, None
         self.decided.set()
-        self._others.clear()
 
 
 def _seen(bulletin: Bulletin, before: _Other | None, now: float) -> _Other:

@@ -1,1 +1,0 @@
-"""The other instances, over their internal ports."""
