@@ -1,5 +1,6 @@
 """Whose tokens a drill on a cluster uses: what the release itself believes."""
 
+import asyncio
 import base64
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from holdfast.drills.kubernetes.cluster import Cluster
 from holdfast.drills.kubernetes.tokens import printed
 from holdfast.launcher.waiting import TargetFailed
+from support.eventually import eventually
 from support.fixtures_kubectl import World
 
 SECRET = "a-secret-of-tests-that-is-long-enough"
@@ -118,6 +120,17 @@ async def test_a_command_that_prints_no_good_token_ends_the_drill_before_anythin
         await printed(command(tmp_path / "idp.py", *lines), ["ann"])
     with pytest.raises(TargetFailed, match=r"--token-command: .*no-such-program"):
         await printed(("no-such-program",), ["ann"])
+
+
+async def test_command_of_a_drill_that_is_interrupted_is_over_with_it(tmp_path: Path) -> None:
+    """A process that is killed and not waited for is a zombie of the drill, and its pipes stay open."""
+    told = tmp_path / "pid"
+    program = "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()} '); time.sleep(60)"
+    printing = asyncio.create_task(printed([sys.executable, "-c", program, str(told)], ["ann"]))
+    await eventually(lambda: told.exists() and told.read_text().endswith(" "))
+    printing.cancel()
+    await asyncio.gather(printing, return_exceptions=True)
+    assert not Path("/proc", told.read_text().strip()).exists()
 
 
 async def test_release_is_found_by_its_labels_and_described_for_the_report(world: World) -> None:

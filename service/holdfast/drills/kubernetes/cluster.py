@@ -241,6 +241,7 @@ class Cluster:
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
         if process.returncode:
             raise TargetFailed(f"kubectl {' '.join(arguments[:3])}: {err.decode().strip()[:300]}")
         return out.decode()

@@ -52,6 +52,7 @@ async def _run(command: Sequence[str]) -> str:
     finally:
         if process.returncode is None:
             process.kill()
+            await process.wait()
     if process.returncode:
         raise TargetFailed(
             f"--token-command: exit {process.returncode} for {command[-1]}: {err.decode(errors='replace').strip()[-300:]}"
