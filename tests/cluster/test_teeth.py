@@ -59,10 +59,11 @@ async def passed(seconds: float) -> None:
     await eventually(lambda: time.monotonic() >= until, within=seconds + 5)
 
 
-async def test_a_dirty_mark_for_each_batch(sqlite_instances: Instances, *, is_built: bool) -> None:
+@pytest.mark.parametrize("altered_as", ["one_mark", "mark_ends_with_publication"])
+async def test_a_mark_for_each_batch_until_it_is_decided(sqlite_instances: Instances, altered_as: str, *, is_built: bool) -> None:
     """While it is decided whom one message notifies another one is stored and published; then the instance dies."""
     (well,) = await sqlite_instances.start("well")
-    names = ["die_undecided"] if is_built else ["die_undecided", "one_mark"]
+    names = ["die_undecided"] if is_built else ["die_undecided", altered_as]
     (doomed,) = await sqlite_instances.start("doomed", **altered(*names))
     c = await new_conversation(well, "ann", "ben")
     async with view_of(sqlite_instances) as store:

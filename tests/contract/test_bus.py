@@ -119,7 +119,7 @@ async def test_a_restarted_redis_is_subscribed_again_and_announced(redis_server:
     await redis_server.start()
     await eventually(lambda: one.ears.subscribed == 2 and one.bus.is_live, within=8.0)
     assert confirmed(one) == {CHANNEL, "user:u1", "control:one", "conversation:late"}
-    one.bus.publish_commit(PublishedCommit(C, 1, [b"m1"], ENVELOPE, None, "store-1"))
+    one.bus.publish_commit(PublishedCommit(C, 1, [b"m1"], ENVELOPE, "store-1"))
     await eventually(lambda: (CHANNEL, ENVELOPE) in one.ears.envelopes)
 
 
@@ -362,11 +362,11 @@ async def test_what_is_not_signed_is_not_heard(redis_server: RedisServer, new_no
     assert list(document)[-2:] == ["key", "mac"]
     await redis_admin.publish("conversation:c2", signed)
     await eventually(lambda: two.bus.counters.unsigned == 3)
-    one.bus.publish_commit(PublishedCommit(C, 1, [b'{"seq":1}'], ENVELOPE, None, "store-1"))
+    one.bus.publish_commit(PublishedCommit(C, 1, [b'{"seq":1}'], ENVELOPE, "store-1"))
     await eventually(lambda: len(two.ears.envelopes) == 2)
     assert await two.recent_messages.recent(C, 0, "store-1") == [(1, b'{"seq":1}')]
     assert await two.bus.subscribe(["user:ann"])
-    one.bus.publish_change(PublishedChange(C, 2, 2, ENVELOPE, [UserId("ann")], [], "store-1"))
+    one.bus.publish_change(PublishedChange(C, 2, 2, ENVELOPE, [UserId("ann")], "store-1"))
     await eventually(lambda: [heard for heard, _ in two.ears.envelopes[2:]] == [CHANNEL, "user:ann"])
     assert two.bus.counters.unsigned == 3
 

@@ -49,28 +49,26 @@ async def test_what_was_written_is_remembered_for_ten_minutes(
 async def test_a_change_ends_it_and_whatever_was_being_written(
     redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
 ) -> None:
-    """Who read the store before the change must not write what it was after it; the marks go, and everybody is told."""
+    """Who read the store before the change must not write what it was after it; and everybody is told."""
     one, two = await new_node("one").start(), await new_node("two").start()
     assert await two.bus.subscribe(["conversation:c1", "user:ann"])
     old = (await two.rosters.look(BEN, STORE)).fill_permit
     await filled(one, row(C))
-    await one.mark("user:ann|one|0|1|c1|2", "user:eve|one|0|1|c9|2")
-    one.bus.publish_change(PublishedChange(C, 3, 2, ENVELOPE, [ANN, BEN], ["user:ann|one|0|1|c1|2"], STORE))
+    one.bus.publish_change(PublishedChange(C, 3, 2, ENVELOPE, [ANN, BEN], STORE))
     await eventually(lambda: len(two.ears.envelopes) == 2)
     assert two.ears.envelopes == [("conversation:c1", ENVELOPE), ("user:ann", ENVELOPE)]
     assert (await two.rosters.look(ANN, STORE)).rows is None
     assert not await two.rosters.fill(BEN, STORE, old, [row(C)])
     assert (await two.rosters.look(BEN, STORE)).rows is None
-    assert await redis_admin.zrange("dirty", 0, -1) == ["user:eve|one|0|1|c9|2"]
 
 
 async def test_it_follows_what_is_published(redis_server: RedisServer, new_node: NewNode) -> None:
     """Messages and changes of a conversation move all its members' rosters, without writing one of them."""
     one = await new_node("one").start()
     proof = (await filled(one, row(C), row(D))).proof
-    one.bus.publish_commit(PublishedCommit(C, 6, [b"m6", b"m7"], ENVELOPE, None, STORE))
-    one.bus.publish_commit(PublishedCommit(C, 4, [b"m4"], ENVELOPE, None, STORE))
-    one.bus.publish_change(PublishedChange(C, 4, 101, ENVELOPE, [BEN], [], STORE))
+    one.bus.publish_commit(PublishedCommit(C, 6, [b"m6", b"m7"], ENVELOPE, STORE))
+    one.bus.publish_commit(PublishedCommit(C, 4, [b"m4"], ENVELOPE, STORE))
+    one.bus.publish_change(PublishedChange(C, 4, 101, ENVELOPE, [BEN], STORE))
 
     async def has_followed() -> bool:
         rows = (await one.rosters.look(ANN, STORE)).rows or []
@@ -86,7 +84,7 @@ async def test_what_was_published_outlives_every_roster_of_before(
     """A roster knows of nothing later than itself: what came since must not be forgotten before it."""
     one = await new_node("one").start()
     await filled(one, row(C))
-    one.bus.publish_commit(PublishedCommit(C, 6, [b"m6"], ENVELOPE, None, STORE))
+    one.bus.publish_commit(PublishedCommit(C, 6, [b"m6"], ENVELOPE, STORE))
     await eventually(lambda: one.bus.pipeline.counters.sent >= 2)
 
     async def is_kept() -> bool:
@@ -106,7 +104,7 @@ async def test_what_redis_evicted_is_not_taken_for_nothing(
     assert (await one.rosters.look(ANN, STORE)).rows is None
     await filled(one, row(C), row(D))
     await redis_admin.delete("head:c1")
-    one.bus.publish_change(PublishedChange(C, 4, 2, ENVELOPE, [], [], STORE))
+    one.bus.publish_change(PublishedChange(C, 4, 2, ENVELOPE, [], STORE))
     await one.bus.pipeline.ask("PING")
     assert (await one.rosters.look(ANN, STORE)).rows is None
     await filled(one, row(C), row(D))
@@ -197,7 +195,7 @@ async def test_it_is_believed_of_one_redis_one_store_and_one_era(
     """Changes lost with a flush, a restored store, or with writes that never came, would be missing in it for ever."""
     one = await new_node("one").start()
     proof = (await filled(one, row(C))).proof
-    one.bus.publish_commit(PublishedCommit(C, 9, [b"m9"], ENVELOPE, None, "store-2"))
+    one.bus.publish_commit(PublishedCommit(C, 9, [b"m9"], ENVELOPE, "store-2"))
     await eventually(partial(_is_unknown, one))
     await filled(one, row(C))
     assert (await one.rosters.look(ANN, "store-2")).rows is None

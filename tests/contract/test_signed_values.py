@@ -42,7 +42,7 @@ async def scene(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
     one, two = [await new_node(name, seals=Seals(SECRET)).start() for name in ("one", "two")]
     texts = [text for _, text in REAL]
     for conversation_id in (C, D):
-        one.bus.publish_commit(PublishedCommit(conversation_id, 1, texts, ENVELOPE, None, STORE))
+        one.bus.publish_commit(PublishedCommit(conversation_id, 1, texts, ENVELOPE, STORE))
         await eventually(partial(_reads, one, conversation_id, REAL))
     return Scene(one, two, redis_admin)
 
@@ -71,7 +71,7 @@ async def test_a_message_that_no_instance_kept_under_its_seq_is_not_believed(sce
         await scene.attacker.zadd(key, {f'{STORE} {{"seq":2,"body":"2wo"}}': 2})
     else:
         evil = await new_node("evil", seals=Seals(OTHER)).start()
-        evil.bus.publish_commit(PublishedCommit(C, 2, [b'{"seq":2,"body":"2wo"}'], ENVELOPE, None, STORE))
+        evil.bus.publish_commit(PublishedCommit(C, 2, [b'{"seq":2,"body":"2wo"}'], ENVELOPE, STORE))
         await eventually(partial(_reads, evil, C, [(2, b'{"seq":2,"body":"2wo"}')], after=1))
     assert 2 not in [seq for seq, _ in await scene.recent()]
 
@@ -81,10 +81,10 @@ async def test_messages_that_an_older_version_kept_unsigned_come_from_the_store(
 ) -> None:
     """In a rolling upgrade both versions keep messages under the same key: slower, never wrong, and neither stumbles."""
     older, newer = await new_node("older").start(), await new_node("newer", seals=Seals(SECRET, may_be_unsigned=True)).start()
-    older.bus.publish_commit(PublishedCommit(C, 1, [REAL[0][1]], ENVELOPE, None, STORE))
+    older.bus.publish_commit(PublishedCommit(C, 1, [REAL[0][1]], ENVELOPE, STORE))
     await eventually(partial(_reads, older, C, REAL[:1]))
     assert await newer.recent_messages.recent(C, 0, STORE) == []
-    newer.bus.publish_commit(PublishedCommit(C, 2, [REAL[1][1]], ENVELOPE, None, STORE))
+    newer.bus.publish_commit(PublishedCommit(C, 2, [REAL[1][1]], ENVELOPE, STORE))
     await eventually(partial(_reads, newer, C, REAL[1:]))
     assert await older.recent_messages.recent(C, 0, STORE) == []
 

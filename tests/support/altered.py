@@ -44,7 +44,8 @@ from holdfast.node.recovery.reaper import Reaper
 from holdfast.node.recovery.resync import Resync
 from holdfast.node.requests import commands
 from holdfast.node.requests.marked_changes import MarkedChanges
-from holdfast.node.sending.own_marks import OwnMarks
+from holdfast.node.sending.append import Commit
+from holdfast.node.sending.own_marks import Marking, OwnMarks
 from holdfast.node.users.presence import Presence
 from holdfast.node.users.rosters import Rosters
 from holdfast.ports import PublishedCommit
@@ -81,13 +82,25 @@ def die_undecided() -> None:
 
 def one_mark() -> None:
     """All batches of a conversation have one mark, which goes with the first of them that is done."""
-    set_in_redis = OwnMarks.set_in_redis
+    set_for_commit = OwnMarks.set_for_commit
 
-    async def set_first(self: OwnMarks, conversation_id: ConversationId) -> tuple[str, bool]:
-        self._batches = 0
-        return await set_in_redis(self, conversation_id)
+    async def set_first(self: OwnMarks, conversation_id: ConversationId, _: Seq) -> Marking:
+        self._number = 0
+        return await set_for_commit(self, conversation_id, 0)
 
-    replace(OwnMarks, "set_in_redis", set_first)
+    replace(OwnMarks, "set_for_commit", set_first)
+
+
+def mark_ends_with_publication() -> None:
+    """A mark in Redis is removed when its messages are published, and not when it is decided who is notified of them."""
+    note = decision.Notifications.note
+
+    def note_ended(self: decision.Notifications, commit: Commit) -> None:
+        if commit.marking is not None:
+            self._own_marks.end(commit.marking)
+        note(self, commit)
+
+    replace(decision.Notifications, "note", note_ended)
 
 
 def die_after_change() -> None:
@@ -110,13 +123,12 @@ def no_marks() -> None:
 
 def no_stored_marks() -> None:
     """A commit carries no mark, whatever Redis says of the one there."""
-    set_in_redis = OwnMarks.set_in_redis
+    set_for_commit = OwnMarks.set_for_commit
 
-    async def set_only_there(self: OwnMarks, conversation_id: ConversationId) -> tuple[str, bool]:
-        dirty, _ = await set_in_redis(self, conversation_id)
-        return dirty, True
+    async def set_only_there(self: OwnMarks, conversation_id: ConversationId, first: Seq) -> Marking:
+        return dataclasses.replace(await set_for_commit(self, conversation_id, first), is_found=True)
 
-    replace(OwnMarks, "set_in_redis", set_only_there)
+    replace(OwnMarks, "set_for_commit", set_only_there)
 
 
 def marks_go_at_once() -> None:
@@ -369,6 +381,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_sweep,
         no_predecessor,
         one_mark,
+        mark_ends_with_publication,
         no_bulletins,
         no_heads,
         no_window,

@@ -21,9 +21,10 @@ class FakeBus:
         self.wanted: set[str] = set()
         self.confirmations = 1  # the number of every subscription that is in force
         self.published: list[tuple[str, bytes]] = []
-        self.commits: list[tuple[Seq, list[bytes], bytes, str | None]] = []
+        self.commits: list[tuple[Seq, list[bytes], bytes]] = []
         self.marks: list[str] = []
         self.cleared: list[str] = []
+        self.losses = 0
         self.kept: list[tuple[Seq, bytes]] = []
         self.recorded = 0
         self.names: list[str] = []
@@ -64,12 +65,11 @@ class FakeBus:
         return self.is_live
 
     def publish_commit(self, commit: PublishedCommit) -> None:
-        self.commits.append((commit.first_seq, list(commit.messages), commit.envelope, commit.mark))
+        self.commits.append((commit.first_seq, list(commit.messages), commit.envelope))
 
     def publish_change(self, change: PublishedChange) -> None:
         channels = (f"conversation:{change.conversation_id}", *(f"user:{user_id}" for user_id in change.affected))
         self.published += [(channel, change.envelope) for channel in channels]
-        self.cleared += change.marks
 
     def clear_dirty(self, *entries: str) -> None:
         self.cleared += entries

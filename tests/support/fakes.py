@@ -9,7 +9,7 @@ from holdfast.domain.bulletins import Bulletin, BulletinVersion, StandingBulleti
 from holdfast.domain.conversations import Conversation, MemberChange, MembersChanged, Membership, Room, with_changes
 from holdfast.domain.ids import ConnectionId, ConversationId, RunId, Seq, UserId
 from holdfast.domain.marks import MarkPage, StoredMark
-from holdfast.domain.messages import Draft, Message, Settlement, StoredSend, content_digest, send_key
+from holdfast.domain.messages import Committed, Draft, Message, Settlement, StoredSend, content_digest, send_key
 from holdfast.domain.presence import Presence, PresenceChange
 from holdfast.errors import PredecessorMissing, StoreConflict
 from holdfast.node.connections.connection import Connection, Grant
@@ -197,6 +197,14 @@ class FakeStore(Faulty):
         page = found[:limit] if after_seq is not None else found[-limit:]
         await self._leave("read_messages")
         return page
+
+    async def messages_since(
+        self, conversation_id: ConversationId, since_ms: int, limit: int, before_seq: Seq | None = None
+    ) -> list[Committed]:
+        await self._enter("messages_since")
+        found = [m for m in self.messages[conversation_id] if before_seq is None or m.seq < before_seq]
+        await self._leave("messages_since")
+        return [Committed(message, message.sent_at_ms) for message in found[-limit:]]
 
     async def read_conversation(self, conversation_id: ConversationId) -> Conversation | None:
         await self._enter("read_conversation")

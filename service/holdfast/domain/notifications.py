@@ -47,19 +47,6 @@ def notification_id(conversation_id: ConversationId, user_id: UserId, seq: Seq, 
     return f"{conversation_id}:{message_id(seq)}:{user_id}"
 
 
-_NOTIFY: Final = "|notify"
-
-
-def notify_mark(dirty: str) -> str:
-    """The second mark of a batch, which goes when it is decided who is notified; the first one goes with its publication."""
-    return dirty + _NOTIFY
-
-
-def is_notify_mark(mark: str) -> bool:
-    """Whether it is such a second mark."""
-    return mark.endswith(_NOTIFY)
-
-
 @dataclass(frozen=True, slots=True)
 class CatchUp:
     """A user went offline, and what came since the last proof of life is still to be looked through.

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -107,6 +108,7 @@ class Node:
                 if not self.recovery.store_contact.replaced.is_set():
                     await self.users.receipts.close(_COMMITTERS_GRACE_SECONDS)
                     await self.conversations.activity.flush()
+                self.sending.own_marks.flush()
                 await self.cluster.bulletins.write_last()
                 await self.cluster.lease.release()
                 await self.recovery.stored_marks.remove_done()  # last: those that stay are found by the other instances
@@ -142,7 +144,8 @@ class Node:
         self.telemetry.note_lag(lag)
         if lag > _THAW_SECONDS:
             self._on_thaw()
-        each_of(self.conversations.delivery.tick, self.sending.committer.expire, self.users.receipts.expire)
+        sending = self.sending
+        each_of(self.conversations.delivery.tick, sending.committer.expire, sending.own_marks.flush, self.users.receipts.expire)
 
     def _on_thaw(self) -> None:
         """This process stood still: what it believes of members, of its lease and of other runs is old, and much may have passed
@@ -187,10 +190,13 @@ class Node:
         await self.recovery.resync.with_bulletins(bulletins)
 
     def on_commit(self, commit: Commit) -> None:
-        """The commit is delivered here, announced and shown in lists; then users who are away are notified."""
-        self.conversations.delivery.hand_over(commit)
+        """The commit is delivered here, announced and shown in lists; then users who are away are notified.
+
+        Where it is not announced its mark in Redis stays, and `unfinished_commits` announces it.
+        """
+        is_told = self.conversations.delivery.hand_over(commit)
         self.conversations.activity.note(commit)
-        self.notifications.decision.note(commit)
+        self.notifications.decision.note(commit if is_told else replace(commit, marking=None))
 
     async def non_members(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> set[UserId] | None:
         """Which of these are no members."""

@@ -18,7 +18,6 @@ class PublishedCommit:
 
     Attributes:
         messages: encoded frames, from `first_seq` on.
-        mark: of the commit, done with when it is told; None when there is none in Redis.
         generation: of the store; what another one left in `recent:{c}` goes.
     """
 
@@ -26,7 +25,6 @@ class PublishedCommit:
     first_seq: Seq
     messages: Sequence[bytes]
     envelope: bytes
-    mark: str | None
     generation: str
 
 
@@ -37,7 +35,6 @@ class PublishedChange:
     Attributes:
         revision, member_count: what the rosters of all its members say from then on.
         affected: users whose list of conversations changed: their rosters go.
-        marks: of the change, done with when it is told.
         generation: of the store.
     """
 
@@ -46,7 +43,6 @@ class PublishedChange:
     member_count: int
     envelope: bytes
     affected: Sequence[UserId]
-    marks: Sequence[str]
     generation: str
 
 
@@ -130,14 +126,14 @@ class Bus(Protocol):
         ...
 
     def publish_commit(self, commit: PublishedCommit) -> None:
-        """Queue one script: add the messages to `recent:{c}`, trim, TTL, PUBLISH on `conversation:{c}`, remove the mark.
+        """Queue one script: add the messages to `recent:{c}`, trim, TTL, PUBLISH on `conversation:{c}`.
 
         Sent like `publish`.
         """
         ...
 
     def publish_change(self, change: PublishedChange) -> None:
-        """Queue one script: PUBLISH on `conversation:{c}` and on `user:` of those affected, delete their rosters, remove marks.
+        """Queue one script: PUBLISH on `conversation:{c}` and on `user:` of those affected, delete their rosters.
 
         Sent like `publish`. An instance that subscribes before it reads a roster either does not find it or receives the
         envelope.

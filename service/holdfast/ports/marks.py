@@ -1,23 +1,28 @@
-"""The unfinished commits, marked in Redis until they are published."""
+"""The marks of unfinished commits and changes in Redis."""
 
 from typing import Protocol
 
 
 class Marks(Protocol):
-    """Marks of commits that are not yet published: another instance finds there what a dead one left.
+    """Marks of what is not yet done with: another instance finds there what a dead one left (`domain/marks`).
 
     A mark is a hint, not the truth: without Redis there is none. None of the methods raises because of Redis.
     """
 
+    @property
+    def losses(self) -> int:
+        """How many of this instance's commands to Redis have been lost since its start: each may have been a publication."""
+        ...
+
     async def mark_dirty(self, *entries: str, within_seconds: float = 0.1) -> bool:
-        """Record `conversation|instance|epoch|batch` (or `user:{id}|…`) as not yet done with; whether Redis took it.
+        """Record these as not yet done with; whether Redis took them.
 
         Waits that long at most, and not at all while Redis is known to be away. The default is what an ack may wait.
         """
         ...
 
     def clear_dirty(self, *entries: str) -> None:
-        """Remove marks: one's own, or those whose owner is dead."""
+        """Remove marks: one's own, or those whose owner is dead. Queued behind what was published before, like `Bus.publish`."""
         ...
 
     async def claim_dirty(self, older_than_seconds: float, hold_seconds: float, limit: int) -> list[str]:

@@ -152,7 +152,8 @@ class Telemetry:
         )
         self.stored_marks_open = self._gauge(
             "stored_marks_open",
-            "marks of this instance in the store: of commits whose notifications are not decided, or that no written state names",
+            "marks in the store that this instance will remove: of commits whose notifications are not decided, or that no "
+            "written state names",
         )
         self.notifications = self._counter(
             "notifications",

@@ -149,17 +149,16 @@ class ScriptSampler:
     def _publish_commit(self) -> Call:
         name, generation = self._conversation(), self._generation()
         limits = (self._number(9), self._number(60) + 10)  # entries and bytes
-        mark = self.random.choice(("", *self._marks()))
         messages = [f'{{"n":{self._number(99)}}}' for _ in range(self._number(4))]
-        fixed = (f"conversation:{name}", "envelope", mark, self._number(20) + 1, _AGE_MS, *limits, generation, generation)
-        return (f"recent:{name}", "dirty", f"head:{name}"), (*fixed, *messages)
+        fixed = (f"conversation:{name}", "envelope", self._number(20) + 1, _AGE_MS, *limits, generation, generation)
+        return (f"recent:{name}", f"head:{name}"), (*fixed, *messages)
 
     def _publish_change(self) -> Call:
         name, members = self._conversation(), self._members()
         channels = [f"user:{member}" for member in members]
         told = [part for channel in channels for part in (channel, b"\xff envelope")]
-        numbers = (self._number(9), self._number(5), len(channels))
-        return (f"head:{name}", "dirty", *members), (self._generation(), *numbers, *told, *self._marks())
+        numbers = (self._number(9), self._number(5))
+        return (f"head:{name}", *members), (self._generation(), *numbers, *told)
 
     # --- the registry ---------------------------------------------------------------------------------------------------
 

@@ -17,8 +17,8 @@ from holdfast.adapters.redis import decoding
 from holdfast.adapters.redis.rosters import _row
 from holdfast.adapters.sqlite import presence, rows
 from holdfast.adapters.sqlite.notifications import _record
-from holdfast.domain.changes import change_of
 from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.marks import mark_of
 from holdfast.domain.stored import Stored
 from holdfast.errors import Undecodable
 from holdfast.protocol import envelopes
@@ -69,7 +69,7 @@ _REDIS: dict[str, Callable[..., Any]] = {
     "fate": lambda raw: decoding.lease(b"one", raw, raw, raw, raw, raw),
     "roster_row": lambda raw: _row(raw, raw, raw, raw, raw, raw),
     "roster_numbers": lambda raw: _row(b"c1", raw, b"1", b"1", b"1", 0),
-    "mark": lambda raw: change_of(decoding.text(raw)),
+    "mark": lambda raw: mark_of(decoding.text(raw)),
     "envelope": envelopes.decode,
     "message_frame": envelopes.decode_message,
 }

@@ -1,15 +1,43 @@
-"""Marks in the store: what any program may have written there is read as a mark, or as none."""
+"""Marks in Redis and in the store: what any program may have written there is read as a mark, or as none."""
 
 from typing import Any
 
 import pytest
 
-from holdfast.domain.ids import MAX_SEQ
-from holdfast.domain.marks import MAX_MESSAGES, StoredMark, decoded, is_owner
+from holdfast.domain.ids import MAX_SEQ, ConversationId, Epoch, InstanceId, UserId
+from holdfast.domain.marks import MAX_MESSAGES, Mark, StoredMark, change_mark, commit_mark, decoded, is_owner, mark_of
 from holdfast.domain.stored import Stored
 from holdfast.errors import Undecodable
 
 ID = "one:0001~0011aaff"
+C, ANN, OWNER = ConversationId("c1"), UserId("ann"), (InstanceId("one"), Epoch("0001"))
+
+
+def test_mark_in_redis_says_what_was_attempted_and_by_which_run() -> None:
+    """The instance that finds it needs nothing else: of a commit the first message, of a change the user it touches."""
+    assert mark_of(commit_mark(C, "one|0001", 5, 17)) == Mark(C, OWNER, 17)
+    assert mark_of(change_mark(ANN, "one|0001", 5, C, 3)) == Mark(C, OWNER, user_id=ANN, revision=3)
+
+
+@pytest.mark.parametrize("entry", ["c1|one|0001|5", "c1|one|0001|5|notify"])
+def test_mark_of_an_older_version_is_one_of_a_commit_whose_first_message_is_not_known(entry: str) -> None:
+    """In a rolling upgrade an instance of that version may die: the new ones finish its commits."""
+    assert mark_of(entry) == Mark(C, OWNER)
+
+
+def test_mark_is_one_of_an_older_version_as_well() -> None:
+    """Such an instance takes four to six parts for a mark: the first names the conversation, the next two the owner."""
+    assert commit_mark(C, "one|0001", 5, 17).split("|") == ["c1", "one", "0001", "5", "17"]
+    assert change_mark(ANN, "one|0001", 5, C, 3) == "user:ann|one|0001|5|c1|3"
+
+
+@pytest.mark.parametrize(
+    "entry", ["", "c1", "c1|one|0001", "a/b|one|0001|5", "c1|one|0001|5|1|2", "user:a/b|one|1|5|c1|3", "user:ann|one|1|5|c 1|3",
+              "user:ann|o|1|5|c|x", "user:|o|1|5|c1|1", "user:ann|one|1|5"],
+)  # fmt: skip
+def test_entry_that_is_no_mark_says_nothing(entry: str) -> None:
+    """It is removed like a mark without an owner."""
+    assert mark_of(entry) is None
 
 
 def test_mark_names_its_owner() -> None:

@@ -1,4 +1,4 @@
-"""The marks of unfinished commits, in one sorted set: `dirty`.
+"""The marks of unfinished commits and changes, in one sorted set: `dirty`.
 
 Invariant: nothing here raises because of Redis. Writes go through the bus's pipeline, in order with the publications.
 """
@@ -22,6 +22,11 @@ class RedisMarks:
         """Reads through `link`, writes through the bus's `pipeline`."""
         self._link = link
         self._pipeline = pipeline
+
+    @property
+    def losses(self) -> int:
+        """See `Marks.losses`. A script that Redis refuses, because its memory is full for example, has published before that."""
+        return self._pipeline.counters.dropped_away + self._pipeline.counters.dropped_full
 
     async def mark_dirty(self, *entries: str, within_seconds: float = 0.1) -> bool:
         """See `Marks.mark_dirty`. False may also mean that the answer came too late: clear the mark all the same."""

@@ -1,4 +1,4 @@
-"""Outgoing envelopes: with a commit also its messages for gap fill and the end of its dirty mark, in one script.
+"""Outgoing envelopes: with a commit also its messages for gap fill, in one script.
 
 Invariant: nothing here raises because of Redis; a call that cannot be sent is dropped and counted by the pipeline.
 """
@@ -39,18 +39,17 @@ class Publisher:
             self._pipeline.push("PUBLISH", channel, envelope)
 
     def publish_commit(self, commit: PublishedCommit) -> None:
-        """See `Bus.publish_commit`. With an envelope that is too large, nothing of it happens: the mark stays."""
+        """See `Bus.publish_commit`. With an envelope that is too large, nothing of it happens."""
         channel = keys.conversation_channel(commit.conversation_id)
         envelope = self._sealed(channel, commit.envelope)
         if not self._fits(envelope):
             return
         self._pipeline.push_script(
             scripts.PUBLISH_COMMIT,
-            (keys.recent(commit.conversation_id), keys.DIRTY, keys.head(commit.conversation_id)),
+            (keys.recent(commit.conversation_id), keys.head(commit.conversation_id)),
             (
                 channel,
                 envelope,
-                commit.mark or "",
                 commit.first_seq,
                 _RECENT_TTL_MS,
                 RECENT_MESSAGES,
@@ -70,8 +69,8 @@ class Publisher:
         told = [part for channel in channels for part in (channel, self._sealed(channel, change.envelope))]
         self._pipeline.push_script(
             scripts.PUBLISH_CHANGE,
-            (keys.head(change.conversation_id), keys.DIRTY, *map(keys.member, change.affected)),
-            (change.generation, change.revision, change.member_count, len(channels), *told, *change.marks),
+            (keys.head(change.conversation_id), *map(keys.member, change.affected)),
+            (change.generation, change.revision, change.member_count, *told),
         )
 
     def _sealed(self, channel: str, envelope: bytes) -> bytes:

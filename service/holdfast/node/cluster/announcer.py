@@ -35,23 +35,18 @@ class Announcer:
         for each in published:
             self._bus.publish_commit(each)
 
-    def members(
-        self, envelope: envelopes.ConversationEnvelope, member_count: int, affected: Sequence[UserId], marks: Sequence[str]
-    ) -> None:
+    def members(self, envelope: envelopes.ConversationEnvelope, member_count: int, affected: Sequence[UserId]) -> None:
         """A conversation changed: to the instances that follow it, and to those where the affected users are.
 
         Args:
             affected: whose lists of conversations it changes; without any, only the title or metadata changed, which the bulletin
                 does not tell.
-            marks: of the change; removed with the publication.
         """
         conversation_id = ConversationId(envelope.c)
         if affected:
             self._window.note_members(conversation_id, envelope.members_version, affected, self._clock.monotonic())
         payload, generation = envelopes.encode(envelope), envelope.generation
-        self._bus.publish_change(
-            PublishedChange(conversation_id, envelope.revision, member_count, payload, affected, marks, generation)
-        )
+        self._bus.publish_change(PublishedChange(conversation_id, envelope.revision, member_count, payload, affected, generation))
 
     def receipt(self, envelope: envelopes.ReceiptEnvelope, channel: str) -> None:
         """A read cursor moved, or (`seq` is 0) its user has accepted the conversation, which the bulletin does not tell."""

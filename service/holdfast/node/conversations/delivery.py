@@ -84,13 +84,15 @@ class Delivery:
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
-    def hand_over(self, commit: Commit) -> None:
-        """Commits of this instance: to its own sockets, then to the other instances."""
+    def hand_over(self, commit: Commit) -> bool:
+        """Commits of this instance: to its own sockets, then to the other instances, if the generation of the store is known;
+        whether it is."""
         items = self.timing.committed(commit)
         if commit.own:
             self._suspect(commit.conversation_id, commit.own[0].seq)
         self.offer(commit.conversation_id, items)
         self._announce(commit, items)
+        return bool(self.generation)
 
     def publish_again(self, conversation_id: ConversationId, messages: Sequence[Message]) -> None:
         """Messages that another instance may have failed to publish: an instance that has them drops them."""
@@ -288,13 +290,10 @@ class Delivery:
             connection.transport.close(1013, "overloaded")
 
     def _announce(self, commit: Commit, items: list[Encoded]) -> None:
-        """To the other instances; the mark of the commit goes with the last envelope. Without a generation it stays, and
-        `unfinished_commits` publishes the messages."""
-        pieces = runs(items) if self.generation else []
-        marks = [None] * (len(pieces) - 1) + [commit.dirty]
-        published = [self._published(commit, run, mark) for run, mark in zip(pieces, marks, strict=False)]
+        """To the other instances."""
+        published = [self._published(commit, run) for run in runs(items)] if self.generation else []
         self._announcer.head(commit.conversation_id, items[-1].seq, published)
 
-    def _published(self, commit: Commit, run: list[Encoded], mark: str | None) -> PublishedCommit:
+    def _published(self, commit: Commit, run: list[Encoded]) -> PublishedCommit:
         envelope, kept = self.timing.enveloped(commit, run, self.generation, self.identity.instance_id)
-        return PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, mark, self.generation)
+        return PublishedCommit(commit.conversation_id, run[0].seq, kept, envelope, self.generation)

@@ -64,13 +64,12 @@ class Membership:
         event: ConversationEvent,
         by: UserId,
         affected: Iterable[UserId],
-        marks: Sequence[str] = (),
         *,
         revision: int | None = None,
     ) -> envelopes.ConversationEnvelope:
         """Tell the other instances: those that follow the conversation, and those where the affected users are.
 
-        With it goes what Redis remembers of the affected users' conversations, and the `marks` that said that it would.
+        With it goes what Redis remembers of the affected users' conversations.
         `revision`: the one that the event made, where later ones were made in the same write.
         """
         affected, revision = tuple(affected), conversation.revision if revision is None else revision
@@ -85,7 +84,7 @@ class Membership:
             members_version=conversation.members_version,
             revision=revision,
         )
-        self._announcer.members(envelope, len(conversation.members), affected, marks)
+        self._announcer.members(envelope, len(conversation.members), affected)
         return envelope
 
     async def publish_again(self, conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId]) -> None:

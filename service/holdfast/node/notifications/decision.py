@@ -2,8 +2,8 @@
 
 A user who is connected here or (according to Redis) elsewhere is not notified. For the others the store decides: offline means a
 record now. `offline_backfill` handles users who go offline later, those included who were filtered here a moment before.
-A batch keeps its second `dirty` mark, or its mark in the store, until this is done: if this instance dies in between, the
-instance that finishes its commits (`unfinished_commits`, `stored_marks`) decides again.
+A commit keeps its mark until this is done: if this instance dies in between, the instance that finishes its commits
+(`unfinished_commits`, `stored_marks`) decides again.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Committed, Message
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Notification
-from holdfast.errors import HoldfastError, StoreError, StoreTimeout, StoreUnavailable
-from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
+from holdfast.errors import HoldfastError, StoreError, StoreTimeout
+from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.notifications.pushing import Pushing
@@ -43,7 +43,6 @@ RESTED_SECONDS: Final = 2.0
 lease: nothing here rests on it. Redis only filters, by other instances' leases, which its script checks at the time of the call.
 The store decides about users that Redis does not filter. Without Redis no lease is renewed, and users have to be notified all the
 same."""
-_SWEPT_SECONDS: Final = 30.0
 _TRIES: Final = 240
 TRIES_AT_ONCE: Final = 3  # after a thaw answers are too old once; a store that is slow for longer is asked after a pause
 _RETRY_SECONDS: Final = 0.5
@@ -112,7 +111,6 @@ class Notifications:
         self._hub = hub
         self._conversations = conversations
         self._clock = clock
-        self._store_clock = store_clock
         self._telemetry = telemetry
         self._tasks = tasks
         self._pushing = pushing
@@ -153,39 +151,29 @@ class Notifications:
         self._work_soon()
         return work
 
-    async def look_again(self, conversation_id: ConversationId) -> None:
-        """Recent messages may have been left undecided by an instance that died.
+    async def decide_again(self, conversation_id: ConversationId, found: Sequence[Committed]) -> None:
+        """These messages may have been left undecided by an instance that died, however long ago.
 
-        Raises: StoreError: they cannot be read.
+        Raises: StoreError: not all is written.
         """
-        if (now_ms := self._store_clock.now()) == UNKNOWN:
-            raise StoreUnavailable("the store's time is not known yet")
-        async for found in self._pages(conversation_id, now_ms - int(_SWEPT_SECONDS * 1000), MAX_RECORDS):
-            await self._decide(conversation_id, self._work_of(found))
-
-    async def look_at(self, conversation_id: ConversationId, first: Seq, last: Seq) -> None:
-        """Those messages may have been left undecided by an instance that died, however long ago.
-
-        Raises: StoreError: they cannot be read, or not all is written.
-        """
-        found = await self._store.messages_since(conversation_id, 0, last - first + 1, last + 1)
-        await self._decide(conversation_id, self._work_of([each for each in found if each.message.seq >= first]))
+        await self._decide(conversation_id, self._work_of(found))
 
     async def _look_after(self, conversation_id: ConversationId, user_id: UserId, after_seq: Seq) -> None:
         """The messages after a message, for one user alone. Mostly there are none, or the user is here: that costs no page."""
         if self._hub.count_of(user_id) or (await self._store.heads({conversation_id: after_seq}))[conversation_id] <= after_seq:
             return
-        async for found in self._pages(conversation_id, 0, FIRST_PAGE):
+        async for found in self._pages(conversation_id):
             later = [each for each in found if each.message.seq > after_seq]
             if later:
                 await self._decide(conversation_id, self._work_of(later, user_id))
             if len(later) < len(found):
                 return
 
-    async def _pages(self, conversation_id: ConversationId, since_ms: int, limit: int) -> AsyncIterator[list[Committed]]:
-        """The commits since then, page by page from the end; each page is four times as long as the one before."""
+    async def _pages(self, conversation_id: ConversationId) -> AsyncIterator[list[Committed]]:
+        """The commits, page by page from the end; each page is four times as long as the one before."""
         before_seq: Seq | None = None
-        while found := await self._store.messages_since(conversation_id, since_ms, limit, before_seq):
+        limit = FIRST_PAGE
+        while found := await self._store.messages_since(conversation_id, 0, limit, before_seq):
             yield found
             if len(found) < limit:
                 return

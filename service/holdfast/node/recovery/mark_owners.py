@@ -56,6 +56,10 @@ class MarkOwners:
         run = self._runs.get(owner)
         return run is not None and run.late_at is None
 
+    def living(self) -> list[str]:
+        """The other runs that live, as far as is known."""
+        return [owner for owner, run in self._runs.items() if run.late_at is None]
+
     def due(self, now: float) -> list[str]:
         """The owners whose marks are to be looked for now: those that became late a short time ago, every 2 s."""
         due = []

@@ -5,6 +5,7 @@ from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.foundation import Foundation
 from holdfast.node.notifications.parts import NotificationParts
 from holdfast.node.recovery.above import Above
+from holdfast.node.recovery.finishing import Finishing
 from holdfast.node.recovery.opening import StoreContact
 from holdfast.node.recovery.presence_reconciler import PresenceReconciler
 from holdfast.node.recovery.reaper import Reaper
@@ -33,19 +34,19 @@ class RecoveryParts:
         self.presence_reconciler = PresenceReconciler(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
         self.resync = Resync(on.store, conversations.local, membership, users.receipts, cluster.redis_trust)
         self.reaper = Reaper(on, cluster, users.presence, above)
+        finishing = Finishing(on.store, conversations, notifications.decision, on.clock)
         self.unfinished_commits = UnfinishedCommits(
-            on.store,
             on.marks,
             on.registry,
-            conversations,
-            notifications.decision,
+            membership,
+            finishing,
             on.process,
         )
         self.stored_marks = StoredMarks(
             on.store,
             sending.own_marks,
             cluster.bulletins,
-            conversations,
-            notifications.decision,
+            delivery,
+            finishing,
             on.process,
         )

@@ -1,16 +1,22 @@
 """Marks in the store: those of this instance are removed when they are done, those of instances that died are finished.
 
-The marks of an instance whose beat is late are looked for every 2 s, all marks every 30 s (one read where there is none). An
-instance that finishes a mark publishes its messages, names them in its bulletin, and decides once more whom to notify. All that
-is harmless where it was done. 15 s later the mark is removed: by then the other instances have seen it, or that bulletin.
+The marks of an instance whose beat is late are looked for every 2 s, all marks every 30 s (one read where there is none). Every
+instance that finds a mark shows its messages to its own clients, where it has any in that conversation. One instance finishes the
+mark: it announces the messages, in its bulletin as well, and decides once more whom to notify. That is the living run with the
+lowest hash of the mark and its own name. If the mark is still there 4 s later, the run with the next hash finishes it as well,
+and so on. All that is harmless where it was done. The mark is removed as an own one is: when a written bulletin names its
+messages.
 
 An instance whose own writes are slow takes no other for late: then the store is slow, and more reads would make it slower.
 
 A living instance removes its marks itself. Those that it leaves, because it has too many or does not know whether an append
 landed, are finished like those of the dead when they were seen twice.
+
+Instances of an older version finish each mark that they find, and leave it for 15 s. Then a mark may be finished more than once.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -21,19 +27,18 @@ from holdfast.domain.marks import StoredMark
 from holdfast.errors import StoreError, StoreUnavailable
 from holdfast.loops import STORE, Loop
 from holdfast.node.cluster.bulletins import Bulletins
-from holdfast.node.conversations.parts import ConversationParts
+from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.foundation import Process
-from holdfast.node.notifications.decision import Notifications
+from holdfast.node.recovery.finishing import Finishing
 from holdfast.node.recovery.mark_owners import MarkOwners
-from holdfast.node.sending.append import Commit
 from holdfast.node.sending.own_marks import OwnMarks
 from holdfast.node.tasks import each_in_turn
-from holdfast.ports import MarkStore, MessageStore, RunStore
+from holdfast.ports import MarkStore, RunStore
 
 _ROUND_SECONDS: Final = 1.0
 _SCAN_SECONDS: Final = 30.0
 _FIRST_SCAN_SECONDS: Final = 5.0  # after the start: an earlier run of this name may have left some
-_KEEP_SECONDS: Final = 15.0
+_TURN_SECONDS: Final = 4.0  # the first to finish a mark has removed it by then: its bulletin is written once in 3 s
 _BUSY_SECONDS: Final = 300.0  # as many marks as a page has, each a few reads of a store that answers slowly
 _PAGE: Final = 200
 _MAX_PAGES: Final = 50
@@ -43,31 +48,31 @@ _MAX_FAILURES: Final = 40  # of one mark: it is given up, or it would be read ev
 _DAMAGED_SECONDS: Final = 3_600.0  # a version to come may write others, which that version will remove itself
 
 
-class MarkedStore(MarkStore, MessageStore, RunStore, Protocol):
+class MarkedStore(MarkStore, RunStore, Protocol):
     """The concepts of the store that the sweep of marks reads and writes."""
 
 
 class StoredMarks:
-    """Lives in the event loop; `loop` removes and sweeps. Every instance runs one; two that find the same mark are harmless."""
+    """Lives in the event loop; `loop` removes and sweeps. Every instance runs one."""
 
     def __init__(
         self,
         store: MarkedStore,
         own_marks: OwnMarks,
         bulletins: Bulletins,
-        conversations: ConversationParts,
-        notifications: Notifications,
+        delivery: Delivery,
+        finishing: Finishing,
         process: Process,
     ) -> None:
         self._store = store
         self._own_marks = own_marks
         self._bulletins = bulletins
-        self._conversations = conversations
-        self._notifications = notifications
+        self._delivery = delivery
+        self._finishing = finishing
         self._process = process
         self._owners = MarkOwners()
         self._seen_at = BoundedDict[str, float](_MAX_SEEN)
-        self._finished_at = BoundedDict[str, float](_MAX_SEEN)
+        self._due_since = BoundedDict[str, float](_MAX_SEEN)
         self._failures = BoundedDict[str, int](_MAX_SEEN)
         self._scan_at = self._now() + _FIRST_SCAN_SECONDS
 
@@ -113,17 +118,20 @@ class StoredMarks:
         marks, damaged = await self._read("")
         if marks:
             await self._judge_owners()
-        now, mine = self._now(), self._process.identity.run
-        old = {mark.mark_id for mark in marks if now - self._seen_at.setdefault(mark.mark_id, now) >= _SCAN_SECONDS / 2}
         await self._finish(
-            [mark for mark in marks if mark.mark_id in old or not (mark.owner == mine or self._owners.is_living(mark.owner))]
+            [mark for mark in marks if not self._has_living_owner(mark) or self._age(mark.mark_id) >= _SCAN_SECONDS / 2]
         )
-        finished = [mark.mark_id for mark in marks if self._finished_at.get(mark.mark_id, now) <= now - _KEEP_SECONDS]
-        useless = [each for each in damaged if now - self._seen_at.setdefault(each, now) >= _DAMAGED_SECONDS]
-        for some in chunks([*finished, *useless], _PAGE):
+        for some in chunks([each for each in damaged if self._age(each) >= _DAMAGED_SECONDS], _PAGE):
             await self._store.remove_marks(some)
-            self._own_marks.forget(some)
         self._scan_at = self._now() + _SCAN_SECONDS
+
+    def _has_living_owner(self, mark: StoredMark) -> bool:
+        return mark.owner == self._process.identity.run or self._owners.is_living(mark.owner)
+
+    def _age(self, mark_id: str) -> float:
+        """For how many seconds this instance has known it."""
+        now = self._now()
+        return now - self._seen_at.setdefault(mark_id, now)
 
     async def _judge_owners(self) -> None:
         """By a look at all bulletins now: a run that has none is over."""
@@ -145,36 +153,37 @@ class StoredMarks:
         return marks, damaged
 
     async def _finish(self, marks: Sequence[StoredMark]) -> None:
-        """Those that this instance has not finished before. One that fails is left to a later look and holds up no other."""
+        """Those whose turn it is here. One that fails is left to a later look and holds up no other."""
         unanswered = 0
         for mark in marks:
-            if mark.mark_id in self._finished_at or unanswered >= _MAX_UNANSWERED:
+            if self._own_marks.is_finished(mark.mark_id) or not self._is_due(mark) or unanswered >= _MAX_UNANSWERED:
                 continue
             try:
-                await self._finish_one(mark)
+                await self._finishing.finish(mark.conversation_id, mark.first, mark.last)
             except StoreUnavailable:
                 unanswered += 1
                 continue
             except Exception as error:  # noqa: BLE001 - one mark must not keep the others from being finished
-                self._note_failure(mark, error)
-                continue
-            self._finished_at[mark.mark_id] = self._now()
+                if not self._is_given_up(mark, error):
+                    continue
+            self._own_marks.finished(mark, self._now())
             self._process.telemetry.stored_marks.labels("finished").inc()
 
-    def _note_failure(self, mark: StoredMark, error: Exception) -> None:
+    def _is_due(self, mark: StoredMark) -> bool:
+        """Whether the living runs before this one have had their turn. Clients here are shown the messages at once."""
+        mine, now = _hash(mark.mark_id, self._process.identity.run), self._now()
+        turns = sum(_hash(mark.mark_id, run) < mine for run in self._owners.living())
+        if turns and mark.mark_id not in self._due_since:
+            self._delivery.hint(mark.conversation_id, mark.last)
+        return now - self._due_since.setdefault(mark.mark_id, now) >= turns * _TURN_SECONDS
+
+    def _is_given_up(self, mark: StoredMark, error: Exception) -> bool:
         """A mark that fails for good is removed some time as if it had been finished."""
         failures = self._failures[mark.mark_id] = self._failures.get(mark.mark_id, 0) + 1
         if not isinstance(error, StoreError):
             self._process.tasks.note_failure("stored_marks", error)
-        if failures >= _MAX_FAILURES:
-            self._finished_at[mark.mark_id] = self._now()
+        return failures >= _MAX_FAILURES
 
-    async def _finish_one(self, mark: StoredMark) -> None:
-        count = mark.last - mark.first + 1
-        page = await self._store.read_messages(mark.conversation_id, after_seq=mark.first - 1, limit=count)
-        messages = [message for message in page if message.seq <= mark.last]
-        if not messages:  # a restored store, or a forged mark
-            return
-        self._conversations.delivery.publish_again(mark.conversation_id, messages)
-        self._conversations.activity.note(Commit(mark.conversation_id, messages, self._now(), None))
-        await self._notifications.look_at(mark.conversation_id, mark.first, mark.last)
+
+def _hash(mark_id: str, run: str) -> bytes:
+    return hashlib.sha256(f"{mark_id} {run}".encode()).digest()

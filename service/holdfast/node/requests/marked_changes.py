@@ -1,22 +1,21 @@
 """Changes of conversations, told here and elsewhere: each is marked before it is made, and told once it is in the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from holdfast.domain.changes import change_mark
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreDenied, StoreRejected, StoreUnavailable
 from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.membership import Membership
-from holdfast.node.foundation import Process
-from holdfast.node.tasks import until_store_answers
-from holdfast.ports import ConversationStore, Marks
+from holdfast.node.sending.own_marks import Marking, OwnMarks
+from holdfast.node.tasks import Tasks, until_store_answers
+from holdfast.ports import ConversationStore
 from holdfast.protocol.frames import ConversationEvent
 
 _MARK_SECONDS: Final = 0.5  # without a mark the lists of all users are read from the store again
@@ -59,18 +58,16 @@ class MarkedChanges:
         conversations: Conversations,
         membership: Membership,
         cluster: ClusterParts,
-        marks: Marks,
-        process: Process,
+        own_marks: OwnMarks,
+        tasks: Tasks,
     ) -> None:
         self._store = store
         self._conversations = conversations
         self._membership = membership
         self._bulletins = cluster.bulletins
         self._redis_trust = cluster.redis_trust
-        self._marks = marks
-        self._tasks = process.tasks
-        self._identity = process.identity
-        self._changes = 0
+        self._own_marks = own_marks
+        self._tasks = tasks
 
     @asynccontextmanager
     async def told(self, conversation_id: ConversationId, revision: int, *news: News) -> AsyncIterator[Tell]:
@@ -79,47 +76,37 @@ class MarkedChanges:
         A change whose answer is lost may be in the store all the same: a caller that repeats it finds it done, and nothing is
         told. So the store is asked, and what it shows is told. Until then the marks stay, for the sweep of another instance.
         """
-        self._changes += 1
-        number, owner = self._changes, self._identity.mark_owner
-        marks = {
-            each: [change_mark(user_id, owner, number, conversation_id, revision) for user_id in each.concerned] for each in news
-        }
+        concerned = tuple(chain.from_iterable(each.concerned for each in news))
+        marking = await self._own_marks.set_for_change(conversation_id, revision, concerned, _MARK_SECONDS)
 
         def tell(conversation: Conversation | None, made: Mapping[News, int]) -> None:
-            for each in news:
-                if conversation is not None and each in made:
-                    self._announce(conversation, each, made[each], marks[each])
-                else:
-                    self._forget(marks[each])
+            if conversation is not None:
+                for each, its_revision in made.items():
+                    self._announce(conversation, each, its_revision)
+            self._own_marks.end(marking)
 
         with ExitStack() as unmarked:
-            is_marked = await self._marks.mark_dirty(*chain.from_iterable(marks.values()), within_seconds=_MARK_SECONDS)
-            if not (self._redis_trust.is_seen_by_all and is_marked):  # a mark that some peers cannot see gives no protection
+            if not marking.is_found:
                 unmarked.enter_context(self._redis_trust.losses.unmarked())
-                await self._bulletins.write_first(conversation_id, tuple(chain.from_iterable(each.concerned for each in news)))
+                await self._bulletins.write_first(conversation_id, concerned)
             try:
                 yield tell
             except StoreUnavailable:
-                self._tasks.start(self._find_out(conversation_id, revision, marks, unmarked.pop_all()))
+                self._tasks.start(self._find_out(conversation_id, revision, marking, list(news), unmarked.pop_all()))
                 raise
             except (CommandError, StoreConflict, StoreRejected, StoreDenied):
                 tell(None, {})
                 raise
 
-    def _announce(self, conversation: Conversation, news: News, revision: int, marks: Sequence[str] = ()) -> None:
+    def _announce(self, conversation: Conversation, news: News, revision: int) -> None:
         """Here at once, and to the other instances."""
         self._conversations.keep(conversation)
-        envelope = self._membership.publish(conversation, news.event, news.by, news.affected, marks, revision=revision)
-        self._membership.take(envelope)
-
-    def _forget(self, marks: Sequence[str]) -> None:
-        self._marks.clear_dirty(*marks)
+        self._membership.take(self._membership.publish(conversation, news.event, news.by, news.affected, revision=revision))
 
     async def _find_out(
-        self, conversation_id: ConversationId, revision: int, marks: Mapping[News, Sequence[str]], unmarked: ExitStack
+        self, conversation_id: ConversationId, revision: int, marking: Marking, open_news: list[News], unmarked: ExitStack
     ) -> None:
         """Tell once what is in; a slow write may land a little later than the store answers again."""
-        open_news = list(marks)
 
         async def look() -> None:
             found = await self._store.read_conversation(conversation_id)
@@ -134,4 +121,4 @@ class MarkedChanges:
                 await until_store_answers(look)
                 if not open_news:
                     break
-        self._forget([*chain.from_iterable(marks.values())])
+        self._own_marks.end(marking)

@@ -26,7 +26,7 @@ class RequestParts:
     ) -> None:
         limits = on.settings.limits
         self.commands = Commands(sending.committer, users.receipts, conversations.local, on.bus, limits)
-        marked = MarkedChanges(on.store, conversations.cache, conversations.membership, cluster, on.marks, on.process)
+        marked = MarkedChanges(on.store, conversations.cache, conversations.membership, cluster, sending.own_marks, on.tasks)
         members = MemberChanges(on.store, marked, notifications.decision, on.tasks, max_members=limits.members)
         self.conversation_service = ConversationService(
             on.store, conversations.local, marked, members, cluster.store_clock, limits

@@ -18,13 +18,13 @@ from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Draft, Message, Settlement
 from holdfast.errors import CommandError, PredecessorMissing, StoreBusy, StoreConflict, StoreError, StoreRejected
 from holdfast.node.identity import Identity
-from holdfast.node.sending.own_marks import OwnMarks
+from holdfast.node.sending.own_marks import Marking, OwnMarks
 from holdfast.node.sending.write_contention import WriteContention
 from holdfast.ports import Clock, MessageStore
 from holdfast.protocol.codes import CODES
 from holdfast.telemetry import Received, SpanContext, Telemetry
 
-SETTLE_SECONDS: Final = 60.0  # how long an uncertain append is pursued; its dirty mark outlives even that
+SETTLE_SECONDS: Final = 60.0  # how long an uncertain append is pursued; its mark in Redis outlives even that
 _MAX_TAILS: Final = 10_000
 _BUSY_SECONDS: Final = 0.1
 
@@ -69,14 +69,15 @@ class Batch:
     """The sends of one append, by key; equal keys are answered together.
 
     Attributes:
-        marks: what makes the mark that each of its commits carries; None where every instance can find `dirty` in Redis.
+        marking: its mark in Redis.
+        marks: what makes the mark that each of its commits carries; None where every instance can find the one in Redis.
         was_sent: an attempt may have reached the store: a later failure leaves the outcome unknown.
-        is_certain: the outcome of every attempt is known; until then one may still land, and the dirty mark stays.
+        is_certain: the outcome of every attempt is known; until then one may still land, and the mark in Redis stays.
     """
 
     conversation_id: ConversationId
     sends: dict[str, list[Waiting]]
-    dirty: str | None = None
+    marking: Marking | None = None
     marks: OwnMarks | None = None
     was_sent: bool = False
     is_certain: bool = True
@@ -102,7 +103,7 @@ class Commit:
     """The messages that one append put, or a settlement found, in the store; ascending by seq.
 
     Attributes:
-        dirty: the mark to remove once this is published, None where it has to stay or there is none.
+        marking: the mark in Redis to be ended when this is published and decided; None where it has to stay or there is none.
         stored_mark: the id of the mark in the store that came with them; None where there is none, or it has to stay.
         own: those that an attempt of this instance stored: it notifies their recipients.
         acceptances: when each of these was accepted (monotonic seconds); of others this instance does not know it.
@@ -112,7 +113,7 @@ class Commit:
     conversation_id: ConversationId
     messages: list[Message]
     accepted_at: float
-    dirty: str | None
+    marking: Marking | None
     own: list[Message] = field(default_factory=list)
     acceptances: Mapping[Seq, float] = field(default_factory=dict)
     traces: Mapping[Seq, SpanContext] | None = None
@@ -162,6 +163,14 @@ class Appender:
         waiter = self._awaited.pop(conversation_id, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def first_of_next(self, conversation_id: ConversationId) -> Seq:
+        """No message of the next append has a lower seq; 0 where that is not known.
+
+        Only a forged envelope makes it too high. Then the messages of an instance that dies are shown with the next one.
+        """
+        tail = self._tails.get(conversation_id)
+        return 0 if tail is None else tail + 1
 
     async def turn(self, conversation_id: ConversationId) -> None:
         """Return when it is our turn to append: at once where no other instance appends."""
@@ -324,10 +333,10 @@ class Appender:
             messages.append(message)
         self.note_tail(batch.conversation_id, messages[-1].seq)
         may_clear = batch.is_certain and not batch.sends
-        dirty = batch.dirty if may_clear else None
+        marking = batch.marking if may_clear else None
         traces = self._telemetry.tracing.committed(batch.conversation_id, sampled, len(messages)) if sampled else None
         stored_mark = None if mark is None else mark.mark_id
-        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, dirty, own, acceptances, traces, stored_mark))
+        self._on_commit(Commit(batch.conversation_id, messages, accepted_at, marking, own, acceptances, traces, stored_mark))
 
     async def _before_retry(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> None:
         if not isinstance(error, StoreConflict) or (isinstance(error, PredecessorMissing) and attempt > 1):

@@ -1,19 +1,27 @@
-"""The marks of this instance's unfinished commits: in Redis, or in the commit itself where Redis confirms none.
+"""The marks of what this instance does: in Redis, or in the commit itself where Redis confirms none.
+
+A mark in Redis is set before an append or a change of members. When that is published, and the notifications of its messages are
+decided, it is removed with others at the next tick. Publications and removals reach Redis in the order in which they are queued.
+Where one of them may be lost, the marks of that time stay. They are finished like those of a dead instance
+(`recovery/unfinished_commits`).
 
 A mark in the store is removed, with others at once, when two things are done: the notifications of its messages are decided,
 and a written bulletin names them. If this instance dies before, or has too many of them, they are found in the store
 (`recovery/stored_marks`).
+
+Why marks in Redis do not wait for a bulletin: no other instance needs that. One that missed a publication compares with the store
+when it subscribes again, and the offline backfill asks the store. But a dead instance would leave the marks of three seconds
+instead of those of a moment, and each costs the instance that finishes it reads of the store.
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
-from holdfast.domain.ids import ConversationId, Seq
-from holdfast.domain.marks import StoredMark
-from holdfast.domain.notifications import notify_mark
+from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.marks import StoredMark, change_mark, commit_mark
 from holdfast.node.identity import Identity
 from holdfast.ports import Marks
 from holdfast.telemetry import Telemetry
@@ -29,11 +37,25 @@ class Visibility(Protocol):
         """A mark that is set there can be seen by every instance."""
 
 
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """Marks in Redis that were set together.
+
+    Attributes:
+        losses: of commands to Redis, before they were set.
+        is_found: Redis confirmed them, and every instance sees them there.
+    """
+
+    entries: tuple[str, ...]
+    losses: int
+    is_found: bool
+
+
 class Marked(Protocol):
     """A commit, as far as its marks are concerned."""
 
     @property
-    def dirty(self) -> str | None:
+    def marking(self) -> Marking | None:
         """Its mark in Redis."""
 
     @property
@@ -48,7 +70,7 @@ class _Open:
 
 
 class OwnMarks:
-    """Lives in the loop."""
+    """Lives in the loop; `flush` at each tick."""
 
     def __init__(self, marks: Marks, identity: Identity, visibility: Visibility, telemetry: Telemetry) -> None:
         self._marks = marks
@@ -56,18 +78,41 @@ class OwnMarks:
         self._visibility = visibility
         self._telemetry = telemetry
         self._open: dict[str, _Open] = {}
-        self._batches = 0
+        self._ended: list[Marking] = []
+        self._number = 0
 
-    async def set_in_redis(self, conversation_id: ConversationId) -> tuple[str, bool]:
-        """Before an append: its mark, and whether every instance can find it there.
+    async def set_for_commit(self, conversation_id: ConversationId, first: Seq) -> Marking:
+        """Before an append: none of its messages will have a lower seq than `first`; 0 where that is not known.
 
-        Until the publication, an instance that finds it knows what this instance might leave undone. It is to be removed later
-        even if Redis did not say that it took it: it may have.
+        It is to be ended even if Redis did not say that it took it: it may have.
         """
-        self._batches += 1
-        dirty = f"{conversation_id}|{self._identity.mark_owner}|{self._batches}"
-        is_confirmed = await self._marks.mark_dirty(dirty, notify_mark(dirty))
-        return dirty, is_confirmed and self._visibility.is_seen_by_all
+        self._number += 1
+        return await self._set(commit_mark(conversation_id, self._identity.mark_owner, self._number, first))
+
+    async def set_for_change(
+        self, conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId], within_seconds: float
+    ) -> Marking:
+        """Before a change of a conversation at `revision`, which touches the lists of these users; otherwise as above."""
+        self._number += 1
+        owner, number = self._identity.mark_owner, self._number
+        entries = (change_mark(user_id, owner, number, conversation_id, revision) for user_id in user_ids)
+        return await self._set(*entries, within_seconds=within_seconds)
+
+    async def _set(self, *entries: str, **limit: float) -> Marking:
+        losses = self._marks.losses
+        is_confirmed = await self._marks.mark_dirty(*entries, **limit)
+        return Marking(entries, losses, is_confirmed and self._visibility.is_seen_by_all)
+
+    def end(self, marking: Marking) -> None:
+        """The commit or change that it was set for is published and decided, or will never be made."""
+        self._ended.append(marking)
+
+    def flush(self) -> None:
+        """Remove the marks in Redis that are ended. Where a publication may be lost, they stay."""
+        losses, ended = self._marks.losses, self._ended
+        if entries := [entry for each in ended if each.losses == losses for entry in each.entries]:
+            self._marks.clear_dirty(*entries)
+        self._ended = []
 
     def of(self, conversation_id: ConversationId, first: Seq, last: Seq) -> StoredMark:
         """For one attempt to append: the mark that its commit carries."""
@@ -76,14 +121,20 @@ class OwnMarks:
     def committed(self, mark: StoredMark, now: float) -> None:
         """The store has it."""
         self._telemetry.stored_marks.labels("written").inc()
-        if len(self._open) < MAX_OPEN:
-            self._open[mark.mark_id] = _Open(now)
-            self._telemetry.stored_marks_open.set(len(self._open))
+        self._note(mark, _Open(now))
+
+    def finished(self, mark: StoredMark, now: float) -> None:
+        """The mark of any instance: its messages were published and decided here; a bulletin has yet to name them."""
+        self._note(mark, _Open(now, is_decided=True))
+
+    def is_finished(self, mark_id: str) -> bool:
+        """It only waits for its removal."""
+        return mark_id in self._open and self._open[mark_id].is_decided
 
     def decided(self, commit: Marked) -> None:
         """The notifications of its messages are decided."""
-        if commit.dirty is not None:
-            self._marks.clear_dirty(notify_mark(commit.dirty))
+        if commit.marking is not None:
+            self.end(commit.marking)
         if commit.stored_mark in self._open:
             self._open[commit.stored_mark].is_decided = True
 
@@ -98,11 +149,12 @@ class OwnMarks:
 
     def removed(self, mark_ids: Collection[str]) -> None:
         """The store has them no more."""
-        self.forget(mark_ids)
-        self._telemetry.stored_marks.labels("removed").inc(len(mark_ids))
-
-    def forget(self, mark_ids: Collection[str]) -> None:
-        """The sweep has finished and removed these: those whose decision was given up would keep their places for ever."""
         for mark_id in mark_ids:
             self._open.pop(mark_id, None)
         self._telemetry.stored_marks_open.set(len(self._open))
+        self._telemetry.stored_marks.labels("removed").inc(len(mark_ids))
+
+    def _note(self, mark: StoredMark, each: _Open) -> None:
+        if len(self._open) < MAX_OPEN or mark.mark_id in self._open:
+            self._open[mark.mark_id] = each
+            self._telemetry.stored_marks_open.set(len(self._open))

@@ -3,8 +3,8 @@
 import contextlib
 import json
 
-from holdfast.domain.changes import change_mark
 from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.marks import change_mark
 from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.cluster.window import Contents, Window
 from holdfast.ports import PublishedCommit
@@ -46,10 +46,10 @@ def changed(event: str, version: int) -> ConversationEnvelope:
 async def test_head_is_noted_and_each_run_of_its_messages_is_published() -> None:
     """An instance that misses an envelope learns from the bulletin how far the conversation is."""
     scene = Scene()
-    runs = [PublishedCommit(C, 1, [b"one"], b"{}", None, "g1"), PublishedCommit(C, 5, [b"five"], b"{}", "mark", "g1")]
+    runs = [PublishedCommit(C, 1, [b"one"], b"{}", "g1"), PublishedCommit(C, 5, [b"five"], b"{}", "g1")]
     scene.announcer.head(C, 5, runs)
     assert scene.window["heads"] == {C: 5}
-    assert [(first, mark) for first, _, _, mark in scene.bus.commits] == [(1, None), (5, "mark")]
+    assert [first for first, *_ in scene.bus.commits] == [1, 5]
 
 
 @in_virtual_time
@@ -64,17 +64,16 @@ async def test_head_that_cannot_be_published_yet_is_noted() -> None:
 async def test_change_of_members_is_noted_with_the_affected_users_and_published_to_them() -> None:
     """A newcomer's instance may not follow the conversation yet, so its users are named, too."""
     scene = Scene()
-    scene.announcer.members(changed("member_added", 3), 2, [BOB], ["mark"])
+    scene.announcer.members(changed("member_added", 3), 2, [BOB])
     assert (scene.window["members"], scene.window["users"]) == ({C: 3}, (BOB,))
     assert scene.published == [(f"conversation:{C}", "conversation"), ("user:bob", "conversation")]
-    assert scene.bus.cleared == ["mark"]
 
 
 @in_virtual_time
 async def test_change_of_a_title_is_only_published() -> None:
     """It changes neither the members nor any list, and these are all that the bulletin tells."""
     scene = Scene()
-    scene.announcer.members(changed("updated", 4), 2, [], [])
+    scene.announcer.members(changed("updated", 4), 2, [])
     assert (scene.window["members"], scene.published) == ({}, [(f"conversation:{C}", "conversation")])
 
 

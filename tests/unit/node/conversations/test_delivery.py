@@ -13,20 +13,20 @@ async def test_every_path_feeds_one_stream() -> None:
     scene = Scene()
     (alice,) = await scene.join("alice")
     scene.receive(2, 3)
-    scene.delivery.hand_over(Commit(C, [delivered(1)], 0.0, "mark"))
+    scene.delivery.hand_over(Commit(C, [delivered(1)], 0.0, None))
     scene.receive(1, 2)
     scene.receive(4)
     await settled()
     assert seqs(alice) == [1, 2, 3, 4]
-    assert [(first, mark) for first, _, _, mark in scene.bus.commits] == [(1, "mark")]
+    assert [first for first, *_ in scene.bus.commits] == [1]
 
 
 @in_virtual_time
 async def test_what_a_settlement_found_apart_goes_into_envelopes_of_its_own() -> None:
-    """An envelope has no gap; the mark goes with the last of them."""
+    """An envelope has no gap."""
     scene = Scene()
-    scene.delivery.hand_over(Commit(C, [delivered(1), delivered(2), delivered(5)], 0.0, "mark"))
-    assert [(first, len(texts), mark) for first, texts, _, mark in scene.bus.commits] == [(1, 2, None), (5, 1, "mark")]
+    scene.delivery.hand_over(Commit(C, [delivered(1), delivered(2), delivered(5)], 0.0, None))
+    assert [(first, len(texts)) for first, texts, _ in scene.bus.commits] == [(1, 2), (5, 1)]
 
 
 @in_virtual_time
@@ -105,14 +105,14 @@ async def test_forged_seq_in_an_envelope_moves_neither_the_stream_nor_the_tail()
 
 
 @in_virtual_time
-async def test_commit_before_the_generation_is_known_keeps_its_mark_for_the_sweep() -> None:
-    """Other instances drop an envelope without a generation: shown here at once, published by the mark later."""
+async def test_commit_before_the_generation_is_known_is_not_published() -> None:
+    """Other instances drop an envelope without a generation: shown here at once, published by its mark later."""
     scene = Scene()
     (alice,) = await scene.join("alice")
     scene.delivery.generation = ""
-    scene.delivery.hand_over(Commit(C, [delivered(1)], 0.0, "mark"))
+    assert not scene.delivery.hand_over(Commit(C, [delivered(1)], 0.0, None))
     await settled()
-    assert (seqs(alice), scene.bus.commits, scene.bus.cleared) == ([1], [], [])
+    assert (seqs(alice), scene.bus.commits) == ([1], [])
 
 
 @in_virtual_time

@@ -103,7 +103,7 @@ async def test_what_is_published_again_counts_from_its_commit_here_and_elsewhere
     scene.delivery.publish_again(C, committed(scene, 1))
     await settled()
     assert observed(scene, "again") == pytest.approx((1.0, 0.7), abs=0.02)
-    ((_, _, envelope, _),) = scene.bus.commits
+    ((_, _, envelope),) = scene.bus.commits
     told = envelopes.decode(envelope)
     assert isinstance(told, envelopes.MessagesEnvelope)
     assert told.accepted_ms == pytest.approx([ago(scene)], abs=3)
@@ -138,7 +138,7 @@ async def test_each_message_of_a_commit_has_its_own_acceptance() -> None:
     scene.delivery.hand_over(Commit(C, [delivered(1), delivered(2)], now - 2, None, [], {1: now - 2, 2: now - 1}))
     await settled()
     assert observed(scene, "local") == pytest.approx((2.0, 3.0), abs=0.02)
-    ((_, kept, envelope, _),) = scene.bus.commits
+    ((_, kept, envelope),) = scene.bus.commits
     told = envelopes.decode(envelope)
     assert isinstance(told, envelopes.MessagesEnvelope)
     assert told.accepted_ms == pytest.approx([ago(scene, 2_000), ago(scene, 1_000)], abs=3)
@@ -170,7 +170,7 @@ async def test_without_the_time_of_the_store_nothing_is_observed() -> None:
     await settled()
     assert (observed(scene, "bus")[0], unmeasured(scene, "bus")) == (0.0, 1.0)
     assert observed(scene, "local")[0] == 1.0  # one clock
-    ((_, kept, envelope, _),) = scene.bus.commits
+    ((_, kept, envelope),) = scene.bus.commits
     told = envelopes.decode(envelope)
     assert isinstance(told, envelopes.MessagesEnvelope)
     assert (told.accepted_ms, [envelopes.taken(entry)[1] for entry in kept]) == ([0], [0])

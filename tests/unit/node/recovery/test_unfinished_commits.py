@@ -4,8 +4,8 @@ more."""
 from collections.abc import Iterable
 from types import SimpleNamespace
 
-from holdfast.domain.changes import change_mark
-from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.marks import change_mark, commit_mark
 from holdfast.errors import StoreTimeout
 from holdfast.node.foundation import Process
 from holdfast.node.recovery.unfinished_commits import UnfinishedCommits
@@ -38,12 +38,12 @@ class Scene:
     def __init__(self) -> None:
         self.bus, self.registry, self.membership = FakeBus(), FakeRegistry(), _Membership()
         self.registry.lease("one", "0001")
+        self.finished: list[tuple[str, Seq]] = []
         unfinished = UnfinishedCommits(
-            None,  # type: ignore[arg-type]  # no message is swept here
             self.bus,
             self.registry,
-            SimpleNamespace(membership=self.membership),  # type: ignore[arg-type]  # the part it uses
-            None,  # type: ignore[arg-type]  # as above
+            self.membership,  # type: ignore[arg-type]  # the part it uses
+            SimpleNamespace(finish=self._finish),  # type: ignore[arg-type]  # as above
             Process(identity_of("one", "0001"), LoopClock(), Tasks(), Telemetry("test")),
         )
         self.running = supervised(unfinished.loop)
@@ -51,6 +51,9 @@ class Scene:
     def mark(self, user_id: str, owner: str, conversation_id: ConversationId, revision: int) -> None:
         """An instance is about to change a conversation."""
         self.bus.marks.append(change_mark(UserId(user_id), owner, 1, conversation_id, revision))
+
+    async def _finish(self, conversation_id: ConversationId, first: Seq) -> None:
+        self.finished.append((conversation_id, first))
 
     async def close(self) -> None:
         """The end."""
@@ -67,6 +70,19 @@ async def test_changes_of_one_conversation_are_told_at_once() -> None:
     scene.mark("ann", "two|0001", D, 7)
     await passed(0.7)
     assert sorted(scene.membership.told) == [("c1", 2, ["ann", "ben"]), ("c2", 7, ["ann"])]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_commits_of_one_conversation_are_finished_at_once_from_the_first_message_that_may_be_theirs() -> None:
+    """Where one mark does not say it, as those of an older version, the latest messages are looked through."""
+    scene = Scene()
+    scene.bus.marks += [commit_mark(C, "two|0001", number, first) for number, first in ((1, 9), (2, 7), (3, 8))]
+    scene.bus.marks += ["c2|two|0001|4", "c2|two|0001|4|notify", commit_mark(D, "three|0001", 1, 5)]
+    await passed(0.7)
+    assert scene.finished == [("c1", 7), ("c2", 0)]
+    await passed(20)
+    assert sorted(scene.bus.cleared) == sorted(scene.bus.marks)
     await scene.close()
 
 

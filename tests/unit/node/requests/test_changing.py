@@ -11,13 +11,12 @@ import pytest
 from holdfast.domain.conversations import MemberChange, MembersChanged
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreTimeout
-from holdfast.node.foundation import Process
 from holdfast.node.requests.changing import DEADLINE_SECONDS, MAX_BATCH, MAX_WAITING, MemberChanges
 from holdfast.node.requests.marked_changes import MarkedChanges
 from holdfast.node.tasks import Tasks
 from support.delivery_scene import C, Scene
 from support.fakes import conversation
-from support.identities import identity_of
+from support.own_marks import own_marks_of
 from support.virtual_time import in_virtual_time, passed
 
 ALICE = UserId("alice")
@@ -38,11 +37,11 @@ class Lanes:
         notifications: Any = SimpleNamespace(note_added=lambda _, user, joined: self.added.append((user, joined)))
         tasks, store = Tasks(), self.store
         cluster: Any = SimpleNamespace(bulletins=bulletins, redis_trust=redis_trust)
-        parts: Any = (store, self.scene.conversations, membership, cluster, self.scene.bus)
-        marked = MarkedChanges(*parts, Process(identity_of(), self.scene.clock, tasks, self.scene.telemetry))
+        parts: Any = (store, self.scene.conversations, membership, cluster, own_marks_of(self.scene.bus), tasks)
+        marked = MarkedChanges(*parts)
         self.changes = MemberChanges(store, marked, notifications, tasks, max_members=max_members)  # type: ignore[arg-type]  # a fake
 
-    def _publish(self, _: Any, event: str, _by: str, affected: Sequence[str], _marks: Any, *, revision: int) -> None:
+    def _publish(self, _: Any, event: str, _by: str, affected: Sequence[str], *, revision: int) -> None:
         self.told.append((event, affected[0], revision))
 
     async def _nothing(self, *_: Any) -> None:

@@ -16,13 +16,21 @@ from holdfast.node.requests.marked_changes import MarkedChanges
 from holdfast.node.tasks import Tasks
 from holdfast.settings import LimitSettings
 from support.delivery_scene import C, Scene
+from support.own_marks import own_marks_of
 from support.virtual_time import LoopClock, in_virtual_time
 
 
 def _service(scene: Scene, bulletins: Any = None, redis_trust: Any = None) -> ConversationService:
     """Over the scene's store; what only changes need is there where it is given."""
     cluster = SimpleNamespace(bulletins=bulletins, redis_trust=redis_trust)
-    parts: Any = (scene.store, scene.conversations, scene.membership, cluster, scene.bus, scene.process)
+    parts: Any = (
+        scene.store,
+        scene.conversations,
+        scene.membership,
+        cluster,
+        own_marks_of(scene.bus, sight=redis_trust),
+        scene.process.tasks,
+    )
     marked, notifications = MarkedChanges(*parts), SimpleNamespace(note_added=lambda *_: None)
     store: Any = scene.store
     members = MemberChanges(store, marked, cast("Notifications", notifications), Tasks(), max_members=LimitSettings().members)

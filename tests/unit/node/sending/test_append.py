@@ -16,12 +16,14 @@ from holdfast.node.sending.append import (
     not_found,
     unavailable,
 )
+from holdfast.node.sending.own_marks import Marking
 from holdfast.telemetry import Telemetry
 from support.fakes import FakeStore, draft
 from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 C = ConversationId("c1")
+MARKING = Marking(("mark",), 0, is_found=True)
 
 
 class Scene:
@@ -36,7 +38,7 @@ class Scene:
 
     def batch(self, *drafts: Draft) -> Batch:
         """One that waits for each of these; equal keys together."""
-        batch = Batch(C, {}, dirty="mark")
+        batch = Batch(C, {}, marking=MARKING)
         for each in drafts:
             said = self.answers.setdefault(each.client_message_id, [])
             batch.sends.setdefault(each.key, []).append(
@@ -54,12 +56,12 @@ class Scene:
 
 @in_virtual_time
 async def test_a_batch_is_one_append_and_every_send_has_its_place() -> None:
-    """The usual case: nothing is read, the order is the batch's, the mark may go with the publication."""
+    """The usual case: nothing is read, the order is the batch's, the mark may go with what follows."""
     scene = Scene()
     await scene.appender.run(scene.batch(draft(key="k1"), draft(key="k2"), draft(key="k3")))
     assert scene.seqs() == {"k1": [1], "k2": [2], "k3": [3]}
     assert (scene.store.calls["append"], scene.store.calls["settle"]) == (1, 0)
-    assert [(c.dirty, [m.seq for m in c.messages]) for c in scene.commits] == [("mark", [1, 2, 3])]
+    assert [(c.marking, [m.seq for m in c.messages]) for c in scene.commits] == [(MARKING, [1, 2, 3])]
 
 
 @in_virtual_time
@@ -96,7 +98,7 @@ async def test_what_was_never_sent_is_not_asked_about() -> None:
     assert not batch.was_sent
     await running
     assert (scene.seqs(), scene.store.calls["settle"]) == ({"k1": [1]}, 0)
-    assert [commit.dirty for commit in scene.commits] == ["mark"]
+    assert [commit.marking for commit in scene.commits] == [MARKING]
 
 
 @in_virtual_time
@@ -106,7 +108,7 @@ async def test_while_an_attempt_is_in_doubt_the_mark_stays() -> None:
     scene.store.fail("append", StoreTimeout("not in, or not yet"))
     await scene.appender.run(scene.batch(draft(key="k1")))
     assert scene.seqs() == {"k1": [1]}
-    assert [commit.dirty for commit in scene.commits] == [None]
+    assert [commit.marking for commit in scene.commits] == [None]
 
 
 @in_virtual_time

@@ -71,7 +71,7 @@ async def test_one_append_is_in_flight_and_what_comes_meanwhile_is_the_next_batc
     await passed(1)
     assert scene.answers == [(f"k{number}", number) for number in range(1, 6)]
     assert scene.store.calls["append"] == 2
-    assert scene.bus.marks == ["c1|one|0001|1", "c1|one|0001|1|notify", "c1|one|0001|2", "c1|one|0001|2|notify"]
+    assert scene.bus.marks == ["c1|one|0001|1|0", "c1|one|0001|2|2"]
 
 
 @in_virtual_time

@@ -2,15 +2,15 @@
 
 import pytest
 
-from holdfast.domain.ids import ConversationId
+from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.marks import StoredMark
 from holdfast.node.sending import own_marks
 from holdfast.node.sending.append import Commit
-from holdfast.node.sending.own_marks import OwnMarks
+from holdfast.node.sending.own_marks import Marking, OwnMarks
 from support.fake_cluster import FakeBus
 from support.own_marks import Sight, own_marks_of
 
-C = ConversationId("c1")
+C, ANN, BEN = ConversationId("c1"), UserId("ann"), UserId("ben")
 
 
 class Away(FakeBus):
@@ -26,8 +26,8 @@ def _committed(marks: OwnMarks, at: float, first: int = 1) -> StoredMark:
     return mark
 
 
-def _commit(mark: StoredMark, dirty: str | None = None) -> Commit:
-    return Commit(C, [], 0.0, dirty, stored_mark=mark.mark_id)
+def _commit(mark: StoredMark) -> Commit:
+    return Commit(C, [], 0.0, None, stored_mark=mark.mark_id)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ async def test_mark_counts_where_redis_confirmed_it_and_every_instance_sees_it(
 ) -> None:
     """In every other case an instance that dies leaves no word of its commit there."""
     marks = own_marks_of(bus, sight=Sight(is_seen_by_all=is_seen_by_all))
-    assert await marks.set_in_redis(C) == ("c1|one|0001|1", is_found)
+    assert await marks.set_for_commit(C, 7) == Marking(("c1|one|0001|1|7",), 0, is_found)
 
 
 def test_mark_is_done_when_it_is_decided_and_told() -> None:
@@ -53,11 +53,43 @@ def test_mark_is_done_when_it_is_decided_and_told() -> None:
     assert marks.done(20.0, 9) == []
 
 
-def test_mark_in_redis_goes_with_the_decision() -> None:
-    """The second one of the batch; the first one goes with the publication."""
+async def test_marks_in_redis_go_together_when_they_are_decided_or_told() -> None:
+    """One command for all of a moment, at the next tick; nothing where there is none."""
     bus = FakeBus()
-    own_marks_of(bus).decided(Commit(C, [], 0.0, "c1|one|0001|1"))
-    assert bus.cleared == ["c1|one|0001|1|notify"]
+    marks = own_marks_of(bus)
+    commit, change = await marks.set_for_commit(C, 1), await marks.set_for_change(C, 3, [ANN, BEN], 0.5)
+    marks.flush()
+    assert bus.cleared == []
+    marks.decided(Commit(C, [], 0.0, commit))
+    marks.end(change)
+    marks.flush()
+    marks.flush()
+    assert bus.cleared == bus.marks == ["c1|one|0001|1|1", "user:ann|one|0001|2|c1|3", "user:ben|one|0001|2|c1|3"]
+
+
+async def test_mark_in_redis_stays_where_a_publication_may_be_lost() -> None:
+    """A publication since it was set may not have arrived anywhere: it is finished like that of a dead instance."""
+    bus = FakeBus()
+    marks = own_marks_of(bus)
+    before = await marks.set_for_commit(C, 1)
+    bus.losses += 1
+    after = await marks.set_for_commit(C, 2)
+    for each in (before, after):
+        marks.decided(Commit(C, [], 0.0, each))
+    marks.flush()
+    assert bus.cleared == ["c1|one|0001|2|2"]
+    marks.flush()
+    assert bus.cleared == ["c1|one|0001|2|2"]
+
+
+def test_mark_of_another_instance_that_is_finished_here_goes_when_a_bulletin_names_it() -> None:
+    """The finisher has it removed like one of its own; until then it is not finished once more."""
+    marks = own_marks_of(FakeBus())
+    mark = StoredMark("two:0001~00000001", C, 1, 1)
+    assert not marks.is_finished(mark.mark_id)
+    marks.finished(mark, 10.0)
+    assert marks.is_finished(mark.mark_id)
+    assert (marks.done(10.0, 9), marks.done(10.1, 9)) == ([], [mark.mark_id])
 
 
 def test_marks_beyond_the_limit_are_left_to_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def traced_scene() -> tuple[Scene, list[Span]]:
 
 def published(scene: Scene) -> Any:
     """The one envelope, as text has it."""
-    ((_, _, envelope, _),) = scene.bus.commits
+    ((_, _, envelope),) = scene.bus.commits
     return json.loads(envelope)
 
 
@@ -70,7 +70,7 @@ async def test_instances_of_before_read_an_envelope_with_traces() -> None:
     """During a rolling update both versions are there."""
     scene, _ = traced_scene()
     scene.delivery.hand_over(Commit(C, [delivered(1)], 0.0, None, traces={1: SpanContext.root()}))
-    ((_, _, envelope, _),) = scene.bus.commits
+    ((_, _, envelope),) = scene.bus.commits
     assert len(msgspec.json.decode(envelope, type=BeforeEnvelope).messages) == 1
 
 

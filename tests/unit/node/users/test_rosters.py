@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-from holdfast.domain.changes import Change, change_mark, change_of
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.node.users.rosters import Rosters
 from holdfast.telemetry import Telemetry
@@ -220,17 +219,3 @@ async def test_nothing_is_remembered_of_what_was_read_before_a_loss() -> None:
     scene.cache.losses = 1
     await scene.rosters.finish(ANN, roster, {C: 7, D: 0})
     assert ANN not in scene.cache.rows
-
-
-def test_what_a_mark_of_a_change_says() -> None:
-    """An instance that finds it knows the users concerned; a malformed mark does not count."""
-    mark = change_mark(ANN, "one|0001", 5, C, 3)
-    assert change_of(mark) == Change(ANN, C, 3)
-    for other in (
-        "c1|one|0001|5",
-        "c1|one|0001|5|notify",
-        "user:a/b|one|1|5|c1|3",
-        "user:ann|one|1|5|c 1|3",
-        "user:ann|o|1|5|c|x",
-    ):
-        assert change_of(other) is None

@@ -1,4 +1,4 @@
--- Marks commits as not yet published, at the time of Redis.
+-- Marks commits and changes as not yet done with, at the time of Redis.
 --
 -- KEYS: 1 dirty
 -- ARGV: the marks

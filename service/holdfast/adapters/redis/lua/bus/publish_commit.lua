@@ -1,29 +1,28 @@
--- Publishes the messages of one commit, keeps them for gap fill, and removes the mark of the commit.
+-- Publishes the messages of one commit, and keeps them for gap fill.
 --
--- PUBLISH comes first: at `maxmemory` Redis refuses ZADD, while PUBLISH and ZREM still work, and the message goes out.
+-- PUBLISH comes first: at `maxmemory` Redis refuses ZADD, while PUBLISH still works, and the message goes out.
 -- A re-encoded message replaces the one that has its seq, so that a seq never occurs twice. An entry begins with the store's
 -- generation. Entries of another generation are removed, or their higher seqs would displace ours.
 --
--- KEYS: 1 recent:{conversation}, 2 dirty, 3 head:{conversation}
--- ARGV: 1 channel, 2 envelope, 3 the mark or '', 4 seq of the first message, 5 TTL of `recent` in ms,
---       6 most entries, 7 most bytes, 8 the generation of the store, 9 the beginning of each entry, 10… the messages
+-- KEYS: 1 recent:{conversation}, 2 head:{conversation}
+-- ARGV: 1 channel, 2 envelope, 3 seq of the first message, 4 TTL of `recent` in ms,
+--       5 most entries, 6 most bytes, 7 the generation of the store, 8 the beginning of each entry, 9… the messages
 -- Reply: the number of subscribers that received the envelope
 
 -- include raise
-local recent, dirty, head = KEYS[1], KEYS[2], KEYS[3]
-local generation = ARGV[8]
-local channel, envelope, entry = ARGV[1], ARGV[2], ARGV[3]
-local first, ttl, max_entries, max_bytes = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local recent, head = KEYS[1], KEYS[2]
+local generation = ARGV[7]
+local channel, envelope = ARGV[1], ARGV[2]
+local first, ttl, max_entries, max_bytes = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local receivers = redis.call('PUBLISH', channel, envelope)
-if entry ~= '' then redis.call('ZREM', dirty, entry) end
-local count = #ARGV - 9
+local count = #ARGV - 8
 if count == 0 then return receivers end
 raise(head, generation, 'seq', first + count - 1)
 local before = redis.call('ZREVRANGE', recent, 0, 0)[1]
-local ours = ARGV[9] .. ' '
+local ours = ARGV[8] .. ' '
 if before and string.sub(before, 1, #ours) ~= ours then redis.call('DEL', recent) end
 redis.call('ZREMRANGEBYSCORE', recent, first, first + count - 1)
-for i = 1, count do redis.call('ZADD', recent, first + i - 1, ours .. ARGV[9 + i]) end
+for i = 1, count do redis.call('ZADD', recent, first + i - 1, ours .. ARGV[8 + i]) end
 redis.call('ZREMRANGEBYRANK', recent, 0, -max_entries - 1)
 local bytes, kept = 0, 0
 local newest = redis.call('ZREVRANGE', recent, 0, -1)
