@@ -16,7 +16,6 @@ from typing import Any
 from holdfast import cli
 from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.bus import RedisBus
-from holdfast.adapters.redis.marks import RedisMarks
 from holdfast.adapters.redis.scripts import Script
 from holdfast.adapters.sqlite import messages
 from holdfast.adapters.sqlite.store import SqliteStore
@@ -44,23 +43,13 @@ from holdfast.node.recovery.reaper import Reaper
 from holdfast.node.recovery.resync import Resync
 from holdfast.node.requests import commands
 from holdfast.node.requests.marked_changes import MarkedChanges
-from holdfast.node.sending.append import Commit
-from holdfast.node.sending.own_marks import Marking, OwnMarks
 from holdfast.node.users.presence import Presence
 from holdfast.node.users.rosters import Rosters
 from holdfast.ports import PublishedCommit
+from support.altered_marks import mark_ends_with_publication, marks_go_at_once, no_marks, no_stored_marks, one_mark
+from support.replacing import replace
 
 _WINDOW_SECONDS = 0.3  # makes a race of microseconds one that a test can hit
-
-
-def replace(owner: object, name: str, by: object) -> None:
-    """Put something else in its place.
-
-    Raises:
-        AttributeError: there is nothing of that name any more; the mechanism would be on, and its test show nothing.
-    """
-    getattr(owner, name)
-    setattr(owner, name, by)
 
 
 async def _nothing(*_: Any, **__: Any) -> None:
@@ -80,29 +69,6 @@ def die_undecided() -> None:
     replace(decision.Notifications, "_decide", _decide)
 
 
-def one_mark() -> None:
-    """All batches of a conversation have one mark, which goes with the first of them that is done."""
-    set_for_commit = OwnMarks.set_for_commit
-
-    async def set_first(self: OwnMarks, conversation_id: ConversationId, _: Seq) -> Marking:
-        self._number = 0
-        return await set_for_commit(self, conversation_id, 0)
-
-    replace(OwnMarks, "set_for_commit", set_first)
-
-
-def mark_ends_with_publication() -> None:
-    """A mark in Redis is removed when its messages are published, and not when it is decided who is notified of them."""
-    note = decision.Notifications.note
-
-    def note_ended(self: decision.Notifications, commit: Commit) -> None:
-        if commit.marking is not None:
-            self._own_marks.end(commit.marking)
-        note(self, commit)
-
-    replace(decision.Notifications, "note", note_ended)
-
-
 def die_after_change() -> None:
     """The instance is killed when a change of members is in the store: no announcement is made, and Redis is as it was."""
 
@@ -110,37 +76,6 @@ def die_after_change() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     replace(MarkedChanges, "_announce", _announce)
-
-
-def no_marks() -> None:
-    """Redis does not take a mark in time."""
-
-    async def mark_dirty(self: RedisMarks, *entries: str, within_seconds: float = 0) -> bool:
-        return False
-
-    replace(RedisMarks, "mark_dirty", mark_dirty)
-
-
-def no_stored_marks() -> None:
-    """A commit carries no mark, whatever Redis says of the one there."""
-    set_for_commit = OwnMarks.set_for_commit
-
-    async def set_only_there(self: OwnMarks, conversation_id: ConversationId, first: Seq) -> Marking:
-        return dataclasses.replace(await set_for_commit(self, conversation_id, first), is_found=True)
-
-    replace(OwnMarks, "set_for_commit", set_only_there)
-
-
-def marks_go_at_once() -> None:
-    """A mark that a commit carried is removed when the commit is answered, and not when all is done."""
-    append = SqliteStore.append
-
-    async def append_unmarked(self: SqliteStore, *arguments: Any) -> None:
-        await append(self, *arguments)
-        if (mark := arguments[-1]) is not None:
-            await self.remove_marks([mark.mark_id])
-
-    replace(SqliteStore, "append", append_unmarked)
 
 
 def count_reads() -> None:
