@@ -73,6 +73,8 @@ class Faulty:
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = defaultdict(int)
+        self.stored_at_ms: dict[Seq, int] = {}  # of those that are older than any look back goes
+        self.stamp_ms = 5  # of the next bulletin
         self._before: dict[str, deque[Exception]] = defaultdict(deque)
         self._after: dict[str, deque[Exception]] = defaultdict(deque)
         self._gates: dict[str, asyncio.Event] = {}
@@ -203,6 +205,7 @@ class FakeStore(Faulty):
     ) -> list[Committed]:
         await self._enter("messages_since")
         found = [m for m in self.messages[conversation_id] if before_seq is None or m.seq < before_seq]
+        found = [m for m in found if m.seq not in self.stored_at_ms or self.stored_at_ms[m.seq] >= since_ms]
         await self._leave("messages_since")
         return [Committed(message, message.sent_at_ms) for message in found[-limit:]]
 
@@ -302,9 +305,9 @@ class FakeStore(Faulty):
         there = self.bulletins.get(bulletin.key)
         if bulletin.version != ("" if there is None else there.version):
             raise StoreConflict("of another version")
-        self._put(dataclasses.replace(bulletin, written_at_ms=5))
+        self._put(dataclasses.replace(bulletin, written_at_ms=self.stamp_ms))
         await self._leave("write_bulletin")
-        return BulletinVersion(self.bulletins[bulletin.key].version, 5)
+        return BulletinVersion(self.bulletins[bulletin.key].version, self.stamp_ms)
 
     async def find_bulletin(self, run: RunId) -> StandingBulletin | None:
         await self._enter("find_bulletin")

@@ -5,9 +5,9 @@ After a refusal, or a write of unknown outcome, the document is read. If it is o
 it is gone, or says that the run is dead, the run has to end as a whole: its users are offline in the store, or will be.
 
 A store that was restored shows in the same document. Its beat is smaller than one that the store acknowledged: a write is made
-on the version before it, so none of this run can do that. Or the document is gone sooner than another instance may remove it.
-Then the run ends with the whole generation of the store. Until then it writes on, on what it found: other instances must find
-the users whom it adds to the restored store.
+on the version before it, so none of this run can do that. Or the document is gone sooner than another instance may remove it:
+written anew, it tells the store's time, by which that is judged. Then the run ends with the whole generation of the store. Until
+then it writes on, on what it found: other instances must find the users whom it adds to the restored store.
 """
 
 import logging
@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from holdfast.domain.bulletins import Bulletin, StandingBulletin
+from holdfast.domain.bulletins import Bulletin
 from holdfast.errors import StoreConflict, StoreError, StoreUnavailable
 from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.identity import Identity
@@ -25,7 +25,7 @@ BEAT_SECONDS: Final = 3.0
 PROMPT_SECONDS: Final = 2.0
 _PROMPT_BEATS: Final = 3
 _TRIES: Final = 2
-_KEPT_SECONDS: Final = 10.0
+_KEPT_MS: Final = 10_000
 """A bulletin that was written so lately was not removed by another instance: that waits until it is 12 s old."""
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ class OwnBulletin:
         self._identity = identity
         self._version = ""
         self._is_uncertain = False
-        self._acknowledged: tuple[int, float] | None = None  # the last beat that was, and when it was sent
+        self._acknowledged = 0  # the last beat that was
+        self._gone_since_ms = UNKNOWN  # the document was there at that time of the store, and then was not
         self._prompt: deque[float] = deque(maxlen=_PROMPT_BEATS)  # when each was sent
 
     @property
@@ -67,6 +68,8 @@ class OwnBulletin:
             StoreUnavailable: this run was declared dead, or it is not known whether it was written.
             StoreError: it is not written.
         """
+        if self._identity.declared_dead.is_set():
+            raise StoreUnavailable("this run was declared dead")  # its bulletin, if written anew, is left to the other instances
         for _ in range(_TRIES):
             if self._is_uncertain:
                 await self._settle()
@@ -79,7 +82,11 @@ class OwnBulletin:
                 self._prompt.clear()
                 raise
             self._version, self._is_uncertain = written.version, False
-            self._acknowledged = bulletin.beat, sent_at
+            self._acknowledged = bulletin.beat
+            gone_since_ms, self._gone_since_ms = self._gone_since_ms, UNKNOWN
+            if gone_since_ms != UNKNOWN:
+                self._store_clock.note(written.at_ms, self._clock.monotonic())
+                self._judge_gone(written.at_ms - gone_since_ms)
             return self._note(sent_at, written.at_ms)
         raise StoreUnavailable("the bulletin of this run changed each time that it was to be written")
 
@@ -98,25 +105,31 @@ class OwnBulletin:
     async def _settle(self) -> None:
         """Find out which version is there."""
         found = await self._store.find_bulletin(self._identity.run)
-        is_earlier = self._is_of_earlier_store(found)
-        if is_earlier and not self.is_store_restored:
-            self.is_store_restored = True
-            _log.warning("the store has lost a write of this run that it had acknowledged: it was restored, or emptied")
+        if found is not None and found.beat is not None and found.beat < self._acknowledged:
+            self._note_restored()
         if found is not None and not found.is_dead:
             self._version, self._is_uncertain = found.version, False
-        elif found is None and (is_earlier or not self._identity.is_written.is_set()):
+        elif found is None:
+            self._gone_since_ms = self.written_at_ms  # `UNKNOWN` before the first one
             self._version, self._is_uncertain = "", False
         else:
-            if not self._identity.declared_dead.is_set():
-                self._identity.declared_dead.set()
-                _log.warning("another instance has declared this run dead: all sockets are closed, and a new run begins")
-            raise StoreUnavailable("this run was declared dead")
+            self._end_as_dead()
 
-    def _is_of_earlier_store(self, found: StandingBulletin | None) -> bool:
-        """The document is older than a write that was acknowledged. A machine that was suspended cannot tell its age."""
-        if self._acknowledged is None:
-            return False
-        beat, sent_at = self._acknowledged
-        if found is not None:
-            return found.beat is not None and found.beat < beat
-        return self._clock.monotonic() - sent_at < _KEPT_SECONDS and self._store_clock.is_known
+    def _judge_gone(self, age_ms: int) -> None:
+        """The document was removed, and written anew `age_ms` after the write before, by the store's clock: ours may have stood
+        still, as a suspended machine's does."""
+        if age_ms < _KEPT_MS:
+            self._note_restored()
+        else:
+            self._end_as_dead()
+
+    def _note_restored(self) -> None:
+        if not self.is_store_restored:
+            self.is_store_restored = True
+            _log.warning("the store has lost a write of this run that it had acknowledged: it was restored, or emptied")
+
+    def _end_as_dead(self) -> None:
+        if not self._identity.declared_dead.is_set():
+            self._identity.declared_dead.set()
+            _log.warning("another instance has declared this run dead: all sockets are closed, and a new run begins")
+        raise StoreUnavailable("this run was declared dead")

@@ -3,27 +3,34 @@
 Both are harmless where they were done: an instance that has the messages drops them, and existing records stay as they are.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from holdfast.domain.ids import ConversationId, Seq
 from holdfast.domain.marks import MAX_MESSAGES
 from holdfast.domain.messages import Committed
+from holdfast.errors import StoreUnavailable
+from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.conversations.parts import ConversationParts
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.sending.append import Commit
-from holdfast.ports import Clock, MessageStore
+from holdfast.ports import MessageStore
 
 _LAST: Final = 200  # messages, where the first is not known: as many as one append has
+_LAST_MS: Final = 86_400_000  # and of a day: who was notified of older ones may have no record of it any more
+_MAX_PAGES: Final = 20
 
 
 class Finishing:
     """Lives in the event loop."""
 
-    def __init__(self, store: MessageStore, conversations: ConversationParts, notifications: Notifications, clock: Clock) -> None:
+    def __init__(
+        self, store: MessageStore, conversations: ConversationParts, notifications: Notifications, store_clock: StoreClock
+    ) -> None:
         self._store = store
         self._conversations = conversations
         self._notifications = notifications
-        self._clock = clock
+        self._store_clock = store_clock
 
     async def finish(self, conversation_id: ConversationId, first: Seq, last: Seq | None = None) -> None:
         """The messages `first … last`, as far as they are in the store.
@@ -35,20 +42,26 @@ class Finishing:
         Raises:
             StoreError: they cannot be read, or not all is written.
         """
-        found = await self._read(conversation_id, first, last)
+        if not first:
+            await self._finish(conversation_id, await self._latest(conversation_id))
+            return
+        if last is None:
+            last = (await self._store.heads({conversation_id: first - 1}))[conversation_id]
+        # Oldest first: the commit of the mark is at the beginning. What came so much later has marks of its own.
+        for start in range(first, last + 1, MAX_MESSAGES)[:_MAX_PAGES]:
+            end = min(start + MAX_MESSAGES - 1, last)
+            found = await self._store.messages_since(conversation_id, 0, end - start + 1, end + 1)
+            await self._finish(conversation_id, [each for each in found if each.message.seq >= start])
+
+    async def _finish(self, conversation_id: ConversationId, found: Sequence[Committed]) -> None:
         if not found:  # nothing was stored; or a restored store, or a forged mark
             return
         messages = [each.message for each in found]
         self._conversations.delivery.publish_again(conversation_id, messages)
-        self._conversations.activity.note(Commit(conversation_id, messages, self._clock.monotonic(), None))
+        self._conversations.activity.note(Commit(conversation_id, messages, self._store_clock.monotonic(), None))
         await self._notifications.decide_again(conversation_id, found)
 
-    async def _read(self, conversation_id: ConversationId, first: Seq, last: Seq | None) -> list[Committed]:
-        if not first:
-            return await self._store.messages_since(conversation_id, 0, _LAST)
-        if last is None:
-            last = (await self._store.heads({conversation_id: first - 1}))[conversation_id]
-        if last < first:
-            return []
-        found = await self._store.messages_since(conversation_id, 0, min(last - first + 1, MAX_MESSAGES), last + 1)
-        return [each for each in found if each.message.seq >= first]
+    async def _latest(self, conversation_id: ConversationId) -> list[Committed]:
+        if (now_ms := self._store_clock.now()) == UNKNOWN:
+            raise StoreUnavailable("the store's time is not known yet")
+        return await self._store.messages_since(conversation_id, now_ms - _LAST_MS, _LAST)

@@ -15,6 +15,7 @@ from holdfast.domain.marks import is_owner
 
 LATE_SECONDS: Final = 4.0  # a beat comes every 3 s
 _LOOKED_FOR_SECONDS: Final = 20.0  # a slow commit lands within 15 s
+_RISES_SECONDS: Final = 20.0  # all bulletins are read at least every 15 s
 _LOOK_SECONDS: Final = 2.0
 _MAX_OWNERS: Final = 1_000
 
@@ -56,9 +57,9 @@ class MarkOwners:
         run = self._runs.get(owner)
         return run is not None and run.late_at is None
 
-    def living(self) -> list[str]:
-        """The other runs that live, as far as is known."""
-        return [owner for owner, run in self._runs.items() if run.late_at is None]
+    def living(self, now: float) -> list[str]:
+        """The other runs that live, as far as is known: a run that ended in order was never late, but it rises no more."""
+        return [owner for owner, run in self._runs.items() if run.late_at is None and now - run.rose_at < _RISES_SECONDS]
 
     def due(self, now: float) -> list[str]:
         """The owners whose marks are to be looked for now: those that became late a short time ago, every 2 s."""

@@ -34,7 +34,7 @@ class RecoveryParts:
         self.presence_reconciler = PresenceReconciler(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
         self.resync = Resync(on.store, conversations.local, membership, users.receipts, cluster.redis_trust)
         self.reaper = Reaper(on, cluster, users.presence, above)
-        finishing = Finishing(on.store, conversations, notifications.decision, on.clock)
+        finishing = Finishing(on.store, conversations, notifications.decision, cluster.store_clock)
         self.unfinished_commits = UnfinishedCommits(
             on.marks,
             on.registry,

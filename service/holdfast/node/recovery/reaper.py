@@ -113,7 +113,8 @@ class Reaper:
     def _steps(self, others: list[Bulletin], leases: Leases | None, began: float) -> Iterator[Coroutine[Any, Any, None]]:
         fresh = [each.run for each in others if self._deaths.is_fresh(each)]
         for bulletin in others:
-            yield self._judge(bulletin, leases, turn_seconds(self._identity.run, fresh, bulletin.run))
+            turn = turn_seconds(self._identity.run, [each for each in fresh if each != bulletin.run], bulletin.run)
+            yield self._judge(bulletin, leases, turn)
         if leases is not None:
             yield self._clear_names({each.instance_id for each in others}, began)
 

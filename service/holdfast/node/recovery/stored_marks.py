@@ -172,7 +172,7 @@ class StoredMarks:
     def _is_due(self, mark: StoredMark) -> bool:
         """Whether the living runs before this one have had their turn. Clients here are shown the messages at once."""
         mine, now = _hash(mark.mark_id, self._process.identity.run), self._now()
-        turns = sum(_hash(mark.mark_id, run) < mine for run in self._owners.living())
+        turns = sum(_hash(mark.mark_id, run) < mine for run in self._owners.living(now))
         if turns and mark.mark_id not in self._due_since:
             self._delivery.hint(mark.conversation_id, mark.last)
         return now - self._due_since.setdefault(mark.mark_id, now) >= turns * _TURN_SECONDS

@@ -3,7 +3,8 @@
 A mark is set before an append or a change, and removed when all that follows is done (`sending/own_marks`). A mark older than
 1.5 s belongs to an instance that died in between, or whose attempt has an unknown outcome. What that attempt may have stored is
 announced and decided about once more, which is harmless where it was done. The mark is removed when its owner is dead, or is this
-instance, and 15 s have passed, because a slow commit may still land until then.
+instance, and 15 s have passed, because a slow commit may still land until then. These seconds begin anew while the store does not
+answer: nobody can have finished it.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.marks import mark_of
-from holdfast.errors import StoreError
+from holdfast.errors import StoreError, StoreUnavailable
 from holdfast.loops import REDIS, Loop
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.foundation import Process
@@ -40,6 +41,7 @@ class UnfinishedCommits:
         self._clock = process.clock
         self._identity = process.identity
         self._first_seen: dict[str, float] = {}
+        self._unanswered: set[ConversationId] = set()  # in this sweep
 
     @property
     def loop(self) -> Loop:
@@ -58,29 +60,33 @@ class UnfinishedCommits:
             self._first_seen.setdefault(entry, now)
         while len(self._first_seen) > _MAX_SEEN:
             self._first_seen.pop(next(iter(self._first_seen)))  # the oldest: most marks are removed by their owners
+        self._unanswered.clear()
         await each_in_turn(self._steps(entries, now))
 
     def _steps(self, entries: list[str], now: float) -> Iterator[Coroutine[Any, Any, None]]:
         """A failure leaves the mark for a later sweep. Each conversation once: changes first, they are to be told within 3 s."""
         revisions: dict[ConversationId, int] = {}
         users: dict[ConversationId, list[UserId]] = {}
-        firsts: dict[ConversationId, Seq] = {}
+        firsts: dict[tuple[ConversationId, bool], Seq] = {}
         for mark in filter(None, map(mark_of, entries)):
             c = mark.conversation_id
             if mark.user_id is None:
-                firsts[c] = min(mark.first, firsts.get(c, mark.first))
+                known = (c, mark.first > 0)  # one whose first message is not known says nothing of the others
+                firsts[known] = min(mark.first, firsts.get(known, mark.first))
             else:
                 revisions[c] = min(mark.revision, revisions.get(c, mark.revision))
                 users.setdefault(c, []).append(mark.user_id)
         for c, revision in revisions.items():
-            yield self._attempt(self._membership.publish_again(c, revision, users[c]))
-        for c, first in firsts.items():
-            yield self._attempt(self._finishing.finish(c, first))
+            yield self._attempt(c, self._membership.publish_again(c, revision, users[c]))
+        for (c, _), first in firsts.items():
+            yield self._attempt(c, self._finishing.finish(c, first))
         yield self._remove_ownerless(entries, now)
 
-    async def _attempt(self, step: Coroutine[Any, Any, None]) -> None:
+    async def _attempt(self, conversation_id: ConversationId, step: Coroutine[Any, Any, None]) -> None:
         try:
             await step
+        except StoreUnavailable:
+            self._unanswered.add(conversation_id)
         except StoreError:
             return
 
@@ -88,7 +94,11 @@ class UnfinishedCommits:
         living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances()}
         mine = self._identity.instance_id
         for entry in entries:
-            owner = mark.owner if (mark := mark_of(entry)) is not None else None
+            mark = mark_of(entry)
+            if mark is not None and mark.conversation_id in self._unanswered:
+                self._first_seen[entry] = now
+                continue
+            owner = None if mark is None else mark.owner
             is_ownerless = owner is None or owner[0] == mine or owner not in living
             if is_ownerless and now - self._first_seen.get(entry, now) >= _KEEP_SECONDS:
                 self._marks.clear_dirty(entry)

@@ -3,23 +3,28 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from holdfast.domain.ids import ConversationId, Seq
-from holdfast.domain.marks import StoredMark
+from holdfast.domain.marks import MAX_MESSAGES, StoredMark
 from holdfast.domain.messages import Committed, Message
+from holdfast.errors import StoreUnavailable
+from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.recovery.finishing import Finishing
 from support.fakes import FakeStore
 from support.node_scene import NodeScene
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
 C = ConversationId("c1")
+NOW_MS = 1_000_000_000
 
 
 class Scene:
-    """A conversation of five messages."""
+    """A conversation of some messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 5, *, is_time_known: bool = True) -> None:
         self.store = FakeStore()
-        self.store.put(C, *(f"m{seq}" for seq in range(1, 6)))
+        self.store.put(C, *(f"m{seq}" for seq in range(1, count + 1)))
         self.published: list[list[Seq]] = []
         self.listed: list[list[Seq]] = []
         self.decided: list[list[Seq]] = []
@@ -28,11 +33,14 @@ class Scene:
             activity=SimpleNamespace(note=lambda commit: self.listed.append([each.seq for each in commit.messages])),
         )
         notifications = SimpleNamespace(decide_again=self._decide_again)
+        clock = StoreClock(LoopClock())
+        if is_time_known:
+            clock.note(NOW_MS, 0.0)
         self.finishing = Finishing(
             self.store,  # type: ignore[arg-type]  # the part it uses
             cast("Any", conversations),
             cast("Any", notifications),
-            LoopClock(),
+            clock,
         )
 
     def _publish_again(self, _: ConversationId, messages: list[Message]) -> None:
@@ -65,6 +73,27 @@ async def test_messages_of_one_commit_are_finished_and_none_after_them() -> None
 async def test_latest_messages_are_finished_where_the_first_one_is_not_known() -> None:
     """Nothing had been read of the conversation, or an older version has set the mark."""
     assert await _finished(0) == [[1, 2, 3, 4, 5]]
+
+
+@in_virtual_time
+async def test_where_the_first_one_is_not_known_only_messages_of_the_last_day_are_finished() -> None:
+    """Records of notifications expire: members who are away for weeks would be notified of old messages once more."""
+    scene = Scene()
+    scene.store.stored_at_ms = {1: NOW_MS - 90_000_000, 2: NOW_MS - 86_500_000}
+    await scene.finishing.finish(C, 0)
+    assert scene.published == [[3, 4, 5]]
+    unknowing = Scene(is_time_known=False)
+    with pytest.raises(StoreUnavailable):
+        await unknowing.finishing.finish(C, 0)
+    assert unknowing.published == []
+
+
+@in_virtual_time
+async def test_many_messages_are_finished_from_the_first_one_on() -> None:
+    """The commit of the mark is at the beginning; a busy conversation has thousands after it by the time that Redis is back."""
+    scene = Scene(MAX_MESSAGES + 3)
+    await scene.finishing.finish(C, 2)
+    assert scene.published == scene.decided == [list(range(2, MAX_MESSAGES + 2)), [MAX_MESSAGES + 2, MAX_MESSAGES + 3]]
 
 
 @in_virtual_time

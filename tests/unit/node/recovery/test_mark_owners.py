@@ -49,6 +49,15 @@ def test_owner_without_a_bulletin_is_not_living_after_a_look_at_all() -> None:
     assert not owners.is_living("three:e1")
 
 
+def test_run_that_ended_in_order_has_no_turn_any_more() -> None:
+    """Its bulletin was there at the last look and is gone at the next: its beat was never seen to stand still."""
+    owners = MarkOwners()
+    owners.note([_at(1), _at(1, name="three")], 0.0)
+    owners.note([_at(2, name="three")], 15.0)
+    assert owners.living(15.0) == ["two:e1", "three:e1"]
+    assert owners.living(30.0) == ["three:e1"]
+
+
 def test_owner_of_an_impossible_name_is_not_looked_for() -> None:
     """Its epoch would become part of a path."""
     owners = MarkOwners()

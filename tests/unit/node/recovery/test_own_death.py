@@ -16,12 +16,18 @@ from support.virtual_time import in_virtual_time, passed, settled
 ANN = UserId("ann")
 
 
+def _stand_still(scene: NodeScene, seconds: float) -> None:
+    """Meanwhile the run is declared dead, and its bulletin goes."""
+    scene.store.bulletins.clear()
+    scene.store.stamp_ms += int(seconds * 1000)
+    scene.freeze(seconds)
+
+
 async def _come_back(scene: NodeScene, after_seconds: float) -> None:
     """The run stood still, its bulletin is gone, and a user whose connection waited is written before it hears of that."""
     await scene.start()
     await passed(15.02)
-    scene.store.bulletins.clear()
-    scene.freeze(after_seconds)
+    _stand_still(scene, after_seconds)
     await scene.node.users.presence.arrived(ANN)
     await asyncio.wait_for(scene.node.ended(), 10.0)
 
@@ -49,8 +55,7 @@ async def test_addition_that_is_under_way_is_waited_for() -> None:
     scene = NodeScene()
     await scene.start()
     await passed(15.02)
-    scene.store.bulletins.clear()
-    scene.freeze(90.0)
+    _stand_still(scene, 90.0)
     adding, add = scene.store.hold("add_presence"), scene.store.add_presence
 
     async def add_whoever_waits(entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
@@ -93,8 +98,7 @@ async def _user_who_comes_after_the_death() -> set[str]:
     scene = NodeScene()
     await scene.start()
     await passed(15.02)
-    scene.store.bulletins.clear()
-    scene.freeze(90.0)
+    _stand_still(scene, 90.0)
     await asyncio.wait_for(scene.node.ended(), 10.0)
     add = scene.store.add_presence
 
