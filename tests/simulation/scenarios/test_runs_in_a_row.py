@@ -106,6 +106,7 @@ def test_two_runs_of_one_process_that_are_declared_dead_in_a_row_leave_no_user_o
             await instance.ready()
         assert instance.starts == 1
         assert len({*runs, _run_of(scene, "i1")}) == 3
+        await asyncio.sleep(15.0)  # the bulletin that the run has written anew says that it ended, and goes after the grace
         store_now = store_of(scene.cluster)
         await store_now.open()
         assert not {each.run for each in await store_now.read_bulletins()} & set(runs)

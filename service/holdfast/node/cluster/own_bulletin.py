@@ -10,6 +10,7 @@ written anew, it tells the store's time, by which that is judged. Then the run e
 then it writes on, on what it found: other instances must find the users whom it adds to the restored store.
 """
 
+import contextlib
 import logging
 from collections import deque
 from dataclasses import replace
@@ -69,7 +70,7 @@ class OwnBulletin:
             StoreError: it is not written.
         """
         if self._identity.declared_dead.is_set():
-            raise StoreUnavailable("this run was declared dead")  # its bulletin, if written anew, is left to the other instances
+            raise StoreUnavailable("this run was declared dead")
         for _ in range(_TRIES):
             if self._is_uncertain:
                 await self._settle()
@@ -86,7 +87,7 @@ class OwnBulletin:
             gone_since_ms, self._gone_since_ms = self._gone_since_ms, UNKNOWN
             if gone_since_ms != UNKNOWN:
                 self._store_clock.note(written.at_ms, self._clock.monotonic())
-                self._judge_gone(written.at_ms - gone_since_ms)
+                await self._judge_gone(bulletin, written.at_ms - gone_since_ms)
             return self._note(sent_at, written.at_ms)
         raise StoreUnavailable("the bulletin of this run changed each time that it was to be written")
 
@@ -115,13 +116,15 @@ class OwnBulletin:
         else:
             self._end_as_dead()
 
-    def _judge_gone(self, age_ms: int) -> None:
+    async def _judge_gone(self, bulletin: Bulletin, age_ms: int) -> None:
         """The document was removed, and written anew `age_ms` after the write before, by the store's clock: ours may have stood
-        still, as a suspended machine's does."""
+        still, as a suspended machine's does. Where another instance removed it, the new one says that the run has ended."""
         if age_ms < _KEPT_MS:
             self._note_restored()
-        else:
-            self._end_as_dead()
+            return
+        with contextlib.suppress(StoreError):  # then the others remove it when it is silent
+            await self._store.write_bulletin(replace(bulletin, version=self._version, is_ended=True))
+        self._end_as_dead()
 
     def _note_restored(self) -> None:
         if not self.is_store_restored:

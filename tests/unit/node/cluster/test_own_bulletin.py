@@ -99,6 +99,7 @@ async def test_run_whose_bulletin_was_removed_in_due_time_ends() -> None:
         with pytest.raises(StoreUnavailable):
             await scene.write(2)
         assert scene.identity.declared_dead.is_set()
+        assert scene.store.bulletins[RUN].is_ended, "the other instances need not wait until it is silent"
         assert not scene.own.is_store_restored
 
 
