@@ -173,6 +173,7 @@ class Bulletins:
             is_cut=self._lease.is_cut,
             is_out=self._redis_trust.isolation.is_out,
             is_ended=self._is_ended,
+            beats=True,
             **self.window.contents(now),
         )
         self._written_at = now

@@ -12,7 +12,8 @@ is silent for another, both write their bulletins every second, so that one that
 | unread | silent, and nothing else is known yet |
 
 Redis is trusted while no peer is unread or apart. Only runs of which the store has a bulletin count, so forged heartbeats add
-none. Runs of an older version send no heartbeats: such a run is heard while its bulletin names the Redis of this run.
+none. The bulletin of a run of an older version does not say that it publishes heartbeats: such a run is heard while its bulletin
+names the Redis of this run. Of any other run that uses this Redis a heartbeat is waited for since its bulletin was first seen.
 
 Pure: time is an argument, in monotonic seconds.
 """
@@ -80,7 +81,6 @@ class _Watch:
 class _Peer:
     bulletin: Bulletin
     heard_at: float = _NEVER
-    has_beaten: bool = False
     asked_at: float = _NEVER
     watch: _Watch | None = None
 
@@ -90,7 +90,7 @@ class _Peer:
 
     @property
     def is_still(self) -> bool:
-        is_urgent = self.has_beaten and not self.is_cut and self.watch is not None and not self.watch.rises
+        is_urgent = self.bulletin.beats and not self.is_cut and self.watch is not None and not self.watch.rises
         return self.watch is not None and self.watch.stands_still(_URGENT_STILL_SECONDS if is_urgent else _STILL_SECONDS)
 
     def note(self, beat: int, asked_at: float) -> None:
@@ -138,13 +138,13 @@ class Peers:
         if run == self._run:
             self._own_heard_at = now
         elif (peer := self._peers.get(RunId(run))) is not None:
-            peer.heard_at, peer.has_beaten, peer.watch = now, True, None
+            peer.heard_at, peer.watch = now, None
 
     def note(self, bulletins: Iterable[Bulletin], asked_at: float, *, is_complete: bool) -> None:
         """Bulletins that were read: some, or all (`is_complete`). This run's own may be among them."""
         living = {each.run: each for each in bulletins if not (each.is_dead or each.is_ended or each.run == self._run)}
         if is_complete:
-            self._peers = {run: self._peers.get(run) or _Peer(each) for run, each in islice(living.items(), MAX_PEERS)}
+            self._peers = {run: self._peers.get(run) or self._new(each, asked_at) for run, each in islice(living.items(), MAX_PEERS)}
         for run in self._peers.keys() & living.keys():
             peer = self._peers[run]
             peer.bulletin = living[run]
@@ -197,6 +197,12 @@ class Peers:
             peer.asked_at = now
         return [(run, peer.bulletin.key) for _, run, peer in chosen]
 
+    def _new(self, bulletin: Bulletin, asked_at: float) -> _Peer:
+        return _Peer(bulletin, asked_at if bulletin.beats and self._is_here(bulletin) else _NEVER)
+
+    def _is_here(self, bulletin: Bulletin) -> bool:
+        return "" in (bulletin.server, self.world) or bulletin.server == self.world
+
     def _note_beat(self, peer: _Peer, beat: int, asked_at: float) -> None:
         if self._is_heard(peer, asked_at):
             peer.watch = None
@@ -209,8 +215,8 @@ class Peers:
 
     def _is_heard(self, peer: _Peer, now: float) -> bool:
         """By a heartbeat, or as a run of an older version is."""
-        is_here = "" in (peer.bulletin.server, self.world) or peer.bulletin.server == self.world
-        return now - peer.heard_at <= self._silent_seconds or (not peer.has_beaten and is_here and not peer.is_cut)
+        is_older_here = not peer.bulletin.beats and self._is_here(peer.bulletin) and not peer.is_cut
+        return now - peer.heard_at <= self._silent_seconds or is_older_here
 
     def _standing(self, peer: _Peer, now: float) -> Standing:
         if self._is_heard(peer, now):

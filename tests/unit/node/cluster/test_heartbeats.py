@@ -34,7 +34,7 @@ class Scene:
 
     def write(self, beat: int) -> None:
         """The bulletin of `two`."""
-        self.store.bulletins["two:1"] = Bulletin(InstanceId("two"), Epoch("1"), beat, "ok", server="here")
+        self.store.bulletins["two:1"] = Bulletin(InstanceId("two"), Epoch("1"), beat, "ok", server="here", beats=True)
         self.peers.note(self.store.bulletins.values(), self.clock.monotonic(), is_complete=True)
 
     def write_soon(self) -> None:

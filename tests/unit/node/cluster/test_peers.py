@@ -16,7 +16,7 @@ ONE, TWO = RunId("one:1"), RunId("two:1")
 def bulletin(beat: int, run: RunId = TWO, mode: str = "ok", server: str = "here") -> Bulletin:
     """Of that run, as the store has it."""
     name, _, epoch = run.partition(":")
-    return Bulletin(InstanceId(name), Epoch(epoch), beat, mode, server=server)
+    return Bulletin(InstanceId(name), Epoch(epoch), beat, mode, server=server, beats=True)
 
 
 class Scene:
@@ -28,11 +28,11 @@ class Scene:
         ended: how often a run ended that was apart.
     """
 
-    def __init__(self, mode: str = "ok", server: str = "here") -> None:
+    def __init__(self, mode: str = "ok", server: str = "here", *, beats: bool = True) -> None:
         self.now, self.reads, self.distrusted, self.ended = 100.0, 0, 0.0, 0
         self.peers = Peers(ONE)
         self.peers.world = "here"
-        self.stored = bulletin(1, mode=mode, server=server)
+        self.stored = replace(bulletin(1, mode=mode, server=server), beats=beats)
         self.look_at_all()
 
     def look_at_all(self, *bulletins: Bulletin) -> None:
@@ -148,11 +148,26 @@ def test_nothing_is_trusted_while_redis_does_not_work_here() -> None:
 
 def test_run_of_an_older_version_is_heard_while_its_bulletin_names_this_redis() -> None:
     """It sends no heartbeats. Its bulletin names the Redis of its lease."""
-    assert Scene().pass_(30, world=None, beats=3.0).distrusted == 0
-    assert Scene(server="").pass_(30, world=None, beats=3.0).distrusted == 0, "while it is not known"
-    elsewhere = Scene(server="elsewhere").pass_(30, world=None, beats=3.0)
+    assert Scene(beats=False).pass_(30, world=None, beats=3.0).distrusted == 0
+    assert Scene(server="", beats=False).pass_(30, world=None, beats=3.0).distrusted == 0, "while it is not known"
+    elsewhere = Scene(server="elsewhere", beats=False).pass_(30, world=None, beats=3.0)
     assert (elsewhere.standing, elsewhere.distrusted) == (Standing.APART, 30)
-    assert Scene(server="elsewhere").pass_(60, world=None).peers.is_trusted, "its bulletin stands still"
+    assert Scene(server="elsewhere", beats=False).pass_(60, world=None).peers.is_trusted, "its bulletin stands still"
+
+
+@pytest.mark.parametrize("server", ["here", ""])
+def test_run_that_says_that_it_publishes_heartbeats_and_was_never_heard_is_not_trusted_for_long(server: str) -> None:
+    """It has another secret, for example, or is at another Redis that does not say which it is."""
+    assert Scene(server=server).pass_(1, world=None, beats=1.0).distrusted == 0, "it has only just started"
+    scene = Scene(server=server).pass_(30, world=None, beats=3.0)
+    assert (scene.standing, scene.peers.is_trusted) == (Standing.APART, False)
+
+
+def test_forged_heartbeat_of_a_run_of_an_older_version_changes_nothing() -> None:
+    """That run sends none: another one is not waited for."""
+    scene = Scene(beats=False)
+    scene.peers.hear(TWO, "", scene.now)
+    assert scene.pass_(30, world=None, beats=3.0).distrusted == 0
 
 
 def test_standstill_of_this_process_ends_what_was_believed() -> None:
