@@ -37,8 +37,11 @@ _SILENT_PERIODS: Final = 2.4
 _JUDGE_SECONDS: Final = 2.5  # of silence in which its bulletin is read three times: a run that was killed costs no trust
 _URGENT_STILL_SECONDS: Final = 1.5  # a silent run writes its bulletin every second
 _STILL_SECONDS: Final = 4.5  # else every 3 s
+_APART_STILL_SECONDS: Final = 8.0  # of one that is known to live elsewhere: one late write is no end
+_APART_READ_SECONDS: Final = 3.0  # of one that stands still after all
 _FOLLOWS_SECONDS: Final = 5.0  # of one failover, one instance hears seconds later than another
 _READ_SECONDS: Final = 1.0
+_GAP_SECONDS: Final = 2.0  # what is longer between two reads says nothing: the store was away, for example
 _RISES: Final = 2  # one may have been under way when the run ended
 _NEVER: Final = float("-inf")
 _CUT: Final = frozenset(("redis", "bus"))
@@ -61,14 +64,17 @@ class Standing(Enum):
 
 @dataclass(slots=True)
 class _Watch:
-    """The beat of a bulletin, since its run is silent."""
+    """The beat of a bulletin, since its run is silent. `is_urgent`: the run writes it every second, if it lives."""
 
     beat: int
     rose_at: float
     read_at: float
+    is_urgent: bool
     rises: int = 0
 
     def note(self, beat: int, read_at: float) -> None:
+        if (unread_seconds := read_at - self.read_at - _GAP_SECONDS) > 0:  # meanwhile nobody saw it stand still
+            self.rose_at, self.is_urgent = self.rose_at + unread_seconds, False
         self.read_at = max(self.read_at, read_at)
         if beat > self.beat:
             self.beat, self.rose_at, self.rises = beat, read_at, self.rises + 1
@@ -90,14 +96,20 @@ class _Peer:
 
     @property
     def is_still(self) -> bool:
-        is_urgent = self.bulletin.beats and not self.is_cut and self.watch is not None and not self.watch.rises
-        return self.watch is not None and self.watch.stands_still(_URGENT_STILL_SECONDS if is_urgent else _STILL_SECONDS)
+        return self.watch is not None and self.watch.stands_still(self._still_seconds(self.watch))
 
-    def note(self, beat: int, asked_at: float) -> None:
-        if self.watch is None:
-            self.watch = _Watch(beat, asked_at, asked_at)
-        else:
-            self.watch.note(beat, asked_at)
+    def is_read_enough(self, now: float) -> bool:
+        """Its bulletin says all that it can say, for now."""
+        watch = self.watch
+        if watch is None or watch.rises < _RISES:
+            return watch is not None and watch.stands_still(_STILL_SECONDS)
+        return self.is_still and now - self.asked_at < _APART_READ_SECONDS
+
+    def _still_seconds(self, watch: _Watch) -> float:
+        if watch.rises >= _RISES:
+            return _APART_STILL_SECONDS
+        is_urgent = watch.is_urgent and self.bulletin.beats and not self.is_cut and not watch.rises
+        return _URGENT_STILL_SECONDS if is_urgent else _STILL_SECONDS
 
 
 class Peers:
@@ -189,7 +201,7 @@ class Peers:
         due = [
             (peer.asked_at, run, peer)
             for run, peer in self._peers.items()
-            if not (peer.is_cut or self._is_heard(peer, now) or (peer.watch and peer.watch.stands_still(_STILL_SECONDS)))
+            if not (peer.is_cut or self._is_heard(peer, now) or peer.is_read_enough(now))
         ]
         left = MAX_READS - sum(now - asked_at < _READ_SECONDS for asked_at, _, _ in due)
         chosen = [each for each in sorted(due, key=lambda each: each[:2]) if now - each[0] >= _READ_SECONDS][: max(0, left)]
@@ -206,8 +218,11 @@ class Peers:
     def _note_beat(self, peer: _Peer, beat: int, asked_at: float) -> None:
         if self._is_heard(peer, asked_at):
             peer.watch = None
+        elif peer.watch is None:
+            is_urgent = asked_at - peer.heard_at <= self._silent_seconds + _JUDGE_SECONDS
+            peer.watch = _Watch(beat, asked_at, asked_at, is_urgent)
         else:
-            peer.note(beat, asked_at)
+            peer.watch.note(beat, asked_at)
 
     @property
     def _silent_seconds(self) -> float:

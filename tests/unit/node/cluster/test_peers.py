@@ -39,21 +39,31 @@ class Scene:
         """As every 15 s, and every second while Redis is not trusted."""
         self.peers.note(bulletins or [self.stored], self.now, is_complete=True)
 
-    def pass_(self, seconds: float, *, world: str | None = "here", beats: float = 0.0, is_listening: bool = True) -> "Scene":
+    def pass_(
+        self,
+        seconds: float,
+        *,
+        world: str | None = "here",
+        beats: float = 0.0,
+        is_listening: bool = True,
+        has_store: bool = True,
+    ) -> "Scene":
         """So much time; `world`: where heartbeats of `two` come from (None: none); `beats`: seconds between its bulletins."""
         for step in range(1, round(seconds * 4) + 1):
             self.now += 0.25
             self.peers.hear(ONE, "here", self.now)
             if world is not None:
                 self.peers.hear(TWO, world, self.now)
-            if beats and (step * 0.25) % beats == 0:
+            if has_store and beats and (step * 0.25) % beats == 0:
                 self.stored = replace(self.stored, beat=self.stored.beat + 1)
             for run, key in self.peers.to_read(self.now):
                 assert key == run
+                if not has_store:
+                    continue
                 self.reads += 1
                 self.peers.note_standing(run, StandingBulletin("v", self.stored.beat, is_dead=False), self.now)
             self.ended += self.peers.look(self.now, is_listening=is_listening)
-            if step % 4 == 0 and not self.peers.is_trusted:
+            if has_store and step % 4 == 0 and not self.peers.is_trusted:
                 self.look_at_all()
             self.distrusted += 0.25 * (not self.peers.is_trusted)
         return self
@@ -153,6 +163,34 @@ def test_run_of_an_older_version_is_heard_while_its_bulletin_names_this_redis() 
     elsewhere = Scene(server="elsewhere", beats=False).pass_(30, world=None, beats=3.0)
     assert (elsewhere.standing, elsewhere.distrusted) == (Standing.APART, 30)
     assert Scene(server="elsewhere", beats=False).pass_(60, world=None).peers.is_trusted, "its bulletin stands still"
+
+
+@pytest.mark.parametrize("seconds", [5, 30])
+@pytest.mark.parametrize("apart", [0, 3, 10])
+def test_time_without_the_store_is_no_silence_of_the_peer(apart: float, seconds: float) -> None:
+    """Neither could write meanwhile. If that made it one that has ended, Redis would be trusted while it lives elsewhere."""
+    scene = Scene().pass_(10).pass_(apart, world=None, beats=1.0).pass_(seconds, world=None, has_store=False)
+    assert not scene.peers.is_trusted
+    before = scene.distrusted
+    scene.pass_(20, world=None, beats=3.0)
+    assert (scene.standing, scene.distrusted - before, scene.ended) == (Standing.APART, 20, 0)
+
+
+def test_late_write_of_a_peer_that_is_apart_is_no_end_of_it() -> None:
+    """Else Redis would be trusted, and the whole other half be taken for dead, because of one slow write."""
+    scene = Scene().pass_(10).pass_(10, world=None, beats=1.0)
+    before = scene.distrusted
+    scene.pass_(7, world=None).pass_(3, world=None, beats=1.0)
+    assert (scene.distrusted - before, scene.ended) == (10, 0)
+
+
+def test_peer_that_was_apart_and_stood_still_is_found_alive_within_four_seconds() -> None:
+    """Its bulletin is still read, but not every second."""
+    scene = Scene().pass_(10).pass_(10, world=None, beats=1.0).pass_(60, world=None)
+    assert (scene.standing, scene.ended) == (Standing.QUIET, 1)
+    reads = scene.reads
+    assert scene.pass_(60, world=None).reads - reads <= 21
+    assert not scene.pass_(4, world=None, beats=1.0).peers.is_trusted
 
 
 @pytest.mark.parametrize("server", ["here", ""])
