@@ -40,6 +40,7 @@ _STILL_SECONDS: Final = 4.5  # else every 3 s
 _APART_STILL_SECONDS: Final = 8.0  # of one that is known to live elsewhere: one late write is no end
 _APART_READ_SECONDS: Final = 3.0  # of one that stands still after all
 _FOLLOWS_SECONDS: Final = 5.0  # of one failover, one instance hears seconds later than another
+_CUT_SECONDS: Final = 5.0  # it is read every 2 s; later its changes are not looked for as often as they have to be
 _READ_SECONDS: Final = 1.0
 _GAP_SECONDS: Final = 2.0  # what is longer between two reads says nothing: the store was away, for example
 _RISES: Final = 2  # one may have been under way when the run ended
@@ -88,6 +89,7 @@ class _Peer:
     bulletin: Bulletin
     heard_at: float = _NEVER
     asked_at: float = _NEVER
+    noted_at: float = _NEVER
     watch: _Watch | None = None
 
     @property
@@ -117,6 +119,8 @@ class Peers:
 
     Attributes:
         world: the Redis that this run uses; empty while it is not known.
+        is_waiting: as of the last `look`, what was heard does not count since a moment ago, and no peer is known to be apart: the
+            next heartbeats tell more than the bulletins.
         is_trusted: as of the last `look`, Redis carries here what every other living run publishes to it.
         cut: as of the last `look`, the names of living instances that say themselves that Redis does not work for them.
     """
@@ -124,10 +128,11 @@ class Peers:
     def __init__(self, run: RunId) -> None:
         self.world = ""
         self.is_trusted = True
+        self.is_waiting = False
         self.cut: tuple[InstanceId, ...] = ()
         self._run = run
         self._peers: dict[RunId, _Peer] = {}
-        self._own_heard_at = _NEVER
+        self._own_heard_at = self._forgot_at = _NEVER
         self._apart: dict[RunId, float] = {}  # since when
         self._is_split = False
 
@@ -159,7 +164,7 @@ class Peers:
             self._peers = {run: self._peers.get(run) or self._new(each, asked_at) for run, each in islice(living.items(), MAX_PEERS)}
         for run in self._peers.keys() & living.keys():
             peer = self._peers[run]
-            peer.bulletin = living[run]
+            peer.bulletin, peer.noted_at = living[run], asked_at
             self._note_beat(peer, peer.bulletin.beat, asked_at)
 
     def note_standing(self, run: RunId, standing: StandingBulletin | None, asked_at: float) -> None:
@@ -169,8 +174,17 @@ class Peers:
         elif (peer := self._peers.get(run)) is not None and standing.beat is not None:
             self._note_beat(peer, standing.beat, asked_at)
 
-    def forget(self) -> None:
+    def use(self, world: str, now: float) -> None:
+        """This run uses that Redis now. What it heard by another one proves nothing of this one."""
+        if "" not in (world, self.world) and world != self.world:
+            self._forgot_at = now
+            for peer in self._peers.values():
+                peer.heard_at = _NEVER
+        self.world = world
+
+    def forget(self, now: float) -> None:
         """This process stood still: what was heard before it says nothing, nor does a bulletin that did not rise meanwhile."""
+        self._forgot_at = now
         for peer in self._peers.values():
             peer.heard_at, peer.watch = _NEVER, None
 
@@ -184,6 +198,7 @@ class Peers:
         self._apart = {run: self._apart.get(run, now) for run, each in standings.items() if each is Standing.APART}
         self._is_split = any(now - since >= _FOLLOWS_SECONDS for since in self._apart.values())
         self.is_trusted = is_listening and not {Standing.APART, Standing.UNREAD} & set(standings.values())
+        self.is_waiting = is_listening and not self._apart and now - self._forgot_at <= self._silent_seconds
         self.cut = tuple(self._peers[run].bulletin.instance_id for run, each in standings.items() if each is Standing.CUT)
         return has_ended_apart
 
@@ -201,7 +216,7 @@ class Peers:
         due = [
             (peer.asked_at, run, peer)
             for run, peer in self._peers.items()
-            if not (peer.is_cut or self._is_heard(peer, now) or peer.is_read_enough(now))
+            if not (self._is_heard(peer, now) or peer.is_cut or peer.is_read_enough(now))
         ]
         left = MAX_READS - sum(now - asked_at < _READ_SECONDS for asked_at, _, _ in due)
         chosen = [each for each in sorted(due, key=lambda each: each[:2]) if now - each[0] >= _READ_SECONDS][: max(0, left)]
@@ -230,8 +245,9 @@ class Peers:
 
     def _is_heard(self, peer: _Peer, now: float) -> bool:
         """By a heartbeat, or as a run of an older version is."""
-        is_older_here = not peer.bulletin.beats and self._is_here(peer.bulletin) and not peer.is_cut
-        return now - peer.heard_at <= self._silent_seconds or is_older_here
+        if now - peer.heard_at <= self._silent_seconds:
+            return True
+        return not peer.bulletin.beats and self._is_here(peer.bulletin) and not peer.is_cut
 
     def _standing(self, peer: _Peer, now: float) -> Standing:
         if self._is_heard(peer, now):
@@ -239,7 +255,7 @@ class Peers:
         if peer.is_still:
             return Standing.QUIET
         if peer.is_cut:
-            return Standing.CUT
+            return Standing.CUT if now - peer.noted_at <= _CUT_SECONDS else Standing.UNREAD
         rises = peer.watch.rises if peer.watch is not None else 0
         if rises >= _RISES:
             return Standing.APART

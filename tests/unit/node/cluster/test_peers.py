@@ -123,7 +123,9 @@ def test_peer_that_says_itself_that_redis_does_not_work_for_it_is_named_and_cost
     scene = Scene().pass_(10)
     scene.stored = replace(scene.stored, mode="redis")
     scene.look_at_all()
-    scene.pass_(30, world=None, beats=1.0)
+    for _ in range(15):
+        scene.pass_(2, world=None, beats=1.0)
+        scene.look_at_all()
     assert (scene.standing, scene.distrusted, scene.peers.cut) == (Standing.CUT, 0, ("two",))
     scene.look_at_all()
     assert scene.peers.cut == ("two",)
@@ -211,10 +213,33 @@ def test_forged_heartbeat_of_a_run_of_an_older_version_changes_nothing() -> None
 def test_standstill_of_this_process_ends_what_was_believed() -> None:
     """Until the next heartbeat of the peer."""
     scene = Scene().pass_(10)
-    scene.peers.forget()
+    scene.peers.forget(scene.now)
     scene.peers.look(scene.now, is_listening=True)
     assert not scene.peers.is_trusted
+    assert scene.peers.is_waiting, "else each standstill is followed by a read of all bulletins every second"
     assert scene.pass_(0.5).peers.is_trusted
+    scene.peers.forget(scene.now)
+    assert not scene.pass_(2, world=None).peers.is_waiting
+
+
+def test_heartbeat_heard_by_the_former_redis_proves_nothing_of_the_next_one() -> None:
+    """A run that alone moves to another Redis heard all others a moment ago."""
+    scene = Scene().pass_(10)
+    scene.peers.use("elsewhere", scene.now)
+    scene.peers.look(scene.now, is_listening=True)
+    assert not scene.peers.is_trusted
+    assert scene.pass_(0.5, world="elsewhere").peers.is_trusted
+    scene.peers.use("", scene.now)
+    scene.peers.look(scene.now, is_listening=True)
+    assert scene.peers.is_trusted, "it is not known for a while which Redis this is"
+
+
+def test_peer_that_is_cut_is_trusted_only_while_its_bulletin_is_read() -> None:
+    """A comparison with the store may hold up the reading for half a minute."""
+    scene = Scene(mode="redis").pass_(4, world=None)
+    assert (scene.standing, scene.peers.is_trusted) == (Standing.CUT, True)
+    scene.pass_(2, world=None, has_store=False)
+    assert (scene.standing, scene.peers.is_trusted) == (Standing.UNREAD, False)
 
 
 def test_both_sides_of_a_silence_write_their_bulletins_soon() -> None:
@@ -266,7 +291,7 @@ def test_a_heartbeat_makes_the_peer_heard_whatever_was_before(events: list[tuple
             case "gone":
                 scene.peers.note_standing(TWO, None, scene.now)
             case "forget":
-                scene.peers.forget()
+                scene.peers.forget(scene.now)
             case _:
                 scene.pass_(seconds, world="here" if event == "hear" else None, beats=1.0 if event == "rise" else 0.0)
     scene.look_at_all(replace(scene.stored, mode="ok"))
