@@ -75,7 +75,7 @@ class Isolation:
         if sees_redis:
             self._saw_redis_at = now
         is_asking = now - self._saw_redis_at >= _CALM_SECONDS if self.is_settled and self.may_leave else not self.is_settled
-        # One that is out stays out while the others are not read. None leaves for what was read long ago: both may be gone for all.
+        # One that is out stays out while the others are not read. None leaves for an old answer: the store may be gone, too.
         as_of = self._noted_at if self.reason is not None and now - self._noted_at < _NOTED_SECONDS else now
         living = [each for each in self._others.values() if each.rose_at is not None and as_of - each.rose_at < _LIVING_SECONDS]
         seeing = sum(each.sees_redis for each in living)

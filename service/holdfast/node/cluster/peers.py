@@ -161,7 +161,8 @@ class Peers:
         """Bulletins that were read: some, or all (`is_complete`). This run's own may be among them."""
         living = {each.run: each for each in bulletins if not (each.is_dead or each.is_ended or each.run == self._run)}
         if is_complete:
-            self._peers = {run: self._peers.get(run) or self._new(each, asked_at) for run, each in islice(living.items(), MAX_PEERS)}
+            known, kept = self._peers, islice(living.items(), MAX_PEERS)
+            self._peers = {run: known.get(run) or self._new(each, asked_at) for run, each in kept}
         for run in self._peers.keys() & living.keys():
             peer = self._peers[run]
             peer.bulletin, peer.noted_at = living[run], asked_at
