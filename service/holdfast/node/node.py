@@ -185,7 +185,7 @@ class Node:
         self._on_missed("split")
 
     def on_heard_again(self) -> None:
-        """What was read before is not believed again: a change of a title stands in no bulletin."""
+        """Conversations cached before are not believed again: a change of a title stands in no bulletin."""
         self.conversations.cache.invalidate()
         self.cluster.bulletins.look_soon()
 

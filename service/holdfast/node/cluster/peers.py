@@ -74,7 +74,7 @@ class _Watch:
     rises: int = 0
 
     def note(self, beat: int, read_at: float) -> None:
-        if (unread_seconds := read_at - self.read_at - _GAP_SECONDS) > 0:  # meanwhile nobody saw it stand still
+        if (unread_seconds := read_at - self.read_at - _GAP_SECONDS) > 0:  # it was not seen to stand still meanwhile
             self.rose_at, self.is_urgent = self.rose_at + unread_seconds, False
         self.read_at = max(self.read_at, read_at)
         if beat > self.beat:

@@ -116,7 +116,7 @@ async def test_nothing_is_trusted_while_the_lease_is_not_renewed() -> None:
 
 @in_virtual_time
 async def test_return_of_the_trust_is_told_above_once() -> None:
-    """What was read before may be older than what a peer changed while it was not heard."""
+    """Cached conversations may be older than what a peer changed while it was not heard."""
     scene = Scene()
     await scene.hear(3, "one:1", "two:1")
     assert scene.heard_again == 0
