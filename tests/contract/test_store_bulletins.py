@@ -37,6 +37,7 @@ def bulletin(beat: int = 1, epoch: str = "e1") -> Bulletin:
         is_cut=True,
         is_out=True,
         is_ended=True,
+        beats=True,
     )
 
 
@@ -181,6 +182,7 @@ async def test_run_of_an_older_version_is_read_declared_dead_and_removed(beside:
     await old.put("one", fields)
     (found,) = await store.read_bulletins()
     assert (found.run, found.instance_id, found.is_older, found.is_dead) == (RUN, "one", True, False)
+    assert not found.beats
     assert found.entries == {RUN: found.written_at_ms, "one:e0": 7}
     assert await store.declare_dead(found)
     (dead,) = await store.read_bulletins()

@@ -187,6 +187,7 @@ async def test_bulletins_revocations_and_the_generation(store: Store, console: C
         "isCut": False,
         "isOut": False,
         "isEnded": False,
+        "beats": False,
     }
     revocation = await console.document("revocations/alice")
     assert revocation["notBefore"] == revoked_at_ms // 1000 + 1

@@ -290,7 +290,7 @@ _CONVERSATION = (
 _MESSAGE = ("sender", "clientMessageId", "body", "metadataJson", "sentAt")
 _BULLETIN = (
     "epoch", "mode", "beat", "heads", "members", "users", "receipts", "left", "earlier", "overflow", "server", "isCut",
-    "name", "isOut", "isEnded", "isDead", "aliveAt",
+    "name", "isOut", "isEnded", "beats", "isDead", "aliveAt",
 )  # fmt: skip
 _WRITTEN = DatetimeWithNanoseconds(2026, 1, 31, tzinfo=UTC)
 _NOTIFICATION = ("userId", "conversationId", "seq", "sender", "preview", "createdAt", "attempts")

@@ -55,6 +55,7 @@ class Bulletin:
         overflow: there was more than fits (5,000 entries): compare with the store instead.
         run: whose it is; never another one in the life of the run.
         is_ended: the run ended in order, and this is its last bulletin.
+        beats: it publishes heartbeats over Redis; instances of an older version do not say so.
         is_dead: another instance declared the run dead; the rest is as the run wrote it last.
         is_older: an instance of an older version wrote it: under its name, whatever stood there.
         written_at_ms: when the run wrote it, by the store's own clock (Unix milliseconds); filled in by reading.
@@ -77,6 +78,7 @@ class Bulletin:
     is_out: bool = False
     run: RunId = _BY_NAME
     is_ended: bool = False
+    beats: bool = False
     is_dead: bool = False
     is_older: bool = False
     written_at_ms: int = 0

@@ -152,7 +152,7 @@ class Node:
         it by."""
         _log.warning("the loop stood still; everything is read again")
         self.recovery.reaper.forget()
-        self.cluster.peers.forget()
+        self.cluster.peers.forget(self.clock.monotonic())
         self._on_missed("thaw")
 
     async def _tick_slowly(self) -> None:
@@ -183,6 +183,11 @@ class Node:
         """An instance at another Redis died there, perhaps before it could announce its commits."""
         self.cluster.redis_trust.losses.note_uncertain_write()
         self._on_missed("split")
+
+    def on_heard_again(self) -> None:
+        """Conversations cached before are not believed again: a change of a title stands in no bulletin."""
+        self.conversations.cache.invalidate()
+        self.cluster.bulletins.look_soon()
 
     async def take_bulletins(self, bulletins: list[Bulletin]) -> None:
         """Their commits are compared with the messages that came here."""

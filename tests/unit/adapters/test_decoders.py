@@ -79,7 +79,7 @@ _NAMES = {
     "conversation": "members membersVersion revision title metadataJson createdBy createdAt digest lastSeq "
     "lastMessage lastMessageAt joined",
     "membership": "membersVersion revision lastSeq lastMessageAt joined memberCount",
-    "bulletin": "name epoch beat mode heads members users receipts left earlier overflow server isCut isOut isEnded isDead "
+    "bulletin": "name epoch beat mode heads members users receipts left earlier overflow server isCut isOut isEnded beats isDead "
     "aliveAt",
     "notification": "userId conversationId seq sender preview createdAt attempts",
     "sqlite_notification": "id user_id conversation_id seq sender preview created_at_ms attempts",

@@ -186,6 +186,7 @@ def bulletin_fields(bulletin: Bulletin) -> Fields:
         "isCut": bulletin.is_cut,
         "isOut": bulletin.is_out,
         "isEnded": bulletin.is_ended,
+        "beats": bulletin.beats,
     }
 
 
@@ -222,6 +223,7 @@ def bulletin(name: str, stored: Stored, written_at: datetime) -> Bulletin:
         is_out=stored.flag("isOut"),
         run=run,
         is_ended=stored.flag("isEnded"),
+        beats=stored.flag("beats"),
         is_dead=is_dead,
         is_older=is_older,
         written_at_ms=ms(alive_at) if is_dead and isinstance(alive_at, datetime) else whole_ms(written_at),

@@ -198,6 +198,7 @@ def _bulletin(text: object) -> Bulletin:
         is_out=stored.flag("is_out"),
         run=run,
         is_ended=stored.flag("is_ended"),
+        beats=stored.flag("beats"),
         is_dead=stored.flag("is_dead"),
         is_older=is_older,
         version=_version(text),

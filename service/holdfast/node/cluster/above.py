@@ -18,5 +18,8 @@ class Above(Protocol):
     def on_loss_elsewhere(self) -> None:
         """An instance that met others at another Redis has died, perhaps before it told what it committed."""
 
+    def on_heard_again(self) -> None:
+        """Redis is trusted again. What an instance changed while it was not heard may not be known here."""
+
     async def take_bulletins(self, bulletins: list[Bulletin]) -> None:
         """What the other instances committed lately."""

@@ -142,7 +142,7 @@ class Bulletins:
         if self._look_at and self._look_at[0] <= now:
             self._look_at.pop(0)
             return True
-        is_in_doubt = now < self._unwell_until or not self._redis_trust.is_seen_by_all
+        is_in_doubt = now < self._unwell_until or self._redis_trust.is_in_doubt
         return age >= _ANTI_ENTROPY_SECONDS or (is_in_doubt and age >= _READ_SECONDS)
 
     async def _write(self) -> None:
@@ -173,6 +173,7 @@ class Bulletins:
             is_cut=self._lease.is_cut,
             is_out=self._redis_trust.isolation.is_out,
             is_ended=self._is_ended,
+            beats=True,
             **self.window.contents(now),
         )
         self._written_at = now

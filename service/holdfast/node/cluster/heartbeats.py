@@ -46,7 +46,7 @@ class Heartbeats:
 
     async def _round(self) -> None:
         now, bus = self._on.clock.monotonic(), self._on.bus
-        self._peers.world = self._lease.server
+        self._peers.use(self._lease.server, now)
         if now - self._published_at >= self._peers.period_seconds and not bus.is_lost:
             self._published_at = now
             heartbeat = HeartbeatEnvelope(v=VERSION, kind="heartbeat", run=self._on.identity.run, world=self._peers.world)
@@ -54,8 +54,11 @@ class Heartbeats:
         if now - self._urged_at >= _URGENT_SECONDS and self._peers.is_alarmed(now):
             self._urged_at = now
             self._bulletins.write_soon()
+        was_trusted = self._peers.is_trusted
         if self._peers.look(now, is_listening=not (bus.is_lost or self._lease.is_cut)):
             self._above.on_loss_elsewhere()
+        if self._peers.is_trusted and not was_trusted:
+            self._above.on_heard_again()
         await asyncio.sleep(_TICK_SECONDS)
 
     async def _reading_round(self) -> None:

@@ -21,6 +21,7 @@ from holdfast.ports import Clock
 _LIVING_SECONDS: Final = 10.0  # three beats: a bulletin that stands still for longer is of an instance that is gone
 _CALM_SECONDS: Final = 10.0  # when Redis restarts, one instance reconnects seconds before another
 _LOOKS_SECONDS: Final = 8.0  # two looks a beat (3 s) apart, the first one second after the first contact with the store
+_NOTED_SECONDS: Final = 60.0  # a comparison with the store may keep the bulletins from being read for half a minute
 _SEES_REDIS: Final = frozenset(("ok", "recovering"))
 
 
@@ -52,7 +53,7 @@ class Isolation:
         self._clock = clock
         self._others: dict[RunId, _Other] = {}
         self._store_reached_at: float | None = None
-        self._saw_redis_at = self._denied_at = float("-inf")
+        self._saw_redis_at = self._denied_at = self._noted_at = float("-inf")
 
     @property
     def is_out(self) -> bool:
@@ -62,6 +63,7 @@ class Isolation:
     def note(self, bulletins: Sequence[Bulletin]) -> None:
         """The bulletins of all other instances, as just read."""
         now, before = self._clock.monotonic(), self._others
+        self._noted_at = now
         serving = [each for each in bulletins if not (each.is_out or each.is_dead or each.is_ended)]
         self._others = {each.run: _seen(each, before.get(each.run), now) for each in serving}
 
@@ -73,7 +75,9 @@ class Isolation:
         if sees_redis:
             self._saw_redis_at = now
         is_asking = now - self._saw_redis_at >= _CALM_SECONDS if self.is_settled and self.may_leave else not self.is_settled
-        living = [each for each in self._others.values() if each.rose_at is not None and now - each.rose_at < _LIVING_SECONDS]
+        # One that is out stays out while the others are not read. None leaves for an old answer: the store may be gone, too.
+        as_of = self._noted_at if self.reason is not None and now - self._noted_at < _NOTED_SECONDS else now
+        living = [each for each in self._others.values() if each.rose_at is not None and as_of - each.rose_at < _LIVING_SECONDS]
         seeing = sum(each.sees_redis for each in living)
         if sees_redis:
             self._settle()

@@ -12,7 +12,8 @@ is silent for another, both write their bulletins every second, so that one that
 | unread | silent, and nothing else is known yet |
 
 Redis is trusted while no peer is unread or apart. Only runs of which the store has a bulletin count, so forged heartbeats add
-none. Runs of an older version send no heartbeats: such a run is heard while its bulletin names the Redis of this run.
+none. The bulletin of a run of an older version does not say that it publishes heartbeats: such a run is heard while its bulletin
+names the Redis of this run. Of any other run that uses this Redis a heartbeat is waited for since its bulletin was first seen.
 
 Pure: time is an argument, in monotonic seconds.
 """
@@ -36,8 +37,12 @@ _SILENT_PERIODS: Final = 2.4
 _JUDGE_SECONDS: Final = 2.5  # of silence in which its bulletin is read three times: a run that was killed costs no trust
 _URGENT_STILL_SECONDS: Final = 1.5  # a silent run writes its bulletin every second
 _STILL_SECONDS: Final = 4.5  # else every 3 s
+_APART_STILL_SECONDS: Final = 8.0  # of one that is known to live elsewhere: one late write is no end
+_APART_READ_SECONDS: Final = 3.0  # of one that stands still after all
 _FOLLOWS_SECONDS: Final = 5.0  # of one failover, one instance hears seconds later than another
+_CUT_SECONDS: Final = 5.0  # it is read every 2 s; later its changes are not looked for as often as they have to be
 _READ_SECONDS: Final = 1.0
+_GAP_SECONDS: Final = 2.0  # what is longer between two reads says nothing: the store was away, for example
 _RISES: Final = 2  # one may have been under way when the run ended
 _NEVER: Final = float("-inf")
 _CUT: Final = frozenset(("redis", "bus"))
@@ -60,14 +65,17 @@ class Standing(Enum):
 
 @dataclass(slots=True)
 class _Watch:
-    """The beat of a bulletin, since its run is silent."""
+    """The beat of a bulletin, since its run is silent. `is_urgent`: the run writes it every second, if it lives."""
 
     beat: int
     rose_at: float
     read_at: float
+    is_urgent: bool
     rises: int = 0
 
     def note(self, beat: int, read_at: float) -> None:
+        if (unread_seconds := read_at - self.read_at - _GAP_SECONDS) > 0:  # it was not seen to stand still meanwhile
+            self.rose_at, self.is_urgent = self.rose_at + unread_seconds, False
         self.read_at = max(self.read_at, read_at)
         if beat > self.beat:
             self.beat, self.rose_at, self.rises = beat, read_at, self.rises + 1
@@ -80,8 +88,8 @@ class _Watch:
 class _Peer:
     bulletin: Bulletin
     heard_at: float = _NEVER
-    has_beaten: bool = False
     asked_at: float = _NEVER
+    noted_at: float = _NEVER
     watch: _Watch | None = None
 
     @property
@@ -90,14 +98,20 @@ class _Peer:
 
     @property
     def is_still(self) -> bool:
-        is_urgent = self.has_beaten and not self.is_cut and self.watch is not None and not self.watch.rises
-        return self.watch is not None and self.watch.stands_still(_URGENT_STILL_SECONDS if is_urgent else _STILL_SECONDS)
+        return self.watch is not None and self.watch.stands_still(self._still_seconds(self.watch))
 
-    def note(self, beat: int, asked_at: float) -> None:
-        if self.watch is None:
-            self.watch = _Watch(beat, asked_at, asked_at)
-        else:
-            self.watch.note(beat, asked_at)
+    def is_read_enough(self, now: float) -> bool:
+        """Its bulletin says all that it can say, for now."""
+        watch = self.watch
+        if watch is None or watch.rises < _RISES:
+            return watch is not None and watch.stands_still(_STILL_SECONDS)
+        return self.is_still and now - self.asked_at < _APART_READ_SECONDS
+
+    def _still_seconds(self, watch: _Watch) -> float:
+        if watch.rises >= _RISES:
+            return _APART_STILL_SECONDS
+        is_urgent = watch.is_urgent and self.bulletin.beats and not self.is_cut and not watch.rises
+        return _URGENT_STILL_SECONDS if is_urgent else _STILL_SECONDS
 
 
 class Peers:
@@ -105,6 +119,8 @@ class Peers:
 
     Attributes:
         world: the Redis that this run uses; empty while it is not known.
+        is_waiting: as of the last `look`, what was heard does not count since a moment ago, and no peer is known to be apart: the
+            next heartbeats tell more than the bulletins.
         is_trusted: as of the last `look`, Redis carries here what every other living run publishes to it.
         cut: as of the last `look`, the names of living instances that say themselves that Redis does not work for them.
     """
@@ -112,10 +128,11 @@ class Peers:
     def __init__(self, run: RunId) -> None:
         self.world = ""
         self.is_trusted = True
+        self.is_waiting = False
         self.cut: tuple[InstanceId, ...] = ()
         self._run = run
         self._peers: dict[RunId, _Peer] = {}
-        self._own_heard_at = _NEVER
+        self._own_heard_at = self._forgot_at = _NEVER
         self._apart: dict[RunId, float] = {}  # since when
         self._is_split = False
 
@@ -138,16 +155,17 @@ class Peers:
         if run == self._run:
             self._own_heard_at = now
         elif (peer := self._peers.get(RunId(run))) is not None:
-            peer.heard_at, peer.has_beaten, peer.watch = now, True, None
+            peer.heard_at, peer.watch = now, None
 
     def note(self, bulletins: Iterable[Bulletin], asked_at: float, *, is_complete: bool) -> None:
         """Bulletins that were read: some, or all (`is_complete`). This run's own may be among them."""
         living = {each.run: each for each in bulletins if not (each.is_dead or each.is_ended or each.run == self._run)}
         if is_complete:
-            self._peers = {run: self._peers.get(run) or _Peer(each) for run, each in islice(living.items(), MAX_PEERS)}
+            known, kept = self._peers, islice(living.items(), MAX_PEERS)
+            self._peers = {run: known.get(run) or self._new(each, asked_at) for run, each in kept}
         for run in self._peers.keys() & living.keys():
             peer = self._peers[run]
-            peer.bulletin = living[run]
+            peer.bulletin, peer.noted_at = living[run], asked_at
             self._note_beat(peer, peer.bulletin.beat, asked_at)
 
     def note_standing(self, run: RunId, standing: StandingBulletin | None, asked_at: float) -> None:
@@ -157,8 +175,17 @@ class Peers:
         elif (peer := self._peers.get(run)) is not None and standing.beat is not None:
             self._note_beat(peer, standing.beat, asked_at)
 
-    def forget(self) -> None:
+    def use(self, world: str, now: float) -> None:
+        """This run uses that Redis now. What it heard by another one proves nothing of this one."""
+        if "" not in (world, self.world) and world != self.world:
+            self._forgot_at = now
+            for peer in self._peers.values():
+                peer.heard_at = _NEVER
+        self.world = world
+
+    def forget(self, now: float) -> None:
         """This process stood still: what was heard before it says nothing, nor does a bulletin that did not rise meanwhile."""
+        self._forgot_at = now
         for peer in self._peers.values():
             peer.heard_at, peer.watch = _NEVER, None
 
@@ -172,6 +199,7 @@ class Peers:
         self._apart = {run: self._apart.get(run, now) for run, each in standings.items() if each is Standing.APART}
         self._is_split = any(now - since >= _FOLLOWS_SECONDS for since in self._apart.values())
         self.is_trusted = is_listening and not {Standing.APART, Standing.UNREAD} & set(standings.values())
+        self.is_waiting = is_listening and not self._apart and now - self._forgot_at <= self._silent_seconds
         self.cut = tuple(self._peers[run].bulletin.instance_id for run, each in standings.items() if each is Standing.CUT)
         return has_ended_apart
 
@@ -189,7 +217,7 @@ class Peers:
         due = [
             (peer.asked_at, run, peer)
             for run, peer in self._peers.items()
-            if not (peer.is_cut or self._is_heard(peer, now) or (peer.watch and peer.watch.stands_still(_STILL_SECONDS)))
+            if not (self._is_heard(peer, now) or peer.is_cut or peer.is_read_enough(now))
         ]
         left = MAX_READS - sum(now - asked_at < _READ_SECONDS for asked_at, _, _ in due)
         chosen = [each for each in sorted(due, key=lambda each: each[:2]) if now - each[0] >= _READ_SECONDS][: max(0, left)]
@@ -197,11 +225,20 @@ class Peers:
             peer.asked_at = now
         return [(run, peer.bulletin.key) for _, run, peer in chosen]
 
+    def _new(self, bulletin: Bulletin, asked_at: float) -> _Peer:
+        return _Peer(bulletin, asked_at if bulletin.beats and self._is_here(bulletin) else _NEVER)
+
+    def _is_here(self, bulletin: Bulletin) -> bool:
+        return "" in (bulletin.server, self.world) or bulletin.server == self.world
+
     def _note_beat(self, peer: _Peer, beat: int, asked_at: float) -> None:
         if self._is_heard(peer, asked_at):
             peer.watch = None
+        elif peer.watch is None:
+            is_urgent = asked_at - peer.heard_at <= self._silent_seconds + _JUDGE_SECONDS
+            peer.watch = _Watch(beat, asked_at, asked_at, is_urgent)
         else:
-            peer.note(beat, asked_at)
+            peer.watch.note(beat, asked_at)
 
     @property
     def _silent_seconds(self) -> float:
@@ -209,8 +246,9 @@ class Peers:
 
     def _is_heard(self, peer: _Peer, now: float) -> bool:
         """By a heartbeat, or as a run of an older version is."""
-        is_here = "" in (peer.bulletin.server, self.world) or peer.bulletin.server == self.world
-        return now - peer.heard_at <= self._silent_seconds or (not peer.has_beaten and is_here and not peer.is_cut)
+        if now - peer.heard_at <= self._silent_seconds:
+            return True
+        return not peer.bulletin.beats and self._is_here(peer.bulletin) and not peer.is_cut
 
     def _standing(self, peer: _Peer, now: float) -> Standing:
         if self._is_heard(peer, now):
@@ -218,7 +256,7 @@ class Peers:
         if peer.is_still:
             return Standing.QUIET
         if peer.is_cut:
-            return Standing.CUT
+            return Standing.CUT if now - peer.noted_at <= _CUT_SECONDS else Standing.UNREAD
         rises = peer.watch.rises if peer.watch is not None else 0
         if rises >= _RISES:
             return Standing.APART

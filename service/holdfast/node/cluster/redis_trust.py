@@ -63,6 +63,11 @@ class RedisTrust:
         return self.peers.is_trusted
 
     @property
+    def is_in_doubt(self) -> bool:
+        """The bulletins of all are worth a read every second. Right after a standstill the heartbeats are waited for first."""
+        return not self.peers.is_trusted and not self.peers.is_waiting
+
+    @property
     def is_memory_complete(self) -> bool:
         """Redis is proven live here, and no instance misses in it what was written to it."""
         return self._bus.is_live and not self.losses.are_untold and self.is_fleet_well

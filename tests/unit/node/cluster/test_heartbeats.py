@@ -25,7 +25,7 @@ class Scene:
         self.lease = SimpleNamespace(server="here", is_cut=False)
         identity = identity_of("one", "1")
         self.peers = Peers(identity.run)
-        self.urgent = self.ended = 0
+        self.urgent = self.ended = self.heard_again = 0
         parts: Any = SimpleNamespace(bus=self.bus, store=self.store, clock=self.clock, identity=identity), self.lease, self
         on, lease, above = parts
         self.heartbeats = Heartbeats(on, self.peers, lease, above, above)
@@ -34,7 +34,7 @@ class Scene:
 
     def write(self, beat: int) -> None:
         """The bulletin of `two`."""
-        self.store.bulletins["two:1"] = Bulletin(InstanceId("two"), Epoch("1"), beat, "ok", server="here")
+        self.store.bulletins["two:1"] = Bulletin(InstanceId("two"), Epoch("1"), beat, "ok", server="here", beats=True)
         self.peers.note(self.store.bulletins.values(), self.clock.monotonic(), is_complete=True)
 
     def write_soon(self) -> None:
@@ -44,6 +44,10 @@ class Scene:
     def on_loss_elsewhere(self) -> None:
         """Of the rooms above."""
         self.ended += 1
+
+    def on_heard_again(self) -> None:
+        """Of the rooms above."""
+        self.heard_again += 1
 
     @property
     def published(self) -> list[HeartbeatEnvelope]:
@@ -107,4 +111,27 @@ async def test_nothing_is_trusted_while_the_lease_is_not_renewed() -> None:
     assert scene.peers.is_trusted
     scene.lease.is_cut = True
     await scene.hear(1, "one:1", "two:1")
+    assert not scene.peers.is_trusted
+
+
+@in_virtual_time
+async def test_return_of_the_trust_is_told_above_once() -> None:
+    """Cached conversations may be older than what a peer changed while it was not heard."""
+    scene = Scene()
+    await scene.hear(3, "one:1", "two:1")
+    assert scene.heard_again == 0
+    scene.lease.is_cut = True
+    await scene.hear(1, "one:1", "two:1")
+    scene.lease.is_cut = False
+    await scene.hear(3, "one:1", "two:1")
+    assert scene.heard_again == 1
+
+
+@in_virtual_time
+async def test_move_to_another_redis_ends_what_was_heard() -> None:
+    """The heartbeats came by the former one."""
+    scene = Scene()
+    await scene.hear(3, "one:1", "two:1")
+    scene.lease.server = "elsewhere"
+    await passed(0.5)
     assert not scene.peers.is_trusted

@@ -27,6 +27,12 @@ class Scene:
             self.isolation.look(has_store=True, sees_redis=sees_redis)
         return self
 
+    def hold(self, seconds: int) -> None:
+        """So many seconds without Redis, in which nothing is read."""
+        for _ in range(seconds):
+            self.clock.now += 1
+            self.isolation.look(has_store=True, sees_redis=False)
+
     def _bulletin(self, name: str, mode: str, is_frozen: bool, is_out: bool) -> Bulletin:
         return Bulletin(InstanceId(name), Epoch("1"), 1 if is_frozen else self.seconds // 3, mode, is_out=is_out)
 
@@ -126,3 +132,20 @@ def test_nothing_is_decided_before_the_store_answered() -> None:
     for _ in range(60):
         isolation.look(has_store=False, sees_redis=False)
     assert not isolation.is_settled
+
+
+def test_instance_that_is_out_stays_out_while_the_bulletins_are_not_read() -> None:
+    """A comparison with the store may hold up the reading for half a minute. Not for ever."""
+    scene = started().pass_(15, ALL_WELL)
+    assert scene.isolation.reason is not None
+    scene.hold(40)
+    assert scene.isolation.reason is not None
+    scene.hold(40)
+    assert scene.isolation.reason is None
+
+
+def test_instance_does_not_leave_for_what_was_read_long_ago() -> None:
+    """Redis and the store may be gone for all: all would leave at once."""
+    scene = started()
+    scene.hold(60)
+    assert scene.isolation.reason is None

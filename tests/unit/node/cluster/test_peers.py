@@ -16,7 +16,7 @@ ONE, TWO = RunId("one:1"), RunId("two:1")
 def bulletin(beat: int, run: RunId = TWO, mode: str = "ok", server: str = "here") -> Bulletin:
     """Of that run, as the store has it."""
     name, _, epoch = run.partition(":")
-    return Bulletin(InstanceId(name), Epoch(epoch), beat, mode, server=server)
+    return Bulletin(InstanceId(name), Epoch(epoch), beat, mode, server=server, beats=True)
 
 
 class Scene:
@@ -28,32 +28,42 @@ class Scene:
         ended: how often a run ended that was apart.
     """
 
-    def __init__(self, mode: str = "ok", server: str = "here") -> None:
+    def __init__(self, mode: str = "ok", server: str = "here", *, beats: bool = True) -> None:
         self.now, self.reads, self.distrusted, self.ended = 100.0, 0, 0.0, 0
         self.peers = Peers(ONE)
         self.peers.world = "here"
-        self.stored = bulletin(1, mode=mode, server=server)
+        self.stored = replace(bulletin(1, mode=mode, server=server), beats=beats)
         self.look_at_all()
 
     def look_at_all(self, *bulletins: Bulletin) -> None:
         """As every 15 s, and every second while Redis is not trusted."""
         self.peers.note(bulletins or [self.stored], self.now, is_complete=True)
 
-    def pass_(self, seconds: float, *, world: str | None = "here", beats: float = 0.0, is_listening: bool = True) -> "Scene":
+    def pass_(
+        self,
+        seconds: float,
+        *,
+        world: str | None = "here",
+        beats: float = 0.0,
+        is_listening: bool = True,
+        has_store: bool = True,
+    ) -> "Scene":
         """So much time; `world`: where heartbeats of `two` come from (None: none); `beats`: seconds between its bulletins."""
         for step in range(1, round(seconds * 4) + 1):
             self.now += 0.25
             self.peers.hear(ONE, "here", self.now)
             if world is not None:
                 self.peers.hear(TWO, world, self.now)
-            if beats and (step * 0.25) % beats == 0:
+            if has_store and beats and (step * 0.25) % beats == 0:
                 self.stored = replace(self.stored, beat=self.stored.beat + 1)
             for run, key in self.peers.to_read(self.now):
                 assert key == run
+                if not has_store:
+                    continue
                 self.reads += 1
                 self.peers.note_standing(run, StandingBulletin("v", self.stored.beat, is_dead=False), self.now)
             self.ended += self.peers.look(self.now, is_listening=is_listening)
-            if step % 4 == 0 and not self.peers.is_trusted:
+            if has_store and step % 4 == 0 and not self.peers.is_trusted:
                 self.look_at_all()
             self.distrusted += 0.25 * (not self.peers.is_trusted)
         return self
@@ -113,7 +123,9 @@ def test_peer_that_says_itself_that_redis_does_not_work_for_it_is_named_and_cost
     scene = Scene().pass_(10)
     scene.stored = replace(scene.stored, mode="redis")
     scene.look_at_all()
-    scene.pass_(30, world=None, beats=1.0)
+    for _ in range(15):
+        scene.pass_(2, world=None, beats=1.0)
+        scene.look_at_all()
     assert (scene.standing, scene.distrusted, scene.peers.cut) == (Standing.CUT, 0, ("two",))
     scene.look_at_all()
     assert scene.peers.cut == ("two",)
@@ -148,20 +160,86 @@ def test_nothing_is_trusted_while_redis_does_not_work_here() -> None:
 
 def test_run_of_an_older_version_is_heard_while_its_bulletin_names_this_redis() -> None:
     """It sends no heartbeats. Its bulletin names the Redis of its lease."""
-    assert Scene().pass_(30, world=None, beats=3.0).distrusted == 0
-    assert Scene(server="").pass_(30, world=None, beats=3.0).distrusted == 0, "while it is not known"
-    elsewhere = Scene(server="elsewhere").pass_(30, world=None, beats=3.0)
+    assert Scene(beats=False).pass_(30, world=None, beats=3.0).distrusted == 0
+    assert Scene(server="", beats=False).pass_(30, world=None, beats=3.0).distrusted == 0, "while it is not known"
+    elsewhere = Scene(server="elsewhere", beats=False).pass_(30, world=None, beats=3.0)
     assert (elsewhere.standing, elsewhere.distrusted) == (Standing.APART, 30)
-    assert Scene(server="elsewhere").pass_(60, world=None).peers.is_trusted, "its bulletin stands still"
+    assert Scene(server="elsewhere", beats=False).pass_(60, world=None).peers.is_trusted, "its bulletin stands still"
+
+
+@pytest.mark.parametrize("seconds", [5, 30])
+@pytest.mark.parametrize("apart", [0, 3, 10])
+def test_time_without_the_store_is_no_silence_of_the_peer(apart: float, seconds: float) -> None:
+    """Neither could write meanwhile. If that made it one that has ended, Redis would be trusted while it lives elsewhere."""
+    scene = Scene().pass_(10).pass_(apart, world=None, beats=1.0).pass_(seconds, world=None, has_store=False)
+    assert not scene.peers.is_trusted
+    before = scene.distrusted
+    scene.pass_(20, world=None, beats=3.0)
+    assert (scene.standing, scene.distrusted - before, scene.ended) == (Standing.APART, 20, 0)
+
+
+def test_late_write_of_a_peer_that_is_apart_is_no_end_of_it() -> None:
+    """Else Redis would be trusted, and the whole other half be taken for dead, because of one slow write."""
+    scene = Scene().pass_(10).pass_(10, world=None, beats=1.0)
+    before = scene.distrusted
+    scene.pass_(7, world=None).pass_(3, world=None, beats=1.0)
+    assert (scene.distrusted - before, scene.ended) == (10, 0)
+
+
+def test_peer_that_was_apart_and_stood_still_is_found_alive_within_four_seconds() -> None:
+    """Its bulletin is still read, but not every second."""
+    scene = Scene().pass_(10).pass_(10, world=None, beats=1.0).pass_(60, world=None)
+    assert (scene.standing, scene.ended) == (Standing.QUIET, 1)
+    reads = scene.reads
+    assert scene.pass_(60, world=None).reads - reads <= 21
+    assert not scene.pass_(4, world=None, beats=1.0).peers.is_trusted
+
+
+@pytest.mark.parametrize("server", ["here", ""])
+def test_run_that_says_that_it_publishes_heartbeats_and_was_never_heard_is_not_trusted_for_long(server: str) -> None:
+    """It has another secret, for example, or is at another Redis that does not say which it is."""
+    assert Scene(server=server).pass_(1, world=None, beats=1.0).distrusted == 0, "it has only just started"
+    scene = Scene(server=server).pass_(30, world=None, beats=3.0)
+    assert (scene.standing, scene.peers.is_trusted) == (Standing.APART, False)
+
+
+def test_forged_heartbeat_of_a_run_of_an_older_version_changes_nothing() -> None:
+    """That run sends none: another one is not waited for."""
+    scene = Scene(beats=False)
+    scene.peers.hear(TWO, "", scene.now)
+    assert scene.pass_(30, world=None, beats=3.0).distrusted == 0
 
 
 def test_standstill_of_this_process_ends_what_was_believed() -> None:
     """Until the next heartbeat of the peer."""
     scene = Scene().pass_(10)
-    scene.peers.forget()
+    scene.peers.forget(scene.now)
     scene.peers.look(scene.now, is_listening=True)
     assert not scene.peers.is_trusted
+    assert scene.peers.is_waiting, "else each standstill is followed by a read of all bulletins every second"
     assert scene.pass_(0.5).peers.is_trusted
+    scene.peers.forget(scene.now)
+    assert not scene.pass_(2, world=None).peers.is_waiting
+
+
+def test_heartbeat_heard_by_the_former_redis_proves_nothing_of_the_next_one() -> None:
+    """A run that alone moves to another Redis heard all others a moment ago."""
+    scene = Scene().pass_(10)
+    scene.peers.use("elsewhere", scene.now)
+    scene.peers.look(scene.now, is_listening=True)
+    assert not scene.peers.is_trusted
+    assert scene.pass_(0.5, world="elsewhere").peers.is_trusted
+    scene.peers.use("", scene.now)
+    scene.peers.look(scene.now, is_listening=True)
+    assert scene.peers.is_trusted, "it is not known for a while which Redis this is"
+
+
+def test_peer_that_is_cut_is_trusted_only_while_its_bulletin_is_read() -> None:
+    """A comparison with the store may hold up the reading for half a minute."""
+    scene = Scene(mode="redis").pass_(4, world=None)
+    assert (scene.standing, scene.peers.is_trusted) == (Standing.CUT, True)
+    scene.pass_(2, world=None, has_store=False)
+    assert (scene.standing, scene.peers.is_trusted) == (Standing.UNREAD, False)
 
 
 def test_both_sides_of_a_silence_write_their_bulletins_soon() -> None:
@@ -213,7 +291,7 @@ def test_a_heartbeat_makes_the_peer_heard_whatever_was_before(events: list[tuple
             case "gone":
                 scene.peers.note_standing(TWO, None, scene.now)
             case "forget":
-                scene.peers.forget()
+                scene.peers.forget(scene.now)
             case _:
                 scene.pass_(seconds, world="here" if event == "hear" else None, beats=1.0 if event == "rise" else 0.0)
     scene.look_at_all(replace(scene.stored, mode="ok"))

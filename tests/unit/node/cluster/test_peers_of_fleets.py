@@ -99,7 +99,7 @@ class Fleet:
             instance.beat += 1
             instance.beat_at = self.now if instance.beat_at > 0 else self.now - instance.phase * _BEAT_SECONDS
             name, _, epoch = instance.run.partition(":")
-            self.stored[instance.run] = Bulletin(InstanceId(name), Epoch(epoch), instance.beat, mode)
+            self.stored[instance.run] = Bulletin(InstanceId(name), Epoch(epoch), instance.beat, mode, beats=True)
 
     def _read(self, instance: _Instance) -> None:
         if self._is_turn(instance, _ALL_SECONDS):
