@@ -234,7 +234,7 @@ def one_turn() -> None:
 
 def no_restore_by_beat() -> None:
     """What an instance finds of its own bulletin tells it nothing of a restore."""
-    replace(OwnBulletin, "_is_of_earlier_store", lambda *_: False)
+    replace(OwnBulletin, "_note_restored", lambda _: None)
 
 
 def no_reaper() -> None:

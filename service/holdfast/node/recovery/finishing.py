@@ -17,7 +17,7 @@ from holdfast.node.sending.append import Commit
 from holdfast.ports import MessageStore
 
 _LAST: Final = 200  # messages, where the first is not known: as many as one append has
-_LAST_MS: Final = 86_400_000  # and of a day: who was notified of older ones may have no record of it any more
+_LAST_MS: Final = 86_400_000  # and of a day: records of older ones may have expired
 _MAX_PAGES: Final = 20
 
 

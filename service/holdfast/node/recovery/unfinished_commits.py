@@ -4,7 +4,7 @@ A mark is set before an append or a change, and removed when all that follows is
 1.5 s belongs to an instance that died in between, or whose attempt has an unknown outcome. What that attempt may have stored is
 announced and decided about once more, which is harmless where it was done. The mark is removed when its owner is dead, or is this
 instance, and 15 s have passed, because a slow commit may still land until then. These seconds begin anew while the store does not
-answer: nobody can have finished it.
+answer: then no instance can have finished it.
 """
 
 import asyncio

@@ -90,7 +90,7 @@ async def test_commits_of_one_conversation_are_finished_at_once_from_the_first_m
 async def test_the_mark_of_a_change_goes_when_its_owner_is_gone_and_nothing_can_land_any_more() -> None:
     """A slow write of the dead may be in the store later than the first look; a living owner removes its marks itself.
 
-    And while the store is away nobody has finished anything, however long that lasts.
+    And while the store is away no instance has finished anything, however long that lasts.
     """
     scene = Scene()
     scene.registry.lease("three", "0001")
