@@ -78,7 +78,7 @@ def test_beats_that_tell_nothing_of_a_restore_leave_clients_with_messages_that_a
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The alteration that the test before this one notices."""
-    name = "_is_of_earlier_store"
+    name = "_note_restored"
     monkeypatch.setattr(OwnBulletin, name, getattr(OwnBulletin, name))  # as it is: put back at the end
     ALTERATIONS["no_restore_by_beat"]()
     seconds, _ = _played(tmp_path, "sqlite")
