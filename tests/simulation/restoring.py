@@ -25,23 +25,23 @@ async def restore(failures: Failures, fault: Fault) -> None:
     """Once in a run: the checks judge one restore. `lasts`: how old the backup is."""
     with _restored(failures):
         past = await _backup(failures)
-        await asyncio.sleep(fault.lasts)
+        await asyncio.sleep(fault.lasts)  # virtual: the age of the backup
         past.put_back(failures.context.history)
         renewing = store_of(failures.cluster)
         await renewing.open(may_create=False)
         failures.context.history.record("renewed", generation=await renewing.renew())
         await renewing.close()
-        await asyncio.sleep(_ANEW_SECONDS)
+        await asyncio.sleep(_ANEW_SECONDS)  # virtual: all instances begin anew within the fault
 
 
 async def restore_unrenewed(failures: Failures, fault: Fault) -> None:
     """The same by an operator who forgets the last step. Bulletins are put back, too: a beat is older than the backup is."""
     with _restored(failures):
         past = await _backup(failures)
-        await asyncio.sleep(fault.lasts)
+        await asyncio.sleep(fault.lasts)  # virtual: the age of the backup
         past.put_back(failures.context.history, with_bulletins=True)
         await renewed(failures.cluster, failures.context.history)
-        await asyncio.sleep(_ANEW_SECONDS)
+        await asyncio.sleep(_ANEW_SECONDS)  # virtual: all instances begin anew within the fault
 
 
 async def renewed(cluster: Cluster, history: History) -> float:
@@ -51,7 +51,7 @@ async def renewed(cluster: Cluster, history: History) -> float:
     began, before = loop.time(), await store.generation()
     after = before
     while after == before and loop.time() - began < _NOTICED_SECONDS:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # virtual: the exactness of the answer
         after = await store.generation()
     await store.close()
     if after != before:

@@ -24,7 +24,7 @@ def one_mark() -> None:
 
 
 def mark_ends_with_publication() -> None:
-    """A mark in Redis is removed when its messages are published, and not when it is decided who is notified of them."""
+    """A mark in Redis is removed when its messages are published, before the notifications of them are decided."""
     note = decision.Notifications.note
 
     def note_ended(self: decision.Notifications, commit: Commit) -> None:

@@ -3,8 +3,9 @@
 from math import ceil
 
 from holdfast.adapters.redis.registry import LEASE_MS
+from holdfast.node.cluster.lease import RENEW_SECONDS
 from holdfast.node.node import SLOW_TICK_SECONDS
-from holdfast.node.recovery.deaths import LIVED_SECONDS, SILENCE_SECONDS, SILENCE_WITHOUT_REDIS_SECONDS
+from holdfast.node.recovery.deaths import LEASE_OUTLIVES_SECONDS, LIVED_SECONDS, SILENCE_SECONDS, SILENCE_WITHOUT_REDIS_SECONDS
 from holdfast.node.recovery.reaper import LOOK_SECONDS
 from holdfast.node.sessions.session import DROP_AFTER_SECONDS
 from holdfast.node.users.revocations import POLL_SECONDS
@@ -31,6 +32,11 @@ def test_users_of_a_killed_instance_are_offline_within_30_seconds_without_redis(
     """The same without Redis, when bulletins are read once a second."""
     declared = 1.0 + _looks(SILENCE_WITHOUT_REDIS_SECONDS, 0.3)
     assert max(declared, LIVED_SECONDS + GRACE_SECONDS) + _looks(LOOK_SECONDS, 0.3) <= 30
+
+
+def test_grace_of_a_run_that_held_its_lease_begins_when_its_next_renewal_was_due() -> None:
+    """As docs/operating.md says: 8.5 s before its lease was seen to be gone. A renewal that fails is tried again after 0.5 s."""
+    assert LEASE_MS / 1000 - RENEW_SECONDS - 0.5 == LEASE_OUTLIVES_SECONDS == 8.5
 
 
 def test_connections_of_a_killed_instance_leave_redis_within_21_seconds() -> None:

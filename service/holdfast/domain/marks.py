@@ -1,7 +1,7 @@
 """Marks: what an instance is about to do to a conversation, so that other instances finish it if that instance dies. Pure.
 
 A mark is set in Redis before an append, or before a change of members, and removed when all that follows is done. A mark of a
-change names one user whose list of conversations may be wrong by it: a user who was removed is found in no conversation.
+change names one user, whose list of conversations may be wrong by that change. No conversation names a user who was removed.
 
 Where Redis confirmed no mark, a commit carries one into the store. Both are one write, so the mark exists exactly if the messages
 do.

@@ -13,7 +13,7 @@ from simulation.scenarios.scene import Scene, play
 
 _DECIDED_SECONDS: Final = 20.0  # with what follows: the checker judges notifications 45 s after a death
 _SHOWN_SECONDS: Final = 8.0  # a beat of every 3 s is late after 4 s; then its marks are looked for
-_JUDGED_SECONDS: Final = 5.0  # a user who was added a moment before a commit need not be notified of it
+_JUDGED_SECONDS: Final = 5.0  # a user who was added a moment before a commit may stay without a notification
 
 
 async def _writer_beside_a_reader(scene: Scene) -> Device:

@@ -22,7 +22,7 @@ async def _talk(scene: Scene, devices: list[Device], seconds: float) -> None:
     for number in range(int(seconds / 0.2)):
         device = devices[number % len(devices)]
         scene.say(device, "c0", f"{scene.loop.time():.3f} of {device.user}")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # virtual time, as all here: the pace of the talk
 
 
 async def _restore_without_renewing(scene: Scene) -> float:
@@ -38,14 +38,14 @@ async def _restore_without_renewing(scene: Scene) -> float:
     with scene.history.fault("store-restore"):
         backup.put_back(scene.history, with_bulletins=True)
         seconds = await renewed(scene.cluster, scene.history)
-        await asyncio.sleep(5.0)
+        await asyncio.sleep(5.0)  # all instances begin anew within the fault
     await talking
     away.start(1)
     return seconds
 
 
 def _is_told_reset(directory: Path) -> bool:
-    """The user who was away, on coming back."""
+    """Whether the user `away` is told, on coming back."""
     _, events = read_history(directory / "history.jsonl")
     return any(event.event == "reset" and event.device == "away-1" for event in events)
 

@@ -146,7 +146,7 @@ def test_all_instances_that_die_at_once_without_redis_leave_nothing_undone(tmp_p
                 for device in (alice, bob):
                     device.crash()
                     scene.history.record("left", user=device.user)
-                await asyncio.sleep(5.0)
+                await asyncio.sleep(5.0)  # virtual: no instance is there meanwhile
                 for each in instances.values():
                     each.start()
                 for each in instances.values():

@@ -12,7 +12,7 @@ from simulation.process import Process
 from simulation.reading import store_of
 from simulation.scenarios.scene import Scene, play
 
-_JUDGED_SECONDS: Final = 5.0  # a user who was added a moment before a commit need not be notified of it
+_JUDGED_SECONDS: Final = 5.0  # a user who was added a moment before a commit may stay without a notification
 _REMOVED_SECONDS: Final = 45.0  # a scan of all marks after 30 s, and a bulletin; most are gone much earlier
 _DECIDED_SECONDS: Final = 20.0  # with what follows: the checker judges notifications 45 s after a death
 
@@ -65,7 +65,7 @@ def test_mark_of_an_instance_that_drains_is_removed_by_it_or_finished_by_another
             with scene.history.fault("pod-kill" if is_killed else "drain", "i1"):
                 instance = scene.cluster.instances["i1"]
                 draining = asyncio.create_task(instance.drain())
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # virtual: the drain has begun, and is not over
                 await scene.post("c0", "u1", "said while it drains", at="i1")
                 assert await _marks(scene)
                 if is_killed:  # what it wrote last is its last bulletin

@@ -8,10 +8,10 @@ import pytest
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Membership
-from holdfast.domain.ids import Epoch, InstanceId, RunId, UserId
+from holdfast.domain.ids import ConversationId, Epoch, InstanceId, RunId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.telemetry import LOOPS, Telemetry
-from support.fakes import connection
+from support.fakes import connection, conversation
 from support.node_scene import NodeScene
 from support.virtual_time import in_virtual_time, passed
 
@@ -214,4 +214,20 @@ async def test_an_instance_that_stood_still_forgets_the_silence_of_others() -> N
     await passed(30)
     seen = scene.node.recovery.reaper._deaths._seen
     assert seen[RunId("two:7")].since >= thawed
+    await scene.close()
+
+
+@in_virtual_time
+async def test_conversations_that_were_cached_are_not_believed_when_redis_is_trusted_again() -> None:
+    """A title that another instance changed meanwhile stands in no bulletin. The bulletins are read at once and 4 s later."""
+    scene = NodeScene()
+    await scene.start()
+    await passed(20)
+    node = scene.node
+    node.conversations.cache.keep(conversation("c1", "ann"))
+    reads = scene.store.calls["read_bulletins"]
+    node.on_heard_again()
+    assert node.conversations.cache.peek(ConversationId("c1")) is None
+    await passed(6)
+    assert scene.store.calls["read_bulletins"] >= reads + 2
     await scene.close()

@@ -57,7 +57,7 @@ class Isolation:
 
     @property
     def is_out(self) -> bool:
-        """Whether this instance starts or drains: others that ask must not rely on it."""
+        """Whether this instance starts or drains: its bulletin says so, and others do not count on it."""
         return self.is_draining or not self.is_settled
 
     def note(self, bulletins: Sequence[Bulletin]) -> None:

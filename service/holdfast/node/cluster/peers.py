@@ -194,7 +194,7 @@ class Peers:
     def look(self, now: float, *, is_listening: bool) -> bool:
         """Judge all as of now; whether a run ended that was apart, perhaps before it told what it did. While Redis does not work
         here (not `is_listening`), nothing is trusted, and a run that ends then was not apart."""
-        standings = {run: self._standing(peer, now) for run, peer in self._peers.items()} if is_listening else {}
+        standings = self.standings(now) if is_listening else {}
         has_ended_apart = is_listening and any(standings.get(run, Standing.QUIET) is Standing.QUIET for run in self._apart)
         self._apart = {run: self._apart.get(run, now) for run, each in standings.items() if each is Standing.APART}
         self._is_split = any(now - since >= _FOLLOWS_SECONDS for since in self._apart.values())

@@ -37,8 +37,9 @@ _READS: Final = 4
 LIVED_SECONDS: Final = BEAT_SECONDS + PROMPT_SECONDS
 """A killed run may have lived so long after its last write: until the next one was due, and under way. Its users have their grace
 from then on. A run that ended in order lived until its last write."""
-_LEASE_SECONDS: Final = 12.0 - 3.5
-"""A lease ends 12 s after its last renewal. Its run was dead when the next one was due: so long before it is seen to be gone."""
+LEASE_OUTLIVES_SECONDS: Final = 8.5
+"""A lease ends 12 s after its last renewal. Its run was dead when the next one was due, after 3 s and a second try: so long
+before the lease is seen to be gone."""
 _FRESH_SECONDS: Final = SILENCE_SECONDS
 
 
@@ -133,7 +134,7 @@ class Deaths:
         if dead.is_ended:
             return dead.written_at_ms
         until_ms, gone_at = dead.written_at_ms + int(LIVED_SECONDS * 1000), self._gone_at.get(dead.run)
-        return until_ms if gone_at is None else max(until_ms, self._store_clock.at(gone_at - _LEASE_SECONDS))
+        return until_ms if gone_at is None else max(until_ms, self._store_clock.at(gone_at - LEASE_OUTLIVES_SECONDS))
 
     def is_fresh(self, bulletin: Bulletin) -> bool:
         """Its run wrote it a moment ago, and goes on."""

@@ -32,7 +32,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from holdfast.domain.bulletins import Bulletin
-from holdfast.domain.ids import Epoch, InstanceId
+from holdfast.domain.ids import Epoch, InstanceId, RunId
 from holdfast.errors import HoldfastError, LeaseLost, RedisUnavailable, StoreError, WorldChanged
 from holdfast.loops import STORE, Loop
 from holdfast.node.cluster.parts import ClusterParts
@@ -113,8 +113,7 @@ class Reaper:
     def _steps(self, others: list[Bulletin], leases: Leases | None, began: float) -> Iterator[Coroutine[Any, Any, None]]:
         fresh = [each.run for each in others if self._deaths.is_fresh(each)]
         for bulletin in others:
-            turn = turn_seconds(self._identity.run, [each for each in fresh if each != bulletin.run], bulletin.run)
-            yield self._judge(bulletin, leases, turn)
+            yield self._judge(bulletin, leases, fresh)
         if leases is not None:
             yield self._clear_names({each.instance_id for each in others}, began)
 
@@ -147,12 +146,13 @@ class Reaper:
         asked_at, bulletins = self._bulletins.latest
         return (asked_at, bulletins) if now - asked_at < LOOK_SECONDS else (now, await self._store.read_bulletins())
 
-    async def _judge(self, bulletin: Bulletin, leases: Leases | None, turn: float) -> None:
+    async def _judge(self, bulletin: Bulletin, leases: Leases | None, fresh: list[RunId]) -> None:
         if not bulletin.is_dead:
             if not self._deaths.is_dead(bulletin, leases) or not await self._store.declare_dead(bulletin):
                 return
             _log.info("declared dead", extra={"fields": {"run": bulletin.run, "ended": bulletin.is_ended}})
             bulletin = replace(bulletin, is_dead=True)
+        turn = turn_seconds(self._identity.run, [each for each in fresh if each != bulletin.run], bulletin.run)
         await self._dead_runs.complete(bulletin, leases, self._deaths.lived_until_ms(bulletin), turn)
 
     async def _clear_names(self, known: set[InstanceId], now: float) -> None:

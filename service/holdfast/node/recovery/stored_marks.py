@@ -3,8 +3,8 @@
 The marks of an instance whose beat is late are looked for every 2 s, all marks every 30 s (one read where there is none). Every
 instance that finds a mark shows its messages to its own clients, where it has any in that conversation. One instance finishes the
 mark: it announces the messages, in its bulletin as well, and decides once more whom to notify. That is the living run with the
-lowest hash of the mark and its own name. If the mark is still there 4 s later, the run with the next hash finishes it as well,
-and so on. All that is harmless where it was done. The mark is removed as an own one is: when a written bulletin names its
+first turn (`turns`). If the mark is still there 4 s later, the run with the next turn finishes it as
+well, and so on. All that is harmless where it was done. The mark is removed as an own one is: when a written bulletin names its
 messages.
 
 An instance whose own writes are slow takes no other for late: then the store is slow, and more reads would make it slower.
@@ -16,7 +16,6 @@ Instances of an older version finish each mark that they find, and leave it for 
 """
 
 import asyncio
-import hashlib
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -31,6 +30,7 @@ from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.foundation import Process
 from holdfast.node.recovery.finishing import Finishing
 from holdfast.node.recovery.mark_owners import MarkOwners
+from holdfast.node.recovery.turns import runs_before
 from holdfast.node.sending.own_marks import OwnMarks
 from holdfast.node.tasks import each_in_turn
 from holdfast.ports import MarkStore, RunStore
@@ -154,9 +154,10 @@ class StoredMarks:
 
     async def _finish(self, marks: Sequence[StoredMark]) -> None:
         """Those whose turn it is here. One that fails is left to a later look and holds up no other."""
-        unanswered = 0
+        unanswered, before = 0, self._runs_before(marks)
         for mark in marks:
-            if self._own_marks.is_finished(mark.mark_id) or not self._is_due(mark) or unanswered >= _MAX_UNANSWERED:
+            is_finished = self._own_marks.is_finished(mark.mark_id)
+            if is_finished or not self._is_due(mark, before[_share(mark)]) or unanswered >= _MAX_UNANSWERED:
                 continue
             try:
                 await self._finishing.finish(mark.conversation_id, mark.first, mark.last)
@@ -169,10 +170,14 @@ class StoredMarks:
             self._own_marks.finished(mark, self._now())
             self._process.telemetry.stored_marks.labels("finished").inc()
 
-    def _is_due(self, mark: StoredMark) -> bool:
+    def _runs_before(self, marks: Sequence[StoredMark]) -> dict[str, int]:
+        """How many living runs have their turn before this one, by share: a dead run may leave thousands of marks."""
+        mine, living = self._process.identity.run, self._owners.living(self._now())
+        return {share: runs_before(mine, living, share) for share in set(map(_share, marks))}
+
+    def _is_due(self, mark: StoredMark, turns: int) -> bool:
         """Whether the living runs before this one have had their turn. Clients here are shown the messages at once."""
-        mine, now = _hash(mark.mark_id, self._process.identity.run), self._now()
-        turns = sum(_hash(mark.mark_id, run) < mine for run in self._owners.living(now))
+        now = self._now()
         if turns and mark.mark_id not in self._due_since:
             self._delivery.hint(mark.conversation_id, mark.last)
         return now - self._due_since.setdefault(mark.mark_id, now) >= turns * _TURN_SECONDS
@@ -185,5 +190,6 @@ class StoredMarks:
         return failures >= _MAX_FAILURES
 
 
-def _hash(mark_id: str, run: str) -> bytes:
-    return hashlib.sha256(f"{mark_id} {run}".encode()).digest()
+def _share(mark: StoredMark) -> str:
+    """The marks of a run are finished in shares: those whose random ids end alike."""
+    return f"{mark.owner}~{mark.mark_id[-1]}"

@@ -1,4 +1,4 @@
-"""Whose turn is it to complete the work of a dead run? Pure.
+"""Whose turn is it to complete what a dead run left: its own death, or a mark in the store? Pure.
 
 All instances know of a death at the same moment. Were all of them to begin at once, each would read the same users, and their
 writes would conflict. So they come in an order of their own for each dead run, by a hash. Each begins later than the one before
@@ -20,11 +20,15 @@ _LAST: Final = 5  # and all behind it: after a minute
 
 
 def turn_seconds(own: RunId, others: Iterable[RunId], dead: RunId) -> float:
-    """How much later than the first one this instance begins."""
-    mine = _place(own, dead)
-    before = min(sum(_place(each, dead) < mine for each in others), _LAST)
-    return SECOND_SECONDS * ((1 << before) - 1)
+    """How much later than the first one this instance begins with the death of that run."""
+    return SECOND_SECONDS * ((1 << min(runs_before(own, others, dead), _LAST)) - 1)
 
 
-def _place(run: RunId, dead: RunId) -> bytes:
-    return hashlib.sha256(f"{run}|{dead}".encode(errors="replace")).digest()
+def runs_before(own: str, others: Iterable[str], work: str) -> int:
+    """How many of the other runs have their turn at this work before this run."""
+    mine = _place(own, work)
+    return sum(_place(each, work) < mine for each in others)
+
+
+def _place(run: str, work: str) -> bytes:
+    return hashlib.sha256(f"{run}|{work}".encode(errors="replace")).digest()

@@ -24,6 +24,12 @@ class Scene:
         self.identity = Identity(InstanceId("one"), Epoch("7"))
         self.own = OwnBulletin(self.store, self.clock, StoreClock(self.clock), self.identity)  # type: ignore[arg-type]  # the part it uses
 
+    async def write_five(self) -> None:
+        """Beats 1 to 5, 3 s apart."""
+        for beat in range(1, 6):
+            await self.write(beat)
+            self.clock.now += 3
+
     async def write(self, beat: int) -> None:
         """One beat."""
         await self.own.write(Bulletin(InstanceId("one"), Epoch("7"), beat, "ok"))
@@ -107,9 +113,7 @@ async def test_run_whose_bulletin_was_removed_in_due_time_ends() -> None:
 async def test_bulletin_with_a_smaller_beat_than_was_acknowledged_shows_a_restored_store() -> None:
     """No write of this run can do that. The run writes on until it ends: others must find the users whom it adds meanwhile."""
     scene = Scene()
-    for beat in range(1, 6):
-        await scene.write(beat)
-        scene.clock.now += 3
+    await scene.write_five()
     backup = dataclasses.replace(scene.store.bulletins[RUN], beat=3)
     scene.clock.now += 60
     scene.store._put(backup)
@@ -123,8 +127,7 @@ async def test_bulletin_with_a_smaller_beat_than_was_acknowledged_shows_a_restor
 async def test_run_that_is_dead_in_an_earlier_store_ends_and_knows_of_the_restore() -> None:
     """Another instance found the restored bulletin old, and was faster than this run."""
     scene = Scene()
-    for beat in range(1, 6):
-        await scene.write(beat)
+    await scene.write_five()
     scene.store._put(dataclasses.replace(scene.store.bulletins[RUN], beat=3, is_dead=True))
     with pytest.raises(StoreUnavailable):
         await scene.write(6)

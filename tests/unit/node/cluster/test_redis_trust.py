@@ -73,6 +73,21 @@ def test_a_peer_that_is_not_heard_ends_the_trust_in_redis() -> None:
     assert scene.trust.mode == "bus"
 
 
+def test_bulletins_of_all_are_read_each_second_in_doubt_and_not_right_after_a_standstill() -> None:
+    """After a standstill the next heartbeats tell more: 300 bulletins a second could make the next standstill."""
+    scene = Scene()
+    scene.peers.world = "here"
+    assert not scene.trust.is_in_doubt
+    scene.judge(Bulletin(InstanceId("two"), Epoch("1"), 1, "ok", server="here", beats=True))
+    scene.peers.hear("two:1", "here", scene.clock.now)
+    scene.peers.forget(scene.clock.now)
+    scene.peers.look(scene.clock.now, is_listening=True)
+    assert (scene.trust.is_heard, scene.trust.is_in_doubt) == (False, False)
+    scene.clock.now += 2
+    scene.peers.look(scene.clock.now, is_listening=True)
+    assert (scene.trust.is_heard, scene.trust.is_in_doubt) == (False, True)
+
+
 def test_a_loss_ends_what_redis_remembers_until_a_new_era_has_begun() -> None:
     """The lost write may be the one change that matters. Envelopes that arrive now do not rest on it."""
     scene = Scene()
