@@ -21,6 +21,9 @@ REMEDY = (
 )
 _FREEZE_SECONDS = 5.0
 _END_SECONDS = 10.0
+# It lives for seconds or minutes, beside what it is asked by, on few cores: compiled at once instead of well, and one thread for
+# its heap. Measured on two cores: 1.8 ms of processor time an operation in the first ten seconds instead of 5, later 1.2 instead of 0.9.
+_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _PLACES = ("/usr/lib/google-cloud-sdk", "/usr/share/google-cloud-sdk", "/opt/google-cloud-sdk")
 
 
@@ -56,7 +59,8 @@ class Emulator(LocalProcess):
     async def start(self) -> "Emulator":
         """Run it; returns when it accepts connections."""
         command = [str(self._script), "start", "--host", self.host, "--port", str(self.port), *self._more]
-        self.run(command, has_group=True)
+        java = {"JAVA_TOOL_OPTIONS": f"{_JAVA} {os.environ.get('JAVA_TOOL_OPTIONS', '')}"}  # the user's own come last, and win
+        self.run(command, os.environ | java, has_group=True)
         await until(lambda: accepts(self.port, self.host), 60, "the Firestore emulator accepts connections")
         return self
 
