@@ -19,7 +19,7 @@ from holdfast.launcher.waiting import TargetFailed
 
 _DRAINED_SECONDS: Final = 5.0
 _REAPED_SECONDS: Final = 20.0  # lease and beat
-_REAPED_BY_CONTROLLER_SECONDS: Final = 10.0  # the silence counts from the removal
+_REAPED_BY_CONTROLLER_SECONDS: Final = 10.0  # a lease of 4 s, a missing beat, two looks
 BACK_SECONDS: Final = 120.0
 _ASKED: Final = 10
 BOUNDS: Final = Bounds(grace_s=5.0, offline_s=35.0, healthy_s=2.0)

@@ -13,7 +13,8 @@ lived until the next renewal of that lease was due. Any other run counts from it
 well, and one whose lease was gone when this instance started. The users of such a run may have a shorter grace.
 
 Two words need less. A run that ended in order says so in its last bulletin: no silence is needed. Kubernetes says of which run it
-saw the container end: then one beat has to be missing.
+saw the container end, or of which it removed the pod by force: then one beat has to be missing, and the lease. The process of a
+removed pod may live on: then it holds its lease, and a run that was declared dead all the same ends as a whole.
 
 Instances of an older version write their bulletin whatever stands there. Such a run cannot notice that it was declared dead. So
 it is judged only while Redis answers, as those instances judge each other.
@@ -50,7 +51,7 @@ class Leases:
     Attributes:
         living: the epochs of the leases that are there.
         gone: names that were known to Redis and have no lease.
-        ended: epochs of which Kubernetes saw the container end.
+        ended: epochs of gone leases of which Kubernetes saw the container end, or removed the pod.
         removed: epochs of leases that are there, of pods that Kubernetes removed.
         states: of the instances that have a lease.
     """
@@ -65,10 +66,11 @@ class Leases:
     def of(cls, leases: Sequence[InstanceLease]) -> "Leases":
         """As the registry lists them."""
         held = [each for each in leases if each.epoch is not None]
+        told = [each.ended_epoch or each.removed_epoch for each in leases if each.epoch is None]
         return cls(
             living=frozenset(each.epoch for each in held if each.epoch is not None),
             gone=frozenset(each.instance_id for each in leases if each.epoch is None),
-            ended=frozenset(each.ended_epoch for each in leases if each.epoch is None and each.ended_epoch is not None),
+            ended=frozenset(each for each in told if each is not None),
             removed=frozenset(each.epoch for each in held if each.epoch is not None and each.epoch == each.removed_epoch),
             states=tuple(each.state for each in held),
         )
@@ -120,8 +122,8 @@ class Deaths:
 
     def is_dead(self, bulletin: Bulletin, leases: Leases | None) -> bool:
         """Whether it is to be declared dead. `leases`: None while Redis does not answer."""
-        is_seen_ended = leases is not None and bulletin.epoch in leases.ended
-        if bulletin.is_ended or (is_seen_ended and self.is_suspect(bulletin, leases, _ENDED_SECONDS)):
+        is_told_ended = leases is not None and bulletin.epoch in leases.ended
+        if bulletin.is_ended or (is_told_ended and self.is_suspect(bulletin, leases, _ENDED_SECONDS)):
             return True
         if (leases is None and bulletin.is_older) or not self.is_suspect(bulletin, leases, OLD_SECONDS):
             return False

@@ -260,16 +260,17 @@ async def test_run_that_beats_lives_whatever_the_kubelet_says_of_it() -> None:
 
 
 @in_virtual_time
-async def test_of_a_removed_pod_the_silence_counts_from_the_removal() -> None:
-    """Not from the end of its lease; and while it beats it lives."""
+async def test_of_a_removed_pod_one_beat_and_the_lease_have_to_be_missing() -> None:
+    """Its process may live on: then it beats, or holds its lease."""
     scene = Scene()
     scene.registry.lease("two", "7", removed="7")
-    await scene.looks(9, is_beating=True)
-    await scene.looks(12)
+    await scene.looks(30)
     assert scene.standing() == "alive"
     scene.registry.lease("two", None, removed="7")
-    await scene.look()
-    assert scene.registry.reaped == ["two"]
+    await scene.looks(30, is_beating=True)
+    assert (scene.standing(), scene.registry.reaped) == ("alive", [])
+    await scene.looks(6)
+    assert (scene.standing(), scene.registry.reaped) == ("dead", ["two"])
 
 
 @in_virtual_time
