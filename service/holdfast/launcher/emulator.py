@@ -21,7 +21,7 @@ REMEDY = (
 )
 _FREEZE_SECONDS = 5.0
 _END_SECONDS = 10.0
-# It lives for minutes on few cores, beside those that ask it: compiled at once instead of well, and one thread for its heap. On two
+# It lives for minutes on few cores, beside those that ask it: compiled at once instead of well, one thread for its heap. On two
 # cores an operation took 1.8 ms of processor time in the first ten seconds instead of 5 ms, and later 1.2 ms instead of 0.9 ms.
 _JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _PLACES = ("/usr/lib/google-cloud-sdk", "/usr/share/google-cloud-sdk", "/opt/google-cloud-sdk")
