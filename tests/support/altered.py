@@ -122,7 +122,7 @@ def no_dedupe() -> None:
 
 def no_sweep() -> None:
     """No instance looks for commits that were not published."""
-    replace(unfinished_commits.UnfinishedCommits, "_finish_claimed", _nothing)
+    replace(unfinished_commits.UnfinishedCommits, "_finish", _nothing)
 
 
 def no_bulletins() -> None:

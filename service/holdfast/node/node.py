@@ -197,9 +197,11 @@ class Node:
     def on_commit(self, commit: Commit) -> None:
         """The commit is delivered here, announced and shown in lists; then users who are away are notified.
 
-        Where it is not announced its mark in Redis stays, and `unfinished_commits` announces it.
+        Where it is not announced its mark in Redis is left, and `unfinished_commits` announces it.
         """
         is_told = self.conversations.delivery.hand_over(commit)
+        if commit.marking is not None and not is_told:
+            self.sending.own_marks.leave(commit.marking)
         self.conversations.activity.note(commit)
         self.notifications.decision.note(commit if is_told else replace(commit, marking=None))
 

@@ -207,6 +207,10 @@ class Peers:
         """The standing of each peer."""
         return {run: self._standing(peer, now) for run, peer in self._peers.items()}
 
+    def hears(self, run: RunId, now: float) -> bool:
+        """A heartbeat of that run came lately: it lives, and Redis carries here what it publishes."""
+        return run in self._peers and now - self._peers[run].heard_at <= self._silent_seconds
+
     def is_alarmed(self, now: float) -> bool:
         """This run, or a peer, fell silent a moment ago: the bulletin of this run is to be written soon, and again."""
         heard = [self._own_heard_at, *(peer.heard_at for peer in self._peers.values())]

@@ -130,6 +130,8 @@ class Notifications:
         if work is not None:
             work.slow += self._slow.slow(commit)
             work.commits.append(commit)
+        else:
+            self._own_marks.undecided(commit)
 
     def tick(self) -> None:
         """Decide once more about commits that were answered slowly (`slow_commits`); once a second is enough."""
@@ -229,6 +231,8 @@ class Notifications:
             if work.has_waiting:
                 self._telemetry.dropped.labels("notifications").inc(self._slow.keep(conversation_id, work.slow))
             return
+        for commit in work.commits:
+            self._own_marks.undecided(commit)
         _log.warning("notifications are not decided: left to the sweep", extra={"fields": {"conversation_id": conversation_id}})
 
     async def _decide(self, conversation_id: ConversationId, work: _Work) -> None:

@@ -35,13 +35,7 @@ class RecoveryParts:
         self.resync = Resync(on.store, conversations.local, membership, users.receipts, cluster.redis_trust)
         self.reaper = Reaper(on, cluster, users.presence, above)
         finishing = Finishing(on.store, conversations, notifications.decision, cluster.store_clock)
-        self.unfinished_commits = UnfinishedCommits(
-            on.marks,
-            on.registry,
-            membership,
-            finishing,
-            on.process,
-        )
+        self.unfinished_commits = UnfinishedCommits(on, sending.own_marks, cluster.peers, membership, finishing)
         self.stored_marks = StoredMarks(
             on.store,
             sending.own_marks,

@@ -1,30 +1,36 @@
 """Unfinished commits and changes of an instance: found by its marks in Redis, finished by the instance that sweeps.
 
 A mark is set before an append or a change, and removed when all that follows is done (`sending/own_marks`). A mark older than
-1.5 s belongs to an instance that died in between, or whose attempt has an unknown outcome. What that attempt may have stored is
-announced and decided about once more, which is harmless where it was done. The mark is removed when its owner is dead, or is this
-instance, and 15 s have passed, because a slow commit may still land until then. These seconds begin anew while the store does not
-answer: then no instance can have finished it.
+1.5 s whose owner is not heard (`cluster/peers`) belongs to an instance that died in between, or whose publications may not
+arrive. What it did may be stored: that is announced and decided about once more, which is harmless where it was done. An owner
+that is heard is only busy, and more reads would make it slower. It finishes itself the marks that it left: those of attempts with
+an unknown outcome, for example. Should it have forgotten one, the others finish it after a minute.
+
+The mark is removed when its owner is dead, or is this instance, and 15 s have passed, because a slow commit may still land until
+then. These seconds begin anew while the store does not answer: then no instance can have finished it.
 """
 
 import asyncio
 from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
-from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.bounded import BoundedDict
+from holdfast.domain.ids import ConversationId, Seq, UserId, run_id
 from holdfast.domain.marks import mark_of
 from holdfast.errors import StoreError, StoreUnavailable
 from holdfast.loops import REDIS, Loop
+from holdfast.node.cluster.peers import Peers
 from holdfast.node.conversations.membership import Membership
-from holdfast.node.foundation import Process
+from holdfast.node.foundation import Foundation
 from holdfast.node.recovery.finishing import Finishing
+from holdfast.node.sending.own_marks import OwnMarks
 from holdfast.node.tasks import each_in_turn
-from holdfast.ports import Marks, Registry
 
 _ROUND_SECONDS: Final = 0.5
 _OLD_SECONDS: Final = 1.5
 _HOLD_SECONDS: Final = 2.0
 _KEEP_SECONDS: Final = 15.0
+_FORGOTTEN_SECONDS: Final = 60.0
 _LIMIT: Final = 100
 _BUSY_SECONDS: Final = 300.0  # 100 marks, each a few reads of a store that answers slowly
 _MAX_SEEN: Final = 10_000
@@ -33,14 +39,16 @@ _MAX_SEEN: Final = 10_000
 class UnfinishedCommits:
     """Lives in the event loop; `loop` sweeps. Every instance runs one; a mark is claimed by one of them at a time."""
 
-    def __init__(self, marks: Marks, registry: Registry, membership: Membership, finishing: Finishing, process: Process) -> None:
-        self._marks = marks
-        self._registry = registry
+    def __init__(self, on: Foundation, own_marks: OwnMarks, peers: Peers, membership: Membership, finishing: Finishing) -> None:
+        self._marks = on.marks
+        self._registry = on.registry
+        self._clock = on.clock
+        self._identity = on.identity
+        self._own_marks = own_marks
+        self._peers = peers
         self._membership = membership
         self._finishing = finishing
-        self._clock = process.clock
-        self._identity = process.identity
-        self._first_seen: dict[str, float] = {}
+        self._first_seen = BoundedDict[str, float](_MAX_SEEN)
         self._unanswered: set[ConversationId] = set()  # in this sweep
 
     @property
@@ -50,16 +58,20 @@ class UnfinishedCommits:
 
     async def _round(self) -> None:
         await asyncio.sleep(_ROUND_SECONDS)
-        entries = await self._marks.claim_dirty(_OLD_SECONDS, _HOLD_SECONDS, _LIMIT)
-        if entries:
-            await self._finish_claimed(entries)
-
-    async def _finish_claimed(self, entries: list[str]) -> None:
-        now = self._clock.monotonic()
-        for entry in entries:
+        claimed, now = await self._marks.claim_dirty(_OLD_SECONDS, _HOLD_SECONDS, _LIMIT), self._clock.monotonic()
+        left = self._own_marks.to_finish(now, _LIMIT)
+        for entry in (*claimed, *left):
             self._first_seen.setdefault(entry, now)
-        while len(self._first_seen) > _MAX_SEEN:
-            self._first_seen.pop(next(iter(self._first_seen)))  # the oldest: most marks are removed by their owners
+        if entries := list(dict.fromkeys([*left, *(each for each in claimed if self._is_due(each, now))])):
+            await self._finish(entries, now)
+
+    def _is_due(self, entry: str, now: float) -> bool:
+        if (mark := mark_of(entry)) is None or now - self._first_seen.get(entry, now) >= _FORGOTTEN_SECONDS:
+            return True
+        run, mine = run_id(*mark.owner), (self._identity.run, run_id(self._identity.instance_id, self._identity.epoch))
+        return run not in mine and not self._peers.hears(run, now)
+
+    async def _finish(self, entries: list[str], now: float) -> None:
         self._unanswered.clear()
         await each_in_turn(self._steps(entries, now))
 
@@ -102,4 +114,5 @@ class UnfinishedCommits:
             is_ownerless = owner is None or owner[0] == mine or owner not in living
             if is_ownerless and now - self._first_seen.get(entry, now) >= _KEEP_SECONDS:
                 self._marks.clear_dirty(entry)
+                self._own_marks.forget(entry)
                 self._first_seen.pop(entry, None)

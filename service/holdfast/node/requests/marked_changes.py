@@ -97,6 +97,9 @@ class MarkedChanges:
             except (CommandError, StoreConflict, StoreRejected, StoreDenied):
                 tell(None, {})
                 raise
+            except BaseException:
+                self._own_marks.leave(marking)
+                raise
 
     def _announce(self, conversation: Conversation, news: News, revision: int) -> None:
         """Here at once, and to the other instances."""

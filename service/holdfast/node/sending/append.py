@@ -69,7 +69,7 @@ class Batch:
     """The sends of one append, by key; equal keys are answered together.
 
     Attributes:
-        marking: its mark in Redis.
+        marking: its mark in Redis, until something is handed on that ends it.
         marks: what makes the mark that each of its commits carries; None where every instance can find the one in Redis.
         was_sent: an attempt may have reached the store: a later failure leaves the outcome unknown.
         is_certain: the outcome of every attempt is known; until then one may still land, and the mark in Redis stays.
@@ -333,7 +333,9 @@ class Appender:
             messages.append(message)
         self.note_tail(batch.conversation_id, messages[-1].seq)
         may_clear = batch.is_certain and not batch.sends
-        marking = batch.marking if may_clear else None
+        marking = None
+        if may_clear:
+            marking, batch.marking = batch.marking, None
         traces = self._telemetry.tracing.committed(batch.conversation_id, sampled, len(messages)) if sampled else None
         stored_mark = None if mark is None else mark.mark_id
         self._on_commit(Commit(batch.conversation_id, messages, accepted_at, marking, own, acceptances, traces, stored_mark))

@@ -2,8 +2,8 @@
 
 A mark in Redis is set before an append or a change of members. When that is published, and the notifications of its messages are
 decided, it is removed with others at the next tick. Publications and removals reach Redis in the order in which they are queued.
-Where one of them may be lost, the marks of that time stay. They are finished like those of a dead instance
-(`recovery/unfinished_commits`).
+Where one of them may be lost, or what follows is not done for another reason, the mark is left: this instance finishes it like
+those of the dead (`recovery/unfinished_commits`). Other instances do not touch the marks of one that they hear.
 
 A mark in the store is removed, with others at once, when two things are done: the notifications of its messages are decided,
 and a written bulletin names them. If this instance dies before, or has too many of them, they are found in the store
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.marks import StoredMark, change_mark, commit_mark
 from holdfast.node.identity import Identity
@@ -27,6 +28,8 @@ from holdfast.ports import Marks
 from holdfast.telemetry import Telemetry
 
 MAX_OPEN: Final = 10_000  # marks in the store; those beyond stay there and are found like those of a dead instance
+
+_AGAIN_SECONDS: Final = 2.0
 
 
 class Visibility(Protocol):
@@ -79,6 +82,7 @@ class OwnMarks:
         self._telemetry = telemetry
         self._open: dict[str, _Open] = {}
         self._ended: list[Marking] = []
+        self._left = BoundedDict[str, float](MAX_OPEN)
         self._number = 0
 
     async def set_for_commit(self, conversation_id: ConversationId, first: Seq) -> Marking:
@@ -107,12 +111,29 @@ class OwnMarks:
         """The commit or change that it was set for is published and decided, or will never be made."""
         self._ended.append(marking)
 
+    def leave(self, marking: Marking) -> None:
+        """Nothing more follows from what it was set for, and some of it may be missing."""
+        for entry in marking.entries:
+            self._left[entry] = 0.0
+
+    def to_finish(self, now: float, limit: int) -> list[str]:
+        """Up to `limit` marks in Redis that were left, each once in 2 s (`now`: monotonic seconds)."""
+        due = list(islice((entry for entry, at in self._left.items() if at <= now), limit))
+        for entry in due:
+            self._left[entry] = now + _AGAIN_SECONDS
+        return due
+
+    def forget(self, entry: str) -> None:
+        """That mark is removed from Redis."""
+        self._left.pop(entry, None)
+
     def flush(self) -> None:
-        """Remove the marks in Redis that are ended. Where a publication may be lost, they stay."""
-        losses, ended = self._marks.losses, self._ended
+        """Remove the marks in Redis that are ended. Where a publication may be lost, they are left."""
+        losses, ended, self._ended = self._marks.losses, self._ended, []
+        for lost in (each for each in ended if each.losses != losses):
+            self.leave(lost)
         if entries := [entry for each in ended if each.losses == losses for entry in each.entries]:
             self._marks.clear_dirty(*entries)
-        self._ended = []
 
     def of(self, conversation_id: ConversationId, first: Seq, last: Seq) -> StoredMark:
         """For one attempt to append: the mark that its commit carries."""
@@ -137,6 +158,11 @@ class OwnMarks:
             self.end(commit.marking)
         if commit.stored_mark in self._open:
             self._open[commit.stored_mark].is_decided = True
+
+    def undecided(self, commit: Marked) -> None:
+        """They are not decided here, because there are too many, or it failed too often."""
+        if commit.marking is not None:
+            self.leave(commit.marking)
 
     def done(self, told_at: float, limit: int) -> list[str]:
         """Up to `limit` marks that may be removed from the store.

@@ -7,12 +7,10 @@ from types import SimpleNamespace
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.marks import change_mark, commit_mark
 from holdfast.errors import StoreTimeout
-from holdfast.node.foundation import Process
 from holdfast.node.recovery.unfinished_commits import UnfinishedCommits
-from holdfast.node.tasks import Tasks
-from holdfast.telemetry import Telemetry
 from support.fake_cluster import FakeBus, FakeRegistry
 from support.identities import identity_of
+from support.own_marks import own_marks_of
 from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
@@ -39,12 +37,15 @@ class Scene:
         self.bus, self.registry, self.membership = FakeBus(), FakeRegistry(), _Membership()
         self.registry.lease("one", "0001")
         self.finished: list[tuple[str, Seq]] = []
+        on = SimpleNamespace(marks=self.bus, registry=self.registry, clock=LoopClock(), identity=identity_of("one", "0001"))
+        self.own_marks = own_marks_of(self.bus)
+        self.heard: set[str] = set()
         unfinished = UnfinishedCommits(
-            self.bus,
-            self.registry,
-            self.membership,  # type: ignore[arg-type]  # the part it uses
+            on,  # type: ignore[arg-type]  # the part it uses
+            self.own_marks,
+            SimpleNamespace(hears=lambda run, _: run in self.heard),  # type: ignore[arg-type]  # as above
+            self.membership,  # type: ignore[arg-type]  # as above
             SimpleNamespace(finish=self._finish),  # type: ignore[arg-type]  # as above
-            Process(identity_of("one", "0001"), LoopClock(), Tasks(), Telemetry("test")),
         )
         self.running = supervised(unfinished.loop)
 
@@ -126,4 +127,45 @@ async def test_a_mark_that_cannot_be_worked_off_does_not_hide_the_others() -> No
     assert ("c2", 7, ["ann"]) in scene.membership.told
     await passed(60)
     assert sorted(scene.bus.cleared) == ["user:ann|two|0001|1|c1|3", "user:ann|two|0001|1|c2|7"]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_marks_of_an_instance_that_is_heard_are_its_own_business() -> None:
+    """It is only busy: were its commits decided about once more by all, it would become slower still."""
+    scene = Scene()
+    scene.heard = {"two:0001"}
+    scene.bus.marks += [commit_mark(C, "two|0001", 1, 9), commit_mark(D, "one|0001", 1, 4)]
+    await passed(50)
+    assert (scene.finished, scene.bus.cleared) == ([], [])
+    scene.heard = set()
+    await passed(0.6)
+    assert scene.finished == [(C, 9)]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_marks_that_were_forgotten_are_finished_after_a_minute_whoever_set_them() -> None:
+    """A mistake in the work of an instance must not hide its commits for as long as it lives."""
+    scene = Scene()
+    scene.registry.lease("two", "0001")
+    scene.heard = {"two:0001"}
+    scene.bus.marks += [commit_mark(C, "two|0001", 1, 9), own := commit_mark(D, "one|0001", 1, 4)]
+    await passed(65)
+    assert set(scene.finished) == {(C, 9), (D, 4)}
+    assert scene.bus.cleared == [own]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_instance_finishes_itself_the_marks_that_it_left() -> None:
+    """Every 2 s, until no attempt of it can land any more: no other instance does it while it lives."""
+    scene = Scene()
+    marking = await scene.own_marks.set_for_commit(C, 7)
+    scene.own_marks.leave(marking)
+    await passed(13)
+    assert (scene.finished, scene.bus.cleared) == ([(C, 7)] * 7, [])
+    await passed(5)
+    assert scene.bus.cleared == list(marking.entries)
+    assert scene.own_marks.to_finish(1e9, 10) == []
     await scene.close()

@@ -67,8 +67,8 @@ async def test_marks_in_redis_go_together_when_they_are_decided_or_told() -> Non
     assert bus.cleared == bus.marks == ["c1|one|0001|1|1", "user:ann|one|0001|2|c1|3", "user:ben|one|0001|2|c1|3"]
 
 
-async def test_mark_in_redis_stays_where_a_publication_may_be_lost() -> None:
-    """A publication since it was set may not have arrived anywhere: it is finished like that of a dead instance."""
+async def test_mark_in_redis_is_left_where_a_publication_may_be_lost() -> None:
+    """A publication since it was set may not have arrived anywhere: it is finished like that of a dead instance, every 2 s."""
     bus = FakeBus()
     marks = own_marks_of(bus)
     before = await marks.set_for_commit(C, 1)
@@ -78,8 +78,9 @@ async def test_mark_in_redis_stays_where_a_publication_may_be_lost() -> None:
         marks.decided(Commit(C, [], 0.0, each))
     marks.flush()
     assert bus.cleared == ["c1|one|0001|2|2"]
-    marks.flush()
-    assert bus.cleared == ["c1|one|0001|2|2"]
+    assert [marks.to_finish(at, 9) for at in (1.0, 2.9, 3.0)] == [["c1|one|0001|1|1"], [], ["c1|one|0001|1|1"]]
+    marks.forget("c1|one|0001|1|1")
+    assert marks.to_finish(9.0, 9) == []
 
 
 def test_mark_of_another_instance_that_is_finished_here_goes_when_a_bulletin_names_it() -> None:
