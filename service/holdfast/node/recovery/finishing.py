@@ -32,8 +32,8 @@ class Finishing:
         self._notifications = notifications
         self._store_clock = store_clock
 
-    async def finish(self, conversation_id: ConversationId, first: Seq, last: Seq | None = None) -> None:
-        """The messages `first … last`, as far as they are in the store.
+    async def finish(self, conversation_id: ConversationId, first: Seq, last: Seq | None = None) -> Seq:
+        """The messages `first … last`, as far as they are in the store; the last seq that was looked at.
 
         Args:
             first: 0: where that is not known, the latest messages.
@@ -43,15 +43,18 @@ class Finishing:
             StoreError: they cannot be read, or not all is written.
         """
         if not first:
-            await self._finish(conversation_id, await self._latest(conversation_id))
-            return
+            found = await self._latest(conversation_id)
+            await self._finish(conversation_id, found)
+            return found[-1].message.seq if found else 0
         if last is None:
             last = (await self._store.heads({conversation_id: first - 1}))[conversation_id]
+        end = first - 1
         # Oldest first: the commit of the mark is at the beginning. What came so much later has marks of its own.
         for start in range(first, last + 1, MAX_MESSAGES)[:_MAX_PAGES]:
             end = min(start + MAX_MESSAGES - 1, last)
             found = await self._store.messages_since(conversation_id, 0, end - start + 1, end + 1)
             await self._finish(conversation_id, [each for each in found if each.message.seq >= start])
+        return end
 
     async def _finish(self, conversation_id: ConversationId, found: Sequence[Committed]) -> None:
         if not found:  # nothing was stored; or a restored store, or a forged mark

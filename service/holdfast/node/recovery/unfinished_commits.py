@@ -7,11 +7,13 @@ that is heard is only busy, and more reads would make it slower. It finishes its
 an unknown outcome, for example. Should it have forgotten one, the others finish it after a minute.
 
 The mark is removed when its owner is dead, or is this instance, and 15 s have passed, because a slow commit may still land until
-then. These seconds begin anew while the store does not answer: then no instance can have finished it.
+then: behind the messages that were looked at, so these are not looked at again. The seconds begin anew while the store does not
+answer: then no instance can have finished it.
 """
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast.domain.bounded import BoundedDict
@@ -36,6 +38,14 @@ _BUSY_SECONDS: Final = 300.0  # 100 marks, each a few reads of a store that answ
 _MAX_SEEN: Final = 10_000
 
 
+@dataclass(slots=True)
+class _Seen:
+    """A mark, since when it is known here, and the last message that was looked at for it."""
+
+    since: float
+    last: Seq = 0
+
+
 class UnfinishedCommits:
     """Lives in the event loop; `loop` sweeps. Every instance runs one; a mark is claimed by one of them at a time."""
 
@@ -48,7 +58,7 @@ class UnfinishedCommits:
         self._peers = peers
         self._membership = membership
         self._finishing = finishing
-        self._first_seen = BoundedDict[str, float](_MAX_SEEN)
+        self._seen = BoundedDict[str, _Seen](_MAX_SEEN)
         self._unanswered: set[ConversationId] = set()  # in this sweep
 
     @property
@@ -61,12 +71,12 @@ class UnfinishedCommits:
         claimed, now = await self._marks.claim_dirty(_OLD_SECONDS, _HOLD_SECONDS, _LIMIT), self._clock.monotonic()
         left = self._own_marks.to_finish(now, _LIMIT)
         for entry in (*claimed, *left):
-            self._first_seen.setdefault(entry, now)
+            self._seen[entry] = self._seen.get(entry) or _Seen(now)
         if entries := list(dict.fromkeys([*left, *(each for each in claimed if self._is_due(each, now))])):
             await self._finish(entries, now)
 
     def _is_due(self, entry: str, now: float) -> bool:
-        if (mark := mark_of(entry)) is None or now - self._first_seen.get(entry, now) >= _FORGOTTEN_SECONDS:
+        if (mark := mark_of(entry)) is None or now - self._seen[entry].since >= _FORGOTTEN_SECONDS:
             return True
         run, mine = run_id(*mark.owner), (self._identity.run, run_id(self._identity.instance_id, self._identity.epoch))
         return run not in mine and not self._peers.hears(run, now)
@@ -79,22 +89,30 @@ class UnfinishedCommits:
         """A failure leaves the mark for a later sweep. Each conversation once: changes first, they are to be told within 3 s."""
         revisions: dict[ConversationId, int] = {}
         users: dict[ConversationId, list[UserId]] = {}
-        firsts: dict[tuple[ConversationId, bool], Seq] = {}
-        for mark in filter(None, map(mark_of, entries)):
+        firsts: dict[tuple[ConversationId, bool], dict[str, Seq]] = {}
+        for entry, mark in ((entry, mark) for entry in entries if (mark := mark_of(entry)) is not None):
             c = mark.conversation_id
             if mark.user_id is None:
-                known = (c, mark.first > 0)  # one whose first message is not known says nothing of the others
-                firsts[known] = min(mark.first, firsts.get(known, mark.first))
+                # One whose first message is not known says nothing of the others.
+                firsts.setdefault((c, mark.first > 0), {})[entry] = mark.first
             else:
                 revisions[c] = min(mark.revision, revisions.get(c, mark.revision))
                 users.setdefault(c, []).append(mark.user_id)
         for c, revision in revisions.items():
             yield self._attempt(c, self._membership.publish_again(c, revision, users[c]))
-        for (c, _), first in firsts.items():
-            yield self._attempt(c, self._finishing.finish(c, first))
+        for (c, is_known), marked in firsts.items():
+            yield self._attempt(c, self._finish_commits(c, marked) if is_known else self._finishing.finish(c, 0))
         yield self._remove_ownerless(entries, now)
 
-    async def _attempt(self, conversation_id: ConversationId, step: Coroutine[Any, Any, None]) -> None:
+    async def _finish_commits(self, conversation_id: ConversationId, firsts: dict[str, Seq]) -> None:
+        """From the first message that may be one of these marks' and was not looked at for it."""
+        seen = [self._seen[entry] for entry in firsts]
+        first = min(max(first, each.last + 1) for first, each in zip(firsts.values(), seen, strict=True))
+        last = await self._finishing.finish(conversation_id, first)
+        for each in seen:
+            each.last = max(each.last, last)
+
+    async def _attempt(self, conversation_id: ConversationId, step: Coroutine[Any, Any, object]) -> None:
         try:
             await step
         except StoreUnavailable:
@@ -108,11 +126,11 @@ class UnfinishedCommits:
         for entry in entries:
             mark = mark_of(entry)
             if mark is not None and mark.conversation_id in self._unanswered:
-                self._first_seen[entry] = now
+                self._seen[entry].since = now
                 continue
             owner = None if mark is None else mark.owner
             is_ownerless = owner is None or owner[0] == mine or owner not in living
-            if is_ownerless and now - self._first_seen.get(entry, now) >= _KEEP_SECONDS:
+            if is_ownerless and now - self._seen[entry].since >= _KEEP_SECONDS:
                 self._marks.clear_dirty(entry)
                 self._own_marks.forget(entry)
-                self._first_seen.pop(entry, None)
+                self._seen.pop(entry, None)

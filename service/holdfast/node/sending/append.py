@@ -72,7 +72,8 @@ class Batch:
         marking: its mark in Redis, until something is handed on that ends it.
         marks: what makes the mark that each of its commits carries; None where every instance can find the one in Redis.
         was_sent: an attempt may have reached the store: a later failure leaves the outcome unknown.
-        is_certain: the outcome of every attempt is known; until then one may still land, and the mark in Redis stays.
+        uncertain: the highest seq at which an attempt with an unknown outcome began; 0 where there is none. That attempt may
+            still land until the conversation is so long, and the mark in Redis stays.
     """
 
     conversation_id: ConversationId
@@ -80,7 +81,7 @@ class Batch:
     marking: Marking | None = None
     marks: OwnMarks | None = None
     was_sent: bool = False
-    is_certain: bool = True
+    uncertain: Seq = 0
     stamps: set[int] = field(default_factory=set)
 
     @property
@@ -91,6 +92,11 @@ class Batch:
             if waiting.trace is not None:
                 return fields | waiting.trace.exemplar
         return fields
+
+    def note_length(self, seq: Seq) -> None:
+        """The conversation has that message: an attempt that began there has landed, or never will."""
+        if seq >= self.uncertain:
+            self.uncertain = 0
 
     def forget_answered(self) -> None:
         """Sends whose clients were told that they failed are not started, or not again."""
@@ -201,7 +207,7 @@ class Appender:
                 self._accept(batch, settlement, is_tail_wrong=isinstance(error, PredecessorMissing))
                 batch.forget_answered()
                 if isinstance(error, PredecessorMissing) and settlement.tail == tail == 0:
-                    self.refuse_all(batch, not_found("refused" if batch.is_certain else "unknown"))
+                    self.refuse_all(batch, not_found("unknown" if batch.uncertain else "refused"))
                 if batch.sends:
                     await self._before_retry(batch.conversation_id, error, attempt)
         if batch.sends:
@@ -263,7 +269,7 @@ class Appender:
             batch.was_sent = was_sent
             return error
         except StoreError as error:
-            batch.is_certain = False
+            batch.uncertain = max(batch.uncertain, tail + 1)
             return error
         now = self._clock.monotonic()
         self._round_trip += 0.2 * (now - began - self._round_trip)
@@ -298,6 +304,7 @@ class Appender:
         if is_tail_wrong:
             self._tails[batch.conversation_id] = settlement.tail
         self.note_tail(batch.conversation_id, settlement.tail)
+        batch.note_length(settlement.tail)
         found = sorted(settlement.sends.items(), key=lambda item: item[1].message.seq)
         if found:
             self._hand_on(batch, ((key, send.message, send.digest) for key, send in found), is_fresh=False)
@@ -332,9 +339,9 @@ class Appender:
                     self._telemetry.commit_latency.labels("acknowledged").observe(now - waiting.accepted_at, exemplar)
             messages.append(message)
         self.note_tail(batch.conversation_id, messages[-1].seq)
-        may_clear = batch.is_certain and not batch.sends
+        batch.note_length(messages[-1].seq)
         marking = None
-        if may_clear:
+        if not (batch.uncertain or batch.sends):
             marking, batch.marking = batch.marking, None
         traces = self._telemetry.tracing.committed(batch.conversation_id, sampled, len(messages)) if sampled else None
         stored_mark = None if mark is None else mark.mark_id

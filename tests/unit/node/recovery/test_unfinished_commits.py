@@ -37,6 +37,7 @@ class Scene:
         self.bus, self.registry, self.membership = FakeBus(), FakeRegistry(), _Membership()
         self.registry.lease("one", "0001")
         self.finished: list[tuple[str, Seq]] = []
+        self.tail = 0  # of each conversation
         on = SimpleNamespace(marks=self.bus, registry=self.registry, clock=LoopClock(), identity=identity_of("one", "0001"))
         self.own_marks = own_marks_of(self.bus)
         self.heard: set[str] = set()
@@ -53,8 +54,9 @@ class Scene:
         """An instance is about to change a conversation."""
         self.bus.marks.append(change_mark(UserId(user_id), owner, 1, conversation_id, revision))
 
-    async def _finish(self, conversation_id: ConversationId, first: Seq) -> None:
+    async def _finish(self, conversation_id: ConversationId, first: Seq) -> Seq:
         self.finished.append((conversation_id, first))
+        return max(self.tail, first - 1)
 
     async def close(self) -> None:
         """The end."""
@@ -154,6 +156,20 @@ async def test_marks_that_were_forgotten_are_finished_after_a_minute_whoever_set
     await passed(65)
     assert set(scene.finished) == {(C, 9), (D, 4)}
     assert scene.bus.cleared == [own]
+    await scene.close()
+
+
+@in_virtual_time
+async def test_messages_that_were_looked_at_for_a_mark_are_not_looked_at_again() -> None:
+    """What may still land for it lands behind them: a busy conversation would be decided about again and again."""
+    scene = Scene()
+    scene.bus.marks.append(commit_mark(C, "two|0001", 1, 5))
+    for scene.tail in (4, 8, 8, 9):
+        await passed(0.51)
+    assert scene.finished == [(C, 5), (C, 5), (C, 9), (C, 9)]
+    scene.bus.marks.append(commit_mark(C, "two|0001", 2, 7))
+    await passed(0.51)
+    assert scene.finished[4:] == [(C, 7)]
     await scene.close()
 
 

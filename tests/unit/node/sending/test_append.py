@@ -102,13 +102,29 @@ async def test_what_was_never_sent_is_not_asked_about() -> None:
 
 
 @in_virtual_time
-async def test_while_an_attempt_is_in_doubt_the_mark_stays() -> None:
-    """It may still land after everything was answered; a sweeping instance finds it by the mark."""
+async def test_attempt_whose_place_is_taken_is_in_doubt_no_more() -> None:
+    """It has landed, or never will: the mark goes with what is handed on. So it is after most outages of the store."""
     scene = Scene()
     scene.store.fail("append", StoreTimeout("not in, or not yet"))
     await scene.appender.run(scene.batch(draft(key="k1")))
     assert scene.seqs() == {"k1": [1]}
-    assert [commit.marking for commit in scene.commits] == [None]
+    assert [commit.marking for commit in scene.commits] == [MARKING]
+
+
+@in_virtual_time
+async def test_while_an_attempt_is_in_doubt_the_mark_stays() -> None:
+    """It may still land after its sender was told that nothing is known: it is found by the mark then."""
+    scene = Scene()
+    scene.store.fail("append", StoreTimeout("not in, or not yet"))
+    scene.store.fail("settle", StoreTimeout("away"))
+    batch = scene.batch(draft(key="k1"))
+    running = asyncio.create_task(scene.appender.run(batch))
+    await settled()
+    for waiting in next(iter(batch.sends.values())):
+        scene.appender.refuse(waiting, unavailable("unknown"))
+    await running
+    assert scene.seqs() == {"k1": [("store_unavailable", "unknown")]}
+    assert (scene.commits, batch.marking) == ([], MARKING)
 
 
 @in_virtual_time
