@@ -34,6 +34,7 @@ MAX_READS: Final = 8
 _SHORTEST_PERIOD_SECONDS: Final = 0.5
 _HEARTBEATS_A_SECOND: Final = 50  # heard by each run: a tenth of a percent of a core, with signatures
 _SILENT_PERIODS: Final = 2.4
+_MOMENT_SECONDS: Final = 3.0
 _JUDGE_SECONDS: Final = 2.5  # of silence in which its bulletin is read three times: a run that was killed costs no trust
 _URGENT_STILL_SECONDS: Final = 1.5  # a silent run writes its bulletin every second
 _STILL_SECONDS: Final = 4.5  # else every 3 s
@@ -208,8 +209,11 @@ class Peers:
         return {run: self._standing(peer, now) for run, peer in self._peers.items()}
 
     def hears(self, run: RunId, now: float) -> bool:
-        """A heartbeat of that run came lately: it lives, and Redis carries here what it publishes."""
-        return run in self._peers and now - self._peers[run].heard_at <= self._silent_seconds
+        """A heartbeat of that run came a moment ago: it lives, and Redis carries here what it publishes.
+
+        In fleets of more than 60 this is not known of each run at each moment.
+        """
+        return run in self._peers and now - self._peers[run].heard_at <= min(self._silent_seconds, _MOMENT_SECONDS)
 
     def is_alarmed(self, now: float) -> bool:
         """This run, or a peer, fell silent a moment ago: the bulletin of this run is to be written soon, and again."""

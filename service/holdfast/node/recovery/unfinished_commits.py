@@ -35,15 +35,24 @@ _KEEP_SECONDS: Final = 15.0
 _FORGOTTEN_SECONDS: Final = 60.0
 _LIMIT: Final = 100
 _BUSY_SECONDS: Final = 300.0  # 100 marks, each a few reads of a store that answers slowly
-_MAX_SEEN: Final = 10_000
+_MAX_SEEN: Final = 20_000  # twice as many as an instance leaves
 
 
 @dataclass(slots=True)
 class _Seen:
-    """A mark, since when it is known here, and the last message that was looked at for it."""
+    """A mark in Redis.
 
-    since: float
+    Attributes:
+        known_at: when this instance saw it first (monotonic seconds).
+        due_at: when it was to be finished here first, or the store did not answer.
+        last: the last message that was looked at for it.
+        losses: of commands to Redis, when it was looked at: after another loss it is to be told again.
+    """
+
+    known_at: float
+    due_at: float | None = None
     last: Seq = 0
+    losses: int = 0
 
 
 class UnfinishedCommits:
@@ -76,13 +85,15 @@ class UnfinishedCommits:
             await self._finish(entries, now)
 
     def _is_due(self, entry: str, now: float) -> bool:
-        if (mark := mark_of(entry)) is None or now - self._seen[entry].since >= _FORGOTTEN_SECONDS:
+        if (mark := mark_of(entry)) is None or now - self._seen[entry].known_at >= _FORGOTTEN_SECONDS:
             return True
         run, mine = run_id(*mark.owner), (self._identity.run, run_id(self._identity.instance_id, self._identity.epoch))
         return run not in mine and not self._peers.hears(run, now)
 
     async def _finish(self, entries: list[str], now: float) -> None:
         self._unanswered.clear()
+        for seen in (self._seen[entry] for entry in entries):
+            seen.due_at = now if seen.due_at is None else seen.due_at
         await each_in_turn(self._steps(entries, now))
 
     def _steps(self, entries: list[str], now: float) -> Iterator[Coroutine[Any, Any, None]]:
@@ -106,11 +117,12 @@ class UnfinishedCommits:
 
     async def _finish_commits(self, conversation_id: ConversationId, firsts: dict[str, Seq]) -> None:
         """From the first message that may be one of these marks' and was not looked at for it."""
-        seen = [self._seen[entry] for entry in firsts]
-        first = min(max(first, each.last + 1) for first, each in zip(firsts.values(), seen, strict=True))
+        losses, seen = self._marks.losses, [self._seen[entry] for entry in firsts]
+        looked_at = [each.last if each.losses == losses else 0 for each in seen]
+        first = min(max(first, last + 1) for first, last in zip(firsts.values(), looked_at, strict=True))
         last = await self._finishing.finish(conversation_id, first)
         for each in seen:
-            each.last = max(each.last, last)
+            each.last, each.losses = last, losses
 
     async def _attempt(self, conversation_id: ConversationId, step: Coroutine[Any, Any, object]) -> None:
         try:
@@ -126,11 +138,11 @@ class UnfinishedCommits:
         for entry in entries:
             mark = mark_of(entry)
             if mark is not None and mark.conversation_id in self._unanswered:
-                self._seen[entry].since = now
+                self._seen[entry].due_at = now
                 continue
             owner = None if mark is None else mark.owner
             is_ownerless = owner is None or owner[0] == mine or owner not in living
-            if is_ownerless and now - self._seen[entry].since >= _KEEP_SECONDS:
+            if is_ownerless and now - (now if (due_at := self._seen[entry].due_at) is None else due_at) >= _KEEP_SECONDS:
                 self._marks.clear_dirty(entry)
                 self._own_marks.forget(entry)
                 self._seen.pop(entry, None)

@@ -109,7 +109,7 @@ class MarkedChanges:
     async def _find_out(
         self, conversation_id: ConversationId, revision: int, marking: Marking, open_news: list[News], unmarked: ExitStack
     ) -> None:
-        """Tell once what is in; a slow write may land a little later than the store answers again."""
+        """Tell once what is in; a slow write may land a little later than the store answers again, or long after that."""
 
         async def look() -> None:
             found = await self._store.read_conversation(conversation_id)
@@ -118,10 +118,11 @@ class MarkedChanges:
                     open_news.remove(each)
                     self._announce(found, each, found.revision)
 
+        self._own_marks.leave(marking)
         with unmarked:
             for pause in _LOOKS_SECONDS:
                 await asyncio.sleep(pause)
                 await until_store_answers(look)
                 if not open_news:
-                    break
-        self._own_marks.end(marking)
+                    self._own_marks.end(marking)
+                    return

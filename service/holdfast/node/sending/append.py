@@ -74,6 +74,7 @@ class Batch:
         was_sent: an attempt may have reached the store: a later failure leaves the outcome unknown.
         uncertain: the highest seq at which an attempt with an unknown outcome began; 0 where there is none. That attempt may
             still land until the conversation is so long, and the mark in Redis stays.
+        has_forgotten: sends whose outcome is not known: nothing is handed on of them, so the mark stays.
     """
 
     conversation_id: ConversationId
@@ -82,6 +83,7 @@ class Batch:
     marks: OwnMarks | None = None
     was_sent: bool = False
     uncertain: Seq = 0
+    has_forgotten: bool = False
     stamps: set[int] = field(default_factory=set)
 
     @property
@@ -102,6 +104,7 @@ class Batch:
         """Sends whose clients were told that they failed are not started, or not again."""
         for key in [key for key, same in self.sends.items() if all(waiting.on_settled is None for waiting in same)]:
             del self.sends[key]
+            self.has_forgotten = self.was_sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,12 +343,12 @@ class Appender:
             messages.append(message)
         self.note_tail(batch.conversation_id, messages[-1].seq)
         batch.note_length(messages[-1].seq)
-        marking = None
-        if not (batch.uncertain or batch.sends):
-            marking, batch.marking = batch.marking, None
+        marking = None if batch.uncertain or batch.has_forgotten or batch.sends else batch.marking
         traces = self._telemetry.tracing.committed(batch.conversation_id, sampled, len(messages)) if sampled else None
         stored_mark = None if mark is None else mark.mark_id
         self._on_commit(Commit(batch.conversation_id, messages, accepted_at, marking, own, acceptances, traces, stored_mark))
+        if marking is not None:
+            batch.marking = None
 
     async def _before_retry(self, conversation_id: ConversationId, error: StoreError, attempt: int) -> None:
         if not isinstance(error, StoreConflict) or (isinstance(error, PredecessorMissing) and attempt > 1):

@@ -110,6 +110,8 @@ class OwnMarks:
     def end(self, marking: Marking) -> None:
         """The commit or change that it was set for is published and decided, or will never be made."""
         self._ended.append(marking)
+        for entry in marking.entries:
+            self._left.pop(entry, None)
 
     def leave(self, marking: Marking) -> None:
         """Nothing more follows from what it was set for, and some of it may be missing."""
@@ -128,9 +130,12 @@ class OwnMarks:
         self._left.pop(entry, None)
 
     def flush(self) -> None:
-        """Remove the marks in Redis that are ended. Where a publication may be lost, they are left."""
+        """Remove the marks in Redis that are ended. Where a publication may be lost, those that are found there are left.
+
+        The others stay: instead of them a mark in the store, or a bulletin, tells of what they were set for.
+        """
         losses, ended, self._ended = self._marks.losses, self._ended, []
-        for lost in (each for each in ended if each.losses != losses):
+        for lost in (each for each in ended if each.losses != losses and each.is_found):
             self.leave(lost)
         if entries := [entry for each in ended if each.losses == losses for entry in each.entries]:
             self._marks.clear_dirty(*entries)

@@ -277,6 +277,18 @@ def test_peers_and_reads_are_bounded() -> None:
     assert sum(reads) <= 10 * MAX_READS
 
 
+def test_run_is_heard_for_a_moment_after_each_heartbeat() -> None:
+    """Longer in larger fleets, whose heartbeats are rarer, and never for more than 3 s: its marks wait for that."""
+    for size, least, most in ((2, 1.0, 1.3), (50, 2.2, 2.5), (300, 2.9, 3.1)):
+        scene = Scene()
+        scene.look_at_all(scene.stored, *(bulletin(1, RunId(f"i{number}:1")) for number in range(size - 2)))
+        scene.now += 20.0
+        assert not scene.peers.hears(TWO, scene.now)
+        scene.peers.hear(TWO, "here", scene.now)
+        assert [scene.peers.hears(TWO, scene.now + seconds) for seconds in (0.0, least, most)] == [True, True, False]
+    assert not scene.peers.hears(RunId("unknown:1"), scene.now)
+
+
 EVENTS = st.lists(st.tuples(st.sampled_from(["hear", "rise", "still", "fault", "gone", "forget"]), st.floats(0.1, 5.0)))
 
 

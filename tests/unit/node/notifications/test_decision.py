@@ -15,6 +15,7 @@ from holdfast.domain.presence import Presence
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
+from holdfast.node.notifications import decision
 from holdfast.node.notifications.decision import MAX_RECORDS, RESTED_SECONDS, TRIES_AT_ONCE, Notifications
 from holdfast.node.notifications.pushing import Pushing
 from holdfast.node.sending.append import Commit
@@ -98,6 +99,7 @@ class Members:
         self.asked: list[UserId] = []
         self.written: list[str] = []
         self.clock, telemetry = ManualClock(), Telemetry("test")
+        self.own_marks = own_marks_of(FakeBus())
         self.store_clock = StoreClock(self.clock)
         self.talk = conversation("c", "ann", "ben", "new", joined=joined)
 
@@ -117,7 +119,7 @@ class Members:
 
         self.notifications = Notifications(
             cast("MessageStore", SimpleNamespace(read_presence=read_presence, create_notifications=create_notifications)),
-            own_marks_of(FakeBus()),
+            self.own_marks,
             FakeRegistry(),
             Hub(telemetry),
             cast("Conversations", SimpleNamespace(as_of=as_of)),
@@ -245,3 +247,12 @@ async def passed() -> None:
     """All waiting messages are decided."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def test_mark_of_a_commit_that_is_not_decided_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many wait: the instance finishes it later, like those of the dead."""
+    monkeypatch.setattr(decision, "MAX_WAITING", 0)
+    scene = Members()
+    marking = await scene.own_marks.set_for_commit(ConversationId("c"), 7)
+    scene.notifications.note(Commit(ConversationId("c"), [], 0.0, marking))
+    assert scene.own_marks.to_finish(0.0, 9) == list(marking.entries)

@@ -128,6 +128,23 @@ async def test_while_an_attempt_is_in_doubt_the_mark_stays() -> None:
 
 
 @in_virtual_time
+async def test_mark_stays_where_the_outcome_of_one_send_was_never_known() -> None:
+    """It is not asked about any more, so it may be in the store, and nothing of it was handed on."""
+    scene = Scene()
+    scene.store.fail("append", StoreTimeout("not in, or not yet"))
+    scene.store.fail("settle", StoreTimeout("away"))
+    batch = scene.batch(draft(key="k1"), draft(key="k2"))
+    running = asyncio.create_task(scene.appender.run(batch))
+    await settled()
+    for waiting in next(iter(batch.sends.values())):
+        scene.appender.refuse(waiting, unavailable("unknown"))
+    await running
+    assert scene.seqs() == {"k1": [("store_unavailable", "unknown")], "k2": [1]}
+    assert [commit.marking for commit in scene.commits] == [None]
+    assert batch.marking == MARKING
+
+
+@in_virtual_time
 async def test_a_repeated_send_has_the_place_of_the_first() -> None:
     """Days later, on whichever instance; beside it new ones go in."""
     scene = Scene()

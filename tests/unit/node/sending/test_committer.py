@@ -29,7 +29,8 @@ class Scene:
         self.failure: Exception | None = None
         telemetry = Telemetry("test")
         appender = Appender(identity_of(), self.store, LoopClock(), telemetry, self.commits.append)  # type: ignore[arg-type]  # the part it uses
-        self.committer = Committer(appender, own_marks_of(self.bus), LoopClock(), telemetry, self._non_members)
+        self.own_marks = own_marks_of(self.bus)
+        self.committer = Committer(appender, self.own_marks, LoopClock(), telemetry, self._non_members)
 
     async def _non_members(self, c: ConversationId, users: Iterable[UserId]) -> set[UserId] | None:
         if self.asking is not None:
@@ -275,3 +276,20 @@ async def test_commit_of_which_redis_confirmed_no_mark_carries_one() -> None:
     (stored,) = scene.store.marks.values()
     assert (stored.owner, stored.conversation_id, stored.first, stored.last) == ("one:0001", C, 2, 3)
     assert [commit.stored_mark for commit in scene.commits] == [None, stored.mark_id]
+
+
+@in_virtual_time
+async def test_mark_of_a_batch_of_which_nothing_was_handed_on_is_left() -> None:
+    """It may still be stored, or all was refused: this instance finishes it, for no other one does while it lives."""
+    for error in (StoreTimeout("not in, or not yet"), TypeError("a mistake of ours")):
+        scene = Scene()
+        scene.store.fail("append", error)
+        scene.store.fail("settle", *[StoreTimeout("away")] * 99)
+        scene.send("k1")
+        await scene.until(70)
+        assert len(scene.answers) == 1
+        assert scene.own_marks.to_finish(0.0, 9) == scene.bus.marks == ["c1|one|0001|1|0"]
+    scene = Scene()
+    scene.send("k1")
+    await passed(1)
+    assert scene.own_marks.to_finish(0.0, 9) == []
