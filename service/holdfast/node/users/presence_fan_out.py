@@ -9,7 +9,7 @@ A notice that needs no read is sent at once. The rest waits in one bounded queue
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
@@ -19,11 +19,12 @@ from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreError
 from holdfast.node.connections.connection import Connection
+from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.acceptance import Acceptances, accepted_members
-from holdfast.node.users.hidden import hidden_from
+from holdfast.node.users.hidden import Hidden, hidden_from
 from holdfast.ports import BlockStore, Bus, ConversationStore, CursorStore, PresenceStore
 from holdfast.protocol import envelopes, frames
 from holdfast.protocol.jsontext import rfc3339
@@ -33,6 +34,7 @@ _MAX_VERSIONS: Final = 20_000
 _MAX_WAITING: Final = 10_000
 _BATCH: Final = 20
 _READS_AT_ONCE: Final = 50
+_USERS_AT_ONCE: Final = 200
 _RETRY_SECONDS: Final = 0.5
 
 
@@ -98,8 +100,7 @@ class PresenceFanOut:
                 batch = list(islice(self._waiting, _BATCH))
                 try:
                     await self._read({c: None for item in batch for c in self._unknown(item)})
-                    acceptances = [item for item in batch if isinstance(item, _Acceptance)]
-                    notices = dict(zip(acceptances, await asyncio.gather(*map(self._introduce, acceptances)), strict=True))
+                    notices = await self._introduce(item for item in batch if isinstance(item, _Acceptance))
                 except StoreError:
                     await asyncio.sleep(_RETRY_SECONDS)
                     continue
@@ -143,31 +144,61 @@ class PresenceFanOut:
         for connection in listeners:
             connection.deliver(frame)
 
-    async def _introduce(self, acceptance: _Acceptance) -> list[tuple[Connection, bytes]]:
-        """What local connections are told when a user has accepted a conversation: which of the users are online.
+    async def _introduce(self, acceptances: Iterable[_Acceptance]) -> dict[_Acceptance, list[tuple[Connection, bytes]]]:
+        """What local connections are told when users have accepted conversations: which of the users are online.
 
-        Where a newer change was heard during the reading, that one was told.
+        All are read at once: users who come back read many conversations, and share them. Where a newer change was heard during
+        the reading, that one was told.
         """
+        cases = [case for case in await asyncio.gather(*map(self._case, acceptances)) if case is not None]
+        asked = {user_id: self._versions.get(user_id) for case in cases for user_id in case.asked}
+        newcomers = list(dict.fromkeys(case.acceptance.user_id for case in cases))
+        hidden, found = await asyncio.gather(
+            asyncio.gather(*(hidden_from(self._store, newcomer) for newcomer in newcomers)),
+            asyncio.gather(*(self._store.read_presence(some) for some in chunks(list(asked), _USERS_AT_ONCE))),
+        )
+        online = {
+            user_id: _frame(user_id, online=True, last_seen_at=_at(presence.last_seen_at_ms))
+            for some in found
+            for user_id, presence in some.items()
+            if presence.online and asked[user_id] == self._versions.get(user_id)
+        }
+        hidden_of = dict(zip(newcomers, hidden, strict=True))
+        return {case.acceptance: case.notices(online, hidden_of[case.acceptance.user_id]) for case in cases}
+
+    async def _case(self, acceptance: _Acceptance) -> "_Case | None":
         c, newcomer = acceptance.conversation_id, acceptance.user_id
         conversation, accepted = await self._conversations.get(c), await self.acceptances.of(c)
         local = self._delivery.locals.get(c)
         if conversation is None or local is None or newcomer not in conversation.members:
-            return []
-        members = accepted_members(conversation, accepted)
-        has_newcomer = any(connection.user_id == newcomer for connection in local.connections)
-        asked = sorted(members) if has_newcomer else [newcomer]
-        versions = {user_id: self._versions.get(user_id) for user_id in asked}
-        hidden, found = await asyncio.gather(hidden_from(self._store, newcomer), self._store.read_presence(asked))
-        online = {
-            user_id: _frame(user_id, online=True, last_seen_at=_at(presence.last_seen_at_ms))
-            for user_id, presence in found.items()
-            if presence.online and versions[user_id] == self._versions.get(user_id) and user_id not in hidden
-        }
+            return None
+        return _Case(acceptance, accepted_members(conversation, accepted), local)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An acceptance, the members who have accepted the conversation, and the connections that are in it here."""
+
+    acceptance: _Acceptance
+    members: set[UserId]
+    local: LocalConversation
+
+    @property
+    def asked(self) -> list[UserId]:
+        """Whose presence is told: that of all to the newcomer, where the newcomer is here, and that of the newcomer to all."""
+        newcomer = self.acceptance.user_id
+        has_newcomer = any(connection.user_id == newcomer for connection in self.local.connections)
+        return sorted(self.members) if has_newcomer else [newcomer]
+
+    def notices(self, frames_of: Mapping[UserId, bytes], hidden: Hidden) -> list[tuple[Connection, bytes]]:
+        """`frames_of`: each user who is online. `hidden`: from whom the newcomer is hidden, and who is from the newcomer."""
+        newcomer = self.acceptance.user_id
+        online = {user_id: frames_of[user_id] for user_id in self.asked if user_id in frames_of and user_id not in hidden}
         notices = []
-        for connection in local.connections:
+        for connection in self.local.connections:
             if connection.user_id == newcomer:
                 notices += [(connection, frame) for user_id, frame in online.items() if user_id != newcomer]
-            elif newcomer in online and connection.user_id in members and connection.user_id not in hidden:
+            elif newcomer in online and connection.user_id in self.members and connection.user_id not in hidden:
                 notices.append((connection, online[newcomer]))
         return notices
 

@@ -1,8 +1,10 @@
 """Presence is told between users who have both accepted a conversation, and from the moment at which they have."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.presence import Presence
 from holdfast.errors import StoreTimeout
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.local import LocalConversation
@@ -43,7 +45,7 @@ class Scene:
         """The user read something for the first time."""
         self.store.cursors[C, user] = 1
         self.fan_out.accepted(C, user)
-        await settled()
+        await passed(0.1)
 
     def heard(self, user: str) -> list[str]:
         """The users of whom the user was told, a minus before those that went offline."""
@@ -90,6 +92,29 @@ async def test_changes_wait_in_order_for_a_store_that_is_away() -> None:
     assert scene.heard("alice") == []
     await passed(3)
     assert scene.heard("alice") == ["-bob", "bob"]
+
+
+@in_virtual_time
+async def test_acceptances_of_one_moment_are_read_together() -> None:
+    """Users who come back read many conversations: each of them would cost a read for every member, and two of blocks."""
+    scene = Scene()
+    read_presence, asked = scene.store.read_presence, []
+
+    async def noted(user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
+        asked.append(sorted(user_ids))
+        return await read_presence(user_ids)
+
+    scene.store.read_presence = noted  # type: ignore[method-assign]  # notes who is asked for
+    scene.fan_out.accepted(C, BOB)
+    await passed(0.1)
+    asked.clear()
+    scene.store.calls.clear()
+    for user in (BOB, UserId("carl"), BOB):
+        scene.store.cursors[C, user] = 1
+        scene.fan_out.accepted(C, user)
+    await passed(0.1)
+    assert asked == [["alice", "bob", "carl"]]
+    assert scene.store.calls["blocks_of"] == scene.store.calls["blockers_of"] == 2
 
 
 @in_virtual_time
