@@ -12,7 +12,7 @@ from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import LastMessage, MemberChange, Room
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
 from holdfast.domain.marks import StoredMark
-from holdfast.domain.notifications import CatchUp, Notification
+from holdfast.domain.notifications import CatchUp, Notification, PushOutcome
 from holdfast.errors import PredecessorMissing, StoreConflict
 from holdfast.ports import Store
 from support.appending import NOW_MS, begin, draft, drafts, new_conversation
@@ -193,7 +193,7 @@ async def test_whatever_is_asked_the_count_is_what_was_on_the_wire(bill: Bill) -
         store.create_notifications([NOTE]),
         store.recorded([NOTE.notification_id, "none"]),
         store.claim_notifications(50, 30.0),
-        store.mark_notification(NOTE.notification_id, "sent"),
+        store.mark_notifications([PushOutcome(NOTE.notification_id, "sent")]),
         store.clear_notification(NOTE.notification_id),
         store.block(ALICE, BOB, 10),
         store.blockers_of(BOB, 10),

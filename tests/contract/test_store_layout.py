@@ -9,7 +9,7 @@ from google.cloud.firestore_v1.async_client import AsyncClient
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
-from holdfast.domain.notifications import CatchUp, Notification
+from holdfast.domain.notifications import CatchUp, Notification, PushOutcome
 from holdfast.ports import Store
 from support.appending import NOW_MS, begin, draft, drafts, new_conversation
 from support.fixtures_firestore import NewFirestore
@@ -153,7 +153,7 @@ async def test_notifications(store: Store, console: Console) -> None:
         "expireAt": NOW + timedelta(days=7),
     }
     (claimed,) = await store.claim_notifications(5, 30.0)
-    await store.mark_notification(claimed.notification_id, "sent")
+    await store.mark_notifications([PushOutcome(claimed.notification_id, "sent")])
     fields = await console.document("notifications/c1:000000000001:alice")
     assert (fields["state"], fields["attempts"], "dueAt" in fields) == ("sent", 1, False)
 

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
-from holdfast.domain.notifications import CatchUp, Notification, notification_id
+from holdfast.domain.notifications import CatchUp, Notification, PushOutcome, notification_id
 from holdfast.ports import Store
 from support.appending import NOW_MS, draft, new_conversation
 from support.eventually import eventually
@@ -59,9 +59,10 @@ async def test_what_became_of_a_record_is_kept(store: Store) -> None:
     """Sent and dead ones are not due any more; a failed one is, after its pause."""
     await store.create_notifications([record(1), record(2), record(3)])
     assert len(await store.claim_notifications(10, 60)) == 3
-    await store.mark_notification(record(1).notification_id, "sent")
-    await store.mark_notification(record(2).notification_id, "dead")
-    await store.mark_notification(record(3).notification_id, "pending", 0.3)
+    sent, dead, failed = (record(seq).notification_id for seq in (1, 2, 3))
+    outcomes = [PushOutcome(sent, "sent"), PushOutcome(dead, "dead"), PushOutcome(failed, "pending", 0.3)]
+    await store.mark_notifications(outcomes)
+    await store.mark_notifications(outcomes)
     claimed: list[Notification] = []
 
     async def due() -> bool:
@@ -73,17 +74,23 @@ async def test_what_became_of_a_record_is_kept(store: Store) -> None:
 
 
 async def test_an_answer_that_comes_after_its_claim_changes_nothing(new_store: NewStore) -> None:
-    """The other's claim is the one that counts."""
+    """The other's claim is the one that counts. Answers that come together with it do count."""
     slow, quick = await new_store(), await new_store()
+    first, second = record(1).notification_id, record(2).notification_id
     await slow.create_notifications([record(1)])
     assert await slow.claim_notifications(1, 0.1)
 
     async def taken() -> bool:
-        return bool(await quick.claim_notifications(1, 0.2))
+        return bool(await quick.claim_notifications(2, 60))
 
     await eventually(taken)
-    await slow.mark_notification(record(1).notification_id, "dead")
+    await slow.create_notifications([record(2)])
+    assert [each.seq for each in await slow.claim_notifications(2, 60)] == [2]
+    await slow.mark_notifications([PushOutcome(first, "dead"), PushOutcome(second, "pending")])
     await eventually(taken)
+    await quick.mark_notifications([PushOutcome(first, "pending"), PushOutcome(second, "dead")])
+    await eventually(taken)
+    assert await quick.claim_notifications(2, 60) == []
 
 
 async def test_a_cleared_record_can_be_made_anew(store: Store) -> None:

@@ -40,6 +40,19 @@ class Notification:
     attempts: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PushOutcome:
+    """What became of a claimed record.
+
+    Attributes:
+        state: `sent`, `pending` (to be pushed again after `retry_in_seconds`) or `dead`.
+    """
+
+    notification_id: str
+    state: str
+    retry_in_seconds: float = 0.0
+
+
 def notification_id(conversation_id: ConversationId, user_id: UserId, seq: Seq, member_count: int) -> str:
     """`conversation:message_id:user`, or `conversation:user` in large conversations. No id contains a colon."""
     if member_count > MAX_RECORD_MEMBERS:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from holdfast.domain.notifications import CatchUp, Notification
+from holdfast.domain.notifications import CatchUp, Notification, PushOutcome
 
 
 class NotificationStore(Protocol):
@@ -38,8 +38,8 @@ class NotificationStore(Protocol):
         """
         ...
 
-    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
-        """What became of a claimed record: `sent`, `pending` (again after `retry_in_seconds`) or `dead`. Idempotent."""
+    async def mark_notifications(self, outcomes: Sequence[PushOutcome]) -> None:
+        """What became of claimed records (≤ 200, distinct ids). One whose claim is over stays as it is. Idempotent."""
         ...
 
     async def clear_notification(self, notification_id: str) -> None:

@@ -48,7 +48,7 @@ STORE_OPERATIONS: Final = (
     "active_since", "add_presence", "advance_cursors", "append", "block", "blockers_among", "blockers_of", "blocks_of",
     "catch_ups", "change_members", "claim_notifications", "clear_notification", "create_conversation",
     "create_notifications", "cursors_of", "declare_dead", "find_bulletin", "finish_catch_up", "generation", "heads",
-    "mark_notification", "memberships_of", "messages_since", "note_activity", "page_conversations", "read_bulletins",
+    "mark_notifications", "memberships_of", "messages_since", "note_activity", "page_conversations", "read_bulletins",
     "read_conversation", "read_cursors", "read_marks", "read_messages", "read_presence", "read_revocations",
     "read_revoked_tokens", "recorded", "remove_bulletin", "remove_marks", "remove_presence", "renew", "revoke",
     "revoke_token", "settle", "unblock", "update_conversation", "users_on", "write_bulletin",

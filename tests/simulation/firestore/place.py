@@ -24,7 +24,7 @@ _DATABASE: Final = f"projects/{PROJECT}/databases/(default)"
 ROOT: Final = f"{_DATABASE}/documents"
 _WRITES: Final = frozenset({
     "add_presence", "advance_cursors", "append", "block", "change_members", "claim_notifications", "clear_notification",
-    "create_conversation", "create_notifications", "declare_dead", "finish_catch_up", "mark_notification", "note_activity",
+    "create_conversation", "create_notifications", "declare_dead", "finish_catch_up", "mark_notifications", "note_activity",
     "remove_bulletin", "remove_presence", "renew", "revoke", "revoke_token", "unblock", "update_conversation", "write_bulletin",
 })  # fmt: skip
 

@@ -28,7 +28,7 @@ from holdfast.adapters.firestore.reads import get_many
 from holdfast.adapters.firestore.tails import Tails
 from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import UserId
-from holdfast.domain.notifications import CatchUp, Claims, Notification
+from holdfast.domain.notifications import CatchUp, Claims, Notification, PushOutcome
 from holdfast.domain.stored import Stored
 from holdfast.errors import StoreConflict, StoreUnavailable
 
@@ -136,19 +136,14 @@ async def claim(calls: Calls, claims: Claims[Claim], limit: int, hold_seconds: f
     return claimed
 
 
-async def mark(calls: Calls, claims: Claims[Claim], notification_id: str, state: str, retry_in_seconds: float) -> None:
-    """See `ports.NotificationStore.mark_notification`."""
-    proof = claims.of(notification_id)
-    if proof is None:
-        return
-    due_at = proof.at(calls.clock.monotonic()) + timedelta(seconds=retry_in_seconds) if state == "pending" else DELETE_FIELD
-    option = calls.client.write_option(last_update_time=proof.update_time)
-    try:
-        await _ref(calls, notification_id).update({"state": state, "dueAt": due_at}, option=option, **calls.unretried)
-    except GoogleAPICallError as error:
-        if not _is_conflict(error):
-            raise
-    claims.end(notification_id, proof)
+async def mark(calls: Calls, claims: Claims[Claim], outcomes: Sequence[PushOutcome]) -> None:
+    """See `ports.NotificationStore.mark_notifications`: all at once, and one by one where a claim is over."""
+    held = [(each, proof) for each in outcomes if (proof := claims.of(each.notification_id)) is not None]
+    if held and not await _are_marked(calls, held):
+        for some in chunks(held, _AT_ONCE):
+            await asyncio.gather(*(_are_marked(calls, [one]) for one in some))
+    for each, proof in held:
+        claims.end(each.notification_id, proof)
 
 
 async def clear(calls: Calls, notification_id: str) -> None:
@@ -189,6 +184,22 @@ async def _due(calls: Calls, limit: int) -> list[DocumentSnapshot[Any]]:
         elif due_at <= each.read_time:
             due.append(each)
     return await _due(calls, limit) if buried and not due else due  # each look buries some: the next one sees further
+
+
+async def _are_marked(calls: Calls, held: Sequence[tuple[PushOutcome, Claim]]) -> bool:
+    """All of them or none."""
+    batch, now = calls.client.batch(), calls.clock.monotonic()
+    for each, proof in held:
+        due_at = proof.at(now) + timedelta(seconds=each.retry_in_seconds) if each.state == "pending" else DELETE_FIELD
+        option = calls.client.write_option(last_update_time=proof.update_time)
+        batch.update(_ref(calls, each.notification_id), {"state": each.state, "dueAt": due_at}, option=option)
+    try:
+        await batch.commit(**calls.unretried)
+    except GoogleAPICallError as error:
+        if not _is_conflict(error):
+            raise
+        return False
+    return True
 
 
 async def _bury(calls: Calls, snapshot: DocumentSnapshot[Any]) -> None:
@@ -271,9 +282,9 @@ class FirestoreNotifications(StorePart):
         """See the port."""
         return await self._calls.run(claim(self._calls, self._claims, limit, hold_seconds))
 
-    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
+    async def mark_notifications(self, outcomes: Sequence[PushOutcome]) -> None:
         """See the port."""
-        await self._calls.run(mark(self._calls, self._claims, notification_id, state, retry_in_seconds))
+        await self._calls.run(mark(self._calls, self._claims, outcomes))
 
     async def clear_notification(self, notification_id: str) -> None:
         """See the port."""

@@ -14,7 +14,7 @@ from holdfast.adapters.sqlite.rows import MESSAGE_COLUMNS, message
 from holdfast.adapters.sqlite.schema import note_damaged
 from holdfast.domain.ids import MAX_SEQ, ConversationId, Seq, UserId
 from holdfast.domain.messages import Committed
-from holdfast.domain.notifications import CatchUp, Claims, Notification
+from holdfast.domain.notifications import CatchUp, Claims, Notification, PushOutcome
 from holdfast.domain.stored import Stored, is_number, is_text
 from holdfast.errors import Undecodable
 
@@ -105,11 +105,11 @@ def _record(stored: Stored) -> Notification:
     )
 
 
-def mark(connection: sqlite3.Connection, notification_id: str, claim_id: str, state: str, due_at_ms: int) -> None:
-    """See `ports.NotificationStore.mark_notification`."""
-    connection.execute(
+def mark(connection: sqlite3.Connection, held: Sequence[tuple[PushOutcome, str]], now_ms: int) -> None:
+    """See `ports.NotificationStore.mark_notifications`; `held`: each with its claim."""
+    connection.executemany(
         "UPDATE notifications SET state = ?, due_at_ms = ?, claim = NULL WHERE id = ? AND claim = ?",
-        (state, due_at_ms, notification_id, claim_id),
+        [(each.state, now_ms + round(each.retry_in_seconds * 1000), each.notification_id, claim) for each, claim in held],
     )
 
 
@@ -170,12 +170,13 @@ class SqliteNotifications(StorePart):
         self._claims.hold([record.notification_id for record in claimed], claim_id)
         return claimed
 
-    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
+    async def mark_notifications(self, outcomes: Sequence[PushOutcome]) -> None:
         """See the port."""
-        if (claim_id := self._claims.of(notification_id)) is not None:
-            pause_ms = round(retry_in_seconds * 1000)
-            await self._calls.write(lambda c: mark(c, notification_id, claim_id, state, self._calls.now_ms(c) + pause_ms))
-            self._claims.end(notification_id, claim_id)
+        held = [(each, claim) for each in outcomes if (claim := self._claims.of(each.notification_id)) is not None]
+        if held:
+            await self._calls.write(lambda c: mark(c, held, self._calls.now_ms(c)))
+        for each, claim in held:
+            self._claims.end(each.notification_id, claim)
 
     async def clear_notification(self, notification_id: str) -> None:
         """See the port."""

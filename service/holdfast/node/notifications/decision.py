@@ -19,6 +19,7 @@ from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Committed, Message
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Notification
+from holdfast.domain.presence import Presence
 from holdfast.errors import HoldfastError, StoreError, StoreTimeout
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
@@ -29,7 +30,7 @@ from holdfast.node.notifications.second_look import KNOWN_SECONDS, SecondLooks
 from holdfast.node.notifications.slow_commits import SlowCommits
 from holdfast.node.sending.append import Commit
 from holdfast.node.sending.own_marks import OwnMarks
-from holdfast.node.tasks import Tasks
+from holdfast.node.tasks import Joined, Tasks
 from holdfast.ports import Clock, MessageStore, NotificationStore, PresenceStore, Registry
 from holdfast.telemetry import Telemetry
 
@@ -118,6 +119,7 @@ class Notifications:
         self._waiting_messages = 0
         self._busy: set[ConversationId] = set()
         self._workers = 0
+        self._presence = Joined(self._read_presence)
         self._connected = Recently(_BELIEVED_SECONDS)
         self._recorded = Recently(KNOWN_SECONDS)
         self._slow = SlowCommits(store_clock, grace_seconds)
@@ -253,8 +255,7 @@ class Notifications:
         due = [user_id for user_id in away if any(self._unwritten(user_id, conversation, work))]
         is_whole = True
         for some in chunks(due, MAX_RECORDS):
-            read_at = self._clock.monotonic()
-            offline = await self._offline_since(some, work)
+            read_at, offline = await self._offline_since(some, work)
             records: dict[str, Notification] = {}
             for user_id, since_ms in offline.items():
                 for message, record in self._unwritten(user_id, conversation, work):
@@ -322,19 +323,33 @@ class Notifications:
         self._tell_filtered(conversation.conversation_id, [*connected, *(user_id for user_id in rest if user_id not in nowhere)])
         return away
 
-    async def _offline_since(self, user_ids: Sequence[UserId], work: _Work) -> dict[UserId, int]:
-        """Whom the store calls offline; from which time on they are to be notified.
+    async def presence_of(self, *user_ids: UserId) -> tuple[float, dict[UserId, Presence]]:
+        """As the store has it now, of some users at least these; since when it is known (monotonic seconds).
+
+        A user who is away is asked about by many conversations at once: their reads are one.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        return await self._presence.of(*user_ids)
+
+    async def _read_presence(self, user_ids: list[UserId]) -> tuple[float, dict[UserId, Presence]]:
+        return self._clock.monotonic(), await self._store.read_presence(list(dict.fromkeys(user_ids)))
+
+    async def _offline_since(self, user_ids: Sequence[UserId], work: _Work) -> tuple[float, dict[UserId, int]]:
+        """When the store was asked, and whom it calls offline: from which time on they are to be notified.
 
         No earlier answer is used: Redis does not show that a user has come and gone since, and is within the grace.
         A commit of our own is younger than what the store is asked. A swept one may have been seen before its reader left.
         """
         since: dict[UserId, int] = {}
-        for user_id, presence in (await self._store.read_presence(user_ids)).items():
-            if presence.online:
+        read_at, found = await self.presence_of(*user_ids)
+        for user_id in user_ids:
+            if found[user_id].online:
                 work.has_waiting = True
             else:
-                since[user_id] = (presence.last_seen_at_ms or 0) if work.is_swept else 0
-        return since
+                since[user_id] = (found[user_id].last_seen_at_ms or 0) if work.is_swept else 0
+        return read_at, since
 
     def _tell_filtered(self, conversation_id: ConversationId, connected: Sequence[UserId]) -> None:
         self._telemetry.notifications.labels("filtered").inc(len(connected))

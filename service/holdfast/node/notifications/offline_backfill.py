@@ -27,7 +27,7 @@ from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Catc
 from holdfast.loops import STORE, Loop
 from holdfast.node.notifications.decision import FIRST_PAGE, MAX_RECORDS, Notifications
 from holdfast.node.notifications.records import records_of
-from holdfast.ports import Clock, ConversationStore, MessageStore, NotificationStore, PresenceStore
+from holdfast.ports import Clock, ConversationStore, MessageStore, NotificationStore
 from holdfast.waiting import is_set_within
 
 _ROUND_SECONDS: Final = 15.0
@@ -42,7 +42,7 @@ connection out of Redis (12 s), and by an answer of Redis that is believed for a
 _ASKED: Final = 200  # conversations whose last message is asked for in one call
 
 
-class BackfillStore(MessageStore, ConversationStore, PresenceStore, NotificationStore, Protocol):
+class BackfillStore(MessageStore, ConversationStore, NotificationStore, Protocol):
     """The concepts of the store that the backfill reads and writes."""
 
 
@@ -173,5 +173,5 @@ class OfflineBackfill:
 
         It is later than `flag` says where the user has connected and left again after the flag was read.
         """
-        presence = (await self._store.read_presence([flag.user_id]))[flag.user_id]
+        presence = (await self._notifications.presence_of(flag.user_id))[1][flag.user_id]
         return None if presence.online else max(flag.since_ms, presence.last_seen_at_ms or 0)

@@ -6,9 +6,10 @@ import logging
 import random
 from typing import Final
 
-from holdfast.domain.notifications import Notification
+from holdfast.domain.notifications import Notification, PushOutcome
 from holdfast.errors import PushFailed
 from holdfast.loops import STORE, Loop
+from holdfast.node.tasks import Joined
 from holdfast.ports import Clock, NotificationStore, Notifier
 from holdfast.telemetry import Telemetry
 from holdfast.waiting import is_set_within
@@ -35,6 +36,7 @@ class Pushing:
         self._clock = clock
         self._oldest_due = telemetry.notifications_oldest_due
         self._results = {each: telemetry.notifications.labels(each) for each in ("sent", "retried", "dead")}
+        self._marks = Joined[PushOutcome, None](store.mark_notifications)
         self._wake = asyncio.Event()
         self._pause = _LOOK_SECONDS
 
@@ -72,17 +74,17 @@ class Pushing:
             raise
         else:
             self._results["sent"].inc()
-            await self._store.mark_notification(record.notification_id, "sent")
+            await self._marks.of(PushOutcome(record.notification_id, "sent"))
 
     async def _failed(self, record: Notification, error: PushFailed) -> None:
         if error.is_final or record.attempts >= MAX_ATTEMPTS:
             self._results["dead"].inc()
             fields = {"notification_id": record.notification_id, "attempts": record.attempts, "error": str(error)}
             _log.warning("a notification is given up", extra={"fields": fields})
-            await self._store.mark_notification(record.notification_id, "dead")
+            await self._marks.of(PushOutcome(record.notification_id, "dead"))
             return
         self._results["retried"].inc()
-        await self._store.mark_notification(record.notification_id, "pending", back_off(record.attempts))
+        await self._marks.of(PushOutcome(record.notification_id, "pending", back_off(record.attempts)))
 
 
 def back_off(attempts: int) -> float:

@@ -1,11 +1,12 @@
 """A record is pushed until it is taken, given up after a bound, and never waits for one slow receiver alone."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.domain.notifications import Notification
+from holdfast.domain.notifications import Notification, PushOutcome
 from holdfast.errors import PushFailed, StoreUnavailable
 from holdfast.node.notifications.pushing import MAX_ATTEMPTS, Pushing, back_off
 from holdfast.telemetry import Telemetry
@@ -20,6 +21,7 @@ class Records:
         self.due = {f"n{number}": 0.0 for number in range(count)}
         self.attempts = dict.fromkeys(self.due, 0)
         self.states: dict[str, str] = {}
+        self.marked: list[int] = []
         self.is_away = False
 
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
@@ -35,12 +37,14 @@ class Records:
             for name in claimed
         ]
 
-    async def mark_notification(self, notification_id: str, state: str, retry_in_seconds: float = 0.0) -> None:
-        self.states[notification_id] = state
-        if state == "pending":
-            self.due[notification_id] = asyncio.get_running_loop().time() + retry_in_seconds
-        else:
-            del self.due[notification_id]
+    async def mark_notifications(self, outcomes: Sequence[PushOutcome]) -> None:
+        self.marked.append(len(outcomes))
+        for each in outcomes:
+            self.states[each.notification_id] = each.state
+            if each.state == "pending":
+                self.due[each.notification_id] = asyncio.get_running_loop().time() + each.retry_in_seconds
+            else:
+                del self.due[each.notification_id]
 
 
 class Receiver:
@@ -78,6 +82,7 @@ async def test_everything_due_is_pushed_eight_at_once() -> None:
     assert sorted(receiver.pushed) == sorted(f"n{number}" for number in range(30))
     assert receiver.most_at_once == 8
     assert set(records.states.values()) == {"sent"}
+    assert records.marked == [8, 8, 8, 6], "those that were pushed together are one write"
 
 
 @in_virtual_time
