@@ -51,7 +51,7 @@ class Tasks:
 class Joined(Generic[T, R]):
     """Calls that are asked for at one moment, or while one of them is under way, are made as one.
 
-    Lives in the loop. Each call begins after those who wait for it have asked.
+    Lives in the loop. Each call begins after all its askers have asked.
     """
 
     def __init__(self, call: Callable[[list[T]], Awaitable[R]]) -> None:

@@ -73,7 +73,7 @@ async def test_asker_who_gives_up_takes_no_answer_from_the_others() -> None:
 
 @in_virtual_time
 async def test_a_call_is_bounded() -> None:
-    """What is too much for one call is for the one after it."""
+    """Items that are too many for one call are for the call after it."""
     calls = Calls()
     asked = [calls.ask(*range(MAX_JOINED - 1)), calls.ask(1, 2), calls.ask(3)]
     assert await asyncio.gather(*asked) == [1, 2, 2]

@@ -191,7 +191,7 @@ class _Case:
         return sorted(self.members) if has_newcomer else [newcomer]
 
     def notices(self, frames_of: Mapping[UserId, bytes], hidden: Hidden) -> list[tuple[Connection, bytes]]:
-        """`frames_of`: each user who is online. `hidden`: from whom the newcomer is hidden, and who is from the newcomer."""
+        """`frames_of`: each user who is online. `hidden`: from which users the newcomer is hidden, and they from the newcomer."""
         newcomer = self.acceptance.user_id
         online = {user_id: frames_of[user_id] for user_id in self.asked if user_id in frames_of and user_id not in hidden}
         notices = []
