@@ -10,7 +10,6 @@ from holdfast.errors import HoldfastError, StoreError
 T = TypeVar("T")
 R = TypeVar("R")
 
-MAX_JOINED: Final = 200
 _RETRY_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
@@ -54,15 +53,16 @@ class Joined(Generic[T, R]):
     Lives in the loop. Each call begins after all its askers have asked.
     """
 
-    def __init__(self, call: Callable[[list[T]], Awaitable[R]]) -> None:
-        """`call`: with up to 200 items; it ends by itself."""
+    def __init__(self, call: Callable[[list[T]], Awaitable[R]], limit: int) -> None:
+        """`call`: it ends by itself. `limit`: of the items of one call; others wait for the call after it."""
         self._call = call
+        self._limit = limit
         self._gathering: tuple[list[T], asyncio.Task[R]] | None = None
         self._last: asyncio.Task[R] | None = None
 
     async def of(self, *items: T) -> R:
         """The answer to the call that has these items among others, or its error."""
-        if self._gathering is None or len(self._gathering[0]) + len(items) > MAX_JOINED:
+        if self._gathering is None or len(self._gathering[0]) + len(items) > self._limit:
             others: list[T] = []
             self._last = asyncio.create_task(self._run(others, self._last))
             self._last.add_done_callback(_take_error)

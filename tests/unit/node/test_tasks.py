@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from holdfast.errors import StoreTimeout
-from holdfast.node.tasks import MAX_JOINED, Joined
+from holdfast.node.tasks import Joined
 from support.virtual_time import in_virtual_time, passed, settled
+
+LIMIT = 20
 
 
 class Calls:
@@ -15,7 +17,7 @@ class Calls:
     def __init__(self, *failures: Exception | None) -> None:
         self.made: list[list[int]] = []
         self.failures = list(failures)
-        self.joined = Joined(self._call)
+        self.joined = Joined(self._call, LIMIT)
 
     async def _call(self, items: list[int]) -> int:
         self.made.append(list(items))
@@ -75,6 +77,6 @@ async def test_asker_who_gives_up_takes_no_answer_from_the_others() -> None:
 async def test_a_call_is_bounded() -> None:
     """Items that are too many for one call are for the call after it."""
     calls = Calls()
-    asked = [calls.ask(*range(MAX_JOINED - 1)), calls.ask(1, 2), calls.ask(3)]
+    asked = [calls.ask(*range(LIMIT - 1)), calls.ask(1, 2), calls.ask(3)]
     assert await asyncio.gather(*asked) == [1, 2, 2]
-    assert [len(items) for items in calls.made] == [MAX_JOINED - 1, 3]
+    assert [len(items) for items in calls.made] == [LIMIT - 1, 3]

@@ -38,6 +38,7 @@ MAX_WAITING: Final = 10_000  # messages; more are left to `unfinished_commits`, 
 MAX_RECORDS: Final = 200  # per write
 FIRST_PAGE: Final = 20  # messages: what comes in a grace, mostly; each further page is four times as long
 _WORKERS: Final = 8
+_MAX_READ: Final = 1_000  # users whose presence is read at once
 _BELIEVED_SECONDS: Final = 2.0  # less than any grace: the backfill of a user filtered by an older answer may already be over
 RESTED_SECONDS: Final = 2.0
 """A record rests on data read less than this ago, also after a thaw. There is no second fence on the last renewal of our own
@@ -119,7 +120,7 @@ class Notifications:
         self._waiting_messages = 0
         self._busy: set[ConversationId] = set()
         self._workers = 0
-        self._presence = Joined(self._read_presence)
+        self._presence = Joined(self._read_presence, _MAX_READ)
         self._connected = Recently(_BELIEVED_SECONDS)
         self._recorded = Recently(KNOWN_SECONDS)
         self._slow = SlowCommits(store_clock, grace_seconds)

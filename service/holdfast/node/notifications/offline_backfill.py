@@ -126,7 +126,7 @@ class OfflineBackfill:
         self._gone.discard(flag.user_id)  # the next absence adds it again
         is_through = False
         try:
-            since_ms = await self._away_since(flag)
+            _, since_ms = await self._away_since(flag)
             is_through = since_ms is None or await self._record(flag, since_ms)
             if is_through and (is_settled or since_ms is None):
                 await self._store.finish_catch_up(flag)
@@ -144,11 +144,12 @@ class OfflineBackfill:
             while places:
                 pages = await asyncio.gather(*(self._page(flag.user_id, since_ms, place) for place in places[:_PAGES_AT_ONCE]))
                 records = [record for page in pages for record in page.records]
-                began = self._clock.monotonic()
-                if records and await self._away_since(flag) != since_ms:
-                    return False  # the user has been back, and was shown what had come until then
-                if not await self._notifications.create(records, began):
-                    return False  # this instance stood still
+                if records:
+                    read_at, away_since_ms = await self._away_since(flag)
+                    if away_since_ms != since_ms:
+                        return False  # the user has been back, and was shown what had come until then
+                    if not await self._notifications.create(records, read_at):
+                        return False  # this instance stood still
                 places = places[_PAGES_AT_ONCE:] + [page.next for page in pages if page.next is not None]
         return True
 
@@ -168,10 +169,12 @@ class OfflineBackfill:
             return _Page(records, None)
         return _Page(records, _Place(row, found[0].message.seq, min(4 * place.limit, MAX_RECORDS)))
 
-    async def _away_since(self, flag: CatchUp) -> int | None:
-        """When an instance heard the user last (store's Unix milliseconds); None while the user is online.
+    async def _away_since(self, flag: CatchUp) -> tuple[float, int | None]:
+        """When the store was asked (monotonic seconds), and when an instance heard the user last (store's Unix milliseconds).
 
-        It is later than `flag` says where the user has connected and left again after the flag was read.
+        None: the user is online. It is later than `flag` says where the user has connected and left again after the flag was
+        read.
         """
-        presence = (await self._notifications.presence_of(flag.user_id))[1][flag.user_id]
-        return None if presence.online else max(flag.since_ms, presence.last_seen_at_ms or 0)
+        read_at, found = await self._notifications.presence_of(flag.user_id)
+        presence = found[flag.user_id]
+        return read_at, None if presence.online else max(flag.since_ms, presence.last_seen_at_ms or 0)

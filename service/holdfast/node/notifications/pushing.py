@@ -4,19 +4,21 @@ that ends."""
 import asyncio
 import logging
 import random
+from functools import partial
 from typing import Final
 
 from holdfast.domain.notifications import Notification, PushOutcome
 from holdfast.errors import PushFailed
 from holdfast.loops import STORE, Loop
-from holdfast.node.tasks import Joined
+from holdfast.node.tasks import Joined, until_store_answers
 from holdfast.ports import Clock, NotificationStore, Notifier
 from holdfast.telemetry import Telemetry
 from holdfast.waiting import is_set_within
 
 MAX_ATTEMPTS: Final = 12  # about an hour, with the pauses below
 _AT_ONCE: Final = 8
-_HOLD_SECONDS: Final = 60.0  # longer than any push may take
+_HOLD_SECONDS: Final = 60.0  # longer than any push may take, and all tries to mark it
+_MARK_TRIES: Final = 8  # of 2.5 s at most
 _LOOK_SECONDS: Final = 2.0
 _LEAST_SECONDS: Final = 0.5  # between two looks, while records come one by one: each look is a query
 _MAX_LOOK_SECONDS: Final = 15.0  # when nothing came for a while: a look is a read
@@ -36,7 +38,7 @@ class Pushing:
         self._clock = clock
         self._oldest_due = telemetry.notifications_oldest_due
         self._results = {each: telemetry.notifications.labels(each) for each in ("sent", "retried", "dead")}
-        self._marks = Joined[PushOutcome, None](store.mark_notifications)
+        self._marks = Joined(self._mark, _AT_ONCE)
         self._wake = asyncio.Event()
         self._pause = _LOOK_SECONDS
 
@@ -75,6 +77,10 @@ class Pushing:
         else:
             self._results["sent"].inc()
             await self._marks.of(PushOutcome(record.notification_id, "sent"))
+
+    async def _mark(self, outcomes: list[PushOutcome]) -> None:
+        """Asked again while the store is away, well within the hold: a record without its mark would be pushed once more."""
+        await until_store_answers(partial(self._store.mark_notifications, outcomes), _MARK_TRIES)
 
     async def _failed(self, record: Notification, error: PushFailed) -> None:
         if error.is_final or record.attempts >= MAX_ATTEMPTS:

@@ -50,7 +50,7 @@ class _Seen:
     """
 
     known_at: float
-    due_at: float | None = None
+    due_at: float = float("inf")
     last: Seq = 0
     losses: int = 0
 
@@ -93,7 +93,7 @@ class UnfinishedCommits:
     async def _finish(self, entries: list[str], now: float) -> None:
         self._unanswered.clear()
         for seen in (self._seen[entry] for entry in entries):
-            seen.due_at = now if seen.due_at is None else seen.due_at
+            seen.due_at = min(seen.due_at, now)
         await each_in_turn(self._steps(entries, now))
 
     def _steps(self, entries: list[str], now: float) -> Iterator[Coroutine[Any, Any, None]]:
@@ -133,16 +133,16 @@ class UnfinishedCommits:
             return
 
     async def _remove_ownerless(self, entries: list[str], now: float) -> None:
-        living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances()}
-        mine = self._identity.instance_id
-        for entry in entries:
-            mark = mark_of(entry)
+        marks = {entry: mark_of(entry) for entry in entries}
+        for entry, mark in marks.items():
             if mark is not None and mark.conversation_id in self._unanswered:
                 self._seen[entry].due_at = now
-                continue
+        living = {(lease.instance_id, lease.epoch) for lease in await self._registry.instances()}
+        mine = self._identity.instance_id
+        for entry, mark in marks.items():
             owner = None if mark is None else mark.owner
             is_ownerless = owner is None or owner[0] == mine or owner not in living
-            if is_ownerless and now - (now if (due_at := self._seen[entry].due_at) is None else due_at) >= _KEEP_SECONDS:
+            if is_ownerless and now - self._seen[entry].due_at >= _KEEP_SECONDS:
                 self._marks.clear_dirty(entry)
                 self._own_marks.forget(entry)
                 self._seen.pop(entry, None)

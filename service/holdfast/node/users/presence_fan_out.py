@@ -34,7 +34,7 @@ _MAX_VERSIONS: Final = 20_000
 _MAX_WAITING: Final = 10_000
 _BATCH: Final = 20
 _READS_AT_ONCE: Final = 50
-_USERS_AT_ONCE: Final = 200
+_USERS_AT_ONCE: Final = 1_000
 _RETRY_SECONDS: Final = 0.5
 
 
@@ -172,23 +172,22 @@ class PresenceFanOut:
         local = self._delivery.locals.get(c)
         if conversation is None or local is None or newcomer not in conversation.members:
             return None
-        return _Case(acceptance, accepted_members(conversation, accepted), local)
+        members = accepted_members(conversation, accepted)
+        is_here = any(connection.user_id == newcomer for connection in local.connections)
+        return _Case(acceptance, members, local, sorted(members) if is_here else [newcomer])
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """An acceptance, the members who have accepted the conversation, and the connections that are in it here."""
+    """An acceptance, the members who have accepted the conversation, and the connections that are in it here.
+
+    `asked`: whose presence is told: to the newcomer that of all, where the newcomer is here, and to all that of the newcomer.
+    """
 
     acceptance: _Acceptance
     members: set[UserId]
     local: LocalConversation
-
-    @property
-    def asked(self) -> list[UserId]:
-        """Whose presence is told: that of all to the newcomer, where the newcomer is here, and that of the newcomer to all."""
-        newcomer = self.acceptance.user_id
-        has_newcomer = any(connection.user_id == newcomer for connection in self.local.connections)
-        return sorted(self.members) if has_newcomer else [newcomer]
+    asked: list[UserId]
 
     def notices(self, frames_of: Mapping[UserId, bytes], hidden: Hidden) -> list[tuple[Connection, bytes]]:
         """`frames_of`: each user who is online. `hidden`: from which users the newcomer is hidden, and they from the newcomer."""

@@ -22,6 +22,7 @@ class Records:
         self.attempts = dict.fromkeys(self.due, 0)
         self.states: dict[str, str] = {}
         self.marked: list[int] = []
+        self.lost_marks = 0  # so many of the next ones
         self.is_away = False
 
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
@@ -38,6 +39,9 @@ class Records:
         ]
 
     async def mark_notifications(self, outcomes: Sequence[PushOutcome]) -> None:
+        if self.lost_marks:
+            self.lost_marks -= 1
+            raise StoreUnavailable("away")
         self.marked.append(len(outcomes))
         for each in outcomes:
             self.states[each.notification_id] = each.state
@@ -83,6 +87,16 @@ async def test_everything_due_is_pushed_eight_at_once() -> None:
     assert receiver.most_at_once == 8
     assert set(records.states.values()) == {"sent"}
     assert records.marked == [8, 8, 8, 6], "those that were pushed together are one write"
+
+
+@in_virtual_time
+async def test_outcomes_that_the_store_did_not_take_are_told_again() -> None:
+    """Else all that were pushed together would be pushed once more when their claims are over."""
+    records, receiver = Records(8), Receiver()
+    records.lost_marks = 3
+    await run(records, receiver, 100)
+    assert sorted(receiver.pushed) == sorted(records.states)
+    assert records.marked == [8]
 
 
 @in_virtual_time
