@@ -88,7 +88,7 @@ class Release:
 @pytest.fixture(scope="session")
 def release(kubernetes: None) -> Iterator[Release]:
     """The chart on an empty namespace that enforces the restricted standard; Firestore's emulator outside the cluster."""
-    emulator = Emulator(require_emulator(), HOST)
+    emulator = Emulator(require_emulator(), HOST, is_lasting=True)
     asyncio.run(emulator.start())
     try:
         kubectl("create", "namespace", NAMESPACE)
