@@ -22,8 +22,8 @@ REMEDY = (
 _FREEZE_SECONDS = 5.0
 _END_SECONDS = 10.0
 # One thread for the heap, on few cores, beside those that ask it. Compiled at once instead of well: an operation takes 1.8 ms of
-# processor time in the first ten seconds instead of 5 ms, and later 1.2 ms instead of 0.9 ms. But each query copies the names of all
-# documents of its project: at 17,000 of them it takes 7 ms, and 4 ms compiled well.
+# processor time in the first ten seconds instead of 5 ms, and later 1.2 ms instead of 0.9 ms. But each query copies the names of
+# all documents of its project: at 17,000 of them it takes 7 ms, and 4 ms compiled well.
 _BRIEF = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 _LASTING = "-XX:+UseSerialGC -Xmn512m"
 _PLACES = ("/usr/lib/google-cloud-sdk", "/usr/share/google-cloud-sdk", "/opt/google-cloud-sdk")
