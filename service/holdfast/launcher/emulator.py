@@ -67,10 +67,8 @@ class Emulator(LocalProcess):
     async def start(self) -> "Emulator":
         """Run it; returns when it accepts connections."""
         command = [str(self._script), "start", "--host", self.host, "--port", str(self.port), *self._more]
-        java = {
-            "JAVA_TOOL_OPTIONS": f"{self._java} {os.environ.get('JAVA_TOOL_OPTIONS', '')}"
-        }  # the user's own come last, and win
-        self.run(command, os.environ | java, has_group=True)
+        options = f"{self._java} {os.environ.get('JAVA_TOOL_OPTIONS', '')}"  # the user's own come last, and win
+        self.run(command, os.environ | {"JAVA_TOOL_OPTIONS": options}, has_group=True)
         await until(lambda: accepts(self.port, self.host), 60, "the Firestore emulator accepts connections")
         return self
 

@@ -200,7 +200,7 @@ class Node:
         Where it is not announced its mark in Redis is left, and `unfinished_commits` announces it.
         """
         is_told = self.conversations.delivery.hand_over(commit)
-        if commit.marking is not None and not is_told:
+        if not is_told:
             self.sending.own_marks.leave(commit.marking)
         self.conversations.activity.note(commit)
         self.notifications.decision.note(commit if is_told else replace(commit, marking=None))

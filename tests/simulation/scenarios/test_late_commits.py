@@ -31,14 +31,14 @@ async def _work(scene: Scene) -> None:
     alice = await scene.connect("u1", "i1", {}, "raw")
     await scene.connect("u2", "i2", {})
     await scene.create("c0", "u1", "u2", "away", at="i3")
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0)  # virtual time, here and below: the conversation is known everywhere
     with scene.history.fault("firestore-slow", "i1"):
         store.faults.add(Fault(delay_seconds=_LANDS_SECONDS, method="Commit", client="i1", containing=_WORDS.encode()))
         store.faults.add(Fault(answer_delay_seconds=1.0, method="BatchGetDocuments", client="i1", containing=b"/sends/"))
         scene.say(alice, "c0", _WORDS)
-        await asyncio.sleep(3.0)
+        await asyncio.sleep(3.0)  # the sender is told that nothing is known, after 2.6 s
         alice.crash()
-        await asyncio.sleep(_LANDS_SECONDS - 3.0 + _SHOWN_SECONDS)
+        await asyncio.sleep(_LANDS_SECONDS - 3.0 + _SHOWN_SECONDS)  # the commit lands, and is looked for
 
 
 def _shown_and_notified(directory: Path) -> tuple[bool, bool]:

@@ -21,7 +21,7 @@ class Calls:
 
     async def _call(self, items: list[int]) -> int:
         self.made.append(list(items))
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # virtual time: how long a call takes
         if self.failures and (failure := self.failures.pop(0)) is not None:
             raise failure
         return len(self.made)

@@ -139,7 +139,7 @@ async def claim(calls: Calls, claims: Claims[Claim], limit: int, hold_seconds: f
 async def mark(calls: Calls, claims: Claims[Claim], outcomes: Sequence[PushOutcome]) -> None:
     """See `ports.NotificationStore.mark_notifications`: all at once, and one by one where a claim is over."""
     held = [(each, proof) for each in outcomes if (proof := claims.of(each.notification_id)) is not None]
-    if held and not await _are_marked(calls, held):
+    if held and not await _are_marked(calls, held) and len(held) > 1:
         for some in chunks(held, _AT_ONCE):
             await asyncio.gather(*(_are_marked(calls, [one]) for one in some))
     for each, proof in held:

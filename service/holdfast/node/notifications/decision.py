@@ -134,7 +134,7 @@ class Notifications:
             work.slow += self._slow.slow(commit)
             work.commits.append(commit)
         else:
-            self._own_marks.undecided(commit)
+            self._own_marks.leave(commit.marking)
 
     def tick(self) -> None:
         """Decide once more about commits that were answered slowly (`slow_commits`); once a second is enough."""
@@ -235,7 +235,7 @@ class Notifications:
                 self._telemetry.dropped.labels("notifications").inc(self._slow.keep(conversation_id, work.slow))
             return
         for commit in work.commits:
-            self._own_marks.undecided(commit)
+            self._own_marks.leave(commit.marking)
         _log.warning("notifications are not decided: left to the sweep", extra={"fields": {"conversation_id": conversation_id}})
 
     async def _decide(self, conversation_id: ConversationId, work: _Work) -> None:
@@ -327,7 +327,7 @@ class Notifications:
     async def presence_of(self, *user_ids: UserId) -> tuple[float, dict[UserId, Presence]]:
         """As the store has it now, of some users at least these; since when it is known (monotonic seconds).
 
-        A user who is away is asked about by many conversations at once: their reads are one.
+        Decisions of many conversations ask at once for the same user who is away: their reads are one.
 
         Raises:
             StoreError: it cannot be read.

@@ -135,8 +135,7 @@ class Committer:
             outcome = "unknown" if batch.was_sent else "refused"
             self._appender.refuse_all(batch, CommandError("internal_error", "this send failed", outcome=outcome))
         finally:
-            if batch.marking is not None:
-                self._own_marks.leave(batch.marking)
+            self._own_marks.leave(batch.marking)
 
     def _take(self, lane: _Lane) -> Batch:
         """The next batch. A batch holds each key once: two creates of one document are refused for ever."""

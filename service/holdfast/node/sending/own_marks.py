@@ -29,7 +29,7 @@ from holdfast.telemetry import Telemetry
 
 MAX_OPEN: Final = 10_000  # marks in the store; those beyond stay there and are found like those of a dead instance
 
-_AGAIN_SECONDS: Final = 2.0
+_AGAIN_SECONDS: Final = 2.0  # between two looks for one that was left, as between two claims of a mark of another instance
 
 
 class Visibility(Protocol):
@@ -113,9 +113,9 @@ class OwnMarks:
         for entry in marking.entries:
             self._left.pop(entry, None)
 
-    def leave(self, marking: Marking) -> None:
-        """Nothing more follows from what it was set for, and some of it may be missing."""
-        for entry in marking.entries:
+    def leave(self, marking: Marking | None) -> None:
+        """Nothing more follows from what it was set for, and some of it may be missing. None: no mark is to be left."""
+        for entry in marking.entries if marking is not None else ():
             self._left[entry] = 0.0
 
     def to_finish(self, now: float, limit: int) -> list[str]:
@@ -163,11 +163,6 @@ class OwnMarks:
             self.end(commit.marking)
         if commit.stored_mark in self._open:
             self._open[commit.stored_mark].is_decided = True
-
-    def undecided(self, commit: Marked) -> None:
-        """They are not decided here, because there are too many, or it failed too often."""
-        if commit.marking is not None:
-            self.leave(commit.marking)
 
     def done(self, told_at: float, limit: int) -> list[str]:
         """Up to `limit` marks that may be removed from the store.

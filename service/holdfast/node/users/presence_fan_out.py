@@ -34,7 +34,7 @@ _MAX_VERSIONS: Final = 20_000
 _MAX_WAITING: Final = 10_000
 _BATCH: Final = 20
 _READS_AT_ONCE: Final = 50
-_USERS_AT_ONCE: Final = 1_000
+_USERS_AT_ONCE: Final = 1_000  # in one call: many calls of a few would keep commits waiting for their place
 _RETRY_SECONDS: Final = 0.5
 
 
@@ -190,7 +190,12 @@ class _Case:
     asked: list[UserId]
 
     def notices(self, frames_of: Mapping[UserId, bytes], hidden: Hidden) -> list[tuple[Connection, bytes]]:
-        """`frames_of`: each user who is online. `hidden`: from which users the newcomer is hidden, and they from the newcomer."""
+        """What the connections are told.
+
+        Args:
+            frames_of: the notice of each user who is online.
+            hidden: the users that do not see the newcomer, nor does the newcomer see them.
+        """
         newcomer = self.acceptance.user_id
         online = {user_id: frames_of[user_id] for user_id in self.asked if user_id in frames_of and user_id not in hidden}
         notices = []

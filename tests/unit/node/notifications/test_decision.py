@@ -256,3 +256,14 @@ async def test_mark_of_a_commit_that_is_not_decided_is_left(monkeypatch: pytest.
     marking = await scene.own_marks.set_for_commit(ConversationId("c"), 7)
     scene.notifications.note(Commit(ConversationId("c"), [], 0.0, marking))
     assert scene.own_marks.to_finish(0.0, 9) == list(marking.entries)
+
+
+async def test_presence_that_two_decisions_ask_for_at_once_is_one_read() -> None:
+    """A user who is away is in many conversations; each of them has its records all the same."""
+    scene = Members()
+    for c in ("c", "d"):
+        own = [Message(ConversationId(c), 7, UserId("ann"), "k7", "text", None, 1)]
+        scene.notifications.note(Commit(ConversationId(c), own, scene.clock.now, None, own))
+    await passed()
+    assert sorted(scene.asked) == ["ben", "new"]
+    assert sorted(set(scene.written)) == [f"{c}:000000000007:{user}" for c in ("c", "d") for user in ("ben", "new")]

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.marks import change_mark, commit_mark
-from holdfast.errors import StoreTimeout
+from holdfast.domain.registry import InstanceLease
+from holdfast.errors import RedisUnavailable, StoreTimeout
 from holdfast.node.recovery.unfinished_commits import UnfinishedCommits
 from support.fake_cluster import FakeBus, FakeRegistry
 from support.identities import identity_of
@@ -185,4 +186,40 @@ async def test_instance_finishes_itself_the_marks_that_it_left() -> None:
     await passed(5)
     assert scene.bus.cleared == list(marking.entries)
     assert scene.own_marks.to_finish(1e9, 10) == []
+    await scene.close()
+
+
+@in_virtual_time
+async def test_messages_are_told_again_after_a_loss_of_commands_to_redis() -> None:
+    """They were announced while Redis was away: the announcement may have reached no instance."""
+    scene = Scene()
+    scene.bus.marks.append(commit_mark(C, "two|0001", 1, 5))
+    scene.tail = 8
+    await passed(0.6)
+    scene.bus.losses += 1
+    await passed(1.0)
+    assert scene.finished[:2] == [(C, 5), (C, 5)]
+    assert set(scene.finished[2:]) == {(C, 9)}
+    await scene.close()
+
+
+@in_virtual_time
+async def test_the_15_s_of_a_mark_begin_when_the_store_answers_also_where_redis_was_away_as_well() -> None:
+    """Until then no instance can have looked for what may have landed."""
+    scene = Scene()
+    scene.mark("ann", "two|0001", C, 3)
+    scene.membership.is_away = True
+    instances = scene.registry.instances
+
+    async def away() -> list[InstanceLease]:
+        raise RedisUnavailable("away")
+
+    scene.registry.instances = away  # type: ignore[method-assign]  # the fault
+    await passed(30)
+    scene.registry.instances = instances  # type: ignore[method-assign]  # the end of it
+    scene.membership.is_away = False
+    await passed(13)
+    assert (scene.membership.told[0], scene.bus.cleared) == (("c1", 3, ["ann"]), [])
+    await passed(10)
+    assert scene.bus.cleared == scene.bus.marks
     await scene.close()

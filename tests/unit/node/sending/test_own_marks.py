@@ -4,11 +4,14 @@ import pytest
 
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.marks import StoredMark
+from holdfast.domain.messages import Message
 from holdfast.node.sending import own_marks
 from holdfast.node.sending.append import Commit
 from holdfast.node.sending.own_marks import Marking, OwnMarks
 from support.fake_cluster import FakeBus
+from support.node_scene import NodeScene
 from support.own_marks import Sight, own_marks_of
+from support.virtual_time import in_virtual_time
 
 C, ANN, BEN = ConversationId("c1"), UserId("ann"), UserId("ben")
 
@@ -109,3 +112,15 @@ def test_each_attempt_has_a_mark_of_its_own() -> None:
     marks = own_marks_of(FakeBus())
     assert marks.of(C, 1, 1).mark_id != marks.of(C, 1, 1).mark_id
     assert marks.of(C, 1, 1).owner == "one:0001"
+
+
+@in_virtual_time
+async def test_mark_of_a_commit_that_is_not_announced_is_left_and_of_an_announced_one_is_not() -> None:
+    """Its notifications are decided all the same: they end no mark then."""
+    for is_told in (False, True):
+        node = NodeScene().node
+        marking = await node.sending.own_marks.set_for_commit(C, 7)
+        node.conversations.delivery.hand_over = lambda _, told=is_told: told  # type: ignore[method-assign]  # as Redis has it
+        node.on_commit(Commit(C, [Message(C, 7, ANN, "k7", "text", None, 1)], 0.0, marking))
+        assert node.sending.own_marks.to_finish(0.0, 9) == ([] if is_told else list(marking.entries))
+        await node.tasks.close()

@@ -104,7 +104,7 @@ async def test_acceptances_of_one_moment_are_read_together() -> None:
         asked.append(sorted(user_ids))
         return await read_presence(user_ids)
 
-    scene.store.read_presence = noted  # type: ignore[method-assign]  # notes who is asked for
+    scene.store.read_presence = noted  # type: ignore[method-assign]  # notes the users that are asked for
     scene.fan_out.accepted(C, BOB)
     await passed(0.1)
     asked.clear()
