@@ -171,3 +171,22 @@ def test_member_who_has_just_been_added_need_not_be_told(tmp_path: Path, joins_a
     lines.append({"event": "member", "t": joins_at, "conversation": C, "user": CYD, "present": True})
     verdict = verdict_of(tmp_path, sorted(lines, key=lambda line: line["t"]))
     assert bool([each for each in verdict.violations if "cyd-1" in each.message and "ben" in each.message]) is is_due
+
+
+@pytest.mark.parametrize(
+    ("begins_at", "is_due"), [(0.2, True), (32.0, False), (50.0, True)], ids=["before", "meanwhile", "later than the bound"]
+)
+def test_member_for_whom_the_conversation_begins_late_need_not_be_told(tmp_path: Path, begins_at: float, is_due: bool) -> None:
+    """A store that is away delays the `conversation` frame for longer than a change of members takes otherwise."""
+    lines = drop(without("cyd-2", BEN, 21)(good()), "cursor", device="cyd-2", about=BEN)
+    lines = [each for each in lines if each.get("device") != "cyd-2" or each["event"] not in ("received", "shown", "start")]
+    lines = more(lines, begins_at, "notice", device="cyd-2", user=CYD, conversation=C, name="created", seq=0)
+    missed = [each.message for each in verdict_of(tmp_path, lines).violations if each.invariant == "I9" and each.t > 30.0]
+    assert missed == (["cyd-2 was not told that ben has read c1 up to 20, but 0"] if is_due else [])
+
+
+def test_frame_of_a_conversation_that_a_device_has_excuses_no_missing_receipt(tmp_path: Path) -> None:
+    """The device has received messages of it: it may get the frame again, and entered long before."""
+    lines = without("ann-1", BEN, 21)(good())
+    lines = more(lines, 30.1, "notice", device="ann-1", user=ANN, conversation=C, name="created", seq=0)
+    assert verdict_of(tmp_path, lines).counts["I9"] == 1

@@ -4,7 +4,7 @@ Where a cursor moves over messages of its own user only, no receipt is due. So a
 user that it covers. That a cursor covers a message is known from an acknowledged read, and from the store. It moved between the
 commit of that message and the acknowledgement of the read, or of the user's last message that it covers: sending counts as
 reading, except by REST. Each device of another member that was connected from the one until the delivery bound after the other
-has to be told.
+has to be told, unless the conversation began for the device meanwhile: its client fetches the cursors then.
 
 Both outcomes are right, and counted as `open`, where an instance died around the acknowledgement, with what it had not told yet,
 where the store was being restored, and where no acknowledgement shows when the cursor moved. So is an advance by sending where an
@@ -143,7 +143,7 @@ def _check_advance(
         if device.user == advance.user or not run.memberships.is_member(conversation, device.user, entered_by, deadline):
             continue
         closed_at = _connected_until(device, advance.earliest, deadline)
-        if closed_at is None:
+        if closed_at is None or _entered_after(device, conversation, advance.earliest, deadline):
             continue
         heard = [seq for t, seq in told.get((name, advance.user, conversation), ()) if t <= closed_at]
         verdict.count("receipts", "told")
@@ -156,3 +156,9 @@ def _check_advance(
 def _connected_until(device: Device, begin: float, end: float) -> float | None:
     """When the connection ended that was open all that time; None where there was none."""
     return next((line.closed_at for line in device.lines.values() if line.synced_at <= begin and line.closed_at >= end), None)
+
+
+def _entered_after(device: Device, conversation: str, t: float, by: float) -> bool:
+    """Whether the conversation began for the device in that time. A change of members may wait for a store that is away."""
+    begun = [each.t for each in device.notices.get(conversation, ()) if t < each.t <= by and device.is_beginning(each)]
+    return bool(begun) and not device.has_received(conversation, -math.inf, math.nextafter(begun[0], 0.0))

@@ -104,6 +104,14 @@ class Device:
             return -math.inf
         return min((line.synced_at for line in lines), default=math.inf)
 
+    def is_beginning(self, notice: Event) -> bool:
+        """Whether it says that the conversation begins for this user."""
+        return notice.name == "created" or (notice.name == "member_added" and notice.about == self.user)
+
+    def has_received(self, conversation: str, since: float, t: float) -> bool:
+        """Whether the client had a position in the conversation at `t`, from a message that came after `since`."""
+        return any(since <= event.t <= t for event in self.received if event.conversation == conversation)
+
 
 class Spans:
     """Stretches of time, in order; overlapping ones are one."""

@@ -9,7 +9,6 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from holdfast.drills.checker.memberships import Membership
 from holdfast.drills.checker.run import Device, Run, Sent
 from holdfast.drills.checker.verdict import Verdict
 from holdfast.drills.history import Event
@@ -100,7 +99,7 @@ class _Stream:
         """By the notices of this connection; a client that has connected since may have another position."""
         connected_at = max((line.synced_at for line in self._device.lines.values() if line.synced_at <= t), default=-math.inf)
         notices = self._device.notices.get(self._conversation, ())
-        return {each.seq for each in notices if connected_at < each.t <= t and _is_own(each, self._device)}
+        return {each.seq for each in notices if connected_at < each.t <= t and self._device.is_beginning(each)}
 
     def _check_stored(self, event: Event) -> None:
         if self._run.has_store:
@@ -137,21 +136,9 @@ def _check_notices(run: Run, verdict: Verdict, name: str, device: Device, notice
         if notice.conversation in run.restores.at and notice.t <= run.restores.renewed_at:
             continue  # a position in what the restore took away
         told = [] if notice.joined is None else [notice.joined]
-        if _is_own(notice, device) and not _has_received(device, notice, membership):
+        if device.is_beginning(notice) and not device.has_received(notice.conversation, membership.asked_at, notice.t):
             told.append(notice.seq)
         due = dues.after(membership.since)
         for position in told:
             message = f"{name} was told to begin after {position} of {notice.conversation}, and {due} was sent after it joined"
             verdict.check("I6", position < due, notice.t, message)
-
-
-def _is_own(notice: Event, device: Device) -> bool:
-    """Whether it says that the conversation begins for this user."""
-    return notice.name == "created" or (notice.name == "member_added" and notice.about == device.user)
-
-
-def _has_received(device: Device, notice: Event, membership: Membership) -> bool:
-    """Whether the client had a position already, from a message of this membership."""
-    return any(
-        membership.asked_at <= event.t <= notice.t for event in device.received if event.conversation == notice.conversation
-    )
