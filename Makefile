@@ -47,13 +47,29 @@ $(STAMP): pyproject.toml locks/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Only tests need it: the client has no dependencies. Without npm its tests are skipped and say so; with CI=true they fail.
+JAVASCRIPT := clients/javascript
+.PHONY: javascript
+javascript: $(JAVASCRIPT)/node_modules/.installed ## the tools of the JavaScript client, by npm and from its lock: Node, TypeScript, esbuild
+	@:
+
+$(JAVASCRIPT)/node_modules/.installed: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/package-lock.json
+	@if ! command -v npm >/dev/null; then \
+	  echo "No npm: the tests of the JavaScript client are skipped (on Debian: apt-get install npm)" >&2; \
+	elif npm ci --prefix $(JAVASCRIPT) --silent --no-audit --no-fund; then \
+	  touch $@; \
+	else \
+	  echo "npm ci failed: the tests of the JavaScript client are skipped (make javascript tries again)" >&2; \
+	  [ "$${CI:-}" != true ]; \
+	fi
+
 run: install ## a whole cluster on this machine: Redis, a store, two instances, and the chat page on port 8000
 	@exec $(BIN)/holdfast up $(ARGS)
 
 monitor: install ## the same with a Prometheus beside it that scrapes the instances and evaluates the alert rules: port 9000
 	@exec $(BIN)/holdfast up --monitor $(ARGS)
 
-test: install ## the whole suite; ARGS='tests/unit -k name' for a part of it
+test: install javascript ## the whole suite; ARGS='tests/unit -k name' for a part of it
 	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-long: install ## the tests that take minutes: every mechanism switched off in turn, and what breaks without it
@@ -159,5 +175,5 @@ lock: install ## write locks/ again after a change of pyproject.toml; ARGS=--upg
 	$(LOCK) --group build --constraints locks/dev.txt --output-file locks/build.txt
 
 clean: ## remove .venv, reports, builds and all caches; .data (what holdfast up keeps) stays
-	rm -rf $(VENV) build dist reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
+	rm -rf $(VENV) $(JAVASCRIPT)/node_modules build dist reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.data/*' -prune -exec rm -rf {} +

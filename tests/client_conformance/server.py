@@ -173,12 +173,15 @@ class _Socket:
         await self._writer.drain()
         raise _Ended
 
-    async def _do_welcome(self, changed: Json) -> None:
+    async def _do_accept(self, _: object) -> None:
         key = self._headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
         lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
         lines += [f"Sec-WebSocket-Accept: {accept}", "Sec-WebSocket-Protocol: holdfast.v1", "", ""]
         self._writer.write("\r\n".join(lines).encode())
+
+    async def _do_welcome(self, changed: Json) -> None:
+        await self._do_accept({})
         self._limits.update(changed.get("limits", {}))
         await self._do_send({**_WELCOME, **changed, "limits": self._limits})
 

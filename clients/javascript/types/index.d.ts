@@ -1,0 +1,15 @@
+export { Client } from "./client.js";
+export { memoryStore } from "./store.js";
+export type Options = import("./client.js").Options;
+export type Unsent = import("./client.js").Unsent;
+export type ClientEvent = import("./events.js").ClientEvent;
+export type Reason = import("./events.js").Reason;
+export type State = import("./events.js").State;
+export type Ack = import("./frames.js").Ack;
+export type Message = import("./frames.js").Message;
+export type Conversation = import("./rest.js").Conversation;
+export type History = import("./rest.js").History;
+export type Position = import("./store.js").Position;
+export type Store = import("./store.js").Store;
+export type Token = import("./tokens.js").Token;
+export { ClientStopped, RestFailed, SendFailed, Unauthorized } from "./errors.js";

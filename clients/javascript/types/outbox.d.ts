@@ -1,0 +1,82 @@
+/** @typedef {{ draft: Draft, answer: Answer, giveUpAt: number, tries: number, error: SendFailed | null }} Pending */
+/** @typedef {{ queue: [Pending, ...Pending[]], connection: object | null, sentAt: number, notBefore: number }} Lane */
+/** All sends of one client that are not stored yet. */
+export class Outbox {
+    /** Rises with each change. */
+    version: number;
+    /** Those that wait, then those that failed. @returns {Pending[]} */
+    get all(): Pending[];
+    /**
+     * Queue one. Throws `overloaded` when too many wait already.
+     *
+     * @param {Draft} draft
+     * @param {Answer} answer
+     * @param {number} now
+     */
+    add(draft: Draft, answer: Answer, now: number): void;
+    /**
+     * The frames to write to `connection` now. A send over its limits fails instead, and the next one is tried.
+     *
+     * @param {object} connection
+     * @param {number} now
+     * @param {Limits} limits
+     * @returns {Draft[]}
+     */
+    due(connection: object, now: number, limits: Limits): Draft[];
+    /** Give up sends that are too old; one without an answer for a minute is due again. @param {number} now */
+    expire(now: number): void;
+    /** When something becomes due by itself. @param {number} now */
+    nextAt(now: number): number;
+    /** Whether something has no answer yet that was written to this connection. @param {object} connection */
+    hasInFlight(connection: object): boolean;
+    /** An answer; the next one of its conversation is due then. @param {Ack} ack */
+    acknowledged(ack: Ack): void;
+    /**
+     * A refusal: for good, or to be tried again after a pause. Unknown ones are ignored.
+     *
+     * @param {ErrorFrame} error
+     * @param {number} now
+     */
+    failed(error: ErrorFrame, now: number): void;
+    /** The connection ended: what was in flight on it is due again. @param {object} connection */
+    lost(connection: object): void;
+    /**
+     * The connection ended because of what was written to it: what was in flight is not written again.
+     *
+     * @param {object} connection
+     * @param {string} code
+     * @param {string} detail
+     */
+    blamed(connection: object, code: string, detail: string): void;
+    /**
+     * End all waiting calls with an error: no answer will come, and why.
+     *
+     * @param {string} code
+     * @param {string} detail
+     */
+    close(code: string, detail: string): void;
+    /** One that failed, to be added again; undefined where there is none with this ref. @param {string} ref */
+    failedDraft(ref: string): import("./checks.js").Draft | undefined;
+    /** Not to be sent, or not again. @param {string} ref */
+    discard(ref: string): void;
+    #private;
+}
+export type Draft = import("./checks.js").Draft;
+export type Ack = import("./frames.js").Ack;
+export type ErrorFrame = import("./frames.js").ErrorFrame;
+export type Limits = import("./frames.js").Limits;
+export type Answer = import("./waiting.js").Deferred<Ack>;
+export type Pending = {
+    draft: Draft;
+    answer: Answer;
+    giveUpAt: number;
+    tries: number;
+    error: SendFailed | null;
+};
+export type Lane = {
+    queue: [Pending, ...Pending[]];
+    connection: object | null;
+    sentAt: number;
+    notBefore: number;
+};
+import { SendFailed } from "./errors.js";
