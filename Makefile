@@ -170,8 +170,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
   --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 
 lock: install ## write locks/ again after a change of pyproject.toml; ARGS=--upgrade for newer versions
-	$(LOCK) pyproject.toml --extra embedded --extra otlp --group dev --output-file locks/dev.txt
-	$(LOCK) pyproject.toml --extra otlp --constraints locks/dev.txt --output-file locks/runtime.txt
+	$(LOCK) pyproject.toml --extra server --extra embedded --extra otlp --group dev --output-file locks/dev.txt
+	$(LOCK) pyproject.toml --extra server --extra otlp --constraints locks/dev.txt --output-file locks/runtime.txt
 	$(LOCK) --group build --constraints locks/dev.txt --output-file locks/build.txt
 
 clean: ## remove .venv, reports, builds and all caches; .data (what holdfast up keeps) stays

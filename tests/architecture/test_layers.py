@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,9 @@ def test_locks_are_in_step_with_the_project() -> None:
     table = project["project"]
     groups = project["dependency-groups"]
     build = groups["build"]
-    runtime = table["dependencies"]
-    embedded = table["optional-dependencies"]["embedded"]
+    extras = table["optional-dependencies"]
+    runtime = [*table["dependencies"], *extras["server"], *extras["otlp"]]
+    embedded = extras["embedded"]
     development = [*runtime, *embedded, *build, *(entry for entry in groups["dev"] if isinstance(entry, str))]
     for name, wanted in (("runtime.txt", runtime), ("dev.txt", development), ("build.txt", build)):
         pins = _pins(ROOT / "locks" / name)
@@ -143,7 +145,7 @@ def test_every_dependency_has_a_lower_bound() -> None:
     """Without one an old installer may choose a version that never worked. Upper bounds only where one is known to matter."""
     table = _project()["project"]
     bounded_above = set()
-    for requirement in map(Requirement, [*table["dependencies"], *table["optional-dependencies"]["embedded"]]):
+    for requirement in map(Requirement, [*table["dependencies"], *chain(*table["optional-dependencies"].values())]):
         operators = {specifier.operator for specifier in requirement.specifier}
         assert operators & {">=", "~=", "=="}, requirement
         if operators & {"<", "<=", "~=", "=="}:

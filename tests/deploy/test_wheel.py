@@ -8,12 +8,7 @@ from zipfile import ZipFile
 import pytest
 
 from support.helm import ROOT
-
-_BUILD = """
-import sys
-from hatchling.builders.wheel import WheelBuilder
-print(*WheelBuilder(sys.argv[1]).build(directory=sys.argv[2]))
-"""
+from support.wheels import build_wheel
 
 _LOAD = """
 import sys
@@ -26,11 +21,8 @@ print(sum(isinstance(each, scripts.Script) for each in vars(scripts).values()))
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as in the image: by the locked build backend, without a network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-c", _BUILD, str(ROOT), str(folder)], check=True, capture_output=True, cwd=ROOT, timeout=60)
-    (built,) = folder.glob("*.whl")
-    return built
+    """Built as in the image."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:

@@ -10,6 +10,7 @@ from packaging.markers import Marker
 from holdfast import __version__
 from support.helm import ROOT
 
+_DISTRIBUTION = "holdfast-chat"  # as the locks name this project
 _ENTRY = re.compile(r"^([a-z0-9._-]+)==([^ \\;]+)(?: ; ([^\\\n]+?))? \\\n((?:    .*\n?)*)", re.MULTILINE)
 
 
@@ -23,7 +24,7 @@ def document() -> dict[str, Any]:
     """Each package with its version, the hashes of its files in the index, and the packages that depend on it."""
     found = _ENTRY.findall((ROOT / "locks" / "runtime.txt").read_text())
     entries = {name: (version, told) for name, version, marker, told in found if name not in unused() and _is_here(marker)}
-    references = {"holdfast": "holdfast"} | {name: f"pkg:pypi/{name}@{version}" for name, (version, _) in entries.items()}
+    references = {_DISTRIBUTION: "holdfast"} | {name: f"pkg:pypi/{name}@{version}" for name, (version, _) in entries.items()}
     needs: dict[str, list[str]] = {name: [] for name in references}
     for name, (_, told) in entries.items():
         for parent in re.findall(r"#   (?!-)(\S+)", told):

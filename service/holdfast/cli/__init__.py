@@ -2,7 +2,8 @@
 
 Owns the arguments. Each subcommand is in its own module, imported only when it is called, so that
 `holdfast version` does not load a web framework. A wrong argument or setting (`ConfigurationError`) gives one line on standard
-error and exit code 2, never a traceback. Exit codes are those of `run(args)`, 0 for None.
+error and exit code 2, never a traceback. So does a command of the server where only the client is installed. Exit codes are those
+of `run(args)`, 0 for None.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from holdfast.errors import ConfigurationError
 
 _EXIT_USAGE = 2  # what argparse uses for wrong arguments, too
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+_SERVER = "The server's packages come with: pip install 'holdfast-chat[server]'"
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _MAX_TTL_SECONDS = 365 * 86_400  # a token that outlives a year is a mistake
 _MAX_INSTANCES = 20  # on ports above the front's; all on one machine
@@ -245,6 +247,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return importlib.import_module(args.module).run(args) or 0
     except ConfigurationError as error:
         print(f"holdfast {args.command}: {error}", file=sys.stderr)
+        return _EXIT_USAGE
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "holdfast"):
+            raise
+        print(f"holdfast {args.command}: {missing} is not installed. {_SERVER}", file=sys.stderr)
         return _EXIT_USAGE
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED

@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 
-from holdfast.cli.token import local_token
 from holdfast.client import Client, ClientStopped, Connected, Disconnected, SendFailed, Unreachable
 from holdfast.domain import ids
 from holdfast.errors import ConfigurationError, InvalidRequest
@@ -28,9 +27,7 @@ def run(args: argparse.Namespace) -> int:
         conversation_id = ids.conversation_id(args.conversation)
     except InvalidRequest as error:
         raise ConfigurationError(f"CONVERSATION: {error.detail}") from None
-    token = os.environ.get(_TOKEN) or (local_token(args.user, args.data) if args.user else "")
-    if not token:
-        raise ConfigurationError(f"whose conversation? --user NAME where a local secret is, or a token in {_TOKEN}")
+    token = os.environ.get(_TOKEN) or _signed_here(args)
     try:
         client = Client(args.url, token, name="holdfast-chat")
     except ValueError as error:
@@ -41,6 +38,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"holdfast chat: {stopped}", file=sys.stderr)
         return 1
     return 0
+
+
+def _signed_here(args: argparse.Namespace) -> str:
+    if not args.user:
+        raise ConfigurationError(f"whose conversation? --user NAME where a local secret is, or a token in {_TOKEN}")
+    from holdfast.cli.token import local_token  # here: it needs the server's packages, which a client alone lacks
+
+    return local_token(args.user, args.data)
 
 
 async def _chat(client: Client, conversation_id: str) -> None:

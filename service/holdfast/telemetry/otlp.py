@@ -94,7 +94,7 @@ def _otlp(identity: Mapping[str, str]) -> Export:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace.export import SpanExportResult
     except ImportError as error:
-        raise ConfigurationError(f"{_ENDPOINTS[1]}: traces need the extra holdfast[otlp] ({error})") from None
+        raise ConfigurationError(f"{_ENDPOINTS[1]}: traces need the extra holdfast-chat[otlp] ({error})") from None
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # `SpanQueue` says once what its loggers repeat every second
     try:
         exporter, resource = OTLPSpanExporter(), Resource.create(dict(identity))

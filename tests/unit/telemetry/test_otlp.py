@@ -64,10 +64,10 @@ def test_a_wrong_variable_turns_traces_off_and_is_named(name: str, value: str, c
 def test_without_the_extra_the_log_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`pip install holdfast` has no exporter."""
+    """An install without the extra has no exporter."""
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     assert otlp.tracing(ON, {}, ManualClock(), _Never()).begin(None, "rest") is None
-    assert "holdfast[otlp]" in caplog.text
+    assert "holdfast-chat[otlp]" in caplog.text
 
 
 def test_off_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
