@@ -111,12 +111,13 @@ class ScriptedServer:
             if headers.get("upgrade", "").lower() == "websocket":
                 await self._play(target, headers, reader, writer)
                 return
-            writer.write(_http(self._page(target)))
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            writer.write(_http(self._page(request.split(" ")[0], target, body)))
             await writer.drain()
 
-    def _page(self, target: str) -> Json:
+    def _page(self, method: str, target: str, body: bytes) -> Json:
         """The answer to a call of REST: they are given in turn, the last one again and again."""
-        self.log.append({"rest": target})
+        self.log.append({"rest": target, "method": method, "body": json.loads(body or b"null")})
         answers = self._script.get("rest", [{"status": 404, "text": "not found"}])
         answer: Json = answers[min(self._calls, len(answers) - 1)]
         self._calls += 1

@@ -35,12 +35,13 @@ def notice(conversation_id: str, event: str, revision: int, last_seq: int | None
     summary = {
         "created_by": "ben",
         "created_at": "",
+        "metadata": msgspec.Raw(b"null"),
         "member_count": 2,
         "members": [],
         "last_seq": last_seq,
         "revision": revision,
     }
-    absent = dict.fromkeys(("title", "metadata", "last_message", "last_message_at"))
+    absent = dict.fromkeys(("title", "last_message", "last_message_at"))
     zero = dict.fromkeys(("last_read_seq", "unread_count"), 0)
     return msgspec.convert(
         {

@@ -7,8 +7,23 @@ async with Client(["https://chat.example.com"], token=fetch_token) as client:
 """
 
 from holdfast.client.client import Client
-from holdfast.client.errors import ClientStopped, SendFailed
+from holdfast.client.errors import CallFailed, ClientStopped, SendFailed
 from holdfast.client.events import Connected, Disconnected, Event, Observer, Unreachable
 from holdfast.client.messages import Message
+from holdfast.client.rest import Conversation, History, Member
 
-__all__ = ["Client", "ClientStopped", "Connected", "Disconnected", "Event", "Message", "Observer", "SendFailed", "Unreachable"]
+__all__ = [
+    "CallFailed",
+    "Client",
+    "ClientStopped",
+    "Connected",
+    "Conversation",
+    "Disconnected",
+    "Event",
+    "History",
+    "Member",
+    "Message",
+    "Observer",
+    "SendFailed",
+    "Unreachable",
+]

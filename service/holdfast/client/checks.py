@@ -18,6 +18,7 @@ from holdfast.protocol.frames import CLIENT_CHARACTERS, GENERATION_CHARACTERS, I
 
 _ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"), re.ASCII)
 _RESERVED: Final = re.compile(r"__.*__", re.ASCII)
+_TITLE_CHARACTERS: Final = 200
 _MESSAGE_ID: Final = re.compile(r"[0-9]{12}", re.ASCII)
 
 
@@ -52,7 +53,7 @@ class Draft:
         body_bytes = len(_utf8(body, "body"))
         if not body_bytes:
             raise _invalid("body", "at least one character is needed")
-        raw: Raw | UnsetType = UNSET if metadata is None else Raw(_metadata(metadata))
+        raw: Raw | UnsetType = UNSET if metadata is None else Raw(checked_metadata(metadata))
         frame = Send(
             ref=ref,
             conversation_id=conversation_id,
@@ -104,6 +105,31 @@ def check_flag(value: object, field: str) -> None:
     """
     if not isinstance(value, bool):
         raise _invalid(field, f"true or false expected, not {type(value).__name__}")
+
+
+def check_number(value: object, field: str, least: int, most: int) -> int:
+    """The whole number, if it is one between these.
+
+    Raises:
+        SendFailed: it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise _invalid(field, f"a whole number from {least} to {most} expected")
+    return value
+
+
+def checked_title(title: object) -> str | None:
+    """The title of a conversation, or None.
+
+    Raises:
+        SendFailed: no instance would accept it.
+    """
+    if title is None:
+        return None
+    if not isinstance(title, str) or len(title) > _TITLE_CHARACTERS:
+        raise _invalid("title", f"text of at most {_TITLE_CHARACTERS} characters expected")
+    _utf8(title, "title")
+    return title
 
 
 def is_id(text: object) -> bool:
@@ -160,7 +186,12 @@ def _checked_text(text: object, name: str, most: int) -> str:
     return text
 
 
-def _metadata(metadata: object) -> bytes:
+def checked_metadata(metadata: object) -> bytes:
+    """The object as JSON.
+
+    Raises:
+        SendFailed: it is no object, nested too deeply, or holds something that JSON does not know.
+    """
     if not isinstance(metadata, Mapping):
         raise _invalid("metadata", f"an object expected, not {type(metadata).__name__}")
     plain = _json(metadata, METADATA_LEVELS)

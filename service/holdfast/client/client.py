@@ -11,11 +11,12 @@ from typing import Any, Final, Self
 from msgspec import UNSET
 
 from holdfast.client import backoff
+from holdfast.client.calls import Calls
 from holdfast.client.checks import Draft, checked_cursors, checked_generation, checked_name
 from holdfast.client.commands import Commands
 from holdfast.client.connection import Connection
 from holdfast.client.errors import ClientStopped, SendFailed
-from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Told, Unreachable, notice_fields
+from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Told, Unreachable, fields_of
 from holdfast.client.greeting import Greeting, greeting
 from holdfast.client.holes import Holes
 from holdfast.client.inbox import Inbox
@@ -24,6 +25,7 @@ from holdfast.client.messages import Message
 from holdfast.client.outbox import Outbox
 from holdfast.client.pages import Pages
 from holdfast.client.read_cursors import ReadCursors
+from holdfast.client.rest import Rest
 from holdfast.client.tokens import Token, Tokens
 from holdfast.protocol import frames
 from holdfast.protocol.codes import CODES
@@ -44,6 +46,9 @@ class Client:
         generation: of the store that `cursors` are of, as `generation` returned it; empty where it is not known.
         observer: is told everything, see `Observer`.
         name: shows in the server's log, up to 64 characters.
+
+    Attributes:
+        rest: creates, reads and changes conversations, see `Rest`. It needs no connection, but to be used inside `async with`.
 
     Raises:
         TypeError: one of them is something else.
@@ -76,8 +81,9 @@ class Client:
         self._work = asyncio.Event()
         self._stopped: ClientStopped | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._pages = Pages()
-        self._holes = Holes(self._inbox, self._pages, self._tokens, self._found, lambda: self._link.base_url)
+        self._calls = Calls()
+        self._holes = Holes(self._inbox, Pages(self._calls), self._tokens, self._found, lambda: self._link.base_url)
+        self.rest = Rest(self._calls, self._tokens, self._link.base_urls)
 
     async def __aenter__(self) -> Self:
         if self._stopped is not None:
@@ -124,7 +130,7 @@ class Client:
         while await self._something(lambda: len(self._inbox)):
             message = self._inbox.take()
             self._holes.look()
-            self._record_message("shown", message)
+            self._observer.record("shown", **fields_of(message))
             yield message
 
     async def events(self) -> AsyncIterator[Event]:
@@ -193,7 +199,7 @@ class Client:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._pages.close()
+        await self._calls.close()
 
     # --- the link's owner ---------------------------------------------------------------------------------------------
 
@@ -230,7 +236,7 @@ class Client:
         """See `LinkOwner.received`."""
         match frame:
             case frames.MessageFrame():
-                self._record_message("received", frame)
+                self._observer.record("received", **fields_of(frame))
                 self._offer(frame)
             case frames.Ack():
                 if self._outbox.acknowledged(frame):
@@ -250,7 +256,7 @@ class Client:
             case frames.Synced():
                 self._synced(frame, connection)
             case frames.ConversationNotice():
-                self._observer.record("notice", **notice_fields(frame))
+                self._observer.record("notice", **fields_of(frame))
                 self._inbox.changed(frame, self._user_id)
             case frames.PresenceNotice():
                 self._observer.record("presence", about=frame.user_id, online=frame.online)
@@ -377,16 +383,6 @@ class Client:
             self._news.clear()
             await self._news.wait()
         return True
-
-    def _record_message(self, event: str, message: Message | frames.MessageFrame) -> None:
-        self._observer.record(
-            event,
-            conversation=message.conversation_id,
-            seq=message.seq,
-            sender=message.sender,
-            key=message.client_message_id,
-            body=message.body,
-        )
 
     def _record_connection(self, event: str, connection: Connection, **fields: object) -> None:
         welcome = connection.welcome

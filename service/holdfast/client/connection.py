@@ -12,7 +12,7 @@ from websockets.typing import Subprotocol
 
 from holdfast.client import backoff
 from holdfast.client.greeting import Greeting
-from holdfast.client.problems import problem_in
+from holdfast.client.problems import foreign_answer, problem_in, retry_after_seconds
 from holdfast.client.tls import authorities
 from holdfast.errors import HoldfastError
 from holdfast.protocol import frames
@@ -198,13 +198,9 @@ def _in_short(error: BaseException) -> str:
 
 def _refusal(error: InvalidStatus) -> Refused:
     response = error.response
-    asked = response.headers.get("Retry-After", "")
-    retry_after = float(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 6 else 0.0
+    retry_after = retry_after_seconds(response.headers.get("Retry-After", ""))
     problem = problem_in(bytes(response.body or b""))
     if problem is not None:
         is_final = not problem.retryable
         return Refused(response.status_code, problem.code, problem.detail, is_final=is_final, retry_after_seconds=retry_after)
-    detail = f"answered {response.status_code}, and it was not the service: is a proxy in front of it, or the address wrong?"
-    if 300 <= response.status_code < 400:
-        detail = f"answered {response.status_code}: redirects are not followed, use the address that they lead to"
-    return Refused(response.status_code, f"http_{response.status_code}", detail, retry_after_seconds=retry_after)
+    return Refused(response.status_code, *foreign_answer(response.status_code), retry_after_seconds=retry_after)

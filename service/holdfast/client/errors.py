@@ -21,6 +21,29 @@ class SendFailed(HoldfastError):
         self.retryable = retryable
 
 
+class CallFailed(SendFailed):
+    """A call of REST will not succeed, or did not within its time. An `except SendFailed` catches it, too.
+
+    Attributes:
+        status: of HTTP; 0 where there was no answer.
+        retry_after_seconds: the pause that the service asks for, 0 where it names none.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        outcome: str = "refused",
+        retryable: bool = True,
+        status: int = 0,
+        retry_after_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(code, detail, outcome=outcome, retryable=retryable)
+        self.status = status
+        self.retry_after_seconds = retry_after_seconds
+
+
 class ClientStopped(HoldfastError):
     """The client has ended: it was closed, or the server told it not to come back. A token hook may raise it, too.
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import UNSET
 
+from holdfast.client.messages import Message
 from holdfast.protocol import frames
 
 
@@ -64,13 +65,16 @@ class Observer(Protocol):
         ...
 
 
-def notice_fields(notice: frames.ConversationNotice) -> dict[str, object]:
-    """What an observer is told of a change of a conversation."""
-    about = "" if notice.user_id is UNSET else notice.user_id
-    fields: dict[str, object] = {"conversation": notice.conversation_id, "name": notice.event, "about": about}
-    if notice.conversation is not UNSET:
-        fields |= {"seq": notice.conversation.last_seq, "joined": notice.conversation.joined_seq}
-    return fields
+def fields_of(frame: Message | frames.MessageFrame | frames.ConversationNotice) -> dict[str, object]:
+    """What an observer is told of a message, or of a change of a conversation."""
+    if isinstance(frame, frames.ConversationNotice):
+        about = "" if frame.user_id is UNSET else frame.user_id
+        fields: dict[str, object] = {"conversation": frame.conversation_id, "name": frame.event, "about": about}
+        if frame.conversation is not UNSET:
+            fields |= {"seq": frame.conversation.last_seq, "joined": frame.conversation.joined_seq}
+        return fields
+    names = {"conversation": frame.conversation_id, "sender": frame.sender, "key": frame.client_message_id}
+    return {**names, "seq": frame.seq, "body": frame.body}
 
 
 class Nobody:

@@ -91,6 +91,10 @@ class Link:
         self._failure: BaseException | None = None
         self._has_failed = asyncio.Event()
 
+    def base_urls(self) -> list[str]:
+        """All addresses, that of the last connection first."""
+        return [self.base_url, *(each for each in self._bases if each != self.base_url)]
+
     async def run(self) -> None:
         """Connect, and connect again, for ever.
 

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-import httpx
 import msgspec
 
+from holdfast.client.calls import Calls, Unanswered
 from holdfast.client.problems import problem_in
-from holdfast.client.tls import authorities
 from holdfast.errors import HoldfastError
 from holdfast.protocol.frames import MessageFrame
 
 PAGE: Final = 200
-_SECONDS: Final = 10.0
 
 
 class PageUnavailable(HoldfastError):
@@ -25,15 +23,17 @@ class TokenRefused(PageUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Messages in ascending order; `last_seq`: where the conversation ends in the store."""
+    """Messages in ascending order; `last_seq`: where the conversation ends in the store; `has_more`: in the asked direction."""
 
     messages: list[MessageFrame]
     last_seq: int
+    has_more: bool = False
 
 
 class _Answer(msgspec.Struct):
     messages: list[msgspec.Raw]
     last_seq: int
+    has_more: bool = False
 
 
 class _Body(msgspec.Struct):
@@ -46,20 +46,15 @@ class _Body(msgspec.Struct):
     body: str
     client_message_id: str
     sent_at: str
-    metadata: msgspec.Raw | msgspec.UnsetType | None = msgspec.UNSET
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # not `| None`: msgspec would decode null alone
 
 
 class Pages:
-    """Reads messages by REST; keeps one connection open between pages."""
+    """Reads messages by REST."""
 
-    def __init__(self) -> None:
-        """Connects to nothing yet."""
-        self._http: httpx.AsyncClient | None = None  # most clients never need a page
-
-    async def close(self) -> None:
-        """Let go."""
-        if self._http is not None:
-            await self._http.aclose()
+    def __init__(self, calls: Calls) -> None:
+        """Calls nothing yet."""
+        self._calls = calls
 
     async def after(self, base_url: str, token: str, conversation_id: str, seq: int) -> Page | None:
         """Up to 200 messages after `seq`; None when the conversation is not ours any more, and it is the service that says so.
@@ -68,35 +63,34 @@ class Pages:
             PageUnavailable: not now.
             TokenRefused: not with this token.
         """
-        if self._http is None:
-            self._http = httpx.AsyncClient(timeout=_SECONDS, trust_env=False, verify=authorities())
+        url = f"{base_url}/api/conversations/{conversation_id}/messages"
         try:
-            answer = await self._http.get(
-                f"{base_url}/api/conversations/{conversation_id}/messages",
-                params={"after_seq": seq, "limit": PAGE},
-                headers={"Authorization": f"Bearer {token}"},
-            )
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise PageUnavailable(f"{base_url}: {type(error).__name__}") from None
-        if answer.status_code == 401:
+            answer = await self._calls.call("GET", url, token, {"after_seq": seq, "limit": PAGE})
+        except Unanswered as error:
+            raise PageUnavailable(f"{base_url}: {error}") from None
+        if answer.status == 401:
             raise TokenRefused(f"{base_url}: answered 401")
-        if answer.status_code != 200:
+        if answer.status != 200:
             problem = problem_in(answer.content)
             if problem is not None and problem.code == "conversation_not_found":
                 return None
-            raise PageUnavailable(f"{base_url}: answered {answer.status_code}")
-        return _page(answer.content, base_url, conversation_id)
+            raise PageUnavailable(f"{base_url}: answered {answer.status}")
+        page = page_in(answer.content, conversation_id)
+        if page is None:
+            raise PageUnavailable(f"{base_url}: not a page of this conversation")
+        return page
 
 
-def _page(content: bytes, base_url: str, conversation_id: str) -> Page:
+def page_in(content: bytes, conversation_id: str) -> Page | None:
+    """The page in an answer; None when it is none, or one of another conversation."""
     try:
         answer = msgspec.json.decode(content, type=_Answer)
         bodies = [msgspec.json.decode(raw, type=_Body) for raw in answer.messages]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise PageUnavailable(f"{base_url}: not a page ({type(error).__name__})") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
     if any(body.conversation_id != conversation_id for body in bodies):
-        raise PageUnavailable(f"{base_url}: a page of another conversation")
-    return Page([_frame(body) for body in bodies], answer.last_seq)
+        return None
+    return Page([_frame(body) for body in bodies], answer.last_seq, answer.has_more)
 
 
 def _frame(body: _Body) -> MessageFrame:
@@ -108,5 +102,5 @@ def _frame(body: _Body) -> MessageFrame:
         body=body.body,
         client_message_id=body.client_message_id,
         sent_at=body.sent_at,
-        metadata=msgspec.UNSET if body.metadata is None else body.metadata,
+        metadata=msgspec.UNSET if body.metadata is msgspec.UNSET or bytes(body.metadata) == b"null" else body.metadata,
     )

@@ -17,6 +17,19 @@ class Problem(msgspec.Struct, frozen=True):
     retryable: bool
 
 
+def retry_after_seconds(header: str) -> float:
+    """The pause that an answer asks for; 0 where it names none."""
+    return float(header) if header.isascii() and header.isdecimal() and len(header) < 6 else 0.0
+
+
+def foreign_answer(status: int) -> tuple[str, str]:
+    """Code and detail of an answer that is not the service's; nothing of its text, which may repeat our headers."""
+    detail = f"answered {status}, and it was not the service: is a proxy in front of it, or the address wrong?"
+    if 300 <= status < 400:
+        detail = f"answered {status}: redirects are not followed, use the address that they lead to"
+    return f"http_{status}", detail
+
+
 def problem_in(content: bytes) -> Problem | None:
     """The service's problem document in an answer; None when the answer is not the service's."""
     try:

@@ -27,6 +27,8 @@ SeqNumber = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 At = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds, Z", examples=["2026-01-31T12:00:00.000Z"])]
 TraceParent = Annotated[Raw, Meta(extra_json_schema={"type": "string"}, description="W3C trace context; ignored if malformed.")]
 JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"}, description="Echoed verbatim, never interpreted.")]
+ObjectOrNull = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]}, description="Echoed verbatim. null: none.")]
+"""Not `JsonObject | None`: of such a type msgspec decodes null alone, and a client would take the frame for an unknown one."""
 GivenMetadata = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]}, description="Echoed verbatim. null: none.")]
 """As clients send it; its size and depth are checked with what else is refused by name."""
 
@@ -238,7 +240,7 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     conversation_id: str
     title: str | None
-    metadata: JsonObject | None
+    metadata: ObjectOrNull
     created_by: str
     created_at: At
     member_count: int

@@ -9,9 +9,9 @@ from holdfast.protocol.frames import (
     GivenBody,
     GivenId,
     GivenMetadata,
-    JsonObject,
     LastMessageView,
     MessageFrame,
+    ObjectOrNull,
     SeqNumber,
     Summary,
 )
@@ -102,7 +102,7 @@ class ConversationDetail(Struct, frozen=True, kw_only=True):
 
     conversation_id: str
     title: str | None
-    metadata: JsonObject | None
+    metadata: ObjectOrNull
     created_by: str
     created_at: At
     member_count: int

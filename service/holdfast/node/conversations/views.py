@@ -33,7 +33,7 @@ def summary(
     return Summary(
         conversation_id=conversation.conversation_id,
         title=conversation.title,
-        metadata=None if conversation.metadata_json is None else Raw(conversation.metadata_json.encode()),
+        metadata=Raw((conversation.metadata_json or "null").encode()),
         created_by=conversation.created_by,
         created_at=rfc3339(conversation.created_at_ms),
         member_count=len(conversation.members),
