@@ -13,6 +13,7 @@ from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.connection import Grant
 from holdfast.settings import AuthSettings
 from holdfast.web.claims import check, check_times
+from holdfast.web.hs256 import Hs256
 
 if TYPE_CHECKING:
     from holdfast.web.jwks import Jwks  # an HTTP client, which an instance without an issuer's keys need not load
@@ -33,7 +34,7 @@ class Authenticator:
         if settings.secret is None and jwks is None:
             raise ConfigurationError("HOLDFAST_AUTH__SECRET: neither it nor HOLDFAST_AUTH__JWKS_URL is set")
         secrets = (settings.secret, settings.previous_secret)
-        self._secrets = [secret.get_secret_value() for secret in secrets if secret is not None]
+        self._hs256 = Hs256([secret.get_secret_value() for secret in secrets if secret is not None])
         self._settings = settings
         self._check_revoked = check_revoked
         self._jwks = jwks
@@ -76,18 +77,15 @@ class Authenticator:
         header = self._header(token.partition(".")[0])
         if "crit" in header:
             raise CommandError("unauthenticated", 'the header "crit" is not understood here')
-        for key, algorithms in self._keys(header):
-            try:
-                return _verified(token, key, algorithms)
-            except jwt.InvalidSignatureError:
-                continue
-            except jwt.InvalidAlgorithmError:
-                break
-            except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
-                raise CommandError(
-                    "unauthenticated", "the token is malformed: three parts of base64url, JSON in the first two"
-                ) from None
-        raise CommandError("unauthenticated", "the token's signature does not match: it was signed with another key")
+        try:
+            claims = self._hs256.claims(token) if self._is_hs256(header) else _verified(token, self._issuers_key(header))
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
+            raise CommandError(
+                "unauthenticated", "the token is malformed: three parts of base64url, JSON in the first two"
+            ) from None
+        if claims is None:
+            raise CommandError("unauthenticated", "the token's signature does not match: it was signed with another key")
+        return claims
 
     @staticmethod
     @lru_cache(maxsize=64)
@@ -104,35 +102,42 @@ class Authenticator:
             raise CommandError("unauthenticated", "the token's header holds lists or objects, which are not understood here")
         return header
 
-    def _keys(self, header: dict[str, Any]) -> list[tuple[Any, list[str]]]:
-        """Keys to try, each with the only algorithms it may be used with: no confusion of public keys and secrets."""
+    def _is_hs256(self, header: dict[str, Any]) -> bool:
+        """Whether it must be signed with a secret of ours; else with an issuer's key: never one taken for the other."""
         algorithm = header.get("alg")
-        if algorithm == "HS256" and self._secrets:
-            return [(secret, ["HS256"]) for secret in self._secrets]
+        if algorithm == "HS256" and self._hs256:
+            return True
         if self._jwks is None:
             raise CommandError("unauthenticated", 'the header "alg" must be HS256')
         if algorithm not in _OF_ISSUERS:
-            accepted = [*(["HS256"] if self._secrets else []), *_OF_ISSUERS]
+            accepted = [*(["HS256"] if self._hs256 else []), *_OF_ISSUERS]
             raise CommandError("unauthenticated", f'the header "alg" must be one of {", ".join(accepted)}')
+        return False
+
+    def _issuers_key(self, header: dict[str, Any]) -> Any:
+        assert self._jwks is not None  # noqa: S101 - `_is_hs256` has looked
         key = self._jwks.key(header.get("kid"))
         if not self._jwks.is_known:
             detail = "the identity provider's keys (HOLDFAST_AUTH__JWKS_URL) are not fetched yet: the token cannot be verified"
             raise CommandError("store_unavailable", detail, retry_after_ms=1000)
         if key is None:
             raise CommandError("unauthenticated", 'the header "kid" names none of the issuer\'s keys that are known here')
-        return [(key, list(_OF_ISSUERS))]
+        return key
 
 
-def _verified(token: str, key: Any, algorithms: list[str]) -> dict[str, Any]:
-    """The claims, their signature verified and nothing else: what they say is for `claims.check`, by our clock and in our words.
+def _verified(token: str, key: Any) -> dict[str, Any] | None:
+    """The claims; None where the signature is not of this key. What they say is for `claims.check`, by the store's clock.
 
     Raises:
-        jwt.PyJWTError: the signature does not match, or it is no token.
+        jwt.PyJWTError: it is no token.
     """
     unchecked = dict.fromkeys(
         ("verify_exp", "verify_nbf", "verify_iat", "verify_aud", "verify_iss", "verify_sub", "verify_jti"), False
     )
-    claims: dict[str, Any] = jwt.decode(token, key, algorithms=algorithms, options=unchecked)  # type: ignore[arg-type]  # a typed dict
+    try:
+        claims: dict[str, Any] = jwt.decode(token, key, algorithms=list(_OF_ISSUERS), options=unchecked)  # type: ignore[arg-type]  # a typed dict
+    except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+        return None
     return claims
 
 
