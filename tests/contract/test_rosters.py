@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, UserId
+from holdfast.errors import RedisUnavailable
 from holdfast.ports import PublishedChange, PublishedCommit
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
@@ -281,3 +282,33 @@ async def test_rows_of_another_version_are_not_read(redis_server: RedisServer, n
     await redis_admin.hset("member:ann", mapping={C: "1 2 5 1700000000000 2 3", ".proof": earlier})
     assert (await one.rosters.look(ANN, STORE)).rows is None
     assert not await redis_admin.hexists("member:ann", C)
+
+
+async def test_looks_of_one_moment_share_a_round_trip(redis_server: RedisServer, new_node: NewNode) -> None:
+    """After a deployment thousands connect at once: a round trip for each would take the processor of an instance."""
+    one = await new_node("one").start()
+    await one.rosters.look(ANN, STORE)
+    before = one.bus.questions.counters.round_trips
+    looks = await asyncio.gather(*(one.rosters.look(UserId(f"user-{n}"), STORE) for n in range(64)))
+    assert all(look.fill_permit for look in looks)
+    assert one.bus.questions.counters.round_trips - before <= 2
+
+
+async def test_looks_that_redis_does_not_answer_end_together_and_the_next_one_is_answered(
+    redis_server: RedisServer, new_node: NewNode
+) -> None:
+    """The store answers in place of it: nobody who connects may wait for a Redis that hangs."""
+    one = await new_node("one").start()
+    await one.rosters.look(ANN, STORE)
+    redis_server.freeze()
+    looks = await asyncio.gather(*(one.rosters.look(UserId(f"user-{n}"), STORE) for n in range(200)), return_exceptions=True)
+    assert all(isinstance(look, RedisUnavailable) for look in looks)
+    redis_server.thaw()
+
+    async def is_answered() -> bool:
+        try:
+            return bool((await one.rosters.look(ANN, STORE)).fill_permit)
+        except RedisUnavailable:
+            return False
+
+    await eventually(is_answered)

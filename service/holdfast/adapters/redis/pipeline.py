@@ -1,4 +1,4 @@
-"""Group commit of writes: commands queued while one round trip is under way form the next.
+"""Group commit: commands queued while one round trip is under way form the next.
 
 Owns one connection of its own and one task. Invariants: commands reach Redis in the order in which they were queued, and each at
 most once. After a failure all sent and waiting commands are dropped and counted, never repeated, because their outcome is not
@@ -26,8 +26,26 @@ _log = logging.getLogger("holdfast.redis")
 _ROUND_SECONDS: Final = 1.0
 _QUEUE_COMMANDS: Final = 10_000  # a second's worth of publishing at full load; older ones would be late anyway
 _QUEUE_BYTES: Final = 64 * 1024 * 1024  # what 10,000 envelopes of ordinary size never reach
-_BATCH_COMMANDS: Final = 512  # about 5 ms of Redis's time, so that a batch stays far below the timeout
 _BATCH_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a pipeline is for.
+
+    Attributes:
+        loop: the name of its loop.
+        purpose: of its connection, as `CLIENT LIST` shows it.
+        batch_commands: so many at most are under way at once: what they take of Redis stays far below the timeout.
+    """
+
+    loop: str
+    purpose: str
+    batch_commands: int
+
+
+PUBLISHING: Final = Lane("bus_pipeline", "publish", 512)  # about 5 ms
+ASKING: Final = Lane("bus_questions", "ask", 64)  # each may read a thousand keys: about 100 ms
 
 
 @dataclass(slots=True)
@@ -43,10 +61,11 @@ class _Item:
 class Pipeline:
     """Fire and forget, in order. Used from one event loop; closed by its owner."""
 
-    def __init__(self, link: RedisLink, on_failure: Callable[[str], None]) -> None:
+    def __init__(self, link: RedisLink, on_failure: Callable[[str], None], lane: Lane = PUBLISHING) -> None:
         """`on_failure` hears, in the loop, why a round trip failed."""
         self.counters = PipelineCounters()
         self._link = link
+        self._lane = lane
         self._on_failure = on_failure
         self._queue: deque[_Item] = deque()
         self._queued_bytes = 0
@@ -58,8 +77,8 @@ class Pipeline:
 
     def start(self, loops: Loops) -> None:
         """Begin sending."""
-        loop = Loop("bus_pipeline", self._round, _ROUND_SECONDS, needs=(REDIS,))
-        self._task = asyncio.get_running_loop().create_task(loops.run(loop), name="redis-pipeline")
+        loop = Loop(self._lane.loop, self._round, _ROUND_SECONDS, needs=(REDIS,))
+        self._task = asyncio.get_running_loop().create_task(loops.run(loop), name=f"redis-{self._lane.purpose}")
 
     async def close(self, flush_seconds: float) -> None:
         """Send what is queued, at most for `flush_seconds`, and release the connection. Idempotent."""
@@ -124,7 +143,7 @@ class Pipeline:
     def _take(self) -> list[_Item]:
         batch: list[_Item] = []
         size = 0
-        while self._queue and len(batch) < _BATCH_COMMANDS and size < _BATCH_BYTES:
+        while self._queue and len(batch) < self._lane.batch_commands and size < _BATCH_BYTES:
             item = self._queue.popleft()
             size += len(item.packed)
             batch.append(item)
@@ -137,7 +156,7 @@ class Pipeline:
         try:
             # A connection is made inside the attempt: with TLS and Sentinel that takes several round trips.
             async with self._link.attempt(self._link.timeout_seconds if self._wire else 2 * self._link.timeout_seconds):
-                wire = self._wire = self._wire or await self._link.open_wire("publish")
+                wire = self._wire = self._wire or await self._link.open_wire(self._lane.purpose)
                 wire.send(b"".join([item.packed for item in batch]))
                 replies = await _replies(wire, len(batch))
         except RedisUnavailable as error:
@@ -180,7 +199,7 @@ class Pipeline:
             await self._round_trip(again)
 
     async def _give_up(self, batch: list[_Item], reason: str) -> None:
-        _log.warning("redis pipeline: %s; %d commands dropped", reason, len(batch) + len(self._queue))
+        _log.warning("redis %s: %s; %d commands dropped", self._lane.purpose, reason, len(batch) + len(self._queue))
         self.counters.dropped_away += len(batch)
         _fail(batch, reason)
         self._drop_queue(reason)

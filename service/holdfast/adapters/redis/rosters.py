@@ -3,7 +3,6 @@
 Writes that others rely on go through the bus's pipeline, in order with the envelopes; writes that are lost there are counted.
 """
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,27 +11,26 @@ from typing import Any, Final
 from holdfast.adapters.redis import decoding, keys, scripts
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
-from holdfast.adapters.redis.scripts import Argument, Script
+from holdfast.adapters.redis.scripts import Argument
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, Seq, UserId, is_id
 from holdfast.errors import RedisUnavailable, Undecodable
 
 _ROW_NUMBERS: Final = 7
 _ROSTER_MS: Final = 600_000  # a rolling restart is over by then; and no mistake outlives it
-_AT_ONCE: Final = 8  # of the pool's connections: when thousands come back they wait here, and not against a deadline
 _PERMIT_MS: Final = 60_000  # to read the store and write a roster; `head:` lives longer than both together
 
 
 class RedisRosters:
     """Implements `ports.RosterCache`. Used from one event loop; owns nothing."""
 
-    def __init__(self, link: RedisLink, pipeline: Pipeline) -> None:
-        """Looks through `link`, writes through the bus's `pipeline`."""
+    def __init__(self, link: RedisLink, pipeline: Pipeline, questions: Pipeline) -> None:
+        """Looks through the bus's `questions`, writes through its `pipeline`."""
         self._link = link
         self._pipeline = pipeline
+        self._questions = questions
         self._name = secrets.token_hex(6)
         self._names = 0
-        self._room = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def losses(self) -> int:
@@ -47,7 +45,7 @@ class RedisRosters:
     async def look(self, user_id: UserId, generation: str) -> RosterLook:
         """See `RosterCache.look`."""
         arguments = (generation, secrets.token_hex(8), _PERMIT_MS)
-        kind, text, *rows = await self._run(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
+        kind, text, *rows = await self._questions.ask_script(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
         try:
             if kind == b"FILL":
                 return RosterLook(None, fill_permit=decoding.text(text))
@@ -63,14 +61,14 @@ class RedisRosters:
         for row in rows:
             m = row.membership
             arguments += (m.conversation_id, _text(row), m.last_seq, m.revision, m.member_count)
-        return bool(await self._run(scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
+        return bool(await self._questions.ask_script(scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
 
     async def tails(
         self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
     ) -> dict[ConversationId, Seq] | None:
         """See `RosterCache.tails`."""
         heads = tuple(map(keys.head, conversation_ids))
-        found = await self._run(scripts.TAILS, (keys.ERA, *heads), (generation, proof))
+        found = await self._questions.ask_script(scripts.TAILS, (keys.ERA, *heads), (generation, proof))
         try:
             return dict(zip(conversation_ids, map(decoding.seq, found), strict=True)) if found else None
         except Undecodable:
@@ -91,10 +89,6 @@ class RedisRosters:
         """See `RosterCache.end_reads`."""
         members = tuple(map(keys.member, cursors))
         self._pipeline.push_script(scripts.END_READS, members, (name, conversation_id, *cursors.values()))
-
-    async def _run(self, script: Script, its_keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
-        async with self._room:
-            return await self._link.run(script, its_keys, arguments)
 
 
 def _text(row: RosterRow) -> str:
