@@ -297,7 +297,7 @@ async def test_looks_of_one_moment_share_a_round_trip(redis_server: RedisServer,
 async def test_looks_that_redis_does_not_answer_end_together_and_the_next_one_is_answered(
     redis_server: RedisServer, new_node: NewNode
 ) -> None:
-    """The store answers in place of it: nobody who connects may wait for a Redis that hangs."""
+    """The store answers in place of it: a client that connects does not wait for a Redis that hangs."""
     one = await new_node("one").start()
     await one.rosters.look(ANN, STORE)
     redis_server.freeze()
