@@ -20,6 +20,11 @@ def scenarios_for(has: str) -> list[Json]:
     return [scenario for scenario in SCENARIOS if scenario.get("needs", has) == has]
 
 
+def soon(scenario: Json) -> Json:
+    """The scenario for a client that is expected to fail it: it need not hang for long."""
+    return scenario if scenario.get("pauses") == "real" else {**scenario, "within_seconds": 2}
+
+
 class Played(Protocol):
     """One scenario that was played.
 

@@ -138,5 +138,4 @@ async function play({ scenario, port }) {
 
 say({ ready: true });
 await play(await hear());
-say({ played });
-process.exit(0);
+process.stdout.write(`${JSON.stringify({ played })}\n`, () => process.exit(0));

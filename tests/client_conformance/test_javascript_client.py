@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from client_conformance.judge import SCENARIOS, problems, scenarios_for, story
+from client_conformance.judge import SCENARIOS, problems, scenarios_for, soon, story
 from client_conformance.line_driver import LinePlay
+from client_conformance.mutants import MUTANTS, Mutant
 from client_conformance.server import Json, ScriptedServer
 from support.javascript import CLIENT, require_node
 
@@ -20,16 +21,31 @@ PLAYED = [each for each in scenarios_for("frame") if each["name"] not in LEFT_OU
 @pytest.mark.parametrize("scenario", PLAYED, ids=lambda scenario: scenario["name"])
 async def test_scenario(scenario: Json) -> None:
     """What the scenario expects, within its bound; its own `why` says what depends on it."""
-    play = LinePlay(scenario, [require_node(), DRIVER, CLIENT / "src" / "index.js"])
-    async with ScriptedServer(scenario.get("server", {})) as server:
-        try:
-            await play.run(server)
-        except (TimeoutError, AssertionError) as error:
-            pytest.fail(f"{scenario['why']}\nnot within its bound ({error}): {story(play, server)}")
-        found = problems(scenario["expect"], play, server, has="frame")
-        assert not found, f"{scenario['why']}\n" + "\n".join(found) + f"\n{story(play, server)}"
+    failures = await _failures(scenario, CLIENT / "src" / "index.js")
+    assert not failures, "\n".join(failures)
 
 
 def test_every_scenario_that_is_left_out_exists() -> None:
     """A name that is gone hides nothing."""
     assert set(LEFT_OUT) <= {scenario["name"] for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+async def test_client_without_a_mechanism_fails_a_scenario(mutant: Mutant, tmp_path: Path) -> None:
+    """A scenario that passes without the mechanism that it is about says nothing."""
+    entry = mutant.source(CLIENT / "src", tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    (scenario,) = (each for each in PLAYED if each["name"] == mutant.scenario)
+    assert await _failures(soon(scenario), entry)
+
+
+async def _failures(scenario: Json, entry: Path) -> list[str]:
+    """What is not as the scenario expects of the client with this entry."""
+    play = LinePlay(scenario, [require_node(), DRIVER, entry])
+    async with ScriptedServer(scenario.get("server", {})) as server:
+        try:
+            await play.run(server)
+        except (TimeoutError, AssertionError) as error:
+            return [f"{scenario['why']}\nnot within its bound ({error}): {story(play, server)}"]
+        found = problems(scenario["expect"], play, server, has="frame")
+    return [scenario["why"], *found, story(play, server)] if found else []

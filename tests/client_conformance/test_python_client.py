@@ -1,9 +1,12 @@
 """The Python client against every script of `scenarios/`: it fails what cannot succeed, and nothing else."""
 
+from collections.abc import Callable
+
 import pytest
 
-from client_conformance.judge import SCENARIOS, problems, scenarios_for, story
+from client_conformance.judge import SCENARIOS, problems, scenarios_for, soon, story
 from client_conformance.python_driver import Play
+from client_conformance.python_mutants import MUTANTS
 from client_conformance.server import Json, ScriptedServer
 from holdfast.client import backoff
 
@@ -19,14 +22,32 @@ async def test_scenario(scenario: Json, monkeypatch: pytest.MonkeyPatch) -> None
     """What the scenario expects, within its bound; its own `why` says what depends on it."""
     if scenario.get("pauses") != "real":
         monkeypatch.setattr(backoff, "pause", _short)
+    failures = await _failures(scenario)
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize(("alter", "name"), MUTANTS, ids=lambda value: getattr(value, "__name__", value))
+async def test_client_without_a_mechanism_fails_a_scenario(
+    alter: Callable[[pytest.MonkeyPatch], None], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scenario that passes without the mechanism that it is about says nothing."""
+    scenario = next(each for each in SCENARIOS if each["name"] == name)
+    if scenario.get("pauses") != "real":
+        monkeypatch.setattr(backoff, "pause", _short)
+    alter(monkeypatch)
+    assert await _failures(soon(scenario))
+
+
+async def _failures(scenario: Json) -> list[str]:
+    """What is not as the scenario expects."""
     play = Play(scenario)
     async with ScriptedServer(scenario.get("server", {})) as server:
         try:
             await play.run(server)
         except (TimeoutError, AssertionError) as error:
-            pytest.fail(f"{scenario['why']}\nnot within its bound ({error}): {story(play, server)}")
+            return [f"{scenario['why']}\nnot within its bound ({error}): {story(play, server)}"]
         found = problems(scenario["expect"], play, server, has="answer")
-        assert not found, f"{scenario['why']}\n" + "\n".join(found) + f"\n{story(play, server)}"
+    return [scenario["why"], *found, story(play, server)] if found else []
 
 
 def test_each_scenario_has_a_name_of_its_own_and_a_reason() -> None:
