@@ -56,7 +56,7 @@ javascript: $(JAVASCRIPT)/node_modules/.installed ## the tools of the JavaScript
 $(JAVASCRIPT)/node_modules/.installed: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/package-lock.json
 	@if ! command -v npm >/dev/null; then \
 	  echo "No npm: the tests of the JavaScript client are skipped (on Debian: apt-get install npm)" >&2; \
-	elif npm ci --prefix $(JAVASCRIPT) --silent --no-audit --no-fund; then \
+	elif npm ci --prefix $(JAVASCRIPT) --loglevel=error --no-audit --no-fund; then \
 	  touch $@; \
 	else \
 	  echo "npm ci failed: the tests of the JavaScript client are skipped (make javascript tries again)" >&2; \

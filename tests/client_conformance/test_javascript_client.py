@@ -40,7 +40,7 @@ async def test_client_without_a_mechanism_fails_a_scenario(mutant: Mutant, tmp_p
 
 
 async def _failures(scenario: Json, entry: Path) -> list[str]:
-    """What is not as the scenario expects of the client with this entry."""
+    """Whatever differs from what the scenario expects of the client with this entry."""
     play = LinePlay(scenario, [require_node(), DRIVER, entry])
     async with ScriptedServer(scenario.get("server", {})) as server:
         try:

@@ -39,7 +39,7 @@ async def test_client_without_a_mechanism_fails_a_scenario(
 
 
 async def _failures(scenario: Json) -> list[str]:
-    """What is not as the scenario expects."""
+    """Whatever differs from what the scenario expects."""
     play = Play(scenario)
     async with ScriptedServer(scenario.get("server", {})) as server:
         try:

@@ -1,5 +1,6 @@
 """The package of the JavaScript client: its types, its size, and what an application gets that installs it."""
 
+import asyncio
 import gzip
 import json
 import re
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from support.javascript import CLIENT, require_node, require_tool
-from support.up import require
+from support.up import Up, require, require_redis
 
 _SECONDS = 60
 _MOST_BYTES = 11_100  # of the whole client, bundled, minified and compressed: it only falls
 _GUIDE = Path(__file__).parents[2] / "docs" / "javascript.md"
 _README = CLIENT / "README.md"
+_ASKED = 'fetch("/session/chat-token", { method: "POST" })'  # of the application's own backend
+_JSON = 'headers: { "Content-Type": "application/json" }'
 _OPTIONS = ["--strict", "--target", "es2022", "--module", "nodenext", "--lib", "es2023,dom,dom.iterable"]
 
 
@@ -75,6 +78,32 @@ def test_code_of_the_guide_fits_the_types(application: Path, page: Path) -> None
     module = application / f"{page.stem.lower()}.mjs"
     module.write_text(_blocks(page), encoding="utf-8")
     _run(require_tool("tsc"), "--allowJs", "--checkJs", "--noEmit", *_OPTIONS, module, cwd=application)
+
+
+async def test_code_of_the_pages_runs(application: Path, tmp_path: Path) -> None:
+    """An application that is written like them sends, receives and ends by itself."""
+    require_redis()
+    up = Up(tmp_path / ".data", 1)
+    await up.start()
+    try:
+        readme = await _printed(application, _blocks(_README).replace("http://localhost:8000", up.url))
+        assert "open\n" in readme
+        assert "user123 hello\n" in readme
+        ask = f'fetch("{up.url}/demo/token", {{ method: "POST", body: JSON.stringify({{ user_id: "user123" }}), {_JSON} }})'
+        guide = _blocks(_GUIDE).replace("https://chat.example.com", up.url)
+        assert _ASKED in guide
+        guide = await _printed(application, guide.replace(_ASKED, ask))
+        assert "stored as 2\n" in guide
+        assert "0 false\n" in guide
+        assert "ended closed\n" in guide
+    finally:
+        await up.stop()
+
+
+async def _printed(application: Path, module: str) -> str:
+    """What a module of the application prints until it ends by itself."""
+    (application / "run.mjs").write_text(module, encoding="utf-8")
+    return await asyncio.to_thread(_run, require_node(), "run.mjs", cwd=application)
 
 
 def test_lock_holds_versions_and_hashes_only() -> None:

@@ -12,6 +12,7 @@ const PROTOCOL = "holdfast.v1";
 const OPEN_MS = 10_000; // until the welcome
 const CLOSE_MS = 2_000;
 const PONG_MS = 10_000;
+const KEEPALIVE_MS = /** @type {const} */ ([1_000, 3_600_000]); // whatever the service says, it is between these
 const LOST = 1006;
 const TOKEN_CODES = ["unauthenticated", "token_expired", "token_revoked", "closed_4501", "closed_4502"];
 
@@ -181,7 +182,8 @@ export class Connection {
   /** After `keepalive_ms` of silence ask; 10 s later let go. */
   #look() {
     const silence = Date.now() - this.#heardAt;
-    const keepalive = Math.max(1_000, this.welcome.keepalive_ms);
+    const [least, most] = KEEPALIVE_MS;
+    const keepalive = Math.min(most, Math.max(least, this.welcome.keepalive_ms));
     if (silence < keepalive) this.#watch = setTimeout(() => this.#look(), Math.min(keepalive - silence, keepalive));
     else {
       const askedAt = Date.now();
