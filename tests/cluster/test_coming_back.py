@@ -16,6 +16,7 @@ from support.instances import Instances, Serving
 
 USERS, CONVERSATIONS = 100, 20
 PATIENT = {"HOLDFAST_PRESENCE__GRACE_SECONDS": "60"}  # the backfill of users who go offline reads the store, too
+SIGNED = {"HOLDFAST_BUS__SECRET": "a-secret-of-the-bus-that-is-long-enough"}  # as in production
 
 
 def _documents(file: Path) -> Counter[str]:
@@ -51,7 +52,7 @@ async def test_who_comes_back_costs_the_store_no_read(sqlite_instances: Instance
     """100 users with 20 conversations each, after a restart of the instance: Redis has what they are told."""
     file = tmp_path / "reads"
     altered = ",".join(["count_reads", *([] if is_built else ["no_rosters"])])
-    (one,) = await sqlite_instances.start("one", ALTERED=altered, READS=str(file), **PATIENT)
+    (one,) = await sqlite_instances.start("one", ALTERED=altered, READS=str(file), **PATIENT, **SIGNED)
     names = [f"user{number}" for number in range(USERS)]
     groups = [names[start : start + CONVERSATIONS] for start in range(0, USERS, CONVERSATIONS)]
     ids = [await new_conversation(one, *group) for group in groups for _ in range(CONVERSATIONS)]
@@ -105,9 +106,10 @@ async def _connected(serving: Serving, user_id: str) -> AsyncIterator[Chatter]:
     await chatter.close()
 
 
-async def test_who_was_removed_while_away_gets_nothing(sqlite_instances: Instances) -> None:
+@pytest.mark.parametrize("settings", [{}, SIGNED], ids=["unsigned", "signed"])
+async def test_who_was_removed_while_away_gets_nothing(sqlite_instances: Instances, settings: dict[str, str]) -> None:
     """Redis knew the list of before; not even what was said before the removal is replayed."""
-    a, b = await sqlite_instances.start("one", "two")
+    a, b = await sqlite_instances.start("one", "two", **settings)
     c, other = await new_conversation(a, "ann", "ben"), await new_conversation(a, "ann", "ben")
     await _known(b, "ben")
     async with Chatter(a, "ann") as ann, Rest(a, "ann") as rest:
@@ -141,9 +143,10 @@ async def test_a_user_added_while_away_gets_what_follows_the_addition(sqlite_ins
             assert ben.seqs(c) == [2]  # earlier messages are history
 
 
-async def test_a_cursor_does_not_go_back_for_who_returns(sqlite_instances: Instances) -> None:
+@pytest.mark.parametrize("settings", [{}, SIGNED], ids=["unsigned", "signed"])
+async def test_a_cursor_does_not_go_back_for_who_returns(sqlite_instances: Instances, settings: dict[str, str]) -> None:
     """Read and sent at one instance, asked at the other, at once."""
-    a, b = await sqlite_instances.start("one", "two")
+    a, b = await sqlite_instances.start("one", "two", **settings)
     c = await new_conversation(a, "ann", "ben")
     await _known(b, "ben")
     async with Chatter(a, "ann") as ann, Chatter(a, "ben") as ben:

@@ -14,13 +14,17 @@ from holdfast.domain.ids import ConnectionId, ConversationId, InstanceId, UserId
 from holdfast.domain.registry import ConnectionRecord
 from holdfast.errors import LeaseLost
 from holdfast.ports import PublishedChange, PublishedCommit
+from holdfast.protocol.seals import Seals
 from support.eventually import eventually
 from support.fixtures_redis import NewNode, RedisNode
 from support.redis_server import RedisServer
 
 C, ANN, STORE = ConversationId("c1"), UserId("ann"), "g1"
+NOW_MS = 1_700_000_000_000
 BYTE = b"\xff"
 GARBAGE = (BYTE, b"", b"\x00", b"x" * 100_000, "\ud800".encode("utf-8", "surrogatepass"), b"NaN", b"-1", b"1e309", b"[]")
+
+either_kind = pytest.mark.parametrize("seals", [None, Seals("the-secret-of-the-bus-of-32-bytes")], ids=["unsigned", "signed"])
 
 
 @pytest.fixture
@@ -117,10 +121,10 @@ async def test_garbage_in_fates_world_and_era_is_replaced(
     await registered(one)
     assert [lease.instance_id for lease in await one.registry.instances()] == ["one"]
     await raw.set("registry:era", garbage)
-    look = await one.rosters.look(ANN, STORE)
+    look = await one.rosters.look(ANN, STORE, NOW_MS)
     assert look.fill_permit
-    assert await one.rosters.fill(ANN, STORE, look.fill_permit, [RosterRow(Membership(C, 1, 1, 0, 0, 2), 0)])
-    assert (await one.rosters.look(ANN, STORE)).rows
+    assert await one.rosters.fill(ANN, STORE, look.fill_permit, [RosterRow(Membership(C, 1, 1, 0, 0, 2), 0)], NOW_MS)
+    assert (await one.rosters.look(ANN, STORE, NOW_MS)).rows
     await raw.aclose()
 
 
@@ -179,21 +183,22 @@ async def test_garbage_in_an_own_set_of_channels_is_removed(redis_server: RedisS
     await raw.aclose()
 
 
+@either_kind
 @pytest.mark.parametrize("field", ["generation", "seq", "revision", "members"])
 @pytest.mark.parametrize("garbage", [*GARBAGE, b"nan", b"inf", b"999999999999999999999", b"0x10"])
 async def test_garbage_in_a_head_is_overwritten_and_never_believed(
-    redis_server: RedisServer, new_node: NewNode, raw: "Redis", field: str, garbage: bytes
+    redis_server: RedisServer, new_node: NewNode, raw: "Redis", field: str, garbage: bytes, seals: Seals | None
 ) -> None:
     """NaN is smaller than nothing: a head that holds it would never rise again."""
-    one = await new_node("one").start()
+    one = await new_node("one", seals=seals).start()
     await eventually(lambda: one.bus.is_live)
-    look = await one.rosters.look(ANN, STORE)
-    await one.rosters.fill(ANN, STORE, look.fill_permit, [RosterRow(Membership(C, 1, 1, 1, 0, 2), 0)])
-    proof = (await one.rosters.look(ANN, STORE)).proof
+    look = await one.rosters.look(ANN, STORE, NOW_MS)
+    await one.rosters.fill(ANN, STORE, look.fill_permit, [RosterRow(Membership(C, 1, 1, 1, 0, 2), 0)], NOW_MS)
+    proof = (await one.rosters.look(ANN, STORE, NOW_MS)).proof
     assert proof
     await raw.hset("head:c1", field, garbage)
     assert await one.rosters.tails([C], STORE, proof) in (None, {C: 1})
-    found = await one.rosters.look(ANN, STORE)
+    found = await one.rosters.look(ANN, STORE, NOW_MS)
     assert found.rows is None or found.rows[0].membership.last_seq == 1
     one.bus.publish_commit(commit(first_seq=5))
     await eventually(lambda: _is(raw.hget("head:c1", "seq"), b"5"))
@@ -201,18 +206,21 @@ async def test_garbage_in_a_head_is_overwritten_and_never_believed(
     await raw.aclose()
 
 
-async def test_garbage_in_a_roster_makes_room_for_a_new_one(redis_server: RedisServer, new_node: NewNode, raw: "Redis") -> None:
+@either_kind
+async def test_garbage_in_a_roster_makes_room_for_a_new_one(
+    redis_server: RedisServer, new_node: NewNode, raw: "Redis", seals: Seals | None
+) -> None:
     """Until it is gone every connecting would ask the store."""
-    one = await new_node("one").start()
+    one = await new_node("one", seals=seals).start()
     await eventually(lambda: one.bus.is_live)
     row = RosterRow(Membership(C, 1, 1, 1, 0, 2), 0)
     for garbage in GARBAGE:
-        for field in (b"c1", garbage or b"\xff", b".proof", b".filling", b"?" + garbage):
-            look = await one.rosters.look(ANN, STORE)
-            await one.rosters.fill(ANN, STORE, look.fill_permit, [row])
+        for field in (b"c1", garbage or b"\xff", b".proof", b".signed", b".filling", b"?" + garbage):
+            look = await one.rosters.look(ANN, STORE, NOW_MS)
+            await one.rosters.fill(ANN, STORE, look.fill_permit, [row], NOW_MS)
             await raw.hset("member:ann", field, garbage)
             for _ in range(2):
-                look = await one.rosters.look(ANN, STORE)
+                look = await one.rosters.look(ANN, STORE, NOW_MS)
                 await _done(one)
             assert look.rows == [row] or look.fill_permit or look.rows is not None
     await raw.aclose()
@@ -245,9 +253,9 @@ async def test_a_key_of_another_type_is_removed_and_the_call_succeeds(
     await eventually(lambda: one.bus.is_live)
     for kind in ("string", "list"):
         await registered(one)
-        look = await one.rosters.look(ANN, STORE)
+        look = await one.rosters.look(ANN, STORE, NOW_MS)
         if look.fill_permit:
-            await one.rosters.fill(ANN, STORE, look.fill_permit, [RosterRow(Membership(C, 1, 1, 1, 0, 2), 0)])
+            await one.rosters.fill(ANN, STORE, look.fill_permit, [RosterRow(Membership(C, 1, 1, 1, 0, 2), 0)], NOW_MS)
         await raw.sadd("instances", "two")
         await raw.delete(key)
         await (raw.rpush(key, "x") if kind == "list" or key.startswith(("registry", "fate")) else raw.set(key, "x"))
@@ -257,10 +265,10 @@ async def test_a_key_of_another_type_is_removed_and_the_call_succeeds(
         one.bus.record_channels()
         assert await one.marks.mark_dirty("c1|one|0001|2", within_seconds=5.0)
         name = await one.rosters.begin_reads(C, [ANN])
-        one.rosters.end_reads(name, C, {ANN: 1})
+        one.rosters.end_reads(name, C, {ANN: 1}, STORE)
         await one.marks.claim_dirty(0.0, 2.0, 100)
         await one.recent_messages.recent(C, 0, STORE)
-        await one.rosters.look(ANN, STORE)
+        await one.rosters.look(ANN, STORE, NOW_MS)
         await registered(one)
         await one.registry.renew("healthy", 1)
         await one.registry.instances()

@@ -17,7 +17,8 @@ from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 from uvicorn.server import ServerState
 
 from holdfast.adapters.firestore import documents
-from holdfast.adapters.redis import decoding, rosters
+from holdfast.adapters.redis import decoding
+from holdfast.adapters.redis.roster_form import HeadForm, ListForm, ListPlace
 from holdfast.adapters.sqlite import presence as sqlite_presence
 from holdfast.adapters.sqlite import rows
 from holdfast.domain.ids import ConversationId, UserId
@@ -211,8 +212,11 @@ def redis(data: bytes) -> None:
     fields = (parts * 6)[:6]
     with contextlib.suppress(Undecodable):
         msgspec.json.encode(decoding.lease(*fields))
-    with contextlib.suppress(Undecodable):
-        rosters._row(*fields[:5], parts[-1])
+    for seals in (None, _SEALS):
+        with contextlib.suppress(Undecodable):
+            for row in ListForm(seals).rows(ListPlace(USER, "g1", "2|g1"), parts[0], (*fields[:3], *fields[:5]), 0):
+                assert seals is None, "a list that no instance signed"
+                HeadForm(None).newest(row.membership, "g1", fields[1:])
 
 
 class Values:

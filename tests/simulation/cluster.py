@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simulation.firestore import SimulatedFirestore
 
 SECRET: Final = "simulated-secret-of-32-bytes-and-more"
+_BUS_SECRET: Final = "simulated-secret-of-the-bus-32-bytes"  # in production instances sign
 REDIS_NAME: Final = "redis.internal"
 REDIS_PORT: Final = 6379
 _LONG_SECONDS: Final = 1e7
@@ -153,6 +154,7 @@ class Cluster:
             "redis": {"url": f"redis://{REDIS_NAME}:{REDIS_PORT}/0"},
             "store": {"url": self._store_url},
             "auth": {"secret": SECRET},
+            "bus": {"secret": _BUS_SECRET},
             "drain": {"window_seconds": 5.0},
         }
         for group, values in self._overrides.items():

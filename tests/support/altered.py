@@ -16,6 +16,7 @@ from typing import Any
 from holdfast import cli
 from holdfast.adapters.redis import scripts
 from holdfast.adapters.redis.bus import RedisBus
+from holdfast.adapters.redis.roster_form import ListForm
 from holdfast.adapters.redis.scripts import Script
 from holdfast.adapters.sqlite import messages
 from holdfast.adapters.sqlite.store import SqliteStore
@@ -100,6 +101,11 @@ def count_reads() -> None:
 def no_rosters() -> None:
     """Nothing that Redis remembers of a user's conversations is believed."""
     replace(Rosters, "_may_believe", lambda _: False)
+
+
+def no_list_signatures() -> None:
+    """Every list in Redis is believed, also a forged one."""
+    replace(ListForm, "_verify", lambda *_: None)
 
 
 def slow_activation() -> None:
@@ -311,6 +317,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         marks_go_at_once,
         count_reads,
         no_rosters,
+        no_list_signatures,
         slow_activation,
         no_dedupe,
         no_sweep,

@@ -39,7 +39,7 @@ class FakeRosters:
         self.rows.clear()
         self.permits.clear()
 
-    async def look(self, user_id: UserId, generation: str) -> RosterLook:
+    async def look(self, user_id: UserId, generation: str, now_ms: int) -> RosterLook:
         await self._reach()
         if user_id in self.rows:
             moving = {c for c, users in self.writing.values() if user_id in users}
@@ -49,7 +49,7 @@ class FakeRosters:
             return RosterLook(rows, proof=f"era-{self.eras}")
         return RosterLook(None, fill_permit=self.permits.setdefault(user_id, f"permit-{self.eras}"))
 
-    async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow]) -> bool:
+    async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow], now_ms: int) -> bool:
         await self._reach()
         if self.permits.pop(user_id, None) != fill_permit:
             return False
@@ -70,7 +70,7 @@ class FakeRosters:
             self.permits.pop(user_id, None)
         return name
 
-    def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq]) -> None:
+    def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq], generation: str) -> None:
         self.writing.pop(name, None)
         for user_id, seq in cursors.items():
             if (row := self.rows.get(user_id, {}).get(conversation_id)) is not None:

@@ -25,11 +25,15 @@ class RosterCache(Protocol):
         """Make all rosters invalid that were written before now."""
         ...
 
-    async def look(self, user_id: UserId, generation: str) -> RosterLook:
-        """The user's roster; or, where there is none, a permit to write one within a minute (`fill`)."""
+    async def look(self, user_id: UserId, generation: str, now_ms: int) -> RosterLook:
+        """The user's roster; or, where there is none, a permit to write one within a minute (`fill`).
+
+        With a bus secret a list counts only where an instance signed it for this user, at most ten minutes before `now_ms` (Unix
+        milliseconds, by the store's clock). Another one is removed, and there is neither a roster nor a permit.
+        """
         ...
 
-    async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow]) -> bool:
+    async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow], now_ms: int) -> bool:
         """Write the roster, unless something changed since that permit was given; whether it was written.
 
         What `rows` say must have been read after that. Their `tail`: at least what had been published by then.
@@ -52,6 +56,6 @@ class RosterCache(Protocol):
         """
         ...
 
-    def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq]) -> None:
-        """They were written, and are at least these now. Queued, like `Bus.publish`."""
+    def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq], generation: str) -> None:
+        """They were written to this store, and are at least these now. Queued, like `Bus.publish`."""
         ...

@@ -31,7 +31,7 @@ class Seals:
         own = _Key(secret)
         self._own = own
         self._keys = {key.key_id: key for key in (own, *([_Key(previous)] if previous is not None else []))}
-        self._may_be_unsigned = may_be_unsigned
+        self.may_be_unsigned = may_be_unsigned
 
     def seal(self, channel: str, envelope: bytes) -> bytes:
         """The envelope, a JSON object with at least one member, signed for this channel."""
@@ -42,7 +42,7 @@ class Seals:
         """Whether this is signed for this channel, with one of the secrets."""
         body, seal = payload[:-_LENGTH], payload[-_LENGTH:]
         if not seal.startswith(_FORM[:_KEY_AT]):
-            return self._may_be_unsigned
+            return self.may_be_unsigned
         key = self._keys.get(seal[_KEY_AT : _KEY_AT + _KEY_DIGITS])
         return key is not None and hmac.compare_digest(seal, _FORM % (key.key_id, key.mac(channel, body)))
 

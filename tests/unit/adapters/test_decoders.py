@@ -14,16 +14,19 @@ from hypothesis import strategies as st
 
 from holdfast.adapters.firestore import documents
 from holdfast.adapters.redis import decoding
-from holdfast.adapters.redis.rosters import _row
+from holdfast.adapters.redis.roster_form import HeadForm, ListForm, ListPlace
 from holdfast.adapters.sqlite import presence, rows
 from holdfast.adapters.sqlite.notifications import _record
+from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.marks import mark_of
 from holdfast.domain.stored import Stored
 from holdfast.errors import Undecodable
 from holdfast.protocol import envelopes
+from holdfast.protocol.seals import Seals
 
 C, ANN = ConversationId("c1"), UserId("ann")
+_PLACE, _SEALS = ListPlace(ANN, "g1", "2|g1"), Seals("s" * 32)
 _BOUNDED = settings(max_examples=60, deadline=None)
 
 _json = st.recursive(
@@ -67,8 +70,11 @@ _REDIS: dict[str, Callable[..., Any]] = {
     "connection": lambda raw: decoding.connection(ANN, raw, raw),
     "lease": lambda raw: decoding.lease(raw, raw, raw, raw, raw, raw),
     "fate": lambda raw: decoding.lease(b"one", raw, raw, raw, raw, raw),
-    "roster_row": lambda raw: _row(raw, raw, raw, raw, raw, raw),
-    "roster_numbers": lambda raw: _row(b"c1", raw, b"1", b"1", b"1", 0),
+    "roster": lambda raw: ListForm(None).rows(_PLACE, raw, (raw, raw, 0, *[raw] * 5), 0),
+    "roster_numbers": lambda raw: ListForm(None).rows(_PLACE, b"", (b"c1", raw, 0, *[b"1"] * 5), 0),
+    "signed_roster": lambda raw: ListForm(_SEALS).rows(_PLACE, raw, (b"c1", b"1 2 3 4 5 6 7", 0, *[b"1"] * 5), 0),
+    "head": lambda raw: HeadForm(_SEALS).newest(Membership(C, 1, 1, 1, 1, 1), "g1", [raw] * 5),
+    "tail": lambda raw: HeadForm(_SEALS).tail(C, "g1", raw, raw),
     "mark": lambda raw: mark_of(decoding.text(raw)),
     "envelope": envelopes.decode,
     "message_frame": envelopes.decode_message,

@@ -60,12 +60,15 @@ def recent(conversation_id: ConversationId) -> str:
 
 
 def head(conversation_id: ConversationId) -> str:
-    """HASH with a TTL: `generation`, and `seq`, `revision` and number of `members` as last published of the conversation."""
+    """HASH with a TTL: `generation`, and `seq`, `revision` and number of `members` as last published of the conversation.
+
+    With a secret `seq_stamp` and `revision_stamp` sign them, see `roster_form`. `forgotten`: when a head before it was removed.
+    """
     return f"{HEAD_PREFIX}{conversation_id}"
 
 
 def member(user_id: UserId) -> str:
-    """HASH with a TTL, the user's roster: conversation -> what is remembered of it, and a few fields that are no ids."""
+    """HASH with a TTL, the user's roster: conversation -> its row (`roster_form`), and a few fields that are no ids."""
     return f"member:{user_id}"
 
 

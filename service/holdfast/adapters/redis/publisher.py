@@ -10,6 +10,7 @@ from holdfast.adapters.redis import keys, scripts
 from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.kept import Kept
 from holdfast.adapters.redis.pipeline import Pipeline
+from holdfast.adapters.redis.roster_form import HeadForm
 from holdfast.ports import RECENT_MESSAGES, PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
 
@@ -29,6 +30,7 @@ class Publisher:
         """Writes go through `pipeline`; `seals` sign what is published and kept."""
         self._seals = seals
         self._kept = Kept(seals)
+        self._heads = HeadForm(seals)
         self._pipeline = pipeline
         self._counters = counters
 
@@ -44,6 +46,7 @@ class Publisher:
         envelope = self._sealed(channel, commit.envelope)
         if not self._fits(envelope):
             return
+        tail = commit.first_seq + len(commit.messages) - 1
         self._pipeline.push_script(
             scripts.PUBLISH_COMMIT,
             (keys.recent(commit.conversation_id), keys.head(commit.conversation_id)),
@@ -56,6 +59,7 @@ class Publisher:
                 _RECENT_BYTES,
                 commit.generation,
                 self._kept.head(commit.generation),
+                self._heads.seq_stamp(commit.conversation_id, commit.generation, tail),
                 *(
                     self._kept.entry(commit.conversation_id, commit.generation, seq, message)
                     for seq, message in enumerate(commit.messages, commit.first_seq)
@@ -67,10 +71,11 @@ class Publisher:
         """See `Bus.publish_change`."""
         channels = (keys.conversation_channel(change.conversation_id), *map(keys.user_channel, change.affected))
         told = [part for channel in channels for part in (channel, self._sealed(channel, change.envelope))]
+        c, generation, revision, count = change.conversation_id, change.generation, change.revision, change.member_count
         self._pipeline.push_script(
             scripts.PUBLISH_CHANGE,
-            (keys.head(change.conversation_id), *map(keys.member, change.affected)),
-            (change.generation, change.revision, change.member_count, *told),
+            (keys.head(c), *map(keys.member, change.affected)),
+            (generation, revision, self._heads.revision_stamp(c, generation, revision, count), count, *told),
         )
 
     def _sealed(self, channel: str, envelope: bytes) -> bytes:

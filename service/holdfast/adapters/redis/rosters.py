@@ -8,27 +8,36 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from holdfast.adapters.redis import decoding, keys, scripts
+from holdfast.adapters.redis import decoding, keys, roster_form, scripts
+from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
+from holdfast.adapters.redis.roster_form import PARTS, HeadForm, ListForm, ListPlace
 from holdfast.adapters.redis.scripts import Argument
-from holdfast.domain.conversations import Membership, RosterLook, RosterRow
-from holdfast.domain.ids import ConversationId, Seq, UserId, is_id
+from holdfast.domain.conversations import RosterLook, RosterRow
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import RedisUnavailable, Undecodable
+from holdfast.protocol.seals import Seals
 
-_ROW_NUMBERS: Final = 7
 _ROSTER_MS: Final = 600_000  # a rolling restart is over by then; and no mistake outlives it
+_COUNTS_MS: Final = _ROSTER_MS + 10_000  # what instances know of the store's clock differs by seconds
 _PERMIT_MS: Final = 60_000  # to read the store and write a roster; `head:` lives longer than both together
 
 
 class RedisRosters:
     """Implements `ports.RosterCache`. Used from one event loop; owns nothing."""
 
-    def __init__(self, link: RedisLink, pipeline: Pipeline, questions: Pipeline) -> None:
-        """Looks through the bus's `questions`, writes through its `pipeline`."""
+    def __init__(
+        self, link: RedisLink, pipeline: Pipeline, questions: Pipeline, counters: BusCounters, seals: Seals | None
+    ) -> None:
+        """Looks through the bus's `questions`, writes through its `pipeline`; `seals` sign lists: no others are believed."""
         self._link = link
         self._pipeline = pipeline
         self._questions = questions
+        self._counters = counters
+        self._lists, self._heads = ListForm(seals), HeadForm(seals)
+        self._is_signed = seals is not None
+        self._may_be_unsigned = seals is not None and seals.may_be_unsigned
         self._name = secrets.token_hex(6)
         self._names = 0
 
@@ -42,25 +51,48 @@ class RedisRosters:
         """See `RosterCache.new_era`."""
         await self._pipeline.ask("SET", keys.ERA, secrets.token_hex(8))
 
-    async def look(self, user_id: UserId, generation: str) -> RosterLook:
+    async def look(self, user_id: UserId, generation: str, now_ms: int) -> RosterLook:
         """See `RosterCache.look`."""
-        arguments = (generation, secrets.token_hex(8), _PERMIT_MS)
-        kind, text, *rows = await self._questions.ask_script(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
+        arguments = (generation, self._lists.layout, secrets.token_hex(8), _PERMIT_MS)
+        kind, token, *found = await self._questions.ask_script(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
+        forged: list[ConversationId] = []
         try:
             if kind == b"FILL":
-                return RosterLook(None, fill_permit=decoding.text(text))
-            return RosterLook([_row(*rows[at : at + 6]) for at in range(0, len(rows), 6)], proof=decoding.text(text))
+                return RosterLook(None, fill_permit=decoding.text(token))
+            place = ListPlace(user_id, generation, proof=decoding.text(token))
+            rows, forged = self._rows(place, found[0], found[1:], now_ms)
+            if not forged:
+                return RosterLook(rows, proof=place.proof)
         except Undecodable:
-            self._link.undecodable("member")
-            self._pipeline.push("UNLINK", keys.member(user_id))
-            return RosterLook(None)
+            pass  # removed below
+        self._pipeline.push("UNLINK", keys.member(user_id))
+        self._refuse("member", generation, forged)
+        return RosterLook(None)
 
-    async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow]) -> bool:
+    def _rows(
+        self, place: ListPlace, signed: bytes, found: Sequence[Any], now_ms: int
+    ) -> tuple[list[RosterRow], list[ConversationId]]:
+        """The rows with what their heads say; and of which conversations no instance wrote the head."""
+        rows, forged = [], []
+        for at, row in enumerate(self._lists.rows(place, signed, found, now_ms)):
+            head = found[at * PARTS + 3 : (at + 1) * PARTS]
+            newest = self._heads.newest(row.membership, place.generation, head)
+            if newest is None:
+                forged.append(row.membership.conversation_id)
+            else:
+                rows.append(RosterRow(newest, row.last_read_seq))
+        return rows, forged
+
+    async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow], now_ms: int) -> bool:
         """See `RosterCache.fill`."""
-        arguments: list[Argument] = [generation, fill_permit, _PERMIT_MS, _ROSTER_MS]
+        place = ListPlace(user_id, generation, proof=fill_permit.rsplit("|", 2)[0])
+        signed = self._lists.signed(place, rows, now_ms + _COUNTS_MS)
+        arguments: list[Argument] = [generation, self._lists.layout, fill_permit, _PERMIT_MS, _ROSTER_MS, signed]
         for row in rows:
             m = row.membership
-            arguments += (m.conversation_id, _text(row), m.last_seq, m.revision, m.member_count)
+            c, seq, revision, count = m.conversation_id, m.last_seq, m.revision, m.member_count
+            arguments += (c, roster_form.text(row), seq, self._heads.seq_stamp(c, generation, seq))
+            arguments += (revision, self._heads.revision_stamp(c, generation, revision, count), count)
         return bool(await self._questions.ask_script(scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
 
     async def tails(
@@ -68,13 +100,19 @@ class RedisRosters:
     ) -> dict[ConversationId, Seq] | None:
         """See `RosterCache.tails`."""
         heads = tuple(map(keys.head, conversation_ids))
-        found = await self._questions.ask_script(scripts.TAILS, (keys.ERA, *heads), (generation, proof))
-        try:
-            return dict(zip(conversation_ids, map(decoding.seq, found), strict=True)) if found else None
-        except Undecodable:
-            self._link.undecodable("head")
-            self._pipeline.push("UNLINK", *heads)
+        found = await self._questions.ask_script(scripts.TAILS, (keys.ERA, *heads), (generation, self._lists.layout, proof))
+        if not found:
             return None
+        tails, forged = dict[ConversationId, Seq](), list[ConversationId]()
+        for conversation_id, seq, stamp in zip(conversation_ids, found[::2], found[1::2], strict=True):
+            tail = self._heads.tail(conversation_id, generation, seq, stamp)
+            if tail is None:
+                forged.append(conversation_id)
+            else:
+                tails[conversation_id] = tail
+        if forged:
+            self._refuse("head", generation, forged)
+        return None if forged else tails
 
     async def begin_reads(self, conversation_id: ConversationId, user_ids: Sequence[UserId]) -> str:
         """See `RosterCache.begin_reads`."""
@@ -85,32 +123,21 @@ class RedisRosters:
             await self._pipeline.ask_script(scripts.BEGIN_READS, members, (name, conversation_id, _PERMIT_MS))
         return name
 
-    def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq]) -> None:
+    def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq], generation: str) -> None:
         """See `RosterCache.end_reads`."""
-        members = tuple(map(keys.member, cursors))
-        self._pipeline.push_script(scripts.END_READS, members, (name, conversation_id, *cursors.values()))
+        arguments: list[Argument] = [name, conversation_id]
+        for user_id, seq in cursors.items():
+            arguments += (seq, self._lists.cursor_stamp(user_id, conversation_id, generation, seq))
+        self._pipeline.push_script(scripts.END_READS, tuple(map(keys.member, cursors)), tuple(arguments))
 
+    def _refuse(self, source: str, generation: str, heads: Sequence[ConversationId]) -> None:
+        """Count what cannot be read or is not signed, and remove these heads.
 
-def _text(row: RosterRow) -> str:
-    """Members' version, revision, tail, last activity, how many members, where the membership begins, read cursor."""
-    m = row.membership
-    known = (m.members_version, m.revision, m.last_seq, m.last_active_at_ms, m.member_count, m.joined_seq)
-    return " ".join(map(str, (*known, row.last_read_seq or 0)))
-
-
-def _row(conversation: bytes, text: bytes, seq: bytes, revision: bytes, count: bytes, is_moving: Any) -> RosterRow:
-    numbers = [decoding.number(each) for each in text.split()]
-    name = decoding.text(conversation)
-    if len(numbers) != _ROW_NUMBERS or not is_id(name):
-        raise Undecodable("no row of a roster")
-    members_version, known_revision, known_seq, active, known_count, joined_seq, cursor = numbers
-    membership = Membership(
-        conversation_id=ConversationId(name),
-        members_version=members_version,
-        revision=max(known_revision, decoding.number(revision)),
-        last_seq=max(known_seq, decoding.seq(seq)),
-        last_active_at_ms=active,
-        member_count=decoding.number(count) or known_count,
-        joined_seq=joined_seq,
-    )
-    return RosterRow(membership, None if is_moving not in (0, b"0") else cursor)
+        They stay while instances that do not sign are about: theirs have no stamp, and lists of theirs depend on them.
+        """
+        if self._is_signed:
+            self._counters.unsigned += 1
+        else:
+            self._link.undecodable(source)
+        if heads and not self._may_be_unsigned:
+            self._pipeline.push_script(scripts.FORGET_HEADS, tuple(map(keys.head, heads)), (generation,))

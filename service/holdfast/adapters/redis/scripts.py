@@ -14,8 +14,8 @@ renewal, and every instance registers again. A registration is one such round: a
 registration, and was taken in the present world.
 
 The hash `member:{user}` of `lua/rosters` has fields beside conversations that are no ids. `.proof` is the token that its rows
-depend on. `.filling` is the fill permit of the instance that reads the store to write them. `?NAME` is a write under way of the
-read cursor of the conversation named by its value.
+depend on, `.signed` what signs them. `.filling` is the fill permit of the instance that reads the store to write them. `?NAME` is
+a write under way of the read cursor of the conversation named by its value.
 """
 
 import hashlib
@@ -87,6 +87,7 @@ REAP_CHANNELS: Final = _script("connections/reap_channels")
 LOOK: Final = _script("rosters/look")
 FILL: Final = _script("rosters/fill")
 TAILS: Final = _script("rosters/tails")
+FORGET_HEADS: Final = _script("rosters/forget_heads")
 BEGIN_READS: Final = _script("rosters/begin_reads")
 END_READS: Final = _script("rosters/end_reads")
 

@@ -41,7 +41,7 @@ class UserParts:
             on.telemetry,
             delivery,
             cluster.redis_trust,
-            is_trusted=settings.bus.secret is None,  # lists in Redis are not signed
+            store_clock,
         )
         self.receipts = Receipts(
             on.store,

@@ -235,7 +235,7 @@ class Receipts:
         first = await self._first_time(conversation, cursors) if is_small else frozenset()
         writing = await self._rosters.begin_reads(conversation_id, list(cursors))
         committed = await self._store.advance_cursors(conversation_id, cursors, _read_by(advances) if is_small else {})
-        self._rosters.end_reads(writing, conversation_id, committed)
+        self._rosters.end_reads(writing, conversation_id, committed, self._delivery.generation)
         read_at = rfc3339(self._clock.now_ms())
         for reader in readers:
             if reader.seen is None:

@@ -18,7 +18,7 @@ from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop
 from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.conversations.delivery import Delivery
-from holdfast.ports import ConversationStore, CursorStore, RosterCache
+from holdfast.ports import Clock, ConversationStore, CursorStore, RosterCache
 from holdfast.telemetry import Telemetry
 
 _TICK_SECONDS: Final = 0.25
@@ -50,16 +50,15 @@ class Rosters:
         telemetry: Telemetry,
         delivery: Delivery,
         redis_trust: RedisTrust,
-        *,
-        is_trusted: bool,
+        store_clock: Clock,
     ) -> None:
-        """`is_trusted`: every program that may write in Redis may decide the lists of members."""
+        """`store_clock`: until when a signed list counts is judged by it, the same at all instances."""
         self._cache = cache
         self._store = store
         self._telemetry = telemetry
-        self._is_trusted = is_trusted
         self._delivery = delivery
         self._redis_trust = redis_trust
+        self._clock = store_clock
 
     @property
     def loop(self) -> Loop:
@@ -134,7 +133,7 @@ class Rosters:
             return
         rows = [RosterRow(replace(row, last_seq=heads[row.conversation_id]), cursors[row.conversation_id]) for row in memberships]
         try:
-            await self._cache.fill(user_id, self._delivery.generation, fill_permit, rows)
+            await self._cache.fill(user_id, self._delivery.generation, fill_permit, rows, self._clock.now_ms())
         except RedisUnavailable as error:
             _log.debug("a roster is not remembered: %s", error)
 
@@ -142,10 +141,10 @@ class Rosters:
         if not self._may_believe():
             return _UNKNOWN
         try:
-            look = await self._cache.look(user_id, self._delivery.generation)
+            look = await self._cache.look(user_id, self._delivery.generation, self._clock.now_ms())
         except RedisUnavailable:
             return _UNKNOWN
         return look if self._may_believe() else _UNKNOWN
 
     def _may_believe(self) -> bool:
-        return bool(self._is_trusted and self._redis_trust.is_memory_complete and self._delivery.generation)
+        return bool(self._redis_trust.is_memory_complete and self._delivery.generation)

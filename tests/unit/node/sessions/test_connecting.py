@@ -50,7 +50,7 @@ class Instance(DeliveryScene):
             self.telemetry,
             self.delivery,
             FakeRedisTrust(self.bus, self.clock, cache),
-            is_trusted=True,
+            self.clock,
         )
         self.delivery.published_tails = rosters.tails
         conversations: Any = SimpleNamespace(

@@ -20,7 +20,7 @@ Told = tuple[dict[ConversationId, Seq], dict[ConversationId, int]]
 class Scene:
     """One instance, whose store has two conversations of ann's, 7 messages in the first, of which she read 3."""
 
-    def __init__(self, *, is_trusted: bool = True) -> None:
+    def __init__(self) -> None:
         self.store, self.cache, self.bus = FakeStore(), FakeRosters(), FakeBus()
         self.redis_trust = FakeRedisTrust(self.bus, LoopClock(), self.cache)
         for c in (C, D):
@@ -33,7 +33,7 @@ class Scene:
             Telemetry("test"),
             SimpleNamespace(generation="store-1"),  # type: ignore[arg-type]  # the part it uses
             self.redis_trust,
-            is_trusted=is_trusted,
+            LoopClock(),
         )
 
     async def connect(self) -> Told:
@@ -135,7 +135,7 @@ async def test_a_cursor_that_is_being_written_is_asked_of_the_store() -> None:
     before = scene.store.calls["cursors_of"]
     assert (await scene.connect())[0] == {C: 5, D: 0}
     assert scene.store.calls["cursors_of"] == before + 1
-    scene.cache.end_reads(name, C, {ANN: 5})
+    scene.cache.end_reads(name, C, {ANN: 5}, "store-1")
     assert (await scene.connect())[0] == {C: 5, D: 0}
     assert scene.store.calls["cursors_of"] == before + 1
 
@@ -200,15 +200,6 @@ async def test_a_change_without_a_mark_ends_what_is_remembered_when_it_is_over()
     assert await scene.reads_of() == 0
     running.cancel()
     await settled()
-
-
-@in_virtual_time
-async def test_whoever_signs_does_not_believe_what_is_not_signed() -> None:
-    """With a secret for the bus Redis is not trusted: it must not say who is a member of what."""
-    scene = Scene(is_trusted=False)
-    await scene.connect()
-    assert await scene.reads_of() == 3
-    assert ANN not in scene.cache.rows
 
 
 @in_virtual_time

@@ -6,7 +6,8 @@
 --
 -- KEYS: 1 recent:{conversation}, 2 head:{conversation}
 -- ARGV: 1 channel, 2 envelope, 3 seq of the first message, 4 TTL of `recent` in ms,
---       5 most entries, 6 most bytes, 7 the generation of the store, 8 the beginning of each entry, 9… the messages
+--       5 most entries, 6 most bytes, 7 the generation of the store, 8 the beginning of each entry,
+--       9 the stamp of the last seq or '', 10… the messages
 -- Reply: the number of subscribers that received the envelope
 
 -- include raise
@@ -15,14 +16,14 @@ local generation = ARGV[7]
 local channel, envelope = ARGV[1], ARGV[2]
 local first, ttl, max_entries, max_bytes = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local receivers = redis.call('PUBLISH', channel, envelope)
-local count = #ARGV - 8
+local count = #ARGV - 9
 if count == 0 then return receivers end
-raise(head, generation, 'seq', first + count - 1)
+raise(head, generation, 'seq', first + count - 1, ARGV[9])
 local before = redis.call('ZREVRANGE', recent, 0, 0)[1]
 local ours = ARGV[8] .. ' '
 if before and string.sub(before, 1, #ours) ~= ours then redis.call('DEL', recent) end
 redis.call('ZREMRANGEBYSCORE', recent, first, first + count - 1)
-for i = 1, count do redis.call('ZADD', recent, first + i - 1, ours .. ARGV[8 + i]) end
+for i = 1, count do redis.call('ZADD', recent, first + i - 1, ours .. ARGV[9 + i]) end
 redis.call('ZREMRANGEBYRANK', recent, 0, -max_entries - 1)
 local bytes, kept = 0, 0
 local newest = redis.call('ZREVRANGE', recent, 0, -1)

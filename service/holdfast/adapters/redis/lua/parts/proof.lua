@@ -2,10 +2,11 @@
 --
 -- The token names the layout of a row, the store's generation, the era, the server's run id and its replication id. A promoted
 -- replica, and a server that came back from its snapshot, may have missed writes. The layout comes first, so that instances of
--- different versions do not read each other's rows. `rosters.py` documents the layout; its first version had no number.
+-- different versions, and those that sign and those that do not, do not read each other's rows. `roster_form.py` documents the
+-- layout; its first version had no number.
 --
 -- KEYS: 1 registry:era
--- ARGV: 1 the generation of the store
+-- ARGV: 1 the generation of the store, 2 the layout
 
 -- include told
 local function proof()
@@ -13,6 +14,6 @@ local function proof()
   if found and (#found > 64 or not string.find(found, '^%x*$')) then redis.call('DEL', KEYS[1]) end
   local era = redis.call('GET', KEYS[1]) or ''
   local server, replica = assert(told('server', 'run_id')), assert(told('replication', 'master_replid'))
-  return table.concat({'2', ARGV[1], era, server, replica}, '|')
+  return table.concat({ARGV[2], ARGV[1], era, server, replica}, '|')
 end
 local function begins(text, head) return text and string.sub(text, 1, #head) == head end

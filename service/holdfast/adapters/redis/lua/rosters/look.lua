@@ -4,8 +4,9 @@
 -- published since.
 --
 -- KEYS: 1 registry:era, 2 member:{user}
--- ARGV: 1 the generation of the store, 2 random hexadecimal digits, 3 life of a fill permit in ms
--- Reply: {'ROWS', proof, (conversation, row, seq, revision, number of members, whether its read cursor is being written)…}
+-- ARGV: 1 the generation of the store, 2 the layout, 3 random hexadecimal digits, 4 life of a fill permit in ms
+-- Reply: {'ROWS', proof, what signs the roster or '', (conversation, row, whether its read cursor is being written, seq, its stamp
+--        or '', revision, its stamp or '', number of members)…}
 --        or {'FILL', fill permit}
 
 -- include proof
@@ -22,12 +23,14 @@ for i = 1, #fields, 2 do
   else rows[#rows + 1] = i end
 end
 local function answer()
-  local found = {'ROWS', proven}
+  local found = {'ROWS', proven, special['.signed'] or ''}
   for _, i in ipairs(rows) do
-    local head = read('HMGET', 'head:' .. fields[i], 'generation', 'seq', 'revision', 'members') or {}
-    if head[1] ~= ARGV[1] or not (head[2] and head[3]) then return nil end
+    local generation, seq, seq_stamp, revision, revision_stamp, members = unpack(read(
+      'HMGET', 'head:' .. fields[i], 'generation', 'seq', 'seq_stamp', 'revision', 'revision_stamp', 'members'
+    ) or {})
+    if generation ~= ARGV[1] or not (seq and revision) then return nil end
     for _, part in ipairs({
-      fields[i], fields[i + 1], head[2], head[3], head[4] or '0', moving[fields[i]] or 0
+      fields[i], fields[i + 1], moving[fields[i]] or 0, seq, seq_stamp or '', revision, revision_stamp or '', members or '0'
     }) do found[#found + 1] = part end
   end
   return found
@@ -35,13 +38,13 @@ end
 if special['.proof'] then
   local found = special['.proof'] == proven and answer()
   if found then return found end
-  redis.call('HDEL', KEYS[2], '.proof', '.filling')
+  redis.call('HDEL', KEYS[2], '.proof', '.filling', '.signed')
   for _, i in ipairs(rows) do redis.call('HDEL', KEYS[2], fields[i]) end
   special['.filling'] = nil
 end
-if redis.call('SET', KEYS[1], ARGV[2], 'NX') then proven = proof() end
+if redis.call('SET', KEYS[1], ARGV[3], 'NX') then proven = proof() end
 local leave = special['.filling']
-if not (begins(leave, proven) and is_younger(leave, ARGV[3] / 2)) then leave = proven .. '|' .. now .. '|' .. ARGV[2] end
+if not (begins(leave, proven) and is_younger(leave, ARGV[4] / 2)) then leave = proven .. '|' .. now .. '|' .. ARGV[3] end
 redis.call('HSET', KEYS[2], '.filling', leave)
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
 return {'FILL', leave}
