@@ -195,10 +195,10 @@ class _Socket:
     async def _do_close(self, code: int) -> None:
         self._write(0x8, struct.pack("!H", code))
         await self._writer.drain()
-        with contextlib.suppress(_Ended, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
-                while True:
-                    await self._next()
+                while (await self._read())[0] != 0x8:
+                    pass  # browsers take no second close frame in answer to theirs
         raise _Ended
 
     async def _do_drop(self, _: object) -> None:
@@ -335,8 +335,11 @@ class _Socket:
 
     def _write(self, code: int, data: bytes) -> None:
         size = len(data)
-        head = bytes((0x80 | code, size)) if size < 126 else bytes((0x80 | code, 127)) + struct.pack("!Q", size)
-        self._writer.write(head + data)
+        if size < 126:  # the shortest form of a length: browsers take no other
+            length = bytes((size,))
+        else:
+            length = b"\x7e" + struct.pack("!H", size) if size < 2**16 else b"\x7f" + struct.pack("!Q", size)
+        self._writer.write(bytes((0x80 | code,)) + length + data)
 
 
 def contains(whole: Any, part: Any) -> bool:
