@@ -60,6 +60,11 @@ class Joined(Generic[T, R]):
         self._gathering: tuple[list[T], asyncio.Task[R]] | None = None
         self._last: asyncio.Task[R] | None = None
 
+    @property
+    def is_asked_again(self) -> bool:
+        """Whether a call waits that has not begun."""
+        return self._gathering is not None
+
     async def of(self, *items: T) -> R:
         """The answer to the call that has these items among others, or its error."""
         if self._gathering is None or len(self._gathering[0]) + len(items) > self._limit:

@@ -80,3 +80,18 @@ async def test_a_call_is_bounded() -> None:
     asked = [calls.ask(*range(LIMIT - 1)), calls.ask(1, 2), calls.ask(3)]
     assert await asyncio.gather(*asked) == [1, 2, 2]
     assert [len(items) for items in calls.made] == [LIMIT - 1, 3]
+
+
+@in_virtual_time
+async def test_call_that_waits_is_seen_until_it_begins() -> None:
+    """An owner that keeps one object for each key drops it when none waits."""
+    calls = Calls()
+    first = calls.ask(1)
+    await passed(0.5)
+    assert not calls.joined.is_asked_again
+    second = calls.ask(2)
+    await settled()
+    assert calls.joined.is_asked_again
+    await passed(0.6)
+    assert not calls.joined.is_asked_again
+    await asyncio.gather(first, second)

@@ -8,15 +8,16 @@ One read of a conversation is under way at most, and one more waits for it: call
 because the running read may have missed the change that they know of.
 """
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.cluster.redis_trust import RedisTrust
+from holdfast.node.tasks import Joined
 from holdfast.ports import Bus, Clock, ConversationStore
 
 MAX_CACHED: Final = 10_000
@@ -45,8 +46,7 @@ class Conversations:
         self._redis_trust = redis_trust
         self._entries = BoundedDict[ConversationId, _Entry](MAX_CACHED)
         self._hinted = BoundedDict[ConversationId, int](MAX_CACHED)
-        self._running: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
-        self._waiting: dict[ConversationId, asyncio.Task[Conversation | None]] = {}
+        self._reads: dict[ConversationId, Joined[None, Conversation | None]] = {}  # of which one is under way
 
     def cached(self, conversation_id: ConversationId) -> Conversation | None:
         """The conversation if it may be believed now, without a read."""
@@ -155,28 +155,18 @@ class Conversations:
             self._entries[conversation_id] = entry
 
     async def _shared_read(self, conversation_id: ConversationId) -> Conversation | None:
-        task = self._waiting.get(conversation_id)
-        if task is None:
-            task = asyncio.create_task(self._read(conversation_id, self._running.get(conversation_id)))
-            self._waiting[conversation_id] = task
-            task.add_done_callback(lambda done: self._has_read(conversation_id, done))
-        return await asyncio.shield(task)
+        reads = self._reads.get(conversation_id)
+        if reads is None:
+            reads = self._reads[conversation_id] = Joined(partial(self._read, conversation_id), 1)
+        return await reads.of()
 
-    def _has_read(self, conversation_id: ConversationId, task: "asyncio.Task[Conversation | None]") -> None:
-        for place in (self._running, self._waiting):
-            if place.get(conversation_id) is task:
-                del place[conversation_id]
-        if not task.cancelled():
-            task.exception()  # the callers may be gone by now: then a failure has no receiver
-
-    async def _read(
-        self, conversation_id: ConversationId, running: "asyncio.Task[Conversation | None] | None"
-    ) -> Conversation | None:
-        if running is not None:
-            await asyncio.wait((running,))
-        self._running[conversation_id] = self._waiting.pop(conversation_id)
-        began, subscription = self._clock.monotonic(), self._subscription(conversation_id)
-        conversation = await self._store.read_conversation(conversation_id)
+    async def _read(self, conversation_id: ConversationId, _: list[None]) -> Conversation | None:
+        try:
+            began, subscription = self._clock.monotonic(), self._subscription(conversation_id)
+            conversation = await self._store.read_conversation(conversation_id)
+        finally:
+            if not self._reads[conversation_id].is_asked_again:
+                del self._reads[conversation_id]
         if conversation is None:
             self._entries.pop(conversation_id, None)
         else:

@@ -121,6 +121,7 @@ async def test_callers_that_arrive_during_a_read_share_the_next_one() -> None:
     answering.set()
     await asyncio.gather(first, *later)
     assert scene.store.calls["read_conversation"] == 2
+    assert scene.cache._reads == {}, "nothing is kept of a conversation that none reads"
 
 
 @in_virtual_time
