@@ -19,7 +19,6 @@ from holdfast.errors import ConfigurationError, RedisDenied
 from holdfast.loops import Loop
 from holdfast.node.node import DECLARED_DEAD, STORE_REPLACED, Node
 from holdfast.node.sessions.drain import Drain
-from holdfast.node.tasks import until_store_answers
 from holdfast.waiting import is_set_within
 from holdfast.web.gate import Gate, ticking
 from holdfast.web.protocols import GRACEFUL_SECONDS, Protocols, internal_protocols, public_protocols
@@ -117,7 +116,7 @@ class _Denial:
 async def _compare_later(node: Node) -> None:
     """Others notice it a little later: what they published until then was of another generation, and dropped here."""
     await asyncio.sleep(_ALL_NOTICED_SECONDS)
-    await until_store_answers(lambda: node.recovery.resync.run("store_replaced"))
+    await node.tasks.until_store_answers(lambda: node.recovery.resync.run("store_replaced"))
 
 
 async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], stop: asyncio.Event, denial: _Denial) -> str:

@@ -26,7 +26,6 @@ from holdfast.node.requests.parts import RequestParts
 from holdfast.node.sending.append import Commit
 from holdfast.node.sending.parts import SendingParts
 from holdfast.node.sessions.parts import connecting_of
-from holdfast.node.tasks import until_store_answers
 from holdfast.node.users.parts import UserParts
 from holdfast.ports import FLEET
 
@@ -167,7 +166,7 @@ class Node:
         self.cluster.lease.invalidate()
         self.conversations.cache.invalidate()
         self.cluster.bulletins.look_soon()
-        self.tasks.start(until_store_answers(lambda: self.recovery.resync.run(reason)))
+        self.tasks.start(self.tasks.until_store_answers(lambda: self.recovery.resync.run(reason)))
 
     # --- the `Above` of each room: its questions to the rooms above it, and its news for them -----------------------------
 

@@ -33,6 +33,21 @@ class Tasks:
         task.add_done_callback(self._done)
         return task
 
+    async def until_store_answers(self, ask: Callable[[], Awaitable[None]], tries: int = 20, *, name: str = "tasks") -> None:
+        """Ask again, twice a second, until the store answers or `tries` are used up: something later will look again.
+
+        A mistake is no answer either: what was asked for must not be dropped because of it. It is counted under `name`.
+        """
+        for _ in range(tries):
+            try:
+                return await ask()
+            except StoreError:
+                pass
+            except Exception as error:  # noqa: BLE001 - counted, and asked again
+                self.note_failure(name, error)
+            await asyncio.sleep(_RETRY_SECONDS)
+        return None
+
     async def close(self) -> None:
         """Cancel everything and wait for it."""
         tasks = tuple(self._tasks)
@@ -108,22 +123,3 @@ async def each_in_turn(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
             first = first or error
     if first is not None:
         raise first
-
-
-async def until_store_answers(ask: Callable[[], Awaitable[None]], tries: int = 20) -> None:
-    """Ask again, twice a second, until the store answers or `tries` are used up: something later will look again.
-
-    A mistake on the way is no answer either; the first one is logged.
-    """
-    is_told = False
-    for _ in range(tries):
-        try:
-            return await ask()
-        except StoreError:
-            pass
-        except Exception as error:  # noqa: BLE001 - what was asked for must not be dropped because of one mistake
-            if not is_told:
-                _log.error("asking the store failed; it is tried again", exc_info=error)
-            is_told = True
-        await asyncio.sleep(_RETRY_SECONDS)
-    return None

@@ -14,7 +14,7 @@ class NotificationParts:
 
     def __init__(self, on: Foundation, cluster: ClusterParts, sending: SendingParts, conversations: ConversationParts) -> None:
         grace_seconds = on.settings.presence.grace_seconds
-        self.pushing = Pushing(on.store, on.notifier, cluster.store_clock, on.telemetry)
+        self.pushing = Pushing(on.store, on.notifier, cluster.store_clock, on.tasks, on.telemetry)
         self.decision = Notifications(
             on.store,
             sending.own_marks,

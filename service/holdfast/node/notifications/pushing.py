@@ -10,7 +10,7 @@ from typing import Final
 from holdfast.domain.notifications import Notification, PushOutcome
 from holdfast.errors import PushFailed
 from holdfast.loops import STORE, Loop
-from holdfast.node.tasks import Joined, until_store_answers
+from holdfast.node.tasks import Joined, Tasks
 from holdfast.ports import Clock, NotificationStore, Notifier
 from holdfast.telemetry import Telemetry
 from holdfast.waiting import is_set_within
@@ -31,11 +31,12 @@ _log = logging.getLogger(__name__)
 class Pushing:
     """Lives in the event loop; `loop` pushes. Every instance runs one; a record is claimed by one of them at a time."""
 
-    def __init__(self, store: NotificationStore, notifier: Notifier, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, store: NotificationStore, notifier: Notifier, clock: Clock, tasks: Tasks, telemetry: Telemetry) -> None:
         """`clock`: of the store's time, as messages are stamped with."""
         self._store = store
         self._notifier = notifier
         self._clock = clock
+        self._tasks = tasks
         self._oldest_due = telemetry.notifications_oldest_due
         self._results = {each: telemetry.notifications.labels(each) for each in ("sent", "retried", "dead")}
         self._marks = Joined(self._mark, _AT_ONCE)
@@ -80,7 +81,8 @@ class Pushing:
 
     async def _mark(self, outcomes: list[PushOutcome]) -> None:
         """Asked again while the store is away, well within the hold: a record without its mark would be pushed once more."""
-        await until_store_answers(partial(self._store.mark_notifications, outcomes), _MARK_TRIES)
+        mark = partial(self._store.mark_notifications, outcomes)
+        await self._tasks.until_store_answers(mark, _MARK_TRIES, name="pushing")
 
     async def _failed(self, record: Notification, error: PushFailed) -> None:
         if error.is_final or record.attempts >= MAX_ATTEMPTS:

@@ -13,7 +13,7 @@ from typing import Final
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.node.conversations.cache import UNPROVEN_WITHOUT_BUS_SECONDS
-from holdfast.node.tasks import Tasks, until_store_answers
+from holdfast.node.tasks import Tasks
 from holdfast.telemetry import Telemetry
 
 KNOWN_SECONDS: Final = 5.0
@@ -73,9 +73,11 @@ class SecondLooks:
             while pending.is_new:
                 pending.is_new = False
                 if pending.has_read:
-                    await until_store_answers(lambda: self._clear(*key), _TRIES)
+                    await self._tasks.until_store_answers(lambda: self._clear(*key), _TRIES, name="notifications")
                 await asyncio.sleep(DELAY_SECONDS)
                 if not pending.is_new:
-                    await until_store_answers(lambda: self._look(*key, pending.after_seq), _TRIES)
+                    await self._tasks.until_store_answers(
+                        lambda: self._look(*key, pending.after_seq), _TRIES, name="notifications"
+                    )
         finally:
             del self._pending[key]

@@ -12,7 +12,6 @@ from typing import Final
 from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.foundation import Foundation
 from holdfast.node.recovery.deaths import LIVED_SECONDS
-from holdfast.node.tasks import until_store_answers
 from holdfast.node.users.presence import Presence
 
 _WRITE_SECONDS: Final = 2.0
@@ -32,6 +31,6 @@ async def take_out_users(on: Foundation, cluster: ClusterParts, presence: Presen
         return
     try:
         async with asyncio.timeout(_SECONDS - _WRITE_SECONDS):
-            await until_store_answers(partial(presence.reap, on.identity.run, alive_ms, presence.leaving()))
+            await on.tasks.until_store_answers(partial(presence.reap, on.identity.run, alive_ms, presence.leaving()))
     except TimeoutError:
         _log.warning("users whom this run added after it was declared dead may stay online")

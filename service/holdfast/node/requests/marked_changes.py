@@ -14,7 +14,7 @@ from holdfast.node.cluster.parts import ClusterParts
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.sending.own_marks import Marking, OwnMarks
-from holdfast.node.tasks import Tasks, until_store_answers
+from holdfast.node.tasks import Tasks
 from holdfast.ports import ConversationStore
 from holdfast.protocol.frames import ConversationEvent
 
@@ -122,7 +122,7 @@ class MarkedChanges:
         with unmarked:
             for pause in _LOOKS_SECONDS:
                 await asyncio.sleep(pause)
-                await until_store_answers(look)
+                await self._tasks.until_store_answers(look)
                 if not open_news:
                     self._own_marks.end(marking)
                     return

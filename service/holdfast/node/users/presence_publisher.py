@@ -17,7 +17,7 @@ from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import ConversationId
 from holdfast.domain.presence import PresenceChange
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
-from holdfast.node.tasks import Tasks, until_store_answers
+from holdfast.node.tasks import Tasks
 from holdfast.node.users.hidden import HIDDEN_FROM_ALL, Hidden, hidden_from
 from holdfast.node.users.presence_fan_out import MAX_TOLD_CONVERSATIONS, PresenceFanOut
 from holdfast.ports import BlockStore, Bus, ConversationStore
@@ -84,7 +84,9 @@ class PresencePublisher:
         try:
             while self._waiting:
                 batch = list(islice(self._waiting, _AT_ONCE))
-                await asyncio.gather(*(until_store_answers(partial(self._look, each)) for each in batch))
+                await asyncio.gather(
+                    *(self._tasks.until_store_answers(partial(self._look, each), name="presence") for each in batch)
+                )
                 for each in batch:
                     self._waiting.popleft()
                     try:

@@ -8,7 +8,9 @@ import pytest
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import Notification, PushOutcome
 from holdfast.errors import PushFailed, StoreUnavailable
+from holdfast.loops import Loops
 from holdfast.node.notifications.pushing import MAX_ATTEMPTS, Pushing, back_off
+from holdfast.node.tasks import Tasks
 from holdfast.telemetry import Telemetry
 from support.supervised import supervised
 from support.virtual_time import LoopClock, in_virtual_time, passed
@@ -23,6 +25,7 @@ class Records:
         self.states: dict[str, str] = {}
         self.marked: list[int] = []
         self.lost_marks = 0  # so many of the next ones
+        self.lost_by: Exception = StoreUnavailable("away")
         self.is_away = False
 
     async def claim_notifications(self, limit: int, hold_seconds: float) -> list[Notification]:
@@ -41,7 +44,7 @@ class Records:
     async def mark_notifications(self, outcomes: Sequence[PushOutcome]) -> None:
         if self.lost_marks:
             self.lost_marks -= 1
-            raise StoreUnavailable("away")
+            raise self.lost_by
         self.marked.append(len(outcomes))
         for each in outcomes:
             self.states[each.notification_id] = each.state
@@ -74,7 +77,7 @@ class Receiver:
 
 async def run(records: Records, receiver: Receiver, seconds: float) -> None:
     """Let it push for a while."""
-    pushing = supervised(Pushing(records, receiver, LoopClock(), Telemetry("test")).loop)  # type: ignore[arg-type]  # the part it uses
+    pushing = supervised(Pushing(records, receiver, LoopClock(), Tasks(), Telemetry("test")).loop)  # type: ignore[arg-type]  # the part it uses
     await passed(seconds)
     pushing.cancel()
 
@@ -97,6 +100,19 @@ async def test_outcomes_that_the_store_did_not_take_are_told_again() -> None:
     await run(records, receiver, 100)
     assert sorted(receiver.pushed) == sorted(records.states)
     assert records.marked == [8]
+
+
+@in_virtual_time
+async def test_mistake_while_outcomes_are_told_is_counted_as_one_of_pushing() -> None:
+    """The outcomes are told again, so nothing else would show it."""
+    records, receiver, telemetry = Records(8), Receiver(), Telemetry("test")
+    records.lost_marks, records.lost_by = 1, ValueError("a mistake")
+    tasks = Tasks(Loops(asyncio.get_running_loop().time, telemetry).note_failure)
+    pushing = supervised(Pushing(records, receiver, LoopClock(), tasks, telemetry).loop)  # type: ignore[arg-type]  # the part it uses
+    await passed(100)
+    pushing.cancel()
+    assert records.marked == [8]
+    assert telemetry.registry.get_sample_value("holdfast_loop_failures_total", {"loop": "pushing"}) == 1
 
 
 @in_virtual_time
@@ -154,7 +170,7 @@ async def test_records_that_come_one_by_one_share_a_look() -> None:
         return await claim(limit, hold_seconds)
 
     records.claim_notifications = counted  # type: ignore[method-assign]  # it counts its calls
-    pushing = Pushing(records, receiver, LoopClock(), Telemetry("test"))  # type: ignore[arg-type]  # the part it uses
+    pushing = Pushing(records, receiver, LoopClock(), Tasks(), Telemetry("test"))  # type: ignore[arg-type]  # the part it uses
     running = supervised(pushing.loop)
     for number in range(100):
         records.due[f"n{number}"], records.attempts[f"n{number}"] = 0.0, 0
@@ -170,7 +186,7 @@ async def test_records_that_come_one_by_one_share_a_look() -> None:
 async def test_age_of_the_oldest_that_is_due_is_shown() -> None:
     """It grows while more is recorded than can be pushed."""
     records, receiver, clock, telemetry = Records(1), Receiver(), LoopClock(), Telemetry("test")
-    pushing = Pushing(records, receiver, clock, telemetry)  # type: ignore[arg-type]  # the part it uses
+    pushing = Pushing(records, receiver, clock, Tasks(), telemetry)  # type: ignore[arg-type]  # the part it uses
     running = supervised(pushing.loop)
     pushing.look_soon()
     await passed(0.5)
