@@ -8,7 +8,8 @@ an unknown outcome, for example. Should it have forgotten one, the others finish
 
 The mark is removed when its owner is dead, or is this instance, and 15 s have passed, because a slow commit may still land until
 then: behind the messages that were looked at, so these are not looked at again. The seconds begin anew while the store does not
-answer: then no instance can have finished it.
+answer: then no instance can have finished it. A mark that this instance left goes at once where no attempt can land any more
+(`OwnMarks.looked_at`).
 """
 
 import asyncio
@@ -121,8 +122,9 @@ class UnfinishedCommits:
         looked_at = [each.last if each.losses == losses else 0 for each in seen]
         first = min(max(first, last + 1) for first, last in zip(firsts.values(), looked_at, strict=True))
         last = await self._finishing.finish(conversation_id, first)
-        for each in seen:
+        for entry, each in zip(firsts, seen, strict=True):
             each.last, each.losses = last, losses
+            self._own_marks.looked_at(entry, last, losses)
 
     async def _attempt(self, conversation_id: ConversationId, step: Coroutine[Any, Any, object]) -> None:
         try:

@@ -72,6 +72,8 @@ class Batch:
         marking: its mark in Redis, until something is handed on that ends it.
         marks: what makes the mark that each of its commits carries; None where every instance can find the one in Redis.
         was_sent: an attempt may have reached the store: a later failure leaves the outcome unknown.
+        latest: the highest seq at which an attempt began. When the conversation is so long, no attempt can land any more.
+        has_stored: some of its messages were handed on.
         uncertain: the highest seq at which an attempt with an unknown outcome began; 0 where there is none. That attempt may
             still land until the conversation is so long, and the mark in Redis stays.
         has_forgotten: sends whose outcome is not known: nothing is handed on of them, so the mark stays.
@@ -82,6 +84,8 @@ class Batch:
     marking: Marking | None = None
     marks: OwnMarks | None = None
     was_sent: bool = False
+    latest: Seq = 0
+    has_stored: bool = False
     uncertain: Seq = 0
     has_forgotten: bool = False
     stamps: set[int] = field(default_factory=set)
@@ -94,6 +98,11 @@ class Batch:
             if waiting.trace is not None:
                 return fields | waiting.trace.exemplar
         return fields
+
+    @property
+    def is_nowhere(self) -> bool:
+        """Nothing of it is in the store, and nothing of it can land there any more: its mark says nothing."""
+        return not self.was_sent or not (self.sends or self.uncertain or self.has_stored or self.has_forgotten)
 
     def note_length(self, seq: Seq) -> None:
         """The conversation has that message: an attempt that began there has landed, or never will."""
@@ -243,6 +252,7 @@ class Appender:
         for waiting in (waiting for same in batch.sends.values() for waiting in same):
             self.refuse(waiting, error)
         batch.sends = {}
+        batch.has_forgotten |= error.outcome != "refused"
 
     def _observe(self, waiting: Waiting, outcome: str) -> None:
         exemplar = None if waiting.trace is None else waiting.trace.exemplar
@@ -256,6 +266,7 @@ class Appender:
         batch.stamps.add(sent_at_ms)
         mark = batch.marks.of(batch.conversation_id, tail + 1, tail + len(drafts)) if batch.marks is not None else None
         was_sent, batch.was_sent = batch.was_sent, True
+        batch.latest = max(batch.latest, tail + 1)
         began = self._clock.monotonic()
         try:
             await self._store.append(batch.conversation_id, tail + 1, drafts, sent_at_ms, mark)
@@ -341,6 +352,7 @@ class Appender:
                     accepted_at = min(accepted_at, waiting.accepted_at)
                     self._telemetry.commit_latency.labels("acknowledged").observe(now - waiting.accepted_at, exemplar)
             messages.append(message)
+        batch.has_stored = True
         self.note_tail(batch.conversation_id, messages[-1].seq)
         batch.note_length(messages[-1].seq)
         marking = None if batch.uncertain or batch.has_forgotten or batch.sends else batch.marking

@@ -15,7 +15,7 @@ from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Draft
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.sending.append import Appender, Batch, OnSettled, Waiting, conflict, not_found, unavailable
-from holdfast.node.sending.own_marks import OwnMarks
+from holdfast.node.sending.own_marks import Marking, OwnMarks
 from holdfast.ports import Clock
 from holdfast.telemetry import Received, Telemetry
 
@@ -135,7 +135,15 @@ class Committer:
             outcome = "unknown" if batch.was_sent else "refused"
             self._appender.refuse_all(batch, CommandError("internal_error", "this send failed", outcome=outcome))
         finally:
-            self._own_marks.leave(batch.marking)
+            if batch.marking is not None:
+                self._end_or_leave(batch, batch.marking)
+
+    def _end_or_leave(self, batch: Batch, marking: Marking) -> None:
+        """The mark of a batch of which nothing that was handed on ends it."""
+        if batch.is_nowhere:
+            self._own_marks.end(marking)
+        else:
+            self._own_marks.leave(marking, batch.latest)
 
     def _take(self, lane: _Lane) -> Batch:
         """The next batch. A batch holds each key once: two creates of one document are refused for ever."""

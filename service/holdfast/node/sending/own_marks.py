@@ -3,7 +3,8 @@
 A mark in Redis is set before an append or a change of members. When that is published, and the notifications of its messages are
 decided, it is removed with others at the next tick. Publications and removals reach Redis in the order in which they are queued.
 Where one of them may be lost, or what follows is not done for another reason, the mark is left: this instance finishes it like
-those of the dead (`recovery/unfinished_commits`). Other instances do not touch the marks of one that they hear.
+those of the dead (`recovery/unfinished_commits`). Other instances do not touch the marks of one that they hear. Such a mark ends
+with the first look that finds the places of all its attempts taken: none of them can land any more.
 
 A mark in the store is removed, with others at once, when two things are done: the notifications of its messages are decided,
 and a written bulletin names them. If this instance dies before, or has too many of them, they are found in the store
@@ -67,6 +68,14 @@ class Marked(Protocol):
 
 
 @dataclass(slots=True)
+class _Left:
+    """A mark that was left. `due_at`: the next look (monotonic seconds). `latest`: see `OwnMarks.leave`."""
+
+    latest: Seq = 0
+    due_at: float = 0.0
+
+
+@dataclass(slots=True)
 class _Open:
     committed_at: float
     is_decided: bool = False
@@ -82,7 +91,7 @@ class OwnMarks:
         self._telemetry = telemetry
         self._open: dict[str, _Open] = {}
         self._ended: list[Marking] = []
-        self._left = BoundedDict[str, float](MAX_OPEN)
+        self._left = BoundedDict[str, _Left](MAX_OPEN)
         self._number = 0
 
     async def set_for_commit(self, conversation_id: ConversationId, first: Seq) -> Marking:
@@ -113,17 +122,31 @@ class OwnMarks:
         for entry in marking.entries:
             self._left.pop(entry, None)
 
-    def leave(self, marking: Marking | None) -> None:
-        """Nothing more follows from what it was set for, and some of it may be missing. None: no mark is to be left."""
+    def leave(self, marking: Marking | None, latest: Seq = 0) -> None:
+        """Nothing more follows from what it was set for, and some of it may be missing.
+
+        Args:
+            marking: None: no mark is to be left.
+            latest: no attempt of the commit began at a higher seq; 0 where that is not known.
+        """
         for entry in marking.entries if marking is not None else ():
-            self._left[entry] = 0.0
+            self._left[entry] = _Left(latest)
 
     def to_finish(self, now: float, limit: int) -> list[str]:
         """Up to `limit` marks in Redis that were left, each once in 2 s (`now`: monotonic seconds)."""
-        due = list(islice((entry for entry, at in self._left.items() if at <= now), limit))
+        due = list(islice((entry for entry, left in self._left.items() if left.due_at <= now), limit))
         for entry in due:
-            self._left[entry] = now + _AGAIN_SECONDS
+            self._left[entry].due_at = now + _AGAIN_SECONDS
         return due
+
+    def looked_at(self, entry: str, last: Seq, losses: int) -> None:
+        """All messages up to `last` that its commit may have stored were finished; `losses`: of commands to Redis, before that.
+
+        The mark ends where no attempt of the commit can land behind them.
+        """
+        left = self._left.get(entry)
+        if left is not None and 0 < left.latest <= last:
+            self.end(Marking((entry,), losses, is_found=True))
 
     def forget(self, entry: str) -> None:
         """That mark is removed from Redis."""

@@ -190,6 +190,43 @@ async def test_instance_finishes_itself_the_marks_that_it_left() -> None:
 
 
 @in_virtual_time
+async def test_mark_that_this_instance_left_goes_when_its_places_are_taken() -> None:
+    """No attempt of it can land any more, and all that may have landed was looked at. More looks would cost reads alone."""
+    scene = Scene()
+    marking = await scene.own_marks.set_for_commit(C, 7)
+    scene.own_marks.leave(marking, 9)
+    scene.tail = 8
+    await passed(3)
+    scene.own_marks.flush()
+    assert (len(scene.finished), scene.bus.cleared) == (2, [])
+    scene.tail = 9
+    await passed(2)
+    scene.own_marks.flush()
+    assert (len(scene.finished), scene.bus.cleared) == (3, list(marking.entries))
+    await passed(10)
+    assert len(scene.finished) == 3
+    await scene.close()
+
+
+@in_virtual_time
+async def test_mark_whose_places_are_taken_stays_after_a_loss_of_commands_to_redis() -> None:
+    """What the look announced may have reached no instance: it is announced once more before the mark goes."""
+    scene = Scene()
+    marking = await scene.own_marks.set_for_commit(C, 7)
+    scene.own_marks.leave(marking, 7)
+    scene.tail = 7
+    await passed(0.6)
+    scene.bus.losses += 1
+    scene.own_marks.flush()
+    assert scene.bus.cleared == []
+    await passed(2)
+    assert scene.finished[:2] == [(C, 7), (C, 7)]
+    await passed(18)
+    assert scene.bus.cleared == list(marking.entries)
+    await scene.close()
+
+
+@in_virtual_time
 async def test_messages_are_told_again_after_a_loss_of_commands_to_redis() -> None:
     """They were announced while Redis was away: the announcement may have reached no instance."""
     scene = Scene()

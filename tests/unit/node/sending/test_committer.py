@@ -1,10 +1,12 @@
 """Lanes of sends: their order, equal keys, non-members, and an answer within the deadline whatever the store does."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from holdfast.domain.ids import ConversationId, UserId
-from holdfast.errors import CommandError, StoreTimeout
+from holdfast.domain.ids import ConversationId, Seq, UserId
+from holdfast.domain.marks import StoredMark
+from holdfast.domain.messages import Draft
+from holdfast.errors import CommandError, StoreBusy, StoreRejected, StoreTimeout
 from holdfast.node.sending.append import Appender, Commit, Settled
 from holdfast.node.sending.committer import MAX_BATCH, MAX_QUEUED, SEND_DEADLINE_SECONDS, Committer
 from holdfast.telemetry import Telemetry
@@ -280,7 +282,7 @@ async def test_commit_of_which_redis_confirmed_no_mark_carries_one() -> None:
 
 @in_virtual_time
 async def test_mark_of_a_batch_of_which_nothing_was_handed_on_is_left() -> None:
-    """It may still be stored, or all was refused: this instance finishes it, for no other one does while it lives."""
+    """It may still be stored: this instance finishes it, for no other one does while it lives."""
     for error in (StoreTimeout("not in, or not yet"), TypeError("a mistake of ours")):
         scene = Scene()
         scene.store.fail("append", error)
@@ -293,3 +295,61 @@ async def test_mark_of_a_batch_of_which_nothing_was_handed_on_is_left() -> None:
     scene.send("k1")
     await passed(1)
     assert scene.own_marks.to_finish(0.0, 9) == []
+
+
+@in_virtual_time
+async def test_mark_of_a_batch_that_was_given_up_goes_when_its_place_is_taken() -> None:
+    """Its attempt wanted the first place of the conversation."""
+    scene = Scene()
+    scene.store.fail("append", StoreTimeout("not in, or not yet"))
+    scene.store.fail("settle", *[StoreTimeout("away")] * 99)
+    scene.send("k1")
+    await scene.until(70)
+    for last, cleared in ((0, []), (1, scene.bus.marks)):
+        scene.own_marks.looked_at(scene.bus.marks[0], last, scene.bus.losses)
+        scene.own_marks.flush()
+        assert scene.bus.cleared == cleared
+
+
+@in_virtual_time
+async def test_mark_of_a_batch_of_which_nothing_can_be_stored_is_ended() -> None:
+    """All was refused for certain, or nothing was sent: each look for it would be a read for nothing."""
+    for failure in (StoreRejected("too large"), StoreBusy("full"), None):
+        scene = Scene()
+        gate, mark = asyncio.Event(), scene.bus.mark_dirty
+
+        async def mark_late(*entries: str, gate: asyncio.Event = gate, mark: Callable[..., Awaitable[bool]] = mark) -> bool:
+            await gate.wait()
+            return await mark(*entries)
+
+        scene.bus.mark_dirty = mark_late  # type: ignore[method-assign]  # a Redis that takes its time
+        scene.send("k1")
+        await scene.until(0.1 if failure else SEND_DEADLINE_SECONDS + 0.1)
+        if failure is not None:
+            scene.store.fail("append", *[failure] * 999)
+        gate.set()
+        await scene.until(70)
+        assert scene.store.bodies(C) == []
+        assert scene.own_marks.to_finish(1e9, 9) == []
+        scene.own_marks.flush()
+        assert scene.bus.cleared == scene.bus.marks == ["c1|one|0001|1|0"]
+
+
+@in_virtual_time
+async def test_mark_of_a_batch_that_is_stored_in_part_is_left() -> None:
+    """What was handed on before the rest was refused did not take the mark with it."""
+    scene = Scene()
+    append = scene.store.append
+
+    async def append_others(c: ConversationId, first: Seq, drafts: Sequence[Draft], at_ms: int, mark: StoredMark | None) -> None:
+        if any(each.client_message_id == "k2" for each in drafts):
+            raise StoreRejected("too large")
+        await append(c, first, drafts, at_ms, mark)
+
+    scene.store.append = append_others  # type: ignore[method-assign]  # it refuses one message
+    for key in ("k1", "k2"):
+        scene.send(key)
+    await scene.until(1)
+    assert scene.answers[0] == ("k1", 1)
+    assert [commit.marking for commit in scene.commits] == [None]
+    assert scene.own_marks.to_finish(1e9, 9) == scene.bus.marks
