@@ -337,7 +337,7 @@ async def test_mark_of_a_batch_of_which_nothing_can_be_stored_is_ended() -> None
 
 @in_virtual_time
 async def test_mark_of_a_batch_that_is_stored_in_part_is_left() -> None:
-    """What was handed on before the rest was refused did not take the mark with it."""
+    """The message that was handed on before the other one was refused did not take the mark with it."""
     scene = Scene()
     append = scene.store.append
 
