@@ -44,8 +44,11 @@ def _store_url(url: str) -> str:
 
 
 def _secret_bytes(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value().encode()) < 32:
+    text = secret.get_secret_value()
+    if len(text.encode()) < 32:
         raise ValueError("a secret for HMAC with SHA-256 has at least 32 bytes (RFC 7518 §3.2)")
+    if text.lstrip().startswith(("-----BEGIN", "ssh-")):
+        raise ValueError("this is a public or private key: a secret for HMAC is known to both sides and to no other program")
     return secret
 
 

@@ -113,3 +113,10 @@ def test_setting_of_an_older_version_is_no_mistake() -> None:
     """Instances asked these addresses whether they see Redis; the chart of that version sets it."""
     environ = {"HOLDFAST_READINESS__ON_REDIS_LOSS": "isolate", "HOLDFAST_READINESS__PEERS": "[fd00::1]:9000, pods.chat:9000"}
     assert settings.load(environ).readiness.on_redis_loss == "isolate"
+
+
+@pytest.mark.parametrize("key", ["-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEF", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI"])
+def test_public_key_is_no_secret(key: str) -> None:
+    """Every program that has the issuer's public key could sign tokens with it."""
+    with pytest.raises(ConfigurationError, match="known to both sides"):
+        settings.load({"HOLDFAST_AUTH__SECRET": key})

@@ -19,6 +19,7 @@ from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire, is_error, pack
 from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop, Loops
+from holdfast.ports import within
 from holdfast.waiting import is_set_within
 
 _log = logging.getLogger("holdfast.redis")
@@ -37,15 +38,17 @@ class Lane:
         loop: the name of its loop.
         purpose: of its connection, as `CLIENT LIST` shows it.
         batch_commands: so many at most are under way at once: what they take of Redis stays far below the timeout.
+        drops_abandoned: a command whose caller has stopped waiting is not sent.
     """
 
     loop: str
     purpose: str
     batch_commands: int
+    drops_abandoned: bool
 
 
-PUBLISHING: Final = Lane("bus_pipeline", "publish", 512)  # about 5 ms
-ASKING: Final = Lane("bus_questions", "ask", 64)  # each may read a thousand keys: about 100 ms
+PUBLISHING: Final = Lane("bus_pipeline", "publish", 512, drops_abandoned=False)  # about 5 ms
+ASKING: Final = Lane("bus_questions", "ask", 16, drops_abandoned=True)  # each may read a thousand keys: about 30 ms
 
 
 @dataclass(slots=True)
@@ -107,6 +110,18 @@ class Pipeline:
         """Queue one script and get its reply, as `ask` does."""
         return self._ask(pack(script.by_hash(keys, arguments)), script.by_source(keys, arguments), keys)
 
+    async def answer(self, script: Script, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
+        """Queue one script and wait for its reply, for twice the timeout of Redis: as long as a call of the link may take.
+
+        Raises:
+            RedisUnavailable: dropped, refused, or not answered by then.
+        """
+        try:
+            async with within(2 * self._link.timeout_seconds):
+                return await self.ask_script(script, keys, arguments)
+        except TimeoutError:
+            raise RedisUnavailable("too many questions wait for Redis") from None
+
     def _ask(self, packed: bytes, by_source: tuple[Argument, ...] | None, keys: tuple[str, ...]) -> asyncio.Future[Any]:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if not self._queue_item(_Item(packed, by_source, reply, keys)):
@@ -131,7 +146,8 @@ class Pipeline:
             return
         batch = self._take()
         try:
-            await self._round_trip(batch)
+            if batch:
+                await self._round_trip(batch)
         except Exception as error:
             await self._give_up(batch, repr(error))
             raise
@@ -145,9 +161,11 @@ class Pipeline:
         size = 0
         while self._queue and len(batch) < self._lane.batch_commands and size < _BATCH_BYTES:
             item = self._queue.popleft()
+            self._queued_bytes -= len(item.packed)
+            if self._lane.drops_abandoned and item.reply is not None and item.reply.done():
+                continue
             size += len(item.packed)
             batch.append(item)
-        self._queued_bytes -= size
         return batch
 
     async def _round_trip(self, batch: list[_Item]) -> None:

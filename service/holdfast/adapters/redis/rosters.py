@@ -54,7 +54,7 @@ class RedisRosters:
     async def look(self, user_id: UserId, generation: str, now_ms: int) -> RosterLook:
         """See `RosterCache.look`."""
         arguments = (generation, self._lists.layout, secrets.token_hex(8), _PERMIT_MS)
-        kind, token, *found = await self._questions.ask_script(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
+        kind, token, *found = await self._questions.answer(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
         forged: list[ConversationId] = []
         try:
             if kind == b"FILL":
@@ -93,14 +93,14 @@ class RedisRosters:
             c, seq, revision, count = m.conversation_id, m.last_seq, m.revision, m.member_count
             arguments += (c, roster_form.text(row), seq, self._heads.seq_stamp(c, generation, seq))
             arguments += (revision, self._heads.revision_stamp(c, generation, revision, count), count)
-        return bool(await self._questions.ask_script(scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
+        return bool(await self._questions.answer(scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
 
     async def tails(
         self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
     ) -> dict[ConversationId, Seq] | None:
         """See `RosterCache.tails`."""
         heads = tuple(map(keys.head, conversation_ids))
-        found = await self._questions.ask_script(scripts.TAILS, (keys.ERA, *heads), (generation, self._lists.layout, proof))
+        found = await self._questions.answer(scripts.TAILS, (keys.ERA, *heads), (generation, self._lists.layout, proof))
         if not found:
             return None
         tails, forged = dict[ConversationId, Seq](), list[ConversationId]()
