@@ -56,10 +56,10 @@ javascript: $(JAVASCRIPT)/node_modules/.installed ## the tools of the JavaScript
 $(JAVASCRIPT)/node_modules/.installed: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/package-lock.json
 	@if ! command -v npm >/dev/null; then \
 	  echo "No npm: the tests of the JavaScript client are skipped (on Debian: apt-get install npm)" >&2; \
-	elif npm ci --prefix $(JAVASCRIPT) --loglevel=error --no-audit --no-fund; then \
+	elif npm ci --prefix $(JAVASCRIPT) --loglevel=error --no-audit --no-fund && $(JAVASCRIPT)/node_modules/.bin/node --version >/dev/null; then \
 	  touch $@; \
 	else \
-	  echo "npm ci failed: the tests of the JavaScript client are skipped (make javascript tries again)" >&2; \
+	  echo "npm ci failed, or its Node does not run: the tests of the JavaScript client are skipped (make javascript tries again)" >&2; \
 	  [ "$${CI:-}" != true ]; \
 	fi
 

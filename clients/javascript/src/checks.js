@@ -79,6 +79,13 @@ function checkJson(value, levels) {
   }
 }
 
+/** @param {unknown} metadata of a message or a conversation, if there is any */
+export function checkMetadata(metadata) {
+  if (metadata == null) return;
+  if (!isPlain(metadata)) throw invalid("metadata", "an object expected");
+  checkJson(metadata, METADATA_LEVELS);
+}
+
 /** @param {any} value */
 function isPlain(value) {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
@@ -99,6 +106,7 @@ function isPlain(value) {
  * @property {number} frameBytes
  * @property {number} bodyBytes
  * @property {number} metadataBytes
+ * @property {number} [triedAt] when it was sent for the first time: of the clock on the wall, which goes on while the machine sleeps
  */
 
 /**
@@ -112,10 +120,7 @@ export function draftOf({ ref, conversationId, clientMessageId, body, metadata, 
   checkId(clientMessageId, "client_message_id");
   const bodyBytes = sizeOf(checkedText(body, "body"));
   if (!bodyBytes) throw invalid("body", "at least one character is needed");
-  if (metadata != null) {
-    if (!isPlain(metadata)) throw invalid("metadata", "an object expected");
-    checkJson(metadata, METADATA_LEVELS);
-  }
+  checkMetadata(metadata);
   const metadataText = metadata == null ? "" : JSON.stringify(metadata);
   const frame = { type: "send", ref, conversation_id: conversationId, client_message_id: clientMessageId, body };
   const text = JSON.stringify({ ...frame, ...(metadataText && { metadata }), read_seq: readSeq });

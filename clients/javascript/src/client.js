@@ -2,15 +2,18 @@
 
 import { checkedCursors, checkedShort, draftOf } from "./checks.js";
 import { Engine } from "./engine.js";
-import { ClientStopped } from "./errors.js";
+import { ClientStopped, SendFailed } from "./errors.js";
+import { Messages } from "./messages.js";
 import { memoryStore } from "./store.js";
-import { randomId } from "./waiting.js";
+import { promised, randomId } from "./waiting.js";
 
 /** @typedef {import("./events.js").ClientEvent} ClientEvent */
 /** @typedef {import("./events.js").State} State */
 /** @typedef {import("./frames.js").Ack} Ack */
 /** @typedef {import("./frames.js").Message} Message */
 /** @typedef {import("./frames.js").Ok} Ok */
+
+const RETRY_MS = 6 * 24 * 3_600_000; // the store keeps keys for seven days, and a send is repeated for one
 
 /**
  * @typedef {object} Options
@@ -39,6 +42,8 @@ import { randomId } from "./waiting.js";
 export class Client {
   #engine;
   #isLoading;
+  /** @type {Messages | null} the loop that takes them */
+  #messages = null;
 
   /**
    * Connects to nothing yet. Throws TypeError for options that no instance would ever accept.
@@ -61,14 +66,13 @@ export class Client {
     if (engine.state.name === "idle") {
       engine.opening();
       engine.run(this.#isLoading);
-      globalThis.addEventListener?.("online", this.#online);
+      globalThis.addEventListener?.("online", () => this.retryNow(), { signal: engine.link.signal });
     }
     return this;
   }
 
   /** Leave; a call that still waits for an answer fails. Idempotent. */
   async close() {
-    globalThis.removeEventListener?.("online", this.#online);
     this.#engine.stop(new ClientStopped("closed", "the client was closed"));
     await this.#engine.link.close();
     await this.#engine.position.keep();
@@ -96,6 +100,7 @@ export class Client {
 
   /** Wait until there is a connection and what was missed is replayed. Throws ClientStopped: there will be none. */
   async connected() {
+    if (this.#engine.stopped) throw this.#engine.stopped;
     await this.#engine.replayed;
   }
 
@@ -106,20 +111,14 @@ export class Client {
 
   /**
    * Every message of the user's conversations, once and in order, their own included; ends when the client is closed. The application
-   * has done with a message when it asks for the next one. Throws ClientStopped: the service told this client not to come back.
+   * has done with a message when it asks for the next one: where the loop is left before, the next loop begins with this message. A
+   * new loop ends the one before it. Throws ClientStopped: the service told this client not to come back.
    *
-   * @returns {AsyncGenerator<Message, void, void>}
+   * @returns {AsyncIterableIterator<Message, void, void>}
    */
-  async *messages() {
-    const { inbox, holes, position } = this.#engine;
-    while (await this.#hasMessage()) {
-      const message = inbox.take();
-      holes.look();
-      if (!message) continue;
-      yield message;
-      inbox.done(message);
-      position.keep();
-    }
+  messages() {
+    this.#messages?.return();
+    return (this.#messages = new Messages(this.#engine));
   }
 
   /**
@@ -136,16 +135,19 @@ export class Client {
 
   /**
    * Send a message; resolved when it is stored, however many connections that takes. Throws SendFailed: it cannot succeed, was
-   * refused for good, or was not stored within a day; or ClientStopped.
+   * refused for good, or was not stored within a day; or ClientStopped. Of a send that was queued, it need not be awaited: the
+   * failure is in `outbox`.
    *
    * @param {string} conversationId
    * @param {string} body
    * @param {{ metadata?: Record<string, unknown> | null, clientMessageId?: string }} [more]
    * @returns {Promise<Ack>}
    */
-  async send(conversationId, body, { metadata = null, clientMessageId = randomId() } = {}) {
-    const readSeq = this.#engine.inbox.readSeq(conversationId);
-    return this.#engine.add(draftOf({ ref: randomId(), conversationId, clientMessageId, body, metadata, readSeq }));
+  send(conversationId, body, { metadata = null, clientMessageId = randomId() } = {}) {
+    return promised(() => {
+      const readSeq = this.#engine.inbox.readSeq(conversationId);
+      return this.#engine.add(draftOf({ ref: randomId(), conversationId, clientMessageId, body, metadata, readSeq }));
+    });
   }
 
   /**
@@ -168,20 +170,6 @@ export class Client {
    */
   typing(conversationId, active = true) {
     this.#engine.commands.typing(this.#engine.link.current, conversationId, active);
-  }
-
-  #online = () => this.retryNow();
-
-  /** Wait until there is a message to take; false when there will be none any more. */
-  async #hasMessage() {
-    const engine = this.#engine;
-    const never = new AbortController().signal;
-    while (!engine.inbox.size) {
-      if (engine.stopped?.code === "closed") return false;
-      if (engine.stopped) throw engine.stopped;
-      await engine.news.heard(never);
-    }
-    return true;
   }
 }
 
@@ -209,14 +197,20 @@ class UnsentMessages {
 
   /**
    * Send one that failed once more, under the same `clientMessageId`: it is stored once, whatever became of the first attempt.
+   * Throws SendFailed (`expired`) six days after the first attempt: the service might store it twice.
    *
    * @param {string} id
    * @returns {Promise<Ack>}
    */
-  async retry(id) {
-    const draft = this.#engine.outbox.failedDraft(id);
-    if (!draft) throw new TypeError("no send with this id has failed");
-    return this.#engine.add(draft);
+  retry(id) {
+    return promised(() => {
+      const draft = this.#engine.outbox.failedDraft(id);
+      if (!draft) throw new TypeError("no send with this id has failed");
+      if (Date.now() - (draft.triedAt ?? Date.now()) > RETRY_MS) {
+        throw new SendFailed("expired", "first sent more than six days ago", { outcome: "unknown", retryable: false });
+      }
+      return this.#engine.add(draft);
+    });
   }
 
   /** Do not send it, or not again; one that waits fails. It may be stored where it was sent before. @param {string} id */

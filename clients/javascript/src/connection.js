@@ -97,6 +97,7 @@ export class Connection {
    */
   static open(url, token, listener, signal) {
     return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
       const socket = opened(url, token);
       /** @type {Connection | null} */
       let connection = null;

@@ -88,12 +88,12 @@ export class Engine {
   }
 
   /**
-   * Queue a send.
+   * Queue a send. Whether the answer is listened to is for the application to decide: a failure is in the outbox too.
    *
    * @param {Draft} draft
    * @returns {Promise<Ack>}
    */
-  async add(draft) {
+  add(draft) {
     if (this.stopped) throw this.stopped;
     if (this.state.name === "idle") throw new ClientStopped("not_started", "call start() first");
     const found = this.#limits && excess(draft, this.#limits);
@@ -112,12 +112,16 @@ export class Engine {
     this.outbox.expire(at);
     const connection = this.link.current;
     if (connection && !connection.isEnded) {
-      for (const draft of this.outbox.due(connection, at, connection.welcome.limits)) connection.write(draft.text);
+      for (const draft of this.outbox.due(connection, at, connection.welcome.limits)) {
+        draft.triedAt ??= Date.now();
+        connection.write(draft.text);
+      }
     }
     if (this.outbox.version !== this.#outboxVersion) {
       this.#outboxVersion = this.outbox.version;
       this.events.tell({ type: "outbox" });
     }
+    clearTimeout(this.#timer); // a listener that sends has set one
     if (!this.stopped) this.#timer = setTimeout(() => this.flush(), Math.min(TICK_MS, this.outbox.nextAt(at) - at));
   }
 

@@ -3,7 +3,7 @@
 /** A command will not succeed, or was pursued for as long as it may be. */
 export class SendFailed extends Error {
   /**
-   * @param {string} code of docs/protocol.md, or a newer one; `closed`, `discarded` and `unreachable` are the client's own
+   * @param {string} code of docs/protocol.md, or a newer one; `closed`, `discarded`, `expired` and `unreachable` are the client's own
    * @param {string} detail one sentence for a log
    * @param {{ outcome?: "refused" | "unknown", retryable?: boolean }} [more]
    */

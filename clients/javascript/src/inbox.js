@@ -72,6 +72,13 @@ export class Inbox {
     return message;
   }
 
+  /** It is the next one again: the application was not done with it. @param {Message} message */
+  putBack(message) {
+    if (this.#inHand !== message) return; // a reset took it back
+    this.#inHand = null;
+    this.#unread.unshift(message);
+  }
+
   /** The application has done with a message that it took. @param {Message} message */
   done(message) {
     if (this.#inHand !== message) return; // a reset took it back

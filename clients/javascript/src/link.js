@@ -93,8 +93,15 @@ export class Link {
 
   /** @param {Connection} connection */
   #takeOver(connection) {
+    this.#refuseWhenOver(connection);
     this.current = connection;
     this.owner.tookOver(connection);
+  }
+
+  /** A connection that was accepted when the client had ended: `close` did not know of it. @param {Connection} connection */
+  #refuseWhenOver(connection) {
+    if (this.signal.aborted) connection.close();
+    this.signal.throwIfAborted();
   }
 
   /** The one that is there or under way: another attempt beside it would load the other instances twice. */
@@ -142,6 +149,7 @@ export class Link {
     const token = await this.tokens.fresh();
     this.signal.throwIfAborted();
     this.owner.opening();
+    this.signal.throwIfAborted(); // its listeners may have closed the client
     const listener = {
       accepted: (/** @type {Connection} */ connection) => this.#accepted(connection, base),
       received: (/** @type {ServerFrame} */ frame, /** @type {Connection} */ connection) => this.#received(frame, connection),
@@ -228,7 +236,9 @@ export class Link {
     const opening = this.#open();
     this.#opening = opening;
     try {
-      return (this.#successor = await opening);
+      const successor = await opening;
+      this.#refuseWhenOver(successor);
+      return (this.#successor = successor);
     } catch (error) {
       this.#opening = null;
       await this.#pauseAfter(error);

@@ -2,6 +2,9 @@
 
 import { checkedCursors, checkedShort } from "./checks.js";
 import { ClientStopped } from "./errors.js";
+import { within } from "./waiting.js";
+
+const STORE_MS = 10_000; // a store that takes longer is as good as down
 
 export class Position {
   /** @type {Promise<void>} */
@@ -22,7 +25,7 @@ export class Position {
   /** Begin where an earlier client was. Throws ClientStopped: without its position messages would be lost or shown twice. */
   async load() {
     try {
-      const kept = await this.store.load();
+      const kept = await within(this.store.load(), STORE_MS);
       if (kept) this.inbox.begin(checkedCursors(kept.cursors), checkedShort(kept.generation, "generation", 128));
     } catch (error) {
       throw new ClientStopped("store_failed", `the position cannot be loaded: ${nameOf(error)}`);
@@ -41,7 +44,8 @@ export class Position {
   async #save() {
     this.#isWaiting = false;
     try {
-      await this.store.save({ cursors: this.inbox.cursors, generation: this.inbox.streams.generation });
+      const kept = { cursors: this.inbox.cursors, generation: this.inbox.streams.generation };
+      await within(this.store.save(kept), STORE_MS);
     } catch (error) {
       this.events.tell({ type: "unsaved", detail: nameOf(error) });
     }

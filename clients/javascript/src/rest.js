@@ -1,9 +1,10 @@
 /** REST, as docs/protocol.md has it. Only the service's own answers are believed, everything else comes from something in between. */
 
-import { checkId } from "./checks.js";
+import { checkId, checkMetadata } from "./checks.js";
 import { RestFailed, SendFailed } from "./errors.js";
 import { isMessage, isSeq } from "./frames.js";
 import { TokenUnavailable } from "./tokens.js";
+import { randomId } from "./waiting.js";
 
 /** @typedef {import("./frames.js").Message} Message */
 /** @typedef {Record<string, any> & { conversation_id: string, last_seq: number }} Conversation */
@@ -23,9 +24,16 @@ function problemIn(body) {
   return isOurs && typeof body.retryable === "boolean" ? body : null;
 }
 
-/** Where the last connection was accepted. @typedef {{ readonly baseUrl: string }} Place */
+/**
+ * `baseUrl`: where the last connection was accepted; `bases`: all addresses.
+ *
+ * @typedef {{ readonly baseUrl: string, readonly bases: readonly string[] }} Place
+ */
 
-/** Calls fail with RestFailed. None is repeated by itself, except once with a new token where the first was refused. */
+/**
+ * Calls fail with RestFailed. One is repeated by itself once with a new token where the first was refused, and at the other addresses
+ * where one has no answer of the service, if the repetition is harmless.
+ */
 export class Rest {
   #place;
   #tokens;
@@ -44,13 +52,14 @@ export class Rest {
   }
 
   /**
-   * A conversation with these users and the caller. With an id of yours the call can be repeated.
+   * A conversation with these users and the caller. With an id of yours the call can be repeated; else it has a random one.
    *
    * @param {string[]} members
    * @param {{ title?: string, metadata?: Record<string, unknown>, conversationId?: string }} [more]
    * @returns {Promise<Conversation>}
    */
-  create(members, { title, metadata, conversationId } = {}) {
+  async create(members, { title, metadata, conversationId = randomId() } = {}) {
+    refusing(() => checkMetadata(metadata));
     return this.call("POST", "/conversations", { members, title, metadata, conversation_id: conversationId });
   }
 
@@ -121,8 +130,32 @@ export class Rest {
    * @param {object} [body]
    */
   async #call(method, path, body) {
+    const isHarmless = method !== "POST" || (body !== undefined && "conversation_id" in body);
+    const { baseUrl, bases } = this.#place;
+    const others = isHarmless ? bases.filter((each) => each !== baseUrl) : [];
+    for (let base = baseUrl, isRepeated = false; ; isRepeated = true) {
+      try {
+        return await this.#callAt(base, method, path, body);
+      } catch (error) {
+        if (!(error instanceof RestFailed)) throw error;
+        // An attempt whose answer was lost has removed the user, who does not see the conversation any more.
+        if (isRepeated && method === "DELETE" && error.code === "conversation_not_found") return null;
+        const next = error.code === "unreachable" && others.shift();
+        if (!next) throw error;
+        base = next;
+      }
+    }
+  }
+
+  /**
+   * @param {string} base
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   */
+  async #callAt(base, method, path, body) {
     const token = await this.#token();
-    const answer = await this.#answer(`${this.#place.baseUrl}/api${path}`, {
+    const answer = await this.#answer(`${base}/api${path}`, {
       method,
       headers: { Authorization: `Bearer ${token}`, ...(body && { "Content-Type": "application/json" }) },
       ...(body && { body: JSON.stringify(body) }),
@@ -172,12 +205,17 @@ function parsed(text) {
 
 /** @param {string} id */
 function checked(id) {
+  refusing(() => checkId(id, "id"));
+  return id;
+}
+
+/** What no instance would accept fails before it is asked. @param {() => void} check */
+function refusing(check) {
   try {
-    checkId(id, "id");
+    check();
   } catch (error) {
     throw error instanceof SendFailed ? new RestFailed(0, error.code, error.detail, false) : error;
   }
-  return id;
 }
 
 /**

@@ -61,6 +61,7 @@ export class Tokens {
 
   /** @param {() => unknown} hook */
   async #asked(hook) {
+    this.signal.throwIfAborted();
     const late = new AbortController();
     const inTime = deferred();
     sleep(late.signal, HOOK_MS).then(

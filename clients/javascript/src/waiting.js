@@ -65,6 +65,40 @@ export class Bell {
 export const sleep = (signal, ms) => new Bell().heard(signal, ms);
 
 /**
+ * What comes of it, for so long at most. Throws a TimeoutError.
+ *
+ * @template T
+ * @param {T | Promise<T>} work
+ * @param {number} ms
+ * @returns {Promise<T>}
+ */
+export async function within(work, ms) {
+  /** @type {Deferred<never>} */
+  const late = deferred();
+  const timer = setTimeout(() => late.reject(new DOMException(`not done within ${ms / 1000} s`, "TimeoutError")), ms);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * The promise of a call, rejected where it throws. A promise that is listened to already stays so, unlike that of an async function.
+ *
+ * @template T
+ * @param {() => Promise<T>} call
+ * @returns {Promise<T>}
+ */
+export function promised(call) {
+  try {
+    return call();
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+/**
  * @template T
  * @typedef {{ promise: Promise<T>, isSettled: boolean, resolve: (value: T) => void, reject: (error: unknown) => void }} Deferred
  */

@@ -10,6 +10,8 @@ export function checkMessageId(value: unknown): void;
  * @param {string} field
  */
 export function checkFlag(value: unknown, field: string): void;
+/** @param {unknown} metadata of a message or a conversation, if there is any */
+export function checkMetadata(metadata: unknown): void;
 /**
  * A send that is well-formed. `text`: the frame as it is written; sizes in bytes of UTF-8.
  *
@@ -23,6 +25,7 @@ export function checkFlag(value: unknown, field: string): void;
  * @property {number} frameBytes
  * @property {number} bodyBytes
  * @property {number} metadataBytes
+ * @property {number} [triedAt] when it was sent for the first time: of the clock on the wall, which goes on while the machine sleeps
  */
 /**
  * Check and encode. `readSeq`: the last message of the conversation that the application had taken.
@@ -75,6 +78,10 @@ export type Draft = {
     frameBytes: number;
     bodyBytes: number;
     metadataBytes: number;
+    /**
+     * when it was sent for the first time: of the clock on the wall, which goes on while the machine sleeps
+     */
+    triedAt?: number | undefined;
 };
 export type Limits = import("./frames.js").Limits;
 export type Seqs = import("./frames.js").Seqs;

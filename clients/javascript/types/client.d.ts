@@ -1,8 +1,3 @@
-/** @typedef {import("./events.js").ClientEvent} ClientEvent */
-/** @typedef {import("./events.js").State} State */
-/** @typedef {import("./frames.js").Ack} Ack */
-/** @typedef {import("./frames.js").Message} Message */
-/** @typedef {import("./frames.js").Ok} Ok */
 /**
  * @typedef {object} Options
  * @property {string[]} urls addresses of the service (`https://chat.example.com`); with several, each attempt takes the next
@@ -57,11 +52,12 @@ export class Client {
     retryNow(): void;
     /**
      * Every message of the user's conversations, once and in order, their own included; ends when the client is closed. The application
-     * has done with a message when it asks for the next one. Throws ClientStopped: the service told this client not to come back.
+     * has done with a message when it asks for the next one: where the loop is left before, the next loop begins with this message. A
+     * new loop ends the one before it. Throws ClientStopped: the service told this client not to come back.
      *
-     * @returns {AsyncGenerator<Message, void, void>}
+     * @returns {AsyncIterableIterator<Message, void, void>}
      */
-    messages(): AsyncGenerator<Message, void, void>;
+    messages(): AsyncIterableIterator<Message, void, void>;
     /**
      * Be told of events of one type, or of all (`*`). Returns a function that ends it.
      *
@@ -75,7 +71,8 @@ export class Client {
     }>) => void): () => void;
     /**
      * Send a message; resolved when it is stored, however many connections that takes. Throws SendFailed: it cannot succeed, was
-     * refused for good, or was not stored within a day; or ClientStopped.
+     * refused for good, or was not stored within a day; or ClientStopped. Of a send that was queued, it need not be awaited: the
+     * failure is in `outbox`.
      *
      * @param {string} conversationId
      * @param {string} body
@@ -159,6 +156,7 @@ declare class UnsentMessages {
     get entries(): Unsent[];
     /**
      * Send one that failed once more, under the same `clientMessageId`: it is stored once, whatever became of the first attempt.
+     * Throws SendFailed (`expired`) six days after the first attempt: the service might store it twice.
      *
      * @param {string} id
      * @returns {Promise<Ack>}

@@ -27,7 +27,7 @@ export class Engine implements Owner {
     /** Resolved when what was missed is replayed. */
     get replayed(): Promise<void>;
     /**
-     * Queue a send.
+     * Queue a send. Whether the answer is listened to is for the application to decide: a failure is in the outbox too.
      *
      * @param {Draft} draft
      * @returns {Promise<Ack>}

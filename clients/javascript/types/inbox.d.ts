@@ -21,6 +21,8 @@ export class Inbox {
     offer(frame: Message): boolean;
     /** The next one; undefined where there is none. */
     take(): import("./frames.js").Message | undefined;
+    /** It is the next one again: the application was not done with it. @param {Message} message */
+    putBack(message: Message): void;
     /** The application has done with a message that it took. @param {Message} message */
     done(message: Message): void;
     /**

@@ -11,8 +11,15 @@ export function pageAfter(rest: Rest, id: string, seq: number, limit: number): P
     messages: Message[];
     last_seq: number;
 } | null>;
-/** Where the last connection was accepted. @typedef {{ readonly baseUrl: string }} Place */
-/** Calls fail with RestFailed. None is repeated by itself, except once with a new token where the first was refused. */
+/**
+ * `baseUrl`: where the last connection was accepted; `bases`: all addresses.
+ *
+ * @typedef {{ readonly baseUrl: string, readonly bases: readonly string[] }} Place
+ */
+/**
+ * Calls fail with RestFailed. One is repeated by itself once with a new token where the first was refused, and at the other addresses
+ * where one has no answer of the service, if the repetition is harmless.
+ */
 export class Rest {
     /**
      * @internal
@@ -22,7 +29,7 @@ export class Rest {
      */
     constructor(place: Place, tokens: import("./tokens.js").Tokens, signal: AbortSignal);
     /**
-     * A conversation with these users and the caller. With an id of yours the call can be repeated.
+     * A conversation with these users and the caller. With an id of yours the call can be repeated; else it has a random one.
      *
      * @param {string[]} members
      * @param {{ title?: string, metadata?: Record<string, unknown>, conversationId?: string }} [more]
@@ -90,8 +97,9 @@ export type History = {
     last_seq: number;
 };
 /**
- * Where the last connection was accepted.
+ * `baseUrl`: where the last connection was accepted; `bases`: all addresses.
  */
 export type Place = {
     readonly baseUrl: string;
+    readonly bases: readonly string[];
 };

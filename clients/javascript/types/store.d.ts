@@ -2,7 +2,7 @@
 /** `cursors`: conversation -> seq of the last message that the application has done with; `generation`: of the store they are of. */
 /** @typedef {{ cursors: Record<string, number>, generation: string }} Position */
 /**
- * One client at a time writes. `save` is not called again before it is done.
+ * One client at a time writes. Each call may take 10 s. `save` is not called again before it is done, or has taken that long.
  *
  * @typedef {object} Store
  * @property {() => Promise<Position | null>} load null where nothing was kept
@@ -19,7 +19,7 @@ export type Position = {
     generation: string;
 };
 /**
- * One client at a time writes. `save` is not called again before it is done.
+ * One client at a time writes. Each call may take 10 s. `save` is not called again before it is done, or has taken that long.
  */
 export type Store = {
     /**

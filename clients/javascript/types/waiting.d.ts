@@ -1,4 +1,21 @@
 /**
+ * What comes of it, for so long at most. Throws a TimeoutError.
+ *
+ * @template T
+ * @param {T | Promise<T>} work
+ * @param {number} ms
+ * @returns {Promise<T>}
+ */
+export function within<T>(work: T | Promise<T>, ms: number): Promise<T>;
+/**
+ * The promise of a call, rejected where it throws. A promise that is listened to already stays so, unlike that of an async function.
+ *
+ * @template T
+ * @param {() => Promise<T>} call
+ * @returns {Promise<T>}
+ */
+export function promised<T>(call: () => Promise<T>): Promise<T>;
+/**
  * @template T
  * @typedef {{ promise: Promise<T>, isSettled: boolean, resolve: (value: T) => void, reject: (error: unknown) => void }} Deferred
  */

@@ -152,7 +152,11 @@ class Rest:
 
     async def remove_member(self, conversation_id: str, user_id: str) -> None:
         """Every member may leave; the creator or an administrator removes others."""
-        await self._done(_member("DELETE", conversation_id, user_id), lambda content: not content or None)
+        try:
+            await self._done(_member("DELETE", conversation_id, user_id), lambda content: not content or None)
+        except CallFailed as failed:
+            if failed.code != "conversation_not_found" or failed.outcome != "unknown":
+                raise  # else an attempt whose answer was lost has removed the user, who does not see the conversation any more
 
     async def _done(self, call: _Call, decode: Callable[[bytes], _T | None]) -> _T:
         """Call until it is answered for good."""

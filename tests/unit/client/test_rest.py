@@ -145,6 +145,17 @@ async def test_refusal_of_the_service_fails_at_once_with_its_code() -> None:
     assert len(asked(server)) == 1
 
 
+async def test_user_whose_removal_lost_its_answer_is_removed() -> None:
+    """A user who has left does not see the conversation any more: the repetition is answered as if there were none."""
+    gone = problem(404, "conversation_not_found")
+    async with client_of({"status": 502, "text": "bad gateway"}, gone) as (client, server):
+        await client.rest.remove_member("c", "ann")
+    assert len(asked(server)) == 2
+    async with client_of(gone) as (client, _):
+        with pytest.raises(CallFailed, match="conversation_not_found"):
+            await client.rest.remove_member("c", "ann")
+
+
 async def test_pause_that_the_service_asks_for_is_kept(pauses: list[float]) -> None:
     """A client that asks again sooner is refused again; one that would have to wait longer than its bound fails at once."""
     busy = problem(429, "rate_limited", retryable=True, **{"Retry-After": "7"})

@@ -1,0 +1,244 @@
+/** The JavaScript client at moments that no script of a server brings about: `node --test`; test_javascript_edges.py runs it. */
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import { Client, ClientStopped, RestFailed, SendFailed } from "../../clients/javascript/src/index.js";
+
+const LIMITS = { body_bytes: 16384, metadata_bytes: 4096, frame_bytes: 131072, cursors: 1000, replay_messages: 500, page_size: 200 };
+const WELCOME = { type: "welcome", protocol: "holdfast.v1", user_id: "ann", connection_id: "k", instance_id: "i", keepalive_ms: 20000, limits: LIMITS };
+const SYNCED = { type: "synced", heads: {}, read_seqs: {}, revisions: {} };
+
+/** A socket in the hand of the test. */
+class FakeSocket {
+  static all = [];
+  readyState = 1;
+  sent = [];
+  constructor() {
+    FakeSocket.all.push(this);
+  }
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+  close() {
+    this.readyState = 3;
+    this.onclose?.({ code: 1000 });
+  }
+  say(frame) {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const turns = async (count = 10) => {
+  for (let at = 0; at < count; at++) await turn();
+};
+const message = (seq) => ({
+  ...{ type: "message", conversation_id: "c", seq, message_id: String(seq).padStart(12, "0"), client_message_id: `k${seq}` },
+  ...{ sender: "ben", body: "text", sent_at: "2026-01-31T12:00:00.000Z" },
+});
+const client = (more = {}) => new Client({ urls: ["http://a.example", "http://b.example"], token: "token", cursors: {}, ...more });
+
+/** A client that is open, with these messages to take. */
+async function opened(more, seqs = []) {
+  const made = client(more).start();
+  await turns();
+  const socket = FakeSocket.all.at(-1);
+  socket.say(WELCOME);
+  await turns();
+  for (const seq of seqs) socket.say(message(seq));
+  socket.say({ ...SYNCED, heads: seqs.length ? { c: seqs.at(-1) } : {} });
+  await turns();
+  assert.equal(made.state.name, "open");
+  return { made, socket };
+}
+
+beforeEach(() => {
+  FakeSocket.all = [];
+  globalThis.WebSocket = FakeSocket;
+});
+afterEach(() => mock.reset());
+
+test("a listener that closes the client while it connects leaves no socket", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const made = client();
+  let connecting = 0;
+  made.on("state", ({ state }) => state.name === "connecting" && ++connecting === 2 && made.close());
+  made.start();
+  await turns();
+  FakeSocket.all[0].onclose({ code: 1006 });
+  await turns();
+  mock.timers.tick(60_000);
+  await turns();
+  assert.equal(connecting, 2);
+  assert.equal(FakeSocket.all.length, 1);
+});
+
+test("a client that is closed just after the welcome closes its socket", async () => {
+  const made = client().start();
+  await turns();
+  FakeSocket.all[0].say(WELCOME);
+  await made.close();
+  await turns();
+  assert.equal(FakeSocket.all[0].readyState, 3);
+});
+
+test("a message that a loop was left at is the first of the next loop", async () => {
+  const { made } = await opened({}, [1, 2, 3]);
+  await assert.rejects(async () => {
+    for await (const { seq } of made.messages()) if (seq === 2) throw new Error("the application failed");
+  }, /the application failed/);
+  assert.deepEqual(made.cursors, { c: 1 });
+  const shown = [];
+  for await (const { seq } of made.messages()) if (shown.push(seq) === 2) break;
+  assert.deepEqual(shown, [2, 3]);
+  assert.deepEqual(made.cursors, { c: 2 });
+  await made.close();
+});
+
+test("a loop that waits when it is left takes no message", async () => {
+  const { made, socket } = await opened();
+  const left = made.messages();
+  const waiting = left.next();
+  await left.return();
+  assert.deepEqual(await waiting, { done: true, value: undefined });
+  socket.say(message(1));
+  assert.equal((await made.messages().next()).value.seq, 1);
+  await made.close();
+});
+
+test("a second loop ends the first", async () => {
+  const { made, socket } = await opened();
+  const first = made.messages().next();
+  const second = made.messages().next();
+  socket.say(message(1));
+  assert.deepEqual(await first, { done: true, value: undefined });
+  assert.equal((await second).value.seq, 1);
+  await made.close();
+});
+
+test("a store that hangs while it saves does not keep the client from ending", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const { made } = await opened({ store: { load: async () => null, save: () => new Promise(() => {}) } });
+  const unsaved = [];
+  made.on("unsaved", ({ detail }) => unsaved.push(detail));
+  const closing = made.close();
+  for (let at = 0; at < 3; at++) {
+    await turns();
+    mock.timers.tick(10_000);
+  }
+  await closing;
+  assert.equal(unsaved.at(-1), "TimeoutError");
+});
+
+test("a store that hangs while it loads ends the client", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const made = client({ cursors: undefined, store: { load: () => new Promise(() => {}), save: async () => {} } }).start();
+  await turns();
+  mock.timers.tick(10_000);
+  await turns();
+  assert.equal(made.state.reason.code, "store_failed");
+});
+
+test("a client that ended while its store loaded asks for no token", async () => {
+  let asked = 0;
+  let loaded;
+  const load = () => new Promise((resolve) => (loaded = resolve));
+  const made = client({ cursors: undefined, store: { load, save: async () => {} }, token: () => `token${++asked}` }).start();
+  await made.close();
+  loaded(null);
+  await turns();
+  assert.equal(asked, 0);
+});
+
+test("a client that has ended has no connection to wait for", async () => {
+  const { made } = await opened();
+  await made.connected();
+  await made.close();
+  await assert.rejects(made.connected(), ClientStopped);
+});
+
+test("a failed send that nobody awaits does not end the process", async () => {
+  const unhandled = [];
+  const listener = (error) => unhandled.push(error);
+  process.on("unhandledRejection", listener);
+  const { made } = await opened();
+  made.send("c", "text");
+  const [{ id }] = made.outbox.entries;
+  made.outbox.discard(id);
+  made.send("c", "text");
+  await made.close();
+  await turns();
+  process.off("unhandledRejection", listener);
+  assert.deepEqual(unhandled, []);
+  assert.equal(made.outbox.entries.length, 1);
+});
+
+test("a send is not retried when the store may have forgotten its first attempt", async () => {
+  const { made, socket } = await opened();
+  const failed = made.send("c", "text");
+  const { ref } = socket.sent.find(({ type }) => type === "send");
+  socket.say({ type: "error", ref, code: "forbidden", detail: "no", retryable: false });
+  await assert.rejects(failed, SendFailed);
+  const [{ id }] = made.outbox.entries;
+  const { now } = Date;
+  mock.method(Date, "now", () => now() + 6 * 24 * 3_600_000 + 1);
+  await assert.rejects(made.outbox.retry(id), { code: "expired", outcome: "unknown", retryable: false });
+  await made.close();
+});
+
+test("a client that is stopped by the service does not listen to the page any more", async () => {
+  let signal;
+  globalThis.addEventListener = (_type, _listener, options) => ({ signal } = options);
+  const made = client().start();
+  delete globalThis.addEventListener;
+  await turns();
+  FakeSocket.all[0].onclose({ code: 4502 });
+  await turns();
+  assert.equal(made.state.name, "stopped");
+  assert.equal(signal.aborted, true);
+});
+
+/** Calls of REST are answered by these in turn; returns what was asked. */
+function answering(...answers) {
+  const asked = [];
+  mock.method(globalThis, "fetch", async (url, { body }) => {
+    asked.push({ url: String(url), body: body && JSON.parse(body) });
+    const { status = 200, ...answer } = answers.shift();
+    if (!status) throw new TypeError("no connection");
+    return new Response(status === 204 ? null : JSON.stringify(answer), { status });
+  });
+  return asked;
+}
+const NOT_FOUND = { status: 404, type: "urn:holdfast:problem:conversation_not_found", code: "conversation_not_found", detail: "no", retryable: false };
+
+test("a call goes to the next address where the first has no answer", async () => {
+  const asked = answering({ status: 0 }, { conversation_id: "c" });
+  await client().rest.conversation("c");
+  assert.deepEqual(asked.map(({ url }) => new URL(url).host), ["a.example", "b.example"]);
+});
+
+test("a conversation without an id of the application has one, and is created once", async () => {
+  const asked = answering({ status: 0 }, { conversation_id: "c" });
+  await client().rest.create(["ben"]);
+  assert.match(asked[0].body.conversation_id, /^[0-9a-f]{32}$/);
+  assert.deepEqual(asked[0].body, asked[1].body);
+});
+
+test("a call that may do something twice is not repeated", async () => {
+  const asked = answering({ status: 0 });
+  await assert.rejects(client().rest.call("POST", "/something", {}), { code: "unreachable" });
+  assert.equal(asked.length, 1);
+});
+
+test("a user who left and lost the answer has left", async () => {
+  answering({ status: 0 }, NOT_FOUND);
+  assert.equal(await client().rest.removeMember("c", "ann"), null);
+  answering(NOT_FOUND);
+  await assert.rejects(client().rest.removeMember("c", "ann"), { code: "conversation_not_found" });
+});
+
+test("metadata that JSON does not know is not asked for", async () => {
+  const asked = answering();
+  await assert.rejects(client().rest.create(["ben"], { metadata: { at: new Date() } }), RestFailed);
+  assert.equal(asked.length, 0);
+});

@@ -1,0 +1,16 @@
+"""The JavaScript client where its application or its store does something at a bad moment; the tests are in JavaScript."""
+
+import subprocess
+from pathlib import Path
+
+from support.javascript import require_node
+
+_TESTS = Path(__file__).with_name("javascript_edges.test.mjs")
+_SECONDS = 60
+
+
+def test_edges() -> None:
+    """`close` leaves no socket, a loop that is left loses no message, nothing hangs with the store, and no call is done twice."""
+    command = [require_node(), "--test", "--test-force-exit", _TESTS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
