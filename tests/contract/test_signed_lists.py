@@ -56,6 +56,11 @@ async def heals(node: RedisNode, *rows: RosterRow) -> None:
     assert sorted(found, key=lambda each: each.membership.conversation_id) == list(rows)
 
 
+async def sent_bytes(redis: Redis) -> int:
+    """The bytes that Redis has sent to all its clients; the simulated one does not count them."""
+    return int((await redis.info("stats")).get("total_net_output_bytes", 0))
+
+
 @dataclass
 class Scene:
     """Two instances that sign, the lists of ann (two conversations) and ben (one), and what an attacker has: all of Redis."""
@@ -127,6 +132,79 @@ async def test_list_that_no_instance_wrote_for_the_user_is_not_believed(scene: S
         await scene.attacker.hdel(member, ".signed")
     assert await scene.is_refused()
     assert await scene.attacker.exists(member) == 0
+    await heals(scene.two, row(C), row(D))
+
+
+@pytest.mark.parametrize("way", ["rows in the proof", "of the future", "of another layout", "more behind it", "too long"])
+async def test_permit_that_no_instance_gave_is_not_used(scene: Scene, way: str) -> None:
+    """What an instance signs would be chosen by the program that writes the permit."""
+    await scene.attacker.hdel("member:ann", ".proof")
+    genuine = (await look(scene.one)).fill_permit
+    proof, given, digits = genuine.rsplit("|", 2)
+    forged = {
+        "rows in the proof": f"{proof}\nsecret-conv 1 9 900 1700000000000 3 0 0|{given}|abcdef",
+        "of the future": f"{proof}|{int(given) + MINUTE_MS}|{digits}",
+        "of another layout": f"2~other{proof[proof.index('|') :]}|{given}|{digits}",
+        "more behind it": f"{genuine}|{given}|{digits}",
+        "too long": f"{genuine}{'0' * 2_000}",
+    }[way]
+    await scene.attacker.hset("member:ann", ".filling", forged)
+    assert not await scene.one.rosters.fill(ANN, STORE, forged, [row(C)], NOW_MS)
+    await scene.attacker.hset("member:ann", ".filling", forged)
+    permit = (await look(scene.one)).fill_permit
+    assert permit.startswith(f"{proof}|")
+    assert permit != forged
+    await heals(scene.two, row(C), row(D))
+
+
+async def test_row_that_was_put_into_the_permit_is_not_signed(scene: Scene) -> None:
+    """The user would be let into a foreign conversation, and stay there: its row says a revision that is never reached."""
+    secret = "1 9 900 1700000000000 3 0 0"
+    proof = str(await scene.attacker.hget("member:ann", ".proof"))
+    now_ms = int(float((await scene.attacker.time())[0]) * 1_000)
+    await scene.attacker.hdel("member:ann", ".proof")
+    await scene.attacker.hset("member:ann", ".filling", f"{proof}\nc3 {secret}|{now_ms}|abcdef")
+    await scene.one.rosters.fill(ANN, STORE, (await look(scene.one)).fill_permit, [row(C), row(D)], NOW_MS)
+    await scene.attacker.hset("member:ann", "c3", secret)
+    await scene.attacker.hset("head:c3", mapping={"generation": STORE, "seq": "900", "revision": "9"})
+    assert "c3" not in {each.membership.conversation_id for each in (await look(scene.two)).rows or ()}
+
+
+async def test_list_counts_from_when_its_permit_was_given(scene: Scene) -> None:
+    """A permit that is put back would make an older reading of the store count longer."""
+    seconds, micros = await scene.attacker.time()
+    now_ms = int(seconds) * 1_000 + int(micros) // 1_000
+    await scene.attacker.delete("member:ann")
+    permit = (await look(scene.one)).fill_permit
+    given = int(permit.rsplit("|", 2)[1])
+    assert await scene.one.rosters.fill(ANN, STORE, permit, [row(C)], now_ms + MINUTE_MS // 2)
+    until = str(await scene.attacker.hget("member:ann", ".signed")).partition(" ")[0]
+    assert int(until) <= given + 10 * MINUTE_MS + 10_000
+
+
+@pytest.mark.parametrize("field", [C, "c3", ".signed", ".proof", ".filling", "?name", "x" * 2_000_000])
+async def test_list_with_a_value_of_megabytes_does_not_leave_redis(scene: Scene, field: str) -> None:
+    """Each user who connects would have it sent to an instance."""
+    await scene.attacker.hset("member:ann", field, "1" * 2_000_000)
+    before = await sent_bytes(scene.attacker)
+    assert (await look(scene.two)).fill_permit
+    assert await sent_bytes(scene.attacker) - before < 100_000
+    assert await scene.attacker.hkeys("member:ann") == [".filling"]
+    await heals(scene.two, row(C), row(D))
+
+
+@pytest.mark.parametrize("field", ["seq", "seq_stamp", "revision", "revision_stamp", "members"])
+@pytest.mark.parametrize("question", ["look", "tails"])
+async def test_head_with_a_value_of_megabytes_does_not_leave_redis(scene: Scene, field: str, question: str) -> None:
+    """Each user who connects would have it sent to an instance."""
+    proof = (await look(scene.two)).proof
+    await scene.attacker.hset("head:c1", field, "1" * 2_000_000)
+    before = await sent_bytes(scene.attacker)
+    if question == "look":
+        assert (await look(scene.two)).fill_permit
+    elif field.startswith("seq"):
+        assert await scene.two.rosters.tails([C, D], STORE, proof) is None
+    assert await sent_bytes(scene.attacker) - before < 100_000
     await heals(scene.two, row(C), row(D))
 
 

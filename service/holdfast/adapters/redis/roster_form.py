@@ -11,6 +11,8 @@ other's lists: they read the store. Instances of an older version that sign read
 else they write has no stamp.
 """
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -25,7 +27,9 @@ PARTS: Final = 8
 """Of each row in the reply of `rosters/look.lua`."""
 
 _LAYOUT: Final = "2"
-_SIGNED_LAYOUT: Final = "2~signed"
+_SIGNED_LAYOUT: Final = "3~signed"  # 2: proof and rows were not apart in what is signed
+_PROOF_END: Final = re.compile(r"\|[0-9a-fA-F]{1,64}(\|\w{0,64}){2}", re.ASCII)  # behind layout and generation
+_PERMIT_END: Final = re.compile(r"\|([0-9]{1,15})\|[0-9a-fA-F]{1,64}")  # behind the proof
 _ROW_NUMBERS: Final = 7
 _STAMPED: Final = 2  # a read cursor that moved, and its stamp before it
 
@@ -92,6 +96,29 @@ class ListForm:
         self._seals = seals
         self.layout = _LAYOUT if seals is None else _SIGNED_LAYOUT
 
+    def place(self, user_id: UserId, generation: str, proof: str) -> ListPlace:
+        """What a list with this token is.
+
+        Raises:
+            Undecodable: no list of this store depends on such a token.
+        """
+        start = f"{self.layout}|{generation}"
+        if not proof.startswith(start) or _PROOF_END.fullmatch(proof, len(start)) is None:
+            raise Undecodable("no proof of a roster")
+        return ListPlace(user_id, generation, proof)
+
+    def permitted(self, user_id: UserId, generation: str, fill_permit: str) -> tuple[ListPlace, int]:
+        """The place that this permit is for, and when it was given, by the time of Redis.
+
+        Raises:
+            Undecodable: it is no permit for this store.
+        """
+        place = self.place(user_id, generation, "|".join(fill_permit.split("|")[:-2]))
+        end = _PERMIT_END.fullmatch(fill_permit, len(place.proof))
+        if end is None:
+            raise Undecodable("no permit to write a roster")
+        return place, int(end[1])
+
     def signed(self, place: ListPlace, rows: Sequence[RosterRow], until_ms: int) -> bytes:
         """The field `.signed`; empty without a secret. `until_ms`: the list counts until then, by the store's clock."""
         if self._seals is None:
@@ -156,9 +183,9 @@ def _row(conversation: bytes, found: Sequence[bytes]) -> RosterRow:
 
 
 def _list(place: ListPlace, rows: Sequence[RosterRow], until_ms: int) -> bytes:
-    """The ids have neither blanks nor line ends, so these lines can be read in one way only."""
-    lines = sorted(f"{row.membership.conversation_id} {text(row)}" for row in rows)
-    return "\n".join((f"{until_ms} {place.proof}", *lines)).encode()
+    """JSON: whatever the parts are, this can be read in one way only."""
+    lines = sorted((row.membership.conversation_id, text(row)) for row in rows)
+    return json.dumps([place.user_id, place.generation, place.proof, until_ms, len(lines), lines]).encode()
 
 
 def _cursor_place(user_id: UserId, conversation_id: ConversationId) -> str:

@@ -58,8 +58,9 @@ class RedisRosters:
         forged: list[ConversationId] = []
         try:
             if kind == b"FILL":
-                return RosterLook(None, fill_permit=decoding.text(token))
-            place = ListPlace(user_id, generation, proof=decoding.text(token))
+                self._lists.permitted(user_id, generation, permit := decoding.text(token))
+                return RosterLook(None, fill_permit=permit)
+            place = self._lists.place(user_id, generation, decoding.text(token))
             rows, forged = self._rows(place, found[0], found[1:], now_ms)
             if not forged:
                 return RosterLook(rows, proof=place.proof)
@@ -85,8 +86,12 @@ class RedisRosters:
 
     async def fill(self, user_id: UserId, generation: str, fill_permit: str, rows: Sequence[RosterRow], now_ms: int) -> bool:
         """See `RosterCache.fill`."""
-        place = ListPlace(user_id, generation, proof=fill_permit.rsplit("|", 2)[0])
-        signed = self._lists.signed(place, rows, now_ms + _COUNTS_MS)
+        try:
+            place, given_ms = self._lists.permitted(user_id, generation, fill_permit)
+        except Undecodable:
+            return False
+        read_ms = max(min(given_ms, now_ms), now_ms - _PERMIT_MS)  # Redis's clock may be another than the store's
+        signed = self._lists.signed(place, rows, read_ms + _COUNTS_MS)
         arguments: list[Argument] = [generation, self._lists.layout, fill_permit, _PERMIT_MS, _ROSTER_MS, signed]
         for row in rows:
             m = row.membership

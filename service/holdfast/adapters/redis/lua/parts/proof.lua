@@ -1,4 +1,4 @@
--- Defines proof(): the token on which all rosters depend. Defines begins(text, head).
+-- Defines proof(): the token on which all rosters depend.
 --
 -- The token names the layout of a row, the store's generation, the era, the server's run id and its replication id. A promoted
 -- replica, and a server that came back from its snapshot, may have missed writes. The layout comes first, so that instances of
@@ -11,9 +11,8 @@
 -- include told
 local function proof()
   local found = redis.call('GET', KEYS[1])
-  if found and (#found > 64 or not string.find(found, '^%x*$')) then redis.call('DEL', KEYS[1]) end
+  if found and (#found > 64 or not string.find(found, '^%x+$')) then redis.call('DEL', KEYS[1]) end
   local era = redis.call('GET', KEYS[1]) or ''
   local server, replica = assert(told('server', 'run_id')), assert(told('replication', 'master_replid'))
   return table.concat({ARGV[2], ARGV[1], era, server, replica}, '|')
 end
-local function begins(text, head) return text and string.sub(text, 1, #head) == head end

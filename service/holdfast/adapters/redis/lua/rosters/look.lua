@@ -3,6 +3,8 @@
 -- A head is written with every roster and outlives it. A head that is missing was evicted, and then it is not known what was
 -- published since.
 --
+-- What is longer than anything of ours is removed here: it would be sent to an instance whenever the user connects.
+--
 -- KEYS: 1 registry:era, 2 member:{user}
 -- ARGV: 1 the generation of the store, 2 the layout, 3 random hexadecimal digits, 4 life of a fill permit in ms
 -- Reply: {'ROWS', proof, what signs the roster or '', (conversation, row, whether its read cursor is being written, seq, its stamp
@@ -12,9 +14,18 @@
 -- include proof
 -- include fill_permit
 -- include read
+-- include forget_head
 local proven = proof()
 if redis.call('HLEN', KEYS[2]) > 10000 then redis.call('UNLINK', KEYS[2]) end
 local fields = redis.call('HGETALL', KEYS[2])
+local longest = {['.proof'] = 1024, ['.filling'] = 1024, ['.signed'] = 200}
+for i = 1, #fields, 2 do
+  if #fields[i] > 300 or #fields[i + 1] > (longest[fields[i]] or 300) then
+    redis.call('UNLINK', KEYS[2])
+    fields = {}
+    break
+  end
+end
 local rows, moving, special = {}, {}, {}
 for i = 1, #fields, 2 do
   local first = string.sub(fields[i], 1, 1)
@@ -25,9 +36,16 @@ end
 local function answer()
   local found = {'ROWS', proven, special['.signed'] or ''}
   for _, i in ipairs(rows) do
-    local generation, seq, seq_stamp, revision, revision_stamp, members = unpack(read(
+    local head = read(
       'HMGET', 'head:' .. fields[i], 'generation', 'seq', 'seq_stamp', 'revision', 'revision_stamp', 'members'
-    ) or {})
+    ) or {}
+    for at = 2, #head do
+      if head[at] and #head[at] > 200 then
+        forget_head('head:' .. fields[i], ARGV[1])
+        return nil
+      end
+    end
+    local generation, seq, seq_stamp, revision, revision_stamp, members = unpack(head)
     if generation ~= ARGV[1] or not (seq and revision) then return nil end
     for _, part in ipairs({
       fields[i], fields[i + 1], moving[fields[i]] or 0, seq, seq_stamp or '', revision, revision_stamp or '', members or '0'
@@ -44,7 +62,7 @@ if special['.proof'] then
 end
 if redis.call('SET', KEYS[1], ARGV[3], 'NX') then proven = proof() end
 local leave = special['.filling']
-if not (begins(leave, proven) and is_younger(leave, ARGV[4] / 2)) then leave = proven .. '|' .. now .. '|' .. ARGV[3] end
+if not is_younger(leave, proven, ARGV[4] / 2) then leave = proven .. '|' .. now .. '|' .. ARGV[3] end
 redis.call('HSET', KEYS[2], '.filling', leave)
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 return {'FILL', leave}
