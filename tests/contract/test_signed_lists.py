@@ -163,11 +163,11 @@ async def test_row_that_was_put_into_the_permit_is_not_signed(scene: Scene) -> N
     proof = str(await scene.attacker.hget("member:ann", ".proof"))
     now_ms = int(float((await scene.attacker.time())[0]) * 1_000)
     await scene.attacker.hdel("member:ann", ".proof")
-    await scene.attacker.hset("member:ann", ".filling", f"{proof}\nc3 {secret}|{now_ms}|abcdef")
+    await scene.attacker.hset("member:ann", ".filling", f"{proof}\na3 {secret}|{now_ms}|abcdef")
     await scene.one.rosters.fill(ANN, STORE, (await look(scene.one)).fill_permit, [row(C), row(D)], NOW_MS)
-    await scene.attacker.hset("member:ann", "c3", secret)
-    await scene.attacker.hset("head:c3", mapping={"generation": STORE, "seq": "900", "revision": "9"})
-    assert "c3" not in {each.membership.conversation_id for each in (await look(scene.two)).rows or ()}
+    await scene.attacker.hset("member:ann", "a3", secret)
+    await scene.attacker.hset("head:a3", mapping={"generation": STORE, "seq": "900", "revision": "9"})
+    assert "a3" not in {each.membership.conversation_id for each in (await look(scene.two)).rows or ()}
 
 
 async def test_list_counts_from_when_its_permit_was_given(scene: Scene) -> None:
