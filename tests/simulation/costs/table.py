@@ -70,12 +70,12 @@ class Row:
 ROWS: Final[Mapping[str, Row]] = {
     "connect_cold": Row(
         "a user with M conversations connects; they are in no cache",
-        Cost(reads=(3, 3), writes=(1, 0), commands=(7, 1), scripted=(3, 0), inside=(32, 9)),
+        Cost(reads=(3, 3), writes=(1, 0), commands=(7, 1), scripted=(3, 0), inside=(33, 9)),
         Event(cases.connect_cold),
     ),
     "connect_listed": Row(
         "the same; Redis has the list",
-        Cost(reads=(3, 0), writes=(1, 0), commands=(8, 1), scripted=(4, 0), inside=(26, 3)),
+        Cost(reads=(3, 0), writes=(1, 0), commands=(8, 1), scripted=(4, 0), inside=(29, 3)),
         Event(cases.connect_listed),
     ),
     "connect_without_redis": Row(
@@ -83,12 +83,12 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "reconnect_same": Row(
         "the user reconnects within the grace, to the same instance",
-        Cost(commands=(6, 0), scripted=(4, 0), inside=(28, 2)),
+        Cost(commands=(6, 0), scripted=(4, 0), inside=(30, 2)),
         Event(cases.reconnect_same, 25.0),
     ),
     "reconnect_other": Row(
         "the same, to another instance",
-        Cost(reads=(2, 0), writes=(2, 0), commands=(12, 0), scripted=(5, 0), inside=(32, 3)),
+        Cost(reads=(2, 0), writes=(2, 0), commands=(12, 0), scripted=(5, 0), inside=(35, 3)),
         Event(cases.reconnect_other, 25.0, 62.0),
     ),
     "leave": Row(
@@ -160,13 +160,13 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "kill_and_return": Row(
         "the same, and they connect again at once",
-        Cost(reads=(7, 4), writes=(1, 2), deletes=(1, 0), commands=(6, 9), scripted=(4, 5), inside=(14, 38)),
+        Cost(reads=(7, 4), writes=(1, 2), deletes=(1, 0), commands=(6, 9), scripted=(4, 5), inside=(14, 41)),
         Event(cases.kill_and_return, 50.0),
         letter="U",
     ),
     "drain": Row(
         "an instance with U users is drained, and they connect to another one",
-        Cost(reads=(2, 3), writes=(1, 2), deletes=(1, 0), commands=(6, 10), scripted=(4, 5), inside=(15, 36)),
+        Cost(reads=(2, 3), writes=(1, 2), deletes=(1, 0), commands=(6, 10), scripted=(4, 5), inside=(15, 39)),
         Event(cases.drain, 30.0, 62.0),
         letter="U",
     ),

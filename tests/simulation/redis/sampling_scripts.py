@@ -20,6 +20,8 @@ _INSTANCES: Final = ("one", "one", "two", "three")
 _USERS: Final = ("u1", "u2", "u3")
 _CONVERSATIONS: Final = ("c1", "c2", "c3")
 _GENERATIONS: Final = ("g1", "g1", "g1", "g2")
+_LAYOUTS: Final = ("2", "3~signed")
+_STAMPS: Final = ("", "stamp", "another")
 _TIME: Final = "redis.call('TIME')"
 _BEGINNING: Final = 1_800_000_000
 _AGE_MS: Final = 3_600_000  # of all that ends: nothing does while a test runs, on whatever machine
@@ -41,7 +43,7 @@ class ScriptSampler:
         self._told = "x"
         self._following = ""  # what an instance does next
         self._is_filling = False
-        self._looked = ("member:u1", "g1")
+        self._looked = ("member:u1", "g1", _LAYOUTS[0])
         self._shapes: Mapping[str, Callable[[], Call]] = {
             "PUBLISH_COMMIT": self._publish_commit,
             "PUBLISH_CHANGE": self._publish_change,
@@ -66,7 +68,8 @@ class ScriptSampler:
             "FORGET": self._forget,
             "LOOK": self._look,
             "FILL": self._fill,
-            "TAILS": lambda: (("registry:era", *self._heads()), (self._looked[1], self._proof())),
+            "TAILS": lambda: (("registry:era", *self._heads()), (*self._looked[1:], self._proof())),
+            "FORGET_HEADS": lambda: (self._heads(), (self._generation(),)),
             "BEGIN_READS": lambda: (self._members(), (f"n{self._number(3)}", self._conversation(), _AGE_MS)),
             "END_READS": self._end_reads,
         }
@@ -150,15 +153,24 @@ class ScriptSampler:
         name, generation = self._conversation(), self._generation()
         limits = (self._number(9), self._number(60) + 10)  # entries and bytes
         messages = [f'{{"n":{self._number(99)}}}' for _ in range(self._number(4))]
-        fixed = (f"conversation:{name}", "envelope", self._number(20) + 1, _AGE_MS, *limits, generation, generation)
+        fixed = (
+            f"conversation:{name}",
+            "envelope",
+            self._number(20) + 1,
+            _AGE_MS,
+            *limits,
+            generation,
+            generation,
+            self._pick(_STAMPS),
+        )
         return (f"recent:{name}", f"head:{name}"), (*fixed, *messages)
 
     def _publish_change(self) -> Call:
         name, members = self._conversation(), self._members()
         channels = [f"user:{member}" for member in members]
         told = [part for channel in channels for part in (channel, b"\xff envelope")]
-        numbers = (self._number(9), self._number(5))
-        return (f"head:{name}", *members), (self._generation(), *numbers, *told)
+        change = (self._number(9), self._pick(_STAMPS), self._number(5))
+        return (f"head:{name}", *members), (self._generation(), *change, *told)
 
     # --- the registry ---------------------------------------------------------------------------------------------------
 
@@ -240,21 +252,23 @@ class ScriptSampler:
 
     def _look(self) -> Call:
         if not self._following:
-            self._looked = (self._member(), self._generation())
-        member, generation = self._looked
-        return ("registry:era", member), (generation, self._hex(16), _AGE_MS)
+            self._looked = (self._member(), self._generation(), self._pick(_LAYOUTS))
+        member, *place = self._looked
+        return ("registry:era", member), (*place, self._hex(16), _AGE_MS)
 
     def _fill(self) -> Call:
-        member, generation = self._looked
+        member, *place = self._looked
         self._is_filling = True
         rows: list[Argument] = []
         for name in self.random.sample(_CONVERSATIONS, self._number(3)):
-            rows += (name, f"1 2 5 1700000000000 2 3 {self._number(9)}", self._number(9), self._number(9), self._number(5))
-        return ("registry:era", member), (generation, self._proof(), _AGE_MS, _AGE_MS, *rows)
+            rows += (name, f"1 2 5 1700000000000 2 3 {self._number(9)}", self._number(9), self._pick(_STAMPS))
+            rows += (self._number(9), self._pick(_STAMPS), self._number(5))
+        return ("registry:era", member), (*place, self._proof(), _AGE_MS, _AGE_MS, self._pick(_STAMPS), *rows)
 
     def _end_reads(self) -> Call:
         members = self._members()
-        return members, (f"n{self._number(3)}", self._conversation(), *(self._number(20) for _ in members))
+        cursors = [part for _ in members for part in (self._number(20), self._pick(_STAMPS))]
+        return members, (f"n{self._number(3)}", self._conversation(), *cursors)
 
 
 def _word(value: Argument) -> bytes:

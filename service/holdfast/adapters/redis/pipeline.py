@@ -25,6 +25,7 @@ from holdfast.waiting import is_set_within
 _log = logging.getLogger("holdfast.redis")
 
 _ROUND_SECONDS: Final = 1.0
+_LONGEST_WAIT: Final = 20  # in timeouts of Redis: 10 s by default, with which clients still wait for their `synced`
 _QUEUE_COMMANDS: Final = 10_000  # a second's worth of publishing at full load; older ones would be late anyway
 _QUEUE_BYTES: Final = 64 * 1024 * 1024  # what 10,000 envelopes of ordinary size never reach
 _BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -111,13 +112,14 @@ class Pipeline:
         return self._ask(pack(script.by_hash(keys, arguments)), script.by_source(keys, arguments), keys)
 
     async def answer(self, script: Script, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
-        """Queue one script and wait for its reply, for twice the timeout of Redis: as long as a call of the link may take.
+        """Queue one script and wait for its reply, for twenty times the timeout of Redis. Thousands who connect at once wait
+        here for each other, and a Redis that does not answer at all ends them within one timeout.
 
         Raises:
             RedisUnavailable: dropped, refused, or not answered by then.
         """
         try:
-            async with within(2 * self._link.timeout_seconds):
+            async with within(_LONGEST_WAIT * self._link.timeout_seconds):
                 return await self.ask_script(script, keys, arguments)
         except TimeoutError:
             raise RedisUnavailable("too many questions wait for Redis") from None

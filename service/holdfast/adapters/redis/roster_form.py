@@ -123,7 +123,8 @@ class ListForm:
         """The field `.signed`; empty without a secret. `until_ms`: the list counts until then, by the store's clock."""
         if self._seals is None:
             return b""
-        return b"%d %b" % (until_ms, self._seals.stamp(keys.member(place.user_id), _list(place, rows, until_ms)))
+        lines = [(row.membership.conversation_id, text(row)) for row in rows]
+        return b"%d %b" % (until_ms, self._seals.stamp(keys.member(place.user_id), _list(place, lines, until_ms)))
 
     def cursor_stamp(self, user_id: UserId, conversation_id: ConversationId, generation: str, cursor: Seq) -> bytes:
         """The proof of a read cursor that moved; empty without a secret."""
@@ -138,19 +139,25 @@ class ListForm:
             Undecodable: it is no list, or with a secret none that an instance wrote and that still counts.
         """
         texts = [found[at + 1].split() for at in range(0, len(found), PARTS)]
+        self._verify(place, signed, found[::PARTS], texts, now_ms)
         rows = [_row(found[at * PARTS], numbers[:_ROW_NUMBERS]) for at, numbers in enumerate(texts)]
-        self._verify(place, signed, rows, now_ms)
         moved = [self._moved(place, row, numbers[_ROW_NUMBERS:]) for row, numbers in zip(rows, texts, strict=True)]
         is_moving = [each not in (0, b"0") for each in found[2::PARTS]]
         return [replace(row, last_read_seq=None) if moving else row for row, moving in zip(moved, is_moving, strict=True)]
 
-    def _verify(self, place: ListPlace, signed: bytes, rows: Sequence[RosterRow], now_ms: int) -> None:
+    def _verify(
+        self, place: ListPlace, signed: bytes, names: Sequence[bytes], texts: Sequence[Sequence[bytes]], now_ms: int
+    ) -> None:
+        """Before anything is made of the rows: there may be ten thousand that no instance wrote."""
         if self._seals is None:
             return
         until, _, stamp = signed.partition(b" ")
         until_ms = decoding.number(until)
-        member = keys.member(place.user_id)
-        if now_ms > until_ms or not self._seals.has_stamped(member, _list(place, rows, until_ms), stamp):
+        lines = [
+            (name.decode(errors="surrogateescape"), b" ".join(words[:_ROW_NUMBERS]).decode(errors="surrogateescape"))
+            for name, words in zip(names, texts, strict=True)
+        ]
+        if now_ms > until_ms or not self._seals.has_stamped(keys.member(place.user_id), _list(place, lines, until_ms), stamp):
             raise Undecodable("no instance wrote this list, or it does not count any more")
 
     def _moved(self, place: ListPlace, row: RosterRow, more: Sequence[bytes]) -> RosterRow:
@@ -182,10 +189,9 @@ def _row(conversation: bytes, found: Sequence[bytes]) -> RosterRow:
     return RosterRow(membership, cursor)
 
 
-def _list(place: ListPlace, rows: Sequence[RosterRow], until_ms: int) -> bytes:
-    """JSON: whatever the parts are, this can be read in one way only."""
-    lines = sorted((row.membership.conversation_id, text(row)) for row in rows)
-    return json.dumps([place.user_id, place.generation, place.proof, until_ms, len(lines), lines]).encode()
+def _list(place: ListPlace, lines: Sequence[tuple[str, str]], until_ms: int) -> bytes:
+    """JSON: whatever the parts are, this can be read in one way only. `lines`: each conversation and its row."""
+    return json.dumps([place.user_id, place.generation, place.proof, until_ms, len(lines), sorted(lines)]).encode()
 
 
 def _cursor_place(user_id: UserId, conversation_id: ConversationId) -> str:

@@ -92,7 +92,8 @@ class RedisRosters:
             return False
         read_ms = max(min(given_ms, now_ms), now_ms - _PERMIT_MS)  # Redis's clock may be another than the store's
         signed = self._lists.signed(place, rows, read_ms + _COUNTS_MS)
-        arguments: list[Argument] = [generation, self._lists.layout, fill_permit, _PERMIT_MS, _ROSTER_MS, signed]
+        lasts_ms = _ROSTER_MS - (now_ms - read_ms)  # it is gone before its signature ends
+        arguments: list[Argument] = [generation, self._lists.layout, fill_permit, _PERMIT_MS, lasts_ms, signed]
         for row in rows:
             m = row.membership
             c, seq, revision, count = m.conversation_id, m.last_seq, m.revision, m.member_count

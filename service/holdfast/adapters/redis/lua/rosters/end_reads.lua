@@ -14,7 +14,7 @@ for i, member in ipairs(KEYS) do
   local row = redis.call('HGET', member, ARGV[2]) or ''
   local others, cursor = string.match(row, '^(.* )(%d+)$')
   if cursor and tonumber(cursor) < tonumber(seq) then
-    if stamp ~= '' and redis.call('HEXISTS', member, '.signed') == 1 then
+    if stamp ~= '' and redis.call('HGET', member, '.signed') then
       others = (string.match(row, '^(.* )%x+:%x+ %d+$') or row .. ' ') .. stamp .. ' '
     end
     redis.call('HSET', member, ARGV[2], others .. seq)
