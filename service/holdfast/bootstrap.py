@@ -120,7 +120,7 @@ class Instance:
                 marks=RedisMarks(self._link, bus.pipeline),
                 recent_messages=RedisRecentMessages(self._link, bus.pipeline, bus.counters, bus_seals),
                 registry=RedisRegistry(self._link, instance_id, bus_seals),
-                roster_cache=RedisRosters(self._link, bus.pipeline, bus.questions, bus.counters, bus_seals),
+                roster_cache=RedisRosters(self._link, bus.pipeline, bus.counters, bus_seals),
                 notifier=notifier(settings.push, clock),
                 clock=clock,
                 memory=on.memory,

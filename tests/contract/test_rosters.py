@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 
 from holdfast.domain.conversations import Membership, RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.errors import RedisUnavailable
 from holdfast.ports import PublishedChange, PublishedCommit
 from holdfast.protocol.seals import Seals
 from support.eventually import eventually
@@ -290,54 +289,3 @@ async def test_rows_of_another_version_are_not_read(redis_server: RedisServer, n
     await redis_admin.hset("member:ann", mapping={C: "1 2 5 1700000000000 2 3", ".proof": earlier})
     assert (await one.rosters.look(ANN, STORE, NOW_MS)).rows is None
     assert not await redis_admin.hexists("member:ann", C)
-
-
-async def test_looks_of_one_moment_share_a_round_trip(redis_server: RedisServer, new_node: NewNode) -> None:
-    """After a deployment thousands connect at once: a round trip for each would take the processor of an instance."""
-    one = await new_node("one").start()
-    await one.rosters.look(ANN, STORE, NOW_MS)
-    before = one.bus.questions.counters.round_trips
-    looks = await asyncio.gather(*(one.rosters.look(UserId(f"user-{n}"), STORE, NOW_MS) for n in range(64)))
-    assert all(look.fill_permit for look in looks)
-    assert one.bus.questions.counters.round_trips - before <= 5
-
-
-async def test_looks_that_redis_does_not_answer_end_together_and_the_next_one_is_answered(
-    redis_server: RedisServer, new_node: NewNode
-) -> None:
-    """The store answers in place of it: a client that connects does not wait for a Redis that hangs."""
-    one = await new_node("one").start()
-    await one.rosters.look(ANN, STORE, NOW_MS)
-    redis_server.freeze()
-    looks = await asyncio.gather(
-        *(one.rosters.look(UserId(f"user-{n}"), STORE, NOW_MS) for n in range(200)), return_exceptions=True
-    )
-    assert all(isinstance(look, RedisUnavailable) for look in looks)
-    redis_server.thaw()
-
-    async def is_answered() -> bool:
-        try:
-            return bool((await one.rosters.look(ANN, STORE, NOW_MS)).fill_permit)
-        except RedisUnavailable:
-            return False
-
-    await eventually(is_answered)
-
-
-async def test_looks_whose_callers_gave_up_are_not_asked(redis_server: RedisServer, new_node: NewNode) -> None:
-    """Clients that reconnect in a storm would otherwise make Redis slower by questions whose answers are not used."""
-    one = await new_node("one", timeout_seconds=5.0).start()
-    await one.rosters.look(ANN, STORE, NOW_MS)
-    questions, before = one.bus.questions, one.bus.questions.counters.sent
-    redis_server.freeze()
-    first = asyncio.create_task(one.rosters.look(ANN, STORE, NOW_MS))
-    await eventually(lambda: not questions._idle.is_set() and not questions._queue)  # it is under way
-    others = [asyncio.create_task(one.rosters.look(UserId(f"user-{n}"), STORE, NOW_MS)) for n in range(20)]
-    await eventually(lambda: len(questions._queue) == 20)
-    for other in others:
-        other.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    redis_server.thaw()
-    assert (await first).fill_permit
-    assert (await one.rosters.look(BEN, STORE, NOW_MS)).fill_permit
-    assert questions.counters.sent - before == 2

@@ -125,7 +125,7 @@ async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
         link = RedisLink(resolve(redis), redis, instance_id, SystemClock(), watch, has_registry=True)
         bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id, seals)
         marks, recent = RedisMarks(link, bus.pipeline), RedisRecentMessages(link, bus.pipeline, bus.counters, seals)
-        rosters = RedisRosters(link, bus.pipeline, bus.questions, bus.counters, seals)
+        rosters = RedisRosters(link, bus.pipeline, bus.counters, seals)
         node = RedisNode(instance_id, link, bus, marks, recent, registry, rosters, Ears(), watch)
         nodes.append(node)
         return node

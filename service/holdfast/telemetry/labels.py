@@ -12,8 +12,8 @@ PATHS: Final = ("local", "bus", "gap_fill", "poll", "replay", "again")
 CONTROLLER_LOOPS: Final = ("controller_conditions", "controller_costs", "controller_lead", "controller_watch")
 API_REQUESTS: Final = ("lead", "resign", "set_conditions", "set_deletion_cost", "tell", "watch")
 LOOPS: Final = (
-    "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_questions", "bus_watch", "catch_ups",
-    "committer", "connecting", "heartbeats", "jwks", "lease", "notifications", "peers", "presence", "pushing", "reaper",
+    "audit", "bulletins_read", "bulletins_write", "bus_listener", "bus_pipeline", "bus_watch", "catch_ups", "committer",
+    "connecting", "heartbeats", "jwks", "lease", "notifications", "peers", "presence", "pushing", "reaper",
     "registration", "revocations", "rosters", "slow_tick", "sockets", "stored_marks", "sweep", "tasks", "tick",
 )  # fmt: skip
 SOURCES: Final = (

@@ -17,7 +17,7 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.listener import Listener
 from holdfast.adapters.redis.liveness import Liveness
 from holdfast.adapters.redis.permissions import is_denial
-from holdfast.adapters.redis.pipeline import ASKING, Pipeline
+from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.publisher import MAX_ENVELOPE_BYTES, Publisher
 from holdfast.adapters.redis.subscriptions import CHUNK
 from holdfast.domain.chunks import chunks
@@ -39,18 +39,12 @@ _ECHO: Final = b'{"v":1,"kind":"echo"'
 class RedisBus:
     """Implements `ports.Bus`. Used from one event loop; closed by its starter, before the link.
 
-    Attributes:
-        pipeline: what is written.
-        questions: what is read of users who connect, on a connection of its own: a long answer delays no publication.
-        counters: for metrics.
-
     `heard`, `connected`, `confirmed`, `restored` and `disconnected` are the listener's, see `Ear`.
     """
 
     def __init__(self, link: RedisLink, instance_id: InstanceId, seals: Seals | None = None) -> None:
         """Connects to nothing yet. With `seals` everything is signed, and nothing else believed."""
         self.pipeline = Pipeline(link, self._publishing_failed)
-        self.questions = Pipeline(link, lambda _reason: None, ASKING)
         self.counters = BusCounters()
         self._link = link
         self._clock = link.clock
@@ -96,7 +90,6 @@ class RedisBus:
         """See `Bus.start`."""
         self._on_envelope, self._on_subscribed, self._on_liveness = on_envelope, on_subscribed, on_liveness
         self.pipeline.start(loops)
-        self.questions.start(loops)
         self._listener.start(loops)
         self._note_failure = loops.note_failure
         watch = Loop("bus_watch", self._round, _TICK_SECONDS, is_vital=True)
@@ -108,7 +101,6 @@ class RedisBus:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await self.questions.close(0)
         await self.pipeline.close(_FLUSH_SECONDS)
         await self._listener.close()
 

@@ -1,4 +1,4 @@
-"""Group commit: commands queued while one round trip is under way form the next.
+"""Group commit of writes: commands queued while one round trip is under way form the next.
 
 Owns one connection of its own and one task. Invariants: commands reach Redis in the order in which they were queued, and each at
 most once. After a failure all sent and waiting commands are dropped and counted, never repeated, because their outcome is not
@@ -19,37 +19,15 @@ from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire, is_error, pack
 from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop, Loops
-from holdfast.ports import within
 from holdfast.waiting import is_set_within
 
 _log = logging.getLogger("holdfast.redis")
 
 _ROUND_SECONDS: Final = 1.0
-_LONGEST_WAIT: Final = 20  # in timeouts of Redis: 10 s by default, with which clients still wait for their `synced`
 _QUEUE_COMMANDS: Final = 10_000  # a second's worth of publishing at full load; older ones would be late anyway
 _QUEUE_BYTES: Final = 64 * 1024 * 1024  # what 10,000 envelopes of ordinary size never reach
+_BATCH_COMMANDS: Final = 512  # about 5 ms of Redis's time, so that a batch stays far below the timeout
 _BATCH_BYTES: Final = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """What a pipeline is for.
-
-    Attributes:
-        loop: the name of its loop.
-        purpose: of its connection, as `CLIENT LIST` shows it.
-        batch_commands: so many at most are under way at once: what they take of Redis stays far below the timeout.
-        drops_abandoned: a command whose caller has stopped waiting is not sent.
-    """
-
-    loop: str
-    purpose: str
-    batch_commands: int
-    drops_abandoned: bool
-
-
-PUBLISHING: Final = Lane("bus_pipeline", "publish", 512, drops_abandoned=False)  # about 5 ms
-ASKING: Final = Lane("bus_questions", "ask", 16, drops_abandoned=True)  # each may read a thousand keys: about 30 ms
 
 
 @dataclass(slots=True)
@@ -65,11 +43,10 @@ class _Item:
 class Pipeline:
     """Fire and forget, in order. Used from one event loop; closed by its owner."""
 
-    def __init__(self, link: RedisLink, on_failure: Callable[[str], None], lane: Lane = PUBLISHING) -> None:
+    def __init__(self, link: RedisLink, on_failure: Callable[[str], None]) -> None:
         """`on_failure` hears, in the loop, why a round trip failed."""
         self.counters = PipelineCounters()
         self._link = link
-        self._lane = lane
         self._on_failure = on_failure
         self._queue: deque[_Item] = deque()
         self._queued_bytes = 0
@@ -81,8 +58,8 @@ class Pipeline:
 
     def start(self, loops: Loops) -> None:
         """Begin sending."""
-        loop = Loop(self._lane.loop, self._round, _ROUND_SECONDS, needs=(REDIS,))
-        self._task = asyncio.get_running_loop().create_task(loops.run(loop), name=f"redis-{self._lane.purpose}")
+        loop = Loop("bus_pipeline", self._round, _ROUND_SECONDS, needs=(REDIS,))
+        self._task = asyncio.get_running_loop().create_task(loops.run(loop), name="redis-pipeline")
 
     async def close(self, flush_seconds: float) -> None:
         """Send what is queued, at most for `flush_seconds`, and release the connection. Idempotent."""
@@ -111,19 +88,6 @@ class Pipeline:
         """Queue one script and get its reply, as `ask` does."""
         return self._ask(pack(script.by_hash(keys, arguments)), script.by_source(keys, arguments), keys)
 
-    async def answer(self, script: Script, keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
-        """Queue one script and wait for its reply, for twenty times the timeout of Redis. Thousands who connect at once wait
-        here for each other, and a Redis that does not answer at all ends them within one timeout.
-
-        Raises:
-            RedisUnavailable: dropped, refused, or not answered by then.
-        """
-        try:
-            async with within(_LONGEST_WAIT * self._link.timeout_seconds):
-                return await self.ask_script(script, keys, arguments)
-        except TimeoutError:
-            raise RedisUnavailable("too many questions wait for Redis") from None
-
     def _ask(self, packed: bytes, by_source: tuple[Argument, ...] | None, keys: tuple[str, ...]) -> asyncio.Future[Any]:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if not self._queue_item(_Item(packed, by_source, reply, keys)):
@@ -148,8 +112,7 @@ class Pipeline:
             return
         batch = self._take()
         try:
-            if batch:
-                await self._round_trip(batch)
+            await self._round_trip(batch)
         except Exception as error:
             await self._give_up(batch, repr(error))
             raise
@@ -161,13 +124,11 @@ class Pipeline:
     def _take(self) -> list[_Item]:
         batch: list[_Item] = []
         size = 0
-        while self._queue and len(batch) < self._lane.batch_commands and size < _BATCH_BYTES:
+        while self._queue and len(batch) < _BATCH_COMMANDS and size < _BATCH_BYTES:
             item = self._queue.popleft()
-            self._queued_bytes -= len(item.packed)
-            if self._lane.drops_abandoned and item.reply is not None and item.reply.done():
-                continue
             size += len(item.packed)
             batch.append(item)
+        self._queued_bytes -= size
         return batch
 
     async def _round_trip(self, batch: list[_Item]) -> None:
@@ -176,7 +137,7 @@ class Pipeline:
         try:
             # A connection is made inside the attempt: with TLS and Sentinel that takes several round trips.
             async with self._link.attempt(self._link.timeout_seconds if self._wire else 2 * self._link.timeout_seconds):
-                wire = self._wire = self._wire or await self._link.open_wire(self._lane.purpose)
+                wire = self._wire = self._wire or await self._link.open_wire("publish")
                 wire.send(b"".join([item.packed for item in batch]))
                 replies = await _replies(wire, len(batch))
         except RedisUnavailable as error:
@@ -219,7 +180,7 @@ class Pipeline:
             await self._round_trip(again)
 
     async def _give_up(self, batch: list[_Item], reason: str) -> None:
-        _log.warning("redis %s: %s; %d commands dropped", self._lane.purpose, reason, len(batch) + len(self._queue))
+        _log.warning("redis pipeline: %s; %d commands dropped", reason, len(batch) + len(self._queue))
         self.counters.dropped_away += len(batch)
         _fail(batch, reason)
         self._drop_queue(reason)

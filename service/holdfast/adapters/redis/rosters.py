@@ -3,6 +3,7 @@
 Writes that others rely on go through the bus's pipeline, in order with the envelopes; writes that are lost there are counted.
 """
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.adapters.redis.roster_form import PARTS, HeadForm, ListForm, ListPlace
-from holdfast.adapters.redis.scripts import Argument
+from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.domain.conversations import RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import RedisUnavailable, Undecodable
@@ -21,25 +22,24 @@ from holdfast.protocol.seals import Seals
 
 _ROSTER_MS: Final = 600_000  # a rolling restart is over by then; and no mistake outlives it
 _COUNTS_MS: Final = _ROSTER_MS + 10_000  # what instances know of the store's clock differs by seconds
+_AT_ONCE: Final = 8  # of the pool's connections: when thousands come back they wait here, and not against a deadline
 _PERMIT_MS: Final = 60_000  # to read the store and write a roster; `head:` lives longer than both together
 
 
 class RedisRosters:
     """Implements `ports.RosterCache`. Used from one event loop; owns nothing."""
 
-    def __init__(
-        self, link: RedisLink, pipeline: Pipeline, questions: Pipeline, counters: BusCounters, seals: Seals | None
-    ) -> None:
-        """Looks through the bus's `questions`, writes through its `pipeline`; `seals` sign lists: no others are believed."""
+    def __init__(self, link: RedisLink, pipeline: Pipeline, counters: BusCounters, seals: Seals | None) -> None:
+        """Looks through `link`, writes through the bus's `pipeline`; `seals` sign lists: no others are believed."""
         self._link = link
         self._pipeline = pipeline
-        self._questions = questions
         self._counters = counters
         self._lists, self._heads = ListForm(seals), HeadForm(seals)
         self._is_signed = seals is not None
         self._may_be_unsigned = seals is not None and seals.may_be_unsigned
         self._name = secrets.token_hex(6)
         self._names = 0
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def losses(self) -> int:
@@ -54,7 +54,7 @@ class RedisRosters:
     async def look(self, user_id: UserId, generation: str, now_ms: int) -> RosterLook:
         """See `RosterCache.look`."""
         arguments = (generation, self._lists.layout, secrets.token_hex(8), _PERMIT_MS)
-        kind, token, *found = await self._questions.answer(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
+        kind, token, *found = await self._run(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
         forged: list[ConversationId] = []
         try:
             if kind == b"FILL":
@@ -99,14 +99,14 @@ class RedisRosters:
             c, seq, revision, count = m.conversation_id, m.last_seq, m.revision, m.member_count
             arguments += (c, roster_form.text(row), seq, self._heads.seq_stamp(c, generation, seq))
             arguments += (revision, self._heads.revision_stamp(c, generation, revision, count), count)
-        return bool(await self._questions.answer(scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
+        return bool(await self._run(scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
 
     async def tails(
         self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
     ) -> dict[ConversationId, Seq] | None:
         """See `RosterCache.tails`."""
         heads = tuple(map(keys.head, conversation_ids))
-        found = await self._questions.answer(scripts.TAILS, (keys.ERA, *heads), (generation, self._lists.layout, proof))
+        found = await self._run(scripts.TAILS, (keys.ERA, *heads), (generation, self._lists.layout, proof))
         if not found:
             return None
         tails, forged = dict[ConversationId, Seq](), list[ConversationId]()
@@ -135,6 +135,10 @@ class RedisRosters:
         for user_id, seq in cursors.items():
             arguments += (seq, self._lists.cursor_stamp(user_id, conversation_id, generation, seq))
         self._pipeline.push_script(scripts.END_READS, tuple(map(keys.member, cursors)), tuple(arguments))
+
+    async def _run(self, script: Script, its_keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
+        async with self._room:
+            return await self._link.run(script, its_keys, arguments)
 
     def _refuse(self, source: str, generation: str, heads: Sequence[ConversationId]) -> None:
         """Count what cannot be read or is not signed, and remove these heads.
