@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from client_conformance.server import Json, ScriptedServer, contains
 
@@ -11,7 +11,6 @@ SCENARIOS: list[Json] = [
     for file in sorted(Path(__file__).with_name("scenarios").glob("*.json"))
     for scenario in json.loads(file.read_text(encoding="utf-8"))
 ]
-
 """All of them, in the order of their files."""
 
 
@@ -25,8 +24,8 @@ def soon(scenario: Json) -> Json:
     return scenario if scenario.get("pauses") == "real" else {**scenario, "within_seconds": 2}
 
 
-class Played(Protocol):
-    """One scenario that was played.
+class Played:
+    """One scenario, and what came of it. A driver plays it in `run`.
 
     Attributes:
         shown: `conversation:seq` of each message that the application was given, in order.
@@ -37,12 +36,35 @@ class Played(Protocol):
         cursors: what the application would keep.
     """
 
-    shown: list[str]
-    events: list[Json]
-    outcomes: dict[str, Json]
-    refused: str
-    stopped: Json | None
-    cursors: dict[str, int]
+    def __init__(self, scenario: Json) -> None:
+        self.scenario = scenario
+        self.shown: list[str] = []
+        self.events: list[Json] = []
+        self.outcomes: dict[str, Json] = {}
+        self.refused = ""
+        self.stopped: Json | None = None
+        self.cursors: dict[str, int] = {}
+
+    async def run(self, server: ScriptedServer) -> None:
+        """Everything that the scenario's client does, within the scenario's bound.
+
+        Raises:
+            TimeoutError: it takes longer than `within_seconds`.
+            AssertionError: the client's program failed; its message says why.
+        """
+        raise NotImplementedError
+
+
+async def failures(play: Played, has: str) -> list[str]:
+    """All that differs from what the scenario expects; the first line says what depends on it. `has`: as in `scenarios_for`."""
+    why = play.scenario["why"]
+    async with ScriptedServer(play.scenario.get("server", {})) as server:
+        try:
+            await play.run(server)
+        except (TimeoutError, AssertionError) as error:
+            return [f"{why}\nnot within its bound ({error}): {story(play, server)}"]
+        found = problems(play.scenario["expect"], play, server, has)
+    return [why, *found, story(play, server)] if found else []
 
 
 def problems(expect: Json, play: Played, server: ScriptedServer, has: str) -> list[str]:
@@ -82,5 +104,5 @@ def problems(expect: Json, play: Played, server: ScriptedServer, has: str) -> li
 def story(play: Played, server: ScriptedServer) -> str:
     """What happened, for the message of a failed test."""
     log = [f"{entry!s:.200}" for entry in server.log[:40]]
-    told = {name: getattr(play, name) for name in Played.__annotations__}
+    told = {name: getattr(play, name) for name in ("shown", "events", "outcomes", "refused", "stopped", "cursors")}
     return "\n".join([*(f"{name}: {value!s:.600}" for name, value in told.items()), *log])

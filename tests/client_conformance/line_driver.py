@@ -5,23 +5,18 @@ import contextlib
 import json
 from pathlib import Path
 
+from client_conformance.judge import Played
 from client_conformance.server import Json, ScriptedServer
 
 _START_SECONDS = 20  # of a program, on a machine that is busy with other tests
 _LINE_BYTES = 2**22
 
 
-class LinePlay:
-    """One scenario being played; the attributes are those of `judge.Played`."""
+class LinePlay(Played):
+    """Played by a program that reads and writes lines of JSON."""
 
     def __init__(self, scenario: Json, command: list[str | Path]) -> None:
-        self.scenario = scenario
-        self.shown: list[str] = []
-        self.events: list[Json] = []
-        self.outcomes: dict[str, Json] = {}
-        self.refused = ""
-        self.stopped: Json | None = None
-        self.cursors: dict[str, int] = {}
+        super().__init__(scenario)
         self._command = command
 
     async def run(self, server: ScriptedServer) -> None:

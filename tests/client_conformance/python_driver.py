@@ -5,30 +5,17 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from client_conformance.judge import Played
 from client_conformance.server import Json, ScriptedServer, contains
 from holdfast.client import Client, ClientStopped, SendFailed
 from support.eventually import eventually
 
 
-class Play:
-    """One scenario being played.
-
-    Attributes:
-        shown: `conversation:seq` of each message that the application was given, in order.
-        events: as JSON objects, in order.
-        outcomes: of each command with a name (`as`).
-        refused: why there is no client at all.
-        stopped: why the client ended.
-    """
+class Play(Played):
+    """Played in this process."""
 
     def __init__(self, scenario: Json) -> None:
-        self.scenario = scenario
-        self.shown: list[str] = []
-        self.events: list[Json] = []
-        self.outcomes: dict[str, Json] = {}
-        self.refused = ""
-        self.stopped: Json | None = None
-        self.cursors: dict[str, int] = {}
+        super().__init__(scenario)
         self._commands: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, server: ScriptedServer) -> None:

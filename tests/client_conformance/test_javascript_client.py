@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from client_conformance.judge import SCENARIOS, problems, scenarios_for, soon, story
+from client_conformance.judge import SCENARIOS, failures, scenarios_for, soon
 from client_conformance.line_driver import LinePlay
 from client_conformance.mutants import MUTANTS, Mutant
-from client_conformance.server import Json, ScriptedServer
+from client_conformance.server import Json
 from support.javascript import CLIENT, require_node
 
 DRIVER = Path(__file__).with_name("node_driver.mjs")
@@ -21,8 +21,8 @@ PLAYED = [each for each in scenarios_for("frame") if each["name"] not in LEFT_OU
 @pytest.mark.parametrize("scenario", PLAYED, ids=lambda scenario: scenario["name"])
 async def test_scenario(scenario: Json) -> None:
     """What the scenario expects, within its bound; its own `why` says what depends on it."""
-    failures = await _failures(scenario, CLIENT / "src" / "index.js")
-    assert not failures, "\n".join(failures)
+    found = await _failures(scenario, CLIENT / "src" / "index.js")
+    assert not found, "\n".join(found)
 
 
 def test_every_scenario_that_is_left_out_exists() -> None:
@@ -40,12 +40,4 @@ async def test_client_without_a_mechanism_fails_a_scenario(mutant: Mutant, tmp_p
 
 
 async def _failures(scenario: Json, entry: Path) -> list[str]:
-    """Whatever differs from what the scenario expects of the client with this entry."""
-    play = LinePlay(scenario, [require_node(), DRIVER, entry])
-    async with ScriptedServer(scenario.get("server", {})) as server:
-        try:
-            await play.run(server)
-        except (TimeoutError, AssertionError) as error:
-            return [f"{scenario['why']}\nnot within its bound ({error}): {story(play, server)}"]
-        found = problems(scenario["expect"], play, server, has="frame")
-    return [scenario["why"], *found, story(play, server)] if found else []
+    return await failures(LinePlay(scenario, [require_node(), DRIVER, entry]), has="frame")

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from client_conformance.judge import SCENARIOS, problems, scenarios_for, soon, story
+from client_conformance.judge import SCENARIOS, failures, scenarios_for, soon
 from client_conformance.python_driver import Play
 from client_conformance.python_mutants import MUTANTS
-from client_conformance.server import Json, ScriptedServer
+from client_conformance.server import Json
 from holdfast.client import backoff
 
 _pause = backoff.pause
@@ -22,8 +22,8 @@ async def test_scenario(scenario: Json, monkeypatch: pytest.MonkeyPatch) -> None
     """What the scenario expects, within its bound; its own `why` says what depends on it."""
     if scenario.get("pauses") != "real":
         monkeypatch.setattr(backoff, "pause", _short)
-    failures = await _failures(scenario)
-    assert not failures, "\n".join(failures)
+    found = await failures(Play(scenario), has="answer")
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(("alter", "name"), MUTANTS, ids=lambda value: getattr(value, "__name__", value))
@@ -35,19 +35,7 @@ async def test_client_without_a_mechanism_fails_a_scenario(
     if scenario.get("pauses") != "real":
         monkeypatch.setattr(backoff, "pause", _short)
     alter(monkeypatch)
-    assert await _failures(soon(scenario))
-
-
-async def _failures(scenario: Json) -> list[str]:
-    """Whatever differs from what the scenario expects."""
-    play = Play(scenario)
-    async with ScriptedServer(scenario.get("server", {})) as server:
-        try:
-            await play.run(server)
-        except (TimeoutError, AssertionError) as error:
-            return [f"{scenario['why']}\nnot within its bound ({error}): {story(play, server)}"]
-        found = problems(scenario["expect"], play, server, has="answer")
-    return [scenario["why"], *found, story(play, server)] if found else []
+    assert await failures(Play(soon(scenario)), has="answer")
 
 
 def test_each_scenario_has_a_name_of_its_own_and_a_reason() -> None:

@@ -1,5 +1,5 @@
 """With a bus secret the conversation list of a user counts only as an instance signed it: a program that may write in Redis
-decides neither who is a member of what, nor how far a conversation is."""
+decides neither the members of a conversation nor its end."""
 
 from dataclasses import dataclass
 

@@ -10,18 +10,11 @@ from holdfast.adapters.machine.clock import SystemClock
 from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.notifications import CatchUp, notification_id
-from holdfast.node.cluster.store_clock import StoreClock
-from holdfast.node.connections.hub import Hub
-from holdfast.node.conversations.cache import Conversations
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.notifications.offline_backfill import OfflineBackfill
-from holdfast.node.notifications.pushing import Pushing
-from holdfast.node.tasks import Tasks
 from holdfast.ports import Store
-from holdfast.telemetry import Telemetry
 from support.appending import change_member, draft, drafts, new_conversation
-from support.fake_cluster import FakeBus, FakeRegistry
-from support.own_marks import own_marks_of
+from support.notifications_scene import notifications_over
 
 ALICE, BOB, C = UserId("alice"), UserId("bob"), ConversationId("c1")
 
@@ -50,20 +43,8 @@ def catch_ups_of(store: Store, clock: SystemClock | None = None, grace_seconds: 
 
 def notifications_of(store: Store) -> Notifications:
     """Those of one instance."""
-    clock, telemetry = SystemClock(), Telemetry("test")
-    return Notifications(
-        store,
-        own_marks_of(FakeBus()),
-        FakeRegistry(),
-        Hub(telemetry),
-        cast("Conversations", SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None)),
-        clock,
-        StoreClock(clock),
-        telemetry,
-        Tasks(),
-        cast("Pushing", SimpleNamespace(look_soon=lambda: None)),
-        grace_seconds=3.0,
-    )
+    conversations = SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None)
+    return notifications_over(store, SystemClock(), 3.0, conversations)
 
 
 async def leave(store: Store, user_id: UserId, seconds_ago: float) -> None:

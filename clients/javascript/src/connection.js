@@ -143,7 +143,7 @@ export class Connection {
     if (!this.isEnded && this.#socket.readyState === 1) this.#socket.send(text);
   }
 
-  /** Replay is over: told by the owner, who has looked at the frame. */
+  /** Note that replay is over: the owner has looked at the frame. */
   setSynced() {
     this.isSynced = true;
     this.#synced.resolve();

@@ -107,7 +107,6 @@ export class Engine {
 
   /** Write what is due, and come back when more is. */
   flush() {
-    clearTimeout(this.#timer);
     const at = now();
     this.outbox.expire(at);
     const connection = this.link.current;
@@ -121,7 +120,7 @@ export class Engine {
       this.#outboxVersion = this.outbox.version;
       this.events.tell({ type: "outbox" });
     }
-    clearTimeout(this.#timer); // a listener that sends has set one
+    clearTimeout(this.#timer); // here: a listener that sends has set one
     if (!this.stopped) this.#timer = setTimeout(() => this.flush(), Math.min(TICK_MS, this.outbox.nextAt(at) - at));
   }
 

@@ -59,7 +59,7 @@ export class Connection {
     send(frame: object): void;
     /** Write one frame that is encoded already. @param {string} text */
     write(text: string): void;
-    /** Replay is over: told by the owner, who has looked at the frame. */
+    /** Note that replay is over: the owner has looked at the frame. */
     setSynced(): void;
     /** End it politely, within 2 s. */
     close(): Promise<void>;

@@ -16,7 +16,7 @@ from holdfast.client.checks import Draft, checked_cursors, checked_generation, c
 from holdfast.client.commands import Commands
 from holdfast.client.connection import Connection
 from holdfast.client.errors import ClientStopped, SendFailed
-from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Told, Unreachable, fields_of
+from holdfast.client.events import Connected, Disconnected, Event, Nobody, Observer, Told, Unreachable
 from holdfast.client.greeting import Greeting, greeting
 from holdfast.client.holes import Holes
 from holdfast.client.inbox import Inbox
@@ -25,6 +25,7 @@ from holdfast.client.messages import Message
 from holdfast.client.outbox import Outbox
 from holdfast.client.pages import Pages
 from holdfast.client.read_cursors import ReadCursors
+from holdfast.client.records import message_fields, notice_fields
 from holdfast.client.rest import Rest
 from holdfast.client.tokens import Token, Tokens
 from holdfast.protocol import frames
@@ -130,7 +131,7 @@ class Client:
         while await self._something(lambda: len(self._inbox)):
             message = self._inbox.take()
             self._holes.look()
-            self._observer.record("shown", **fields_of(message))
+            self._observer.record("shown", **message_fields(message))
             yield message
 
     async def events(self) -> AsyncIterator[Event]:
@@ -236,7 +237,7 @@ class Client:
         """See `LinkOwner.received`."""
         match frame:
             case frames.MessageFrame():
-                self._observer.record("received", **fields_of(frame))
+                self._observer.record("received", **message_fields(frame))
                 self._offer(frame)
             case frames.Ack():
                 if self._outbox.acknowledged(frame):
@@ -256,7 +257,7 @@ class Client:
             case frames.Synced():
                 self._synced(frame, connection)
             case frames.ConversationNotice():
-                self._observer.record("notice", **fields_of(frame))
+                self._observer.record("notice", **notice_fields(frame))
                 self._inbox.changed(frame, self._user_id)
             case frames.PresenceNotice():
                 self._observer.record("presence", about=frame.user_id, online=frame.online)

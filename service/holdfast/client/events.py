@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from msgspec import UNSET
-
-from holdfast.client.messages import Message
 from holdfast.protocol import frames
 
 
@@ -63,18 +60,6 @@ class Observer(Protocol):
             fields: of the event.
         """
         ...
-
-
-def fields_of(frame: Message | frames.MessageFrame | frames.ConversationNotice) -> dict[str, object]:
-    """What an observer is told of a message, or of a change of a conversation."""
-    if isinstance(frame, frames.ConversationNotice):
-        about = "" if frame.user_id is UNSET else frame.user_id
-        fields: dict[str, object] = {"conversation": frame.conversation_id, "name": frame.event, "about": about}
-        if frame.conversation is not UNSET:
-            fields |= {"seq": frame.conversation.last_seq, "joined": frame.conversation.joined_seq}
-        return fields
-    names = {"conversation": frame.conversation_id, "sender": frame.sender, "key": frame.client_message_id}
-    return {**names, "seq": frame.seq, "body": frame.body}
 
 
 class Nobody:

@@ -28,9 +28,8 @@ At = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds, Z", examples=
 TraceParent = Annotated[Raw, Meta(extra_json_schema={"type": "string"}, description="W3C trace context; ignored if malformed.")]
 JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"}, description="Echoed verbatim, never interpreted.")]
 ObjectOrNull = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]}, description="Echoed verbatim. null: none.")]
-"""Not `JsonObject | None`: of such a type msgspec decodes null alone, and a client would take the frame for an unknown one."""
-GivenMetadata = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]}, description="Echoed verbatim. null: none.")]
-"""As clients send it; its size and depth are checked with what else is refused by name."""
+"""Not `JsonObject | None`: of such a type msgspec decodes null alone, and a client would take the frame for an unknown one. Size
+and depth of what clients send are checked with all else that is refused by name."""
 
 
 class ClientFrame(Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
@@ -61,7 +60,7 @@ class Send(ClientFrame, tag="send", frozen=True, kw_only=True):
     conversation_id: GivenId
     client_message_id: GivenId
     body: GivenBody
-    metadata: GivenMetadata | UnsetType = UNSET
+    metadata: ObjectOrNull | UnsetType = UNSET
     read_seq: SeqNumber | UnsetType = UNSET
     traceparent: TraceParent | UnsetType = UNSET
 

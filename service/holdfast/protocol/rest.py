@@ -8,7 +8,6 @@ from holdfast.protocol.frames import (
     At,
     GivenBody,
     GivenId,
-    GivenMetadata,
     LastMessageView,
     MessageFrame,
     ObjectOrNull,
@@ -26,7 +25,7 @@ class CreateConversation(Struct, frozen=True, kw_only=True):
 
     members: Annotated[list[GivenId], Meta(max_length=1000, examples=[["user456"]])]
     title: Title | None = None
-    metadata: GivenMetadata | UnsetType = UNSET
+    metadata: ObjectOrNull | UnsetType = UNSET
     conversation_id: GivenId | None = None
 
 
@@ -34,7 +33,7 @@ class UpdateConversation(Struct, frozen=True, kw_only=True):
     """An absent field stays as it is; null removes it."""
 
     title: Title | UnsetType | None = UNSET
-    metadata: GivenMetadata | UnsetType = UNSET
+    metadata: ObjectOrNull | UnsetType = UNSET
 
 
 class SendMessage(Struct, frozen=True, kw_only=True):
@@ -42,7 +41,7 @@ class SendMessage(Struct, frozen=True, kw_only=True):
 
     client_message_id: Annotated[GivenId, Meta(examples=["0b7e6a52"])]
     body: GivenBody
-    metadata: GivenMetadata | UnsetType = UNSET
+    metadata: ObjectOrNull | UnsetType = UNSET
     sender: GivenId | None = None
     read_seq: SeqNumber = 0
 

@@ -26,7 +26,7 @@ def test_page_holds_messages_with_metadata(metadata: Any) -> None:
 
 @pytest.mark.parametrize("metadata", METADATA, ids=json.dumps)
 def test_notice_of_a_conversation_with_metadata_is_read(metadata: Any) -> None:
-    """Else a user who is added again sees nothing of the conversation until the next connection."""
+    """Otherwise the client of a user who is added again does not show the conversation until its next connection."""
     names = {"conversation_id": "c", "title": None, "metadata": metadata, "created_by": "ben", "created_at": AT}
     numbers = {"member_count": 2, "joined_seq": 0, "last_seq": 1, "last_read_seq": 0, "unread_count": 1, "revision": 1}
     rest = {"members": ["ann", "ben"], "last_message": None, "last_message_at": None, "indicators": True}

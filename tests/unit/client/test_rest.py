@@ -171,7 +171,7 @@ async def test_call_ends_within_its_bound(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def hook() -> str:
         if hanging.is_set():
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         return "token"
 
     async with client_of(problem(503, "overloaded", retryable=True), token=hook) as (client, _):

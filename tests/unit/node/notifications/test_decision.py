@@ -25,6 +25,7 @@ from holdfast.telemetry import Telemetry
 from support.eventually import eventually
 from support.fake_cluster import FakeBus, FakeRegistry
 from support.fakes import ManualClock, conversation
+from support.notifications_scene import notifications_over
 from support.own_marks import own_marks_of
 
 
@@ -32,7 +33,7 @@ class Scene:
     """A store that takes `seconds` for each write."""
 
     def __init__(self, seconds: float) -> None:
-        self.clock, self.written, telemetry = ManualClock(), list[str](), Telemetry("test")
+        self.clock, self.written = ManualClock(), list[str]()
 
         async def create_notifications(records: Sequence[Notification]) -> list[str]:
             await asyncio.sleep(0)
@@ -40,19 +41,8 @@ class Scene:
             self.written += [record.notification_id for record in records]
             return [record.notification_id for record in records]
 
-        self.notifications = Notifications(
-            cast("MessageStore", SimpleNamespace(create_notifications=create_notifications)),
-            own_marks_of(FakeBus()),
-            FakeRegistry(),
-            Hub(telemetry),
-            cast("Conversations", None),
-            self.clock,
-            StoreClock(self.clock),
-            telemetry,
-            Tasks(),
-            cast("Pushing", SimpleNamespace(look_soon=lambda: None)),
-            grace_seconds=3.0,
-        )
+        store = SimpleNamespace(create_notifications=create_notifications)
+        self.notifications = notifications_over(store, self.clock, grace_seconds=3.0)
 
 
 def _records(count: int) -> list[Notification]:

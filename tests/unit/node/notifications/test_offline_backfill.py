@@ -11,17 +11,10 @@ from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Committed, Message
 from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.domain.presence import Presence
-from holdfast.node.cluster.store_clock import StoreClock
-from holdfast.node.connections.hub import Hub
-from holdfast.node.conversations.cache import Conversations
-from holdfast.node.notifications.decision import RESTED_SECONDS, Notifications
+from holdfast.node.notifications.decision import RESTED_SECONDS
 from holdfast.node.notifications.offline_backfill import BackfillStore, OfflineBackfill
-from holdfast.node.notifications.pushing import Pushing
-from holdfast.node.tasks import Tasks
-from holdfast.telemetry import Telemetry
-from support.fake_cluster import FakeBus, FakeRegistry
 from support.fakes import ManualClock
-from support.own_marks import own_marks_of
+from support.notifications_scene import notifications_over
 
 C, BEN, GONE_MS = ConversationId("c"), UserId("ben"), 1_000_000
 
@@ -31,7 +24,7 @@ class Scene:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.clock, telemetry = ManualClock(), Telemetry("test")
+        self.clock = ManualClock()
         self.flags = [CatchUp(BEN, GONE_MS)]
         self.written: list[str] = []
         calls = ("catch_ups", "finish_catch_up", "memberships_of", "active_since", "messages_since")
@@ -43,19 +36,7 @@ class Scene:
                 **{name: getattr(self, f"_{name}") for name in calls},
             ),
         )
-        notifications = Notifications(
-            store,
-            own_marks_of(FakeBus()),
-            FakeRegistry(),
-            Hub(telemetry),
-            cast("Conversations", None),
-            self.clock,
-            StoreClock(self.clock),
-            telemetry,
-            Tasks(),
-            cast("Pushing", SimpleNamespace(look_soon=lambda: None)),
-            grace_seconds=20.0,
-        )
+        notifications = notifications_over(store, self.clock, grace_seconds=20.0)
         self.backfill = OfflineBackfill(store, notifications, self.clock, grace_seconds=20.0)
 
     async def _catch_ups(self, limit: int) -> list[CatchUp]:

@@ -1,5 +1,4 @@
 -- Defines given_at(permit, proven): when this fill permit was given, by the time of Redis; nil where it is none.
--- Defines is_younger(permit, proven, ms): whether it is one, and was given within that time.
 --
 -- A fill permit is the present proof, the time when it was given, and a random part: exactly these, because an instance signs what
 -- depends on it. None was given in the future. Within half of its life another reader gets the same permit, so that many devices
@@ -10,8 +9,4 @@ local function given_at(permit, proven)
   if not permit or #permit > 1024 or string.sub(permit, 1, #proven) ~= proven then return nil end
   local given = tonumber(string.match(string.sub(permit, #proven + 1), '^|(%d+)|%x+$'))
   return given and given <= now and given or nil
-end
-local function is_younger(permit, proven, ms)
-  local given = given_at(permit, proven)
-  return given and now - given <= ms
 end

@@ -12,10 +12,11 @@
 local proven, permit = proof(), ARGV[3]
 if redis.call('HGET', KEYS[2], '.filling') ~= permit then return 0 end
 redis.call('HDEL', KEYS[2], '.filling', '.signed')
-if not is_younger(permit, proven, tonumber(ARGV[4])) then return 0 end
+local given = given_at(permit, proven)
+if not given or now - given > tonumber(ARGV[4]) then return 0 end
 for i = 7, #ARGV, 7 do
   local forgotten = tonumber(read('HGET', 'head:' .. ARGV[i], 'forgotten'))
-  if forgotten and forgotten >= given_at(permit, proven) and forgotten <= now then return 0 end
+  if forgotten and forgotten >= given and forgotten <= now then return 0 end
 end
 for i = 7, #ARGV, 7 do
   redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])

@@ -62,7 +62,8 @@ if special['.proof'] then
 end
 if redis.call('SET', KEYS[1], ARGV[3], 'NX') then proven = proof() end
 local leave = special['.filling']
-if not is_younger(leave, proven, ARGV[4] / 2) then leave = proven .. '|' .. now .. '|' .. ARGV[3] end
+local given = given_at(leave, proven)
+if not given or now - given > ARGV[4] / 2 then leave = proven .. '|' .. now .. '|' .. ARGV[3] end
 redis.call('HSET', KEYS[2], '.filling', leave)
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 return {'FILL', leave}
