@@ -145,6 +145,30 @@ def test_advance_by_sending_is_open_beside_a_version_that_does_not_tell_it(tmp_p
     assert not verdict_of(tmp_path, read).holds
 
 
+def test_message_that_reads_less_than_what_is_before_it_is_told_when_it_is_sent(tmp_path: Path) -> None:
+    """Written before the answer at 30 s was shown, and sent later: it moves the cursor to 21, the answer before it did not."""
+    lines = drop(good(), "cursor", about=BEN, seq=21)
+    what: Line = {"device": "ben-1", "user": BEN, "conversation": C, "key": "k22"}
+    lines = more(lines, 60.0, "send", **what, digest=digest("22"))
+    lines = more(lines, 60.05, "ack", **what, seq=22)
+    lines = more(lines, END, "stored", user=BEN, sender=BEN, conversation=C, key="k22", seq=22, digest=digest("22"))
+    for device in ("ann-1", "ben-1", "cyd-1", "cyd-2", "dan-1"):
+        shown: Line = {
+            **what,
+            "device": device,
+            "user": device.partition("-")[0],
+            "sender": BEN,
+            "digest": digest("22"),
+            "seq": 22,
+        }
+        lines = more(more(lines, 60.06, "received", **shown), 60.06, "shown", **shown)
+    assert verdict_of(tmp_path, lines).counts["I9"], "it is told at no time"
+    for device in ("ann-1", "cyd-1", "cyd-2", "dan-1"):
+        lines = more(lines, 60.2, "cursor", device=device, user=device.partition("-")[0], about=BEN, conversation=C, seq=21)
+    verdict = verdict_of(tmp_path, lines)
+    assert verdict.holds, verdict.violations
+
+
 def test_message_that_was_sent_by_rest_is_no_sign_of_an_advance(tmp_path: Path) -> None:
     """It marks nothing as read: the cursor came to it later, by a read whose answer was lost."""
     lines = drop(drop(good(), "cursor", about=BEN, seq=21), "read", device="cyd-2")

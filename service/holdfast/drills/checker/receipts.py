@@ -2,9 +2,10 @@
 
 Where a cursor moves over messages of its own user only, no receipt is due. So an advance is named by the last message of another
 user that it covers. That a cursor covers a message is known from an acknowledged read, and from the store. It moved between the
-commit of that message and the acknowledgement of the read, or of the user's last message that it covers: sending counts as
-reading, except by REST. Each device of another member that was connected from the one until the delivery bound after the other
-has to be told, unless the conversation began for the device meanwhile: its client fetches the cursors then.
+commit of that message and the acknowledgement of the read, or of the user's last message. Sending counts as reading, except by
+REST: up to what the user had read when writing, so a message far behind it may be the cause. Each device of another member that
+was connected from the one until the delivery bound after the other has to be told, unless the conversation began for the device
+meanwhile: its client fetches the cursors then.
 
 Both outcomes are right, and counted as `open`, where an instance died around the acknowledgement, with what it had not told yet,
 where the store was being restored, and where no acknowledgement shows when the cursor moved. So is an advance by sending where an
@@ -123,7 +124,7 @@ def _advances(
     index = bisect_right(seqs, stored) - 1
     if index >= 0 and others[index].seq > covered:
         last = others[index]
-        by = [each.latest for each in own if is_told and last.seq < each.seq <= stored]
+        by = [each.latest for each in own if is_told and each.seq > last.seq]
         yield _Advance(user, last.seq, last.earliest, max(by, default=math.inf))
 
 
