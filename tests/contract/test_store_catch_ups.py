@@ -8,12 +8,15 @@ import pytest
 
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.domain.conversations import LastMessage
-from holdfast.domain.ids import ConversationId, UserId
+from holdfast.domain.ids import ConnectionId, ConversationId, InstanceId, UserId
 from holdfast.domain.notifications import CatchUp, notification_id
-from holdfast.node.notifications.decision import Notifications
+from holdfast.domain.registry import ConnectionRecord
+from holdfast.errors import RedisUnavailable
+from holdfast.node.notifications.decision import BELIEVED_SECONDS, Notifications
 from holdfast.node.notifications.offline_backfill import OfflineBackfill
 from holdfast.ports import Store
 from support.appending import change_member, draft, drafts, new_conversation
+from support.fake_cluster import FakeRegistry
 from support.notifications_scene import notifications_over
 
 ALICE, BOB, C = UserId("alice"), UserId("bob"), ConversationId("c1")
@@ -36,9 +39,11 @@ class AdvancedClock(SystemClock):
         return super().monotonic() + self.advanced_seconds
 
 
-def catch_ups_of(store: Store, clock: SystemClock | None = None, grace_seconds: float = 15.0) -> OfflineBackfill:
+def catch_ups_of(
+    store: Store, clock: SystemClock | None = None, grace_seconds: float = 15.0, registry: FakeRegistry | None = None
+) -> OfflineBackfill:
     """Those of one instance."""
-    return OfflineBackfill(store, notifications_of(store), clock or SystemClock(), grace_seconds)
+    return OfflineBackfill(store, notifications_of(store), registry or FakeRegistry(), clock or SystemClock(), grace_seconds)
 
 
 def notifications_of(store: Store) -> Notifications:
@@ -132,6 +137,32 @@ async def test_a_message_is_found_that_was_filtered_by_a_connection_which_redis_
     await catch_ups.look()
     assert await recorded(store, BOB, C, 2) == [1, 2]
     assert await store.catch_ups(10) == []
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["Redis has the connection", "Redis is away"])
+async def test_a_message_that_redis_filtered_after_its_return_is_found_soon(store: Store, *, is_away: bool) -> None:
+    """A user may come back before Redis can call none connected of whom it should not: the message was missed all the same."""
+    await miss_one_message(store)
+    clock, registry = AdvancedClock(), FakeRegistry()
+    catch_ups = catch_ups_of(store, clock, 5.0, registry)
+    catch_ups.look_soon([BOB])
+    assert await catch_ups.look() == 1.0
+    if is_away:
+        registry.fail("connected", RedisUnavailable("away"))
+    else:
+        registry.registered["k1"] = ConnectionRecord(BOB, ConnectionId("k1"), InstanceId("one"), "")
+    assert await catch_ups.look() == 1.0
+    await store.append(C, 2, [draft("m2")], now_ms())  # no record is made: Redis calls Bob connected
+    registry.registered.clear()
+    clock.advanced_seconds = BELIEVED_SECONDS
+    await catch_ups.look()
+    assert await recorded(store, BOB, C, 2) == [1], "another instance may still believe an answer of before"
+    clock.advanced_seconds = 2 * BELIEVED_SECONDS
+    await catch_ups.look()
+    assert await recorded(store, BOB, C, 2) == [1, 2]
+    assert [each.user_id for each in await store.catch_ups(10)] == [BOB], "an older copy of Redis may still call Bob connected"
+    await catch_ups.look()
+    assert registry.calls["connected"] == 2, "Redis is asked until it calls Bob connected nowhere"
 
 
 async def test_a_flag_of_another_instance_is_left_to_it_while_it_has_to_stay(store: Store) -> None:

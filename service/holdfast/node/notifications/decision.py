@@ -39,7 +39,9 @@ MAX_RECORDS: Final = 200  # per write
 FIRST_PAGE: Final = 20  # messages: what comes in a grace, mostly; each further page is four times as long
 _WORKERS: Final = 8
 _MAX_READ: Final = 1_000  # users whose presence is read at once
-_BELIEVED_SECONDS: Final = 2.0  # less than any grace: the backfill of a user filtered by an older answer may already be over
+BELIEVED_SECONDS: Final = 2.0
+"""How long an answer of Redis that a user is connected is believed. Less than any grace: the backfill of a user who was filtered
+by an older answer may already be over."""
 RESTED_SECONDS: Final = 2.0
 """A record rests on data read less than this ago, also after a thaw. There is no second fence on the last renewal of our own
 lease: nothing here rests on it. Redis only filters, by other instances' leases, which its script checks at the time of the call.
@@ -121,7 +123,7 @@ class Notifications:
         self._busy: set[ConversationId] = set()
         self._workers = 0
         self._presence = Joined(self._read_presence, _MAX_READ)
-        self._connected = Recently(_BELIEVED_SECONDS)
+        self._connected = Recently(BELIEVED_SECONDS)
         self._recorded = Recently(KNOWN_SECONDS)
         self._slow = SlowCommits(store_clock, grace_seconds)
         self._second_looks = SecondLooks(tasks, telemetry, self._clear, self._look_after)

@@ -6,15 +6,16 @@ conversation's activity only orders the work.
 
 Why no message is lost: the decision about a message (`decision`) reads presence after its commit. If presence still said online,
 the flag was written after the commit, and every read after the flag sees the message. Redis may call a user connected for some
-seconds after the end of the connection. Where the grace period is shorter than that, the conversations are looked through once
-more when these seconds are over. The flag is cleared then, by the instance that took the user offline, unless it has died.
-Existing records make a repetition harmless.
+seconds after the end of the connection. Where the grace period is shorter than that, the conversations are looked through twice
+more: soon after Redis calls the user connected nowhere, and when these seconds are over. Then the instance that took the user
+offline, unless it has died, clears the flag. Existing records make a repetition harmless.
 
 Why no user is notified of a message that was shown: the user is found away after the messages were read, so they came in the
 absence.
 """
 
 import asyncio
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -24,10 +25,11 @@ from holdfast.domain.chunks import chunks
 from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import Seq, UserId
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, CatchUp, Notification
+from holdfast.errors import HoldfastError
 from holdfast.loops import STORE, Loop
-from holdfast.node.notifications.decision import FIRST_PAGE, MAX_RECORDS, Notifications
+from holdfast.node.notifications.decision import BELIEVED_SECONDS, FIRST_PAGE, MAX_RECORDS, Notifications
 from holdfast.node.notifications.records import records_of
-from holdfast.ports import Clock, ConversationStore, MessageStore, NotificationStore
+from holdfast.ports import Clock, ConversationStore, MessageStore, NotificationStore, Registry
 from holdfast.waiting import is_set_within
 
 _ROUND_SECONDS: Final = 15.0
@@ -36,9 +38,10 @@ _AT_ONCE: Final = 8  # flags
 _PAGES_AT_ONCE: Final = 4  # of one flag: with 8 flags half of the calls that a store takes at once
 _LIMIT: Final = 200
 _MAX_UNSETTLED: Final = 10_000
-_BELIEVED_SECONDS: Final = 14.5
+_FILTERED_SECONDS: Final = 12.5 + BELIEVED_SECONDS
 """So long after its end a connection may keep its user from being notified: by the lease of an instance that cannot take the
-connection out of Redis (12 s), and by an answer of Redis that is believed for a while (2 s)."""
+connection out of Redis (12 s), and by an answer of Redis that is believed for a while."""
+_MAX_DOUBTED: Final = 1_000  # users whom Redis is asked for at once
 _ASKED: Final = 200  # conversations whose last message is asked for in one call
 
 
@@ -63,15 +66,33 @@ class _Page:
     next: _Place | None
 
 
+@dataclass(slots=True)
+class _Flag:
+    """What is known of a flag; times are monotonic seconds.
+
+    Attributes:
+        settles_at: from then on no connection of before keeps its user from being notified.
+        is_own: this instance took the user offline, and has looked.
+        unfiltered_at: the same, as far as Redis says; infinite when it was looked through after that, None: Redis is to be asked.
+    """
+
+    settles_at: float
+    is_own: bool = False
+    unfiltered_at: float | None = None
+
+
 class OfflineBackfill:
     """Lives in the event loop; `loop` does the work."""
 
-    def __init__(self, store: BackfillStore, notifications: Notifications, clock: Clock, grace_seconds: float) -> None:
+    def __init__(
+        self, store: BackfillStore, notifications: Notifications, registry: Registry, clock: Clock, grace_seconds: float
+    ) -> None:
         self._store = store
         self._notifications = notifications
+        self._registry = registry
         self._clock = clock
-        self._unsettled_seconds = max(0.0, _BELIEVED_SECONDS - grace_seconds)
-        self._settles_at: dict[CatchUp, float] = {}
+        self._unsettled_seconds = max(0.0, _FILTERED_SECONDS - grace_seconds)
+        self._flags: dict[CatchUp, _Flag] = {}
         self._gone: set[UserId] = set()  # users taken offline here: their flags are looked through before that as well
         self._wake = asyncio.Event()
         self._pause = _ROUND_SECONDS
@@ -100,12 +121,13 @@ class OfflineBackfill:
         Raises:
             StoreError: some flags are left.
         """
-        limit = _LIMIT + min(len(self._settles_at), _MAX_UNSETTLED)
+        limit = _LIMIT + min(len(self._flags), _MAX_UNSETTLED)
         gone = frozenset(self._gone)  # before the flags are read: users who go offline meanwhile belong to the next look
         flags, now = await self._store.catch_ups(limit), self._clock.monotonic()
         if len(flags) < limit:
             self._gone -= gone.difference(flag.user_id for flag in flags)
-        self._settles_at = {flag: self._settles_at.get(flag, now + self._unsettled_seconds) for flag in flags}
+        self._flags = {flag: self._flags.get(flag) or _Flag(now + self._unsettled_seconds) for flag in flags}
+        await self._find_unfiltered(now)
         mistakes: list[BaseException] = []
         are_done = True
         for some in chunks(flags, _AT_ONCE):
@@ -118,12 +140,33 @@ class OfflineBackfill:
             return 1.0
         return 0.1 if len(flags) == limit else _ROUND_SECONDS
 
+    async def _find_unfiltered(self, now: float) -> None:
+        """Look again through what instances decided while Redis called these users connected, once it does so no more.
+
+        After an outage of Redis that is for a second or so: until all connections that ended meanwhile are taken out.
+        """
+        known = self._flags.items()
+        doubted = [flag for flag, each in known if each.is_own and each.unfiltered_at is None and now < each.settles_at]
+        if asked := doubted[:_MAX_DOUBTED]:
+            try:
+                connected = await self._registry.connected([flag.user_id for flag in asked])
+            except HoldfastError:
+                connected = {flag.user_id for flag in asked}
+            unfiltered_at = self._clock.monotonic() + BELIEVED_SECONDS
+            for flag in asked:
+                self._flags[flag].unfiltered_at = None if flag.user_id in connected else unfiltered_at
+        for flag, each in known:
+            if each.unfiltered_at is not None and each.unfiltered_at <= now:
+                each.unfiltered_at = math.inf
+                self._gone.add(flag.user_id)
+
     async def _catch_up(self, flag: CatchUp) -> bool:
         """Record what the user missed, then clear the flag; False when the flag has to wait for another round."""
-        is_settled = self._clock.monotonic() >= self._settles_at[flag]
+        is_settled = self._clock.monotonic() >= self._flags[flag].settles_at
         if not is_settled and flag.user_id not in self._gone:
             return False
         self._gone.discard(flag.user_id)  # the next absence adds it again
+        self._flags[flag].is_own |= not is_settled
         is_through = False
         try:
             _, since_ms = await self._away_since(flag)

@@ -28,4 +28,4 @@ class NotificationParts:
             self.pushing,
             grace_seconds,
         )
-        self.offline_backfill = OfflineBackfill(on.store, self.decision, on.clock, grace_seconds)
+        self.offline_backfill = OfflineBackfill(on.store, self.decision, on.registry, on.clock, grace_seconds)

@@ -13,6 +13,7 @@ from holdfast.domain.notifications import CatchUp, Notification
 from holdfast.domain.presence import Presence
 from holdfast.node.notifications.decision import RESTED_SECONDS
 from holdfast.node.notifications.offline_backfill import BackfillStore, OfflineBackfill
+from support.fake_cluster import FakeRegistry
 from support.fakes import ManualClock
 from support.notifications_scene import notifications_over
 
@@ -37,7 +38,7 @@ class Scene:
             ),
         )
         notifications = notifications_over(store, self.clock, grace_seconds=20.0)
-        self.backfill = OfflineBackfill(store, notifications, self.clock, grace_seconds=20.0)
+        self.backfill = OfflineBackfill(store, notifications, FakeRegistry(), self.clock, grace_seconds=20.0)
 
     async def _catch_ups(self, limit: int) -> list[CatchUp]:
         return list(self.flags)
