@@ -68,7 +68,7 @@ class _Page:
 
 @dataclass(slots=True)
 class _Flag:
-    """What is known of a flag; times are monotonic seconds.
+    """A flag that this instance has read; times are monotonic seconds.
 
     Attributes:
         settles_at: from then on no connection of before keeps its user from being notified.
