@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from holdfast.drills.checker.forgetting import reset_of
 from holdfast.drills.checker.run import Run
 from holdfast.drills.crowd import AWAY
 from holdfast.drills.history import digest
@@ -98,5 +99,5 @@ def every_cursor_is_reset(run: Run) -> Expectation:
             has_shown = any(each.event == "shown" and each.t < restored_at for each in stream)
             if has_shown and run.memberships.is_member(conversation, device.user, restored_at, back_at):
                 judged += 1
-                missing += run.reset_of(device, conversation) is None
+                missing += reset_of(run, device, conversation) is None
     return Expectation("cursors that were not reset after the restore", 0, missing if judged else math.inf, "")

@@ -118,6 +118,24 @@ def test_device_without_a_reset_is_counted(tmp_path: Path) -> None:
     assert every_cursor_is_reset(Run(*read_history(tmp_path / "history.jsonl"))).measured == math.inf
 
 
+@pytest.mark.parametrize("removed_at", [19.5, 22.5], ids=["before the restore", "before the reset"])
+def test_user_who_is_no_member_when_the_others_are_reset_forgets_the_conversation(tmp_path: Path, removed_at: float) -> None:
+    """No `reset` is told to them. Added again, they hear of lower cursors."""
+    lines = drop(restored(), "reset", device="ben-1")
+    lines = [e for e in lines if e.get("device") != "ben-1" or e["t"] < removed_at or e["event"] not in ("received", "shown")]
+    lines = more(lines, 12.0, "cursor", device="ben-1", user=BEN, about=ANN, conversation=C, seq=10)
+    assert verdict_of(tmp_path, _told_later(lines)).counts["I9"], "a member is told a reset"
+    for t, present in ((removed_at, False), (50.0, True)):
+        for event in ("asking", "member"):
+            lines = more(lines, t, event, user=BEN, conversation=C, present=present)
+    verdict = verdict_of(tmp_path, _told_later(lines))
+    assert verdict.violations == []
+
+
+def _told_later(lines: list[Line]) -> list[Line]:
+    return more(lines, 60.0, "cursor", device="ben-1", user=BEN, about=ANN, conversation=C, seq=8)
+
+
 def test_what_has_the_time_of_the_reset_is_judged_by_its_place(tmp_path: Path) -> None:
     """A client reads several frames at once: what comes after the `reset` is not discarded."""
     lines = restored()

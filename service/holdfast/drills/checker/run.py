@@ -2,9 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from holdfast.drills.checker.forgetting import forget_lost
 from holdfast.drills.checker.memberships import Memberships
 from holdfast.drills.checker.restores import Reset, Restores
 from holdfast.drills.history import Bounds, Event, Header
@@ -210,7 +211,7 @@ class Run:
         self.faults = Spans((fault.began, fault.ended) for fault in self.each_fault)
         self.known_cursors = self.cursors
         if self.restores.lost:
-            self._forget_lost()
+            forget_lost(self)
         self._end_with_instances()
         self.connected = self._connected()
         self.maybe_connected = self._maybe_connected()
@@ -230,12 +231,6 @@ class Run:
             if began <= t + bound and t < ended:
                 t = ended
         return t + bound
-
-    def reset_of(self, device: Device, conversation: str) -> Reset | None:
-        """The first `reset` that the device was told under the generation that the store got by its renewal."""
-        lines = (line.opened_at for line in device.lines.values() if line.generation == self.restores.generation)
-        anew_at = min(lines, default=math.inf)
-        return next((each for each in device.resets.get(conversation, ()) if each.t >= anew_at), None)
 
     def _take(self, event: Event) -> None:
         match event.event:
@@ -281,34 +276,6 @@ class Run:
                 self.has_notifications, self.read_at = True, event.t
             case _:
                 self._take_final(event)
-
-    def _forget_lost(self) -> None:
-        """What a restore took away counts neither as acknowledged nor as shown."""
-        restores = self.restores
-        self.acks = [ack for ack in self.acks if (ack[0][1], ack[1], ack[0][0], ack[0][2]) not in restores.lost]
-        left = {send_id: (t, seq) for send_id, seq, t in reversed(self.acks)}
-        for send_id, sent in self.sends.items():
-            if (send_id[1], sent.seq, send_id[0], send_id[2]) in restores.lost:
-                sent.acked_at, sent.seq = left.get(send_id, (math.inf, 0))
-        forgotten: dict[tuple[str, str], int] = {}
-        for name, device in self.devices.items():
-            resets = {c: reset for c in device.stream if (reset := self.reset_of(device, c)) is not None}
-            forgotten |= {(name, conversation): reset.cursors for conversation, reset in resets.items()}
-            for conversation, stream in device.stream.items():
-                begin = resets[conversation].shown if conversation in resets else math.inf
-                device.stream[conversation] = [e for n, e in enumerate(stream) if not restores.is_discarded(e, n, begin)]
-            begins = {conversation: reset.received for conversation, reset in resets.items()}
-            device.received = [
-                each
-                for number, each in enumerate(device.received)
-                if not restores.is_discarded(each, number, begins.get(each.conversation, math.inf))
-            ]
-        self.reads = [each for each in self.reads if each.conversation not in restores.at or each.t >= restores.renewed_at]
-        self.known_cursors = [each for n, each in enumerate(self.cursors) if not self._is_forgotten(each, n, forgotten)]
-
-    def _is_forgotten(self, cursor: Event, number: int, forgotten: Mapping[tuple[str, str], int]) -> bool:
-        """What a device knew of a conversation's read cursors it forgot with its `reset`; at which place that was, by device."""
-        return cursor.conversation in self.restores.at and number < forgotten.get((cursor.device, cursor.conversation), 0)
 
     def _take_line(self, event: Event) -> None:
         device = self.device(event)

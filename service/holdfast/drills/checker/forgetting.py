@@ -1,0 +1,61 @@
+"""What a restore of the store took away counts neither as acknowledged nor as shown, and devices forget what they saw of it."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from holdfast.drills.checker.restores import Reset
+from holdfast.drills.history import Event
+
+if TYPE_CHECKING:
+    from holdfast.drills.checker.run import Device, Run
+
+
+def reset_of(run: "Run", device: "Device", conversation: str) -> Reset | None:
+    """The first `reset` that the device was told under the generation that the store got by its renewal."""
+    anew_at = _anew_at(run, device)
+    return next((each for each in device.resets.get(conversation, ()) if each.t >= anew_at), None)
+
+
+def forget_lost(run: "Run") -> None:
+    """Take out of a run what does not count; see `restores`."""
+    restores = run.restores
+    run.acks = [ack for ack in run.acks if (ack[0][1], ack[1], ack[0][0], ack[0][2]) not in restores.lost]
+    left = {send_id: (t, seq) for send_id, seq, t in reversed(run.acks)}
+    for send_id, sent in run.sends.items():
+        if (send_id[1], sent.seq, send_id[0], send_id[2]) in restores.lost:
+            sent.acked_at, sent.seq = left.get(send_id, (math.inf, 0))
+    forgotten: dict[tuple[str, str], int] = {}
+    for name, device in run.devices.items():
+        resets = {c: reset for c in device.stream if (reset := _forgets(run, device, c)) is not None}
+        forgotten |= {(name, conversation): reset.cursors for conversation, reset in resets.items()}
+        for conversation, stream in device.stream.items():
+            begin = resets[conversation].shown if conversation in resets else math.inf
+            device.stream[conversation] = [e for n, e in enumerate(stream) if not restores.is_discarded(e, n, begin)]
+        begins = {conversation: reset.received for conversation, reset in resets.items()}
+        device.received = [
+            each
+            for number, each in enumerate(device.received)
+            if not restores.is_discarded(each, number, begins.get(each.conversation, math.inf))
+        ]
+    run.reads = [each for each in run.reads if each.conversation not in restores.at or each.t >= restores.renewed_at]
+    run.known_cursors = [each for n, each in enumerate(run.cursors) if not _is_forgotten(run, each, n, forgotten)]
+
+
+def _anew_at(run: "Run", device: "Device") -> float:
+    """When the device first had a connection under that generation; infinite where it had none."""
+    return min((e.opened_at for e in device.lines.values() if e.generation == run.restores.generation), default=math.inf)
+
+
+def _forgets(run: "Run", device: "Device", conversation: str) -> Reset | None:
+    """Its `reset`, or the beginning of that connection where the user was no member then, and is told nothing."""
+    t = _anew_at(run, device)
+    if math.isinf(t) or not run.memberships.has_been_out(conversation, device.user, 0.0, t, t):
+        return reset_of(run, device, conversation)
+    shown, received, cursors = (sum(e.t < t for e in of) for of in (device.stream[conversation], device.received, run.cursors))
+    return Reset(t, shown, received, cursors)
+
+
+def _is_forgotten(run: "Run", cursor: Event, number: int, forgotten: Mapping[tuple[str, str], int]) -> bool:
+    """What a device knew of a conversation's read cursors it forgot with its `reset`; at which place that was, by device."""
+    return cursor.conversation in run.restores.at and number < forgotten.get((cursor.device, cursor.conversation), 0)
