@@ -230,6 +230,8 @@ async def test_read_cursors_only_move_forward(store: Store) -> None:
     assert await store.advance_cursors(C, {}, {}) == {}
     assert await store.read_cursors(C) == {ALICE: 5, BOB: 4}
     other = ConversationId("c2")
+    await begin(store, other)
+    await store.append(other, 1, drafts(1), NOW_MS)
     await store.advance_cursors(other, {ALICE: 1}, {})
     assert await store.cursors_of(ALICE, [C, other, ConversationId("never")]) == {C: 5, other: 1}
 
@@ -248,6 +250,8 @@ async def test_a_cursor_that_does_not_move_is_kept_as_evidence(store: Store) -> 
 async def test_cursors_of_several_instances_converge(new_store: NewStore) -> None:
     """Reordered and repeated, the highest stays."""
     stores = [await new_store() for _ in range(3)]
+    await begin(stores[0], C)
+    await stores[0].append(C, 1, drafts(9), NOW_MS)
     asked = [7, 3, 9, 1, 9, 5]
     answers = await asyncio.gather(*(stores[n % 3].advance_cursors(C, {ALICE: seq}, {}) for n, seq in enumerate(asked)))
     assert all(answer[ALICE] >= seq for answer, seq in zip(answers, asked, strict=True))
@@ -258,7 +262,16 @@ async def test_readers_of_a_message_that_does_not_exist_make_no_ghost(store: Sto
     """A document without a body would be read as a message, and block its place."""
     await begin(store, C)
     await store.append(C, 1, drafts(2), NOW_MS)
-    assert await store.advance_cursors(C, {ALICE: 3}, {2: [ALICE], 3: [ALICE]}) == {ALICE: 3}
+    assert await store.advance_cursors(C, {ALICE: 2}, {2: [ALICE], 3: [ALICE]}) == {ALICE: 2}
     assert await store.heads({C: 2}) == {C: 2}
+
+
+async def test_a_cursor_beyond_the_end_is_not_written(store: Store) -> None:
+    """A restore took its message away, and this instance has not noticed: the next message there would count as read."""
+    await begin(store, C)
+    await store.append(C, 1, drafts(2), NOW_MS)
+    assert await store.advance_cursors(C, {ALICE: 3, BOB: 2}, {2: [BOB], 3: [ALICE]}) == {BOB: 2}
+    assert await store.advance_cursors(C, {ALICE: 3}, {3: [ALICE]}) == {}
+    assert await store.read_cursors(C) == {BOB: 2}
     assert [message.seq for message in await store.read_messages(C, after_seq=0, limit=10)] == [1, 2]
     await store.append(C, 3, drafts(1, "third"), NOW_MS)

@@ -115,6 +115,7 @@ class FakeStore(Faulty):
         self.bulletins: dict[str, Bulletin] = {}
         self._versions = 0
         self.cursors: dict[tuple[str, str], Seq] = {}
+        self.ends: dict[ConversationId, Seq] = {}  # of conversations that a restore made shorter
         self.marks: dict[str, StoredMark] = {}
         self.damaged_marks: set[str] = set()
         self.cursor_writes = 0
@@ -261,10 +262,11 @@ class FakeStore(Faulty):
         self.cursor_writes += 1
         for seq, users in read_by.items():
             self.read_by[seq] += [str(user) for user in users if user not in self.read_by[seq]]
-        for user_id, seq in cursors.items():
+        there = {user_id: seq for user_id, seq in cursors.items() if seq <= self.ends.get(conversation_id, seq)}
+        for user_id, seq in there.items():
             self.cursors[conversation_id, user_id] = max(seq, self.cursors.get((conversation_id, user_id), 0))
         await self._leave("advance_cursors")
-        return {user_id: self.cursors[conversation_id, user_id] for user_id in cursors}
+        return {user_id: self.cursors[conversation_id, user_id] for user_id in there}
 
     async def read_cursors(self, conversation_id: ConversationId) -> dict[UserId, Seq]:
         await self._enter("read_cursors")

@@ -20,7 +20,8 @@ class CursorStore(Protocol):
     ) -> dict[UserId, Seq]:
         """Move read cursors forward and add users to `readBy` of the messages named; one batch, idempotent, commutative.
 
-        Returns the cursors as committed: never below what was asked, possibly above.
+        Returns the cursors as committed: never below what was asked, possibly above. A cursor beyond the end of the conversation
+        is left out: its message is gone, the store was restored. Firestore notices that where `read_by` names such a message.
         """
         ...
 

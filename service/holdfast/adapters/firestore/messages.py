@@ -113,15 +113,20 @@ async def advance_cursors(
     cursors: Mapping[UserId, Seq],
     read_by: Mapping[Seq, Sequence[UserId]],
 ) -> dict[UserId, Seq]:
-    """See `ports.CursorStore.advance_cursors`. A message that does not exist is not made: its readers are left out."""
+    """See `ports.CursorStore.advance_cursors`. A message that does not exist is not made: its readers are left out, and cursors
+    that stand there."""
     try:
         return await _advance(calls, conversation_id, cursors, read_by)
     except NotFound as error:
         if not is_missing_document(error):
             raise
-        existing = await get_many(calls, [documents.message_ref(calls.client, conversation_id, seq) for seq in read_by], ["seq"])
-        seqs = {int(snapshot.id) for snapshot in existing.values()}
-        return await _advance(calls, conversation_id, cursors, {seq: who for seq, who in read_by.items() if seq in seqs})
+        asked = sorted({*read_by, *cursors.values()} - {0})
+        existing = await get_many(calls, [documents.message_ref(calls.client, conversation_id, seq) for seq in asked], ["seq"])
+        seqs = {0, *(int(snapshot.id) for snapshot in existing.values())}
+        there = {user_id: seq for user_id, seq in cursors.items() if seq in seqs}
+        if not there:
+            return {}
+        return await _advance(calls, conversation_id, there, {seq: who for seq, who in read_by.items() if seq in seqs})
 
 
 async def read_cursors(calls: Calls, conversation_id: ConversationId) -> dict[UserId, Seq]:

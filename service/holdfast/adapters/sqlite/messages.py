@@ -102,11 +102,14 @@ def advance_cursors(
     """See `ports.CursorStore.advance_cursors`."""
     committed: dict[UserId, Seq] = {}
     for user_id, seq in cursors.items():
-        (committed[user_id],) = connection.execute(
-            "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
+        row = connection.execute(
+            "INSERT INTO cursors SELECT :c, :user, :seq WHERE :seq <= (SELECT coalesce(max(seq), 0) FROM messages "
+            "WHERE conversation_id = :c) ON CONFLICT DO UPDATE "
             "SET last_read_seq = max(last_read_seq, excluded.last_read_seq) RETURNING last_read_seq",
-            (conversation_id, user_id, seq),
+            {"c": conversation_id, "user": user_id, "seq": seq},
         ).fetchone()
+        if row is not None:
+            committed[user_id] = row[0]
     connection.executemany(
         "INSERT OR IGNORE INTO read_by SELECT conversation_id, seq, ? FROM messages WHERE conversation_id = ? AND seq = ?",
         [(user_id, conversation_id, seq) for seq, readers in read_by.items() for user_id in readers],

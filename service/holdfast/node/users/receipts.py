@@ -239,7 +239,8 @@ class Receipts:
         read_at = rfc3339(self._clock.now_ms())
         for reader in readers:
             if reader.seen is None:
-                reader.answer(ReadDone(committed[reader.user_id], read_at))
+                cursor = committed.get(reader.user_id)
+                reader.answer(_gone() if cursor is None else ReadDone(cursor, read_at))
         for user_id, seq in committed.items():
             position = self._position(conversation_id, user_id)
             position.note(seq)
@@ -299,7 +300,7 @@ class Receipts:
             tail = (await self._store.heads({conversation_id: tail}))[conversation_id]
         for reader in admitted:
             if reader.seq > tail and reader.seen is None:
-                reader.answer(CommandError("message_not_found", "there is no such message yet", field="message_id"))
+                reader.answer(_gone())
                 reader.seq = -1
         return [reader for reader in admitted if reader.seq >= 0]
 
@@ -349,6 +350,11 @@ class Receipts:
             self._hub.tell_user(user_id, frame)
         elif local is not None:
             self._hub.tell(local, frame)
+
+
+def _gone() -> CommandError:
+    """It was not written yet, or a restored store has it no more."""
+    return CommandError("message_not_found", "there is no such message yet", field="message_id")
 
 
 def _frame(conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> frames.Receipt:

@@ -133,6 +133,18 @@ async def test_beyond_the_end_is_refused_after_the_tail_was_read_again() -> None
 
 
 @in_virtual_time
+async def test_read_of_a_message_that_a_restore_took_away_is_refused() -> None:
+    """This instance has not noticed the restore: the message is still in its stream."""
+    scene = Scene()
+    scene.store.ends[C] = 5
+    scene.read("alice", 7)
+    scene.read("bob", 5)
+    await passed(2)
+    assert sorted(scene.answers) == [("alice", "message_not_found"), ("bob", 5)]
+    assert scene.published() == [(f"conversation:{C}", "bob", 5)]
+
+
+@in_virtual_time
 async def test_strangers_and_unknown_conversations_are_refused() -> None:
     """Without a cursor of theirs being written."""
     scene = Scene()
