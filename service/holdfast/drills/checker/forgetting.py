@@ -32,7 +32,7 @@ def forget_lost(run: "Run") -> None:
         for conversation, stream in device.stream.items():
             begin = resets[conversation].shown if conversation in resets else math.inf
             device.stream[conversation] = [e for n, e in enumerate(stream) if not restores.is_discarded(e, n, begin)]
-        begins = {conversation: reset.received for conversation, reset in resets.items()}
+        begins = {c: reset.received for c in resets if (reset := reset_of(run, device, c)) is not None}
         device.received = [
             each
             for number, each in enumerate(device.received)
@@ -48,7 +48,10 @@ def _anew_at(run: "Run", device: "Device") -> float:
 
 
 def _forgets(run: "Run", device: "Device", conversation: str) -> Reset | None:
-    """Its `reset`, or the beginning of that connection where the user was no member then, and is told nothing."""
+    """Its `reset`, or the beginning of that connection where the user was no member then, and is told nothing.
+
+    What such a device received counts all the same: a user who is no member must not receive anything.
+    """
     t = _anew_at(run, device)
     if math.isinf(t) or not run.memberships.has_been_out(conversation, device.user, 0.0, t, t):
         return reset_of(run, device, conversation)

@@ -150,7 +150,7 @@ class Receipts:
     def expire(self) -> None:
         """Answer reads whose deadline has passed; a few times a second."""
         overdue = self._clock.monotonic() - DEADLINE_SECONDS
-        error = CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
+        error = _unavailable()
         for lane in tuple(self._lanes.values()):
             for reader in (*lane.under_way, *lane.readers):
                 if reader.asked_at <= overdue:
@@ -199,8 +199,7 @@ class Receipts:
                     await self._write(lane.conversation_id, lane.under_way)
                 except StoreError as failure:
                     _log.info("cursors could not be written: %s", failure)
-                    error = CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
-                    _answer_all(lane.under_way, error)
+                    _answer_all(lane.under_way, _unavailable())
                     lane.readers[:0] = kept = self._kept(lane.under_way)
                     self._pending += len(kept)
                 except Exception:  # noqa: BLE001 - a lane must not die with reads in it: whatever it is, they are answered
@@ -238,9 +237,11 @@ class Receipts:
         self._rosters.end_reads(writing, conversation_id, committed, self._delivery.generation)
         read_at = rfc3339(self._clock.now_ms())
         for reader in readers:
-            if reader.seen is None:
-                cursor = committed.get(reader.user_id)
-                reader.answer(_gone() if cursor is None else ReadDone(cursor, read_at))
+            if reader.user_id not in committed:
+                self._positions.pop((conversation_id, reader.user_id), None)  # of before a restore, like the message
+                reader.answer(_gone() if reader.seq >= cursors[reader.user_id] else _unavailable())
+            elif reader.seen is None:
+                reader.answer(ReadDone(committed[reader.user_id], read_at))
         for user_id, seq in committed.items():
             position = self._position(conversation_id, user_id)
             position.note(seq)
@@ -355,6 +356,11 @@ class Receipts:
 def _gone() -> CommandError:
     """It was not written yet, or a restored store has it no more."""
     return CommandError("message_not_found", "there is no such message yet", field="message_id")
+
+
+def _unavailable() -> CommandError:
+    """The same read succeeds later."""
+    return CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
 
 
 def _frame(conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> frames.Receipt:

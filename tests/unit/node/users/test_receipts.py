@@ -145,6 +145,21 @@ async def test_read_of_a_message_that_a_restore_took_away_is_refused() -> None:
 
 
 @in_virtual_time
+async def test_read_of_a_message_that_a_restore_left_succeeds_the_second_time() -> None:
+    """The instance remembers a cursor of before the restore; another device of the user reads less."""
+    scene = Scene()
+    scene.read("alice", 10)
+    await passed(2)
+    scene.store.cursors.clear()
+    scene.store.ends[C] = 5
+    for _ in range(2):
+        scene.read("alice", 4)
+        await passed(2)
+    assert scene.answers == [("alice", 10), ("alice", "store_unavailable"), ("alice", 4)]
+    assert scene.published()[-1] == (f"conversation:{C}", "alice", 4)
+
+
+@in_virtual_time
 async def test_strangers_and_unknown_conversations_are_refused() -> None:
     """Without a cursor of theirs being written."""
     scene = Scene()
