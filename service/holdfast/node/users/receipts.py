@@ -236,12 +236,13 @@ class Receipts:
         committed = await self._store.advance_cursors(conversation_id, cursors, _read_by(advances) if is_small else {})
         self._rosters.end_reads(writing, conversation_id, committed, self._delivery.generation)
         read_at = rfc3339(self._clock.now_ms())
-        for reader in readers:
-            if reader.user_id not in committed:
-                self._positions.pop((conversation_id, reader.user_id), None)  # of before a restore, like the message
+        for user_id in cursors.keys() - committed.keys():
+            self._positions.pop((conversation_id, user_id), None)  # of before a restore, like the message
+        for reader in (each for each in readers if each.seen is None):
+            if (cursor := committed.get(reader.user_id)) is not None:
+                reader.answer(ReadDone(cursor, read_at))
+            else:
                 reader.answer(_gone() if reader.seq >= cursors[reader.user_id] else _unavailable())
-            elif reader.seen is None:
-                reader.answer(ReadDone(committed[reader.user_id], read_at))
         for user_id, seq in committed.items():
             position = self._position(conversation_id, user_id)
             position.note(seq)

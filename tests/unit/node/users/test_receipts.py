@@ -160,6 +160,19 @@ async def test_read_of_a_message_that_a_restore_left_succeeds_the_second_time() 
 
 
 @in_virtual_time
+async def test_own_message_that_moves_no_cursor_is_written_beside_a_read() -> None:
+    """Its user is not in the answer of the store, which is no fault."""
+    scene = Scene()
+    scene.read("bob", 5)
+    await passed(2)
+    scene.receipts.note_sent(C, BOB, 10, NOTHING)
+    scene.read("alice", 4)
+    await passed(2)
+    assert scene.answers == [("bob", 5), ("alice", 4)]
+    assert scene.store.cursors == {(C, "bob"): 5, (C, "alice"): 4}
+
+
+@in_virtual_time
 async def test_strangers_and_unknown_conversations_are_refused() -> None:
     """Without a cursor of theirs being written."""
     scene = Scene()
