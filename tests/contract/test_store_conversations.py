@@ -264,6 +264,8 @@ async def test_readers_of_a_message_that_does_not_exist_make_no_ghost(store: Sto
     await store.append(C, 1, drafts(2), NOW_MS)
     assert await store.advance_cursors(C, {ALICE: 2}, {2: [ALICE], 3: [ALICE]}) == {ALICE: 2}
     assert await store.heads({C: 2}) == {C: 2}
+    assert [message.seq for message in await store.read_messages(C, after_seq=0, limit=10)] == [1, 2]
+    await store.append(C, 3, drafts(1, "third"), NOW_MS)
 
 
 async def test_a_cursor_beyond_the_end_is_not_written(store: Store) -> None:
@@ -273,5 +275,5 @@ async def test_a_cursor_beyond_the_end_is_not_written(store: Store) -> None:
     assert await store.advance_cursors(C, {ALICE: 3, BOB: 2}, {2: [BOB], 3: [ALICE]}) == {BOB: 2}
     assert await store.advance_cursors(C, {ALICE: 3}, {3: [ALICE]}) == {}
     assert await store.read_cursors(C) == {BOB: 2}
-    assert [message.seq for message in await store.read_messages(C, after_seq=0, limit=10)] == [1, 2]
     await store.append(C, 3, drafts(1, "third"), NOW_MS)
+    assert await store.advance_cursors(C, {ALICE: 3}, {3: [ALICE]}) == {ALICE: 3}

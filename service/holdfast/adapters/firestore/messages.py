@@ -120,7 +120,7 @@ async def advance_cursors(
     except NotFound as error:
         if not is_missing_document(error):
             raise
-        asked = sorted({*read_by, *cursors.values()} - {0})
+        asked = sorted({*read_by, *cursors.values()} - {0})  # a cursor at 0 stands before all messages
         existing = await get_many(calls, [documents.message_ref(calls.client, conversation_id, seq) for seq in asked], ["seq"])
         seqs = {0, *(int(snapshot.id) for snapshot in existing.values())}
         there = {user_id: seq for user_id, seq in cursors.items() if seq in seqs}

@@ -101,15 +101,13 @@ def advance_cursors(
 ) -> dict[UserId, Seq]:
     """See `ports.CursorStore.advance_cursors`."""
     committed: dict[UserId, Seq] = {}
-    for user_id, seq in cursors.items():
-        row = connection.execute(
-            "INSERT INTO cursors SELECT :c, :user, :seq WHERE :seq <= (SELECT coalesce(max(seq), 0) FROM messages "
-            "WHERE conversation_id = :c) ON CONFLICT DO UPDATE "
+    end = tail(connection, conversation_id)
+    for user_id, seq in ((user_id, seq) for user_id, seq in cursors.items() if seq <= end):
+        (committed[user_id],) = connection.execute(
+            "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
             "SET last_read_seq = max(last_read_seq, excluded.last_read_seq) RETURNING last_read_seq",
-            {"c": conversation_id, "user": user_id, "seq": seq},
+            (conversation_id, user_id, seq),
         ).fetchone()
-        if row is not None:
-            committed[user_id] = row[0]
     connection.executemany(
         "INSERT OR IGNORE INTO read_by SELECT conversation_id, seq, ? FROM messages WHERE conversation_id = ? AND seq = ?",
         [(user_id, conversation_id, seq) for seq, readers in read_by.items() for user_id in readers],

@@ -25,14 +25,15 @@ def forget_lost(run: "Run") -> None:
     for send_id, sent in run.sends.items():
         if (send_id[1], sent.seq, send_id[0], send_id[2]) in restores.lost:
             sent.acked_at, sent.seq = left.get(send_id, (math.inf, 0))
-    forgotten: dict[tuple[str, str], int] = {}
+    forgotten: dict[tuple[str, str], float] = {}
     for name, device in run.devices.items():
-        resets = {c: reset for c in device.stream if (reset := _forgets(run, device, c)) is not None}
-        forgotten |= {(name, conversation): reset.cursors for conversation, reset in resets.items()}
+        begins = {}
         for conversation, stream in device.stream.items():
-            begin = resets[conversation].shown if conversation in resets else math.inf
-            device.stream[conversation] = [e for n, e in enumerate(stream) if not restores.is_discarded(e, n, begin)]
-        begins = {c: reset.received for c in resets if (reset := reset_of(run, device, c)) is not None}
+            reset = reset_of(run, device, conversation)
+            if reset is not None:
+                begins[conversation] = reset.received
+            shown, forgotten[name, conversation] = _begins_anew(run, device, conversation, reset)
+            device.stream[conversation] = [e for n, e in enumerate(stream) if not restores.is_discarded(e, n, shown)]
         device.received = [
             each
             for number, each in enumerate(device.received)
@@ -47,18 +48,18 @@ def _anew_at(run: "Run", device: "Device") -> float:
     return min((e.opened_at for e in device.lines.values() if e.generation == run.restores.generation), default=math.inf)
 
 
-def _forgets(run: "Run", device: "Device", conversation: str) -> Reset | None:
-    """Its `reset`, or the beginning of that connection where the user was no member then, and is told nothing.
+def _begins_anew(run: "Run", device: "Device", conversation: str, reset: Reset | None) -> tuple[float, float]:
+    """From which place on the device shows messages anew (infinite: it never does), and from which on it knows cursors anew.
 
-    What such a device received counts all the same: a user who is no member must not receive anything.
+    A device whose user is no member then is told no `reset`: it forgets the conversation when its connection begins. The messages
+    that it received are judged all the same, because a user who is no member must not receive any.
     """
     t = _anew_at(run, device)
     if math.isinf(t) or not run.memberships.has_been_out(conversation, device.user, 0.0, t, t):
-        return reset_of(run, device, conversation)
-    shown, received, cursors = (sum(e.t < t for e in of) for of in (device.stream[conversation], device.received, run.cursors))
-    return Reset(t, shown, received, cursors)
+        return (math.inf, 0) if reset is None else (reset.shown, reset.cursors)
+    return sum(e.t < t for e in device.stream[conversation]), sum(e.t < t for e in run.cursors)
 
 
-def _is_forgotten(run: "Run", cursor: Event, number: int, forgotten: Mapping[tuple[str, str], int]) -> bool:
+def _is_forgotten(run: "Run", cursor: Event, number: int, forgotten: Mapping[tuple[str, str], float]) -> bool:
     """What a device knew of a conversation's read cursors it forgot with its `reset`; at which place that was, by device."""
     return cursor.conversation in run.restores.at and number < forgotten.get((cursor.device, cursor.conversation), 0)

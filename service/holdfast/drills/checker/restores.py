@@ -2,8 +2,8 @@
 
 The checks ignore a message that was taken away: its acknowledgement and its deliveries do not count. Messages that a device
 showed of a conversation between the restore and the `reset` under the new generation do not count either: the device discards
-them. Everything after that `reset` is judged; without one, everything but the lost messages. A user who is no member any more is
-told no `reset`: their devices forget the conversation with their first connection under that generation.
+them. Everything after that `reset` is judged; without one, everything but the lost messages. A device
+whose user is no member any more is told no `reset`: it forgets the conversation with its first connection under that generation.
 """
 
 import math

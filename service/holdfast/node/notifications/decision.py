@@ -40,8 +40,8 @@ FIRST_PAGE: Final = 20  # messages: what comes in a grace, mostly; each further 
 _WORKERS: Final = 8
 _MAX_READ: Final = 1_000  # users whose presence is read at once
 BELIEVED_SECONDS: Final = 2.0
-"""How long an answer of Redis that a user is connected is believed. Less than any grace: the backfill of a user who was filtered
-by an older answer may already be over."""
+"""For so long an instance believes the answer of Redis that a user is connected. Less than any grace: when the backfill of a user
+is over, no instance filters the user by an older answer."""
 RESTED_SECONDS: Final = 2.0
 """A record rests on data read less than this ago, also after a thaw. There is no second fence on the last renewal of our own
 lease: nothing here rests on it. Redis only filters, by other instances' leases, which its script checks at the time of the call.

@@ -236,8 +236,8 @@ class Receipts:
         committed = await self._store.advance_cursors(conversation_id, cursors, _read_by(advances) if is_small else {})
         self._rosters.end_reads(writing, conversation_id, committed, self._delivery.generation)
         read_at = rfc3339(self._clock.now_ms())
-        for user_id in cursors.keys() - committed.keys():
-            self._positions.pop((conversation_id, user_id), None)  # of before a restore, like the message
+        for user_id in cursors.keys() - committed.keys():  # the store was restored, and ends before these cursors
+            self._positions.pop((conversation_id, user_id), None)
         for reader in (each for each in readers if each.seen is None):
             if (cursor := committed.get(reader.user_id)) is not None:
                 reader.answer(ReadDone(cursor, read_at))
