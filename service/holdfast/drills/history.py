@@ -26,6 +26,10 @@ READ_SEQ: Final = "read_seq"
 """A version without it moves a sender's read cursor with each message and tells no other member of it. A later read is told only
 where it goes beyond that."""
 
+LATEST_HEARD: Final = "latest_heard"
+"""A version without it notifies a user who leaves of what came since the instance that takes them offline had heard them. Where
+that one had ended earlier, these are also messages that another instance had shown them since."""
+
 _FLUSH_BYTES: Final = 256 * 1024
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.drills.history import digest
+from holdfast.drills.history import LATEST_HEARD, digest
 from support.histories import Line, change, drop, more, only, verdict_of
 
 C, LARGE, ANN, BEN, CYD, DAN, EVE, FAY = "c1", "large", "ann", "ben", "cyd", "dan", "eve", "fay"
@@ -263,3 +263,12 @@ def test_late_acknowledgement_does_not_widen_the_margin_where_another_device_rec
     assert only(late, "stored_notification", user=BEN, seq=30)
     unseen = drop(late, "received", seq=30, device="dan-1")
     assert verdict_of(tmp_path, unnotified(unseen, BEN, 30)).counts["I11"] == 1, "its successors were received, too"
+
+
+def test_what_a_user_was_shown_before_leaving_is_open_beside_a_version_that_notifies_of_it(tmp_path: Path) -> None:
+    """Only of what came in the last 40 s before that: a user who stays is told of nothing, as ever."""
+    for user, seq, is_excused in ((CYD, 40, True), (CYD, 11, True), (CYD, 9, False), (ANN, 40, False), (DAN, 60, False)):
+        lines = notified(good(), user, seq)
+        assert verdict_of(tmp_path, lines).counts["I11"] == 1
+        verdict = verdict_of(tmp_path, lines, lacks=(LATEST_HEARD,))
+        assert verdict.counts["I11"] == (not is_excused), (user, seq)

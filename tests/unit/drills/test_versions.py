@@ -3,13 +3,15 @@
 import random
 import subprocess
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from holdfast.adapters.sqlite.schema import VERSION as SQLITE_LAYOUT
 from holdfast.domain.conversations import Conversation
-from holdfast.drills.history import JOINED_SEQ, READ_SEQ
+from holdfast.domain.notifications import flagged_since
+from holdfast.drills.history import JOINED_SEQ, LATEST_HEARD, READ_SEQ
 from holdfast.drills.local.versions import THIS, Version, checked_out, other_libraries
 from holdfast.drills.scenarios import upgrade as scenario
 from holdfast.drills.scenarios.upgrade import upgrade
@@ -25,6 +27,7 @@ SOURCES = {
     "class Store(BaseModel):\n    url: str = ''\n"
     "class Settings(BaseModel):\n    instance_id: str = ''\n    store: Store = Store()\n",
     "service/holdfast/domain/conversations.py": "class Conversation:\n    members: tuple[str, ...] = ()\n",
+    "service/holdfast/domain/notifications.py": "def flagged_since(stored_ms: int | None, seen_at_ms: int) -> int: ...\n",
     "service/holdfast/protocol/frames.py": "from msgspec import Struct\nclass Send(Struct):\n    body: str\n",
     "service/holdfast/adapters/sqlite/schema.py": "VERSION = 3\n",
 }
@@ -54,7 +57,7 @@ def test_older_version_tells_what_it_knows(checkout: Path) -> None:
     with checked_out("main", checkout) as version:
         assert version.settings == {"HOLDFAST_STORE__URL"}
         assert version.sqlite_layout == 3
-        assert version.lacks == {JOINED_SEQ, READ_SEQ}
+        assert version.lacks == {JOINED_SEQ, LATEST_HEARD, READ_SEQ}
         assert version.source is not None
         assert (version.source / "holdfast").is_dir()
     assert not version.source.exists()
@@ -113,6 +116,7 @@ def test_this_version_lacks_nothing() -> None:
     """Otherwise the question to the code would no longer find a feature, and the drill would excuse its faults for ever."""
     assert JOINED_SEQ in dir(Conversation)
     assert READ_SEQ in frames.Send.__struct_fields__
+    assert "last_seen_at_ms" in signature(flagged_since).parameters
 
 
 @dataclass

@@ -11,7 +11,8 @@ For each message and each member but its sender:
   without a word. A user who came back before the decision, or whose grace period was just over. A user who joined or was removed
   meanwhile, or joined while an instance may not have noticed that Redis is gone. A user of an instance that stood still. A user
   added up to 3 s before the commit, if they came back before the second look that follows 7 s after an addition. A message
-  sent between a restore of the store and the moment at which all instances had noticed it.
+  sent between a restore of the store and the moment at which all instances had noticed it. What a user was shown before leaving,
+where instances of an older version run that do not tell it from what the user missed.
 
 A user who was surely no member has none. In a conversation of more than 100 members a user has one from the first message for
 which one is due until they read.
@@ -28,6 +29,7 @@ from holdfast.drills.checker.faults import Settling
 from holdfast.drills.checker.run import Run, Spans
 from holdfast.drills.checker.stays import Whereabouts
 from holdfast.drills.checker.verdict import Verdict
+from holdfast.drills.history import LATEST_HEARD
 
 TO_WHO_LEFT: Final = "due to users who had left"
 """What `Verdict.judged` counts such pairs of message and user under."""
@@ -135,7 +137,7 @@ class _Judge:
         if where is None:
             where = self._whereabouts[user] = Whereabouts(run, user)
         if self._was_there(where, commit, user):
-            return _Is.NOT_DUE
+            return _Is.OPEN if self._is_shown_again(where, commit) else _Is.NOT_DUE
         return self._when_away(where, commit, user)
 
     def _was_there(self, where: Whereabouts, commit: Commit, user: str) -> bool:
@@ -148,6 +150,10 @@ class _Judge:
         if shown_at <= stay.proven_until:
             return True
         return self._run.after_faults(commit.latest, self._run.bounds.delivery_s) <= stay.proven_until
+
+    def _is_shown_again(self, where: Whereabouts, commit: Commit) -> bool:
+        """Whether a user who left soon afterwards may be notified of it: by an older version, for an instance left before."""
+        return LATEST_HEARD in self._run.lacks and where.next_absence(commit.latest) <= commit.latest + self._run.bounds.offline_s
 
     def _stood_still(self, commit: Commit, until: float) -> bool:
         """Whether an instance stood still from the commit until the stay was over: it may take the message for new."""

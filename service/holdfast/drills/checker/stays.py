@@ -59,6 +59,11 @@ class Whereabouts:
         index = bisect_right(self._begins, t) - 1
         return self.stays[index] if index >= 0 and t <= self.stays[index].end else None
 
+    def next_absence(self, t: float) -> float:
+        """When the first absence after `t` began; infinite where none did."""
+        index = bisect_right(self._left, t)
+        return self._left[index] if index < len(self._left) else math.inf
+
     def absence_at(self, t: float) -> Away | None:
         """The absence that holds `t`."""
         index = bisect_right(self._left, t) - 1

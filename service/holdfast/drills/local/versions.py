@@ -30,14 +30,20 @@ _PREFIX: Final = "HOLDFAST_"
 
 _ASK: Final = """
 import json
+from inspect import signature
 from holdfast import __file__ as source
 from holdfast.adapters.sqlite.schema import VERSION
 from holdfast.domain.conversations import Conversation
+from holdfast.domain.notifications import flagged_since
 from holdfast.protocol.frames import Send
 from holdfast.settings import Settings
 groups = {name: getattr(field.annotation, "model_fields", {}) for name, field in Settings.model_fields.items()}
 names = [f"HOLDFAST_{group}__{name}".upper() for group, fields in groups.items() for name in fields]
-has = {"joined_seq": hasattr(Conversation, "joined_seq"), "read_seq": "read_seq" in Send.__struct_fields__}
+has = {
+    "joined_seq": hasattr(Conversation, "joined_seq"),
+    "read_seq": "read_seq" in Send.__struct_fields__,
+    "latest_heard": "last_seen_at_ms" in signature(flagged_since).parameters,
+}
 lacks = [name for name, is_there in has.items() if not is_there]
 print(json.dumps({"source": source, "settings": names, "sqlite_layout": VERSION, "lacks": lacks}))
 """
