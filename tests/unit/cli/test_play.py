@@ -1,6 +1,7 @@
 """Which drills are played again, and on which store."""
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from holdfast.cli.drill import play
 from holdfast.drills.checker import INVARIANTS, Verdict
 from holdfast.drills.drill import Drill
 from holdfast.drills.run import Options, Outcome
+from holdfast.drills.scenarios import CATALOGUE
 from holdfast.drills.stage import Expectation
 
 
@@ -99,3 +101,10 @@ def test_a_token_command_that_is_no_command_line_is_refused_in_one_line(capsys: 
     place = ("--target", "k8s", "--context", "c", "--namespace", "n", "--url", "http://localhost")
     assert main(["drill", "run", "pod-delete", *place, "--token-command", "idp 'token"]) == 2
     assert "--token-command: No closing quotation" in capsys.readouterr().err
+
+
+def test_pipeline_plays_on_firestore_what_sqlite_cannot_show() -> None:
+    """`make drills-once` names these drills, because it plays them with nothing beside them."""
+    named = re.search(r"^ONLY_FIRESTORE := (.*)$", (Path(__file__).parents[3] / "Makefile").read_text(), re.MULTILINE)
+    assert named is not None
+    assert set(named[1].split()) == {drill.name for drill in CATALOGUE.values() if "sqlite" not in drill.stores}
