@@ -97,7 +97,7 @@ PATHS = (
 
 @pytest.mark.parametrize(("method", "template"), PATHS)
 async def test_a_bad_id_in_a_path_names_nothing(hostile: Hostile, method: str, template: str) -> None:
-    """T29: refused by its alphabet; a slash or nothing at all is an address that does not exist."""
+    """Refused by its alphabet; a slash or nothing at all is an address that does not exist."""
     async with Rest(hostile.serving, hostile.user(), is_admin=True) as rest:
         for name, bad in BAD_IDS.items():
             body = {"json": MESSAGE} if method in ("POST", "PATCH") else {}
@@ -112,7 +112,7 @@ async def test_a_bad_id_in_a_path_names_nothing(hostile: Hostile, method: str, t
 
 @pytest.mark.parametrize("name", BAD_IDS)
 async def test_a_bad_id_in_a_body_creates_nothing(hostile: Hostile, name: str) -> None:
-    """T29, in every field of a body that is an id."""
+    """In every field of a body that is an id."""
     bad, user = BAD_IDS[name], hostile.user()
     for field, body in (("members", {"members": [bad]}), ("conversation_id", {"members": [], "conversation_id": bad})):
         await refused_by_rest(hostile, user, "POST", CREATE, "invalid_request", field=field, json=body)
@@ -256,7 +256,7 @@ async def test_a_client_that_leaves_within_its_body(hostile: Hostile) -> None:
 
 
 async def test_what_is_told_without_a_token(hostile: Hostile) -> None:
-    """T28: counts, no names and no addresses; with a token the caller's own connections, and no others."""
+    """Counts, no names and no addresses; with a token the caller's own connections, and no others."""
     alice, bob = hostile.user(), hostile.user()
     async with Chatter(hostile.serving, alice) as client, Chatter(hostile.serving, bob), Rest(hostile.serving, None) as anybody:
         for path in ("/api/connections/stats", "/api/connections/info", "/api/health"):

@@ -121,7 +121,7 @@ IDS = {
 
 @pytest.mark.parametrize("where", IDS)
 async def test_an_id_that_would_name_something_else_is_refused_in_every_field(hostile: Hostile, where: str) -> None:
-    """T29: `*` is no channel, `__x__` no document, and 1,501 bytes no key."""
+    """`*` is no channel, `__x__` no document, and 1,501 bytes no key."""
     field, frame = IDS[where]
     async with Chatter(hostile.serving, hostile.user()) as client:
         for name, bad in BAD_IDS.items():
@@ -133,7 +133,7 @@ async def test_an_id_that_would_name_something_else_is_refused_in_every_field(ho
 
 
 async def test_a_bad_id_as_a_cursor_is_refused_and_hello_may_be_said_again(hostile: Hostile) -> None:
-    """T29, where ids are keys of an object; the refused hello has not happened."""
+    """Where ids are keys of an object; the refused hello has not happened."""
     client = Chatter(hostile.serving, hostile.user())
     await client.connect(hello=False)
     for name, bad in BAD_IDS.items():
@@ -222,7 +222,7 @@ async def test_a_frame_of_exactly_the_limit_is_read(hostile: Hostile) -> None:
 
 
 async def test_a_thousand_made_up_types_make_no_new_metric(hostile: Hostile) -> None:
-    """T32: labels come from fixed sets, whatever clients say."""
+    """Labels come from fixed sets, whatever clients say."""
 
     async def series() -> set[str]:
         async with httpx.AsyncClient() as prometheus:

@@ -22,7 +22,7 @@ SUBPROTOCOL = frozenset("!#$%&'*+-.^_`|~")  # RFC 9110 §5.6.2, beside letters a
 
 @pytest.mark.parametrize("name", TOKENS)
 async def test_a_token_that_must_not_be_believed(hostile: Hostile, name: str) -> None:
-    """T8 to T11, T14: 401 from REST, 401 before the upgrade, and on the open socket for a page that cannot see a 401."""
+    """401 from REST, 401 before the upgrade, and on the open socket for a page that cannot see a 401."""
     bearer, code = TOKENS[name]
     headers = {"Authorization": f"Bearer {bearer}"}
     async with Rest(hostile.serving, None) as rest:
@@ -47,7 +47,7 @@ async def test_a_token_that_must_not_be_believed(hostile: Hostile, name: str) ->
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic dXNlcjpwYXNz", "bearer.x", "Token x"])
 async def test_no_bearer_at_all(hostile: Hostile, header: str) -> None:
-    """T1, T2: and a token in the query string is not looked at."""
+    """And a token in the query string is not looked at."""
     async with Rest(hostile.serving, None) as rest:
         assert_problem(await rest.get("/api/conversations", headers={"Authorization": header}), "unauthenticated")
     with pytest.raises(InvalidStatus) as refused:
@@ -92,7 +92,7 @@ async def _everything(hostile: Hostile, user_id: str, c: str) -> dict[str, dict[
 
 
 async def test_strangers_former_members_and_the_unknown_are_told_the_same(hostile: Hostile) -> None:
-    """T17 to T22: non-members do not learn whether a conversation exists; its members get nothing of the attempts."""
+    """Non-members do not learn whether a conversation exists; its members get nothing of the attempts."""
     alice, bob, former, stranger = (hostile.user() for _ in range(4))
     c = await hostile.conversation(alice, bob, former)
     async with Chatter(hostile.serving, bob) as member, Rest(hostile.serving, alice) as rest:
@@ -114,7 +114,7 @@ async def test_strangers_former_members_and_the_unknown_are_told_the_same(hostil
 
 
 async def test_a_former_member_hears_nothing_more(hostile: Hostile) -> None:
-    """T23: the connection that was open when its user was removed, too."""
+    """The connection that was open when its user was removed, too."""
     alice, former = hostile.user(), hostile.user()
     c = await hostile.conversation(alice, former)
     async with Chatter(hostile.serving, alice) as creator, Chatter(hostile.serving, former) as ears:
@@ -147,7 +147,7 @@ async def test_members_that_may_not_do_everything(hostile: Hostile) -> None:
 
 
 async def test_who_is_no_member_hears_nothing_of_a_conversation(hostile: Hostile) -> None:
-    """T27: connected to the same instance, once a member or never one: no typing, no receipt, no message."""
+    """Connected to the same instance, once a member or never one: no typing, no receipt, no message."""
     alice, bob, former, stranger = (hostile.user() for _ in range(4))
     c, other = await hostile.conversation(alice, bob, former), await hostile.conversation(alice, former, stranger)
     async with Rest(hostile.serving, alice) as rest:
@@ -172,7 +172,7 @@ async def test_who_is_no_member_hears_nothing_of_a_conversation(hostile: Hostile
 
 
 async def test_a_creator_who_left_is_told_nothing_more(hostile: Hostile) -> None:
-    """T17: creating again is answered with the conversation, and that would be a way to read on."""
+    """Creating again is answered with the conversation, and that would be a way to read on."""
     alice, bob = hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
     again = {"members": [bob], "conversation_id": c}
@@ -206,7 +206,7 @@ async def test_a_user_who_connects_again_and_again_is_slowed_down(sqlite_instanc
 
 
 async def test_claims_of_a_client_about_its_message_are_ignored(hostile: Hostile) -> None:
-    """T24: `sender`, `seq`, `sent_at`, `read_by` are ours to say; unknown fields are no error."""
+    """`sender`, `seq`, `sent_at`, `read_by` are ours to say; unknown fields are no error."""
     alice, bob = hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
     forged = {"sender": bob, "seq": 77, "sent_at": "1970-01-01T00:00:00.000Z", "read_by": [bob], "message_id": "000000000077"}
@@ -224,7 +224,7 @@ async def test_claims_of_a_client_about_its_message_are_ignored(hostile: Hostile
     "body", ["x" * 16_384, "é" * 8_192, "\N{GRINNING FACE}" * 4_096, "\0\u202e\x1b[31m</script>'; DROP--", " "]
 )
 async def test_the_largest_body_and_the_oddest_come_back_verbatim(hostile: Hostile, body: str) -> None:
-    """16,384 UTF-8 bytes are allowed, by both ways; one more is not; stored text is never interpreted (T33)."""
+    """16,384 UTF-8 bytes are allowed, by both ways; one more is not; stored text is never interpreted."""
     alice = hostile.user()
     c = await hostile.conversation(alice)
     metadata = {"a": {"b": [1, 2**64, -0.5, "\0", None]}}
@@ -263,7 +263,7 @@ async def test_other_content_under_the_same_id(hostile: Hostile) -> None:
 
 
 async def test_messages_beyond_the_end(hostile: Hostile) -> None:
-    """T25, T26: a cursor cannot be ahead of its conversation, nor be moved by another conversation's message."""
+    """A cursor cannot be ahead of its conversation, nor be moved by another conversation's message."""
     alice = hostile.user()
     long, short = await hostile.conversation(alice), await hostile.conversation(alice)
     async with Chatter(hostile.serving, alice) as client:

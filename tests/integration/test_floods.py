@@ -109,7 +109,7 @@ async def _attack(serving: Serving, user_id: str, start: bytes, flood: bytes, *,
     ids=["pings", "empty fragments", "a message that never ends", "texts", "garbage", "large frames"],
 )
 async def test_a_flood_is_cut(hostile: Hostile, start: bytes, flood: bytes, *, is_reading: bool) -> None:
-    """T37, T38, T40: 1008 within 10 s when the close frame can be sent, a dead connection otherwise; other clients notice
+    """1008 within 10 s when the close frame can be sent, a dead connection otherwise; other clients notice
     nothing."""
     alice, bob, attacker = hostile.user(), hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
@@ -122,7 +122,7 @@ async def test_a_flood_is_cut(hostile: Hostile, start: bytes, flood: bytes, *, i
 
 @pytest.mark.parametrize("piece", [1_000, 100_000])
 async def test_an_endless_message_in_large_pieces(hostile: Hostile, piece: int) -> None:
-    """T40: over the limit it is 1009, in whatever pieces; memory of earlier pieces is given back."""
+    """Over the limit it is 1009, in whatever pieces; memory of earlier pieces is given back."""
     alice, bob, attacker = hostile.user(), hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
     async with _served_meanwhile(hostile.serving, c, alice, bob):
@@ -137,7 +137,7 @@ async def test_an_endless_message_in_large_pieces(hostile: Hostile, piece: int) 
 
 
 async def test_bad_utf8_again_and_again_leaves_no_log(hostile: Hostile) -> None:
-    """T44: each is closed with 1007; a log line for each would be a flood of its own."""
+    """Each is closed with 1007; a log line for each would be a flood of its own."""
     before = hostile.serving.log()
     for _ in range(20):
         async with Raw(hostile.serving) as client:
@@ -156,7 +156,7 @@ def unlimited(hostile_session: Hostile) -> Serving:
 
 @pytest.mark.parametrize("flood", [PING_FLOOD, TEXT_FLOOD, GARBAGE_FLOOD], ids=["pings", "texts", "garbage"])
 async def test_answers_that_are_not_read_do_not_pile_up(hostile: Hostile, unlimited: Serving, flood: bytes) -> None:
-    """T37: the way out is bounded, for pongs as for everything else."""
+    """The way out is bounded, for pongs as for everything else."""
     alice, bob, attacker = hostile.user(), hostile.user(), hostile.user()
     c = await hostile.conversation(alice, bob)
     async with _served_meanwhile(unlimited, c, alice, bob):
@@ -185,7 +185,7 @@ async def _say_much(sender: Chatter, conversation_id: str, count: int, is_enough
 
 
 async def test_a_client_that_never_reads(hostile: Hostile, unlimited: Serving) -> None:
-    """T39: let go with 4000 (or without a word, since it reads none); the others and memory are not touched."""
+    """Let go with 4000 (or without a word, since it reads none); the others and memory are not touched."""
     alice, bob, deaf = hostile.user(), hostile.user(), hostile.user()
     loud, quiet = await hostile.conversation(alice, deaf), await hostile.conversation(alice, bob)
     async with _served_meanwhile(unlimited, quiet, alice, bob), Chatter(unlimited, alice) as sender, Raw(unlimited) as client:

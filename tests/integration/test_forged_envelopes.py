@@ -1,4 +1,4 @@
-"""What a neighbour in the Redis network publishes (T45): read strictly, given to members only, no reason to stumble."""
+"""What a neighbour in the Redis network publishes: read strictly, given to members only, no reason to stumble."""
 
 import json
 from functools import partial

@@ -237,13 +237,13 @@ async def test_a_client_that_does_not_read_stops_its_instance(running: Setting) 
 
 
 async def test_an_oversized_head_is_431(running: Setting) -> None:
-    """T6: bounded before it is understood."""
+    """Bounded before it is understood."""
     answer = await running.ask(b"GET / HTTP/1.1\r\nX: " + b"a" * 40_000)
     assert answer.startswith(b"HTTP/1.1 431")
 
 
 async def test_a_head_that_never_ends_is_408(running: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T6: and bounded in time."""
+    """And bounded in time."""
     monkeypatch.setattr(front_server, "_HEAD_SECONDS", 0.2)
     before = time.monotonic()
     answer = await running.ask(b"GET / HTTP/1.1\r\n")

@@ -35,7 +35,7 @@ async def _offering(serving: Serving, *subprotocols: str) -> tuple[str | None, l
 
 
 async def test_a_browser_gets_in_with_its_token_as_a_subprotocol(hostile: Hostile) -> None:
-    """Only `holdfast.v1` is echoed, wherever it stood and whatever else was offered (T3)."""
+    """Only `holdfast.v1` is echoed, wherever it stood and whatever else was offered."""
     user = hostile.user()
     bearer = f"bearer.{token(user)}"
     for offered in (("holdfast.v1", bearer), (bearer, "holdfast.v1"), ("graphql-ws", bearer, "holdfast.v2", "holdfast.v1")):
@@ -100,7 +100,7 @@ async def _refused(client: Raw, status: int, code: str, *lines: str, **request: 
     ],
 )
 async def test_an_upgrade_that_is_refused(hostile: Hostile, status: int, code: str, request_: dict[str, Any]) -> None:
-    """T1, T6: an HTTP answer with a problem document, and the connection is closed."""
+    """An HTTP answer with a problem document, and the connection is closed."""
     request = {"authorization": f"Bearer {token(hostile.user())}"} if code != "unauthenticated" else {}
     async with Raw(hostile.serving) as client:
         headers = await _refused(client, status, code, **request | request_)
@@ -110,7 +110,7 @@ async def test_an_upgrade_that_is_refused(hostile: Hostile, status: int, code: s
 
 
 async def test_a_token_in_the_query_string_or_twice_is_not_taken(hostile: Hostile) -> None:
-    """T2: addresses end up in logs; and of two identities none is guessed."""
+    """Addresses end up in logs; and of two identities none is guessed."""
     bearer = token(hostile.user())
     async with Raw(hostile.serving) as client:
         await _refused(client, 401, "unauthenticated", path=f"/ws?token={bearer}&access_token={bearer}")
@@ -134,7 +134,7 @@ async def test_a_plain_request_to_the_socket(hostile: Hostile) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 40])
 async def test_headers_over_16_kb(hostile: Hostile, pieces: int) -> None:
-    """431 and closed, whether they come in one read or in many; requests that fit are served (T6)."""
+    """431 and closed, whether they come in one read or in many; requests that fit are served."""
     bearer = token(hostile.user())
     for size, status in ((15_000, 101), (17_000, 431), (60_000, 431)):
         async with Raw(hostile.serving) as client:
@@ -147,7 +147,7 @@ async def test_headers_over_16_kb(hostile: Hostile, pieces: int) -> None:
 
 
 async def test_endless_headers_and_a_second_head_on_a_kept_connection(hostile: Hostile) -> None:
-    """T6: bounded memory, on the first request of a connection as on the next."""
+    """Bounded memory, on the first request of a connection as on the next."""
     async with Raw(hostile.serving) as client:
         client.send(b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await client.answer()).status == 200
@@ -161,7 +161,7 @@ async def test_endless_headers_and_a_second_head_on_a_kept_connection(hostile: H
 
 
 async def test_half_a_handshake_is_closed(hostile: Hostile) -> None:
-    """T7: whatever part of it came, within 5 s; the wait is the same for all, so they wait together."""
+    """Whatever part of it came, within 5 s; the wait is the same for all, so they wait together."""
 
     async def half(sent: bytes) -> None:
         async with Raw(hostile.serving) as client:
@@ -229,7 +229,7 @@ async def _count(operator: "Redis", key: str, count: int) -> bool:
      "https://APP.example.com", "https://app.example.com/", "https://evil.com, https://app.example.com", "", "*"],
 )  # fmt: skip
 async def test_a_foreign_origin(origins: Serving, origin: str) -> None:
-    """T5: 403 before the upgrade, with any token; look-alikes too."""
+    """403 before the upgrade, with any token; look-alikes too."""
     async with Raw(origins) as client:
         await _refused(client, 403, "origin_not_allowed", authorization=f"Bearer {token('alice')}", origin=origin)
 

@@ -32,7 +32,7 @@ async def _ended(client: Raw) -> None:
     ids=["trailers", "a trailer that never ends", "a chunk extension that never ends", "requests at once"],
 )
 async def test_what_is_sent_without_end_is_cut(hostile: Hostile, start: bytes, flood: bytes) -> None:
-    """T6, T40: before any memory is worth mentioning, looked at while it goes on."""
+    """Before any memory is worth mentioning, looked at while it goes on."""
     before, most = rss_bytes(hostile.serving.pid), 0
 
     async def pour(client: Raw) -> None:
@@ -60,7 +60,7 @@ async def test_what_is_sent_without_end_is_cut(hostile: Hostile, start: bytes, f
     ids=["a body that never comes", "a body that never ends", "a request that never begins"],
 )
 async def test_what_does_not_go_on_is_ended(hostile: Hostile, start: bytes) -> None:
-    """T6: answered or not, it does not stay."""
+    """Answered or not, it does not stay."""
     async with Raw(hostile.serving) as client:
         client.send(start)
         async with asyncio.timeout(CUT_SECONDS):

@@ -1,4 +1,4 @@
-"""Keys that are fetched: whatever the issuer answers in between, the next good answer counts (T13)."""
+"""Keys that are fetched: whatever the issuer answers in between, the next good answer counts."""
 
 import asyncio
 import json

@@ -47,7 +47,7 @@ async def test_a_token_that_does_not_renew(hostile: Hostile) -> None:
 
 
 async def test_a_token_that_runs_out_on_a_live_socket(hostile: Hostile) -> None:
-    """T12: told once, closed with 4002 at its time; a renewed one lives on."""
+    """Told once, closed with 4002 at its time; a renewed one lives on."""
     user = hostile.user()
     short = token(user, 3)
     async with Chatter(hostile.serving, user, bearer=short) as renewing, Chatter(hostile.serving, user, bearer=short) as ending:
@@ -63,7 +63,7 @@ async def test_a_token_that_runs_out_on_a_live_socket(hostile: Hostile) -> None:
 
 
 async def test_revocation_ends_sockets_everywhere_and_refuses_older_tokens(sqlite_instances: Instances) -> None:
-    """T16: 4502 within 5 s on every instance, by both ways in; a token that was issued later is believed."""
+    """4502 within 5 s on every instance, by both ways in; a token that was issued later is believed."""
     a, b = await sqlite_instances.start("instance-1", "instance-2", HOLDFAST_AUTH__LEEWAY_SECONDS="1")
     old = token("alice")
     async with Chatter(a, "alice") as here, Chatter(b, "alice") as there, Chatter(b, "bob") as other:

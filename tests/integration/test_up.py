@@ -118,7 +118,7 @@ async def test_a_second_one_in_the_same_directory_is_refused(up: Up) -> None:
 
 
 async def test_nothing_of_the_secret_is_seen(up: Up) -> None:
-    """T47: not in the terminal, the logs, the start scripts or the process list."""
+    """Not in the terminal, the logs, the start scripts or the process list."""
     secret = (up.data / "secret").read_text(encoding="ascii").strip()
     shown = [up.output, *(path.read_text() for folder in ("logs", "start") for path in (up.data / folder).iterdir())]
     shown += [_command_line(up.pid(name)) for name in ("instance-1", "instance-2")]

@@ -82,7 +82,7 @@ async def test_the_page_says_that_redis_is_gone_and_goes_on(couple: Couple, up: 
 
 
 async def test_what_people_write_is_text(couple: Couple) -> None:
-    """T33: in the thread, in the list and as a title."""
+    """In the thread, in the list and as a title."""
     ann, bob = await couple.windows()
     evil = '<img src=x onerror="alert(1)"><script>alert(2)</script>&lt;b&gt;'
     await ann.say(evil)

@@ -17,7 +17,7 @@ from support.chatting import Chatter, Rest, new_conversation
 from support.instances import Instances, Serving, token
 from support.redis_server import SYSTEM, RedisServer, require_binary
 
-# security.md T29: what would name another key, channel or document if it were believed.
+# Ids that would name another key, channel or document if they were believed.
 BAD_IDS = {
     "slash": "a/b",
     "dot": ".",

@@ -1,4 +1,4 @@
-"""What a log line may become (T31): one bounded line, whatever a client put into it."""
+"""What a log line may become: one bounded line, whatever a client put into it."""
 
 import json
 import logging

@@ -79,7 +79,7 @@ def test_header_names_have_no_case_and_repeated_ones_are_one_list() -> None:
     ],
 )
 def test_what_is_no_head_is_refused(raw: bytes, status: int) -> None:
-    """Two readings of one head are how requests are smuggled: what is odd goes no further (T6)."""
+    """Two readings of one head are how requests are smuggled: what is odd goes no further."""
     with pytest.raises(HeadRefused) as refused:
         parse(raw)
     assert refused.value.status == status

@@ -35,7 +35,7 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
 
 
 def test_no_text_is_ever_parsed_as_html() -> None:
-    """T33: stored content enters the page as text only."""
+    """Stored content enters the page as text only."""
     for path in _ASSETS:
         if path.endswith(".js"):
             assert not re.search(

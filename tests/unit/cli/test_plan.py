@@ -63,7 +63,7 @@ def test_without_any_redis_it_says_what_to_install(tmp_path: Path, monkeypatch: 
 
 
 def test_the_secret_is_told_by_file_and_never_by_value(tmp_path: Path) -> None:
-    """T47: start scripts and process lists show no secret; the environment's own is not mixed in."""
+    """Start scripts and process lists show no secret; the environment's own is not mixed in."""
     told = (
         _plan(tmp_path, {**_OWN, "HOLDFAST_AUTH__SECRET": "x" * 32, "HOLDFAST_HTTP__PORT": "1"}).instances[0].recipe.environment
     )

@@ -29,7 +29,7 @@ def _printed_claims(capsys: pytest.CaptureFixture[str], secret: str) -> dict[str
 
 
 def test_it_is_signed_with_the_configured_secret(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """T9: all claims that instances require are there."""
+    """All claims that instances require are there."""
     monkeypatch.setenv("HOLDFAST_AUTH__SECRET", _SECRET)
     assert main(["token", "user123", "--ttl", "30m"]) == 0
     claims = _printed_claims(capsys, _SECRET)
@@ -75,7 +75,7 @@ def test_without_a_secret_one_line_says_what_to_do(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("user", ["", "a/b", "*", "__x__", "a" * 129])
 def test_a_user_id_is_checked(user: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """T10: what could not be a `sub` is not signed."""
+    """A user id that cannot be a `sub` is not signed."""
     monkeypatch.setenv("HOLDFAST_AUTH__SECRET", _SECRET)
     assert main(["token", user]) == 2
     assert capsys.readouterr().err.startswith("holdfast token: USER: ")
@@ -92,7 +92,7 @@ def test_the_kept_secret_is_private_and_stays(tmp_path: Path) -> None:
 
 
 def test_a_secret_that_is_too_short_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """T15."""
+    """With one token at hand, all secrets that are so short can be tried."""
     (tmp_path / "secret").write_text("short", encoding="ascii")
     assert main(["token", "user123", "--data", str(tmp_path)]) == 2
     assert "at least 32 bytes" in capsys.readouterr().err

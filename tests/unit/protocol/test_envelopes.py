@@ -1,4 +1,4 @@
-"""Envelopes from the bus are checked like all input from outside (T45): a pod may be compromised."""
+"""Envelopes from the bus are checked like all input from outside: a pod may be compromised."""
 
 import json
 from typing import Any

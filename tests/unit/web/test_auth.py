@@ -1,4 +1,4 @@
-"""Whose word is believed (T8 to T14): one key, one algorithm; every claim; nothing that a header asks for."""
+"""Whose word is believed: one key, one algorithm; every claim; nothing that a header asks for."""
 
 import json
 import time
@@ -133,7 +133,7 @@ def test_who_is_believed_to_be_whom() -> None:
 
 
 def test_the_leeway_is_that_of_clocks() -> None:
-    """T11: ten seconds; at most thirty can be configured."""
+    """Ten seconds; at most thirty can be configured."""
     now = int(time.time())
     assert _authenticator().verify(signed(HS256, claims(exp=now - 5)))
     assert _code(_authenticator(), signed(HS256, claims(exp=now - 15))) == "token_expired"
@@ -150,7 +150,7 @@ def test_a_secret_can_be_changed_without_a_break() -> None:
 
 
 def test_a_weak_or_absent_secret_ends_the_start() -> None:
-    """T15: 31 bytes are too few, and nothing at all is not an open door."""
+    """31 bytes are too few, and nothing at all is not an open door."""
     with pytest.raises(ValidationError):
         AuthSettings(secret=SecretStr("x" * 31))
     with pytest.raises(ConfigurationError):
@@ -165,7 +165,7 @@ def test_revoked_is_revoked() -> None:
 
 
 def test_a_key_has_one_algorithm() -> None:
-    """T8: the kid chooses the key, never what may be done with it."""
+    """The kid chooses the key, never what may be done with it."""
     authenticator = _authenticator(_jwks())
     assert authenticator.verify(jwt.encode(claims(), RSA, algorithm="RS256", headers={"kid": "rsa"})).user_id == "alice"
     assert authenticator.verify(jwt.encode(claims(), EC, algorithm="ES256", headers={"kid": "ec"})).user_id == "alice"

@@ -83,7 +83,7 @@ def test_what_is_no_handshake(request_: UpgradeRequest, code: str) -> None:
 
 @pytest.mark.parametrize("origin", [b"null", b"", b"*", b"https://app.example.com.evil.com", b"HTTPS://app.example.com", b"\xff"])
 def test_an_origin_is_compared_whole(origin: bytes) -> None:
-    """T5: no prefix, no suffix, no pattern."""
+    """No prefix, no suffix, no pattern."""
     assert _code(_request((b"origin", origin)), ORIGINS) == "origin_not_allowed"
     assert examine(_request((b"origin", origin)), ())
 

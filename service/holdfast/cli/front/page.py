@@ -1,7 +1,7 @@
 """The chat page's files, read once from the package, so that they come along wherever Holdfast is installed.
 
 They are the only thing a browser runs of ours: the content security policy allows nothing that is not one of them, so
-that text of a message which got past the page's escaping (T33) still could not run.
+that text of a message which got past the page's escaping still could not run.
 """
 
 import hashlib

@@ -120,7 +120,7 @@ def test_too_many_frames_are_refused_then_cut() -> None:
 
 
 def test_pings_and_empty_fragments_cost_as_much() -> None:
-    """T37, T38: counted where every frame passes, whatever it is."""
+    """Counted where every frame passes, whatever it is."""
     session = _session(frames_per_second=10, frames_burst=20)
     ends = [output for _ in range(60) if (output := session.count_frame(0.0)) is not None]
     assert ends

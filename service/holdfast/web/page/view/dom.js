@@ -1,4 +1,4 @@
-/* Elements. Text from people enters the page here and as text only: no function of this page parses HTML (T33). */
+/* Elements. Text from people enters the page here and as text only: no function of this page parses HTML. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
