@@ -102,6 +102,17 @@ async def test_an_instance_that_comes_while_the_other_goes_is_not_lost(new_store
         assert (presence.online, presence.on) == (True, (TWO,))
 
 
+async def test_a_further_connection_does_not_change_when_a_user_was_last_seen(store: Store) -> None:
+    """It has not shown yet what the user has missed since; only the first one begins a presence."""
+    await store.add_presence(ONE, {ALICE: NOW_MS})
+    await store.add_presence(TWO, {ALICE: NOW_MS + 9_000})
+    await store.remove_presence(ONE, {ALICE: NOW_MS + 5_000})
+    (went,) = await store.remove_presence(TWO, {ALICE: 0})
+    assert went.last_seen_at_ms == NOW_MS + 5_000
+    (came,) = await store.add_presence(TWO, {ALICE: NOW_MS + 9_000})
+    assert came.last_seen_at_ms == NOW_MS + 9_000
+
+
 async def test_revocations_never_move_back(store: Store) -> None:
     """Each has the store's time of its write, and is asked for by that time; a later one replaces it."""
     first = await store.revoke(ALICE)

@@ -122,6 +122,8 @@ class FakeStore(Faulty):
         self.blocks: set[tuple[str, str]] = set()  # (user, whom the user blocks)
         self.read_by: dict[Seq, list[str]] = defaultdict(list)  # of whichever conversation
         self.on: dict[str, set[str]] = defaultdict(set)
+        self.seen_ms: dict[str, int] = defaultdict(int)
+        self._untold: set[tuple[str, str]] = set()
         self.versions: dict[str, int] = defaultdict(int)
         self.removed: set[str] = set()  # conversations that do not exist any more
         self.judge_draft: Callable[[Draft], None] = lambda _: None
@@ -279,16 +281,22 @@ class FakeStore(Faulty):
     async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         await self._enter("add_presence")
         came = [user_id for user_id in seen_at_ms if not self.on[user_id]]
-        for user_id in seen_at_ms:
+        for user_id, seen_ms in seen_at_ms.items():
             self.on[user_id].add(entry)
+            if user_id in came:
+                self.seen_ms[user_id] = max(seen_ms, self.seen_ms[user_id])
         await self._leave("add_presence")
         return [self._change(user_id, online=True) for user_id in came]
 
     async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         await self._enter("remove_presence")
-        went = [user_id for user_id in seen_at_ms if self.on[user_id] == {entry}]
-        for user_id in seen_at_ms:
+        went = [user_id for user_id in seen_at_ms if self.on[user_id] == {entry} or (entry, user_id) in self._untold]
+        for user_id, seen_ms in seen_at_ms.items():
             self.on[user_id].discard(entry)
+            self.seen_ms[user_id] = max(seen_ms, self.seen_ms[user_id])
+        self._untold.update((entry, user_id) for user_id in went)  # as the adapters keep them for the next call that names them
+        await self._leave("remove_presence")
+        self._untold.difference_update((entry, user_id) for user_id in went)
         return [self._change(user_id, online=False) for user_id in went]
 
     def _change(self, user_id: UserId, *, online: bool) -> PresenceChange:

@@ -16,8 +16,9 @@ class PresenceStore(Protocol):
     async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         """Put `entry` into `on` of each user (≤ 200) and set `online`; return the users who came online by it.
 
-        `seen_at_ms`: when each was last heard, by the store's clock as far as it is known here (Unix milliseconds); 0 if that is
-        not known. `lastSeen` becomes the larger of that and what is stored.
+        `seen_at_ms`: since when each is here, by the store's clock as far as it is known here (Unix milliseconds); 0 if that is
+        not known. `lastSeen` of a user who was offline becomes the larger of that and what is stored. For other users it stays: a
+        further connection has not shown yet what was missed since.
 
         Under a precondition on what was read, retried inside: a concurrent removal by another instance is never lost.
         Idempotent; a change whose reply was lost is still returned by the call that made it.

@@ -5,6 +5,7 @@ answered through callbacks, so a message costs no task.
 """
 
 import logging
+import math
 import secrets
 from typing import Any, ClassVar, assert_never
 
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 class ChatSocket(WebSocket):
     """One client. A subclass made by `bound_to` knows its instance."""
 
-    __slots__ = ("_address", "_caller", "_connection", "_identity", "_rejection", "_session", "_was_refused")
+    __slots__ = ("_address", "_caller", "_connection", "_identity", "_let_go_at", "_rejection", "_session", "_was_refused")
     gate: ClassVar[Gate]
 
     @classmethod
@@ -48,6 +49,7 @@ class ChatSocket(WebSocket):
     def admit(self, request: UpgradeRequest) -> Offer:
         """Check the token and whether there is room; a page that offered a bad token is told why on the open socket."""
         self._rejection: CommandError | None = None
+        self._let_go_at = math.inf
         node = self.gate.node
         try:
             offer = examine(request, node.settings.http.allowed_origins)
@@ -163,9 +165,9 @@ class ChatSocket(WebSocket):
         initiator = "none" if own is None and peer is None else "client" if self.has_peer_begun_close else "server"
         self.gate.node.telemetry.connections_closed.labels(_label(own, peer), initiator).inc()
         # A client that closes, or answers our close, has read everything before it. A client that disappeared was last heard of
-        # earlier.
+        # earlier. After our close nothing was written to it any more.
         heard_at = self._session.heard_at if peer is None else self.gate.node.clock.monotonic()
-        self.gate.node.connecting.close(self._connection, heard_at)
+        self.gate.node.connecting.close(self._connection, min(heard_at, self._let_go_at))
 
     # --- out --------------------------------------------------------------------------------------------------------------
 
@@ -173,8 +175,12 @@ class ChatSocket(WebSocket):
         """For `ports.Transport`: say why, then end."""
         row = CODES.get(reason)
         words = b"" if row is None or code == CloseCode.SERVICE_RESTART else _farewell(CommandError(reason, row.title))
-        self._connection.end()
+        self._let_go()
         self.end(code, reason, words)
+
+    def _let_go(self) -> None:
+        self._connection.end()
+        self._let_go_at = min(self.gate.node.clock.monotonic(), self._let_go_at)
 
     def _put_out(self, output: Output) -> None:
         if output is None:
@@ -183,7 +189,7 @@ class ChatSocket(WebSocket):
             self.write(output)
         elif isinstance(output, End):
             if self._rejection is None:
-                self._connection.end()
+                self._let_go()
             self.end(output.code, output.error.code, frames.frame(output.error))
         elif isinstance(output, Ping):
             self.ping()

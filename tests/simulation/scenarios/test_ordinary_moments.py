@@ -1,8 +1,11 @@
 """What was lost in moments of every day: a value that is no text, a retry after a removal, two instances in turn."""
 
 import asyncio
+import base64
+import json
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -102,3 +105,60 @@ def test_user_of_two_instances_in_turn_is_not_notified_of_what_was_shown(tmp_pat
             await asyncio.sleep(40.0)
 
     assert play(work, tmp_path) == []
+
+
+async def _look_in(scene: Scene, user: str, instance: str) -> None:
+    """A device of the user is accepted, and closes before it says `hello`: nothing was shown on it."""
+    address = urlsplit(scene.cluster.instances[instance].url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = [
+        "GET /ws HTTP/1.1",
+        f"Host: {address.netloc}",
+        f"Authorization: Bearer {scene.cluster.token(user)}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}",
+    ]
+    writer.write("\r\n".join([*head, "", ""]).encode())
+    await reader.readuntil(b"welcome")
+    await asyncio.sleep(0.5)
+    writer.write(bytes([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8]))  # a close frame, masked with nothing: 1000
+    await reader.read()
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("instance", ["i2", "i3"])
+def test_look_in_that_showed_nothing_does_not_hide_what_was_missed(tmp_path: Path, instance: str) -> None:
+    """At the instance that the user had left, or another one: the message of the grace before it is still due."""
+
+    async def work(scene: Scene) -> None:
+        alice, bob = await _writer_and_reader(scene)
+        await scene.leave(bob)
+        await asyncio.sleep(5.0)
+        scene.say(alice, "c0", "missed")
+        await asyncio.sleep(5.0)
+        await _look_in(scene, "u2", instance)
+        await asyncio.sleep(40.0)
+
+    assert play(work, tmp_path) == []
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["user"] for line in lines if line["event"] == "stored_notification"] == ["u2"]
+
+
+def test_message_during_a_look_in_of_an_absent_user_is_notified(tmp_path: Path) -> None:
+    """It was filtered because its user was connected. No other look through the absence would find it."""
+
+    async def work(scene: Scene) -> None:
+        alice, bob = await _writer_and_reader(scene)
+        await scene.leave(bob)
+        await asyncio.sleep(30.0)
+        looking = asyncio.create_task(_look_in(scene, "u2", "i1"))
+        await asyncio.sleep(0.3)
+        scene.say(alice, "c0", "filtered")
+        await looking
+        await asyncio.sleep(40.0)
+
+    assert play(work, tmp_path) == []
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["user"] for line in lines if line["event"] == "stored_notification"] == ["u2"]

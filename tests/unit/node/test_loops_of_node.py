@@ -174,7 +174,7 @@ async def test_one_user_who_cannot_be_written_does_not_keep_the_others_from_bein
 
     scene.store.add_presence = picky  # type: ignore[method-assign]  # the mistake
     users = [UserId(name) for name in ("ann", "odd", "ben")]
-    await asyncio.wait_for(asyncio.gather(*(scene.node.users.presence.arrived(user) for user in users)), 20)
+    await asyncio.wait_for(asyncio.gather(*(scene.node.users.presence.arrived(user, 0.0) for user in users)), 20)
     assert {user for user, on in scene.store.on.items() if on} == {"ann", "ben"}
     assert scene.failures("presence") >= 2
     await scene.close()

@@ -39,7 +39,7 @@ def change(
             "ON CONFLICT DO UPDATE SET is_online = excluded.is_online, "
             "last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), excluded.last_seen_at_ms), version = version + 1 "
             "RETURNING version, last_seen_at_ms",
-            (user_id, online, seen_ms),
+            (user_id, online, 0 if is_present and was_online else seen_ms),
         ).fetchone()
         seen = last_seen if is_number(last_seen) else seen_ms
         if was_online and not online:

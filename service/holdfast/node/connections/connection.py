@@ -34,6 +34,7 @@ class Connection:
 
     Attributes:
         conversations: what it hears, and after which message it is live there; None before its `hello` is answered.
+        has_been_live: everything that the user had missed was written to it.
         opened_at: when it was accepted, monotonic seconds.
         grant: of its present token; `user_id` stays the same.
         missed: conversations whose membership changed while that answer was being made.
@@ -51,6 +52,7 @@ class Connection:
         "deliver",
         "entered",
         "grant",
+        "has_been_live",
         "inflight_sends",
         "is_ended",
         "missed",
@@ -81,6 +83,7 @@ class Connection:
         self.entered: dict[ConversationId, int] = {}
         self.deliver: Callable[[bytes], None] = _nowhere
         self.inflight_sends = 0
+        self.has_been_live = False
         self.is_ended = False
         self._backlog: list[bytes] | None = None
         self._backlog_bytes = 0
@@ -104,7 +107,7 @@ class Connection:
     def go_live(self) -> None:
         """Write what waited, and from now on straight to the socket."""
         backlog, self._backlog = self._backlog or [], None
-        self._is_live = True
+        self._is_live = self.has_been_live = True
         self.deliver = self.transport.write
         if backlog:
             self.transport.write(b"".join(backlog))

@@ -21,7 +21,7 @@ from holdfast.domain.messages import Committed, Message
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Notification
 from holdfast.domain.presence import Presence
 from holdfast.errors import HoldfastError, StoreError, StoreTimeout
-from holdfast.node.cluster.store_clock import StoreClock
+from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.notifications.pushing import Pushing
@@ -69,8 +69,8 @@ class _Work:
         only: the one member whom it concerns; None for all.
         slow: messages whose commit was answered slowly (`slow_commits`).
         has_waiting: a member without a connection is not offline in the store, or not yet.
-        at_ms: when each was committed, or handed on, by the store's clock, if that was not just now: their recipients may have
-            seen them, and gone since. Of a new commit it is not needed: it is younger than what the store is asked.
+        at_ms: when each was committed, or handed on, by the store's clock, as far as that is known: recipients may have seen it,
+            and gone since.
         noted_at: after the commit of each of them; monotonic seconds.
     """
 
@@ -81,11 +81,6 @@ class _Work:
     only: UserId | None = None
     slow: list[Committed] = field(default_factory=list)
     has_waiting: bool = False
-
-    @property
-    def is_swept(self) -> bool:
-        """Whether some were not committed just now: by another instance, or an earlier start of ours, or some time ago."""
-        return bool(self.at_ms)
 
     def is_missed(self, message: Message, last_seen_at_ms: int) -> bool:
         """Whether a user who was last seen then, by the store's clock, may not have seen the message."""
@@ -115,6 +110,7 @@ class Notifications:
         self._hub = hub
         self._conversations = conversations
         self._clock = clock
+        self._store_clock = store_clock
         self._telemetry = telemetry
         self._tasks = tasks
         self._pushing = pushing
@@ -135,6 +131,8 @@ class Notifications:
         if work is not None:
             work.slow += self._slow.slow(commit)
             work.commits.append(commit)
+            if (now_ms := self._store_clock.now()) != UNKNOWN:
+                work.at_ms.update((message.seq, now_ms) for message in commit.own)
         else:
             self._own_marks.leave(commit.marking)
 
@@ -343,7 +341,7 @@ class Notifications:
         """When the store was asked, and whom it calls offline: from which time on they are to be notified.
 
         No earlier answer is used: Redis does not show that a user has come and gone since, and is within the grace.
-        A commit of our own is younger than what the store is asked. A swept one may have been seen before its reader left.
+        A message may have been seen before its reader left: it was committed long ago, or a busy store made this decision late.
         """
         since: dict[UserId, int] = {}
         read_at, found = await self.presence_of(*user_ids)
@@ -351,7 +349,7 @@ class Notifications:
             if found[user_id].online:
                 work.has_waiting = True
             else:
-                since[user_id] = (found[user_id].last_seen_at_ms or 0) if work.is_swept else 0
+                since[user_id] = found[user_id].last_seen_at_ms or 0
         return read_at, since
 
     def _tell_filtered(self, conversation_id: ConversationId, connected: Sequence[UserId]) -> None:

@@ -55,7 +55,7 @@ class Connecting:
     def close(self, connection: Connection, heard_at: float) -> None:
         """Let an ended connection go; its user goes offline after the grace, if nothing else is connected.
 
-        `heard_at`: when the last frame came on it (monotonic seconds).
+        `heard_at`: until then its client was shown what was written to it (monotonic seconds).
         """
         connection.end()
         self._opening.pop(connection, None)
@@ -64,9 +64,11 @@ class Connecting:
         for conversation_id in tuple(connection.conversations or ()):
             if (local := self._delivery.locals.get(conversation_id)) is not None:
                 self._hub.leave(local, connection, now)
+        if connection.has_been_live:
+            self._presence.heard(connection.user_id, heard_at)
         is_last = self._hub.remove(connection)
         if is_last:
-            self._presence.left(connection.user_id, heard_at)
+            self._presence.left(connection.user_id)
         self._registration.leave(connection, is_last=is_last)
 
     async def _or_close(self, connection: Connection, work: Callable[[], Awaitable[None]]) -> None:
@@ -85,10 +87,11 @@ class Connecting:
             return
         roster = await insist(connection, partial(self._rosters.of, connection.user_id))
         if roster is None or self._is_gone(connection):
-            return  # a user who left meanwhile must not be written present
+            self._presence.missed(connection.user_id, connection.opened_at)
+            return
         self._found[connection] = roster
         self._presence.note_conversations(connection.user_id, roster.memberships)
-        await self._presence.arrived(connection.user_id)
+        await self._presence.arrived(connection.user_id, connection.opened_at)
 
     @staticmethod
     def _is_gone(connection: Connection) -> bool:

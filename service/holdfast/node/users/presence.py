@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.conversations import Conversation, Membership
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.presence import PresenceChange
@@ -26,6 +27,7 @@ from holdfast.ports import BlockStore, Bus, Clock, ConversationStore, PresenceSt
 
 _BATCH: Final = 200
 _MAX_LEAVING: Final = 5_000  # as many entries as a bulletin holds of anything
+_MAX_REAPING: Final = 100
 _RETRY_SECONDS: Final = 0.5
 _NOT_HEARD: Final = UNKNOWN
 """`seen_at_ms` of a write that is no proof of life: the connection may be silently dead, and what it misses has to be found."""
@@ -75,7 +77,9 @@ class Presence:
         self._on_offline = on_offline
         self._wanted: dict[UserId, _Wanted] = {}
         self._written: set[UserId] = set()  # or about to be
-        self._leaving: list[tuple[float, UserId, int]] = []
+        self._reaping = BoundedDict[str, dict[UserId, int]](_MAX_REAPING)  # entry of a dead run -> users whom a call takes out
+        self._heard: dict[UserId, int] = {}  # the last proof that a user was shown what had come, by the store's clock
+        self._leaving: list[tuple[float, UserId]] = []
         self._due: dict[UserId, float] = {}
         self._conversations: dict[UserId, tuple[ConversationId, ...]] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -84,28 +88,45 @@ class Presence:
         """A connection of the user is being opened: a grace period that ends meanwhile does not count."""
         self._due.pop(user_id, None)
 
-    async def arrived(self, user_id: UserId) -> None:
-        """A connection of the user was accepted; returns once the store knows."""
+    async def arrived(self, user_id: UserId, opened_at: float) -> None:
+        """A connection of the user was accepted at that time (monotonic seconds); returns once the store knows."""
         self._due.pop(user_id, None)
         if user_id in self._written and user_id not in self._wanted:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._want(user_id, is_present=True, seen_at_ms=self._store_clock.now(), waiter=waiter)
+        self._want(user_id, is_present=True, seen_at_ms=self._store_clock.at(opened_at), waiter=waiter)
         await waiter
 
-    def left(self, user_id: UserId, heard_at: float) -> None:
-        """The user's last connection here ended; the store hears of it after the grace period.
+    def heard(self, user_id: UserId, at: float) -> None:
+        """A connection of the user was live until then (monotonic seconds): what had come was shown on it.
 
-        `heard_at`: monotonic seconds of the last frame on it. Later writes may not have reached the user.
+        A connection that was never live is no proof: it has not shown what the user missed before.
         """
+        self._heard[user_id] = max(self._store_clock.at(at), self._heard.get(user_id, _NOT_HEARD))
+
+    def left(self, user_id: UserId) -> None:
+        """The user's last connection here ended; the store hears of it after the grace period."""
         due = self._clock.monotonic() + self._grace_seconds
         self._due[user_id] = due
-        heapq.heappush(self._leaving, (due, user_id, self._store_clock.at(heard_at)))
+        heapq.heappush(self._leaving, (due, user_id))
+
+    def missed(self, user_id: UserId, opened_at: float) -> None:
+        """A connection of the user, opened at that time (monotonic seconds), ended before the store was told of it.
+
+        While it was open, instances did not notify the user. So the user is made present all the same: what came since is looked
+        through when the store calls the user offline.
+        """
+        if user_id not in self._written and not self._hub.count_of(user_id):
+            self._want(user_id, is_present=True, seen_at_ms=self._store_clock.at(opened_at))
+            self.left(user_id)
 
     def leaving(self) -> dict[UserId, int]:
-        """Those whose grace is not over, and when they were last heard (store's Unix milliseconds); the latest 5,000."""
-        waiting = [(due, user_id, seen) for due, user_id, seen in self._leaving if self._due.get(user_id) == due]
-        return {user_id: seen for _, user_id, seen in heapq.nlargest(_MAX_LEAVING, waiting)}
+        """Users who have left, as long as the store says that they are present, and when they were last heard (store's Unix
+        milliseconds): 5,000 at most, first the users that are being written, then the latest."""
+        writing = [(user_id, wanted.seen_at_ms) for user_id, wanted in self._wanted.items() if not wanted.is_present]
+        waiting = [(due, user_id) for due, user_id in self._leaving if self._due.get(user_id) == due]
+        latest = [(user_id, self._heard.get(user_id, _NOT_HEARD)) for _, user_id in heapq.nlargest(_MAX_LEAVING, waiting)]
+        return dict((writing + latest)[:_MAX_LEAVING])
 
     def note_conversations(self, user_id: UserId, memberships: list[Membership]) -> None:
         """Remember who is to be told about this user: the most recently active conversations that are small enough."""
@@ -122,10 +143,10 @@ class Presence:
         """Let go of those whose grace is over; once a second is enough."""
         now = self._clock.monotonic()
         while self._leaving and self._leaving[0][0] <= now:
-            due, user_id, seen_at_ms = heapq.heappop(self._leaving)
+            due, user_id = heapq.heappop(self._leaving)
             if self._due.get(user_id) == due:
                 del self._due[user_id]
-                self._want(user_id, is_present=False, seen_at_ms=seen_at_ms)
+                self._want(user_id, is_present=False, seen_at_ms=self._heard.get(user_id, _NOT_HEARD))
 
     def certain(self) -> list[UserId]:
         """Those connected here who stand in the store under this run, as far as we know, with nothing under way."""
@@ -165,12 +186,14 @@ class Presence:
         Raises:
             StoreError: it has to be tried again.
         """
-        while user_ids := await self._store.users_on(entry, _BATCH):
-            seen = {user_id: min(left.get(user_id, alive_at_ms), alive_at_ms) for user_id in user_ids}
-            changes = await self._store.remove_presence(entry, seen)
-            for change in changes:
-                self._publisher.tell(change, None)
-            self._on_offline([change.user_id for change in changes if not change.online])
+        while seen := self._reaping.get(entry) or await self._left_on(entry, alive_at_ms, left):
+            self._reaping[entry] = seen  # a call that failed may have removed them: only its repetition returns these changes
+            self._tell(await self._store.remove_presence(entry, seen))
+            self._reaping.pop(entry, None)
+
+    async def _left_on(self, entry: str, alive_at_ms: int, left: Mapping[UserId, int]) -> dict[UserId, int]:
+        user_ids = await self._store.users_on(entry, _BATCH)
+        return {user_id: min(left.get(user_id, alive_at_ms), alive_at_ms) for user_id in user_ids}
 
     def _want(
         self,
@@ -220,19 +243,26 @@ class Presence:
 
     async def _write(self, batch: dict[UserId, _Wanted]) -> None:
         """Write one group."""
-        run, changes = self._identity.run, list[PresenceChange]()
+        run = self._identity.run
         coming = {user_id: wanted.seen_at_ms for user_id, wanted in batch.items() if wanted.is_present}
         going = {user_id: wanted.seen_at_ms for user_id, wanted in batch.items() if not wanted.is_present}
         if coming:
             self._written.update(coming)  # before it is written: a write whose answer is lost may stand
-            changes += await self._store.add_presence(run, coming)
+            self._tell(await self._store.add_presence(run, coming))  # at once: a repetition returns no change
         if going:
-            changes += await self._store.remove_presence(run, going)
+            self._tell(await self._store.remove_presence(run, going))
             self._written.difference_update(going)
-        for change in changes:
-            self._publisher.tell(change, self._conversations.get(change.user_id, ()))
-        if gone := [change.user_id for change in changes if not change.online]:
-            self._on_offline(gone)
         for user_id in going:
             if not self._hub.count_of(user_id):
                 self._conversations.pop(user_id, None)
+                self._heard.pop(user_id, None)
+
+    def _tell(self, changes: Iterable[PresenceChange]) -> None:
+        """Of a user whose conversations are not known here the store is asked for them."""
+        gone = []
+        for change in changes:
+            self._publisher.tell(change, self._conversations.get(change.user_id))
+            if not change.online:
+                gone.append(change.user_id)
+        if gone:
+            self._on_offline(gone)

@@ -127,6 +127,18 @@ class Members:
         self.notifications.note(Commit(ConversationId("c"), own, accepted_at, None, own))
 
 
+async def test_user_who_was_shown_a_message_and_left_before_it_was_decided_is_not_notified() -> None:
+    """A store that was away for longer than a grace: the decision comes when the user is offline. Absent users are notified."""
+    for left_after, is_notified in ((10.0, False), (-1.0, True)):
+        scene = Members()
+        scene.store_clock.note(1_000_000, scene.clock.now)
+        scene.presence = replace(scene.presence, last_seen_at_ms=1_000_000 + int(left_after * 1000))
+        scene.commit(1, accepted_at=scene.clock.now)
+        scene.clock.now += 30.0
+        await passed()
+        assert bool(scene.written) == is_notified
+
+
 async def test_user_who_came_and_left_since_the_last_message_is_not_notified() -> None:
     """Redis does not tell of a visit that is over, nor of one that began at another server: within the grace the store does."""
     scene = Members()

@@ -28,7 +28,7 @@ async def _come_back(scene: NodeScene, after_seconds: float) -> None:
     await scene.start()
     await passed(15.02)
     _stand_still(scene, after_seconds)
-    await scene.node.users.presence.arrived(ANN)
+    await scene.node.users.presence.arrived(ANN, 0.0)
     await asyncio.wait_for(scene.node.ended(), 10.0)
 
 
@@ -62,7 +62,7 @@ async def test_addition_that_is_under_way_is_waited_for() -> None:
         return await asyncio.shield(asyncio.ensure_future(add(entry, seen_at_ms)))
 
     scene.store.add_presence = add_whoever_waits  # type: ignore[method-assign]  # a write lands although its caller was cancelled
-    coming = asyncio.create_task(scene.node.users.presence.arrived(ANN))
+    coming = asyncio.create_task(scene.node.users.presence.arrived(ANN, 0.0))
     await asyncio.wait_for(scene.node.ended(), 10.0)
     closing = asyncio.create_task(scene.close())
     await passed(1.0)
@@ -110,7 +110,7 @@ async def _user_who_comes_after_the_death() -> set[str]:
         return await asyncio.shield(asyncio.ensure_future(land()))  # it lands although its caller was cancelled
 
     scene.store.add_presence = add_slowly  # type: ignore[method-assign]  # a slow store
-    coming = asyncio.create_task(scene.node.users.presence.arrived(ANN))
+    coming = asyncio.create_task(scene.node.users.presence.arrived(ANN, 0.0))
     await scene.close()
     await passed(10.0)
     coming.cancel()

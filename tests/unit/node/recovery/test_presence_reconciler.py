@@ -54,13 +54,13 @@ class Scene:
         for each in made:
             self.hub.add(each)
             self.presence.expect(each.user_id)
-        await asyncio.gather(*(self.presence.arrived(user_id) for user_id in user_ids))
+        await asyncio.gather(*(self.presence.arrived(user_id, self.clock.monotonic()) for user_id in user_ids))
         return made
 
     def go(self, made: Any) -> None:
         """Its user's last connection ends."""
         self.hub.remove(made)
-        self.presence.left(made.user_id, self.clock.monotonic())
+        self.presence.left(made.user_id)
 
     async def look(self) -> None:
         """One look of the reconciler, and what it writes."""

@@ -18,25 +18,13 @@ from holdfast.settings import LimitSettings
 from support.delivery_scene import C
 from support.delivery_scene import Scene as DeliveryScene
 from support.fake_redis_trust import FakeRedisTrust
+from support.fake_registered import FakeRegistered
 from support.fake_rosters import FakeRosters
 from support.fakes import FakeStore, FakeTransport, connection, conversation
 from support.virtual_time import in_virtual_time, passed, settled
 
 D = ConversationId("c2")
 READS = ("memberships_of", "heads", "cursors_of", "read_messages", "read_conversation", "read_cursors")
-
-
-class _Registered:
-    """A lease and presence that are not what is tested."""
-
-    async def register(self, _: Connection) -> int:
-        return 1
-
-    def expect(self, _: UserId) -> None: ...
-
-    def note_conversations(self, _: UserId, __: object) -> None: ...
-
-    async def arrived(self, _: UserId) -> None: ...
 
 
 class Instance(DeliveryScene):
@@ -63,8 +51,9 @@ class Instance(DeliveryScene):
             self.process,
             LimitSettings(),
         )
-        registration = Registration(_Registered(), self.bus, LimitSettings().connections_per_user)  # type: ignore[arg-type]  # the part it uses
-        users: Any = SimpleNamespace(presence=_Registered(), rosters=rosters)
+        registration = Registration(FakeRegistered(), self.bus, LimitSettings().connections_per_user)  # type: ignore[arg-type]  # the part it uses
+        self.presence = FakeRegistered()
+        users: Any = SimpleNamespace(presence=self.presence, rosters=rosters)
         self.connecting = Connecting(registration, resuming, self.local, users, self.process)
 
     async def connect(self, user_id: str, cursors: dict[str, Seq] | None = None, generation: str = "") -> Connection:
@@ -196,6 +185,21 @@ async def test_who_is_removed_while_connecting_is_let_go() -> None:
     again.delivery.hand_over(_commit("not for alice"))
     await settled()
     assert not [frame for frame in frames(opening) if frame["type"] == "message"]
+
+
+@in_virtual_time
+async def test_connection_that_ends_while_the_list_is_read_leaves_its_user_to_presence() -> None:
+    """Instances that saw it notified its user of nothing: what came meanwhile has to be looked through."""
+    scene = Scene()
+    instance, opening = scene.instance(), connection("alice")
+    reading = scene.store.hold("memberships_of")
+    instance.connecting.open(opening)
+    await passed(0.5)
+    instance.connecting.close(opening, 0.0)
+    assert instance.presence.missed_users == []
+    reading.set()
+    await passed(0.5)
+    assert instance.presence.missed_users == ["alice"]
 
 
 @in_virtual_time

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from holdfast.domain.ids import UserId
 from holdfast.errors import StoreTimeout
 from holdfast.node.cluster.store_clock import StoreClock
@@ -21,6 +23,7 @@ from support.identities import identity_of
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
 ALICE, GRACE = UserId("alice"), 15.0
+_STORE_MS = 1_700_000_000_000
 
 
 class Scene:
@@ -30,6 +33,9 @@ class Scene:
         self.store, self.bus, self.hub, self.delivery = FakeStore(), FakeBus(), Hub(Telemetry("test")), FakeDelivery()
         self.identity = identity_of()
         self.clock = LoopClock()
+        self.store_clock = StoreClock(self.clock)
+        self.store_clock.note(_STORE_MS, self.clock.monotonic())
+        self.began = self.clock.monotonic()
         self.told_offline = 0
         self.fan_out = PresenceFanOut(
             self.store,  # type: ignore[arg-type]  # the part it uses
@@ -45,7 +51,7 @@ class Scene:
             self.delivery,  # type: ignore[arg-type]  # the part it uses
             self.fan_out,
             self.clock,
-            StoreClock(self.clock),
+            self.store_clock,
             Tasks(),
             self.identity,
             grace_seconds=GRACE,
@@ -59,22 +65,29 @@ class Scene:
         self.store.conversations["c1"] = conversation("c1", "alice", "bob")
         self.store.cursors["c1", "bob"] = 1
 
-    async def come(self) -> Any:
-        """Alice connects."""
+    async def come(self, *, is_live: bool = True) -> Any:
+        """Alice connects; her `hello` is answered, or not yet."""
         made = connection("alice", f"alice-{len(self.hub.connections)}")
         self.hub.add(made)
         self.presence.expect(ALICE)
         self.presence.note_conversations(ALICE, await self.store.memberships_of(ALICE))
-        await self.presence.arrived(ALICE)
+        await self.presence.arrived(ALICE, self.clock.monotonic())
+        made.has_been_live = is_live
         return made
 
     def _on_offline(self, user_ids: list[UserId]) -> None:
         self.told_offline += len(user_ids)
 
-    def go(self, made: Any) -> None:
-        """Her connection ends."""
+    def go(self, made: Any, heard_at: float | None = None) -> None:
+        """Her connection ends; the last frame came at that time, or now."""
+        if made.has_been_live:
+            self.presence.heard(ALICE, self.clock.monotonic() if heard_at is None else heard_at)
         if self.hub.remove(made):
-            self.presence.left(ALICE, self.clock.monotonic())
+            self.presence.left(ALICE)
+
+    def seen_after(self) -> float:
+        """How many seconds after the beginning alice was last seen, as the store has it."""
+        return round((self.store.seen_ms[ALICE] - _STORE_MS) / 1000, 1)
 
     async def ticks(self, seconds: float) -> None:
         """Time passes."""
@@ -116,7 +129,7 @@ async def test_who_comes_back_within_the_grace_never_was_away() -> None:
     scene.hub.add(back)
     scene.presence.expect(ALICE)  # the handshake; Redis and the store take their time from here
     await scene.ticks(5)
-    await scene.presence.arrived(ALICE)
+    await scene.presence.arrived(ALICE, scene.clock.monotonic())
     await scene.ticks(20)
     assert scene.store.on[ALICE] == {"one:1"}
     assert scene.heard() == [True]
@@ -140,6 +153,100 @@ async def test_who_comes_while_its_going_is_written_is_online_in_the_end() -> No
     await settled()
     assert scene.store.on[ALICE] == {"one:1"}
     assert scene.heard() == [True, False, True]
+
+
+@in_virtual_time
+async def test_connection_that_was_never_live_is_no_proof_that_its_user_saw_anything() -> None:
+    """A device that connects in the grace and is gone before `synced`: what came since the user left is still to be told."""
+    scene = Scene()
+    scene.go(await scene.come())
+    await scene.ticks(10)
+    scene.go(await scene.come(is_live=False))
+    await scene.ticks(GRACE + 2)
+    assert not scene.store.on[ALICE]
+    assert scene.seen_after() == 0
+
+
+@in_virtual_time
+async def test_the_latest_proof_of_several_connections_counts() -> None:
+    """A laptop showed everything while the phone was silent: the end of the phone is noticed later, and proves less."""
+    scene = Scene()
+    phone, laptop = await scene.come(), await scene.come()
+    await scene.ticks(10)
+    scene.go(laptop)
+    await scene.ticks(12)
+    scene.go(phone, heard_at=scene.began)
+    await scene.ticks(GRACE + 2)
+    assert not scene.store.on[ALICE]
+    assert scene.seen_after() == 10
+
+
+@in_virtual_time
+async def test_user_is_leaving_until_the_store_says_so() -> None:
+    """If this instance dies before, the others look through what came since the user left, not since it died."""
+    scene = Scene()
+    scene.go(await scene.come())
+    assert scene.presence.leaving() == {ALICE: _STORE_MS - 1}
+    removing = scene.store.hold("remove_presence")
+    await scene.ticks(GRACE + 2)
+    assert scene.presence.leaving() == {ALICE: _STORE_MS - 1}
+    removing.set()
+    await settled()
+    assert scene.presence.leaving() == {}
+
+
+@in_virtual_time
+async def test_user_who_left_before_the_store_was_told_is_looked_after_like_one_who_came() -> None:
+    """While the connection was there, messages made no notifications. Where the user is connected or known, nothing is done."""
+    scene = Scene()
+    opened_at = scene.clock.monotonic()
+    await scene.ticks(3)
+    scene.presence.missed(ALICE, opened_at)
+    await scene.ticks(1)
+    assert scene.store.on[ALICE] == {"one:1"}
+    await scene.ticks(GRACE + 2)
+    assert not scene.store.on[ALICE]
+    assert (scene.seen_after(), scene.told_offline) == (0, 1)
+    made = await scene.come()
+    calls = scene.store.calls["add_presence"]
+    scene.presence.missed(ALICE, opened_at)
+    scene.go(made)
+    scene.presence.missed(ALICE, opened_at)
+    await scene.ticks(1)
+    assert scene.store.calls["add_presence"] == calls
+
+
+@in_virtual_time
+async def test_coming_is_told_although_the_going_of_others_cannot_be_written() -> None:
+    """Both are in one group; when the group is repeated, the user is there already."""
+    scene = Scene()
+    carol = UserId("carol")
+    scene.presence.missed(carol, 0.0)
+    await scene.ticks(GRACE - 2)
+    adding = scene.store.hold("add_presence")
+    other = asyncio.create_task(scene.presence.arrived(UserId("dave"), 0.0))
+    await scene.ticks(4)  # carol's grace ends
+    coming = asyncio.create_task(scene.come())
+    await settled()
+    scene.store.fail("remove_presence", StoreTimeout("away"))
+    adding.set()
+    await asyncio.gather(coming, other)
+    await passed(1)
+    assert scene.heard() == [True]
+
+
+@in_virtual_time
+async def test_users_of_a_dead_run_are_told_as_offline_although_the_answer_was_lost() -> None:
+    """Users that were taken out are not found any more: only the repetition of the same call returns these changes."""
+    scene = Scene()
+    scene.store.on["alice"] = {"dead:9"}
+    scene.store.fail("remove_presence", StoreTimeout("late"), after=True)
+    with pytest.raises(StoreTimeout):
+        await scene.presence.reap("dead:9", 900, {})
+    assert scene.store.on["alice"] == set()
+    await scene.presence.reap("dead:9", 900, {})
+    await settled()
+    assert (scene.heard(), scene.told_offline) == ([False], 1)
 
 
 @in_virtual_time
@@ -242,7 +349,7 @@ async def test_run_that_was_declared_dead_adds_no_user() -> None:
     await scene.ticks(10)
     scene.store.fail("add_presence", *[StoreTimeout("away")] * 5)
     for user in ("carol", "dave"):
-        coming = asyncio.create_task(scene.presence.arrived(UserId(user)))
+        coming = asyncio.create_task(scene.presence.arrived(UserId(user), scene.clock.monotonic()))
         await passed(1)
         scene.identity.declared_dead.set()
         await passed(10)
