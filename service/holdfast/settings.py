@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic.functional_validators import AfterValidator, BeforeValidator, model_validator
@@ -52,8 +53,18 @@ def _secret_bytes(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _has_authority(url: str) -> bool:
+    """Whether host and port can be read. The HTTP client would repeat a port that it cannot read in its error, and that port is
+    a piece of the password where the password is not percent-encoded."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _webhook_url(url: str) -> str:
-    if not re.match(r"https?://[^/?#\s]+", url):
+    if not re.match(r"https?://[^/?#\s]+", url) or not _has_authority(url):
         raise ValueError("expected https://host/path (or http:// inside a cluster)")
     return url
 
@@ -61,7 +72,7 @@ def _webhook_url(url: str) -> str:
 def _jwks_url(url: str, info: ValidationInfo) -> str:
     schemes = "https?" if info.data.get("jwks_allow_http") else "https"
     this_machine = r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
-    if not re.match(rf"({schemes}://[^/?#@\s]+|{this_machine})([/?]|$)", url):
+    if not re.match(rf"({schemes}://[^/?#@\s]+|{this_machine})([/?]|$)", url) or not _has_authority(url):
         raise ValueError("expected https://host/path; http only to this machine, or with HOLDFAST_AUTH__JWKS_ALLOW_HTTP=true")
     return url
 

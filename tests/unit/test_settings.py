@@ -67,6 +67,15 @@ def test_what_makes_no_sense_is_named(environ: dict[str, str]) -> None:
         settings.load(environ)
 
 
+@pytest.mark.parametrize("name", ["HOLDFAST_PUSH__WEBHOOK_URL", "HOLDFAST_AUTH__JWKS_URL"])
+@pytest.mark.parametrize("authority", ["app:S3cr3t/Rest@h", "app:S3cr3t?Rest@h", "app:S3cr3t#Rest@h", "[S3cr3t/Rest@h", "h:0"])
+def test_url_whose_port_is_a_piece_of_a_password_ends_the_start_and_is_not_repeated(name: str, authority: str) -> None:
+    """The HTTP client puts such a port into its error, which went to the log at each attempt."""
+    with pytest.raises(ConfigurationError, match=f"^{name}: expected https://host/path") as refused:
+        settings.load({name: f"https://{authority}"})
+    assert "S3cr3t" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("written", "origin"),
     [

@@ -24,7 +24,7 @@ def _base(url: str) -> str:
     parts = _split(url)
     scheme = _SCHEMES.get(parts.scheme)
     if parts.username is not None or parts.password is not None:
-        raise ValueError(f"an address of {parts.hostname} names a user: a token is given by itself")
+        raise ValueError("an address names a user: a token is given by itself")
     if scheme is None or not parts.hostname:
         raise ValueError(f"{'an address' if '@' in url else repr(url)}: expected http(s)://host or ws(s)://host")
     path = parts.path.rstrip("/").removesuffix("/ws")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
@@ -23,7 +23,10 @@ from holdfast.errors import ConfigurationError
 from holdfast.settings import RedisSettings
 
 _SENTINEL_PORT = 26379
-_ALLOWED_OPTIONS = {"host", "port", "db", "path", "username", "password", "connection_class"}
+_OPTIONS = ("db", "host", "password", "path", "port", "username")
+_PARTS = re.compile(r"[a-z]+://[^/?#]*(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#(?P<fragment>.*))?", re.DOTALL)
+_EXPECTED = "redis://user:password@host:port/db, the same with rediss:// for TLS, or unix:///path"
+_ENCODE = "percent-encode / ? # @ % in a user or a password (/ is %2F), or give the password as HOLDFAST_REDIS__PASSWORD_FILE"
 
 Locate = Callable[[], Awaitable[tuple[str, int]]]
 OnConnect = Callable[[AbstractConnection], Awaitable[None]]
@@ -104,7 +107,8 @@ def resolve(settings: RedisSettings) -> Address:
     """Read the settings; connects to nothing.
 
     Raises:
-        ConfigurationError: the URL cannot be understood.
+        ConfigurationError: the URL cannot be understood. The error repeats no part of it: with a password that is not
+            percent-encoded, any part may be a piece of the password.
     """
     options: dict[str, Any] = {
         "socket_timeout": None,  # every wait is bounded by the link's own deadline, which does not blame Redis for a busy loop
@@ -113,6 +117,7 @@ def resolve(settings: RedisSettings) -> Address:
         "protocol": 2,  # replies of one shape on every version, and no push frames between them
         "driver_info": None,  # CLIENT SETINFO is not in 6.2
     }
+    _check_parts(settings.url)
     is_tls = settings.url.startswith(("rediss:", "sentinels:"))
     if is_tls and settings.ca_file is not None:
         options["ssl_ca_certs"] = str(settings.ca_file)
@@ -120,12 +125,23 @@ def resolve(settings: RedisSettings) -> Address:
         return _with_sentinel(settings, options, is_tls=is_tls)
     try:
         parsed: dict[str, Any] = dict(parse_url(settings.url))
-    except ValueError as error:
-        raise ConfigurationError(f"HOLDFAST_REDIS__URL: {error}") from None
-    if unknown := set(parsed) - _ALLOWED_OPTIONS:
-        raise ConfigurationError(f"HOLDFAST_REDIS__URL: {min(unknown)} is not an option here")
+    except ValueError:
+        raise ConfigurationError(f"HOLDFAST_REDIS__URL: expected {_EXPECTED}; {_ENCODE}") from None
     connection_class: type[AbstractConnection] = parsed.pop("connection_class", Connection)
     return Address(connection_class, options | _with_password(settings, parsed))
+
+
+def _check_parts(url: str) -> None:
+    """Refuse what a password that is not percent-encoded makes of a URL: its pieces become a host, a path or an option.
+
+    Raises:
+        ConfigurationError: an `@` comes after the host, or an option is not known.
+    """
+    parts = _PARTS.fullmatch(url)
+    if parts is None or (not url.startswith("unix:") and "@" in f"{parts['path']}{parts['fragment']}"):
+        raise ConfigurationError(f"HOLDFAST_REDIS__URL: an @ after the host; {_ENCODE}")
+    if {name for name, _ in parse_qsl(parts["query"] or "", keep_blank_values=True)} - set(_OPTIONS):
+        raise ConfigurationError(f"HOLDFAST_REDIS__URL: the only options are {', '.join(_OPTIONS)}; {_ENCODE}")
 
 
 def _with_password(settings: RedisSettings, options: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +177,8 @@ def _with_sentinel(settings: RedisSettings, options: dict[str, Any], *, is_tls: 
     except ValueError:
         nodes, db = [], 0
     if not service or not nodes:
-        raise ConfigurationError("HOLDFAST_REDIS__URL: expected sentinel://host:port,host:port/service/db (IPv6 as [::1]:26379)")
+        expected = "sentinel://host:port,host:port/service/db (IPv6 as [::1]:26379)"
+        raise ConfigurationError(f"HOLDFAST_REDIS__URL: expected {expected}; {_ENCODE}")
     user, _, password = userinfo.partition(":")
     credentials = {"username": unquote(user) or None, "password": unquote(password) or None} if userinfo else {}
     timeouts = {"socket_timeout": settings.timeout_seconds, "socket_connect_timeout": settings.timeout_seconds}  # one by one

@@ -1,5 +1,6 @@
 """URLs of Redis, without a connection."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,44 @@ def test_a_url_that_says_nothing_sensible_is_one_line(url: str) -> None:
     """The line names the variable that an operator set."""
     with pytest.raises(ConfigurationError, match=r"^HOLDFAST_REDIS__URL: .+$"):
         resolve(RedisSettings(url=url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:S3cr3t/Rest@h",
+        "redis://:S3cr3t#Rest@h",
+        "redis://:S3cr3t?Rest@h",
+        "redis://:S3cr3t?Rest=More@h",
+        "redis://:S3cr3t?db=Rest@h",
+        "redis://:S[cr3t@h",
+        "redis://:12/Rest@h",
+        "redis://:12#Rest@h",
+        "redis://:12?Rest@h",
+        "redis://:12?Rest=More@h",
+        "redis://S3cr3t/Rest@h",
+        "rediss://app:S3cr3t/Rest@h:6380/1",
+        "sentinel://:S3cr3t/Rest@h/main",
+        "sentinel://S3cr3t/Rest@h/main",
+        "sentinel://:S3cr3t?Rest@h/main",
+        "sentinel://:a@S3cr3t/main#Rest@h/main",
+    ],
+)
+def test_password_that_is_not_percent_encoded_is_refused_and_not_repeated(url: str) -> None:
+    """The line goes to the log of the pod, which more people read than the Secret; it has to name the remedy instead."""
+    remedy = r"^HOLDFAST_REDIS__URL: .*percent-encode.*HOLDFAST_REDIS__PASSWORD_FILE"
+    with pytest.raises(ConfigurationError, match=remedy) as refused:
+        resolve(RedisSettings(url=url))
+    shown = "".join(traceback.format_exception(refused.value)).lower()
+    assert not [piece for piece in ("s3cr", "s[cr", "cr3t", "rest@", "more") if piece in shown]
+
+
+def test_percent_encoded_password_is_taken_from_the_url() -> None:
+    """What the error asks for has to work, in the URL of Redis and in that of the Sentinels."""
+    assert resolve(RedisSettings(url="redis://:%2F%3F%23%40%25@h")).options["password"] == "/?#@%"
+    sentinel = resolve(RedisSettings(url="sentinel://:%2F%3F%23%40%25@h/main")).sentinel
+    assert sentinel is not None
+    assert sentinel.sentinels[0].connection_pool.connection_kwargs["password"] == "/?#@%"
 
 
 def test_password_file_is_read_for_each_connection_under_the_name_of_the_url(tmp_path: Path) -> None:
