@@ -45,10 +45,9 @@ class FakeOrchestrator:
         if self.is_away:
             raise OrchestratorUnavailable("503")
 
-    async def watch(self, on_pod: OnPod, on_gone: OnPod) -> None:
+    async def watch(self, on_listed: Callable[[Sequence[Pod]], Awaitable[None]], on_pod: OnPod, on_gone: OnPod) -> None:
         self._answer()
-        for pod in self.found.values():
-            await on_pod(pod)
+        await on_listed(list(self.found.values()))
         with suppress(TimeoutError):
             async with asyncio.timeout(45):  # as the server ends it
                 while True:
@@ -64,6 +63,8 @@ class FakeOrchestrator:
     async def set_conditions(self, pod: Pod, conditions: Sequence[PodCondition]) -> None:
         self._answer()
         self.conditions += [(pod.name, each.type, each.status) for each in conditions]
+        if pod.name not in self.found:
+            return  # 404: the adapter takes no notice
         known = {**self.found[pod.name].conditions, **{each.type: each for each in conditions}}
         self.found[pod.name] = replace(self.found[pod.name], conditions=known)
         await self.events.put(("is", self.found[pod.name]))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from holdfast.controller.costs import Costs
@@ -113,7 +113,7 @@ class Controller:
 
     async def _watch(self) -> None:
         try:
-            await self._orchestrator.watch(self._pod_is, self._pod_is_gone)
+            await self._orchestrator.watch(self._pods_are, self._pod_is, self._pod_is_gone)
         except OrchestratorUnavailable as error:
             _log.warning("the pods cannot be watched: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
@@ -146,6 +146,15 @@ class Controller:
             _log.info("deletion costs stay as they are: %s", error)
 
     # --- pods ---------------------------------------------------------------------------------------------------------
+
+    async def _pods_are(self, pods: Sequence[Pod]) -> None:
+        """A known pod that is not among them was removed while nothing was watched: no event tells of it."""
+        living = {pod.uid for pod in pods}
+        for known in tuple(self._pods.values()):
+            if known.uid not in living:
+                await self._pod_is_gone(known)
+        for pod in pods:
+            await self._pod_is(pod)
 
     async def _pod_is(self, pod: Pod) -> None:
         self._pods[pod.name] = pod

@@ -56,9 +56,15 @@ class PodHealth:
 class Orchestrator(Protocol):
     """The chat pods of one release, and the controller's own Lease."""
 
-    async def watch(self, on_pod: Callable[[Pod], Awaitable[None]], on_gone: Callable[[Pod], Awaitable[None]]) -> None:
-        """Tell of every pod there is, then of each change, until the watch ends (within a minute); to be called again.
+    async def watch(
+        self,
+        on_listed: Callable[[Sequence[Pod]], Awaitable[None]],
+        on_pod: Callable[[Pod], Awaitable[None]],
+        on_gone: Callable[[Pod], Awaitable[None]],
+    ) -> None:
+        """Tell of all pods there are, then of each change, until the watch ends (within a minute); to be called again.
 
+        `on_listed`: all of them at once. A pod that was removed between two watches is missing there, and told in no other way.
         `on_gone`: its object was removed; the pod is as it was last seen.
         """
         ...

@@ -114,6 +114,35 @@ async def test_a_pod_that_is_merely_gone_proves_less() -> None:
 
 
 @in_virtual_time
+async def test_pod_that_was_removed_between_two_watches_is_forgotten_and_told() -> None:
+    """No event tells of it, only the next list. The controller wrote conditions of such a pod every 2 s for ever."""
+    async with Scene() as scene:
+        await passed(10)
+        del scene.kubernetes.found[B]
+        scene.kubernetes.healths[B] = None
+        await passed(60)
+        assert scene.value("pods") == 1
+        assert scene.fates.said == [("removed", B)]
+        scene.kubernetes.conditions.clear()
+        await passed(120)
+        assert {name for name, _, _ in scene.kubernetes.conditions} == {"a"}
+
+
+@in_virtual_time
+async def test_pod_that_was_replaced_under_its_name_between_two_watches_is_another_one() -> None:
+    """The end of the old pod is told once. The new pod is known, and its own end is told, too."""
+    async with Scene() as scene:
+        await passed(10)
+        scene.kubernetes.found[B] = replace(scene.kubernetes.found[B], uid="uid-new", conditions={})
+        await passed(60)
+        assert scene.value("pods") == 2
+        assert scene.fates.said == [("removed", B)]
+        await scene.kubernetes.events.put(("is", replace(scene.kubernetes.found[B], has_ended=True)))
+        await passed(1)
+        assert scene.fates.said == [("removed", B), ("ended", B)]
+
+
+@in_virtual_time
 async def test_what_could_not_be_said_is_said_when_redis_is_back() -> None:
     async with Scene() as scene:
         scene.fates.is_away = True

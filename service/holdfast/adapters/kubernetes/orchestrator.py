@@ -50,11 +50,15 @@ class KubernetesOrchestrator:
         found = await self._call(self._core.list_namespaced_pod, self._settings.namespace, label_selector=self._settings.selector)
         return [self._pod(each) for each in found.items]
 
-    async def watch(self, on_pod: Callable[[Pod], Awaitable[None]], on_gone: Callable[[Pod], Awaitable[None]]) -> None:
+    async def watch(
+        self,
+        on_listed: Callable[[Sequence[Pod]], Awaitable[None]],
+        on_pod: Callable[[Pod], Awaitable[None]],
+        on_gone: Callable[[Pod], Awaitable[None]],
+    ) -> None:
         """See `Orchestrator.watch`. The stream is read by a thread that the server's own timeout ends."""
         found = await self._call(self._core.list_namespaced_pod, self._settings.namespace, label_selector=self._settings.selector)
-        for each in found.items:
-            await on_pod(self._pod(each))
+        await on_listed([self._pod(each) for each in found.items])
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
         source = watch.Watch()  # type: ignore[no-untyped-call]  # not annotated
