@@ -227,7 +227,7 @@ class LimitSettings(_Group):
     frames_burst: int = Field(400, ge=1)
     connections_per_user: int = Field(32, ge=1)
     connections_per_address: int = Field(200, ge=1)  # counts only with trusted proxies: offices share an address
-    connections: int = Field(20_000, ge=1)  # per instance; the file limit is the other bound
+    connections: int = Field(20_000, ge=1)  # per instance; fewer where the hard limit of open files is lower
     subscriptions: int = Field(10_000, ge=1)  # conversations with local members
     memory_bytes: int | None = Field(None, ge=1_048_576)  # per instance; the container's limit is the default
 

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 
@@ -10,6 +11,10 @@ import uvloop
 from holdfast import server, settings, telemetry
 from holdfast.bootstrap import Instance
 from holdfast.errors import ConfigurationError, RedisDenied, StoreDenied
+from holdfast.launcher.open_files import sockets_that_fit
+from holdfast.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
         environ["HOLDFAST_HTTP__PORT"] = str(args.port)
     loaded = settings.load(environ)
     telemetry.configure_logging(loaded.log.level, loaded.log.format)
+    loaded = _with_open_files(loaded)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(server.serve(lambda: Instance(loaded)))
@@ -31,3 +37,21 @@ def run(args: argparse.Namespace) -> int:
         print(f"holdfast: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _with_open_files(loaded: Settings) -> Settings:
+    """The settings with as many connections as the process may have open files for, once its own limit is raised.
+
+    Container runtimes hand down a low limit that the process may raise. Without a free file, clients are reset without an answer,
+    and the instance can no longer reconnect to Redis or answer a probe: connections above the limit have to be refused before.
+    """
+    wanted = loaded.limits.connections
+    fitting = sockets_that_fit(wanted)
+    if fitting == wanted:
+        return loaded
+    _log.warning(
+        "HOLDFAST_LIMITS__CONNECTIONS: the hard limit of open files (ulimit -Hn) leaves room for %d of %d connections",
+        fitting,
+        wanted,
+    )
+    return loaded.model_copy(update={"limits": loaded.limits.model_copy(update={"connections": fitting})})

@@ -18,6 +18,11 @@ def raise_file_limit(enough: int) -> int:
     return enough if soft == resource.RLIM_INFINITY else soft
 
 
+def sockets_that_fit(wanted: int) -> int:
+    """Raise the limit in this process; how many of so many sockets fit beside what the process opens besides, 1 at least."""
+    return max(1, min(wanted, raise_file_limit(wanted + _OTHERS) - _OTHERS))
+
+
 def make_room_for(clients: int) -> str:
     """Raise the limit for so many clients in this process; why that cannot be, in words, empty where it can."""
     needed = clients + _OTHERS

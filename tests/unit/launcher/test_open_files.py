@@ -1,10 +1,10 @@
-"""How many clients a drill may have in its process."""
+"""How many sockets a process may have: the clients of a drill, the connections of an instance."""
 
 import resource
 
 import pytest
 
-from holdfast.launcher.open_files import make_room_for
+from holdfast.launcher.open_files import make_room_for, sockets_that_fit
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,17 @@ def test_too_many_are_refused_before_anything_is_started(
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
     assert make_room_for(clients) == told
+
+
+@pytest.mark.parametrize(
+    ("most", "wanted", "fitting"),
+    [(1_048_576, 20_000, 20_000), (20_099, 20_000, 19_999), (4_096, 20_000, 3_996), (64, 20_000, 1), (-1, 20_000, 20_000)],
+)
+def test_an_instance_takes_what_fits_into_the_hard_limit(
+    monkeypatch: pytest.MonkeyPatch, most: int, wanted: int, fitting: int
+) -> None:
+    """-1 is a limit without end. One connection is the least that a setting may name."""
+    limits = [(1_024, most)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
+    assert sockets_that_fit(wanted) == fitting

@@ -1,0 +1,69 @@
+"""The limit of open files that a container runtime hands down to an instance."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+
+from support.instances import Instances, Serving, token
+from support.raw_socket import Raw
+
+HARD, FITTING = 115, 15  # 100 are for all else
+
+
+class Limited(Serving):
+    """An instance that a shell starts with other limits of open files."""
+
+    ulimit = ""
+
+    def run(self, command: Sequence[str], environ: Mapping[str, str] | None = None, *, has_group: bool = False) -> None:
+        """The shell becomes the instance: both have one process id."""
+        super().run(["sh", "-c", f'{self.ulimit} && exec "$0" "$@"', *command], environ, has_group=has_group)
+
+
+async def _limited(instances: Instances, ulimit: str, connections: int) -> Limited:
+    instance = Limited("one", instances.environ | {"HOLDFAST_LIMITS__CONNECTIONS": str(connections)}, instances.directory)
+    instance.ulimit = ulimit
+    instances.all.append(instance)
+    await instance.start()
+    return instance
+
+
+def _open_files(pid: int) -> tuple[str, str]:
+    """The soft and the hard limit."""
+    (line,) = [each for each in Path(f"/proc/{pid}/limits").read_text().splitlines() if each.startswith("Max open files")]
+    soft, hard = line.split()[3:5]
+    return soft, hard
+
+
+async def _metric(instance: Serving, name: str) -> float:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        text = (await client.get(f"{instance.internal_url}/metrics")).text
+    (line,) = [each for each in text.splitlines() if each.startswith(f"{name} ")]
+    return float(line.split()[1])
+
+
+async def test_instance_raises_its_soft_limit_of_open_files(sqlite_instances: Instances) -> None:
+    """Many runtimes hand down 1,024 and allow more: the instance was full at a twentieth of its connections."""
+    instance = await _limited(sqlite_instances, "ulimit -S -n 256", 300)
+    soft, hard = _open_files(instance.pid)
+    assert soft == hard
+    assert await _metric(instance, "holdfast_connections_limit") == 300
+    assert "open files" not in instance.log()
+
+
+async def test_sockets_above_a_low_hard_limit_of_open_files_are_refused_as_overloaded(sqlite_instances: Instances) -> None:
+    """They were reset without an answer, and Redis and probes had no file left either."""
+    instance = await _limited(sqlite_instances, f"ulimit -n {HARD}", 20_000)
+    assert await _metric(instance, "holdfast_connections_limit") == FITTING
+    assert instance.log().count("open files") == 1
+    async with AsyncExitStack() as clients:
+        for number in range(FITTING):
+            client = await clients.enter_async_context(Raw(instance))
+            await client.open(token(f"user-{number}"))
+        for _ in range(3):
+            async with Raw(instance) as surplus:
+                answered = await surplus.upgrade(authorization=f"Bearer {token('late')}")
+            assert (answered.status, answered.problem["code"]) == (503, "overloaded")
+        assert (await instance.health())["services"]["redis"]["status"] == "connected"
