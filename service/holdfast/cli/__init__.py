@@ -8,7 +8,9 @@ of `run(args)`, 0 for None.
 
 import argparse
 import importlib
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from holdfast.errors import ConfigurationError
 _EXIT_USAGE = 2  # what argparse uses for wrong arguments, too
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _SERVER = "The server's packages come with: pip install 'holdfast-chat[server]'"
+_ENDED_BY_SIGNALS = ("serve", "controller", "probe")  # what runs as the first process of a container
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _MAX_TTL_SECONDS = 365 * 86_400  # a token that outlives a year is a mistake
 _MAX_INSTANCES = 20  # on ports above the front's; all on one machine
@@ -239,9 +242,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _heed_termination_early() -> None:
+    """Let SIGTERM end the process from now on. The command replaces this handler before it begins anything.
+
+    The first process of a container has no default: the kernel drops a signal without a handler, and a pod that is deleted while
+    the command is imported would stay for all of its grace period.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # an exception might be swallowed where it is raised in an import
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code."""
     args = _parser().parse_args(argv)
+    if args.command in _ENDED_BY_SIGNALS:
+        _heed_termination_early()
     leave_out()
     try:
         return importlib.import_module(args.module).run(args) or 0
