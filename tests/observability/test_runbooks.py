@@ -36,3 +36,26 @@ def test_links_to_sections_of_runbooks_lead_somewhere() -> None:
     for page in RUNBOOKS.glob("*.md"):
         for target, anchor in re.findall(r"\]\(([\w-]+\.md)?#(holdfast\w+)\)", page.read_text(encoding="utf-8")):
             assert (target or page.name, anchor) in known, f"{page.name}: {target}#{anchor}"
+
+
+def test_commands_that_read_logs_read_those_of_every_pod_and_all_lines() -> None:
+    """`kubectl logs` of a Deployment shows one of its pods, and with a selector ten lines of each: the fault is in another pod,
+    or in another line."""
+    commands = [
+        (page.name, line)
+        for page in RUNBOOKS.glob("*.md")
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        for line in block.splitlines()
+        if re.search(r"kubectl .*\blogs\b", line)
+    ]
+    assert commands
+    assert [each for each in commands if re.search(r"\b(deployment|deploy|statefulset|sts|service|svc)/", each[1])] == []
+    assert [each for each in commands if re.search(r" (-l|--selector)\b", each[1]) and "--tail=" not in each[1]] == []
+
+
+def test_newest_lines_of_several_pods_are_put_in_order_before_the_last_are_taken() -> None:
+    """`kubectl logs` with a selector prints one pod after the other: the last lines would be those of one pod."""
+    for page in RUNBOOKS.glob("*.md"):
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if line.startswith("kubectl") and "--prefix" in line and "| tail" in line:
+                assert "| sort -k2 | tail" in line, f"{page.name}: {line}"
