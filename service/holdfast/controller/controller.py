@@ -141,7 +141,8 @@ class Controller:
             connections = await self._fates.connections()
             current = {name: pod.deletion_cost for name, pod in self._pods.items() if not pod.has_ended}
             for name, cost in self._costs.due(connections, current, self._clock.monotonic()).items():
-                await self._orchestrator.set_deletion_cost(self._pods[name], cost)
+                if (pod := self._pods.get(name)) is not None:  # it may be removed while the others are written
+                    await self._orchestrator.set_deletion_cost(pod, cost)
         except (OrchestratorUnavailable, RedisUnavailable) as error:
             _log.info("deletion costs stay as they are: %s", error)
 

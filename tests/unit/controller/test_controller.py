@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from holdfast.ports import PodCondition
+from holdfast.ports import Pod, PodCondition
 from support.controller_scene import A, B, Scene, health_of
 from support.virtual_time import in_virtual_time, passed
 
@@ -159,6 +159,23 @@ async def test_costs_follow_connections() -> None:
     async with Scene() as scene:
         await passed(30)
         assert scene.kubernetes.costs == {"b": 0, "a": 1}
+
+
+@in_virtual_time
+async def test_pod_that_is_removed_while_costs_are_written_fails_no_round() -> None:
+    """A scale-in removes pods just then; the round counted as a mistake of the controller, with a traceback."""
+    async with Scene() as scene:
+
+        async def write(pod: Pod, cost: int) -> None:
+            scene.kubernetes.costs[pod.name] = cost
+            await scene.kubernetes.events.put(("gone", scene.kubernetes.found.pop(A)))
+            await asyncio.sleep(1)
+
+        scene.kubernetes.set_deletion_cost = write  # type: ignore[method-assign]  # as slow as the API server may be
+        await passed(15)
+        assert scene.kubernetes.costs == {"b": 0}
+        labels = {"loop": "controller_costs"}
+        assert scene.telemetry.registry.get_sample_value("holdfast_loop_failures_total", labels) == 0
 
 
 @in_virtual_time
