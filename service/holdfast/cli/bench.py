@@ -21,6 +21,7 @@ import uvloop
 from holdfast.bench import workloads
 from holdfast.errors import ConfigurationError
 from holdfast.launcher.instance import LocalInstance
+from holdfast.launcher.open_files import make_room_for
 from holdfast.launcher.process import stop_all
 from holdfast.launcher.redis import RedisServer, require_server
 from holdfast.launcher.waiting import TargetFailed
@@ -41,6 +42,8 @@ _END_SECONDS = 15.0
 def run(args: argparse.Namespace) -> int:
     """Measure; the exit status."""
     names = args.workloads or ["idle", "accepts", "burst", "acks-1", "acks-64"]
+    if {"idle", "accepts"} & set(names) and (problem := make_room_for(args.connections)):
+        raise ConfigurationError(f"--connections: {problem}")
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as directory, _instance(Path(directory), args.store) as target:
         for name in names:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,6 +1,7 @@
 """The command line: what it accepts, and how it refuses."""
 
 import argparse
+import resource
 import socket
 from pathlib import Path
 
@@ -60,3 +61,17 @@ def test_up_says_in_one_line_that_its_port_is_taken(tmp_path: Path, capsys: pyte
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert f"port {port} is taken" in said
+
+
+def test_bench_names_the_limit_of_open_files_before_it_starts_anything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ended in the middle of a measurement, with a traceback."""
+    limits = [(1_024, 4_096)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
+    monkeypatch.setattr("holdfast.cli.bench._instance", None)
+    assert main(["bench", "idle"]) == 2
+    told = "--connections: 5000 clients need 5100 open files, and 4096 are allowed (ulimit -n)"
+    assert told in capsys.readouterr().err
+    assert limits[-1] == (4_096, 4_096)
