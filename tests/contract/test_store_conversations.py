@@ -13,6 +13,7 @@ from support.fixtures_store import NewStore
 
 C = ConversationId("c1")
 ALICE, BOB, CARL, DAN = UserId("alice"), UserId("bob"), UserId("carl"), UserId("dan")
+TITLE, METADATA = frozenset({"title"}), frozenset({"metadata"})
 
 
 def last(seq: int) -> LastMessage:
@@ -74,6 +75,24 @@ async def test_title_and_metadata_are_replaced_and_the_revision_rises(store: Sto
     assert (updated.title, updated.metadata_json, updated.revision, updated.members_version) == ("New", None, 2, 1)
     assert await store.read_conversation(C) == updated
     assert await store.update_conversation(C, title="New", metadata_json=None) == updated
+
+
+async def test_the_field_that_a_change_does_not_name_stays_as_it_is_stored(new_store: NewStore) -> None:
+    """Callers of two instances change title and metadata at once: neither undoes the change of the other."""
+    stores = [await new_store() for _ in range(2)]
+    await stores[0].create_conversation(new_conversation("c1", "alice"))
+    await asyncio.gather(
+        stores[0].update_conversation(C, title="New", metadata_json="ignored", keeps=METADATA),
+        stores[1].update_conversation(C, title="ignored", metadata_json='{"a":1}', keeps=TITLE),
+    )
+    stored = await stores[0].read_conversation(C)
+    assert stored is not None
+    assert (stored.title, stored.metadata_json, stored.revision) == ("New", '{"a":1}', 3)
+    for kept in (METADATA, TITLE, METADATA | TITLE):
+        assert await stores[0].update_conversation(C, title="New", metadata_json='{"a":1}', keeps=kept) == stored
+    emptied = await stores[1].update_conversation(C, title=None, metadata_json=None, keeps=METADATA)
+    assert emptied is not None
+    assert (emptied.title, emptied.metadata_json, emptied.revision) == (None, '{"a":1}', 4)
 
 
 async def test_members_come_and_go_with_their_version(store: Store) -> None:

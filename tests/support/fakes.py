@@ -230,6 +230,23 @@ class FakeStore(Faulty):
         await self._enter("blockers_among")
         return {other for other in among if (other, user_id) in self.blocks}
 
+    async def update_conversation(
+        self,
+        conversation_id: ConversationId,
+        *,
+        title: str | None,
+        metadata_json: str | None,
+        keeps: frozenset[str] = frozenset(),
+    ) -> Conversation | None:
+        await self._enter("update_conversation")
+        if (there := self.conversations.get(conversation_id)) is not None:
+            title = there.title if "title" in keeps else title
+            metadata_json = there.metadata_json if "metadata" in keeps else metadata_json
+            there = dataclasses.replace(there, title=title, metadata_json=metadata_json, revision=there.revision + 1)
+            self.conversations[conversation_id] = there
+        await self._leave("update_conversation")
+        return there
+
     async def change_members(
         self, conversation_id: ConversationId, changes: Sequence[MemberChange], *, max_members: int, room: Room | None = None
     ) -> MembersChanged | None:

@@ -35,9 +35,17 @@ class ConversationStore(Protocol):
         ...
 
     async def update_conversation(
-        self, conversation_id: ConversationId, *, title: str | None, metadata_json: str | None
+        self,
+        conversation_id: ConversationId,
+        *,
+        title: str | None,
+        metadata_json: str | None,
+        keeps: frozenset[str] = frozenset(),
     ) -> Conversation | None:
-        """Replace title and metadata and raise `revision`, atomically; None when there is no such conversation."""
+        """Replace title and metadata and raise `revision`, atomically; None when there is no such conversation.
+
+        `keeps`: of "title" and "metadata" those that stay as they are stored at that moment; values given for them are ignored.
+        """
         ...
 
     async def change_members(

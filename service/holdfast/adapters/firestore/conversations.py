@@ -67,15 +67,13 @@ async def read(calls: Calls, conversation_id: ConversationId) -> Conversation | 
     return _decoded(calls, snapshot)
 
 
-async def update(
-    calls: Calls, conversation_id: ConversationId, title: str | None, metadata_json: str | None
-) -> Conversation | None:
-    """See `ports.ConversationStore.update_conversation`."""
+async def update(calls: Calls, conversation_id: ConversationId, wanted: Fields) -> Conversation | None:
+    """See `ports.ConversationStore.update_conversation`. `wanted`: the fields that do not stay as they are."""
 
     def change(fields: Fields) -> Fields | None:
-        if (fields.get("title"), fields.get("metadataJson")) == (title, metadata_json):
+        if all(fields.get(name) == value for name, value in wanted.items()):
             return None
-        return {"title": title, "metadataJson": metadata_json, "revision": Stored(fields).number("revision") + 1}
+        return {**wanted, "revision": Stored(fields).number("revision") + 1}
 
     changed = await _change(calls, conversation_id, change)
     return None if changed is None else documents.conversation(conversation_id, Stored(changed[0]))
@@ -237,10 +235,17 @@ class FirestoreConversations(StorePart):
         return await self._calls.run(read(self._calls, conversation_id))
 
     async def update_conversation(
-        self, conversation_id: ConversationId, *, title: str | None, metadata_json: str | None
+        self,
+        conversation_id: ConversationId,
+        *,
+        title: str | None,
+        metadata_json: str | None,
+        keeps: frozenset[str] = frozenset(),
     ) -> Conversation | None:
         """See the port."""
-        return await self._calls.run(update(self._calls, conversation_id, title, metadata_json))
+        wanted = ("title", "title", title), ("metadata", "metadataJson", metadata_json)
+        fields = {field: value for name, field, value in wanted if name not in keeps}
+        return await self._calls.run(update(self._calls, conversation_id, fields))
 
     async def change_members(
         self,

@@ -51,13 +51,25 @@ def create(connection: sqlite3.Connection, new: NewConversation, room: Room | No
 
 
 def update(
-    connection: sqlite3.Connection, conversation_id: ConversationId, title: str | None, metadata_json: str | None
+    connection: sqlite3.Connection,
+    conversation_id: ConversationId,
+    title: str | None,
+    metadata_json: str | None,
+    keeps: frozenset[str],
 ) -> Conversation | None:
     """See `ports.ConversationStore.update_conversation`."""
     connection.execute(
-        "UPDATE conversations SET title = ?, metadata_json = ?, revision = revision + 1 "
-        "WHERE id = ? AND (title IS NOT ? OR metadata_json IS NOT ?)",
-        (title, metadata_json, conversation_id, title, metadata_json),
+        "UPDATE conversations SET title = iif(:keeps_title, title, :title), "
+        "metadata_json = iif(:keeps_metadata, metadata_json, :metadata), revision = revision + 1 "
+        "WHERE id = :id AND (title IS NOT iif(:keeps_title, title, :title) "
+        "OR metadata_json IS NOT iif(:keeps_metadata, metadata_json, :metadata))",
+        {
+            "id": conversation_id,
+            "title": title,
+            "metadata": metadata_json,
+            "keeps_title": "title" in keeps,
+            "keeps_metadata": "metadata" in keeps,
+        },
     )
     return conversation(connection, conversation_id)
 
@@ -187,10 +199,15 @@ class SqliteConversations(StorePart):
         return await self._calls.read(lambda c: rows.conversation(c, conversation_id))
 
     async def update_conversation(
-        self, conversation_id: ConversationId, *, title: str | None, metadata_json: str | None
+        self,
+        conversation_id: ConversationId,
+        *,
+        title: str | None,
+        metadata_json: str | None,
+        keeps: frozenset[str] = frozenset(),
     ) -> Conversation | None:
         """See the port."""
-        return await self._calls.write(lambda c: update(c, conversation_id, title, metadata_json))
+        return await self._calls.write(lambda c: update(c, conversation_id, title, metadata_json, keeps))
 
     async def change_members(
         self,

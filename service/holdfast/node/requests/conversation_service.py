@@ -145,11 +145,7 @@ class ConversationService:
         _check_title(title)
         c, news = conversation.conversation_id, News("updated", caller.user_id)
         async with self._marked.told(c, conversation.revision, news) as tell:
-            updated = await self._store.update_conversation(
-                c,
-                title=conversation.title if "title" in keeps else title,
-                metadata_json=conversation.metadata_json if "metadata" in keeps else metadata_json,
-            )
+            updated = await self._store.update_conversation(c, title=title, metadata_json=metadata_json, keeps=keeps)
             tell(updated, {} if updated is None else {news: updated.revision})
         if updated is None:
             raise _unknown()

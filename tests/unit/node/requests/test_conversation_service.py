@@ -1,9 +1,11 @@
-"""Conversations as things to look up: what is shown is what the store says now, and to whom it says so."""
+"""Conversations as things to look up and to change: what is shown is what the store says now, and to whom it says so."""
 
+import asyncio
 import contextlib
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from holdfast.domain.ids import UserId
@@ -17,7 +19,7 @@ from holdfast.node.tasks import Tasks
 from holdfast.settings import LimitSettings
 from support.delivery_scene import C, Scene
 from support.own_marks import own_marks_of
-from support.virtual_time import LoopClock, in_virtual_time
+from support.virtual_time import LoopClock, in_virtual_time, settled
 
 
 def _service(scene: Scene, bulletins: Any = None, redis_trust: Any = None) -> ConversationService:
@@ -92,3 +94,24 @@ async def test_a_change_is_written_to_the_bulletin_first_where_its_mark_is_not_f
     with pytest.raises(CommandError):
         await _service(scene, bulletins, redis_trust).remove_member(Caller(UserId("alice"), is_admin=True), C, "bob")
     assert told == [(C, (UserId("bob"),))] * written
+
+
+@in_virtual_time
+async def test_changes_of_title_and_of_metadata_at_the_same_time_both_stand() -> None:
+    """Each names one field. What another caller wrote into the other field, here or elsewhere, is acknowledged already."""
+    scene = Scene()
+    await scene.join("alice")
+    service, alice = _service(scene), Caller(UserId("alice"), is_admin=False)
+    await service.get(alice, C)
+    answering = scene.store.hold("update_conversation")
+    changes = [
+        asyncio.create_task(service.update(alice, C, title="new", metadata_json=None, keeps=frozenset({"metadata"}))),
+        asyncio.create_task(service.update(alice, C, title=None, metadata_json='{"a":1}', keeps=frozenset({"title"}))),
+    ]
+    await settled()
+    answering.set()
+    first, last = await asyncio.gather(*changes)
+    stored = scene.store.conversations[C]
+    assert (stored.title, stored.metadata_json, stored.revision) == ("new", '{"a":1}', 3)
+    assert (first.title, first.revision) == ("new", 2)
+    assert (last.title, last.metadata, last.revision) == ("new", msgspec.Raw(b'{"a":1}'), 3)
