@@ -106,11 +106,12 @@ class Node:
                 await self.sending.committer.close(_COMMITTERS_GRACE_SECONDS)
                 if not self.recovery.store_contact.replaced.is_set():
                     await self.users.receipts.close(_COMMITTERS_GRACE_SECONDS)
-                    await self.conversations.activity.flush()
                 self.sending.own_marks.flush()
                 await self.cluster.bulletins.write_last()
                 await self.cluster.lease.release()
-                await self.recovery.stored_marks.remove_done()  # last: those that stay are found by the other instances
+                await self.recovery.stored_marks.remove_done()  # those that stay are found by the other instances
+                if not self.recovery.store_contact.replaced.is_set():
+                    await self.conversations.activity.flush()  # last: a lost hint is only a stale preview
         except (TimeoutError, HoldfastError) as error:
             _log.warning("not everything could be given back: %s", error)
         if self.identity.declared_dead.is_set() and not self.recovery.store_contact.replaced.is_set():
