@@ -116,7 +116,7 @@ class _Denial:
 async def _compare_later(node: Node) -> None:
     """Others notice it a little later: what they published until then was of another generation, and dropped here."""
     await asyncio.sleep(_ALL_NOTICED_SECONDS)
-    await node.tasks.until_store_answers(lambda: node.recovery.resync.run("store_replaced"))
+    node.recovery.resync.begin("store_replaced")
 
 
 async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], stop: asyncio.Event, denial: _Denial) -> str:

@@ -167,7 +167,7 @@ class Node:
         self.cluster.lease.invalidate()
         self.conversations.cache.invalidate()
         self.cluster.bulletins.look_soon()
-        self.tasks.start(self.tasks.until_store_answers(lambda: self.recovery.resync.run(reason)))
+        self.recovery.resync.begin(reason)
 
     # --- the `Above` of each room: its questions to the rooms above it, and its news for them -----------------------------
 

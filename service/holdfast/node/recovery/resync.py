@@ -1,5 +1,6 @@
 """The resync: finds missed messages and changes by comparison with the store and with the bulletins of other instances."""
 
+from functools import partial
 from typing import Final
 
 from holdfast.domain.bounded import BoundedDict
@@ -8,6 +9,7 @@ from holdfast.domain.ids import ConversationId, RunId, UserId
 from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.membership import Membership
+from holdfast.node.tasks import Tasks
 from holdfast.node.users.receipts import Receipts
 from holdfast.ports import ConversationStore
 
@@ -15,7 +17,7 @@ _ENDED_RUNS: Final = 1_000  # one that is forgotten costs reads; it is there for
 
 
 class Resync:
-    """Lives in the loop. Every method raises `StoreError` when the store does not answer; doing it again is harmless."""
+    """Lives in the loop. Doing it again is harmless."""
 
     def __init__(
         self,
@@ -24,6 +26,7 @@ class Resync:
         membership: Membership,
         receipts: Receipts,
         redis_trust: RedisTrust,
+        tasks: Tasks,
     ) -> None:
         self._store = store
         self._hub = local.hub
@@ -32,13 +35,39 @@ class Resync:
         self._membership = membership
         self._receipts = receipts
         self._redis_trust = redis_trust
+        self._tasks = tasks
+        self._next_reason: str | None = None
+        self._is_running = False
         self._taken_for_good: BoundedDict[RunId, None] = BoundedDict(_ENDED_RUNS)
 
-    async def run(self, reason: str) -> None:
-        """All local conversations, with the store: members first, then heads, so that a user who was added meanwhile gets the
-        rest."""
-        for user_id in tuple(self._hub.users):
+    def begin(self, reason: str) -> None:
+        """Something was missed: compare all local conversations with the store, in the background.
+
+        One run at a time. For envelopes that are missed while a run is under way one more follows: it may have read before.
+        """
+        self._next_reason = reason
+        if not self._is_running:
+            self._is_running = True
+            self._tasks.start(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while (reason := self._next_reason) is not None:
+                self._next_reason = None
+                users = dict.fromkeys(self._hub.users)
+                await self._tasks.until_store_answers(partial(self._compare, users, reason))
+        finally:
+            self._is_running = False
+
+    async def _compare(self, users: dict[UserId, None], reason: str) -> None:
+        """Members first, then heads, so that a user who was added meanwhile gets the rest.
+
+        `users`: those to look at; those that were looked at are taken out, and the next try spares them.
+        """
+        for user_id in tuple(users):
+            users[user_id] = users.pop(user_id)  # the last in the next try, should this one fail
             await self._refresh_user(user_id)
+            del users[user_id]
         await self._delivery.gaps.compare(reason)
 
     async def with_bulletins(self, bulletins: list[Bulletin]) -> None:
@@ -47,6 +76,9 @@ class Resync:
         The last bulletin of a run that ended in order never changes, and a user who connects after it was taken is given lists
         that are later than all of its changes. So it is taken once: an instance that starts again reads nothing for the run
         before.
+
+        Raises:
+            StoreError: the store does not answer.
         """
         bulletins = [bulletin for bulletin in bulletins if bulletin.run not in self._taken_for_good]
         await self._take(bulletins)
