@@ -126,6 +126,11 @@ class Conversations:
         """The conversation is reported to have reached `revision`: older entries are not valid any more."""
         self._hinted[conversation_id] = max(self._hinted.get(conversation_id, 0), revision)
 
+    def unread_hint(self, conversation_id: ConversationId, revision: int) -> int:
+        """The reported revision, where it is beyond `revision` and beyond the cached entry; else 0."""
+        hinted, known = self._hinted.get(conversation_id, 0), self.peek(conversation_id)
+        return hinted if hinted > max(revision, 0 if known is None else known.revision) else 0
+
     def invalidate(self) -> None:
         """Envelopes may have been missed: read everything again before it is believed."""
         self._entries.clear()

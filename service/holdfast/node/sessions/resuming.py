@@ -119,7 +119,7 @@ class Resuming:
         cursors: Mapping[str, Seq],
         proof: str,
     ) -> set[ConversationId]:
-        """Every conversation local, nothing waiting for a proof, no head behind this client's cursor.
+        """Every conversation local, nothing waiting for a proof, reported changes read, no head behind this client's cursor.
 
         Without the last, a client that saw more elsewhere would be shown it again. Returns the conversations whose cursor is
         beyond the end even for the store. When this returns, nothing has been awaited since all of it was so.
@@ -128,12 +128,15 @@ class Resuming:
             CommandError: `overloaded`.
         """
         beyond: set[ConversationId] = set()
+        revisions = {c: row.revision for c, row in memberships.items()}
         while not connection.is_ended:
             missing = {c: row.last_seq for c, row in memberships.items() if c not in self._delivery.locals}
             unproven = [c for c in memberships if c not in missing and not self._delivery.is_settled(c)]
             if missing or unproven:
                 await self._delivery.activate(missing, proof)
                 await self._delivery.settled(unproven)
+                continue
+            if await self._read_reported(connection, revisions):
                 continue
             ahead = {c: cursors[c] for c in memberships if cursors.get(c, 0) > self._delivery.head(c) and c not in beyond}
             if not ahead:
@@ -145,6 +148,17 @@ class Resuming:
                 else:
                     await self._delivery.gaps.catch_up(conversation_id, tail)
         return beyond
+
+    async def _read_reported(self, connection: Connection, revisions: dict[ConversationId, int]) -> bool:
+        """Read what was reported to have changed since the list was read; whether anything was. Its user may be no member now.
+
+        `revisions`: those that are known; afterwards the reported ones, also where the store does not have them.
+        """
+        reported = {c: hint for c, known in revisions.items() if (hint := self._conversations.unread_hint(c, known))}
+        revisions |= reported
+        for conversation_id in reported:
+            await insist(connection, partial(self._conversations.read, conversation_id))
+        return bool(reported)
 
     def _join(self, connection: Connection, memberships: Mapping[ConversationId, MembershipRow]) -> dict[ConversationId, Seq]:
         """Hold back what is live, and fix the heads, in one go."""

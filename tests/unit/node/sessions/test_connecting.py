@@ -1,115 +1,15 @@
 """How a connection comes back: what it costs the store, and what it is told when something changes meanwhile."""
 
 import asyncio
-import json
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any
 
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.domain.messages import Message
-from holdfast.node.connections.connection import Connection
+from holdfast.errors import StoreUnavailable
 from holdfast.node.sending.append import Commit
-from holdfast.node.sessions.connecting import Connecting
-from holdfast.node.sessions.registration import Registration
-from holdfast.node.sessions.resuming import Resuming
-from holdfast.node.users.rosters import Rosters
-from holdfast.settings import LimitSettings
-from support.delivery_scene import C
-from support.delivery_scene import Scene as DeliveryScene
-from support.fake_redis_trust import FakeRedisTrust
-from support.fake_registered import FakeRegistered
-from support.fake_rosters import FakeRosters
-from support.fakes import FakeStore, FakeTransport, connection, conversation
+from support.connecting_scene import C, D, Scene, frames, synced
+from support.fakes import connection, conversation
 from support.virtual_time import in_virtual_time, passed, settled
-
-D = ConversationId("c2")
-READS = ("memberships_of", "heads", "cursors_of", "read_messages", "read_conversation", "read_cursors")
-
-
-class Instance(DeliveryScene):
-    """One instance, on a store and a Redis that it shares with others."""
-
-    def __init__(self, store: FakeStore, cache: FakeRosters) -> None:
-        super().__init__(10_000, store)
-        rosters = Rosters(
-            cache,
-            self.store,  # type: ignore[arg-type]  # the part it uses
-            self.telemetry,
-            self.delivery,
-            FakeRedisTrust(self.bus, self.clock, cache),
-            self.clock,
-        )
-        self.delivery.published_tails = rosters.tails
-        conversations: Any = SimpleNamespace(
-            local=self.local, cache=self.conversations, delivery=self.delivery, membership=self.membership, replay=self.replay
-        )
-        resuming = Resuming(
-            self.store,  # type: ignore[arg-type]  # the part it uses
-            conversations,
-            rosters,
-            self.process,
-            LimitSettings(),
-        )
-        registration = Registration(FakeRegistered(), self.bus, LimitSettings().connections_per_user)  # type: ignore[arg-type]  # the part it uses
-        self.presence = FakeRegistered()
-        users: Any = SimpleNamespace(presence=self.presence, rosters=rosters)
-        self.connecting = Connecting(registration, resuming, self.local, users, self.process)
-
-    async def connect(self, user_id: str, cursors: dict[str, Seq] | None = None, generation: str = "") -> Connection:
-        """A user's socket, answered."""
-        made = connection(user_id)
-        self.connecting.open(made)
-        self.connecting.resume(made, cursors, generation)
-        await passed(0.5)
-        return made
-
-    def told(self, event: str, version: int, user: str) -> None:
-        """Another instance publishes a change of `c1`."""
-        envelope = self.membership.publish(
-            self.store.conversations[C],
-            event,  # type: ignore[arg-type]  # one of its words
-            UserId("bob"),
-            [UserId(user)],
-        )
-        assert envelope.revision == version
-        self.conversations.hint(C, version)
-        self.membership.take(envelope)
-
-
-class Scene:
-    """A store with alice and bob in `c1` and `c2`, and what Redis remembers."""
-
-    def __init__(self) -> None:
-        self.store, self.cache = FakeStore(), FakeRosters()
-        self.store.conversations[C] = conversation(C, "alice", "bob")
-        self.store.conversations[D] = conversation(D, "alice", "bob")
-
-    def instance(self) -> Instance:
-        """A start of an instance: all caches are empty."""
-        return Instance(self.store, self.cache)
-
-    def reads(self) -> int:
-        """How often the store was asked so far."""
-        return sum(self.store.calls[call] for call in READS)
-
-
-def frames(to: Connection) -> list[dict[str, Any]]:
-    """What a socket was given, decoded."""
-    assert isinstance(to.transport, FakeTransport)
-    decoder = json.JSONDecoder()
-    text, found = b"".join(to.transport.written).decode("utf-8", "ignore"), []
-    while (start := text.find("{")) >= 0:
-        frame, end = decoder.raw_decode(text, start)
-        found.append(frame)
-        text = text[end:]
-    return found
-
-
-def synced(to: Connection) -> dict[str, Any]:
-    """The one `synced` that it was given."""
-    (frame,) = [frame for frame in frames(to) if frame["type"] == "synced"]
-    return frame
 
 
 @in_virtual_time
@@ -185,6 +85,43 @@ async def test_who_is_removed_while_connecting_is_let_go() -> None:
     again.delivery.hand_over(_commit("not for alice"))
     await settled()
     assert not [frame for frame in frames(opening) if frame["type"] == "message"]
+
+
+@in_virtual_time
+async def test_user_removed_while_connecting_is_replayed_nothing_while_the_store_is_away() -> None:
+    """The list was read before. The change was heard, but the members cannot be read: the answer waits for them."""
+    scene = Scene()
+    await scene.instance().connect("alice")
+    again, opening = scene.instance(), connection("alice")
+    again.connecting.open(opening)
+    await passed(0.5)
+    scene.store.conversations[C] = conversation(C, "bob", version=2, revision=2)
+    scene.store.fail("read_conversation", *[StoreUnavailable("away")] * 8)
+    scene.cache.forget("alice")
+    scene.store.put(C, "after the removal")
+    scene.cache.published[C] = 1
+    again.told("member_removed", 2, "alice")
+    again.connecting.resume(opening, {})
+    await passed(0.5)
+    assert frames(opening) == []
+    await passed(10.0)
+    assert synced(opening)["heads"] == {"c2": 0}
+    assert not [frame for frame in frames(opening) if frame["type"] == "message"]
+
+
+@in_virtual_time
+async def test_a_change_that_was_reported_and_is_in_no_store_delays_no_connection() -> None:
+    """A conversation that is gone, or a revision that was never written: the answer comes after the reads that show it."""
+    scene = Scene()
+    await scene.instance().connect("alice")
+    again = scene.instance()
+    del scene.store.conversations[C]
+    again.conversations.hint(C, 2)
+    again.conversations.hint(D, 2)
+    reads = scene.store.calls["read_conversation"]
+    alice = await again.connect("alice", {})
+    assert synced(alice)["heads"] == {"c1": 0, "c2": 0}
+    assert scene.store.calls["read_conversation"] - reads == 4
 
 
 @in_virtual_time
