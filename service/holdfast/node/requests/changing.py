@@ -1,7 +1,8 @@
 """Changes of members: one lane per conversation; changes that arrive while one is under way form the next batch.
 
 Sixty additions at once are a handful of writes, and an instance does not contend with itself. Each caller is answered once, and
-within its deadline. A change that was begun goes on after that, and is announced when it is stored.
+within its deadline. A change that was given to the store by then goes on, and is announced when it is stored. Others are left
+out.
 """
 
 import asyncio
@@ -163,6 +164,8 @@ class MemberChanges:
             changes, room = await self._placed(conversation, wanted), wanted[0].room
             news = {wish.user_id: _news(wish) for wish in wanted}
             async with self._marked.told(conversation_id, conversation.revision, *news.values()) as tell:
+                if len(_open(batch)) < len(batch):  # the write might undo what these callers did since, elsewhere
+                    raise StoreConflict("callers were answered meanwhile")
                 done = await self._store.change_members(conversation_id, changes, max_members=self._max_members, room=room)
                 revisions = {} if done is None else {news[user_id]: number for user_id, number in done.revisions.items()}
                 tell(None if done is None else done.conversation, revisions)

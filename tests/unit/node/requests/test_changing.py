@@ -13,6 +13,7 @@ from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError, StoreConflict, StoreTimeout
 from holdfast.node.requests.changing import DEADLINE_SECONDS, MAX_BATCH, MAX_WAITING, MemberChanges
 from holdfast.node.requests.marked_changes import MarkedChanges
+from holdfast.node.sending.own_marks import Marking
 from holdfast.node.tasks import Tasks
 from support.delivery_scene import C, Scene
 from support.fakes import conversation
@@ -161,6 +162,30 @@ async def test_caller_is_answered_within_the_deadline_and_its_change_told_when_i
     await passed(1)
     assert lanes.told == [("member_added", "bob", 2)]
     assert lanes.members == (ALICE, "bob"), "what was not begun is left out"
+
+
+@in_virtual_time
+async def test_removal_whose_caller_was_answered_does_not_undo_a_later_addition() -> None:
+    """The instance stood still before the write. Its caller was told so, asked another instance, and added the user again."""
+    lanes = Lanes()
+    lanes.store.conversations[C] = conversation(C, "alice", "bob", "carl")
+    marked, set_for_change = asyncio.Event(), lanes.own_marks.set_for_change
+
+    async def held(*change: Any) -> Marking:
+        await marked.wait()
+        return await set_for_change(*change)
+
+    lanes.own_marks.set_for_change = held  # type: ignore[method-assign]  # a process that stands still
+    removal = lanes.change("bob", is_member=False)
+    await passed(DEADLINE_SECONDS + 0.1)
+    assert removal.result() == "timeout"
+    lanes.store.conversations[C] = conversation(C, "alice", "carl", "bob", version=3, revision=3)
+    later = lanes.change("dan")
+    marked.set()
+    assert await later is True
+    assert lanes.members == (ALICE, "carl", "bob", "dan")
+    assert [event for event, *_ in lanes.told] == ["member_added"]
+    assert lanes.own_marks.to_finish(0.0, 9) == []
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
