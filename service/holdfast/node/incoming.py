@@ -24,7 +24,7 @@ class Incoming:
         self._identity, self._telemetry = on.identity, on.telemetry
         self._heartbeats = heartbeats
         self._delivery = conversations.delivery
-        self._receipts = users.receipts
+        self._receipts = users.receipt_fan_out
         self._commands = commands
         self._fan_out = users.presence_fan_out
         self._membership = conversations.membership

@@ -29,7 +29,7 @@ def incoming(scene: Scene, revocations: _Revocations | None = None, heartbeats: 
         SimpleNamespace(identity=scene.identity, telemetry=scene.telemetry),  # type: ignore[arg-type]  # the parts it uses
         heartbeats,  # type: ignore[arg-type]  # the part it uses
         scene,  # type: ignore[arg-type]  # the parts it uses
-        SimpleNamespace(receipts=absent, presence_fan_out=absent, revocations=others),  # type: ignore[arg-type]  # the parts it uses
+        SimpleNamespace(receipt_fan_out=absent, presence_fan_out=absent, revocations=others),  # type: ignore[arg-type]  # the parts it uses
         absent,
     )
 

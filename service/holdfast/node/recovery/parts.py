@@ -32,7 +32,7 @@ class RecoveryParts:
         delivery, membership = conversations.delivery, conversations.membership
         self.store_contact = StoreContact(on.store, cluster.own_bulletin, delivery, users.revocations)
         self.presence_reconciler = PresenceReconciler(on.store, users.presence, on.clock, cluster.store_clock, on.identity)
-        self.resync = Resync(on.store, conversations.local, membership, users.receipts, cluster.redis_trust, on.tasks)
+        self.resync = Resync(on.store, conversations.local, membership, users.receipt_fan_out, cluster.redis_trust, on.tasks)
         self.reaper = Reaper(on, cluster, users.presence, above)
         finishing = Finishing(on.store, conversations, notifications.decision, cluster.store_clock)
         self.unfinished_commits = UnfinishedCommits(on, sending.own_marks, cluster.peers, membership, finishing)

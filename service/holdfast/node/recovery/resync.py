@@ -10,7 +10,7 @@ from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.membership import Membership
 from holdfast.node.tasks import Tasks
-from holdfast.node.users.receipts import Receipts
+from holdfast.node.users.receipt_fan_out import ReceiptFanOut
 from holdfast.ports import ConversationStore
 
 _ENDED_RUNS: Final = 1_000  # one that is forgotten costs reads; it is there for about a minute
@@ -24,7 +24,7 @@ class Resync:
         store: ConversationStore,
         local: LocalSide,
         membership: Membership,
-        receipts: Receipts,
+        receipts: ReceiptFanOut,
         redis_trust: RedisTrust,
         tasks: Tasks,
     ) -> None:

@@ -6,6 +6,7 @@ from holdfast.node.foundation import Foundation
 from holdfast.node.notifications.parts import NotificationParts
 from holdfast.node.users.presence import Presence
 from holdfast.node.users.presence_fan_out import PresenceFanOut
+from holdfast.node.users.receipt_fan_out import ReceiptFanOut
 from holdfast.node.users.receipts import Receipts
 from holdfast.node.users.revocations import Revocations
 from holdfast.node.users.rosters import Rosters
@@ -43,10 +44,20 @@ class UserParts:
             cluster.redis_trust,
             store_clock,
         )
+        self.receipt_fan_out = ReceiptFanOut(
+            on.store,
+            on.hub,
+            cache,
+            delivery,
+            self.presence_fan_out,
+            store_clock,
+            on.tasks,
+            indicator_members=settings.limits.indicator_members,
+        )
         self.receipts = Receipts(
             on.store,
             cluster.announcer,
-            on.hub,
+            self.receipt_fan_out,
             cache,
             delivery,
             on.roster_cache,

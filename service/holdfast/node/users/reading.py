@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.domain.ids import Seq
+from holdfast.domain.bounded import BoundedDict
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.local import LocalConversation
+
+_MAX_KNOWN: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,23 @@ class Position:
         if seq != self.own_last + 1:
             self.own_first = seq
         self.own_last = seq
+
+
+class Positions:
+    """Those that one instance knows; a position that is forgotten is taken for 0."""
+
+    def __init__(self) -> None:
+        self._known = BoundedDict[tuple[ConversationId, UserId], Position](_MAX_KNOWN)
+
+    def of(self, conversation_id: ConversationId, user_id: UserId) -> Position:
+        """That of one user, which counts as the latest now."""
+        key = conversation_id, user_id
+        self._known[key] = position = self._known.get(key) or Position()
+        return position
+
+    def forget(self, conversation_id: ConversationId, user_id: UserId) -> None:
+        """The store lacks what is known."""
+        self._known.pop((conversation_id, user_id), None)
 
 
 @dataclass(slots=True, eq=False)

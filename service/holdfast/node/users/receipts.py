@@ -3,38 +3,32 @@
 A read is answered after its cursor is committed. All reads between two writes go into one write. Every advance of a cursor is
 told: by a read, or by a message of the user's that counts as reading (`reading`). The last told position is kept apart from the
 cursor: an explicit read beyond it is told, although the cursor may be there already.
-
-A late receipt is a hint. An instance that began to follow the conversation meanwhile has missed newer receipts, which its clients
-got at other instances. So the cursor is read from the store and that position is told.
 """
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from holdfast.domain.conversations import Conversation
-from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
+from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import CommandError, StoreError
 from holdfast.node.cluster.announcer import Announcer
-from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
 from holdfast.node.notifications.decision import Notifications
 from holdfast.node.users.presence_fan_out import PresenceFanOut
-from holdfast.node.users.reading import Advance, Position, Seen, Sent, advance
+from holdfast.node.users.reading import Advance, Seen, Sent, advance
+from holdfast.node.users.receipt_fan_out import ReceiptFanOut
 from holdfast.ports import Clock, CursorStore, MessageStore, RosterCache
-from holdfast.protocol import envelopes, frames
-from holdfast.protocol.jsontext import ms_of, rfc3339
+from holdfast.protocol import envelopes
+from holdfast.protocol.jsontext import rfc3339
 
 WRITE_INTERVAL_SECONDS: Final = 0.5  # 2 writes a second per document: Firestore's sustained limit is about 1, short bursts pass
 DEADLINE_SECONDS: Final = 2.6
 _INSIST_SECONDS: Final = 60.0  # so long a cursor is written again whose write had no answer
 _MAX_PENDING: Final = 10_000
-_MAX_KNOWN: Final = 20_000
-_LATE_SECONDS: Final = 0.5  # envelopes travel in milliseconds; clocks further apart than this cost reads, nothing else
 
 _log = logging.getLogger(__name__)
 
@@ -85,11 +79,11 @@ class Receipts:
         self,
         store: ReceiptStore,
         announcer: Announcer,
-        hub: Hub,
+        fan_out: ReceiptFanOut,
         conversations: Conversations,
         delivery: Delivery,
         rosters: RosterCache,
-        fan_out: PresenceFanOut,
+        presence_fan_out: PresenceFanOut,
         notifications: Notifications,
         clock: Clock,
         *,
@@ -97,19 +91,17 @@ class Receipts:
     ) -> None:
         self._store = store
         self._announcer = announcer
-        self._hub = hub
+        self._fan_out = fan_out
+        self._positions = fan_out.positions
         self._conversations = conversations
         self._delivery = delivery
         self._rosters = rosters
-        self._fan_out = fan_out
+        self._presence_fan_out = presence_fan_out
         self._notifications = notifications
         self._clock = clock
         self._indicator_members = indicator_members
         self._lanes: dict[ConversationId, _Lane] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
-        self._positions: OrderedDict[tuple[ConversationId, UserId], Position] = OrderedDict()
-        self._late: dict[UserId, dict[ConversationId, None]] = {}
-        self._is_reading = False
         self._pending = 0
 
     def read(
@@ -123,29 +115,8 @@ class Receipts:
 
     def note_sent(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, seen: Seen) -> None:
         """A user's own message is stored. No client waits for what follows; under pressure it is left to the next message."""
-        if self._pending < _MAX_PENDING // 2 and seq > self._position(conversation_id, user_id).cursor:
+        if self._pending < _MAX_PENDING // 2 and seq > self._positions.of(conversation_id, user_id).cursor:
             self._enqueue(conversation_id, _Reader(user_id, seq, self._clock.monotonic(), seen=seen))
-
-    def receive(self, envelope: envelopes.ReceiptEnvelope) -> None:
-        """A cursor moved at another instance."""
-        conversation_id, user_id = ConversationId(envelope.c), UserId(envelope.user)
-        if envelope.is_first:
-            self._fan_out.accepted(conversation_id, user_id)
-        age_ms = self._clock.now_ms() - (ms_of(envelope.read_at) or 0)
-        if abs(age_ms) <= _LATE_SECONDS * 1000:
-            self._tell(conversation_id, user_id, envelope.seq, envelope.read_at)
-        else:
-            self.learn(conversation_id, user_id, envelope.seq)
-
-    def learn(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
-        """A cursor moved at another instance up to a minute ago, as its bulletin says: the store is asked how far it is now."""
-        is_news = seq > self._position(conversation_id, user_id).told
-        if not is_news or conversation_id not in self._delivery.locals or len(self._late) >= _MAX_PENDING:
-            return
-        self._late.setdefault(user_id, {})[conversation_id] = None
-        if not self._is_reading:
-            self._is_reading = True
-            self._start(self._tell_late())
 
     def expire(self) -> None:
         """Answer reads whose deadline has passed; a few times a second."""
@@ -175,21 +146,6 @@ class Receipts:
         task = asyncio.create_task(work)
         self._tasks[task] = None
         task.add_done_callback(self._tasks.pop)
-
-    async def _tell_late(self) -> None:
-        """One read at a time; what the store does not answer is in the next bulletin again."""
-        try:
-            while self._late:
-                user_id = next(iter(self._late))
-                try:
-                    cursors = await self._store.cursors_of(user_id, list(self._late.pop(user_id)))
-                except StoreError as failure:
-                    _log.debug("late receipts cannot be read now: %s", failure)
-                    continue
-                for conversation_id, seq in cursors.items():
-                    self._tell(conversation_id, user_id, seq, rfc3339(self._clock.now_ms()))
-        finally:
-            self._is_reading = False
 
     async def _run(self, lane: _Lane) -> None:
         try:
@@ -237,29 +193,30 @@ class Receipts:
         self._rosters.end_reads(writing, conversation_id, committed, self._delivery.generation)
         read_at = rfc3339(self._clock.now_ms())
         for user_id in cursors.keys() - committed.keys():  # the store was restored, and ends before these cursors
-            self._positions.pop((conversation_id, user_id), None)
+            self._positions.forget(conversation_id, user_id)
         for reader in (each for each in readers if each.seen is None):
             if (cursor := committed.get(reader.user_id)) is not None:
                 reader.answer(ReadDone(cursor, read_at))
             else:
                 reader.answer(_gone() if reader.seq >= cursors[reader.user_id] else _unavailable())
         for user_id, seq in committed.items():
-            position = self._position(conversation_id, user_id)
+            position = self._positions.of(conversation_id, user_id)
             position.note(seq)
             is_news = position.owed > position.told
             if is_news:
                 position.told = seq
-                self._tell_here(conversation_id, user_id, seq, read_at, is_small=is_small)
+                self._notifications.note_read(conversation_id, user_id, seq)
+                self._fan_out.show(conversation_id, user_id, seq, read_at, is_small=is_small)
             if is_first := user_id in first:
-                self._fan_out.accepted(conversation_id, user_id)
+                self._presence_fan_out.accepted(conversation_id, user_id)
             if is_news or is_first:
                 self._publish(conversation_id, user_id, seq if is_news else 0, read_at, is_small=is_small, is_first=is_first)
 
     async def _first_time(self, conversation: Conversation, cursors: Mapping[UserId, Seq]) -> frozenset[UserId]:
         """Which of these members have not accepted the conversation before (`acceptance`)."""
         c = conversation.conversation_id
-        unknown = {u for u in cursors if u in conversation.members and not self._position(c, u).cursor}
-        return frozenset(unknown.difference(await self._fan_out.acceptances.of(c)) if unknown else ())
+        unknown = {u for u in cursors if u in conversation.members and not self._positions.of(c, u).cursor}
+        return frozenset(unknown.difference(await self._presence_fan_out.acceptances.of(c)) if unknown else ())
 
     async def _advances(self, conversation: Conversation, readers: list[_Reader]) -> dict[UserId, Advance]:
         """By user. Where an own message follows one that this instance does not know to be read, the store is asked.
@@ -271,7 +228,7 @@ class Receipts:
         for user_id in dict.fromkeys(reader.user_id for reader in readers):
             reads = [reader.seq for reader in readers if reader.user_id == user_id and reader.seen is None]
             sent = [Sent(each.seq, each.seen) for each in readers if each.user_id == user_id and each.seen is not None]
-            position, start = self._position(c, user_id), conversation.joined_seq(user_id)
+            position, start = self._positions.of(c, user_id), conversation.joined_seq(user_id)
             made, has_cursor = advance(position, start, reads, sent), True
             if made.unread:
                 position.owed = max(position.owed, made.to_tell)  # the stored cursor may be of a write whose answer was lost
@@ -306,14 +263,6 @@ class Receipts:
                 reader.seq = -1
         return [reader for reader in admitted if reader.seq >= 0]
 
-    def _position(self, conversation_id: ConversationId, user_id: UserId) -> Position:
-        key = (conversation_id, user_id)
-        position = self._positions.setdefault(key, Position())
-        self._positions.move_to_end(key)
-        if len(self._positions) > _MAX_KNOWN:
-            self._positions.popitem(last=False)
-        return position
-
     def _publish(
         self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool, is_first: bool
     ) -> None:
@@ -330,29 +279,6 @@ class Receipts:
         channel = conversation_channel(conversation_id) if is_small else f"user:{user_id}"
         self._announcer.receipt(envelope, channel)
 
-    def _tell_here(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool) -> None:
-        self._notifications.note_read(conversation_id, user_id, seq)
-        frame = _frame(conversation_id, user_id, seq, read_at)
-        local = self._delivery.locals.get(conversation_id)
-        if not is_small:
-            self._hub.tell_user(user_id, frame)
-        elif local is not None:
-            self._hub.tell(local, frame)
-
-    def _tell(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> None:
-        position = self._position(conversation_id, user_id)
-        position.note(seq)
-        if seq <= position.told:
-            return  # our own echo, or older than what was told
-        position.told = seq
-        frame = _frame(conversation_id, user_id, seq, read_at)
-        local = self._delivery.locals.get(conversation_id)
-        conversation = self._conversations.cached(conversation_id)
-        if conversation is not None and len(conversation.members) > self._indicator_members:
-            self._hub.tell_user(user_id, frame)
-        elif local is not None:
-            self._hub.tell(local, frame)
-
 
 def _gone() -> CommandError:
     """It was not written yet, or a restored store has it no more."""
@@ -362,10 +288,6 @@ def _gone() -> CommandError:
 def _unavailable() -> CommandError:
     """The same read succeeds later."""
     return CommandError("store_unavailable", "the store did not answer", retry_after_ms=1000)
-
-
-def _frame(conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> frames.Receipt:
-    return frames.Receipt(conversation_id=conversation_id, user_id=user_id, message_id=message_id(seq), seq=seq, read_at=read_at)
 
 
 def _read_by(advances: Mapping[UserId, Advance]) -> dict[Seq, list[UserId]]:

@@ -1,87 +1,10 @@
 """Read cursors: coalesced, only forward, never beyond the end, answered once and told once."""
 
-import json
-from types import SimpleNamespace
-from typing import Any
-
-from holdfast.domain.ids import ConversationId, UserId
-from holdfast.errors import CommandError, StoreTimeout
-from holdfast.node.cluster.announcer import Announcer
-from holdfast.node.cluster.window import Window
-from holdfast.node.connections.connection import Connection
-from holdfast.node.connections.hub import Hub
-from holdfast.node.connections.local import LocalConversation
-from holdfast.node.conversations.cache import Conversations
-from holdfast.node.tasks import Tasks
-from holdfast.node.users.presence_fan_out import PresenceFanOut
+from holdfast.errors import StoreTimeout
 from holdfast.node.users.reading import NOTHING, Seen
-from holdfast.node.users.receipts import DEADLINE_SECONDS, ReadDone, Receipts
-from holdfast.protocol import envelopes
-from holdfast.protocol.jsontext import rfc3339
-from holdfast.telemetry import Telemetry
-from support.delivery_scene import shown
-from support.fake_cluster import FakeBus
-from support.fake_redis_trust import FakeRedisTrust
-from support.fake_rosters import FakeRosters
-from support.fakes import FakeDelivery, FakeStore, connection, conversation
+from holdfast.node.users.receipts import DEADLINE_SECONDS
+from support.receipts_scene import ALICE, BOB, C, Scene
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
-
-C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
-
-
-class Scene:
-    """Receipts of one instance; `c1` has ten messages, alice and bob."""
-
-    def __init__(self, *members: str) -> None:
-        self.store, self.bus, self.hub = FakeStore(), FakeBus(), Hub(Telemetry("test"))
-        self.store.conversations[C] = conversation(C, "alice", "bob", *members)
-        self.store.put(C, *(f"body {number}" for number in range(10)))
-        self.answers: list[tuple[str, object]] = []
-        self.moved: list[tuple[str, int]] = []
-        self.rosters, self.delivery, self.window = FakeRosters(), FakeDelivery(), Window()
-        conversations = Conversations(self.store, self.bus, LoopClock(), FakeRedisTrust(self.bus, LoopClock()))  # type: ignore[arg-type]  # the part it uses
-        parts: Any = (self.store, self.bus, conversations, self.delivery)
-        self.receipts = Receipts(
-            self.store,  # type: ignore[arg-type]  # the part it uses
-            Announcer(self.bus, self.window, LoopClock()),
-            self.hub,
-            conversations,
-            self.delivery,  # type: ignore[arg-type]  # the part it uses
-            self.rosters,
-            PresenceFanOut(*parts, Tasks()),
-            SimpleNamespace(note_read=lambda _, user, seq: self.moved.append((user, seq))),  # type: ignore[arg-type]  # the part it uses
-            LoopClock(),
-            indicator_members=100,
-        )
-
-    def read(self, user_id: str, seq: int) -> None:
-        """A read; its answer is noted as seq or code."""
-
-        def note(result: ReadDone | CommandError) -> None:
-            self.answers.append((user_id, result.seq if isinstance(result, ReadDone) else result.code))
-
-        self.receipts.read(C, UserId(user_id), seq, note)
-
-    def listener(self) -> Connection:
-        """A connection of bob's that begins to hear the conversation now."""
-        local = self.delivery.locals.setdefault(C, LocalConversation(C, 0.0))
-        listener = connection("bob")
-        self.hub.join(local, listener)
-        return listener
-
-    def receive(self, seq: int, age_seconds: float = 0.0) -> None:
-        """An envelope of another instance that committed alice's cursor so long ago."""
-        read_at = rfc3339(LoopClock().now_ms() - round(age_seconds * 1000))
-        self.receipts.receive(envelopes.ReceiptEnvelope(v=1, kind="receipt", c=C, seq=seq, user=ALICE, read_at=read_at))
-
-    def published(self) -> list[tuple[str, str, int]]:
-        """What other instances are told."""
-        told = [(channel, json.loads(envelope)) for channel, envelope in self.bus.published]
-        return [(channel, envelope["user"], envelope["seq"]) for channel, envelope in told if envelope["seq"]]
-
-    def accepted(self) -> list[str]:
-        """The users of whom other instances are told that they accepted the conversation."""
-        return [envelope["user"] for _, text in self.bus.published if (envelope := json.loads(text))["is_first"]]
 
 
 @in_virtual_time
@@ -112,7 +35,7 @@ async def test_a_cursor_never_goes_back_and_what_did_not_move_is_not_told() -> N
         await passed(2)
     assert scene.answers == [("alice", 7)] * 3
     assert scene.published() == [(f"conversation:{C}", "alice", 7)]
-    scene.receipts.learn(C, ALICE, 6)
+    scene.fan_out.learn(C, ALICE, 6)
     assert scene.moved == [("alice", 7)]
     assert scene.window.contents(LoopClock().monotonic())["receipts"] == {"c1|alice": 7}
 
@@ -339,62 +262,3 @@ async def test_in_a_large_conversation_only_the_reader_hears_of_it() -> None:
     scene.read("alice", 3)
     await passed(2)
     assert scene.published() == [("user:alice", "alice", 3)]
-
-
-def heard(listener: Connection) -> list[int]:
-    """The receipts that a connection was given."""
-    return [frame["seq"] for frame in shown(listener) if frame["type"] == "receipt"]
-
-
-@in_virtual_time
-async def test_receipt_does_not_go_back_for_a_client_that_reconnects_after_a_crash() -> None:
-    """It heard 9 elsewhere; the bulletins that its new instance reads name what was told up to a minute before."""
-    scene = Scene()
-    scene.store.cursors[C, ALICE] = 9
-    listener = scene.listener()
-    scene.receipts.learn(C, ALICE, 5)
-    await settled()
-    assert heard(listener) == [9]
-    scene.receipts.learn(C, ALICE, 8)
-    await settled()
-    assert (heard(listener), scene.store.calls["cursors_of"]) == ([9], 1)
-
-
-@in_virtual_time
-async def test_receipt_of_an_instance_that_was_frozen_does_not_go_back() -> None:
-    """Its envelope comes after newer ones of others, which this instance did not follow yet. A prompt one costs no read."""
-    scene = Scene()
-    listener = scene.listener()
-    scene.receive(3)
-    await settled()
-    assert (heard(listener), scene.store.calls["cursors_of"]) == ([3], 0)
-    scene.store.cursors[C, ALICE] = 9
-    scene.receive(5, age_seconds=20)
-    await settled()
-    assert heard(listener) == [3, 9]
-
-
-@in_virtual_time
-async def test_late_receipt_is_told_once_the_store_answers_again() -> None:
-    """The next bulletin names it again; a read waits for nothing else."""
-    scene = Scene()
-    listener = scene.listener()
-    scene.store.cursors[C, ALICE] = 9
-    scene.store.fail("cursors_of", StoreTimeout("away"))
-    scene.receipts.learn(C, ALICE, 5)
-    await settled()
-    assert heard(listener) == []
-    scene.receipts.learn(C, ALICE, 5)
-    await settled()
-    assert heard(listener) == [9]
-
-
-@in_virtual_time
-async def test_late_receipt_in_a_conversation_without_local_connections_costs_no_read() -> None:
-    """There are no other members to tell."""
-    scene = Scene()
-    scene.store.cursors[C, ALICE] = 9
-    scene.receipts.learn(C, ALICE, 5)
-    scene.receive(5, age_seconds=20)
-    await settled()
-    assert scene.store.calls["cursors_of"] == 0
