@@ -93,6 +93,11 @@ class Positions:
         self._known[key] = position = self._known.get(key) or Position()
         return position
 
+    def told(self, conversation_id: ConversationId, user_id: UserId) -> Seq:
+        """The highest cursor of one user that was told. A question alone keeps no position, and lets none go."""
+        known = self._known.get((conversation_id, user_id))
+        return known.told if known is not None else 0
+
     def forget(self, conversation_id: ConversationId, user_id: UserId) -> None:
         """The store lacks what is known."""
         self._known.pop((conversation_id, user_id), None)

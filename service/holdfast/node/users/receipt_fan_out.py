@@ -69,8 +69,9 @@ class ReceiptFanOut:
 
     def learn(self, conversation_id: ConversationId, user_id: UserId, seq: Seq) -> None:
         """A cursor moved at another instance up to a minute ago, as its bulletin says: the store is asked how far it is now."""
-        is_news = seq > self.positions.of(conversation_id, user_id).told
-        if not is_news or conversation_id not in self._delivery.locals or len(self._late) >= _MAX_LATE:
+        if conversation_id not in self._delivery.locals or seq <= self.positions.told(conversation_id, user_id):
+            return
+        if len(self._late) >= _MAX_LATE:
             return
         self._late.setdefault(user_id, {})[conversation_id] = None
         if not self._is_reading:

@@ -202,7 +202,7 @@ class Receipts:
         for user_id, seq in committed.items():
             position = self._positions.of(conversation_id, user_id)
             position.note(seq)
-            is_news = position.owed > position.told
+            is_news = advances[user_id].to_tell > position.told  # not `owed`: the position may have had to go meanwhile
             if is_news:
                 position.told = seq
                 self._notifications.note_read(conversation_id, user_id, seq)
@@ -237,7 +237,7 @@ class Receipts:
                 made = advance(position, max([start, *stored.values()]), reads, sent)
             for seq in made.unread:
                 position.note_own(seq)
-            position.owed = max(position.owed, made.to_tell)
+            made.to_tell = position.owed = max(position.owed, made.to_tell)
             if reads or made.cursor > position.cursor or not has_cursor or position.owed > position.told:
                 advances[user_id] = made
         return advances

@@ -1,6 +1,10 @@
 """Read cursors: coalesced, only forward, never beyond the end, answered once and told once."""
 
+import pytest
+
+from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import StoreTimeout
+from holdfast.node.users import reading
 from holdfast.node.users.reading import NOTHING, Seen
 from holdfast.node.users.receipts import DEADLINE_SECONDS
 from support.receipts_scene import ALICE, BOB, C, Scene
@@ -262,3 +266,40 @@ async def test_in_a_large_conversation_only_the_reader_hears_of_it() -> None:
     scene.read("alice", 3)
     await passed(2)
     assert scene.published() == [("user:alice", "alice", 3)]
+
+
+@pytest.fixture
+def two_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance knows the positions of two users at most."""
+    monkeypatch.setattr(reading, "_MAX_KNOWN", 2)
+
+
+@pytest.mark.usefixtures("two_positions")
+@in_virtual_time
+async def test_read_is_told_although_receipts_of_conversations_that_are_not_local_come_meanwhile() -> None:
+    """A bulletin names thousands of them. They make no position, and so none that an instance works with has to go."""
+    scene = Scene()
+    writing = scene.store.hold("advance_cursors")
+    scene.read("alice", 3)
+    await settled()
+    for number in range(3):
+        scene.fan_out.learn(ConversationId(f"elsewhere-{number}"), ALICE, 5)
+    writing.set()
+    await passed(2)
+    assert scene.published() == [(f"conversation:{C}", "alice", 3)]
+
+
+@pytest.mark.usefixtures("two_positions")
+@in_virtual_time
+async def test_read_is_told_although_its_position_had_to_go_meanwhile() -> None:
+    """Many others are read for at the same time: what is to be told is not known by the position alone."""
+    scene = Scene()
+    writing = scene.store.hold("advance_cursors")
+    scene.read("alice", 3)
+    await settled()
+    for user_id in ("bob", "carl", "dora"):
+        scene.fan_out.positions.of(C, UserId(user_id))
+    writing.set()
+    await passed(2)
+    assert scene.answers == [("alice", 3)]
+    assert scene.published() == [(f"conversation:{C}", "alice", 3)]
