@@ -39,7 +39,9 @@ class Scene:
         self.answers: list[tuple[str, object]] = []
         self.moved: list[tuple[str, int]] = []
         self.rosters, self.delivery, self.window = FakeRosters(), FakeDelivery(), Window()
-        conversations = Conversations(self.store, self.bus, LoopClock(), FakeRedisTrust(self.bus, LoopClock()))  # type: ignore[arg-type]  # the part it uses
+        self.conversations = conversations = Conversations(
+            self.store, self.bus, LoopClock(), FakeRedisTrust(self.bus, LoopClock())
+        )  # type: ignore[arg-type]  # the part it uses
         parts: Any = (self.store, self.bus, conversations, self.delivery)
         presence_fan_out = PresenceFanOut(*parts, Tasks())
         self.fan_out = ReceiptFanOut(
@@ -73,17 +75,18 @@ class Scene:
 
         self.receipts.read(C, UserId(user_id), seq, note)
 
-    def listener(self) -> Connection:
-        """A connection of bob's that begins to hear the conversation now."""
+    def listener(self, user_id: str = "bob") -> Connection:
+        """A connection that begins to hear the conversation now."""
         local = self.delivery.locals.setdefault(C, LocalConversation(C, 0.0))
-        listener = connection("bob")
+        listener = connection(user_id)
+        self.hub.add(listener)
         self.hub.join(local, listener)
         return listener
 
-    def receive(self, seq: int, age_seconds: float = 0.0) -> None:
+    def receive(self, seq: int, age_seconds: float = 0.0, channel: str = f"conversation:{C}") -> None:
         """An envelope of another instance that committed alice's cursor so long ago."""
         read_at = rfc3339(LoopClock().now_ms() - round(age_seconds * 1000))
-        self.fan_out.receive(envelopes.ReceiptEnvelope(v=1, kind="receipt", c=C, seq=seq, user=ALICE, read_at=read_at))
+        self.fan_out.receive(channel, envelopes.ReceiptEnvelope(v=1, kind="receipt", c=C, seq=seq, user=ALICE, read_at=read_at))
 
     def published(self) -> list[tuple[str, str, int]]:
         """What other instances are told."""

@@ -48,7 +48,7 @@ class Incoming:
         elif isinstance(envelope, envelopes.MessagesEnvelope):
             self._delivery.receive(envelope)
         elif isinstance(envelope, envelopes.ReceiptEnvelope):
-            self._receipts.receive(envelope)
+            self._receipts.receive(channel, envelope)
         elif isinstance(envelope, envelopes.TypingEnvelope):
             if envelope.origin != self._identity.instance_id:
                 self._commands.receive_typing(envelope)

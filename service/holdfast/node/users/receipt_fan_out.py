@@ -2,16 +2,20 @@
 
 A late receipt is a hint. An instance that began to follow the conversation meanwhile has missed newer receipts, which its clients
 got at other instances. So the cursor is read from the store and that position is told.
+
+In a large conversation a receipt is shown to its reader's own devices alone. Whether a conversation is large says the channel of
+a prompt receipt, because the instance that sent it knows the members. For a late one the conversation is looked at.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
 from holdfast.errors import StoreError
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
-from holdfast.node.conversations.delivery import Delivery
+from holdfast.node.conversations.delivery import Delivery, conversation_channel
 from holdfast.node.tasks import Tasks
 from holdfast.node.users.presence_fan_out import PresenceFanOut
 from holdfast.node.users.reading import Positions
@@ -56,14 +60,15 @@ class ReceiptFanOut:
         self._late: dict[UserId, dict[ConversationId, None]] = {}
         self._is_reading = False
 
-    def receive(self, envelope: envelopes.ReceiptEnvelope) -> None:
+    def receive(self, channel: str, envelope: envelopes.ReceiptEnvelope) -> None:
         """A cursor moved at another instance."""
         conversation_id, user_id = ConversationId(envelope.c), UserId(envelope.user)
         if envelope.is_first:
             self._presence_fan_out.accepted(conversation_id, user_id)
         age_ms = self._clock.now_ms() - (ms_of(envelope.read_at) or 0)
         if abs(age_ms) <= _LATE_SECONDS * 1000:
-            self._tell(conversation_id, user_id, envelope.seq, envelope.read_at)
+            is_small = channel == conversation_channel(conversation_id)
+            self._tell(conversation_id, user_id, envelope.seq, envelope.read_at, is_small=is_small)
         else:
             self.learn(conversation_id, user_id, envelope.seq)
 
@@ -95,21 +100,35 @@ class ReceiptFanOut:
             while self._late:
                 user_id = next(iter(self._late))
                 try:
-                    cursors = await self._store.cursors_of(user_id, list(self._late.pop(user_id)))
+                    await self._tell_stored(user_id, self._late.pop(user_id))
                 except StoreError as failure:
                     _log.debug("late receipts cannot be read now: %s", failure)
-                    continue
-                for conversation_id, seq in cursors.items():
-                    self._tell(conversation_id, user_id, seq, rfc3339(self._clock.now_ms()))
         finally:
             self._is_reading = False
 
-    def _tell(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str) -> None:
+    async def _tell_stored(self, user_id: UserId, conversation_ids: Iterable[ConversationId]) -> None:
+        """How far the store says that the user has read, where a connection here may see that."""
+        small: dict[ConversationId, bool] = {}
+        for conversation_id in conversation_ids:
+            conversation = await self._conversations.get(conversation_id)
+            if conversation is not None:
+                is_small = len(conversation.members) <= self._indicator_members
+                if self._is_shown(conversation_id, user_id, is_small=is_small):
+                    small[conversation_id] = is_small
+        cursors = await self._store.cursors_of(user_id, list(small)) if small else {}
+        for conversation_id, seq in cursors.items():
+            self._tell(conversation_id, user_id, seq, rfc3339(self._clock.now_ms()), is_small=small[conversation_id])
+
+    def _is_shown(self, conversation_id: ConversationId, user_id: UserId, *, is_small: bool) -> bool:
+        """Whether a connection here may see the receipts of the user."""
+        return conversation_id in self._delivery.locals if is_small else self._hub.count_of(user_id) > 0
+
+    def _tell(self, conversation_id: ConversationId, user_id: UserId, seq: Seq, read_at: str, *, is_small: bool) -> None:
+        if not self._is_shown(conversation_id, user_id, is_small=is_small):
+            return
         position = self.positions.of(conversation_id, user_id)
         position.note(seq)
         if seq <= position.told:
             return  # our own echo, or older than what was told
         position.told = seq
-        conversation = self._conversations.cached(conversation_id)
-        is_small = conversation is None or len(conversation.members) <= self._indicator_members
         self.show(conversation_id, user_id, seq, read_at, is_small=is_small)

@@ -57,3 +57,69 @@ async def test_late_receipt_in_a_conversation_without_local_connections_costs_no
     scene.receive(5, age_seconds=20)
     await settled()
     assert scene.store.calls["cursors_of"] == 0
+
+
+def _crowd() -> tuple[str, ...]:
+    """Members enough for a large conversation."""
+    return tuple(f"user-{number}" for number in range(120))
+
+
+@in_virtual_time
+async def test_late_receipt_of_a_large_conversation_is_not_shown_to_other_members() -> None:
+    """Bulletins name it, too. As long as the conversation is not known it is not taken for a small one."""
+    scene = Scene(*_crowd())
+    listener = scene.listener()
+    scene.store.cursors[C, ALICE] = 5
+    scene.fan_out.learn(C, ALICE, 5)
+    scene.receive(5, age_seconds=20)
+    await settled()
+    assert heard(listener) == []
+
+
+@in_virtual_time
+async def test_late_receipt_of_a_large_conversation_without_its_reader_here_costs_no_read_of_the_cursor() -> None:
+    """Every instance reads every bulletin: a read for each receipt would be as many as there are instances."""
+    scene = Scene(*_crowd())
+    scene.listener()
+    await scene.conversations.get(C)
+    scene.store.cursors[C, ALICE] = 5
+    scene.fan_out.learn(C, ALICE, 5)
+    await settled()
+    assert scene.store.calls["cursors_of"] == 0
+
+
+@in_virtual_time
+async def test_late_receipt_of_a_large_conversation_reaches_the_devices_of_its_reader() -> None:
+    """One of them is at this instance, and the envelope was lost."""
+    scene = Scene(*_crowd())
+    listener, own = scene.listener(), scene.listener("alice")
+    scene.store.cursors[C, ALICE] = 5
+    scene.fan_out.learn(C, ALICE, 5)
+    await settled()
+    assert (heard(listener), heard(own)) == ([], [5])
+
+
+@in_virtual_time
+async def test_prompt_receipt_of_a_large_conversation_is_not_shown_to_other_members_while_nothing_is_cached() -> None:
+    """The channel says it: the instance that sent the receipt knows the members."""
+    scene = Scene(*_crowd())
+    listener, own = scene.listener(), scene.listener("alice")
+    scene.receive(5, channel="user:alice")
+    await settled()
+    assert (heard(listener), heard(own)) == ([], [5])
+    assert (scene.store.calls["read_conversation"], scene.store.calls["cursors_of"]) == (0, 0)
+
+
+@in_virtual_time
+async def test_late_receipt_waits_for_the_store_to_say_how_large_its_conversation_is() -> None:
+    """The next bulletin names it again."""
+    scene = Scene()
+    listener = scene.listener()
+    scene.store.cursors[C, ALICE] = 5
+    scene.store.fail("read_conversation", StoreTimeout("away"))
+    scene.fan_out.learn(C, ALICE, 5)
+    await settled()
+    assert heard(listener) == []
+    scene.fan_out.learn(C, ALICE, 5)
+    await settled()
+    assert heard(listener) == [5]
