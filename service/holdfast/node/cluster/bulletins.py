@@ -21,7 +21,7 @@ from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.cluster.window import Window
 from holdfast.ports import Clock, RunStore
 
-_BUSY_SECONDS: Final = 300.0  # a bulletin that overflowed: a comparison of 10,000 conversations with the store
+_BUSY_SECONDS: Final = 300.0  # bulletins that name 5,000 changes of members each: a read of the store for most of them
 _TICK_SECONDS: Final = 0.25
 _CHANGED_SECONDS: Final = 1.0
 _READ_SECONDS: Final = 1.0

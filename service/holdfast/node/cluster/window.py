@@ -1,7 +1,8 @@
 """The window: the changes that this instance made in the last minute, as its bulletin carries them. Pure: time is an argument.
 
 Of each conversation the highest head and the latest version of its members are kept, and the furthest position of each read
-cursor: 5,000 of each kind. When more changed, `overflow` tells the readers to compare with the store instead.
+cursor: 5,000 of each kind. When more heads or members changed, `overflow` tells the readers to compare with the store instead.
+Receipts that do not fit are left out: a client that missed one is told with the next, or when it asks how far others have read.
 """
 
 from collections import OrderedDict
@@ -55,13 +56,13 @@ class Window:
 
     def contents(self, now: float) -> Contents:
         """The changes that were noted in the 60 s before `now`."""
-        kinds = (self._heads, self._members, self._users, self._receipts)
+        compared = (self._heads, self._members, self._users)
         return Contents(
             heads=self._heads.current(now),
             members=self._members.current(now),
             users=tuple(self._users.current(now)),
             receipts=self._receipts.current(now),
-            overflow=any(now - kind.has_overflowed_at < WINDOW_SECONDS for kind in kinds),
+            overflow=any(now - kind.has_overflowed_at < WINDOW_SECONDS for kind in compared),
         )
 
 

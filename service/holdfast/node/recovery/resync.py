@@ -1,11 +1,14 @@
 """The resync: finds missed messages and changes by comparison with the store and with the bulletins of other instances."""
 
+import asyncio
+import contextlib
 from functools import partial
 from typing import Final
 
 from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.ids import ConversationId, RunId, UserId
+from holdfast.errors import StoreError
 from holdfast.node.cluster.redis_trust import RedisTrust
 from holdfast.node.conversations.local_side import LocalSide
 from holdfast.node.conversations.membership import Membership
@@ -38,6 +41,8 @@ class Resync:
         self._tasks = tasks
         self._next_reason: str | None = None
         self._is_running = False
+        self._overflows = self._compared = 0
+        self._comparing: asyncio.Task[None] | None = None
         self._taken_for_good: BoundedDict[RunId, None] = BoundedDict(_ENDED_RUNS)
 
     def begin(self, reason: str) -> None:
@@ -95,8 +100,19 @@ class Resync:
                 self._receipts.learn(ConversationId(conversation), UserId(user), seq)
         for bulletin in bulletins:  # these may take a read each: no message waits for them
             await self._refresh_members(bulletin)
-        if any(bulletin.overflow for bulletin in bulletins):
-            await self._delivery.gaps.compare("overflow")
+        self._overflows += sum(bulletin.overflow for bulletin in bulletins)
+        if self._compared < self._overflows and (self._comparing is None or self._comparing.done()):
+            self._comparing = self._tasks.start(self._compare_overflows())
+
+    async def _compare_overflows(self) -> None:
+        """In the background: with many conversations it takes long, and no bulletin waits for it.
+
+        What overflows meanwhile is compared afterwards. Where the store does not answer, the next bulletins begin it again.
+        """
+        with contextlib.suppress(StoreError):
+            while self._compared < (overflows := self._overflows):
+                await self._delivery.gaps.compare("overflow")
+                self._compared = overflows
 
     async def _refresh_members(self, bulletin: Bulletin) -> None:
         concerns_users_here = any(map(self._hub.count_of, bulletin.users))

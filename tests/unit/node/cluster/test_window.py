@@ -65,6 +65,16 @@ def test_more_changes_than_fit_are_told_as_overflow_for_a_minute() -> None:
     assert contents(window, now=31.0 + WINDOW_SECONDS) == NOTHING
 
 
+def test_more_receipts_than_fit_are_no_overflow() -> None:
+    """A comparison with the store looks for messages: it would find none of them."""
+    window = Window()
+    for number in range(MAX_ENTRIES + 1):
+        window.note_receipt(C, UserId(f"u{number}"), 1, now=0.0)
+    told = contents(window, now=0.0)
+    assert (len(told["receipts"]), told["overflow"]) == (MAX_ENTRIES, False)
+    assert "c1|u0" not in told["receipts"]
+
+
 def test_each_noted_change_is_counted() -> None:
     """An instance without Redis writes its bulletin early if there is more to tell, also of what was told before."""
     window = Window()

@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.domain.bulletins import Bulletin
 from holdfast.domain.conversations import Membership
 from holdfast.domain.ids import ConversationId, Epoch, InstanceId, UserId
-from holdfast.errors import StoreUnavailable
+from holdfast.errors import StoreTimeout, StoreUnavailable
 from holdfast.node.recovery.resync import Resync
 from support.delivery_scene import C, Scene, seqs
 from support.fake_redis_trust import FakeRedisTrust
@@ -144,3 +144,57 @@ async def test_a_user_whose_list_cannot_be_read_keeps_no_other_out() -> None:
     scene.node.on_loss_elsewhere()
     await passed(5.0)
     assert scene.compared() == 1.0
+
+
+def _overflowed(beat: int = 1, *, is_ended: bool = False) -> Bulletin:
+    return Bulletin(InstanceId("two"), Epoch("e2"), beat, "ok", overflow=True, is_ended=is_ended)
+
+
+@in_virtual_time
+async def test_bulletins_do_not_wait_for_the_comparison_after_an_overflow() -> None:
+    """It takes half a minute. Meanwhile commits of instances without Redis are found by bulletins alone."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    resync = _resync(scene)
+    scene.store.hold("heads")
+    await resync.with_bulletins([_overflowed()])
+    scene.store.put(C, "one")
+    await resync.with_bulletins([Bulletin(InstanceId("three"), Epoch("e3"), 1, "ok", heads={C: 1})])
+    await scene.ticks(1.0)
+    assert seqs(alice) == [1]
+    await scene.tasks.close()
+
+
+@in_virtual_time
+async def test_one_comparison_is_under_way_and_another_follows_what_overflowed_meanwhile() -> None:
+    """The running one may have passed a conversation before its message came."""
+    scene = Scene()
+    await scene.join("alice")
+    resync = _resync(scene)
+    before, answering = scene.store.calls["heads"], scene.store.hold("heads")
+    for beat in range(1, 5):
+        await resync.with_bulletins([_overflowed(beat)])
+        await settled()
+    assert scene.store.calls["heads"] - before == 1
+    answering.set()
+    await settled()
+    assert scene.store.calls["heads"] - before == 2
+    await resync.with_bulletins([])
+    await settled()
+    assert scene.store.calls["heads"] - before == 2
+
+
+@in_virtual_time
+async def test_comparison_that_the_store_did_not_answer_is_made_with_the_next_bulletins() -> None:
+    """Also after the last bulletin of a run, which is taken once."""
+    scene = Scene()
+    (alice,) = await scene.join("alice")
+    resync = _resync(scene)
+    scene.store.put(C, "one")
+    scene.store.fail("heads", StoreTimeout("away"))
+    await resync.with_bulletins([_overflowed(is_ended=True)])
+    await scene.ticks(1.0)
+    assert seqs(alice) == []
+    await resync.with_bulletins([_overflowed(is_ended=True)])
+    await scene.ticks(1.0)
+    assert seqs(alice) == [1]
