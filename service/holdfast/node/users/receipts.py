@@ -169,13 +169,15 @@ class Receipts:
             del self._lanes[lane.conversation_id]
 
     def _kept(self, readers: list[_Reader]) -> list[_Reader]:
-        """Cursors to write again, two at most for each user: the write may be in, and its advance is not told yet."""
+        """What to write again: the write may be in, and its advance is not told yet.
+
+        Of a user's reads it is the highest. Own messages are all kept: one that is missing would lie unread before the next.
+        """
         since = self._clock.monotonic() - _INSIST_SECONDS
-        kept: dict[tuple[UserId, bool], _Reader] = {}
-        for reader in sorted(readers, key=lambda each: each.seq):
-            if reader.asked_at > since:
-                kept[reader.user_id, reader.seen is None] = reader
-        return list(kept.values())
+        recent = [reader for reader in readers if reader.asked_at > since]
+        reads = sorted((reader for reader in recent if reader.seen is None), key=lambda each: each.seq)
+        highest = {reader.user_id: reader for reader in reads}
+        return [*highest.values(), *(reader for reader in recent if reader.seen is not None)]
 
     async def _write(self, conversation_id: ConversationId, readers: list[_Reader]) -> None:
         conversation = await self._conversations.for_members(conversation_id, {reader.user_id for reader in readers})
@@ -225,9 +227,12 @@ class Receipts:
         """
         advances = {}
         c = conversation.conversation_id
-        for user_id in dict.fromkeys(reader.user_id for reader in readers):
-            reads = [reader.seq for reader in readers if reader.user_id == user_id and reader.seen is None]
-            sent = [Sent(each.seq, each.seen) for each in readers if each.user_id == user_id and each.seen is not None]
+        by_user: dict[UserId, list[_Reader]] = {}
+        for reader in readers:
+            by_user.setdefault(reader.user_id, []).append(reader)
+        for user_id, of_user in by_user.items():
+            reads = [reader.seq for reader in of_user if reader.seen is None]
+            sent = [Sent(reader.seq, reader.seen) for reader in of_user if reader.seen is not None]
             position, start = self._positions.of(c, user_id), conversation.joined_seq(user_id)
             made, has_cursor = advance(position, start, reads, sent), True
             if made.unread:

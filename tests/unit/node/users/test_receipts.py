@@ -233,6 +233,32 @@ async def test_advance_whose_write_lost_its_answer_is_told() -> None:
 
 
 @in_virtual_time
+async def test_two_own_messages_whose_cursor_was_not_written_at_once_are_both_read_later() -> None:
+    """Without the first the second one would lie behind an unread message, which is the user's own."""
+    scene = Scene()
+    scene.read("bob", 8)
+    await passed(2)
+    scene.store.fail("advance_cursors", StoreTimeout("away"))
+    for seq in (9, 10):
+        scene.receipts.note_sent(C, BOB, seq, Seen(upto=8))
+    await passed(5)
+    assert scene.store.cursors == {(C, "bob"): 10}
+
+
+@in_virtual_time
+async def test_of_several_reads_that_were_not_written_the_highest_is_written_later() -> None:
+    """Each read has its answer already. The other members still have to be told."""
+    scene = Scene()
+    scene.store.fail("advance_cursors", StoreTimeout("away"))
+    for seq in (7, 9, 8):
+        scene.read("bob", seq)
+    await passed(5)
+    assert scene.answers == [("bob", "store_unavailable")] * 3
+    assert scene.published() == [(f"conversation:{C}", "bob", 9)]
+    assert scene.store.read_by == {9: ["bob"]}
+
+
+@in_virtual_time
 async def test_advance_whose_write_lost_its_answer_is_told_with_a_later_message() -> None:
     """The later one lies behind unread messages, so the store is asked, and says that the cursor has moved already."""
     scene = Scene()
