@@ -18,10 +18,11 @@ class CursorStore(Protocol):
         cursors: Mapping[UserId, Seq],
         read_by: Mapping[Seq, Sequence[UserId]],
     ) -> dict[UserId, Seq]:
-        """Move read cursors forward and add users to `readBy` of the messages named; one batch, idempotent, commutative.
+        """Move read cursors forward and add users to `readBy` of the messages named; idempotent, commutative.
 
         Returns the cursors as committed: never below what was asked, possibly above. A cursor beyond the end of the conversation
         is left out: its message is gone, the store was restored. Firestore notices that where `read_by` names such a message.
+        When it raises, some may be written: Firestore takes more than 200 in several commits.
         """
         ...
 

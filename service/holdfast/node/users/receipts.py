@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, Seq, UserId
-from holdfast.errors import CommandError, StoreError
+from holdfast.errors import CommandError, StoreError, StoreRejected
 from holdfast.node.cluster.announcer import Announcer
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
@@ -156,7 +156,8 @@ class Receipts:
                 except StoreError as failure:
                     _log.info("cursors could not be written: %s", failure)
                     _answer_all(lane.under_way, _unavailable())
-                    lane.readers[:0] = kept = self._kept(lane.under_way)
+                    is_refused = isinstance(failure, StoreRejected)  # for good: it would be refused again
+                    lane.readers[:0] = kept = [] if is_refused else self._kept(lane.under_way)
                     self._pending += len(kept)
                 except Exception:  # noqa: BLE001 - a lane must not die with reads in it: whatever it is, they are answered
                     _log.exception("receipts failed")

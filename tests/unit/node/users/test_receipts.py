@@ -3,7 +3,7 @@
 import pytest
 
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.errors import StoreTimeout
+from holdfast.errors import StoreRejected, StoreTimeout
 from holdfast.node.users import reading
 from holdfast.node.users.reading import NOTHING, Seen
 from holdfast.node.users.receipts import DEADLINE_SECONDS
@@ -230,6 +230,20 @@ async def test_advance_whose_write_lost_its_answer_is_told() -> None:
     scene.read("alice", 4)
     await passed(120)
     assert scene.receipts._lanes == {}, "it is given up after a minute"
+
+
+@in_virtual_time
+async def test_cursors_that_the_store_refused_for_good_are_not_written_again() -> None:
+    """Others of the conversation would be refused with them, twice a second for a minute."""
+    scene = Scene()
+    scene.store.fail("advance_cursors", StoreRejected("it does not take that"))
+    scene.read("bob", 8)
+    scene.receipts.note_sent(C, BOB, 10, Seen(upto=9))
+    await passed(5)
+    assert (scene.store.calls["advance_cursors"], scene.answers) == (1, [("bob", "store_unavailable")])
+    scene.read("bob", 8)
+    await passed(2)
+    assert scene.answers[1:] == [("bob", 8)]
 
 
 @in_virtual_time
