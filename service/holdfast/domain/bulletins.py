@@ -52,7 +52,7 @@ class Bulletin:
         left: users whose last connection here has ended and whose grace is not over -> when they were last heard (store's clock).
         earlier: only of an instance of an older version: what else stands in `on` of its users -> when that epoch was last alive
             (store's clock; 0: as this bulletin).
-        overflow: there were more heads, members or users than fit (5,000 entries): compare with the store instead.
+        overflow: there were more heads, members or users than fit (5,000 of each, 950,000 bytes): compare with the store instead.
         run: whose it is; never another one in the life of the run.
         is_ended: the run ended in order, and this is its last bulletin.
         beats: it publishes heartbeats over Redis; instances of an older version do not say so.

@@ -18,7 +18,7 @@ from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.cluster.own_bulletin import BEAT_SECONDS, OwnBulletin
 from holdfast.node.cluster.redis_trust import RedisTrust
-from holdfast.node.cluster.window import Window
+from holdfast.node.cluster.window import ROOM_BYTES, Window, bytes_of
 from holdfast.ports import Clock, RunStore
 
 _BUSY_SECONDS: Final = 300.0  # bulletins that name 5,000 changes of members each: a read of the store for most of them
@@ -161,20 +161,20 @@ class Bulletins:
     async def _write_now(self) -> None:
         now, mode = self._clock.monotonic(), self._told_mode()
         self._beat += 1
-        changes = self.window.changes
+        changes, left = self.window.changes, self._above.users_within_grace()
         bulletin = Bulletin(
             instance_id=self._identity.instance_id,
             epoch=self._identity.epoch,
             run=self._identity.run,
             beat=self._beat,
             mode=mode,
-            left=self._above.users_within_grace(),
+            left=left,
             server=self._lease.server,
             is_cut=self._lease.is_cut,
             is_out=self._redis_trust.isolation.is_out,
             is_ended=self._is_ended,
             beats=True,
-            **self.window.contents(now),
+            **self.window.contents(now, ROOM_BYTES - bytes_of(left)),
         )
         self._written_at = now
         await self._own.write(bulletin)

@@ -75,6 +75,63 @@ def test_more_receipts_than_fit_are_no_overflow() -> None:
     assert "c1|u0" not in told["receipts"]
 
 
+def _long(prefix: str, number: int) -> str:
+    """An id of the greatest length."""
+    return f"{prefix}{number:0>127}"
+
+
+def _full_of_long_ids() -> Window:
+    window = Window()
+    for number in range(MAX_ENTRIES):
+        c, user = ConversationId(_long("c", number)), UserId(_long("u", number))
+        window.note_members(c, 1, (user,), now=0.0)
+        window.note_head(c, 1, now=0.0)
+        window.note_receipt(c, user, 1, now=0.0)
+    return window
+
+
+def _bytes(told: dict[str, Any]) -> int:
+    """As Firestore counts them: of a field its name and 1, of a number 8, of a text in a list its length and 1."""
+    maps = sum(len(key) + 9 for kind in ("heads", "members", "receipts") for key in told[kind])
+    return maps + sum(len(user_id) + 1 for user_id in told["users"])
+
+
+def test_window_of_long_ids_leaves_room_for_the_rest_of_the_document() -> None:
+    """Firestore refuses a document of more than 1 MiB: without its bulletin an instance is declared dead."""
+    window = _full_of_long_ids()
+    told = dict(window.contents(0.0, room_bytes=700_000))
+    assert _bytes(told) <= 700_000
+    assert told["overflow"] is True
+    assert len(told["members"]) == MAX_ENTRIES, "a comparison would not find them: they come first"
+    assert _bytes(dict(window.contents(0.0, room_bytes=100_000))) <= 100_000
+    assert _bytes(dict(window.contents(0.0))) <= 950_000
+
+
+def test_receipts_make_room_for_what_others_have_to_compare() -> None:
+    """They come last, the latest of them; nothing has to be compared for those that are left out."""
+    window = Window()
+    for number in range(MAX_ENTRIES):
+        window.note_head(ConversationId(_long("c", number)), 1, now=0.0)
+        window.note_receipt(C, UserId(_long("u", number)), 1, now=0.0)
+    told = window.contents(0.0, room_bytes=700_000)
+    assert (len(told["heads"]), told["overflow"]) == (MAX_ENTRIES, False)
+    assert set(told["receipts"]) == {
+        f"c1|{_long('u', number)}" for number in range(MAX_ENTRIES - len(told["receipts"]), MAX_ENTRIES)
+    }
+    assert 0 < len(told["receipts"]) < MAX_ENTRIES
+
+
+def test_heads_that_did_not_fit_are_told_once_there_is_room() -> None:
+    """The users within their grace take it, and come or go soon."""
+    window = Window()
+    for number in range(10):
+        window.note_head(ConversationId(_long("c", number)), 1, now=0.0)
+    told = window.contents(0.0, room_bytes=1_000)
+    assert (list(told["heads"]), told["overflow"]) == ([_long("c", number) for number in range(3, 10)], True)
+    told = window.contents(1.0)
+    assert (len(told["heads"]), told["overflow"]) == (10, False)
+
+
 def test_each_noted_change_is_counted() -> None:
     """An instance without Redis writes its bulletin early if there is more to tell, also of what was told before."""
     window = Window()
