@@ -1,7 +1,8 @@
 """This instance's claim on its name, and the registration of its connections under it.
 
-The lease is renewed every 3 s. If it is missing or foreign, or Redis was flushed, restarted or replaced (`WorldChanged`),
-everything is registered again. The run stays the same, and so does presence in the store: what Redis does costs no write there.
+The lease is renewed every 3 s, and half a second after a failure. If it is missing or foreign, or Redis was flushed, restarted
+or replaced (`WorldChanged`), everything is registered again. The run stays the same, and so does presence in the store: what
+Redis does costs no write there.
 Without Redis no client is refused: connections are accepted, and registered when it is back. Of two live processes with one name
 the older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids that clients may choose.
 """
@@ -25,7 +26,7 @@ from holdfast.ports import Bus, Registry
 from holdfast.protocol.jsontext import rfc3339
 
 RENEW_SECONDS: Final = 3.0
-_RETRY_SECONDS: Final = 0.5
+_RETRY_SECONDS: Final = 0.5  # until Redis answers, little in it is believed; while it is away, the circuit answers most calls
 _CHUNK: Final = 500
 _REFRESH_SECONDS: Final = 900.0  # keys live an hour; renewed four times as often
 _REMEMBERED_SECONDS: Final = 660.0  # what Redis remembers for connecting lives 10 minutes, and one to write it
@@ -85,7 +86,7 @@ class Lease:
             self._yield()
         except RedisUnavailable:
             self.is_cut = True  # all else the watch of the link has noted
-        pause = RENEW_SECONDS if self.is_held else _RETRY_SECONDS
+        pause = RENEW_SECONDS if self.is_held and not self.is_cut else _RETRY_SECONDS
         try:
             async with asyncio.timeout(pause):
                 await self._wake.wait()

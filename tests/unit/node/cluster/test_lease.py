@@ -216,6 +216,20 @@ async def test_who_yielded_keeps_its_new_name_through_a_flush() -> None:
 
 
 @in_virtual_time
+async def test_a_renewal_that_failed_is_tried_again_within_a_second() -> None:
+    """Until the next one succeeds, nothing in Redis is believed here: commits carry their marks, lists come from the store."""
+    scene = Scene()
+    await scene.run()
+    scene.registry.fail("renew", RedisTimeout("slow"))
+    await passed(RENEW_SECONDS + 0.1)
+    assert scene.lease.is_cut
+    await passed(0.9)
+    assert (scene.lease.is_cut, scene.registry.calls["renew"], len(scene.registry.acquired)) == (False, 2, 1)
+    await passed(RENEW_SECONDS)
+    assert scene.registry.calls["renew"] == 3, "and then every three seconds again"
+
+
+@in_virtual_time
 async def test_a_lease_that_is_found_at_another_redis_is_told() -> None:
     """A promoted replica has it, too, and may miss what the old primary was told last."""
     scene = Scene()
@@ -230,6 +244,6 @@ async def test_a_lease_that_is_found_at_another_redis_is_told() -> None:
     assert (scene.lease.server, scene.lease.is_cut) == ("redis-2", True), "where it was last"
     await passed(RENEW_SECONDS)
     assert not scene.lease.is_cut
-    scene.registry.fail("renew", *[RedisUnavailable("away")] * 1_000)
+    scene.registry.fail("renew", *[RedisUnavailable("away")] * 2_000)
     await passed(700)
     assert scene.lease.server == "", "nothing is remembered any more that could be wrong"
