@@ -91,6 +91,17 @@ class RedisNode:
 NewNode = Callable[..., RedisNode]
 
 
+def node_of(name: str, url: str, seals: Seals | None = None, **settings: object) -> RedisNode:
+    """An instance's side of the Redis at this address, not started; closed by its maker."""
+    instance_id, watch = InstanceId(name), RecordingWatch()
+    redis = RedisSettings.model_validate({"url": url, "timeout_seconds": TIMEOUT_SECONDS} | settings)
+    link = RedisLink(resolve(redis), redis, instance_id, SystemClock(), watch, has_registry=True)
+    bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id, seals)
+    marks, recent = RedisMarks(link, bus.pipeline), RedisRecentMessages(link, bus.pipeline, bus.counters, seals)
+    rosters = RedisRosters(link, bus.pipeline, bus.counters, seals)
+    return RedisNode(instance_id, link, bus, marks, recent, registry, rosters, Ears(), watch)
+
+
 @pytest.fixture(params=[SYSTEM, EMBEDDED, SIMULATED])
 def redis_down(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """A Redis that has not been started yet."""
@@ -120,13 +131,7 @@ async def new_node(redis_down: RedisServer) -> AsyncIterator[NewNode]:
     nodes: list[RedisNode] = []
 
     def make(name: str = "one", url: str | None = None, seals: Seals | None = None, **settings: object) -> RedisNode:
-        instance_id, watch = InstanceId(name), RecordingWatch()
-        redis = RedisSettings.model_validate({"url": url or redis_down.url, "timeout_seconds": TIMEOUT_SECONDS} | settings)
-        link = RedisLink(resolve(redis), redis, instance_id, SystemClock(), watch, has_registry=True)
-        bus, registry = RedisBus(link, instance_id, seals), RedisRegistry(link, instance_id, seals)
-        marks, recent = RedisMarks(link, bus.pipeline), RedisRecentMessages(link, bus.pipeline, bus.counters, seals)
-        rosters = RedisRosters(link, bus.pipeline, bus.counters, seals)
-        node = RedisNode(instance_id, link, bus, marks, recent, registry, rosters, Ears(), watch)
+        node = node_of(name, url or redis_down.url, seals, **settings)
         nodes.append(node)
         return node
 

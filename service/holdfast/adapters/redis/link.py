@@ -14,6 +14,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisPyTimeoutError
 
@@ -184,7 +185,7 @@ class RedisLink:
         except (TimeoutError, RedisPyTimeoutError) as error:
             await connection.disconnect(nowait=True)
             raise RedisTimeout("no connection in time") from error
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, RuntimeError) as error:  # RuntimeError: as in `_execute_once`
             await connection.disconnect(nowait=True)
             reason = explained(str(error))
             self.note_refusal(reason)
@@ -223,13 +224,19 @@ class RedisLink:
 
     async def _execute(self, command: tuple[Argument, ...]) -> Any:
         try:
-            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py left it so
+            return await self._execute_once(command)
         except ResponseError as error:
             if "READONLY" not in str(error):  # 6.2 wraps it in a script's error text, so the class does not tell
                 raise
             # A demoted primary answers this for ever; a new connection asks Sentinel again. It did nothing, so once more.
             await self._pool.disconnect(inuse_connections=False)
+            return await self._execute_once(command)
+
+    async def _execute_once(self, command: tuple[Argument, ...]) -> Any:
+        try:
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py left it so
+        except RuntimeError as error:  # uvloop's, of a write on a connection that was reset while it was idle
+            raise RedisConnectionError(str(error)) from error
 
     def _failed(self, reason: str, *, is_timeout: bool) -> None:
         self._has_failed = True

@@ -50,12 +50,16 @@ class Wire:
 
     @property
     def has_ended(self) -> bool:
-        """Redis closed it, as far as we know."""
-        return self._incoming.at_eof()
+        """Redis closed it, or it was reset, as far as we know. A reset comes without an end of the stream."""
+        return self._incoming.at_eof() or self._outgoing.is_closing()
 
     def send(self, data: bytes) -> None:
-        """Write packed commands. The caller bounds what it sends between two answers."""
-        self._outgoing.write(data)
+        """Write packed commands; none on a connection that has ended, as the next `receive` will say.
+
+        The caller bounds what it sends between two answers.
+        """
+        if not self._outgoing.is_closing():  # uvloop raises RuntimeError then, asyncio drops the data
+            self._outgoing.write(data)
 
     async def receive(self) -> list[Any]:
         """The replies that one read brought; possibly none.
