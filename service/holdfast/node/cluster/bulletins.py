@@ -72,6 +72,7 @@ class Bulletins:
         self._unwell_read_at = -_UNWELL_SECONDS
         self._look_at: list[float] = []
         self._unwell_until = 0.0
+        self._losses = redis_trust.losses.count
 
     @property
     def is_prompt(self) -> bool:
@@ -130,9 +131,10 @@ class Bulletins:
         return mode != self._written_mode or age >= BEAT_SECONDS or (mode != "ok" and has_changed and age >= _CHANGED_SECONDS)
 
     def _told_mode(self) -> str:
-        """What we committed while our fast path was gone is looked for a little longer than it is gone."""
-        mode, now = self._redis_trust.mode, self._clock.monotonic()
-        if mode != "ok":
+        """What we committed while our fast path was gone is looked for a little longer, however short that was."""
+        mode, losses, now = self._redis_trust.mode, self._redis_trust.losses.count, self._clock.monotonic()
+        if mode != "ok" or losses != self._losses:
+            self._losses = losses
             self._unwell_until = now + _AFTER_RECOVERY_SECONDS
         return "recovering" if mode == "ok" and now < self._unwell_until else mode
 

@@ -18,7 +18,7 @@ class Losses:
     @property
     def are_untold(self) -> bool:
         """Something that this instance wrote is missing in Redis, and the other instances do not know yet."""
-        return self._unmarked > 0 or self._count != self._told
+        return self._unmarked > 0 or self.count != self._told
 
     @property
     def are_over(self) -> bool:
@@ -46,10 +46,11 @@ class Losses:
         Raises:
             RedisUnavailable: it could not be begun; the losses stay untold.
         """
-        before = self._count
+        before = self.count
         await self._cache.new_era()
         self._told = before
 
     @property
-    def _count(self) -> tuple[int, int]:
+    def count(self) -> tuple[int, int]:
+        """Another one after each loss, which may be told before anything looked at `are_untold`."""
         return self._cache.losses, self._uncertain_writes

@@ -233,6 +233,22 @@ async def test_what_was_committed_just_before_the_recovery_is_looked_for_after_i
 
 
 @in_virtual_time
+async def test_a_loss_that_is_told_between_two_looks_at_the_mode_is_told_to_the_others() -> None:
+    """What was not published then stands in the bulletin alone, and the others read it at once only while it says so."""
+    scene = Scene()
+    await scene.run()
+    losses = scene.redis_trust.losses
+    scene.note_head(5)
+    losses.note_uncertain_write()
+    await losses.tell()
+    assert not losses.are_untold
+    await passed(1.5)
+    assert (scene.own.mode, scene.own.heads) == ("recovering", {C: 5})
+    await passed(15)
+    assert scene.own.mode == "ok"
+
+
+@in_virtual_time
 async def test_a_resubscription_is_followed_by_two_looks() -> None:
     """Now, and once more when what was under way has its bulletin."""
     scene = Scene()
