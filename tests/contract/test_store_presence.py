@@ -1,8 +1,10 @@
 """The store's contract, presence, bulletins, revocations, generation. Over SQLite and Firestore."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from google.cloud.firestore_v1.async_query import AsyncQuery
 
 from holdfast.adapters.firestore import bulletins
 from holdfast.domain.bulletins import Bulletin
@@ -136,6 +138,26 @@ async def test_all_revocations_are_read_however_many(store: Store, monkeypatch: 
         for user_id in revoked:
             await store.revoke(user_id)
         assert set(await store.read_revocations(0)) == revoked
+
+
+async def test_a_poll_after_a_mass_revocation_reads_it_in_pages(
+    new_firestore: NewFirestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read within one deadline, thousands of them made every poll fail: running instances learned of no revocation any more."""
+    monkeypatch.setattr(bulletins, "REVOCATIONS_PAGE", 2)
+    store, sizes, get = await new_firestore(), list[int](), AsyncQuery.get
+
+    async def noting(query: AsyncQuery, **how: Any) -> Any:
+        found = await get(query, **how)
+        sizes.append(len(found))
+        return found
+
+    monkeypatch.setattr(AsyncQuery, "get", noting)
+    for count in (4, 5):
+        revoked = {UserId(f"user-{number}"): await store.revoke(UserId(f"user-{number}")) for number in range(count)}
+        assert set(await store.read_revocations(min(revoked.values()) - 1_000)) == set(revoked)
+    assert max(sizes) <= 2
+    assert sum(sizes) == 2 * (4 + 5), "by both fields, and each once although most have the same whole second"
 
 
 async def test_tokens_are_revoked_until_their_end(store: Store) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud.firestore_v1 import SERVER_TIMESTAMP, Maximum, Query
 from google.cloud.firestore_v1.async_document import AsyncDocumentReference
+from google.cloud.firestore_v1.async_query import AsyncQuery
 from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
 
@@ -81,25 +83,19 @@ async def revoke(calls: Calls, user_id: UserId) -> int:
     return revoked_at_ms
 
 
-async def read_revocations(calls: Calls, since_ms: int) -> dict[UserId, int]:
-    """See `ports.RevocationStore.read_revocations`; `since_ms` is not 0."""
-    collection = calls.client.collection("revocations")
-    recent = FieldFilter("revokedAt", ">=", documents.at(since_ms))
-    of_older = FieldFilter("notBefore", ">=", since_ms // 1000)  # instances of an older version write no `revokedAt`
-    found = await asyncio.gather(*(collection.where(filter=each).get(**calls.unretried) for each in (recent, of_older)))
-    snapshots = {each.id: each for answers in found for each in answers}.values()
-    revoked = _revoked(calls, snapshots)
-    return {user_id: at_ms for user_id, at_ms in revoked if at_ms >= since_ms or _is_of_that_second(at_ms, since_ms)}
+def since_filters(since_ms: int) -> tuple[FieldFilter, FieldFilter]:
+    """What finds the revocations since then: instances of an older version write no `revokedAt`."""
+    return FieldFilter("revokedAt", ">=", documents.at(since_ms)), FieldFilter("notBefore", ">=", since_ms // 1000)
 
 
-async def page_of_revocations(calls: Calls, after: str, limit: int) -> tuple[dict[UserId, int], str]:
-    """Some of all revocations, by document name, after that one; the last name, empty where these are the last."""
+async def page_of_revocations(
+    calls: Calls, since: FieldFilter | None, after: DocumentSnapshot[Any] | None, limit: int
+) -> tuple[dict[UserId, int], DocumentSnapshot[Any] | None]:
+    """Some of the revocations that the filter finds, by its field, or (None) of all; the last one, if there may be more."""
     collection = calls.client.collection("revocations")
-    query = collection.order_by("__name__").limit(limit)
-    if after:
-        query = query.start_after({"__name__": collection.document(after)})
-    found = await query.get(**calls.unretried)
-    return dict(_revoked(calls, found)), found[-1].id if len(found) == limit else ""
+    query = collection.where(filter=since).order_by(since.field_path) if since is not None else collection.order_by("__name__")
+    found = await _page(calls, query, after, limit)
+    return dict(_revoked(calls, found)), _last(found, limit)
 
 
 async def revoke_token(calls: Calls, name: str, ends_at_ms: int) -> None:
@@ -117,10 +113,21 @@ async def page_of_revoked_tokens(
         query = collection.where(filter=FieldFilter("revokedAt", ">=", documents.at(since_ms))).order_by("revokedAt")
     else:
         query = collection.order_by("expireAt", direction=Query.DESCENDING)
-    query = query.limit(limit)
-    found = await (query if after is None else query.start_after(after)).get(**calls.unretried)
+    found = await _page(calls, query, after, limit)
     revoked = calls.read("revocation", found, lambda name, stored: (name, documents.revoked_until_ms(stored)))
-    return dict(revoked), found[-1] if len(found) == limit else None
+    return dict(revoked), _last(found, limit)
+
+
+async def _page(
+    calls: Calls, query: AsyncQuery, after: DocumentSnapshot[Any] | None, limit: int
+) -> Sequence[DocumentSnapshot[Any]]:
+    query = query.limit(limit)
+    return await (query if after is None else query.start_after(after)).get(**calls.unretried)
+
+
+def _last(page: Sequence[DocumentSnapshot[Any]], limit: int) -> DocumentSnapshot[Any] | None:
+    """None where no other page follows."""
+    return page[-1] if len(page) == limit else None
 
 
 def _revoked(calls: Calls, snapshots: Iterable[DocumentSnapshot[Any]]) -> list[tuple[UserId, int]]:
@@ -165,13 +172,19 @@ class FirestoreRevocations(StorePart):
 
     async def read_revocations(self, since_ms: int) -> dict[UserId, int]:
         """See the port."""
-        if since_ms:
-            return await self._calls.run(read_revocations(self._calls, since_ms))
-        revoked, after, is_more = dict[UserId, int](), "", True
-        while is_more:  # each page has a deadline of its own: an instance starts however many there are
-            page, after = await self._calls.run(page_of_revocations(self._calls, after, REVOCATIONS_PAGE))
+        if not since_ms:
+            return await self._revocations(None)
+        found = await asyncio.gather(*map(self._revocations, since_filters(since_ms)))
+        revoked = sorted((each for answer in found for each in answer.items()), key=itemgetter(1))  # the latest of a user counts
+        return {user_id: at_ms for user_id, at_ms in revoked if at_ms >= since_ms or _is_of_that_second(at_ms, since_ms)}
+
+    async def _revocations(self, since: FieldFilter | None) -> dict[UserId, int]:
+        """All pages. Each has a deadline of its own: starts and polls succeed however many there are."""
+        revoked, after, is_more = dict[UserId, int](), None, True
+        while is_more:
+            page, after = await self._calls.run(page_of_revocations(self._calls, since, after, REVOCATIONS_PAGE))
             revoked |= page
-            is_more = after != ""
+            is_more = after is not None
         return revoked
 
     async def revoke_token(self, name: str, ends_at_ms: int) -> None:

@@ -1,8 +1,9 @@
 """Tokens that are refused although their signature is good: kept in the store, effective everywhere within 5 s.
 
-Each instance polls the store: 4 s of waiting and two reads, which may take half a second each. The revocation of all tokens of a
-user is also sent to the other instances as an envelope, and is effective at once while Redis answers. The revocation of one token
-is not: other instances learn of it by their next poll only.
+Each instance polls the store: 4 s of waiting and two reads, which may take half a second each. After a mass revocation Firestore
+is read in pages of 1,000, so each further 1,000 add a read. The revocation of all tokens of a user is also sent to the other
+instances as an envelope, and is effective at once while Redis answers. The revocation of one token is not: other instances learn
+of it by their next poll only.
 
 One token is revoked by its id (`jti`), see `revoked_tokens`: these are kept apart and until the token's end. All below is about
 revocations of a user's tokens, which are for ever.
