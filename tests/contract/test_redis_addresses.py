@@ -1,5 +1,6 @@
 """Bus and registry where Redis is not a plain address: behind TLS, behind Sentinel, behind a failover."""
 
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -103,6 +104,15 @@ async def test_after_a_failover_nobody_stays_with_the_old_primary(
     await eventually(lambda: one.ears.envelopes == [(CHANNEL, b"{}")])
     at_replica = new_node("witness", url=replica.url)
     assert await at_replica.link.call("EXISTS", "instance:one") == 1
+
+
+@pytest.mark.parametrize("redis_down", [SYSTEM], indirect=True)
+async def test_a_silent_sentinel_leaves_time_to_ask_the_next_one(sentinel: SentinelServer, new_node: NewNode) -> None:
+    """A Sentinel that stands still takes connections and answers nothing; the pool's connections are made within one call."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        nodes = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{sentinel.port}"
+        one = new_node("one", url=f"sentinel://{nodes}/{SentinelServer.SERVICE}/0", timeout_seconds=2.0)
+        assert await one.link.call("PING")
 
 
 async def _knows_replica(node: RedisNode) -> bool:

@@ -27,6 +27,7 @@ _OPTIONS = ("db", "host", "password", "path", "port", "username")
 _PARTS = re.compile(r"[a-z]+://[^/?#]*(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#(?P<fragment>.*))?", re.DOTALL)
 _EXPECTED = "redis://user:password@host:port/db, the same with rediss:// for TLS, or unix:///path"
 _ENCODE = "percent-encode / ? # @ % in a user or a password (/ is %2F), or give the password as HOLDFAST_REDIS__PASSWORD_FILE"
+_SENTINEL_SHARE = 0.25  # of a call's time: the one that makes a connection asks another Sentinel, then Redis, after a silent one
 
 Locate = Callable[[], Awaitable[tuple[str, int]]]
 OnConnect = Callable[[AbstractConnection], Awaitable[None]]
@@ -181,7 +182,8 @@ def _with_sentinel(settings: RedisSettings, options: dict[str, Any], *, is_tls: 
         raise ConfigurationError(f"HOLDFAST_REDIS__URL: expected {expected}; {_ENCODE}")
     user, _, password = userinfo.partition(":")
     credentials = {"username": unquote(user) or None, "password": unquote(password) or None} if userinfo else {}
-    timeouts = {"socket_timeout": settings.timeout_seconds, "socket_connect_timeout": settings.timeout_seconds}  # one by one
+    seconds = settings.timeout_seconds if len(nodes) == 1 else settings.timeout_seconds * _SENTINEL_SHARE
+    timeouts = {"socket_timeout": seconds, "socket_connect_timeout": seconds}  # they are asked one by one
     sentinel_options = options | timeouts | credentials | ({"ssl": True} if is_tls else {})
     sentinel = Sentinel(nodes, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]  # redis-py left it so
 
