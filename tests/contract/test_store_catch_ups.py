@@ -46,6 +46,13 @@ def catch_ups_of(
     return OfflineBackfill(store, notifications_of(store), registry or FakeRegistry(), clock or SystemClock(), grace_seconds)
 
 
+async def look_as_its_own(store: Store) -> None:
+    """Of the instance that took Bob offline."""
+    catch_ups = catch_ups_of(store)
+    catch_ups.look_soon([BOB])
+    await catch_ups.look()
+
+
 def notifications_of(store: Store) -> Notifications:
     """Those of one instance."""
     conversations = SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None)
@@ -77,7 +84,7 @@ async def test_a_message_is_found_whose_conversation_has_no_fresh_hint(store: St
         if hinted:
             await store.note_activity(each, LastMessage(1, ALICE, "x", now_ms() - 3_600_000))
     await leave(store, BOB, 3600)
-    await catch_ups_of(store).look()
+    await look_as_its_own(store)
     assert [await recorded(store, BOB, each, 1) for each in names] == [[1]] * 12
     assert await store.catch_ups(10) == []
 
@@ -88,7 +95,7 @@ async def test_all_messages_of_an_absence_are_recorded_however_many(store: Store
     for start in range(0, 1_200, 200):
         await store.append(C, start + 1, drafts(200, f"m{start}-"), now_ms())
     await leave(store, BOB, 3600)
-    await catch_ups_of(store).look()
+    await look_as_its_own(store)
     assert await recorded(store, BOB, C, 1_200) == list(range(1, 1_201))
 
 
@@ -99,7 +106,7 @@ async def test_neither_own_messages_nor_those_before_the_membership_are_recorded
     await change_member(store, C, BOB, is_member=True, max_members=10, joined_seq=2)
     await store.append(C, 4, [draft("own", sender="bob"), draft("last")], now_ms())
     await leave(store, BOB, 3600)
-    await catch_ups_of(store).look()
+    await look_as_its_own(store)
     assert await recorded(store, BOB, C, 5, members=3) == [3, 5]
 
 
@@ -109,7 +116,7 @@ async def test_a_user_who_is_back_is_not_notified(store: Store) -> None:
     await store.append(C, 1, drafts(3), now_ms())
     await leave(store, BOB, 3600)
     await store.add_presence("two:e1", {BOB: now_ms()})
-    await catch_ups_of(store).look()
+    await look_as_its_own(store)
     assert await recorded(store, BOB, C, 3) == []
     assert await store.catch_ups(10) == []
 
@@ -165,14 +172,17 @@ async def test_a_message_that_redis_filtered_after_its_return_is_found_soon(stor
     assert registry.calls["connected"] == 2, "Redis is asked until it calls Bob connected nowhere"
 
 
-async def test_a_flag_of_another_instance_is_left_to_it_while_it_has_to_stay(store: Store) -> None:
+@pytest.mark.parametrize(("grace_seconds", "left_seconds"), [(5.0, 9.5), (15.0, 5.0)], ids=["short grace", "usual grace"])
+async def test_a_flag_of_another_instance_is_left_to_it_for_some_seconds(
+    store: Store, grace_seconds: float, left_seconds: float
+) -> None:
     """Each look costs a read of every conversation of the user; where the other instance has died, it is made after that."""
     await miss_one_message(store)
     clock = AdvancedClock()
-    others = catch_ups_of(store, clock, grace_seconds=5.0)
-    await others.look()
+    others = catch_ups_of(store, clock, grace_seconds)
+    assert left_seconds - 1.0 < await others.look() <= left_seconds, "when it has to look again"
     assert await recorded(store, BOB, C, 1) == []
-    clock.advanced_seconds = 10.0
+    clock.advanced_seconds = left_seconds
     await others.look()
     assert await recorded(store, BOB, C, 1) == [1]
     assert await store.catch_ups(10) == []
@@ -209,7 +219,7 @@ async def test_what_a_user_was_shown_between_two_absences_is_not_recorded(store:
     await store.create_conversation(new_conversation(C, "alice", "bob"))
     await leave(store, BOB, 3600)
     await store.append(C, 1, drafts(3), now_ms())
-    await catch_ups_of(cast("Store", _Visited(store))).look()
+    await look_as_its_own(cast("Store", _Visited(store)))
     assert await recorded(store, BOB, C, 3) == []
     assert len(await store.catch_ups(10)) == 1, "the second absence is still to be looked through"
 
@@ -220,7 +230,7 @@ async def test_a_large_conversation_is_told_once_by_its_last_message(store: Stor
     await store.append(C, 1, drafts(50), now_ms())
     await store.append(C, 51, [draft(f"own-{n}", sender="bob") for n in range(30)], now_ms())
     await leave(store, BOB, 3600)
-    await catch_ups_of(store).look()
+    await look_as_its_own(store)
     (told,) = await store.claim_notifications(10, 60)
     assert (told.notification_id, told.seq) == ("c1:bob", 50)
 

@@ -46,8 +46,8 @@ _BETWEEN: Final = """
   member, who is offline.
 * The U users of an instance have one conversation each.
 * `HOLDFAST_PRESENCE__GRACE_SECONDS` is 15, as by default. Below 14.5, the conversations of a user who left are looked through
-  three times. Until then each instance reads the user's document once a second. At each look the instance that took the
-  user offline asks Redis whether the user is connected.
+  three times. Until then the instance that took the user offline reads the user's document once a second, and asks Redis
+  whether the user is connected.
 * `FLUSHALL` costs the store nothing. Its commands are those of two instances; with 1,000 users there are 5 more.
 * While Redis is away, a change of a user's list is looked for in the store for a minute. Each second that costs one read for
   each conversation of the user, at each instance with a connection of the user.

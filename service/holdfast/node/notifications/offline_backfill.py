@@ -1,8 +1,11 @@
 """The offline backfill: messages for a user between the last proof of life and the moment when the store calls the user offline.
 
 The write of `online: false` also sets a flag. The backfill clears the flag when its work is done. If an instance died in between,
-the backfill of another instance finds the flag. The store is asked about each conversation of the user: the hint of a
-conversation's activity only orders the work.
+the backfill of another instance finds the flag. An instance leaves a flag that another one set alone for some seconds after it
+first read it. Then it takes a few of these flags at a time, at random. So instances that work off the many flags of a dead one
+seldom take the same.
+
+The store is asked about each conversation of the user: the hint of a conversation's activity only orders the work.
 
 Why no message is lost: the decision about a message (`decision`) reads presence after its commit. If presence still said online,
 the flag was written after the commit, and every read after the flag sees the message. Redis may call a user connected for some
@@ -16,6 +19,7 @@ absence.
 
 import asyncio
 import math
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -38,6 +42,8 @@ _AT_ONCE: Final = 8  # flags
 _PAGES_AT_ONCE: Final = 4  # of one flag: with 8 flags half of the calls that a store takes at once
 _LIMIT: Final = 200
 _MAX_UNSETTLED: Final = 10_000
+_LEFT_SECONDS: Final = 5.0  # a flag is left to the instance that took the user offline: it begins at once
+_OTHERS: Final = 40  # flags of others that one look takes: about a second of work, and others may have cleared the rest by then
 _FILTERED_SECONDS: Final = 12.5 + BELIEVED_SECONDS
 """So long after its end a connection may keep its user from being notified: by the lease of an instance that cannot take the
 connection out of Redis (12 s), and by an answer of Redis that is believed for a while."""
@@ -72,11 +78,13 @@ class _Flag:
 
     Attributes:
         settles_at: from then on no connection of before keeps its user from being notified.
-        is_own: this instance took the user offline, and has looked.
+        left_until: from then on this instance takes it, whichever instance took the user offline.
+        is_own: this instance took the user offline, or has begun with the flag.
         unfiltered_at: the same, as far as Redis says; infinite when it was looked through after that, None: Redis is to be asked.
     """
 
     settles_at: float
+    left_until: float
     is_own: bool = False
     unfiltered_at: float | None = None
 
@@ -92,7 +100,9 @@ class OfflineBackfill:
         self._registry = registry
         self._clock = clock
         self._unsettled_seconds = max(0.0, _FILTERED_SECONDS - grace_seconds)
-        self._flags: dict[CatchUp, _Flag] = {}
+        self._left_seconds = max(_LEFT_SECONDS, self._unsettled_seconds)
+        self._flags: dict[CatchUp, _Flag] = {}  # those of the last look that it did not clear
+        self._postponed = 0  # how many of these are for the next look
         self._gone: set[UserId] = set()  # users taken offline here: their flags are looked through before that as well
         self._wake = asyncio.Event()
         self._pause = _ROUND_SECONDS
@@ -121,24 +131,36 @@ class OfflineBackfill:
         Raises:
             StoreError: some flags are left.
         """
-        limit = _LIMIT + min(len(self._flags), _MAX_UNSETTLED)
+        limit = _LIMIT + min(len(self._flags) - self._postponed, _MAX_UNSETTLED)  # flags that stay must not hide others
         gone = frozenset(self._gone)  # before the flags are read: users who go offline meanwhile belong to the next look
         flags, now = await self._store.catch_ups(limit), self._clock.monotonic()
-        if len(flags) < limit:
+        is_full = len(flags) == limit
+        if not is_full:
             self._gone -= gone.difference(flag.user_id for flag in flags)
-        self._flags = {flag: self._flags.get(flag) or _Flag(now + self._unsettled_seconds) for flag in flags}
+        new = (now + self._unsettled_seconds, now + self._left_seconds)
+        self._flags = {flag: self._flags.get(flag) or _Flag(*new) for flag in flags}
         await self._find_unfiltered(now)
-        mistakes: list[BaseException] = []
-        are_done = True
-        for some in chunks(flags, _AT_ONCE):
-            outcomes = await asyncio.gather(*map(self._catch_up, some), return_exceptions=True)
-            mistakes += [each for each in outcomes if isinstance(each, BaseException)]
-            are_done = are_done and all(outcomes)
-        if mistakes:  # when all the others had their turn
-            raise mistakes[0]
-        if not are_done:
+        chosen = self._choose(now)
+        if not await self._catch_up_all(chosen):
             return 1.0
-        return 0.1 if len(flags) == limit else _ROUND_SECONDS
+        return 0.1 if chosen and (is_full or self._postponed) else self._until_next()
+
+    def _choose(self, now: float) -> list[CatchUp]:
+        """The flags of this look: all of its own, and some of those that other instances have left for long."""
+        for flag, each in self._flags.items():
+            each.is_own |= flag.user_id in self._gone
+        own = [flag for flag, each in self._flags.items() if each.is_own]
+        due = [flag for flag, each in self._flags.items() if not each.is_own and each.left_until <= now]
+        others = random.sample(due, min(len(due), _OTHERS))
+        self._postponed = len(due) - len(others)
+        return own + others
+
+    def _until_next(self) -> float:
+        """In how many seconds the next look is due when no flag is left but those that wait."""
+        if self._gone:
+            return 1.0  # their flags are behind a full page of those that wait
+        now = self._clock.monotonic()
+        return max(1.0, min((each.left_until - now for each in self._flags.values()), default=_ROUND_SECONDS))
 
     async def _find_unfiltered(self, now: float) -> None:
         """Look again through what instances decided while Redis called these users connected, once it does so no more.
@@ -160,19 +182,31 @@ class OfflineBackfill:
                 each.unfiltered_at = math.inf
                 self._gone.add(flag.user_id)
 
+    async def _catch_up_all(self, chosen: Sequence[CatchUp]) -> bool:
+        """See `_catch_up`. What one flag raises is raised when all the others had their turn."""
+        mistakes: list[BaseException] = []
+        are_done = True
+        for some in chunks(chosen, _AT_ONCE):
+            outcomes = await asyncio.gather(*map(self._catch_up, some), return_exceptions=True)
+            mistakes += [each for each in outcomes if isinstance(each, BaseException)]
+            are_done = are_done and all(outcomes)
+        if mistakes:
+            raise mistakes[0]
+        return are_done
+
     async def _catch_up(self, flag: CatchUp) -> bool:
         """Record what the user missed, then clear the flag; False when the flag has to wait for another round."""
         is_settled = self._clock.monotonic() >= self._flags[flag].settles_at
         if not is_settled and flag.user_id not in self._gone:
             return False
         self._gone.discard(flag.user_id)  # the next absence adds it again
-        self._flags[flag].is_own |= not is_settled
         is_through = False
         try:
             _, since_ms = await self._away_since(flag)
             is_through = since_ms is None or await self._record(flag, since_ms)
             if is_through and (is_settled or since_ms is None):
                 await self._store.finish_catch_up(flag)
+                del self._flags[flag]
                 return True
         finally:
             if not is_through:
