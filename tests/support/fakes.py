@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from holdfast.domain.bulletins import Bulletin, BulletinVersion, StandingBulletin
 from holdfast.domain.conversations import Conversation, MemberChange, MembersChanged, Membership, Room, with_changes
@@ -123,7 +123,7 @@ class FakeStore(Faulty):
         self.read_by: dict[Seq, list[str]] = defaultdict(list)  # of whichever conversation
         self.on: dict[str, set[str]] = defaultdict(set)
         self.seen_ms: dict[str, int] = defaultdict(int)
-        self._untold: set[tuple[str, str]] = set()
+        self._untold: set[tuple[str, str]] = set()  # adapters keep such changes for the next call that names these users
         self.versions: dict[str, int] = defaultdict(int)
         self.removed: set[str] = set()  # conversations that do not exist any more
         self.judge_draft: Callable[[Draft], None] = lambda _: None
@@ -231,12 +231,7 @@ class FakeStore(Faulty):
         return {other for other in among if (other, user_id) in self.blocks}
 
     async def update_conversation(
-        self,
-        conversation_id: ConversationId,
-        *,
-        title: str | None,
-        metadata_json: str | None,
-        keeps: frozenset[str] = frozenset(),
+        self, conversation_id: ConversationId, *, title: str | None, metadata_json: str | None, keeps: Collection[str] = ()
     ) -> Conversation | None:
         await self._enter("update_conversation")
         if (there := self.conversations.get(conversation_id)) is not None:
@@ -298,20 +293,19 @@ class FakeStore(Faulty):
     async def add_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         await self._enter("add_presence")
         came = [user_id for user_id in seen_at_ms if not self.on[user_id]]
-        for user_id, seen_ms in seen_at_ms.items():
+        for user_id in seen_at_ms:
             self.on[user_id].add(entry)
-            if user_id in came:
-                self.seen_ms[user_id] = max(seen_ms, self.seen_ms[user_id])
+        self.seen_ms |= {user_id: max(seen_at_ms[user_id], self.seen_ms[user_id]) for user_id in came}
         await self._leave("add_presence")
         return [self._change(user_id, online=True) for user_id in came]
 
     async def remove_presence(self, entry: str, seen_at_ms: Mapping[UserId, int]) -> list[PresenceChange]:
         await self._enter("remove_presence")
         went = [user_id for user_id in seen_at_ms if self.on[user_id] == {entry} or (entry, user_id) in self._untold]
-        for user_id, seen_ms in seen_at_ms.items():
+        for user_id in seen_at_ms:
             self.on[user_id].discard(entry)
-            self.seen_ms[user_id] = max(seen_ms, self.seen_ms[user_id])
-        self._untold.update((entry, user_id) for user_id in went)  # as the adapters keep them for the next call that names them
+        self.seen_ms |= {user_id: max(seen_ms, self.seen_ms[user_id]) for user_id, seen_ms in seen_at_ms.items()}
+        self._untold.update((entry, user_id) for user_id in went)
         await self._leave("remove_presence")
         self._untold.difference_update((entry, user_id) for user_id in went)
         return [self._change(user_id, online=False) for user_id in went]

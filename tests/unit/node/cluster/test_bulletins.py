@@ -234,7 +234,7 @@ async def test_what_was_committed_just_before_the_recovery_is_looked_for_after_i
 
 @in_virtual_time
 async def test_a_loss_that_is_told_between_two_looks_at_the_mode_is_told_to_the_others() -> None:
-    """What was not published then stands in the bulletin alone, and the others read it at once only while it says so."""
+    """Changes that were not published then stand in the bulletin alone, and the others read it at once only while it says so."""
     scene = Scene()
     await scene.run()
     losses = scene.redis_trust.losses
