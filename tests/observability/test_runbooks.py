@@ -55,7 +55,9 @@ def test_commands_that_read_logs_read_those_of_every_pod_and_all_lines() -> None
 
 def test_newest_lines_of_several_pods_are_put_in_order_before_the_last_are_taken() -> None:
     """`kubectl logs` with a selector prints one pod after the other: the last lines would be those of one pod."""
-    for page in RUNBOOKS.glob("*.md"):
-        for line in page.read_text(encoding="utf-8").splitlines():
-            if line.startswith("kubectl") and "--prefix" in line and "| tail" in line:
-                assert "| sort -k2 | tail" in line, f"{page.name}: {line}"
+    lines = [(page, line) for page in RUNBOOKS.glob("*.md") for line in page.read_text(encoding="utf-8").splitlines()]
+    found = [(page, line) for page, line in lines if line.startswith("kubectl") and "component=chat" in line and "| tail" in line]
+    assert found
+    for page, line in found:
+        assert "--prefix" in line, f"{page.name}: {line}"
+        assert "| sort -k2 | tail" in line, f"{page.name}: {line}"

@@ -254,8 +254,17 @@ def _heed_termination_early() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code."""
     args = _parser().parse_args(argv)
-    if args.command in _ENDED_BY_SIGNALS:
-        _heed_termination_early()
+    if args.command not in _ENDED_BY_SIGNALS:
+        return _run(args)
+    before = signal.getsignal(signal.SIGTERM)
+    _heed_termination_early()
+    try:
+        return _run(args)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(args: argparse.Namespace) -> int:
     leave_out()
     try:
         return importlib.import_module(args.module).run(args) or 0

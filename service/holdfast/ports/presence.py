@@ -17,8 +17,8 @@ class PresenceStore(Protocol):
         """Put `entry` into `on` of each user (≤ 200) and set `online`; return the users who came online by it.
 
         `seen_at_ms`: since when each is here, by the store's clock as far as it is known here (Unix milliseconds); 0 if that is
-        not known. `lastSeen` of a user who was offline becomes the larger of that and what is stored. For other users it stays: a
-        further connection has not shown yet what was missed since.
+        not known. `lastSeen` of a user who was offline becomes the larger of that and what is stored. It stays where the user
+        was online, or `catchup` is set: the connection has not shown yet what was missed since.
 
         Under a precondition on what was read, retried inside: a concurrent removal by another instance is never lost.
         Idempotent; a change whose reply was lost is still returned by the call that made it.

@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import GoogleAPICallError, NotFound
 from google.cloud.firestore_v1 import ArrayUnion, Maximum
 from google.cloud.firestore_v1.async_batch import AsyncWriteBatch
 from google.cloud.firestore_v1.async_query import AsyncQuery
@@ -14,7 +14,7 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.firestore_v1.field_path import FieldPath
 
 from holdfast.adapters.firestore import documents
-from holdfast.adapters.firestore.client import Calls, is_missing_document
+from holdfast.adapters.firestore.client import Calls, is_definite, is_missing_document
 from holdfast.adapters.firestore.creates import Creates
 from holdfast.adapters.firestore.part import StorePart
 from holdfast.adapters.firestore.reads import get_many
@@ -23,7 +23,7 @@ from holdfast.domain.ids import MAX_SEQ, ConversationId, Seq, UserId, message_id
 from holdfast.domain.marks import StoredMark
 from holdfast.domain.messages import Committed, Draft, Message, Settlement, StoredSend
 from holdfast.domain.stored import Stored
-from holdfast.errors import PredecessorMissing, Undecodable
+from holdfast.errors import PredecessorMissing, StoreUnavailable, Undecodable
 
 _WRITES_A_COMMIT: Final = 200  # Firestore takes 500 everywhere; a thousand members' cursors take five commits of about 50 ms
 SENDS_LIVE: Final = timedelta(days=7)  # how long a repeated send is recognized; the TTL policy removes it then
@@ -202,8 +202,13 @@ async def _advance(
         reference = client.document("conversations", conversation_id, "cursors", user_id)
         room().set(reference, {"lastReadSeq": Maximum(seq)}, merge=True)
     results: list[Any] = []
-    for batch in batches:
-        results += await batch.commit(**calls.unretried)
+    for number, batch in enumerate(batches):
+        try:
+            results += await batch.commit(**calls.unretried)
+        except GoogleAPICallError as error:
+            if number and is_definite(error) and not (isinstance(error, NotFound) and is_missing_document(error)):
+                raise StoreUnavailable("some read cursors are written, and others are not") from error
+            raise
     # One result for each write, in order; what a Maximum answers is the value after it.
     of_cursors = results[len(read_by) :]
     return {

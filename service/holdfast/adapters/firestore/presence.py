@@ -56,8 +56,8 @@ class _Turn:
             return None
         on = [*on, self.entry] if self.is_present else on
         seen = stored.get("lastSeen")
-        is_further = self.is_present and stored["online"]
-        seen_at_ms = max(0 if is_further else self.seen_at_ms, documents.ms(seen) if seen is not None else 0)
+        is_no_proof = self.is_present and (stored["online"] or stored.get("catchup"))
+        seen_at_ms = max(0 if is_no_proof else self.seen_at_ms, documents.ms(seen) if seen is not None else 0)
         self._turned_from = stored["online"]
         fields: dict[str, Any] = {"on": on, "online": bool(on), "lastSeen": documents.at(seen_at_ms)}
         if stored["online"] and not on:  # with the same write: no instance can die between the two

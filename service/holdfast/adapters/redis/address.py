@@ -27,7 +27,7 @@ _OPTIONS = ("db", "host", "password", "path", "port", "username")
 _PARTS = re.compile(r"[a-z]+://[^/?#]*(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#(?P<fragment>.*))?", re.DOTALL)
 _EXPECTED = "redis://user:password@host:port/db, the same with rediss:// for TLS, or unix:///path"
 _ENCODE = "percent-encode / ? # @ % in a user or a password (/ is %2F), or give the password as HOLDFAST_REDIS__PASSWORD_FILE"
-_SENTINEL_SHARE = 0.25  # of a call's time: the one that makes a connection asks another Sentinel, then Redis, after a silent one
+_SENTINEL_SHARE = 0.4  # of a call's time: after a silent Sentinel, there is time for another one and for Redis
 
 Locate = Callable[[], Awaitable[tuple[str, int]]]
 OnConnect = Callable[[AbstractConnection], Awaitable[None]]
@@ -136,11 +136,13 @@ def _check_parts(url: str) -> None:
     """Refuse what a password that is not percent-encoded makes of a URL: its pieces become a host, a path or an option.
 
     Raises:
-        ConfigurationError: an `@` comes after the host, or an option is not known.
+        ConfigurationError: an `@` comes after the host, or an option is not known or has no effect.
     """
     parts = _PARTS.fullmatch(url)
     if parts is None or (not url.startswith("unix:") and "@" in f"{parts['path']}{parts['fragment']}"):
         raise ConfigurationError(f"HOLDFAST_REDIS__URL: an @ after the host; {_ENCODE}")
+    if url.startswith("sentinel") and parts["query"]:
+        raise ConfigurationError(f"HOLDFAST_REDIS__URL: an address of Sentinels has no options; {_ENCODE}")
     if {name for name, _ in parse_qsl(parts["query"] or "", keep_blank_values=True)} - set(_OPTIONS):
         raise ConfigurationError(f"HOLDFAST_REDIS__URL: the only options are {', '.join(_OPTIONS)}; {_ENCODE}")
 

@@ -32,14 +32,14 @@ def change(
         if connection.execute(statement, (user_id, entry)).rowcount == 0:
             continue  # it was so already
         online = bool(connection.execute("SELECT 1 FROM present WHERE user_id = ? LIMIT 1", (user_id,)).fetchone())
-        row = connection.execute("SELECT is_online FROM users WHERE id = ?", (user_id,)).fetchone()
-        was_online = bool(row and row[0])
+        row = connection.execute("SELECT is_online, catchup_since_ms FROM users WHERE id = ?", (user_id,)).fetchone()
+        was_online, is_missing = bool(row and row[0]), bool(row and row[1] is not None)
         version, last_seen = connection.execute(
             "INSERT INTO users (id, is_online, last_seen_at_ms, version) VALUES (?, ?, ?, 1) "
             "ON CONFLICT DO UPDATE SET is_online = excluded.is_online, "
             "last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), excluded.last_seen_at_ms), version = version + 1 "
             "RETURNING version, last_seen_at_ms",
-            (user_id, online, 0 if is_present and was_online else seen_ms),
+            (user_id, online, 0 if is_present and (was_online or is_missing) else seen_ms),
         ).fetchone()
         seen = last_seen if is_number(last_seen) else seen_ms
         if was_online and not online:

@@ -21,7 +21,7 @@ from holdfast.domain.messages import Committed, Message
 from holdfast.domain.notifications import IN_FLIGHT_MS, MAX_RECORD_MEMBERS, Notification
 from holdfast.domain.presence import Presence
 from holdfast.errors import HoldfastError, StoreError, StoreTimeout
-from holdfast.node.cluster.store_clock import UNKNOWN, StoreClock
+from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.hub import Hub
 from holdfast.node.conversations.cache import Conversations
 from holdfast.node.notifications.pushing import Pushing
@@ -131,8 +131,8 @@ class Notifications:
         if work is not None:
             work.slow += self._slow.slow(commit)
             work.commits.append(commit)
-            if (now_ms := self._store_clock.now()) != UNKNOWN:
-                work.at_ms.update((message.seq, now_ms) for message in commit.own)
+            if self._store_clock.is_known:
+                work.at_ms |= dict.fromkeys((message.seq for message in commit.own), self._store_clock.now())
         else:
             self._own_marks.leave(commit.marking)
 

@@ -164,8 +164,12 @@ class MemberChanges:
             changes, room = await self._placed(conversation, wanted), wanted[0].room
             news = {wish.user_id: _news(wish) for wish in wanted}
             async with self._marked.told(conversation_id, conversation.revision, *news.values()) as tell:
-                if len(_open(batch)) < len(batch):  # the write might undo what these callers did since, elsewhere
-                    raise StoreConflict("callers were answered meanwhile")
+                still = _open(
+                    batch
+                )  # a change whose caller was answered meanwhile might undo what the caller did since, elsewhere
+                changes = [each for each in changes if each.user_id in still]
+                if not changes:
+                    raise StoreConflict("all callers were answered meanwhile")
                 done = await self._store.change_members(conversation_id, changes, max_members=self._max_members, room=room)
                 revisions = {} if done is None else {news[user_id]: number for user_id, number in done.revisions.items()}
                 tell(None if done is None else done.conversation, revisions)

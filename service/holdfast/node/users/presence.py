@@ -116,7 +116,7 @@ class Presence:
         While it was open, instances did not notify the user. So the user is made present all the same: what came since is looked
         through when the store calls the user offline.
         """
-        if user_id not in self._written and not self._hub.count_of(user_id):
+        if user_id not in self._written and all(each.is_ended for each in self._hub.connections_of(user_id)):
             self._want(user_id, is_present=True, seen_at_ms=self._store_clock.at(opened_at))
             self.left(user_id)
 
@@ -180,7 +180,8 @@ class Presence:
         """Remove a dead run from the presence of its users, and tell which of them are offline by that.
 
         Args:
-            alive_at_ms: the last proof of its life, by the store's clock.
+            alive_at_ms: the last proof of its life, by the store's clock. It counts for users who had not left, also where none of
+                their connections was live yet.
             left: when those were last heard who had left it before.
 
         Raises:

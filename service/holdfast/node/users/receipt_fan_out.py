@@ -110,7 +110,7 @@ class ReceiptFanOut:
         """How far the store says that the user has read, where a connection here may see that."""
         small: dict[ConversationId, bool] = {}
         for conversation_id in conversation_ids:
-            conversation = await self._conversations.get(conversation_id)
+            conversation = self._conversations.peek(conversation_id) or await self._conversations.get(conversation_id)
             if conversation is not None:
                 is_small = len(conversation.members) <= self._indicator_members
                 if self._is_shown(conversation_id, user_id, is_small=is_small):

@@ -205,7 +205,7 @@ class Receipts:
         for user_id, seq in committed.items():
             position = self._positions.of(conversation_id, user_id)
             position.note(seq)
-            is_news = advances[user_id].to_tell > position.told  # not `owed`: the position may have had to go meanwhile
+            is_news = min(advances[user_id].to_tell, seq) > position.told  # not `owed`: the position may have had to go meanwhile
             if is_news:
                 position.told = seq
                 self._notifications.note_read(conversation_id, user_id, seq)

@@ -13,6 +13,7 @@ from google.cloud.firestore_v1.types import BatchGetDocumentsResponse
 
 from holdfast.adapters.firestore import messages
 from holdfast.domain.ids import ConversationId, Seq, UserId, message_id
+from holdfast.errors import StoreUnavailable
 
 C = ConversationId("c1")
 _MOST_WRITES = 500
@@ -23,6 +24,7 @@ class _Api:
 
     def __init__(self, tail: Seq) -> None:
         self.tail = tail
+        self.refused = ""
         self.commits: list[list[str]] = []
         self.cursors: dict[str, int] = {}
         self.read_by: dict[str, list[str]] = {}
@@ -32,6 +34,8 @@ class _Api:
         names = [write.update.name.split("/documents/")[1] for write in writes]
         if len(writes) > _MOST_WRITES:
             raise InvalidArgument("maximum 500 writes allowed per request")
+        if self.refused and any(name.endswith(f"/{self.refused}") for name in names):
+            raise InvalidArgument("no such value")
         if any("/messages/" in name and int(name.rpartition("/")[2]) > self.tail for name in names):
             raise NotFound("No document to update")
         self.commits.append(names)
@@ -90,6 +94,18 @@ def test_more_cursors_and_messages_than_a_commit_takes_are_written_in_several(us
 def test_cursor_of_a_message_that_is_gone_is_not_written_by_the_first_of_several_commits() -> None:
     """The store was restored. The update of `readBy` shows that, and may be in another commit than the cursor."""
     api = _Api(tail=5)
-    cursors = dict.fromkeys(_users(600), 5) | {UserId("late"): 7}
+    cursors = {UserId("late"): 7} | dict.fromkeys(_users(600), 5)
     assert UserId("late") not in _advance(api, cursors, {5: list(_users(600)), 7: [UserId("late")]})
     assert set(api.cursors.values()) == {5}
+
+
+def test_refusal_of_a_later_commit_is_no_refusal_of_all() -> None:
+    """Those that are written have to be told: the caller writes all of them again."""
+    api = _Api(tail=5)
+    api.refused = "u250"
+    with pytest.raises(StoreUnavailable):
+        _advance(api, dict.fromkeys(_users(300), 5), {})
+    assert len(api.cursors) == 200
+    api.refused = "u0"
+    with pytest.raises(InvalidArgument):
+        _advance(api, dict.fromkeys(_users(300), 5), {})

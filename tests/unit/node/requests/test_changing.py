@@ -188,6 +188,32 @@ async def test_removal_whose_caller_was_answered_does_not_undo_a_later_addition(
     assert lanes.own_marks.to_finish(0.0, 9) == []
 
 
+@in_virtual_time
+async def test_change_whose_caller_was_answered_is_left_out_and_the_others_of_its_batch_are_made() -> None:
+    """One caller after another gives up on a slow store: beginning anew for each of them would write nothing for all."""
+    lanes = Lanes()
+    lanes.store.conversations[C] = conversation(C, "alice", "bob")
+    writing = lanes.store.hold("change_members")
+    first = lanes.change("carl")
+    await passed(0.1)
+    removal = lanes.change("bob", is_member=False)
+    await passed(DEADLINE_SECONDS - 1.0)
+    marked, set_for_change = asyncio.Event(), lanes.own_marks.set_for_change
+
+    async def held(*change: Any) -> Marking:
+        await marked.wait()
+        return await set_for_change(*change)
+
+    later = lanes.change("dan")
+    lanes.own_marks.set_for_change = held  # type: ignore[method-assign]  # a process that stands still
+    writing.set()
+    await passed(2.0)
+    assert (first.result(), removal.result(), later.done()) == (True, "timeout", False)
+    marked.set()
+    assert await later is True
+    assert lanes.members == (ALICE, "bob", "carl", "dan")
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @in_virtual_time
 async def test_queue_is_bounded() -> None:

@@ -201,8 +201,13 @@ async def test_user_who_left_before_the_store_was_told_is_looked_after_like_one_
     scene = Scene()
     opened_at = scene.clock.monotonic()
     await scene.ticks(3)
+    closing = connection("alice", "closing")
+    scene.hub.add(closing)
+    closing.end()  # by us: its client has a second for the answer
     scene.presence.missed(ALICE, opened_at)
     await scene.ticks(1)
+    closing.has_been_live = False
+    scene.go(closing)
     assert scene.store.on[ALICE] == {"one:1"}
     await scene.ticks(GRACE + 2)
     assert not scene.store.on[ALICE]
