@@ -2,10 +2,12 @@
 
 import time
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from google.cloud.firestore_v1.async_query import AsyncQuery
 
+from holdfast.adapters.firestore import notifications as firestore_notifications
 from holdfast.adapters.machine.clock import SystemClock
 from holdfast.domain.conversations import LastMessage
 from holdfast.domain.ids import ConnectionId, ConversationId, InstanceId, UserId
@@ -17,6 +19,7 @@ from holdfast.node.notifications.offline_backfill import OfflineBackfill
 from holdfast.ports import Store
 from support.appending import change_member, draft, drafts, new_conversation
 from support.fake_cluster import FakeRegistry
+from support.fixtures_firestore import NewFirestore
 from support.notifications_scene import notifications_over
 
 ALICE, BOB, C = UserId("alice"), UserId("bob"), ConversationId("c1")
@@ -252,3 +255,22 @@ async def test_the_second_look_records_nothing_that_the_user_was_shown(store: St
     await leave(store, BOB, -3600)
     await notifications_of(store)._look_after(C, BOB, 0)
     assert await recorded(store, BOB, C, 3) == []
+
+
+async def test_flags_are_read_in_pages_up_to_the_limit(new_firestore: NewFirestore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mass departure may leave 10,000: an instance that cannot read them within one deadline would look no more."""
+    monkeypatch.setattr(firestore_notifications, "FLAGS_PAGE", 2)
+    store, sizes, get = await new_firestore(), list[int](), AsyncQuery.get
+
+    async def noting(query: AsyncQuery, **how: Any) -> Any:
+        found = await get(query, **how)
+        sizes.append(len(found))
+        return found
+
+    users = [UserId(f"user-{number}") for number in range(5)]
+    for user_id in users:
+        await leave(store, user_id, 60)
+    monkeypatch.setattr(AsyncQuery, "get", noting)
+    for limit in range(1, 7):
+        assert [each.user_id for each in await store.catch_ups(limit)] == users[:limit]
+    assert max(sizes) == 2

@@ -32,6 +32,7 @@ from holdfast.domain.notifications import CatchUp, Claims, Notification, PushOut
 from holdfast.domain.stored import Stored
 from holdfast.errors import StoreConflict, StoreUnavailable
 
+FLAGS_PAGE: Final = 1_000
 _TRIES: Final = 8
 _AT_ONCE: Final = 16  # records claimed one by one
 
@@ -49,9 +50,12 @@ class Claim:
         return self.read_time + timedelta(seconds=now - self.noted_at)
 
 
-async def catch_ups(calls: Calls, limit: int) -> list[CatchUp]:
-    """See `ports.NotificationStore.catch_ups`."""
-    query = calls.client.collection("users").where(filter=FieldFilter("catchup", "==", True))
+async def page_of_catch_ups(calls: Calls, after: UserId | None, limit: int) -> list[CatchUp]:
+    """Some of the flags, by document name, after that user."""
+    users = calls.client.collection("users")
+    query = users.where(filter=FieldFilter("catchup", "==", True)).order_by("__name__")
+    if after is not None:
+        query = query.start_after({"__name__": users.document(after)})
     snapshots = await query.select(["catchupSince"]).limit(limit).get(**calls.unretried)
     return [CatchUp(UserId(each.id), documents.flag_ms(each.to_dict() or {})) for each in snapshots]
 
@@ -263,8 +267,14 @@ class FirestoreNotifications(StorePart):
         self._claims: Claims[Claim] = Claims()
 
     async def catch_ups(self, limit: int) -> list[CatchUp]:
-        """See the port."""
-        return await self._calls.run(catch_ups(self._calls, limit))
+        """See the port. Each page has a deadline of its own: a mass departure leaves thousands of flags."""
+        flags, left = list[CatchUp](), limit
+        while left > 0:
+            size, after = min(left, FLAGS_PAGE), flags[-1].user_id if flags else None
+            page = await self._calls.run(page_of_catch_ups(self._calls, after, size))
+            flags += page
+            left = left - size if len(page) == size else 0
+        return flags
 
     async def finish_catch_up(self, done: CatchUp) -> None:
         """See the port."""

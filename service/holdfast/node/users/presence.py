@@ -180,8 +180,8 @@ class Presence:
         """Remove a dead run from the presence of its users, and tell which of them are offline by that.
 
         Args:
-            alive_at_ms: the last proof of its life, by the store's clock. It counts for users who had not left, also where none of
-                their connections was live yet.
+            alive_at_ms: the last proof of its life, by the store's clock. It counts for users who had not left, also where no
+                connection of theirs was live yet.
             left: when those were last heard who had left it before.
 
         Raises:
