@@ -6,16 +6,14 @@ of the stream, and uvloop raises `RuntimeError` where something is written after
 
 import asyncio
 import contextlib
-import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 import uvloop
 
+from holdfast.drills.local.proxy import Proxy
 from holdfast.errors import RedisUnavailable
-from holdfast.launcher.ports import free_port
 from support.eventually import eventually
 from support.fixtures_redis import RedisNode, node_of
 from support.redis_server import SYSTEM, RedisServer
@@ -27,69 +25,27 @@ pytestmark = [
 
 CHANNEL = "conversation:c1"
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
-_LINGER = struct.pack("ii", 1, 0)
-
-
-class Proxy:
-    """Forwards TCP, and resets the connections whose client named itself so."""
-
-    def __init__(self, target: int) -> None:
-        self.port = free_port()
-        self._target = target
-        self._clients: list[tuple[bytearray, asyncio.StreamWriter]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-
-    def reset(self, name: bytes) -> int:
-        """How many were reset."""
-        found = [writer for said, writer in self._clients if b"\r\n%b\r\n" % name in said and not writer.is_closing()]
-        for writer in found:
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
-            writer.transport.abort()
-        return len(found)
-
-    async def close(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        redis, to_redis = await asyncio.open_connection("127.0.0.1", self._target)
-        said = bytearray()
-        self._clients.append((said, to_client))
-        for pump in (_forward(client, to_redis, said), _forward(redis, to_client, bytearray())):
-            self._tasks.add(asyncio.ensure_future(pump))
-
-
-async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytearray) -> None:
-    with contextlib.closing(writer), contextlib.suppress(OSError):
-        while (data := await reader.read(65_536)) and not writer.is_closing():
-            said += data
-            writer.write(data)
 
 
 @contextlib.asynccontextmanager
-async def _behind_a_proxy(redis: RedisServer) -> AsyncIterator[tuple[RedisNode, Proxy]]:
-    """An instance `one` whose bus is live."""
+async def _behind_a_proxy(redis: RedisServer, name: str) -> AsyncIterator[tuple[RedisNode, Proxy]]:
+    """An instance `one` whose bus is live. The proxy resets the connections that named themselves so."""
     await redis.start()
-    proxy = Proxy(redis.port)
-    await proxy.start()
-    one = await node_of("one", f"redis://127.0.0.1:{proxy.port}/0").start()
-    try:
-        assert await one.bus.subscribe([CHANNEL])
-        await eventually(lambda: one.bus.is_live)
-        yield one, proxy
-    finally:
-        await one.close()
-        await proxy.close()
+    async with Proxy(redis.port, marker=f"\r\n{name}\r\n".encode()) as proxy:
+        one = await node_of("one", f"redis://{proxy.address}/0").start()
+        try:
+            assert await one.bus.subscribe([CHANNEL])
+            await eventually(lambda: one.bus.is_live)
+            yield one, proxy
+        finally:
+            await one.close()
 
 
-def _play(new_loop: NewLoop, scenario: Callable[[RedisNode, Proxy], Awaitable[None]], redis: RedisServer) -> None:
+def _play(
+    new_loop: NewLoop, scenario: Callable[[RedisNode, Proxy], Awaitable[None]], redis: RedisServer, name: str = "none"
+) -> None:
     async def run() -> None:
-        async with _behind_a_proxy(redis) as (one, proxy):
+        async with _behind_a_proxy(redis, name) as (one, proxy):
             await scenario(one, proxy)
             for loop in ("bus_pipeline", "bus_listener", "bus_watch"):
                 assert one.telemetry.registry.get_sample_value("holdfast_loop_failures_total", {"loop": loop}) == 0, loop
@@ -105,14 +61,14 @@ def test_a_publishing_connection_that_was_reset_while_idle_costs_nothing(redis_d
         wire = one.bus.pipeline._wire
         assert wire is not None
         await eventually(one.bus.pipeline._idle.is_set)
-        assert proxy.reset(b"holdfast:one:publish") == 1
+        assert proxy.reset() == 1
         await eventually(lambda: wire.has_ended, within=3.0)
         one.bus.publish(CHANNEL, b"{}")
         await eventually(lambda: one.ears.envelopes == [(CHANNEL, b"{}")])
         assert one.bus.pipeline.counters.dropped_away == 0
         assert one.ears.liveness == [(True, "")]
 
-    _play(new_loop, scenario, redis_down)
+    _play(new_loop, scenario, redis_down, "holdfast:one:publish")
 
 
 def test_subscribing_on_a_connection_that_has_just_ended_does_not_raise(redis_down: RedisServer, new_loop: NewLoop) -> None:
@@ -139,13 +95,13 @@ def test_a_call_on_a_connection_that_was_reset_while_idle_fails_as_promised(redi
     async def scenario(one: RedisNode, proxy: Proxy) -> None:
         assert await one.link.call("PING")
         (idle,) = one.link._pool._available_connections
-        assert proxy.reset(b"holdfast:one") == 1
+        assert proxy.reset() == 1
         await eventually(lambda: idle._writer is None or idle._writer.is_closing())
         with contextlib.suppress(RedisUnavailable):
             await one.link.call("PING")
         await eventually(lambda: _is_answered(one))
 
-    _play(new_loop, scenario, redis_down)
+    _play(new_loop, scenario, redis_down, "holdfast:one")
 
 
 def test_a_connection_that_is_reset_in_its_handshake_is_none(
@@ -157,7 +113,7 @@ def test_a_connection_that_is_reset_in_its_handshake_is_none(
         met = one.link._one_server.met
 
         async def met_after_reset(connection: Any, pool: Any) -> None:
-            assert proxy.reset(b"holdfast:one:test") == 1
+            assert proxy.reset() == 1
             await eventually(connection._writer.is_closing)
             await met(connection, pool)
 
@@ -166,7 +122,7 @@ def test_a_connection_that_is_reset_in_its_handshake_is_none(
             with pytest.raises(RedisUnavailable):
                 await one.link.open_wire("test")
 
-    _play(new_loop, scenario, redis_down)
+    _play(new_loop, scenario, redis_down, "holdfast:one:test")
 
 
 async def _is_answered(one: RedisNode) -> bool:

@@ -27,8 +27,8 @@ READ_SEQ: Final = "read_seq"
 where it goes beyond that."""
 
 LATEST_HEARD: Final = "latest_heard"
-"""A version without it notifies a user who leaves of what came since the instance that takes them offline had heard them. Where
-that one had ended earlier, these are also messages that another instance had shown them since."""
+"""A version without it looks through an absence from when the instance that takes the user offline had heard the user. Where that
+instance had ended earlier, the user is also notified of messages that another instance had shown since."""
 
 _FLUSH_BYTES: Final = 256 * 1024
 

@@ -7,6 +7,13 @@ import pytest
 from holdfast.launcher.open_files import make_room_for, sockets_that_fit
 
 
+def _allow(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """The process may have 1,024 open files, and raise that to `most`."""
+    limits = [(1_024, most)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
+
+
 @pytest.mark.parametrize(
     ("most", "clients", "told"),
     [
@@ -19,9 +26,7 @@ def test_too_many_are_refused_before_anything_is_started(
     monkeypatch: pytest.MonkeyPatch, most: int, clients: int, told: str
 ) -> None:
     """The allowed number is taken first, whatever the shell began with."""
-    limits = [(1_024, most)]
-    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
-    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
+    _allow(monkeypatch, most)
     assert make_room_for(clients) == told
 
 
@@ -33,7 +38,5 @@ def test_an_instance_takes_what_fits_into_the_hard_limit(
     monkeypatch: pytest.MonkeyPatch, most: int, wanted: int, fitting: int
 ) -> None:
     """-1 is a limit without end. One connection is the least that a setting may name."""
-    limits = [(1_024, most)]
-    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
-    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
+    _allow(monkeypatch, most)
     assert sockets_that_fit(wanted) == fitting

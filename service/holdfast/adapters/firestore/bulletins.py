@@ -84,7 +84,7 @@ async def revoke(calls: Calls, user_id: UserId) -> int:
 
 
 def since_filters(since_ms: int) -> tuple[FieldFilter, FieldFilter]:
-    """The query that finds the revocations since then: instances of an older version write no `revokedAt`."""
+    """Of the two queries for the revocations since then. Instances of an older version write no `revokedAt`."""
     return FieldFilter("revokedAt", ">=", documents.at(since_ms)), FieldFilter("notBefore", ">=", since_ms // 1000)
 
 

@@ -11,8 +11,8 @@ For each message and each member but its sender:
   without a word. A user who came back before the decision, or whose grace period was just over. A user who joined or was removed
   meanwhile, or joined while an instance may not have noticed that Redis is gone. A user of an instance that stood still. A user
   added up to 3 s before the commit, if they came back before the second look that follows 7 s after an addition. A message
-  sent between a restore of the store and the moment at which all instances had noticed it. What a user was shown before leaving,
-where instances of an older version run that do not tell it from what the user missed.
+  sent between a restore of the store and the moment at which all instances had noticed it. Messages that a user was shown before
+  leaving, where instances of an older version run that do not tell these from missed ones.
 
 A user who was surely no member has none. In a conversation of more than 100 members a user has one from the first message for
 which one is due until they read.
@@ -152,7 +152,7 @@ class _Judge:
         return self._run.after_faults(commit.latest, self._run.bounds.delivery_s) <= stay.proven_until
 
     def _is_shown_again(self, where: Whereabouts, commit: Commit) -> bool:
-        """Whether a user who left soon afterwards may be notified of it: by an older version, for an instance left before."""
+        """Whether an older version may notify the user of it, because the user left soon afterwards (`LATEST_HEARD`)."""
         return LATEST_HEARD in self._run.lacks and where.next_absence(commit.latest) <= commit.latest + self._run.bounds.offline_s
 
     def _stood_still(self, commit: Commit, until: float) -> bool:

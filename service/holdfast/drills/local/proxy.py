@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import struct
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -10,6 +12,7 @@ from typing import Self
 from holdfast.launcher.ports import free_port
 
 _CHUNK_BYTES = 65_536
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER without a wait: closing sends a reset instead of the end of the stream
 
 _Pair = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
 
@@ -26,7 +29,7 @@ class Proxy:
 
         Args:
             target_port: where to, or a function that gives it for each connection.
-            marker: `deafen` concerns the connections whose requests contain it.
+            marker: `deafen` and `reset` concern the connections whose requests contain it.
             tls: ends here, where it is given; the way on is plain.
         """
         self.port = free_port()
@@ -88,6 +91,14 @@ class Proxy:
     def deafen(self) -> None:
         """The marked connections get no more answers and are not closed; the others go on."""
         self._is_deaf = True
+
+    def reset(self) -> int:
+        """Reset the marked connections; how many there were."""
+        found = [each for each in self._marked if not each.is_closing()]
+        for to_client in found:
+            to_client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            to_client.transport.abort()
+        return len(found)
 
     def stall(self) -> None:
         """Nothing moves in either direction; nothing is closed."""

@@ -89,12 +89,13 @@ class _Room:
     def latest_of(self, entries: dict[K, int]) -> dict[K, int]:
         """The entries, given the oldest first, without the oldest ones that do not fit."""
         size = bytes_of(entries)
-        for key in tuple(entries):
-            if size <= self._bytes:
-                break
-            del entries[key]
-            size -= bytes_of((key,))
+        if size > self._bytes:
             self.is_short = True
+            for key in tuple(entries):
+                del entries[key]
+                size -= bytes_of((key,))
+                if size <= self._bytes:
+                    break
         self._bytes -= size
         return entries
 

@@ -164,9 +164,8 @@ class MemberChanges:
             changes, room = await self._placed(conversation, wanted), wanted[0].room
             news = {wish.user_id: _news(wish) for wish in wanted}
             async with self._marked.told(conversation_id, conversation.revision, *news.values()) as tell:
-                still = _open(
-                    batch
-                )  # a change whose caller was answered meanwhile might undo what the caller did since, elsewhere
+                # A change whose caller was answered meanwhile might undo what the caller did since, elsewhere.
+                still = _open(batch)
                 changes = [each for each in changes if each.user_id in still]
                 if not changes:
                     raise StoreConflict("all callers were answered meanwhile")
