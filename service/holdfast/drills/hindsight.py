@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from holdfast.drills.checker.forgetting import reset_of
-from holdfast.drills.checker.run import Run
+from holdfast.drills.checker.run import Run, Spans
 from holdfast.drills.crowd import AWAY
 from holdfast.drills.history import digest
 from holdfast.drills.local.doomed import LAST_WORDS
@@ -76,14 +76,23 @@ def reconnects_are_jittered(run: Run) -> Expectation:
 
 
 def nobody_is_notified_inside_the_grace(run: Run) -> Expectation:
-    """Records of messages for users who were without a connection then, and back well before their grace was over."""
+    """Records of messages for users who were without a connection then, and back well before their grace was over.
+
+    A connection that ended before its replay did is no way back: its user has not been shown what was missed.
+    """
     made = 0
+    live = {user: _live(run, user) for user in run.connected if user != AWAY}
     for event in run.notifications:
         acked_at = run.acked_at.get((event.conversation, event.seq))
-        if acked_at is not None and event.user != AWAY and event.user in run.connected:
-            gaps = [gap for gap in run.connected[event.user].gaps(-math.inf, math.inf) if gap[0] <= acked_at <= gap[1]]
+        if acked_at is not None and event.user in live:
+            gaps = [gap for gap in live[event.user].gaps(-math.inf, math.inf) if gap[0] <= acked_at <= gap[1]]
             made += any(end - begin < run.bounds.grace_s * _WELL_INSIDE for begin, end in gaps)
     return Expectation("notifications inside the grace", 0, made, "")
+
+
+def _live(run: Run, user: str) -> Spans:
+    lines = [line for device in run.devices.values() for line in device.lines.values() if line.user == user]
+    return Spans((line.opened_at, line.closed_at) for line in lines if line.synced_at < math.inf)
 
 
 def every_cursor_is_reset(run: Run) -> Expectation:

@@ -114,7 +114,10 @@ def deliveries(run: Run) -> Iterator[tuple[Sent, float]]:
 
 
 def _reconnects(run: Run) -> tuple[list[float], float]:
-    """From each end without another connection to the next `synced`; and the longest time without any."""
+    """From each end without another connection to the next `synced`; and the longest time without any.
+
+    A device whose user left on the way is away because its user wants it.
+    """
     times, longest = [], 0.0
     for device in run.devices.values():
         lines = sorted(device.lines.values(), key=lambda line: line.opened_at)
@@ -127,7 +130,7 @@ def _reconnects(run: Run) -> tuple[list[float], float]:
             ):
                 continue
             following = [other.synced_at for other in lines if other.synced_at > ended and other.synced_at < math.inf]
-            if following:
+            if following and not any(each.code == _LEFT and ended < each.closed_at < min(following) for each in lines):
                 times.append(min(following) - ended)
                 longest = max(longest, min(following) - ended)
     return times, longest

@@ -273,6 +273,17 @@ def test_figures(tmp_path: Path) -> None:
     assert figures.ack.p99 == pytest.approx(0.05)
 
 
+def test_an_absence_that_its_user_wanted_is_no_slow_reconnect(tmp_path: Path) -> None:
+    """Ben leaves before the replay is over, and comes back ten seconds later."""
+    history = more(
+        drop(good(), "synced", connection="ben-b"), 30.9, "closed", device="ben-1", user=BEN, connection="ben-b", code=1000
+    )
+    history = more(history, 40.5, "opened", device="ben-1", user=BEN, connection="ben-c", instance="two", resumed=True)
+    verdict_of(tmp_path, more(history, 41.0, "synced", device="ben-1", user=BEN, connection="ben-c"))
+    figures = measure(Run(*read_history(tmp_path / "history.jsonl")))
+    assert (figures.reconnect.count, figures.longest_gap) == (0, 0.0)
+
+
 def test_the_command_judges_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """0 it holds, 1 it does not, 2 it is no history."""
     verdict_of(tmp_path, good())

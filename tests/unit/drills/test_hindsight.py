@@ -90,11 +90,29 @@ def test_who_is_back_in_time_is_not_notified(back_at: float, count: int) -> None
         run(
             event(20.0, "closed", device="ben-1", user=BEN, connection="ben-a", code=1006, clean=False),
             event(back_at, "opened", device="ben-1", user=BEN, connection="ben-b"),
+            event(back_at, "synced", device="ben-1", user=BEN, connection="ben-b"),
             *said(21, 1, shown=None),
             event(100.0, "stored_notification", conversation=C, seq=1, user=BEN),
         )
     )
     assert (seen.measured, seen.is_met) == (count, count == 0)
+
+
+def test_who_left_before_the_replay_was_over_was_not_back() -> None:
+    """Ben's connection of 23 s ended before it had shown what he missed: his absence lasts until 29 s."""
+    look = [event(23.0, "opened", device="ben-1", user=BEN, connection="ben-b")]
+    look.append(event(23.1, "closed", device="ben-1", user=BEN, connection="ben-b", code=1000, clean=True))
+    seen = hindsight.nobody_is_notified_inside_the_grace(
+        run(
+            event(20.0, "closed", device="ben-1", user=BEN, connection="ben-a", code=1006, clean=False),
+            *look,
+            event(29.0, "opened", device="ben-1", user=BEN, connection="ben-c"),
+            event(29.1, "synced", device="ben-1", user=BEN, connection="ben-c"),
+            *said(21, 1, shown=None),
+            event(100.0, "stored_notification", conversation=C, seq=1, user=BEN),
+        )
+    )
+    assert seen.measured == 0
 
 
 def test_refused_sends_are_counted() -> None:
