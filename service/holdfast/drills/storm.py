@@ -21,6 +21,7 @@ _MEMBERS: Final = 10
 _EACH: Final = 6  # conversations of one user
 _GENTLE: Final = 40  # connections that are opened at a time, when it is no storm yet
 _CALLS: Final = 16
+_OPENED_AT_ONCE: Final = 4  # conversations: on Firestore, room is counted in the list of each member first
 _PAUSE_SECONDS: Final = 0.5
 _SPOKEN_IN: Final = 50  # conversations, each time that something is said
 _SETTLED_SECONDS: Final = 10.0
@@ -99,7 +100,7 @@ class Storm:
         Raises:
             TargetFailed: it does not work even before it is a storm.
         """
-        await _at_most(_CALLS, [self._open(group) for group in self._groups(len(self._urls()))])
+        await _at_most(_OPENED_AT_ONCE, [self._open(group) for group in self._groups(len(self._urls()))])
         await _at_most(_GENTLE, [self._connect(device, number) for number, device in enumerate(self._devices.values())])
 
     def drop(self) -> None:
