@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run monitor test test-long test-observability test-endurance test-kubernetes drills drills-once drill-upgrade manifests lint style types architecture bench lock clean
+.PHONY: help install run monitor test test-cluster test-long test-observability test-endurance test-kubernetes drills drills-once drill-upgrade manifests lint style types architecture bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -69,8 +69,11 @@ run: install ## a whole cluster on this machine: Redis, a store, two instances, 
 monitor: install ## the same with a Prometheus beside it that scrapes the instances and evaluates the alert rules: port 9000
 	@exec $(BIN)/holdfast up --monitor $(ARGS)
 
-test: install javascript ## the whole suite; ARGS='tests/unit -k name' for a part of it
-	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+test: install javascript ## all but the tests that take long; ARGS='tests/unit -k name' for a part of it
+	$(BIN)/python -m pytest -m quick $(WORKERS) $(ARGS)
+
+test-cluster: install javascript ## the tests over several real instances: failures, drains, restores, `holdfast up`
+	$(BIN)/python -m pytest -m cluster $(WORKERS) $(ARGS)
 
 test-long: install ## the tests that take minutes: every mechanism switched off in turn, and what breaks without it
 	$(BIN)/python -m pytest -m long $(WORKERS) $(ARGS)

@@ -4,6 +4,7 @@ settings.register_profile("holdfast", deadline=None)  # a busy machine is no fai
 settings.load_profile("holdfast")
 
 pytest_plugins = [
+    "support.targets",
     "support.fixtures_logging",
     "support.fixtures_store",
     "support.fixtures_firestore",
