@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from support.chatting import Chatter, new_conversation
-from support.instances import Instances
+from support.fixtures_cluster import Pair
 
 FORGED = {
     "messages": {"kind": "messages", "seq": 50, "instance": "evil", "age_ms": 0, "messages": []},
@@ -18,15 +18,15 @@ FORGED = {
 @pytest.mark.parametrize("kind", FORGED)
 @pytest.mark.parametrize("has_generation", [False, True])
 async def test_sends_after_a_forged_seq_get_the_next_seq_and_are_shown_to_all(
-    instances: Instances, operator: "Redis", kind: str, *, has_generation: bool
+    pair: Pair, pair_operator: "Redis", kind: str, *, has_generation: bool
 ) -> None:
     """Stored behind a gap they would be acknowledged and never shown, like everything after them."""
-    one, two = await instances.start("one", "two")
+    one, two = pair.both
     c = await new_conversation(one, "alice", "bob")
     async with Chatter(one, "alice") as alice, Chatter(two, "bob") as bob:
-        generation = await generation_heard(operator, c, alice)
+        generation = await generation_heard(pair_operator, c, alice)
         envelope = {"v": 1, "c": c, "generation": generation if has_generation else ""} | FORGED[kind]
-        await operator.publish(f"conversation:{c}", json.dumps(envelope))
+        await pair_operator.publish(f"conversation:{c}", json.dumps(envelope))
         for sender, body, seq in ((alice, "two", 2), (bob, "three", 3), (alice, "four", 4)):
             assert (await sender.say(c, body))["seq"] == seq
             for device in (alice, bob):

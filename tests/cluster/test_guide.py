@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from support.chatting import Chatter, Rest, new_conversation
 from support.eventually import eventually
+from support.fixtures_cluster import Pair
 from support.instances import Instances
 from support.monitor import Monitor
 from support.redis_server import RedisServer
@@ -27,44 +28,44 @@ async def online(instances: Instances, user_id: str) -> bool:
         return answer
 
 
-async def test_scenario_1_basic_connection(instances: Instances, operator: "Redis") -> None:
+async def test_scenario_1_basic_connection(pair: Pair, pair_operator: "Redis") -> None:
     """Connect; `HGETALL connections:…` and `SMEMBERS subscriptions:…` show it, and the store says online."""
-    (a,) = await instances.start("instance-1")
+    a, _ = pair.both
     async with Chatter(a, "user123") as user:
         connection_id = (await user.receive("welcome"))["connection_id"]
-        fields = await operator.hgetall("connections:user123")
+        fields = await pair_operator.hgetall("connections:user123")
         assert list(fields) == [connection_id]
         assert json.loads(fields[connection_id])["instance_id"] == "instance-1"
-        assert "user:user123" in await operator.smembers("subscriptions:instance-1")
-        async with view_of(instances) as store:
+        assert "user:user123" in await pair_operator.smembers("subscriptions:instance-1")
+        async with view_of(pair.instances) as store:
             assert (await store.user("user123"))["online"] is True
-    await eventually(lambda: _gone(operator, "connections:user123"))
-    assert "user:user123" not in await operator.smembers("subscriptions:instance-1")
+    await eventually(lambda: _gone(pair_operator, "connections:user123"))
+    assert "user:user123" not in await pair_operator.smembers("subscriptions:instance-1")
 
 
 async def _gone(operator: "Redis", key: str) -> bool:
     return not await operator.exists(key)
 
 
-async def test_scenario_2_cross_instance_delivery(instances: Instances, operator: "Redis") -> None:
+async def test_scenario_2_cross_instance_delivery(pair: Pair, pair_operator: "Redis") -> None:
     """What A says at instance A reaches B at instance B, goes through Redis, and is in the store."""
-    a, b = await instances.start("instance-1", "instance-2")
+    a, b = pair.both
     c = await new_conversation(a, "alice", "bob")
-    async with Chatter(a, "alice") as alice, Chatter(b, "bob") as bob, Monitor(operator) as monitor:
+    async with Chatter(a, "alice") as alice, Chatter(b, "bob") as bob, Monitor(pair_operator) as monitor:
         ack = await alice.say(c, "hello")
         message = await bob.receive("message", conversation_id=c)
         assert (message["body"], message["seq"], message["sender"]) == ("hello", ack["seq"], "alice")
         await eventually(lambda: "messages" in monitor.kinds(f"conversation:{c}"))
-        async with view_of(instances) as store:
+        async with view_of(pair.instances) as store:
             stored = await store.message(c, ack["message_id"])
             assert (stored["body"], stored["sender"], stored["seq"]) == ("hello", "alice", 1)
 
 
-async def test_scenario_3_read_receipts(instances: Instances, operator: "Redis") -> None:
+async def test_scenario_3_read_receipts(pair: Pair, pair_operator: "Redis") -> None:
     """B reads, by socket and by REST; A hears of it, Redis carried it, and `readBy` says so."""
-    a, b = await instances.start("instance-1", "instance-2")
+    a, b = pair.both
     c = await new_conversation(a, "alice", "bob", "carol")
-    async with Chatter(a, "alice") as alice, Chatter(b, "bob") as bob, Monitor(operator) as monitor:
+    async with Chatter(a, "alice") as alice, Chatter(b, "bob") as bob, Monitor(pair_operator) as monitor:
         ack = await alice.say(c, "hello")
         await bob.receive("message", conversation_id=c)
         done = await bob.ask(type="read", conversation_id=c, message_id=ack["message_id"])
@@ -75,15 +76,15 @@ async def test_scenario_3_read_receipts(instances: Instances, operator: "Redis")
             assert (await rest.post(f"/api/conversations/{c}/messages/{ack['message_id']}/read")).status_code == 200
         await alice.receive("receipt", user_id="carol")
         await eventually(lambda: monitor.kinds(f"conversation:{c}").count("receipt") == 2)
-        async with view_of(instances) as store:
+        async with view_of(pair.instances) as store:
             assert sorted((await store.message(c, ack["message_id"]))["readBy"]) == ["bob", "carol"]
 
 
-async def test_scenario_4_typing(instances: Instances, operator: "Redis") -> None:
+async def test_scenario_4_typing(pair: Pair, pair_operator: "Redis") -> None:
     """A types; B hears it, A's own connections do not."""
-    a, b = await instances.start("instance-1", "instance-2")
+    a, b = pair.both
     c = await new_conversation(a, "alice", "bob")
-    async with Chatter(a, "alice") as alice, Chatter(b, "bob") as bob, Monitor(operator) as monitor:
+    async with Chatter(a, "alice") as alice, Chatter(b, "bob") as bob, Monitor(pair_operator) as monitor:
         assert (await alice.ask(type="typing", conversation_id=c, active=True))["type"] == "ok"
         notice = await bob.receive("typing", conversation_id=c)
         assert (notice["user_id"], notice["active"], notice["expires_in_ms"]) == ("alice", True, 6000)
@@ -140,11 +141,11 @@ async def _count(operator: "Redis", key: str, count: int) -> bool:
     return await operator.hlen(key) == count
 
 
-async def test_scenario_9_rest_beside_the_socket(instances: Instances, operator: "Redis") -> None:
+async def test_scenario_9_rest_beside_the_socket(pair: Pair, pair_operator: "Redis") -> None:
     """The guide's own two paths at the root, and theirs under `/api`: 200, published, heard."""
-    a, b = await instances.start("instance-1", "instance-2")
+    a, b = pair.both
     c = await new_conversation(a, "alice", "bob")
-    async with Chatter(b, "bob") as bob, Rest(a, "alice") as rest, Monitor(operator) as monitor:
+    async with Chatter(b, "bob") as bob, Rest(a, "alice") as rest, Monitor(pair_operator) as monitor:
         message_id = (await bob.say(c, "read me"))["message_id"]
         for prefix in ("", "/api/conversations"):
             bob.frames.clear()

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,23 @@ async def up(tmp_path: Path) -> AsyncIterator[Up]:
     await cluster.start()
     yield cluster
     await cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def up_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A local cluster, started once for the tests that leave it running."""
+    require_redis()
+    cluster = Up(tmp_path_factory.mktemp("up") / "data")
+    asyncio.run(cluster.start())
+    yield cluster
+    asyncio.run(cluster.stop())
+
+
+@pytest.fixture
+async def lasting_up(up_of_module: Up) -> Up:
+    """It is whole again before each test."""
+    await up_of_module.restore()
+    return up_of_module
 
 
 def _command_line(pid: int) -> str:
@@ -77,24 +94,24 @@ async def test_the_printed_commands_work_in_another_shell_elsewhere(up: Up) -> N
     assert Path(again[1].split()[0]).is_absolute()
 
 
-async def test_a_killed_instance_is_reported_and_never_restarted(up: Up) -> None:
+async def test_a_killed_instance_is_reported_and_never_restarted(lasting_up: Up) -> None:
     """The reader killed it to see the other one carry on; its return is theirs to bring about."""
-    killed = up.pid("instance-1")
-    up.kill("instance-1")
-    await eventually(lambda: "instance-1 is gone (ended by SIGKILL)" in up.output)
-    assert await _answering(up) == {"instance-2"}
-    assert up.pid("instance-1") == killed
-    await up.start_again("instance-1")
-    await eventually(lambda: f"instance-1 is back (pid {up.pid('instance-1')})" in up.output)
-    assert await _answering(up) == {"instance-1", "instance-2"}
+    killed = lasting_up.pid("instance-1")
+    lasting_up.kill("instance-1")
+    await eventually(lambda: "instance-1 is gone (ended by SIGKILL)" in lasting_up.output)
+    assert await _answering(lasting_up) == {"instance-2"}
+    assert lasting_up.pid("instance-1") == killed
+    await lasting_up.start_again("instance-1")
+    await eventually(lambda: f"instance-1 is back (pid {lasting_up.pid('instance-1')})" in lasting_up.output)
+    assert await _answering(lasting_up) == {"instance-1", "instance-2"}
 
 
-async def test_redis_may_go_and_come_back(up: Up) -> None:
+async def test_redis_may_go_and_come_back(lasting_up: Up) -> None:
     """C10: slower, not lossy; and it is told in one line each."""
-    up.kill("redis")
-    await eventually(lambda: "redis is gone" in up.output)
-    assert await _answering(up) == {"instance-1", "instance-2"}
-    await up.start_again("redis")
+    lasting_up.kill("redis")
+    await eventually(lambda: "redis is gone" in lasting_up.output)
+    assert await _answering(lasting_up) == {"instance-1", "instance-2"}
+    await lasting_up.start_again("redis")
 
 
 async def test_ctrl_c_ends_everything_also_what_was_started_by_hand(up: Up) -> None:
@@ -108,18 +125,21 @@ async def test_ctrl_c_ends_everything_also_what_was_started_by_hand(up: Up) -> N
     assert "Everything has ended" in up.output
 
 
-async def test_a_second_one_in_the_same_directory_is_refused(up: Up) -> None:
+async def test_a_second_one_in_the_same_directory_is_refused(lasting_up: Up) -> None:
     """Two clusters over one store and one set of pid files would end each other."""
-    second = Up(up.data)
-    second._output_path = up.data.with_name("second.out")
+    second = Up(lasting_up.data)
+    second._output_path = lasting_up.data.with_name("second.out")
     with pytest.raises(AssertionError, match="another `holdfast up` uses"):
         await second.start()
     assert await second.stop() == 1
 
 
-async def test_nothing_of_the_secret_is_seen(up: Up) -> None:
+async def test_nothing_of_the_secret_is_seen(lasting_up: Up) -> None:
     """Not in the terminal, the logs, the start scripts or the process list."""
-    secret = (up.data / "secret").read_text(encoding="ascii").strip()
-    shown = [up.output, *(path.read_text() for folder in ("logs", "start") for path in (up.data / folder).iterdir())]
-    shown += [_command_line(up.pid(name)) for name in ("instance-1", "instance-2")]
+    secret = (lasting_up.data / "secret").read_text(encoding="ascii").strip()
+    shown = [
+        lasting_up.output,
+        *(path.read_text() for folder in ("logs", "start") for path in (lasting_up.data / folder).iterdir()),
+    ]
+    shown += [_command_line(lasting_up.pid(name)) for name in ("instance-1", "instance-2")]
     assert not [text for text in shown if secret in text]

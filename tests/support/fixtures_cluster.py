@@ -1,13 +1,15 @@
 """Fixtures for tests over real processes: a store of either kind, a Redis 7, instances on both."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from support.instances import Instances
+from support.instances import Instances, Serving
 from support.redis_server import SYSTEM, RedisServer, require_binary
 
 
@@ -71,3 +73,51 @@ def sqlite_instances(redis7: RedisServer, sqlite_store: dict[str, str], tmp_path
     yield cluster
     cluster.close()
     cluster.assert_quiet()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two instances with the settings of tests, on a Redis and a store of their own."""
+
+    instances: Instances
+    redis: RedisServer
+
+    @property
+    def both(self) -> tuple[Serving, Serving]:
+        """They run."""
+        one, two = self.instances.all
+        return one, two
+
+
+@pytest.fixture(scope="module", params=["firestore", "sqlite"])
+def pair_of_module(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """On either store, started once for all tests of a file."""
+    directory = tmp_path_factory.mktemp("pair")
+    store = {"HOLDFAST_STORE__URL": f"sqlite:///{directory}/holdfast.db"}
+    if request.param == "firestore":
+        store = firestore_environ(request)
+    redis = RedisServer(require_binary(SYSTEM))
+    instances = Instances(directory, redis.url, store["HOLDFAST_STORE__URL"], **store)
+    try:
+        asyncio.run(redis.start())
+        asyncio.run(instances.start("instance-1", "instance-2"))
+        yield Pair(instances, redis)
+    finally:
+        instances.close()
+        redis.close()
+    instances.assert_quiet()
+
+
+@pytest.fixture
+def pair(pair_of_module: Pair) -> Iterator[Pair]:
+    """For tests that break nothing and look at conversations of their own alone; no instance may have logged a traceback."""
+    yield pair_of_module
+    pair_of_module.instances.assert_quiet()
+
+
+@pytest.fixture
+async def pair_operator(pair: Pair) -> AsyncIterator["Redis"]:
+    """What an operator with `redis-cli` sees in the Redis of the two instances."""
+    client = Redis(port=pair.redis.port, decode_responses=True, socket_timeout=None)
+    yield client
+    await client.aclose()
