@@ -5,12 +5,12 @@ import asyncio
 from holdfast.domain.conversations import direct_id
 from holdfast.domain.ids import UserId, is_id
 from support.chatting import Chatter, Rest
-from support.instances import Instances
+from support.fixtures_cluster import Pair
 
 
-async def test_two_users_who_create_the_same_conversation_at_once_get_one(instances: Instances) -> None:
+async def test_two_users_who_create_the_same_conversation_at_once_get_one(pair: Pair) -> None:
     """Its members decide, not which of them asked first."""
-    a, b = await instances.start("instance-1", "instance-2")
+    a, b = pair.both
     async with Rest(a, "alice") as alice, Rest(b, "bob") as bob:
         for number in range(5):
             wish = {"conversation_id": f"pair-{number}"}
@@ -24,9 +24,9 @@ async def test_two_users_who_create_the_same_conversation_at_once_get_one(instan
             assert (other.status_code, other.json()["code"]) == (409, "conversation_exists")
 
 
-async def test_direct_conversation_is_the_same_from_both_sides(instances: Instances) -> None:
+async def test_direct_conversation_is_the_same_from_both_sides(pair: Pair) -> None:
     """However often, and at the same time; both are told of it."""
-    a, b = await instances.start("instance-1", "instance-2")
+    a, b = pair.both
     async with Chatter(a, "alice") as device, Rest(a, "alice") as alice, Rest(b, "bob") as bob:
         answers = await asyncio.gather(
             *(rest.put(f"/api/conversations/direct/{other}") for rest, other in ((alice, "bob"), (bob, "alice")) * 5)
@@ -41,31 +41,31 @@ async def test_direct_conversation_is_the_same_from_both_sides(instances: Instan
             assert (await alice.put(f"/api/conversations/direct/{wrong}")).json()["code"] == code
 
 
-async def test_user_who_left_a_direct_conversation_is_in_it_again(instances: Instances) -> None:
+async def test_user_who_left_a_direct_conversation_is_in_it_again(pair: Pair) -> None:
     """From either side; messages of the time between are history."""
-    (a,) = await instances.start("instance-1")
-    async with Rest(a, "alice") as alice, Rest(a, "bob") as bob:
-        c = (await alice.put("/api/conversations/direct/bob")).json()["conversation_id"]
-        for number, rest in enumerate((alice, bob)):
-            assert (await bob.delete(f"/api/conversations/{c}/members/bob")).status_code == 204
+    a, _ = pair.both
+    async with Rest(a, "ann") as ann, Rest(a, "ben") as ben:
+        c = (await ann.put("/api/conversations/direct/ben")).json()["conversation_id"]
+        for number, rest in enumerate((ann, ben)):
+            assert (await ben.delete(f"/api/conversations/{c}/members/ben")).status_code == 204
             message = {"client_message_id": f"k{number}", "body": "hello?"}
-            assert (await alice.post(f"/api/conversations/{c}/messages", json=message)).status_code == 201
-            opened = await rest.put(f"/api/conversations/direct/{'bob' if rest is alice else 'alice'}")
-            assert (opened.status_code, sorted(opened.json()["members"])) == (200, ["alice", "bob"])
-        view = (await bob.get(f"/api/conversations/{c}")).json()
+            assert (await ann.post(f"/api/conversations/{c}/messages", json=message)).status_code == 201
+            opened = await rest.put(f"/api/conversations/direct/{'ben' if rest is ann else 'ann'}")
+            assert (opened.status_code, sorted(opened.json()["members"])) == (200, ["ann", "ben"])
+        view = (await ben.get(f"/api/conversations/{c}")).json()
         assert (view["joined_seq"], view["unread_count"]) == (2, 0)
 
 
-async def test_id_of_a_direct_conversation_cannot_be_taken_by_others(instances: Instances) -> None:
+async def test_id_of_a_direct_conversation_cannot_be_taken_by_others(pair: Pair) -> None:
     """It can be computed from the names."""
-    (a,) = await instances.start("instance-1")
-    c = direct_id(UserId("alice"), UserId("bob"))
-    async with Rest(a, "mallory") as mallory, Rest(a, "alice") as alice:
-        for members in ([], ["alice"], ["alice", "bob"]):
+    a, _ = pair.both
+    c = direct_id(UserId("cyd"), UserId("dan"))
+    async with Rest(a, "mallory") as mallory, Rest(a, "cyd") as cyd:
+        for members in ([], ["cyd"], ["cyd", "dan"]):
             refused = await mallory.post("/api/conversations", json={"members": members, "conversation_id": c})
             assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
-        assert (await alice.post("/api/conversations", json={"members": ["bob"], "conversation_id": c})).status_code == 201
-        assert (await alice.put("/api/conversations/direct/bob")).status_code == 200
+        assert (await cyd.post("/api/conversations", json={"members": ["dan"], "conversation_id": c})).status_code == 201
+        assert (await cyd.put("/api/conversations/direct/dan")).status_code == 200
 
 
 def test_direct_ids_are_ids_of_bounded_length() -> None:

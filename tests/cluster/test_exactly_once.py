@@ -10,14 +10,15 @@ from typing import Any
 from support.chatting import Chatter, Rest, insist, new_conversation
 from support.devices import Device
 from support.eventually import eventually
+from support.fixtures_cluster import Pair
 from support.instances import Instances
 from support.store_view import view_of
 from support.trickle import Sent, Trickle, assert_in_order, assert_stored
 
 
-async def test_twenty_retries_at_once_are_one_message(instances: Instances) -> None:
+async def test_twenty_retries_at_once_are_one_message(pair: Pair) -> None:
     """By socket and REST, at two instances, at the same time: one document and twenty equal answers; other content is refused."""
-    a, b = await instances.start("one", "two")
+    a, b = pair.both
     c = await new_conversation(a, "alice", "bob")
     async with (
         Chatter(a, "alice") as phone,
@@ -51,13 +52,13 @@ async def test_twenty_retries_at_once_are_one_message(instances: Instances) -> N
         for chatter in (phone, laptop, bob):
             await chatter.receive("message", seq=2)
             assert chatter.seqs(c) == [1, 2]
-    async with view_of(instances) as view:
+    async with view_of(pair.instances) as view:
         assert [(m["seq"], m["sender"], m["body"]) for m in await view.messages(c)] == [(1, "alice", "once"), (2, "bob", "last")]
 
 
-async def test_of_two_contents_under_one_key_one_wins_everywhere(instances: Instances) -> None:
+async def test_of_two_contents_under_one_key_one_wins_everywhere(pair: Pair) -> None:
     """Sent at the same time at two instances: whichever is first is the message, the others are told that they are not."""
-    a, b = await instances.start("one", "two")
+    a, b = pair.both
     c = await new_conversation(a, "alice", "bob")
     async with Chatter(a, "alice") as phone, Chatter(b, "alice") as laptop:
         for key in ("k1", "k2", "k3", "k4", "k5"):
@@ -66,7 +67,7 @@ async def test_of_two_contents_under_one_key_one_wins_everywhere(instances: Inst
             won = {body for (_, body), answer in zip(sends, answers, strict=True) if answer["type"] == "ack"}
             lost = {answer["code"] for answer in answers if answer["type"] == "error"}
             assert (len(won), lost) == (1, {"idempotency_conflict"})
-    async with view_of(instances) as view:
+    async with view_of(pair.instances) as view:
         assert [m["clientMessageId"] for m in await view.messages(c)] == ["k1", "k2", "k3", "k4", "k5"]
 
 

@@ -5,6 +5,7 @@ import pytest
 from support.chatting import Chatter, Rest, new_conversation
 from support.devices import Device
 from support.eventually import eventually
+from support.fixtures_cluster import Pair
 from support.instances import Instances
 from support.redis_server import RedisServer
 from support.rounds import Rounds
@@ -54,11 +55,9 @@ async def test_five_hundred_first_messages_of_each_kind_reach_every_member(
 
 
 @pytest.mark.parametrize("is_local", [True, False], ids=["creator connected there", "no member connected there"])
-async def test_a_conversation_read_before_its_channel_was_subscribed_is_read_again(
-    instances: Instances, *, is_local: bool
-) -> None:
+async def test_a_conversation_read_before_its_channel_was_subscribed_is_read_again(pair: Pair, *, is_local: bool) -> None:
     """An instance that created a conversation learns of the members that were changed elsewhere while it did not listen."""
-    here, there = await instances.start("here", "there")
+    here, there = pair.both
     async with Rest(here, "maker") as maker:
         c = await new_conversation(here, "maker", "ann", "bob")
         async with Rest(there, "maker") as elsewhere:
@@ -80,9 +79,9 @@ async def test_a_conversation_read_before_its_channel_was_subscribed_is_read_aga
         assert (await maker.get(f"/api/conversations/{c}/messages")).status_code == 200
 
 
-async def test_a_new_member_has_not_read_the_history_before_the_addition(instances: Instances) -> None:
+async def test_a_new_member_has_not_read_the_history_before_the_addition(pair: Pair) -> None:
     """It counts as read for the new member's own list, and no other member is told that the new member has read it."""
-    (here,) = await instances.start("here")
+    here, _ = pair.both
     c = await new_conversation(here, "maker", "ann")
     async with Chatter(here, "maker") as maker, Chatter(here, "ann") as ann, Rest(here, "maker") as rest:
         await maker.say(c, "before")
