@@ -210,6 +210,6 @@ async def test_nobody_there_yet(sqlite_instances: Instances) -> None:
     async with ann.client:
         sending = asyncio.create_task(ann.client.send(c, "early"))
         with pytest.raises(httpx.TransportError):
-            await httpx.AsyncClient().get(one.url)
+            await httpx.AsyncClient(verify=False).get(one.url)
         await one.start()
         assert (await asyncio.wait_for(sending, 30)).seq == 1

@@ -37,7 +37,7 @@ class Stamped(list[Any]):
 
 async def over(instance: Serving, *paths: str) -> tuple[int, list[int]]:
     """How many deliveries by these paths were observed, and how many of them took longer than each bound."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         text = (await client.get(f"{instance.internal_url}/metrics")).text
     upto: dict[str, float] = {}
     for bound, path, count in _SAMPLE.findall(text):

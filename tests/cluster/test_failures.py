@@ -30,7 +30,7 @@ REGISTERED_SECONDS = 5.0
 
 async def health(instance: Serving) -> dict[str, Any]:
     """As an operator asks for it."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         return dict((await client.get(f"{instance.url}/api/health", timeout=5)).json())
 
 

@@ -162,7 +162,7 @@ async def test_scenario_10_health(instances: Instances, redis7: RedisServer) -> 
     (a,) = await instances.start("instance-1")
 
     async def health() -> dict[str, Any]:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=False) as client:
             answer = await client.get(f"{a.url}/api/health")
             assert answer.status_code == 200
             return dict(answer.json())
@@ -186,7 +186,7 @@ async def test_monitoring_commands_of_the_guide(sqlite_instances: Instances, ope
     """`PUBSUB CHANNELS`, `SMEMBERS subscriptions:…` and the three curl lines answer."""
     (a,) = await sqlite_instances.start("instance-1")
     c = await new_conversation(a, "user123", "user456")
-    async with Chatter(a, "user123"), httpx.AsyncClient(base_url=a.url) as curl:
+    async with Chatter(a, "user123"), httpx.AsyncClient(verify=False, base_url=a.url) as curl:
         channels = set(await operator.pubsub_channels())
         assert {f"conversation:{c}", "user:user123"} <= channels
         await eventually(lambda: _equal(operator, channels))

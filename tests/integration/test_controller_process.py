@@ -100,7 +100,7 @@ async def controller(api: Api, directory: Path) -> AsyncIterator[tuple[asyncio.s
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "holdfast", "controller", env=environ)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=False, base_url=f"http://127.0.0.1:{port}", timeout=5, trust_env=False) as client:
             yield process, client
     finally:
         if process.returncode is None:

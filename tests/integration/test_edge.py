@@ -51,7 +51,7 @@ async def test_both_families_are_served_on_both_ports(instance: Serving) -> None
     """A cluster without IPv4 probes and balances over IPv6; elsewhere it is IPv4."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         for host in ("127.0.0.1", "[::1]"):
             for port in (instance.port, instance.internal_port):
                 assert (await client.get(f"http://{host}:{port}/readyz")).status_code == 200, (host, port)
@@ -76,7 +76,7 @@ async def test_an_address_of_one_family_may_be_named(sqlite_instances: Instances
 
 async def test_health_answers_head_as_it_answers_get(instance: Serving) -> None:
     """Many balancers check health by HEAD; a 405 takes every instance out of service."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         for url in (instance.url, instance.internal_url):
             answer = await client.head(f"{url}/api/health")
             assert (answer.status_code, answer.content) == (200, b"")
@@ -88,7 +88,7 @@ async def test_health_answers_head_as_it_answers_get(instance: Serving) -> None:
 async def test_every_call_that_reads_answers_head(instance: Serving) -> None:
     """RFC 9110 §9.1: what answers GET answers HEAD."""
     headers = {"Authorization": f"Bearer {token('alice')}"}
-    async with httpx.AsyncClient(base_url=instance.url, headers=headers) as rest:
+    async with httpx.AsyncClient(verify=False, base_url=instance.url, headers=headers) as rest:
         for path in ("/api/conversations", "/api/connections/stats", "/api/openapi.json", "/api/docs", "/api/users/bob/presence"):
             head, get = await rest.head(path), await rest.get(path)
             assert (head.status_code, head.content) == (get.status_code, b""), path

@@ -133,7 +133,7 @@ class EmulatedFirestore(NewFirestore):
 
     async def empty(self) -> None:
         """By the emulator's own call."""
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=False) as client:
             url = f"http://{self._emulator.address}/emulator/v1/projects/{self.project}/databases/(default)/documents"
             (await client.delete(url, timeout=30)).raise_for_status()
 

@@ -72,7 +72,7 @@ class StoreOperator:
             self._execute(";".join(f"DELETE FROM {table}" for table in _TABLES))
             return
         address = self._environ["FIRESTORE_EMULATOR_HOST"]
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=False) as client:
             url = f"http://{address}/emulator/v1/projects/{self._project}/databases/(default)/documents"
             (await client.delete(url, timeout=30)).raise_for_status()
 
