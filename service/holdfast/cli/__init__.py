@@ -203,10 +203,16 @@ def _seconds(text: str) -> float:
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="idle, accepts, burst, acks-1, acks-64 (default: all)")
+    names = "fan-out-10, fan-out-100, fan-out-1000, rate-5000, accepts, acks-1, acks-64, acks-100-conversations"
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"{names} (default: these); or idle")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="beside the servers of DIR/peers.toml (default: alone)")
+    parser.add_argument("--rounds", type=_between(1, 100), default=5, metavar="N", help="after a warm-up (default: 5)")
+    parser.add_argument("--seconds", type=_seconds, default=1.0, metavar="S", help="of each load in each round (default: 1)")
+    parser.add_argument("--brief", action="store_true", help="three short rounds: whether it runs, not how fast")
     parser.add_argument("--store", metavar="URL", help="measure with this store (default: a fresh SQLite file)")
     parser.add_argument("--connections", type=_between(1, 60_000), default=5_000, metavar="N", help="idle ones (default: 5000)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures of all rounds, and the machine")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table, which is printed as well")
 
 
 def _nothing_more(_parser: argparse.ArgumentParser) -> None:
@@ -222,7 +228,7 @@ COMMANDS = (
     _Command("smoke", "a short conversation with a deployment: does it work?", "holdfast.cli.smoke", _smoke),
     _Command("probe", "two users who chat for ever, and metrics of what they were shown", "holdfast.cli.probe", _probe),
     _Command("drill", "rehearse a failure, and judge what clients saw", "holdfast.cli.drill", _drill),
-    _Command("bench", "measure one instance on this machine", "holdfast.cli.bench", _bench),
+    _Command("bench", "measure one instance on this machine, alone or beside other servers", "holdfast.cli.bench", _bench),
     _Command("chat", "a conversation in the terminal, through whatever happens to the instances", "holdfast.cli.chat", _chat),
     _Command("token", "print a token for a user", "holdfast.cli.token", _token),
     _Command("version", "print the version", "holdfast.cli.version", _nothing_more),

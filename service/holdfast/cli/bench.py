@@ -1,4 +1,4 @@
-"""`holdfast bench`: start one instance with its limits off, and print figures.
+"""`holdfast bench`: start one instance with its limits off, alone or beside other servers, and print figures of several rounds.
 
 Figures are of this machine, this run; compare them with each other, not with another day's.
 """
@@ -6,121 +6,95 @@ Figures are of this machine, this run; compare them with each other, not with an
 import argparse
 import asyncio
 import json
-import os
-import secrets
+import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
-from holdfast.bench import workloads
+from holdfast.bench.client import build
+from holdfast.bench.holdfast import NAME, holdfast_server
+from holdfast.bench.idle import kb_per_connection
+from holdfast.bench.machine import describe
+from holdfast.bench.peers import Found, look_for, read_peers, running
+from holdfast.bench.rounds import Plan, Turn, play_rounds
+from holdfast.bench.table import Column, Report, line, markdown, plain
+from holdfast.bench.workloads import WORKLOADS, Pace, Workload
 from holdfast.errors import ConfigurationError
-from holdfast.launcher.instance import LocalInstance
 from holdfast.launcher.open_files import make_room_for
-from holdfast.launcher.process import stop_all
-from holdfast.launcher.redis import RedisServer, require_server
 from holdfast.launcher.waiting import TargetFailed
-from holdfast.web.auth import issue
 
-_LIMITS_OFF = {
-    "HOLDFAST_LIMITS__SENDS_PER_SECOND": "0",
-    "HOLDFAST_LIMITS__FRAMES_PER_SECOND": "0",
-    "HOLDFAST_LIMITS__CREATES_PER_MINUTE": "0",
-    "HOLDFAST_LIMITS__ADDS_PER_MINUTE": "0",
-    "HOLDFAST_LIMITS__INFLIGHT_SENDS": "100000",
-    "HOLDFAST_LOG__FORMAT": "text",
-    "HOLDFAST_DRAIN__WINDOW_SECONDS": "0",
-}
-_END_SECONDS = 15.0
+_IDLE = "idle"
+_LOST = 1  # exit status: a member of a room did not get what was sent to it
+_BRIEF_ROUNDS, _BRIEF_SECONDS, _BRIEF_ACCEPTS = 3, 0.3, 500
+AGAINST = ("ws on Node", "naive FastAPI")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure; the exit status."""
-    names = args.workloads or ["idle", "accepts", "burst", "acks-1", "acks-64"]
-    if {"idle", "accepts"} & set(names) and (problem := make_room_for(args.connections)):
-        raise ConfigurationError(f"--connections: {problem}")
-    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as directory, _instance(Path(directory), args.store) as target:
-        for name in names:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                figures = runner.run(_measure(name, target, args.connections))
-            _print(figures, as_json=args.json)
-    return 0
-
-
-def _measure(name: str, target: workloads.Target, connections: int) -> Coroutine[Any, Any, workloads.Figures]:
-    known: dict[str, Callable[[], Coroutine[Any, Any, workloads.Figures]]] = {
-        "idle": lambda: workloads.idle(target, connections),
-        "accepts": lambda: workloads.accepts(target, min(connections, 3000)),
-        "burst": lambda: workloads.burst(target, 100, 2000),
-        "acks-1": lambda: workloads.acks(target, 1, 5),
-        "acks-64": lambda: workloads.acks(target, 64, 5),
-    }
-    if name not in known:
-        raise ConfigurationError(f"no such workload: {name}; there are {', '.join(known)}")
-    return known[name]()
-
-
-@contextmanager
-def _instance(directory: Path, store: str | None) -> Iterator[workloads.Target]:
-    """A Redis and an instance of our own. Settings in the user's environment count where the bench has none."""
-    secret = secrets.token_hex(16)
+    plan = _plan(args)
+    needed = max([workload.members for workload in plan.workloads], default=0)
+    if problem := make_room_for(max(needed, args.connections) if _IDLE in args.workloads else needed):
+        raise ConfigurationError(f"--connections: {problem}" if _IDLE in args.workloads else problem)
     try:
-        redis = RedisServer(require_server())
-        environ = {
-            **{name: value for name, value in os.environ.items() if name.startswith("HOLDFAST_")},
-            **_LIMITS_OFF,
-            "HOLDFAST_HTTP__HOST": "127.0.0.1",
-            "HOLDFAST_REDIS__URL": redis.url,
-            "HOLDFAST_STORE__URL": store or f"sqlite:///{directory}/bench.db",
-            "HOLDFAST_AUTH__SECRET": secret,
-        }
-        instance = LocalInstance("bench-1", environ, directory)
-        try:
-            asyncio.run(_start(redis, instance))
-            yield _target(instance, secret)
-        finally:
-            stop_all([instance], _END_SECONDS)
-            redis.close()
+        with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as directory:
+            return _run(args, plan, Path(directory))
     except TargetFailed as error:
         raise ConfigurationError(str(error)) from error
 
 
-async def _start(redis: RedisServer, instance: LocalInstance) -> None:
-    await redis.start()
-    await instance.start()
+def _run(args: argparse.Namespace, plan: Plan, directory: Path) -> int:
+    if _IDLE in args.workloads:
+        with holdfast_server(directory, args.store) as server, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            kb = runner.run(kb_per_connection(server, args.connections))
+        print(f"idle connection: {kb:.2f} KB (of {args.connections:,})", flush=True)
+    if not plan.workloads:
+        return 0
+    report = _play(args, plan, directory)
+    _write(args, report)
+    print(markdown(report), end="", flush=True)
+    return _LOST if report.failures else 0
 
 
-def _target(instance: LocalInstance, secret: str) -> workloads.Target:
-    def token(user: str) -> str:
-        return issue(secret, user, 3600, issuer="holdfast", audience="holdfast", issued_at=time.time())
-
-    def new_conversation(users: Sequence[str]) -> str:
-        answer = _call(instance.port, "/api/conversations", token(users[0]), {"members": list(users)})
-        return str(answer["conversation_id"])
-
-    return workloads.Target("127.0.0.1", instance.port, instance.pid, token, new_conversation)
-
-
-def _call(port: int, path: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}",
-        json.dumps(body).encode(),
-        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own instance
-        return dict(json.load(answer))
+def _play(args: argparse.Namespace, plan: Plan, directory: Path) -> Report:
+    found = [] if args.peers is None else [look_for(peer, args.peers) for peer in read_peers(args.peers)]
+    for each in found:
+        if each.problem:
+            print(f"{each.peer.name} is left out: {each.problem}", file=sys.stderr)
+    client = build(directory)
+    machine = describe(directory, client.kind, {each.peer.name: each.versions for each in found if each.versions})
+    with holdfast_server(directory, args.store) as ours, running(found, args.peers or directory, directory) as peers:
+        turns = play_rounds([ours, *peers], plan, client, directory, _tell)
+    return Report(machine, _columns(machine, found), plan.workloads, turns, AGAINST)
 
 
-def _print(figures: workloads.Figures, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"name": figures.name, **figures.setup, **figures.values}), flush=True)
-        return
-    setup = ", ".join(f"{name} {value:,}" for name, value in figures.setup.items())
-    print(f"{figures.name} ({setup})", flush=True)
-    for name, value in figures.values.items():
-        print(f"  {name:<30}{value:>16,.2f}", flush=True)
+def _plan(args: argparse.Namespace) -> Plan:
+    known = {workload.name: workload for workload in WORKLOADS}
+    if unknown := [name for name in args.workloads if name not in known and name != _IDLE]:
+        raise ConfigurationError(f"no such workload: {unknown[0]}; there are {', '.join([*known, _IDLE])}")
+    chosen = [known[name] for name in args.workloads if name != _IDLE] if args.workloads else list(WORKLOADS)
+    if not args.brief:
+        return Plan(chosen, args.rounds, args.seconds)
+    return Plan([_shortened(workload) for workload in chosen], _BRIEF_ROUNDS, _BRIEF_SECONDS)
+
+
+def _shortened(workload: Workload) -> Workload:
+    return replace(workload, members=_BRIEF_ACCEPTS) if workload.pace is Pace.CONNECTIONS else workload
+
+
+def _columns(machine: dict[str, object], found: Sequence[Found]) -> list[Column]:
+    ours = Column(NAME, f"Python {machine['python']}, Redis {machine['redis']}", "stores each message before it acknowledges it")
+    return [ours, *(Column(each.peer.name, each.versions, each.peer.lacks, each.problem) for each in found)]
+
+
+def _write(args: argparse.Namespace, report: Report) -> None:
+    if args.json is not None:
+        args.json.write_text(json.dumps(plain(report), indent=1) + "\n", encoding="utf-8")
+    if args.markdown is not None:
+        args.markdown.write_text(markdown(report), encoding="utf-8")
+
+
+def _tell(turn: Turn, workload: Workload) -> None:
+    print(line(turn, workload), file=sys.stderr, flush=True)

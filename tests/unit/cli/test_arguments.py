@@ -70,7 +70,7 @@ def test_bench_names_the_limit_of_open_files_before_it_starts_anything(
     limits = [(1_024, 4_096)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
-    monkeypatch.setattr("holdfast.cli.bench._instance", None)
+    monkeypatch.setattr("holdfast.cli.bench.holdfast_server", None)
     assert main(["bench", "idle"]) == 2
     told = "--connections: 5000 clients need 5100 open files, and 4096 are allowed (ulimit -n)"
     assert told in capsys.readouterr().err
