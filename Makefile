@@ -141,8 +141,26 @@ types: install ## mypy, strict
 architecture: install ## import-linter: which way imports may point
 	$(BIN)/lint-imports --no-logo
 
-bench: install ## measure this machine; ARGS are the bench's own
+bench: install ## measure one instance on this machine; ARGS are the bench's own
 	@exec $(BIN)/holdfast bench $(ARGS)
+
+# What a peer needs is installed in folders that only peers look into, from locks of its own: nothing of it comes near an instance.
+# A peer that cannot be installed is left out of the table, which says so.
+PEERS := tests/bench/peers
+PEERS_PACKAGES := $(VENV)/bench-peers
+.PHONY: bench-compare
+bench-compare: install $(PEERS)/node_modules/.installed $(PEERS_PACKAGES)/.installed ## Holdfast beside naive FastAPI, python-socketio, ws and Socket.IO: six minutes; ARGS='--brief --markdown FILE --json FILE'
+	@exec $(BIN)/holdfast bench --peers $(PEERS) $(ARGS)
+
+$(PEERS)/node_modules/.installed: $(PEERS)/package.json $(PEERS)/package-lock.json
+	@if ! command -v npm >/dev/null; then \
+	  echo "No npm: servers on Node are left out (on Debian: apt-get install npm)" >&2; \
+	elif npm ci --prefix $(PEERS) --loglevel=error --no-audit --no-fund; then touch $@; \
+	else echo "npm ci failed: servers on Node are left out" >&2; fi
+
+$(PEERS_PACKAGES)/.installed: locks/bench.txt
+	@rm -rf $(@D); if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(@D) -r $<; \
+	then touch $@; else echo "pip failed: python-socketio is left out" >&2; fi
 
 HELM ?= $(or $(shell command -v helm),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast-cluster/bin/helm)
 manifests: install ## write what is made of the chart again after a change of it: k8s/base, its page of values; the dashboards
@@ -179,7 +197,8 @@ lock: install ## write locks/ again after a change of pyproject.toml; ARGS=--upg
 	$(LOCK) pyproject.toml --extra server --extra embedded --extra otlp --group dev --output-file locks/dev.txt
 	$(LOCK) pyproject.toml --extra server --extra otlp --constraints locks/dev.txt --output-file locks/runtime.txt
 	$(LOCK) --group build --constraints locks/dev.txt --output-file locks/build.txt
+	$(LOCK) --group bench --constraints locks/dev.txt --output-file locks/bench.txt
 
 clean: ## remove .venv, reports, builds and all caches; .data (what holdfast up keeps) stays
-	rm -rf $(VENV) $(JAVASCRIPT)/node_modules build dist reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
+	rm -rf $(VENV) $(JAVASCRIPT)/node_modules $(PEERS)/node_modules build dist reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.data/*' -prune -exec rm -rf {} +
