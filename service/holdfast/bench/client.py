@@ -57,7 +57,7 @@ def build(directory: Path) -> LoadClient:
 
 
 def python_client() -> LoadClient:
-    """The one that needs no compiler; a tenth as fast."""
+    """The one that needs no compiler; slower."""
     return LoadClient((sys.executable, "-m", "holdfast.bench.python_load"), "Python")
 
 

@@ -1,4 +1,4 @@
-"""The load client for machines without a C compiler: told and answering as `load.c`, which see; a tenth as fast.
+"""The load client for machines without a C compiler: told and answering as `load.c`, which see; slower.
 
 One event loop. A frame is looked through for marks, and not decoded.
 """

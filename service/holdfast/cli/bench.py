@@ -53,8 +53,8 @@ def _run(args: argparse.Namespace, plan: Plan, directory: Path) -> int:
     if not plan.workloads:
         return 0
     report = _play(args, plan, directory)
-    _write(args, report)
     print(markdown(report), end="", flush=True)
+    _write(args, report)
     return _LOST if report.failures else 0
 
 
@@ -90,10 +90,10 @@ def _columns(machine: dict[str, object], found: Sequence[Found]) -> list[Column]
 
 
 def _write(args: argparse.Namespace, report: Report) -> None:
-    if args.json is not None:
-        args.json.write_text(json.dumps(plain(report), indent=1) + "\n", encoding="utf-8")
-    if args.markdown is not None:
-        args.markdown.write_text(markdown(report), encoding="utf-8")
+    for path, text in ((args.json, json.dumps(plain(report), indent=1) + "\n"), (args.markdown, markdown(report))):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
 
 
 def _tell(turn: Turn, workload: Workload) -> None:
