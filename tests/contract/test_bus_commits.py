@@ -78,13 +78,29 @@ async def _recent_seqs(recent_messages: RecentMessages, expected: list[int]) -> 
     return [seq for seq, _ in await recent_messages.recent(C, 0, STORE)] == expected
 
 
-async def test_recent_keeps_at_most_256_kilobytes(redis_server: RedisServer, new_node: NewNode) -> None:
-    """The oldest go first; a message that is larger than all of it is not kept."""
+async def test_recent_keeps_no_message_of_more_than_4_kilobytes(redis_server: RedisServer, new_node: NewNode) -> None:
+    """So 64 messages take 256 KB at most, and Redis need not read them to measure them. The others of the commit are kept."""
     one = await new_node("one").start()
-    one.bus.publish_commit(batch(1, [b"%d" % seq + b"x" * 100_000 for seq in range(1, 5)]))
-    await eventually(lambda: _recent_seqs(one.recent_messages, [3, 4]))
-    one.bus.publish_commit(batch(5, [b"x" * 300_000]))
-    await eventually(lambda: _recent_seqs(one.recent_messages, []))
+    one.bus.publish_commit(batch(1, [b"m1", b"x" * 4_097, b"x" * 4_096]))
+    await eventually(lambda: _recent_seqs(one.recent_messages, [1, 3]))
+    one.bus.publish_commit(batch(3, [b"x" * 4_097]))
+    await eventually(lambda: _recent_seqs(one.recent_messages, [1]))
+
+
+async def test_publishing_a_commit_reads_no_message_back(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """With 64 messages of 2 KB that was most of what a message cost Redis."""
+    one = await new_node("one").start()
+    for first in range(1, 4):
+        one.bus.publish_commit(batch(first, [b"m%d" % first]))
+    await eventually(lambda: _recent_seqs(one.recent_messages, [1, 2, 3]))
+    await redis_admin.config_resetstat()
+    one.bus.publish_commit(batch(4, [b"m4"]))
+    await eventually(lambda: one.bus.pipeline.counters.sent >= 4)
+    called = {name.partition("_")[2].lower() for name in await redis_admin.info("commandstats")}
+    assert "zadd" in called
+    assert not [name for name in called if name.startswith(("zrange", "zrevrange"))]
 
 
 async def test_a_message_encoded_otherwise_replaces_itself(redis_server: RedisServer, new_node: NewNode) -> None:

@@ -151,14 +151,13 @@ class ScriptSampler:
 
     def _publish_commit(self) -> Call:
         name, generation = self._conversation(), self._generation()
-        limits = (self._number(9), self._number(60) + 10)  # entries and bytes
-        messages = [f'{{"n":{self._number(99)}}}' for _ in range(self._number(4))]
+        messages = [self._pick((f'{{"n":{self._number(99)}}}', "")) for _ in range(self._number(4))]
         fixed = (
             f"conversation:{name}",
             "envelope",
             self._number(20) + 1,
             _AGE_MS,
-            *limits,
+            self._number(9),
             generation,
             generation,
             self._pick(_STAMPS),

@@ -20,7 +20,8 @@ MAX_ENVELOPE_BYTES: Final = 1024 * 1024
 """Larger ones are neither sent nor delivered: an instance that misses them reads the store."""
 
 _RECENT_TTL_MS: Final = 120_000  # a reconnecting client is back by then; older replays come from the store
-_RECENT_BYTES: Final = 256 * 1024
+_RECENT_BYTES: Final = 4 * 1024
+"""Of one message: a longer one is not kept, and comes from the store. So 64 messages take 256 KB at most, unmeasured."""
 
 
 class Publisher:
@@ -56,12 +57,13 @@ class Publisher:
                 commit.first_seq,
                 _RECENT_TTL_MS,
                 RECENT_MESSAGES,
-                _RECENT_BYTES,
                 commit.generation,
                 self._kept.head(commit.generation),
                 self._heads.seq_stamp(commit.conversation_id, commit.generation, tail),
                 *(
                     self._kept.entry(commit.conversation_id, commit.generation, seq, message)
+                    if len(message) <= _RECENT_BYTES
+                    else b""
                     for seq, message in enumerate(commit.messages, commit.first_seq)
                 ),
             ),

@@ -5,11 +5,13 @@
 -- Instances of an older version raise a number without its stamp: then the stamp is of another number, and proves nothing.
 
 local function raise(head, generation, field, value, stamp, ...)
-  if redis.call('HGET', head, 'generation') ~= generation then
+  local found = redis.call('HMGET', head, 'generation', field)
+  if found[1] ~= generation then
     redis.call('DEL', head)
     redis.call('HSET', head, 'generation', generation)
+    found[2] = nil
   end
-  local known = tonumber(redis.call('HGET', head, field) or '-1')
+  local known = tonumber(found[2] or '-1')
   if not (known and known >= 0 and known < 1e12) then known = -1 end
   if value > known and stamp == '' then redis.call('HSET', head, field, value, ...)
   elseif value > known then redis.call('HSET', head, field, value, field .. '_stamp', stamp, ...) end
