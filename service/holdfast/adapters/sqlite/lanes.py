@@ -1,8 +1,9 @@
 """Two threads in front of one SQLite file: one that writes, one that reads. Neither ever blocks the loop.
 
-Writes are grouped: work that is queued while a transaction runs goes into the next one. Each write has a savepoint of its own, so
-that one refusal undoes nothing of the others. All are answered after the one COMMIT. Work whose caller has stopped waiting is not
-begun: after another process held the lock for long, the queue is not worked off for callers that have left.
+Writes are grouped: work that is queued while a transaction runs goes into the next one. Each write of a group has a savepoint of
+its own, so that one refusal undoes nothing of the others; a write alone needs none. All are answered after the one COMMIT, with
+one wake-up of the loop. Work whose caller has stopped waiting is not begun: after another process held the lock for long, the
+queue is not worked off for callers that have left.
 """
 
 import asyncio
@@ -121,18 +122,24 @@ class ThreadLane:
         while not _begin(connection):
             if all(job.future.done() for job in group):
                 return
+        is_alone = len(group) == 1
         for job in group:
             if job.future.done():
                 continue
-            connection.execute("SAVEPOINT job")
+            if not is_alone:
+                connection.execute("SAVEPOINT job")
             try:
                 job.result = job.work(connection)
             except Exception as error:  # whatever one job meets, the others of its group must not pay for it
                 job.error = translated(error)
                 if not connection.in_transaction:
                     raise  # SQLite has undone everything (disk full, I/O error): no work was stored
+                if is_alone:
+                    connection.execute("ROLLBACK")
+                    return
                 connection.execute("ROLLBACK TO job")
-            connection.execute("RELEASE job")
+            if not is_alone:
+                connection.execute("RELEASE job")
         connection.execute("COMMIT")
 
     def _reset(self) -> None:
@@ -169,11 +176,14 @@ def translated(error: Exception) -> Exception:
 
 
 def _answer(group: list[_Job]) -> None:
+    """All jobs of a lane are of one loop."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
+        group[0].future.get_loop().call_soon_threadsafe(_settle_all, group)
+
+
+def _settle_all(group: list[_Job]) -> None:
     for job in group:
-        try:
-            job.future.get_loop().call_soon_threadsafe(_settle, job)
-        except RuntimeError:  # the loop is closed: no caller waits any more
-            return
+        _settle(job)
 
 
 def _settle(job: _Job) -> None:

@@ -170,3 +170,31 @@ async def test_a_connection_that_cannot_be_closed_does_not_end_the_thread(lane: 
         await lane.run(work)
     await lane.run(lambda c: insert(c, 1))
     assert await rows(lane) == [1]
+
+
+async def test_group_is_answered_with_one_wake_up_of_the_loop(lane: ThreadLane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wake-up is a write to a pipe and a turn of the loop, on the one core that all connections share."""
+    loop, answers = asyncio.get_running_loop(), 0
+    call_soon_threadsafe = loop.call_soon_threadsafe
+
+    def counted(callback: object, *arguments: object, **more: object) -> asyncio.Handle:
+        nonlocal answers
+        answers += "lanes" in getattr(callback, "__module__", "")
+        return call_soon_threadsafe(callback, *arguments, **more)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+    await grouped(lane, *(lambda c, n=n: insert(c, n) for n in range(50)))
+    assert answers == 2  # of the job that kept the lane busy, and of the group
+
+
+async def test_refused_write_that_is_alone_in_its_transaction_leaves_nothing(lane: ThreadLane) -> None:
+    """It has no savepoint: the whole transaction is undone, and the next one begins."""
+
+    def half_done(connection: sqlite3.Connection) -> None:
+        insert(connection, 1)
+        raise StoreConflict("taken")
+
+    with pytest.raises(StoreConflict):
+        await lane.run(half_done)
+    await lane.run(lambda c: insert(c, 2))
+    assert await rows(lane) == [2]
