@@ -58,7 +58,9 @@ async def look_as_its_own(store: Store) -> None:
 
 def notifications_of(store: Store) -> Notifications:
     """Those of one instance."""
-    conversations = SimpleNamespace(as_of=lambda c, _: store.read_conversation(c), peek=lambda _: None)
+    conversations = SimpleNamespace(
+        as_of=lambda c, _: store.read_conversation(c), cached_as_of=lambda *_: None, peek=lambda _: None
+    )
     return notifications_over(store, SystemClock(), 3.0, conversations)
 
 

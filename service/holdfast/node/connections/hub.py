@@ -52,6 +52,11 @@ class Hub:
         """How many connections a user has here."""
         return len(self._by_user.get(user_id, ()))
 
+    def absent(self, user_ids: Iterable[UserId]) -> list[UserId]:
+        """Those of these users who have no connection here."""
+        present = self._by_user
+        return [user_id for user_id in user_ids if user_id not in present]
+
     @property
     def users(self) -> Iterable[UserId]:
         """Everyone who is connected here."""

@@ -74,11 +74,14 @@ class Conversations:
         Raises:
             StoreUnavailable: it has to be read and cannot.
         """
+        return self.cached_as_of(conversation_id, since) or await self.read(conversation_id)
+
+    def cached_as_of(self, conversation_id: ConversationId, since: float) -> Conversation | None:
+        """The same, as far as no read is needed for it; else None."""
         entry = self._entries.get(conversation_id)
-        conversation = self.cached(conversation_id)
-        if entry is not None and (entry.read_at >= since or self._is_heard(conversation_id, entry)) and conversation is not None:
-            return conversation
-        return await self.read(conversation_id)
+        if entry is None or not (entry.read_at >= since or self._is_heard(conversation_id, entry)):
+            return None
+        return self.cached(conversation_id)
 
     async def read(self, conversation_id: ConversationId) -> Conversation | None:
         """The conversation as the store has it now.

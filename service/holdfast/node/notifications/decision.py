@@ -126,10 +126,17 @@ class Notifications:
         self._log_bucket = TokenBucket(_LOG_PER_SECOND, 4 * _LOG_PER_SECOND, clock.monotonic())
 
     def note(self, commit: Commit) -> None:
-        """Something was committed here; its mark is removed when it is decided who is notified of it."""
+        """Something was committed here; its mark is removed when it is decided who is notified of it.
+
+        That is at once where all members are known to be connected: no user is notified, and nothing is asked.
+        """
+        slow = self._slow.slow(commit)
+        if not slow and self._are_all_connected(commit.conversation_id):
+            self._own_marks.decided(commit)
+            return
         work = self._enqueue(commit.conversation_id, commit.own)
         if work is not None:
-            work.slow += self._slow.slow(commit)
+            work.slow += slow
             work.commits.append(commit)
             if self._store_clock.is_known:
                 work.at_ms |= dict.fromkeys((message.seq for message in commit.own), self._store_clock.now())
@@ -143,6 +150,17 @@ class Notifications:
             if work is not None:
                 work.slow += committed
                 work.at_ms |= {each.message.seq: each.at_ms for each in committed}
+
+    def _are_all_connected(self, conversation_id: ConversationId) -> bool:
+        """Whether every member is connected here, or was elsewhere a moment ago, as Redis said; else False."""
+        now = self._clock.monotonic()
+        conversation = self._conversations.cached_as_of(conversation_id, now)
+        if conversation is None:
+            return False
+        if not all(self._connected.holds(user_id, now) for user_id in self._hub.absent(conversation.members)):
+            return False
+        self._tell_filtered(conversation_id, conversation.members)
+        return True
 
     def _enqueue(self, conversation_id: ConversationId, messages: Sequence[Message]) -> _Work | None:
         """The waiting messages of the conversation, with these; None when too many wait."""
@@ -306,8 +324,7 @@ class Notifications:
 
         `is_asked_anew`: no earlier answer of Redis is used; a user may have left since.
         """
-        connected = [user_id for user_id in user_ids if self._hub.count_of(user_id)]
-        rest = [user_id for user_id in user_ids if not self._hub.count_of(user_id)]
+        rest = self._hub.absent(user_ids)
         now = self._clock.monotonic()
         unknown = [user_id for user_id in rest if is_asked_anew or not self._connected.holds(user_id, now)]
         try:
@@ -321,7 +338,7 @@ class Notifications:
             pass  # the store is asked about all of them
         away = [user_id for user_id in rest if not self._connected.holds(user_id, now)]
         nowhere = frozenset(away)
-        self._tell_filtered(conversation.conversation_id, [*connected, *(user_id for user_id in rest if user_id not in nowhere)])
+        self._tell_filtered(conversation.conversation_id, [user_id for user_id in user_ids if user_id not in nowhere])
         return away
 
     async def presence_of(self, *user_ids: UserId) -> tuple[float, dict[UserId, Presence]]:

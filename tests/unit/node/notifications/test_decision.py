@@ -1,13 +1,14 @@
 """Records of offline notifications: what they rest on is fresh when they are written, or nothing is."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.messages import Message
 from holdfast.domain.notifications import Notification
@@ -24,7 +25,7 @@ from holdfast.ports import MessageStore
 from holdfast.telemetry import Telemetry
 from support.eventually import eventually
 from support.fake_cluster import FakeBus, FakeRegistry
-from support.fakes import ManualClock, conversation
+from support.fakes import ManualClock, connection, conversation
 from support.notifications_scene import notifications_over
 from support.own_marks import own_marks_of
 
@@ -73,6 +74,19 @@ async def test_an_instance_that_stood_still_before_writes_nothing() -> None:
     assert scene.written == []
 
 
+class Counted(Tasks):
+    """Background tasks. `started`: how many there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = 0
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """See `Tasks.start`."""
+        self.started += 1
+        return super().start(work)
+
+
 class Members:
     """Conversation `c` of ann, ben and new; none of them is connected.
 
@@ -81,6 +95,7 @@ class Members:
         seconds: how long the store takes for each call.
         asked: whose presence was read.
         written: ids of the records.
+        heard: the conversation, where each of its changes is heard.
     """
 
     def __init__(self, **joined: int) -> None:
@@ -89,9 +104,12 @@ class Members:
         self.asked: list[UserId] = []
         self.written: list[str] = []
         self.clock, telemetry = ManualClock(), Telemetry("test")
-        self.own_marks = own_marks_of(FakeBus())
+        self.bus = FakeBus()
+        self.own_marks = own_marks_of(self.bus)
         self.store_clock = StoreClock(self.clock)
         self.talk = conversation("c", "ann", "ben", "new", joined=joined)
+        self.heard: Conversation | None = None
+        self.hub, self.tasks = Hub(telemetry), Counted()
 
         async def as_of(_: ConversationId, since: float) -> object:
             return self.talk
@@ -111,12 +129,12 @@ class Members:
             cast("MessageStore", SimpleNamespace(read_presence=read_presence, create_notifications=create_notifications)),
             self.own_marks,
             FakeRegistry(),
-            Hub(telemetry),
-            cast("Conversations", SimpleNamespace(as_of=as_of)),
+            self.hub,
+            cast("Conversations", SimpleNamespace(as_of=as_of, cached_as_of=lambda _, since: self.heard)),
             self.clock,
             self.store_clock,
             telemetry,
-            Tasks(),
+            self.tasks,
             cast("Pushing", SimpleNamespace(look_soon=lambda: None)),
             grace_seconds=3.0,
         )
@@ -269,3 +287,25 @@ async def test_presence_that_two_decisions_ask_for_at_once_is_one_read() -> None
     await passed()
     assert sorted(scene.asked) == ["ben", "new"]
     assert sorted(set(scene.written)) == [f"{c}:000000000007:{user}" for c in ("c", "d") for user in ("ben", "new")]
+
+
+@pytest.mark.parametrize(
+    ("connected", "is_heard", "started"),
+    [(("ann", "ben", "new"), True, 0), (("ann", "ben"), True, 1), (("ann", "ben", "new"), False, 1)],
+)
+async def test_message_whose_recipients_are_all_connected_here_is_decided_without_a_task(
+    connected: tuple[str, ...], is_heard: bool, started: int
+) -> None:
+    """The most frequent case: nothing is asked, and the mark goes with the next tick. Members who may have changed are read."""
+    scene = Members()
+    scene.heard = scene.talk if is_heard else None
+    for user in connected:
+        scene.hub.add(connection(user))
+    marking = await scene.own_marks.set_for_commit(ConversationId("c"), 7)
+    own = [Message(ConversationId("c"), 7, UserId("ann"), "k7", "text", None, 1)]
+    scene.notifications.note(Commit(ConversationId("c"), own, scene.clock.now, marking, own))
+    scene.own_marks.flush()
+    assert scene.tasks.started == started
+    assert scene.bus.cleared == ([] if started else list(marking.entries))
+    await passed()
+    assert scene.written == ([] if "new" in connected else ["c:000000000007:new"])
