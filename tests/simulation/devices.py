@@ -212,6 +212,8 @@ class Device:
         await program.run()
         self.is_over = True
         self._keep(program)
+        if self._program is program:  # else it was closed, and the device may have another life by now
+            self.watched.end()
 
     def _new_program(self, urls: list[str]) -> Program:
         def token() -> str:

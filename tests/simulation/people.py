@@ -21,6 +21,7 @@ from simulation.rooms import Rooms
 _TOO_EARLY_SECONDS: Final = (
     12.0  # a token from right after a revocation is accepted that much later: twice the leeway would be safe
 )
+_CLOSED_SECONDS: Final = 1.0  # instances have closed the user's connections by then
 _LAG_SECONDS: Final = 0.03  # between what happens at the same time
 _MAX_DEVICES: Final = 3
 _FOR_GOOD_SECONDS: Final = 100_000.0  # longer than any run
@@ -323,9 +324,17 @@ class Person:
             self._add_device(rng.choice(KINDS))
 
     async def _log_out(self, rng: random.Random) -> None:
-        """Everywhere; after that the user signs in again on all devices, also on those that were away."""
+        """Everywhere; after that the user signs in again on all devices, also on those that were away.
+
+        A device without a connection gives up what it tries: its tokens would be refused for as long.
+        """
         self._may_sign_in.clear()
         await self._call(rng, "DELETE", "/api/connections")  # without an answer it may have been done all the same
+        await asyncio.sleep(_CLOSED_SECONDS)
+        for device in [each for each in self.devices if each.is_on and not each.watched.open]:
+            device.is_busy = True
+            await device.close()
+            self._spawn(self._come_back(device, rng.randrange(100)))
         await asyncio.sleep(_TOO_EARLY_SECONDS)
         self._may_sign_in.set()
         for device in self.devices:

@@ -28,6 +28,7 @@ class Scene:
 
     Attributes:
         rooms: conversations and members, as far as they were acknowledged.
+        context: for users who act by themselves.
     """
 
     def __init__(self, loop: SimulatedLoop, path: Path, grace_seconds: float, store: StoreKind) -> None:
@@ -37,7 +38,7 @@ class Scene:
         bounds = Bounds(grace_s=grace_seconds, offline_s=grace_seconds + _OFFLINE_SECONDS)
         self.history = History(path, Header(name=path.stem, bounds=bounds), clock=loop.time)
         self.rooms = Rooms(self.history)
-        self._context = Context(
+        self.context = Context(
             loop=loop,
             history=self.history,
             seed=loop.seed,
@@ -50,7 +51,7 @@ class Scene:
     async def connect(self, user: str, instance: str, cursors: dict[str, int] | None = None, kind: str = "client") -> Device:
         """A device of that user, connected to that instance if it is there."""
         name = f"{user}-{sum(each.user == user for each in self._devices.values()) + 1}"
-        device = self._devices[name] = Device(self._context, user, name, kind)
+        device = self._devices[name] = Device(self.context, user, name, kind)
         device.cursors = cursors
         device.start(list(self.cluster.instances).index(instance))
         await asyncio.sleep(1.0)
