@@ -158,7 +158,7 @@ $(PEERS)/node_modules/.installed: $(PEERS)/package.json $(PEERS)/package-lock.js
 	elif npm ci --prefix $(PEERS) --loglevel=error --no-audit --no-fund; then touch $@; \
 	else echo "npm ci failed: servers on Node are left out" >&2; fi
 
-$(PEERS_PACKAGES)/.installed: locks/bench.txt
+$(PEERS_PACKAGES)/.installed: locks/bench.txt | $(STAMP)
 	@rm -rf $(@D); if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(@D) -r $<; \
 	then touch $@; else echo "pip failed: python-socketio is left out" >&2; fi
 

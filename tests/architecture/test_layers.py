@@ -121,7 +121,12 @@ def test_locks_are_in_step_with_the_project() -> None:
     runtime = [*table["dependencies"], *extras["server"], *extras["otlp"]]
     embedded = extras["embedded"]
     development = [*runtime, *embedded, *build, *(entry for entry in groups["dev"] if isinstance(entry, str))]
-    for name, wanted in (("runtime.txt", runtime), ("dev.txt", development), ("build.txt", build)):
+    for name, wanted in (
+        ("runtime.txt", runtime),
+        ("dev.txt", development),
+        ("build.txt", build),
+        ("bench.txt", groups["bench"]),
+    ):
         pins = _pins(ROOT / "locks" / name)
         for requirement in map(Requirement, wanted):
             pin = pins[canonicalize_name(requirement.name)]
@@ -133,6 +138,12 @@ def test_locks_agree_with_each_other() -> None:
     development = _pins(ROOT / "locks" / "dev.txt")
     for name in ("runtime.txt", "build.txt"):
         assert _pins(ROOT / "locks" / name).items() <= development.items()
+
+
+def test_other_servers_are_measured_with_the_versions_of_ours() -> None:
+    """What both need comes first on their path: another version would be measured."""
+    ours, theirs = _pins(ROOT / "locks" / "dev.txt"), _pins(ROOT / "locks" / "bench.txt")
+    assert {name: pin for name, pin in theirs.items() if ours.get(name, pin) != pin} == {}
 
 
 def test_the_build_backend_is_locked() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.targets import COMMANDS, QUICK, SEVERAL_INSTANCES, TESTS, target_of
+from support.targets import COMMANDS, FOLDERS, QUICK, SEVERAL_INSTANCES, TESTS, target_of
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -20,12 +20,6 @@ def _recipe(target: str) -> str:
 def test_every_marker_is_played_by_its_command(marker: str, command: str) -> None:
     """A test whose marker no command chooses would never run."""
     assert re.findall(r"-m (\S+)", _recipe(command).replace("-m pytest", "")) == [marker]
-
-
-def test_every_test_here_has_the_marker_of_exactly_one_command(request: pytest.FixtureRequest) -> None:
-    """None or two of them: not played, or played twice."""
-    for item in request.session.items:
-        assert len(COMMANDS.keys() & {marker.name for marker in item.iter_markers()}) == 1, item.nodeid
 
 
 @pytest.mark.parametrize(
@@ -49,6 +43,15 @@ def test_markers_of_two_commands_are_refused() -> None:
         target_of("cluster/test_storm.py", {"long", "endurance"})
 
 
+@pytest.mark.parametrize(("marker", "folder"), FOLDERS.items())
+def test_marker_of_a_command_that_looks_into_one_folder_is_refused_elsewhere(marker: str, folder: str) -> None:
+    """No command would play it."""
+    assert f"tests/{folder} " in _recipe(COMMANDS[marker])
+    assert target_of(f"{folder}/test_a.py", {marker}) == marker
+    with pytest.raises(pytest.UsageError, match=rf"unit/test_a\.py is not in {folder}"):
+        target_of("unit/test_a.py", {marker})
+
+
 @pytest.mark.parametrize("place", SEVERAL_INSTANCES)
 def test_every_listed_place_exists(place: str) -> None:
     """A file that was renamed would go back to `make test` unnoticed."""
@@ -58,7 +61,8 @@ def test_every_listed_place_exists(place: str) -> None:
 def test_pipeline_plays_the_quick_tests_and_those_over_several_instances() -> None:
     """What every change must pass; a step that was taken out would not be missed."""
     pipeline = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    played = set(re.findall(r"\bmake ([a-z-]+)", pipeline))
+    steps = re.sub(r"^ *#.*$|\|\|\s*make .*$", "", pipeline, flags=re.MULTILINE)  # without comments, and without repetitions
+    played = set(re.findall(r"\bmake ([a-z-]+)", steps))
     assert {command for marker, command in COMMANDS.items() if marker != "endurance"} <= played
 
 

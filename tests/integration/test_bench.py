@@ -17,6 +17,7 @@ from holdfast.bench.table import Column, Report, markdown, plain
 from holdfast.bench.workloads import Pace, Workload
 from holdfast.launcher.waiting import TargetFailed
 from support.redis_server import SYSTEM, require_binary
+from support.up import require
 
 PEERS = Path(__file__).parents[1] / "bench" / "peers"
 NAIVE = "naive FastAPI"
@@ -63,8 +64,7 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Both load clients."""
     if request.param == "Python":
         return python_client()
-    if shutil.which("cc") is None:
-        pytest.skip("no C compiler here: apt-get install gcc libc6-dev")
+    require(shutil.which("cc") is not None, "no C compiler here: apt-get install gcc libc6-dev")
     built = build(tmp_path_factory.mktemp("client"))
     assert built.kind == "C", "load.c does not compile"
     return built

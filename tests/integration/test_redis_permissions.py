@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -54,14 +54,26 @@ class Scene:
     async def operator(self) -> AsyncIterator["Redis"]:
         """What an operator with `redis-cli` sees; its connection outlives a change of the password."""
         client = Redis(port=self.redis.port, password="first", decode_responses=True, socket_timeout=None)
-        yield client
-        await client.aclose()
+        try:
+            yield client
+        finally:
+            await client.aclose()
 
     def close(self) -> None:
-        """End everything; no instance may have logged a traceback."""
-        self.instances.close()
-        self.redis.close()
-        self.instances.assert_quiet()
+        """End everything."""
+        try:
+            self.instances.close()
+        finally:
+            self.redis.close()
+
+
+def _close_all(scenes: Collection[Scene]) -> None:
+    """Whatever happens to one of them, all are closed; no instance may have logged a traceback."""
+    with contextlib.ExitStack() as stack:
+        for scene in scenes:
+            stack.callback(scene.instances.assert_quiet)
+        for scene in scenes:
+            stack.callback(scene.close)  # they are called in reverse: all are closed, then all are looked at
 
 
 async def _health(serving: Serving) -> str:
@@ -124,8 +136,7 @@ async def test_wrong_password_or_missing_right_at_the_start_ends_it_with_one_lin
             assert serving.log().splitlines()[-1].startswith(f"holdfast: {says}")
             assert "wrong" not in serving.log().replace("wrongpass", "")
     finally:
-        for scene in scenes.values():
-            scene.close()
+        _close_all(scenes.values())
 
 
 RIGHTS = {
@@ -159,16 +170,23 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene
         asyncio.run(_start_all(found))
         yield found
     finally:
-        for scene in found.values():
-            scene.close()
+        _close_all(found.values())
+
+
+@pytest.fixture
+def lasting(scenes: dict[str, Scene]) -> Iterator[dict[str, Scene]]:
+    """The scenes; none of their instances may have logged a traceback in this test."""
+    yield scenes
+    for scene in scenes.values():
+        scene.instances.assert_quiet()
 
 
 @pytest.mark.parametrize("right", RIGHTS)
-async def test_right_that_a_running_instance_loses_is_named_and_ends_nothing(scenes: dict[str, Scene], right: str) -> None:
+async def test_right_that_a_running_instance_loses_is_named_and_ends_nothing(lasting: dict[str, Scene], right: str) -> None:
     """An instance that serves goes on without Redis; it is healthy when the right is given back."""
     rights, says, condition = RIGHTS[right]
-    serving = scenes[right].instances.all[0]
-    async with scenes[right].operator() as operator:
+    serving = lasting[right].instances.all[0]
+    async with lasting[right].operator() as operator:
         await operator.execute_command("ACL", "SETUSER", "chat", "resetkeys", *rights)
         await eventually(partial(_says, serving, condition, says), within=20)
         assert says in json.loads(await _health(serving))["services"]["redis"]["error"]
@@ -178,20 +196,22 @@ async def test_right_that_a_running_instance_loses_is_named_and_ends_nothing(sce
 
 
 @pytest.fixture
-async def rotated(scenes: dict[str, Scene]) -> AsyncIterator[tuple[Serving, "Redis"]]:
+async def rotated(lasting: dict[str, Scene]) -> AsyncIterator[tuple[Serving, "Redis"]]:
     """An instance that has served with the first password, and the operator of its Redis.
 
     Redis wants the second password now, also of connections that it had.
     """
-    serving = scenes["password"].instances.all[0]
-    async with scenes["password"].operator() as operator:
-        await operator.config_set("requirepass", "second")
-        for each in await operator.client_list():
-            if each["name"].startswith("holdfast"):
-                await operator.client_kill_filter(_id=each["id"])
-        yield serving, operator
-        await operator.config_set("requirepass", "first")
-        await eventually(partial(_is_healthy, serving), within=20)
+    serving = lasting["password"].instances.all[0]
+    async with lasting["password"].operator() as operator:
+        try:
+            await operator.config_set("requirepass", "second")
+            for each in await operator.client_list():
+                if each["name"].startswith("holdfast"):
+                    await operator.client_kill_filter(_id=each["id"])
+            yield serving, operator
+        finally:
+            await operator.config_set("requirepass", "first")
+            await eventually(partial(_is_healthy, serving), within=20)
 
 
 async def test_password_that_is_renewed_ends_no_running_instance(rotated: tuple[Serving, "Redis"]) -> None:
@@ -204,7 +224,7 @@ async def test_password_that_is_renewed_ends_no_running_instance(rotated: tuple[
     await eventually(partial(_is_healthy, serving), within=20)
 
 
-async def test_instance_starts_while_redis_denies_all(scenes: dict[str, Scene], rotated: tuple[Serving, "Redis"]) -> None:
+async def test_instance_starts_while_redis_denies_all(lasting: dict[str, Scene], rotated: tuple[Serving, "Redis"]) -> None:
     """After a rotation that went wrong, a pod that is replaced must serve as the others do, not restart for ever."""
     serving, _ = rotated
 
@@ -212,7 +232,7 @@ async def test_instance_starts_while_redis_denies_all(scenes: dict[str, Scene], 
         return bool((await _conditions(serving)).get("RedisConnected"))
 
     await eventually(is_cut, within=20)
-    replaced = scenes["password"].launch("instance-2", HOLDFAST_REDIS__PASSWORD="first")
+    replaced = lasting["password"].launch("instance-2", HOLDFAST_REDIS__PASSWORD="first")
     try:
         await eventually(replaced.is_ready, within=40)
         assert PASSWORD_DENIED in (await _conditions(replaced))["RedisConnected"]
@@ -231,7 +251,7 @@ async def test_a_renewed_password_file_is_used_for_the_next_connection(tmp_path:
         async with scene.operator() as operator:
             await _renew(serving, operator, file)
     finally:
-        scene.close()
+        _close_all([scene])
 
 
 async def _renew(serving: Serving, operator: "Redis", file: Path) -> None:

@@ -30,9 +30,11 @@ def up_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A local cluster, started once for the tests that leave it running."""
     require_redis()
     cluster = Up(tmp_path_factory.mktemp("up") / "data")
-    asyncio.run(cluster.start())
-    yield cluster
-    asyncio.run(cluster.stop())
+    try:
+        asyncio.run(cluster.start())
+        yield cluster
+    finally:
+        asyncio.run(cluster.stop())
 
 
 @pytest.fixture

@@ -103,8 +103,10 @@ def pair_of_module(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         asyncio.run(instances.start("instance-1", "instance-2"))
         yield Pair(instances, redis)
     finally:
-        instances.close()
-        redis.close()
+        try:
+            instances.close()
+        finally:
+            redis.close()
     instances.assert_quiet()
 
 

@@ -1,7 +1,7 @@
 """Which command plays a test: each test belongs to exactly one, and has its marker.
 
-A test that says nothing is played by `make test`. The longer ones have the marker of their command. Tests over several real
-instances wait for minutes in all: they are listed here, by folder or file, and played by `make test-cluster`.
+A test that says nothing is played by `make test`. The longer ones have the marker of their command. The slow ones of the tests
+over several real instances are listed here, by folder or file, and played by `make test-cluster`.
 """
 
 from collections.abc import Iterable
@@ -23,6 +23,9 @@ COMMANDS: Final = {
 }
 """Marker -> the target of the Makefile that plays the tests which have it."""
 
+FOLDERS: Final = {"observability_long": "observability", "kubernetes": "kubernetes"}
+"""Marker -> the folder below `tests` into which its command looks, and into no other."""
+
 SEVERAL_INSTANCES: Final = (
     "cluster/",
     "integration/test_readme.py",
@@ -42,12 +45,15 @@ def target_of(path: str, markers: Iterable[str]) -> str:
         markers: the names of all markers that it has.
 
     Raises:
-        pytest.UsageError: it has the markers of several commands: it would be played twice, or never where it is looked for.
+        pytest.UsageError: it has the markers of several commands, or of one that does not look into its folder.
     """
     own = sorted(COMMANDS.keys() & set(markers))
     if len(own) > 1:
         raise pytest.UsageError(f"a test in {path} belongs to several commands: {', '.join(own)}")
     if own:
+        folder = FOLDERS.get(own[0], "")
+        if not path.startswith(folder):
+            raise pytest.UsageError(f"a test in {path} is not in {folder}, where make {COMMANDS[own[0]]} looks")
         return own[0]
     return CLUSTER if path.startswith(SEVERAL_INSTANCES) else QUICK
 

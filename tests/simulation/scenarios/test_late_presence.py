@@ -14,9 +14,12 @@ _CUT_SECONDS: Final = 20.0  # a grace, a return, and more than the checker takes
 def test_notice_that_waited_out_a_partition_does_not_show_a_returned_user_as_offline(tmp_path: Path) -> None:
     """Its instance was cut off from Redis; another one began to follow the conversation after the return was told."""
 
+    cuts: list[Process] = []
+
     async def work(scene: Scene) -> None:
-        def cut_off(_: Process) -> None:
+        def cut_off(process: Process) -> None:
             """Between the write and its notice, which waits in the socket until the partition ends."""
+            cuts.append(process)
             scene.loop.network.cut("i1", "r1")
 
         await scene.connect("u1", "i2", {})
@@ -37,3 +40,4 @@ def test_notice_that_waited_out_a_partition_does_not_show_a_returned_user_as_off
         await asyncio.sleep(10.0)
 
     assert play(work, tmp_path, grace_seconds=_GRACE_SECONDS) == []
+    assert cuts, "the write was never answered: nothing was cut off"
