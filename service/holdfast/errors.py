@@ -118,6 +118,10 @@ class RedisDenied(RedisUnavailable):
     """Definite: the user, the password or a right is wrong. A start ends with this; a running instance goes on without Redis."""
 
 
+class RedisBusy(RedisUnavailable):
+    """Definite: nothing was sent, because too many of our own calls were under way. It is no sign of a fault of Redis."""
+
+
 class RedisTimeout(RedisUnavailable):
     """Redis did not answer within the deadline."""
 

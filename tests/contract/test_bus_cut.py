@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from holdfast.errors import RedisUnavailable
+from holdfast.errors import RedisBusy, RedisUnavailable
 from holdfast.launcher.ports import free_port
 from support.eventually import eventually
 from support.fixtures_redis import NewNode
@@ -117,7 +117,7 @@ async def test_calls_that_wait_for_a_connection_are_no_failure_of_redis(redis_se
     calls = [one.link.call("BLPOP", "nothing", "0.4") for _ in range(4)]  # one after the other; the last would wait for 1.2 s
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert answers[0] is None
-    assert [str(each) for each in answers[2:]] == ["too many calls to Redis are under way"] * 2
+    assert [(type(each), str(each)) for each in answers[2:]] == [(RedisBusy, "too many calls to Redis are under way")] * 2
     assert one.watch.failures == []
     assert await one.link.call("PING")
 

@@ -27,7 +27,7 @@ from holdfast.adapters.redis.permissions import explained, is_denial
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.adapters.redis.wire import Wire
 from holdfast.domain.ids import InstanceId
-from holdfast.errors import RedisTimeout, RedisUnavailable
+from holdfast.errors import RedisBusy, RedisTimeout, RedisUnavailable
 from holdfast.ports import Clock, DependencyWatch, within
 from holdfast.settings import RedisSettings
 
@@ -91,7 +91,8 @@ class RedisLink:
         """Run one command.
 
         Raises:
-            RedisUnavailable: refused, reset, failed, or the circuit is open; or too many calls are under way.
+            RedisUnavailable: refused, reset, failed, or the circuit is open.
+            RedisBusy: too many calls are under way; nothing was sent.
             RedisTimeout: no answer within the timeout.
         """
         async with self._place(), self.attempt():
@@ -116,7 +117,7 @@ class RedisLink:
         except TimeoutError:
             if self._watch is not None:
                 self._watch.postponed()
-            raise RedisUnavailable("too many calls to Redis are under way") from None
+            raise RedisBusy("too many calls to Redis are under way") from None
         try:
             yield
         finally:

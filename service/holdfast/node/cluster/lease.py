@@ -3,19 +3,23 @@
 The lease is renewed every 3 s, and half a second after a failure. If it is missing or foreign, or Redis was flushed, restarted
 or replaced (`WorldChanged`), everything is registered again. The run stays the same, and so does presence in the store: what
 Redis does costs no write there.
-Without Redis no client is refused: connections are accepted, and registered when it is back. Of two live processes with one name
-the older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids that clients may choose.
+Without Redis no client is refused: connections are accepted, and registered when it is back. When thousands come at once, calls
+wait for each other. One that was not sent in time is sent again: nothing is lost by it. Of two live processes with one name the
+older yields and goes on as `{name}.{epoch}` until it ends; the dot keeps that out of the ids that clients may choose.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
 
 from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import UserId
 from holdfast.domain.registry import ConnectionRecord
-from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisUnavailable, WorldChanged
+from holdfast.errors import HoldfastError, LeaseLost, NameTaken, RedisBusy, RedisUnavailable, WorldChanged
 from holdfast.loops import REDIS, Loop
 from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.losses import Losses
@@ -31,6 +35,8 @@ _CHUNK: Final = 500
 _REFRESH_SECONDS: Final = 900.0  # keys live an hour; renewed four times as often
 _REMEMBERED_SECONDS: Final = 660.0  # what Redis remembers for connecting lives 10 minutes, and one to write it
 _MAX_UNREGISTERING: Final = 50_000
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -76,17 +82,20 @@ class Lease:
 
     async def _round(self) -> None:
         self._wake.clear()
+        pause = _RETRY_SECONDS
         try:
             await self._step()
+            pause = RENEW_SECONDS
         except (LeaseLost, WorldChanged) as error:
             _log.warning("registering everything again: %s", error)
             self.is_held = False
             self._wake.set()
         except NameTaken:
             self._yield()
+        except RedisBusy:
+            pass  # it says nothing of Redis
         except RedisUnavailable:
             self.is_cut = True  # all else the watch of the link has noted
-        pause = RENEW_SECONDS if self.is_held and not self.is_cut else _RETRY_SECONDS
         try:
             async with asyncio.timeout(pause):
                 await self._wake.wait()
@@ -207,13 +216,21 @@ class Lease:
         counts: dict[UserId, int] = {}
         try:
             if self.is_held and (records := [self._record(connection) for connection in coming if not connection.is_ended]):
-                counts = await self._registry.register(records)
+                counts = await self._sent(partial(self._registry.register, records)) or {}
             if self.is_held and leaving:
-                await self._registry.unregister([(connection.user_id, connection.connection_id) for connection in leaving])
+                ended = [(connection.user_id, connection.connection_id) for connection in leaving]
+                await self._sent(partial(self._registry.unregister, ended))
         except Exception as error:  # noqa: BLE001 - waiting callers must get an answer
             self._tasks.note_failure("registration", error)
             self._lose(f"connections could not be registered, or taken out: {error}")
         return counts
+
+    async def _sent(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Ask Redis, again and again while the call waits in vain for its turn; None when the lease is lost meanwhile."""
+        while self.is_held:
+            with contextlib.suppress(RedisBusy):
+                return await ask()
+        return None
 
     def _lose(self, why: str) -> None:
         """The records in Redis differ from ours: register everything again as soon as it answers."""

@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
-from holdfast.errors import LeaseLost, NameTaken, RedisTimeout, RedisUnavailable, WorldChanged
+from holdfast.errors import LeaseLost, NameTaken, RedisBusy, RedisTimeout, RedisUnavailable, WorldChanged
 from holdfast.node.cluster.above import Above
 from holdfast.node.cluster.lease import RENEW_SECONDS, Lease
 from holdfast.node.cluster.losses import Losses
@@ -139,6 +139,25 @@ async def test_after_a_registration_that_failed_all_are_registered_again() -> No
     assert await scene.lease.register(one) == 0
     await passed(1)
     assert (len(scene.registry.acquired), sorted(scene.registry.registered)) == (2, ["c1"])
+
+
+@in_virtual_time
+async def test_calls_that_wait_for_each_other_lose_nothing() -> None:
+    """Thousands of clients come back at once: to register everything again would be the next storm, at a Redis that is well."""
+    scene = Scene()
+    (leaving,) = scene.add("c0")
+    await scene.run()
+    (coming,) = scene.add("c1")
+    scene.registry.fail("register", *[RedisBusy("busy")] * 3)
+    scene.registry.fail("unregister", *[RedisBusy("busy")] * 3)
+    scene.lease.unregister(leaving)
+    await scene.lease.register(coming)
+    scene.registry.fail("renew", RedisBusy("busy"))
+    await passed(RENEW_SECONDS + 0.1)
+    assert (scene.lease.is_held, scene.lease.is_cut) == (True, False)
+    await passed(0.6)
+    assert scene.registry.calls["renew"] == 2, "soon again: the lease ends after 12 s"
+    assert (sorted(scene.registry.registered), len(scene.registry.acquired)) == (["c1"], 1)
 
 
 @in_virtual_time
