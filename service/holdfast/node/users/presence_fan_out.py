@@ -137,7 +137,7 @@ class PresenceFanOut:
                         for connection, frame in notices.get(item, ()):
                             connection.deliver(frame)
                     else:
-                        self._tell(_as_stored(item, stored.get(UserId(item.user))))
+                        self._tell(_as_stored(item, stored.get(item.user)))
         finally:
             self._is_working = False
 
@@ -155,10 +155,10 @@ class PresenceFanOut:
         for some in chunks(list(conversation_ids), _READS_AT_ONCE):
             await asyncio.gather(*map(self.acceptances.of, some))
 
-    async def _stored(self, changes: Iterable[envelopes.PresenceEnvelope]) -> dict[UserId, Presence]:
+    async def _stored(self, changes: Iterable[envelopes.PresenceEnvelope]) -> dict[str, Presence]:
         """What the store says of the users whose notice is late. Later changes of theirs are heard, and told after these."""
         late = [UserId(change.user) for change in changes if self._is_late(change)]
-        return await self._store.read_presence(late) if late else {}
+        return dict(await self._store.read_presence(late)) if late else {}
 
     def _tell(self, change: envelopes.PresenceEnvelope) -> None:
         """Each connection hears it once; the user's own, and those of users from whom it is hidden, do not."""
