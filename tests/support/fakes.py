@@ -315,7 +315,6 @@ class FakeStore(Faulty):
         return PresenceChange(user_id, online, self.versions[user_id], 5)
 
     async def read_presence(self, user_ids: Sequence[UserId]) -> dict[UserId, Presence]:
-        await self._enter("read_presence")
         return {user: Presence(user, bool(self.on[user]), tuple(sorted(self.on[user])), 5) for user in user_ids}
 
     async def users_on(self, entry: str, limit: int, after: UserId | None = None) -> list[UserId]:

@@ -7,7 +7,6 @@ from typing import Any
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import CommandError
 from holdfast.node.cluster.announcer import Announcer
-from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.cluster.window import Window
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
@@ -44,7 +43,7 @@ class Scene:
             self.store, self.bus, LoopClock(), FakeRedisTrust(self.bus, LoopClock())
         )  # type: ignore[arg-type]  # the part it uses
         parts: Any = (self.store, self.bus, conversations, self.delivery)
-        presence_fan_out = PresenceFanOut(*parts, StoreClock(LoopClock()), Tasks())
+        presence_fan_out = PresenceFanOut(*parts, Tasks())
         self.fan_out = ReceiptFanOut(
             self.store,  # type: ignore[arg-type]  # the part it uses
             self.hub,

@@ -66,10 +66,7 @@ class TypingEnvelope(Header, frozen=True, kw_only=True):
 
 
 class PresenceEnvelope(Header, frozen=True, kw_only=True):
-    """`user` came or went; `conversations`: all that are told, so that each connection hears it once; `hidden`: but not these.
-
-    `at_ms`: when it was written, in the store's Unix milliseconds; 0: not known. Older versions leave it out.
-    """
+    """`user` came or went; `conversations`: all that are told, so that each connection hears it once; `hidden`: but not these."""
 
     user: Id
     online: bool
@@ -77,7 +74,6 @@ class PresenceEnvelope(Header, frozen=True, kw_only=True):
     last_seen_at: Name | None
     conversations: list[Id]
     hidden: list[Id] = []
-    at_ms: Count = 0
 
 
 class ConversationEnvelope(Header, frozen=True, kw_only=True):

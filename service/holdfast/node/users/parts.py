@@ -21,7 +21,7 @@ class UserParts:
         settings, store_clock = on.settings, cluster.store_clock
         cache, delivery = conversations.cache, conversations.delivery
         self.revocations = Revocations(on.store, on.bus, on.hub, delivery, store_clock, settings.auth.leeway_seconds)
-        self.presence_fan_out = PresenceFanOut(on.store, on.bus, cache, delivery, store_clock, on.tasks)
+        self.presence_fan_out = PresenceFanOut(on.store, on.bus, cache, delivery, on.tasks)
         self.presence = Presence(
             on.store,
             on.bus,

@@ -189,8 +189,7 @@ class Presence:
         """
         while seen := self._reaping.get(entry) or await self._left_on(entry, alive_at_ms, left):
             self._reaping[entry] = seen  # a call that failed may have removed them: only its repetition returns these changes
-            began_ms = self._store_clock.now()
-            self._tell(await self._store.remove_presence(entry, seen), began_ms)
+            self._tell(await self._store.remove_presence(entry, seen))
             self._reaping.pop(entry, None)
 
     async def _left_on(self, entry: str, alive_at_ms: int, left: Mapping[UserId, int]) -> dict[UserId, int]:
@@ -248,23 +247,22 @@ class Presence:
         run = self._identity.run
         coming = {user_id: wanted.seen_at_ms for user_id, wanted in batch.items() if wanted.is_present}
         going = {user_id: wanted.seen_at_ms for user_id, wanted in batch.items() if not wanted.is_present}
-        began_ms = self._store_clock.now()
         if coming:
             self._written.update(coming)  # before it is written: a write whose answer is lost may stand
-            self._tell(await self._store.add_presence(run, coming), began_ms)  # at once: a repetition returns no change
+            self._tell(await self._store.add_presence(run, coming))  # at once: a repetition returns no change
         if going:
-            self._tell(await self._store.remove_presence(run, going), began_ms)
+            self._tell(await self._store.remove_presence(run, going))
             self._written.difference_update(going)
         for user_id in going:
             if not self._hub.count_of(user_id):
                 self._conversations.pop(user_id, None)
                 self._heard.pop(user_id, None)
 
-    def _tell(self, changes: Iterable[PresenceChange], at_ms: int) -> None:
-        """Of a user whose conversations are not known here the store is asked for them. `at_ms`: see `PresencePublisher.tell`."""
+    def _tell(self, changes: Iterable[PresenceChange]) -> None:
+        """Of a user whose conversations are not known here the store is asked for them."""
         gone = []
         for change in changes:
-            self._publisher.tell(change, self._conversations.get(change.user_id), at_ms)
+            self._publisher.tell(change, self._conversations.get(change.user_id))
             if not change.online:
                 gone.append(change.user_id)
         if gone:

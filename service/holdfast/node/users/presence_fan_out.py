@@ -5,9 +5,6 @@ have accepted that conversation (`acceptance`) and neither blocks the other. Whe
 changes; so the members that accepted it before are told then that this user is online, and this user that they are.
 
 A notice that needs no read is sent at once. The rest waits in one bounded queue, in order, for the store's answer.
-
-A late notice is a hint. It may come from an instance that was cut off from Redis, and this instance may have begun to follow the
-conversation after a later change was told. So the presence is read from the store, and that is told.
 """
 
 import asyncio
@@ -17,14 +14,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
-import msgspec
-
 from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.chunks import chunks
 from holdfast.domain.ids import ConversationId, UserId
-from holdfast.domain.presence import Presence
 from holdfast.errors import StoreError
-from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
@@ -43,7 +36,6 @@ _BATCH: Final = 20
 _READS_AT_ONCE: Final = 50
 _USERS_AT_ONCE: Final = 1_000  # in one call: many calls of a few would keep commits waiting for their place
 _RETRY_SECONDS: Final = 0.5
-_LATE_MS: Final = 5_000  # a write, its reads and the way take less, also while many users come at once; a grace takes longer
 
 
 class FanOutStore(PresenceStore, BlockStore, ConversationStore, CursorStore, Protocol):
@@ -61,20 +53,11 @@ class _Acceptance:
 class PresenceFanOut:
     """Lives in the loop."""
 
-    def __init__(
-        self,
-        store: FanOutStore,
-        bus: Bus,
-        conversations: Conversations,
-        delivery: Delivery,
-        store_clock: StoreClock,
-        tasks: Tasks,
-    ) -> None:
+    def __init__(self, store: FanOutStore, bus: Bus, conversations: Conversations, delivery: Delivery, tasks: Tasks) -> None:
         self.acceptances = Acceptances(store, bus, conversations, delivery)
         self._store = store
         self._conversations = conversations
         self._delivery = delivery
-        self._store_clock = store_clock
         self._tasks = tasks
         self._versions = BoundedDict[UserId, int](_MAX_VERSIONS)
         self._waiting: deque[envelopes.PresenceEnvelope | _Acceptance] = deque()
@@ -84,7 +67,7 @@ class PresenceFanOut:
         """A user came or went, as this or another instance wrote it."""
         if not self._is_news(UserId(change.user), change.version):
             return
-        if self._waiting or self._is_late(change) or self._unknown(change):
+        if self._waiting or self._unknown(change):
             self._wait(change)
         else:
             self._tell(change)
@@ -103,12 +86,6 @@ class PresenceFanOut:
         self._versions[user_id] = version
         return True
 
-    def _is_late(self, change: envelopes.PresenceEnvelope) -> bool:
-        """Whether the change may not be the latest any more, and a connection here may be told of it."""
-        if not change.at_ms or self._store_clock.now() - change.at_ms <= _LATE_MS:
-            return False
-        return any(self._is_heard_here(c, change.user) for c in _told_in(change))
-
     def _wait(self, item: envelopes.PresenceEnvelope | _Acceptance) -> None:
         """Beyond 10,000 (the store is away, or very slow) notices are dropped: presence is best effort."""
         if len(self._waiting) < _MAX_WAITING:
@@ -124,20 +101,19 @@ class PresenceFanOut:
                 try:
                     await self._read({c: None for item in batch for c in self._unknown(item)})
                     notices = await self._introduce(item for item in batch if isinstance(item, _Acceptance))
-                    stored = await self._stored(item for item in batch if isinstance(item, envelopes.PresenceEnvelope))
                 except StoreError:
                     await asyncio.sleep(_RETRY_SECONDS)
                     continue
                 except Exception as error:  # noqa: BLE001 - later notices must not wait for ever behind one mistake
                     self._tasks.note_failure("presence", error)
-                    notices, stored = {}, {}
+                    notices = {}
                 for item in batch:
                     self._waiting.popleft()
                     if isinstance(item, _Acceptance):
                         for connection, frame in notices.get(item, ()):
                             connection.deliver(frame)
                     else:
-                        self._tell(_as_stored(item, stored.get(item.user)))
+                        self._tell(item)
         finally:
             self._is_working = False
 
@@ -154,11 +130,6 @@ class PresenceFanOut:
     async def _read(self, conversation_ids: Iterable[ConversationId]) -> None:
         for some in chunks(list(conversation_ids), _READS_AT_ONCE):
             await asyncio.gather(*map(self.acceptances.of, some))
-
-    async def _stored(self, changes: Iterable[envelopes.PresenceEnvelope]) -> dict[str, Presence]:
-        """What the store says of the users whose notice is late. Later changes of theirs are heard, and told after these."""
-        late = [UserId(change.user) for change in changes if self._is_late(change)]
-        return dict(await self._store.read_presence(late)) if late else {}
 
     def _tell(self, change: envelopes.PresenceEnvelope) -> None:
         """Each connection hears it once; the user's own, and those of users from whom it is hidden, do not."""
@@ -238,13 +209,6 @@ class _Case:
 
 def _told_in(change: envelopes.PresenceEnvelope) -> list[ConversationId]:
     return [ConversationId(c) for c in change.conversations[:MAX_TOLD_CONVERSATIONS]]
-
-
-def _as_stored(change: envelopes.PresenceEnvelope, presence: Presence | None) -> envelopes.PresenceEnvelope:
-    """The notice with what the store says of the user, where it was asked."""
-    if presence is None:
-        return change
-    return msgspec.structs.replace(change, online=presence.online, last_seen_at=_at(presence.last_seen_at_ms))
 
 
 def _frame(user_id: UserId, *, online: bool, last_seen_at: str | None) -> bytes:

@@ -34,11 +34,10 @@ class PublishedStore(ConversationStore, BlockStore, Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Announcement:
-    """`conversations`: where the change is told; None until the store has said in which the user is. `at_ms`: see `tell`."""
+    """`conversations`: where the change is told; None until the store has said in which the user is."""
 
     change: PresenceChange
     conversations: tuple[ConversationId, ...] | None
-    at_ms: int
     hidden: Hidden | None = None
 
 
@@ -64,15 +63,14 @@ class PresencePublisher:
         self._waiting: deque[_Announcement] = deque()
         self._is_working = False
 
-    def tell(self, change: PresenceChange, conversations: tuple[ConversationId, ...] | None, at_ms: int) -> None:
+    def tell(self, change: PresenceChange, conversations: tuple[ConversationId, ...] | None) -> None:
         """Tell it soon; where 20,000 wait, never: presence is best effort.
 
         Args:
             conversations: the user's, as `told_in` gives them; None: the store is asked.
-            at_ms: when the call that wrote it began, by the store's clock (Unix milliseconds); 0 where that is not known.
         """
         if len(self._waiting) < _MAX_WAITING:
-            self._waiting.append(_Announcement(change, conversations, at_ms))
+            self._waiting.append(_Announcement(change, conversations))
         if not self._is_working:
             self._is_working = True
             self._tasks.start(self._work())
@@ -92,7 +90,7 @@ class PresencePublisher:
                 for each in batch:
                     self._waiting.popleft()
                     try:
-                        self._publish(each)
+                        self._publish(each.change, each.conversations or (), each.hidden or HIDDEN_FROM_ALL)
                     except Exception as error:  # noqa: BLE001 - later changes must not wait for ever behind one mistake
                         self._tasks.note_failure("presence", error)
         finally:
@@ -105,10 +103,9 @@ class PresencePublisher:
         if announcement.conversations is None:
             announcement.conversations = self.told_in(await self._store.memberships_of(announcement.change.user_id))
 
-    def _publish(self, announcement: _Announcement) -> None:
+    def _publish(self, change: PresenceChange, told_in: tuple[ConversationId, ...], hidden: Hidden) -> None:
         """Our own connections at once, other instances through each conversation's channel."""
-        change, hidden = announcement.change, announcement.hidden or HIDDEN_FROM_ALL
-        conversations = () if hidden.is_all else announcement.conversations or ()
+        conversations = () if hidden.is_all else told_in
         envelope = envelopes.PresenceEnvelope(
             v=envelopes.VERSION,
             kind="presence",
@@ -119,7 +116,6 @@ class PresencePublisher:
             last_seen_at=None if not change.last_seen_at_ms else rfc3339(change.last_seen_at_ms),
             conversations=list(conversations),
             hidden=sorted(hidden.users),
-            at_ms=announcement.at_ms,
         )
         self._fan_out.receive(envelope)
         payload = envelopes.encode(envelope)

@@ -42,7 +42,6 @@ class Scene:
             self.bus,
             Conversations(self.store, self.bus, self.clock, FakeRedisTrust(self.bus, self.clock)),  # type: ignore[arg-type]  # the part it uses
             self.delivery,  # type: ignore[arg-type]  # the part it uses
-            self.store_clock,
             Tasks(),
         )
         self.presence = Presence(

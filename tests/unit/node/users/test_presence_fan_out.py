@@ -6,7 +6,6 @@ from typing import Any
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.presence import Presence
 from holdfast.errors import StoreTimeout
-from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.local import LocalConversation
 from holdfast.node.conversations.cache import Conversations
@@ -18,7 +17,6 @@ from support.fake_redis_trust import FakeRedisTrust
 from support.fakes import FakeDelivery, FakeStore, connection, conversation
 from support.virtual_time import LoopClock, in_virtual_time, passed, settled
 
-_STORE_MS = 1_000_000
 C, ALICE, BOB = ConversationId("c1"), UserId("alice"), UserId("bob")
 
 
@@ -35,13 +33,11 @@ class Scene:
             self.store.on[user].add("one:1")
         self.bus.wanted.add(f"conversation:{C}")
         parts: Any = (self.store, self.bus, Conversations(self.store, self.bus, clock, FakeRedisTrust(self.bus, clock)), delivery)  # type: ignore[arg-type]  # the parts it uses
-        self.store_clock = StoreClock(clock)
-        self.store_clock.note(_STORE_MS, clock.monotonic())
-        self.fan_out = PresenceFanOut(*parts, self.store_clock, Tasks())
+        self.fan_out = PresenceFanOut(*parts, Tasks())
 
-    async def change(self, user: str, version: int, *, online: bool, at_ms: int = 0) -> None:
-        """The user came or went at another instance; `at_ms`: when, by the store's clock."""
-        fields: Any = {"v": 1, "kind": "presence", "user": user, "online": online, "version": version, "at_ms": at_ms}
+    async def change(self, user: str, version: int, *, online: bool) -> None:
+        """The user came or went at another instance."""
+        fields: Any = {"v": 1, "kind": "presence", "user": user, "online": online, "version": version}
         self.fan_out.receive(envelopes.PresenceEnvelope(**fields, last_seen_at=None, conversations=[C]))
         await settled()
 
@@ -152,40 +148,3 @@ async def test_after_a_new_subscription_the_store_is_asked_again() -> None:
     scene.bus.confirmations += 1
     await scene.change("alice", 3, online=False)
     assert scene.heard("bob") == ["-alice"]
-
-
-@in_virtual_time
-async def test_late_notice_tells_what_the_store_says_now() -> None:
-    """It comes from an instance that was cut off; a later change was told before this instance followed the conversation."""
-    scene = Scene()
-    scene.store.cursors[C, BOB] = 1
-    await passed(27)
-    await scene.change("bob", 1, online=False, at_ms=_STORE_MS)
-    assert scene.heard("alice") == ["bob"]
-    scene.store.on["bob"].clear()
-    await scene.change("bob", 3, online=False, at_ms=_STORE_MS)
-    assert scene.heard("alice") == ["bob", "-bob"]
-
-
-@in_virtual_time
-async def test_late_notice_waits_for_a_store_that_is_away() -> None:
-    """Told without its answer it would stay wrong until the next change."""
-    scene = Scene()
-    scene.store.cursors[C, BOB] = 1
-    await scene.fan_out.acceptances.of(C)
-    scene.store.fail("read_presence", *[StoreTimeout("away")] * 3)
-    await passed(27)
-    await scene.change("bob", 1, online=False, at_ms=_STORE_MS)
-    assert scene.heard("alice") == []
-    await passed(3)
-    assert scene.heard("alice") == ["bob"]
-
-
-@in_virtual_time
-async def test_prompt_notice_costs_no_read_of_presence() -> None:
-    """Thousands of users come and go; only a notice that was held up is doubted."""
-    scene = Scene()
-    scene.store.cursors[C, BOB] = 1
-    await scene.fan_out.acceptances.of(C)
-    await scene.change("bob", 1, online=False, at_ms=_STORE_MS)
-    assert (scene.heard("alice"), scene.store.calls["read_presence"]) == (["-bob"], 0)
