@@ -108,7 +108,7 @@ fuzz: install ## hostile bytes for whatever reads bytes, SECONDS_EACH=600 for ea
 	  || { echo "{}: FAILED (reports/fuzz/{}.log)"; grep -v "NEW\|REDUCE\|INFO" reports/fuzz/{}.log | tail -n 60; exit 1; }'
 
 # The emulator stores few messages a second for its size: on two cores 60 of them and a failure are more than it takes.
-drills: install ## every drill on both stores, with reports in reports/: about three quarters of an hour
+drills: install ## every drill, on each store that it can be played on, with reports in reports/: about 70 minutes
 	$(BIN)/holdfast drill run all --store sqlite --directory reports/sqlite --markdown reports/sqlite.md $(ARGS)
 	$(BIN)/holdfast drill run all --store firestore --rate 30 --directory reports/firestore --markdown reports/firestore.md $(ARGS)
 

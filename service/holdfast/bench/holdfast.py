@@ -27,6 +27,7 @@ _LIMITS_OFF: Final = {
     "HOLDFAST_LIMITS__INFLIGHT_SENDS": "100000",
     "HOLDFAST_LOG__FORMAT": "text",
     "HOLDFAST_DRAIN__WINDOW_SECONDS": "0",
+    "HOLDFAST_PRESENCE__GRACE_SECONDS": "300",  # no user of one turn goes offline in a turn of another server
 }
 _END_SECONDS: Final = 15.0
 

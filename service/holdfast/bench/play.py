@@ -1,11 +1,12 @@
 """One workload at one server, once: users and rooms of their own, the load, its judgement, its figures."""
 
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from holdfast.bench.client import LoadClient, Played, play
 from holdfast.bench.dialects import Dialect
@@ -14,6 +15,10 @@ from holdfast.bench.load import Load
 from holdfast.bench.spread import quantile
 from holdfast.bench.workloads import Pace, Workload
 from holdfast.launcher.costs import cpu_seconds
+
+_REST_SECONDS: Final = 0.1
+_RESTS: Final = 30
+_AT_REST_SECONDS: Final = 0.01  # of CPU: one step of its clock
 
 
 class Server(Protocol):
@@ -72,6 +77,16 @@ def can_play(server: Server, workload: Workload) -> bool:
     if workload.pace is Pace.ACKS:
         return server.acknowledges
     return workload.pace is not Pace.CONNECTIONS or server.checks_tokens
+
+
+def rest(server: Server) -> None:
+    """Wait until it has let its connections go, for 3 s at most: that is no work of the turn which follows."""
+    used = cpu_seconds(server.pid)
+    for _ in range(_RESTS):
+        time.sleep(_REST_SECONDS)
+        before, used = used, cpu_seconds(server.pid)
+        if used - before <= _AT_REST_SECONDS:
+            return
 
 
 def measure(server: Server, workload: Workload, client: LoadClient, seconds: float, directory: Path) -> Outcome:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.bench.client import LoadClient
-from holdfast.bench.play import Outcome, Server, can_play, measure
+from holdfast.bench.play import Outcome, Server, can_play, measure, rest
 from holdfast.bench.workloads import Workload
 
 WARM_UP = 0
@@ -51,4 +51,5 @@ def play_rounds(
                     turn = Turn(number, workload.name, server.name, measure(server, workload, client, seconds, directory))
                     tell(turn, workload)
                     turns.append(turn)
+                    rest(server)
     return turns

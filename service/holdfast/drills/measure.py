@@ -116,7 +116,7 @@ def deliveries(run: Run) -> Iterator[tuple[Sent, float]]:
 def _reconnects(run: Run) -> tuple[list[float], float]:
     """From each end without another connection to the next `synced`; and the longest time without any.
 
-    A device whose user left on the way is away because its user wants it.
+    A device whose user left on the way is away from then on because its user wants it.
     """
     times, longest = [], 0.0
     for device in run.devices.values():
@@ -130,9 +130,12 @@ def _reconnects(run: Run) -> tuple[list[float], float]:
             ):
                 continue
             following = [other.synced_at for other in lines if other.synced_at > ended and other.synced_at < math.inf]
-            if following and not any(each.code == _LEFT and ended < each.closed_at < min(following) for each in lines):
-                times.append(min(following) - ended)
-                longest = max(longest, min(following) - ended)
+            left = [other.closed_at for other in lines if other.code == _LEFT and other.closed_at > ended]
+            back_at, left_at = min(following, default=math.inf), min(left, default=math.inf)
+            if back_at < left_at:
+                times.append(back_at - ended)
+            if min(back_at, left_at) < math.inf:
+                longest = max(longest, min(back_at, left_at) - ended)
     return times, longest
 
 

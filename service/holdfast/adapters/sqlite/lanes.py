@@ -183,7 +183,10 @@ def _answer(group: list[_Job]) -> None:
 
 def _settle_all(group: list[_Job]) -> None:
     for job in group:
-        _settle(job)
+        try:
+            _settle(job)
+        except Exception as error:  # noqa: BLE001 - the others are stored, and their callers wait
+            job.future.get_loop().call_exception_handler({"message": "a write was not answered", "exception": error})
 
 
 def _settle(job: _Job) -> None:

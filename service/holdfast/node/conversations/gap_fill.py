@@ -115,11 +115,15 @@ class GapFill:
 
     async def recent(self, conversation_id: ConversationId, after: Seq, upto: Seq) -> list[tuple[bytes, int]]:
         """The messages (after, upto] from Redis, encoded, and when each was accepted; nothing unless it has all of them."""
+        found = await self.kept(conversation_id, after, upto)
+        return list(found.values()) if len(found) == upto - after else []
+
+    async def kept(self, conversation_id: ConversationId, after: Seq, upto: Seq) -> dict[Seq, tuple[bytes, int]]:
+        """Those of the messages (after, upto] that Redis has, ascending: each encoded, and when it was accepted."""
         if upto - after > RECENT_MESSAGES or not self._streams.generation:
-            return []
+            return {}
         found = await self._recent_messages.recent(conversation_id, after, self._streams.generation)
-        piece = [envelopes.taken(text) for seq, text in found if after < seq <= upto]
-        return piece if len(piece) == upto - after else []
+        return {seq: envelopes.taken(text) for seq, text in found if after < seq <= upto}
 
     async def afford(self, reads: int) -> None:
         """Wait until that many reads are within the budget: what was missed by all at once must not cost all at once."""

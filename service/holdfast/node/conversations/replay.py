@@ -1,8 +1,9 @@
 """What a client missed of a conversation, encoded: from Redis what it still has, the rest from the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import count, takewhile
 from typing import Final, TypeVar
 
 from holdfast.domain.ids import ConversationId, Seq
@@ -36,21 +37,33 @@ class Replay:
 
         Waits for the store as long as it takes. Ends early when the connection does, and where the store has no more.
         """
-        # From Redis what it still has: after a drain or a restart all clients miss the same few messages.
-        if recent := await self._delivery.gaps.recent(conversation_id, after, upto):
+        # From Redis what it has: after a drain or a restart all clients miss the same few messages. It keeps no long ones.
+        kept = await self._delivery.gaps.kept(conversation_id, after, upto)
+        if kept:
             self._telemetry.replays.labels("recent").inc()
-            acceptances = self._delivery.timing.moments(accepted_ms for _, accepted_ms in recent)
-            seqs = range(after + 1, upto + 1)
-            yield [Encoded(seq, text, "replay", at) for seq, (text, _), at in zip(seqs, recent, acceptances, strict=True)]
-            return
-        self._telemetry.replays.labels("store").inc()
+        if len(kept) < upto - after:
+            self._telemetry.replays.labels("store").inc()
         while after < upto and not connection.is_ended:
-            ask = partial(self._store.read_messages, conversation_id, after_seq=after, limit=min(_PAGE, upto - after))
-            page = await insist(connection, ask)
-            if not page:
+            if (piece := self._piece(kept, after)) or (piece := await self._page(connection, conversation_id, kept, after, upto)):
+                yield piece
+                after = piece[-1].seq
+            else:
                 return
-            yield self._delivery.timing.stored(page, "replay")
-            after = page[-1].seq
+
+    def _piece(self, kept: Mapping[Seq, tuple[bytes, int]], after: Seq) -> list[Encoded]:
+        """The messages that Redis keeps from `after` on, up to the first that it lacks."""
+        seqs = list(takewhile(kept.__contains__, count(after + 1)))
+        acceptances = self._delivery.timing.moments(kept[seq][1] for seq in seqs)
+        return [Encoded(seq, kept[seq][0], "replay", at) for seq, at in zip(seqs, acceptances, strict=True)]
+
+    async def _page(
+        self, connection: Connection, conversation_id: ConversationId, kept: Iterable[Seq], after: Seq, upto: Seq
+    ) -> list[Encoded]:
+        """The next page from the store, as far as Redis does not have it; empty where the connection or the messages end."""
+        last = min((seq - 1 for seq in kept if seq > after), default=upto)
+        limit = min(_PAGE, last - after)
+        page = await insist(connection, partial(self._store.read_messages, conversation_id, after_seq=after, limit=limit))
+        return self._delivery.timing.stored(page, "replay") if page else []
 
     async def reach(self, connection: Connection, conversation_id: ConversationId, cursor: Seq) -> bool:
         """Bring the stream of a local conversation towards a cursor that is ahead of it, by one try.

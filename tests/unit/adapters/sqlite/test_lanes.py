@@ -187,6 +187,31 @@ async def test_group_is_answered_with_one_wake_up_of_the_loop(lane: ThreadLane, 
     assert answers == 2  # of the job that kept the lane busy, and of the group
 
 
+async def test_mistake_in_one_answer_keeps_no_other_from_its_own(lane: ThreadLane) -> None:
+    """All are stored: callers that were not answered would have to find that out by reading."""
+    mistakes: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: mistakes.append(context["message"]))
+    is_busy, may_end = threading.Event(), threading.Event()
+
+    def occupy(_: sqlite3.Connection) -> None:
+        is_busy.set()
+        may_end.wait(10)
+
+    def mistaken(_: sqlite3.Connection) -> None:
+        raise StopIteration  # no future takes that
+
+    first = asyncio.ensure_future(lane.run(occupy))
+    await asyncio.to_thread(is_busy.wait, 10)
+    jobs = [asyncio.ensure_future(lane.run(job)) for job in (lambda c: insert(c, 1), mistaken, lambda c: insert(c, 2))]
+    await asyncio.sleep(0)  # they are in the queue
+    may_end.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(first, jobs[0], jobs[2])
+    assert mistakes == ["a write was not answered"]
+    jobs[1].cancel()
+    await asyncio.gather(jobs[1], return_exceptions=True)
+
+
 async def test_refused_write_that_is_alone_in_its_transaction_leaves_nothing(lane: ThreadLane) -> None:
     """It has no savepoint: the whole transaction is undone, and the next one begins."""
 

@@ -19,7 +19,8 @@ local count = #ARGV - 8
 if count == 0 then return receivers end
 raise(head, ARGV[6], 'seq', first + count - 1, ARGV[8])
 if redis.call('HGET', head, 'kept') ~= ours then
-  redis.call('DEL', recent)
+  local newest = redis.call('ZREVRANGE', recent, 0, 0)[1]
+  if newest and string.sub(newest, 1, #ours + 1) ~= ours .. ' ' then redis.call('DEL', recent) end
   redis.call('HSET', head, 'kept', ours)
 end
 redis.call('ZREMRANGEBYSCORE', recent, first, first + count - 1)
