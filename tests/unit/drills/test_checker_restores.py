@@ -200,3 +200,19 @@ def test_conversation_that_is_younger_than_the_restore_is_fetched_again_after_a_
     assert verdict.holds, verdict.violations
     verdict = verdict_of(tmp_path, [each for each in lines if not (each["event"] == "reset" and each["conversation"] == "c2")])
     assert verdict.counts["I7"], "ben was never shown it"
+
+
+@pytest.mark.parametrize(("is_reset", "violated"), [(True, 0), (False, 1)])
+def test_device_that_is_reset_before_the_renewal_and_leaves_has_forgotten_the_cursors(
+    tmp_path: Path, is_reset: bool, violated: int
+) -> None:
+    """Its instance found that the conversation had become shorter; lower cursors follow on the same connection."""
+    guest = {"device": "ann-2", "user": ANN}
+    lines = more(restored(), 0.1, "opened", connection="ann-2a", instance="one", generation="a", resumed=False, **guest)
+    lines = more(lines, 0.2, "synced", connection="ann-2a", **guest)
+    lines = more(lines, 12.0, "cursor", about=BEN, conversation=C, seq=10, **guest)
+    if is_reset:
+        lines = more(lines, 20.5, "reset", conversation=C, head=6, **guest)
+    lines = more(lines, 21.4, "cursor", about=BEN, conversation=C, seq=8, **guest)
+    lines = more(lines, 21.7, "closed", connection="ann-2a", code=1012, clean=True, **guest)
+    assert verdict_of(tmp_path, lines).counts["I9"] == violated

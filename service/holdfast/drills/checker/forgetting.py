@@ -52,10 +52,16 @@ def _begins_anew(run: "Run", device: "Device", conversation: str, reset: Reset |
     """From which place on the device shows messages anew (infinite: it never does), and from which on it knows cursors anew.
 
     A device whose user is no member then is told no `reset`: it forgets the conversation when its connection begins. The messages
-    that it received are judged all the same, because a user who is no member must not receive any.
+    that it received are judged all the same, because a user who is no member must not receive any. An instance that does not know
+    of the renewal yet may tell `reset`, too: a device that leaves then has forgotten the cursors all the same.
     """
     t = _anew_at(run, device)
-    if math.isinf(t) or not run.memberships.has_been_out(conversation, device.user, 0.0, t, t):
+    if math.isinf(t):
+        told = [
+            each.cursors for each in device.resets.get(conversation, ()) if each.t >= run.restores.at.get(conversation, math.inf)
+        ]
+        return math.inf, max(told, default=0)
+    if not run.memberships.has_been_out(conversation, device.user, 0.0, t, t):
         return (math.inf, 0) if reset is None else (reset.shown, reset.cursors)
     return sum(e.t < t for e in device.stream[conversation]), sum(e.t < t for e in run.cursors)
 
