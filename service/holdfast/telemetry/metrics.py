@@ -78,7 +78,7 @@ class Telemetry:
         )
         self.replays = self._counter(
             "replays",
-            "conversations replayed to a client that came back, from `recent` (Redis) or the store",
+            "conversations replayed to a client that came back, from `recent` (Redis), the store, or both",
             source=("recent", "store"),
         )
         self.frames_received = self._counter("frames_received", "frames from clients, by type", type=labels.FRAMES)
