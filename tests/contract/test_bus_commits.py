@@ -107,6 +107,18 @@ async def test_publishing_a_commit_reads_no_message_back(
     assert not [name for name in called if name.startswith(("zrange", "zrevrange"))]
 
 
+async def test_messages_that_an_earlier_version_kept_are_kept_on(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Its head does not say how entries begin. In an upgrade all clients come back at once, and would read the store."""
+    one = await new_node("one").start()
+    one.bus.publish_commit(batch(1, [b"m1"]))
+    await eventually(lambda: _recent_seqs(one.recent_messages, [1]))
+    assert await redis_admin.hdel(f"head:{C}", "kept")
+    one.bus.publish_commit(batch(2, [b"m2"]))
+    await eventually(lambda: _recent_seqs(one.recent_messages, [1, 2]))
+
+
 async def test_a_message_encoded_otherwise_replaces_itself(redis_server: RedisServer, new_node: NewNode) -> None:
     """Two versions side by side settle the same seq: it must not occur twice in a replay."""
     one = await new_node("one").start()

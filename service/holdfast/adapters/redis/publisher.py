@@ -21,7 +21,7 @@ MAX_ENVELOPE_BYTES: Final = 1024 * 1024
 
 _RECENT_TTL_MS: Final = 120_000  # a reconnecting client is back by then; older replays come from the store
 _RECENT_BYTES: Final = 4 * 1024
-"""Of one message: a longer one is not kept, and comes from the store. So 64 messages take 256 KB at most, unmeasured."""
+"""Of one message: a longer one is not kept, and comes from the store. So 64 messages take little more than 256 KB."""
 
 
 class Publisher:

@@ -126,7 +126,7 @@ class Notifications:
         self._log_bucket = TokenBucket(_LOG_PER_SECOND, 4 * _LOG_PER_SECOND, clock.monotonic())
 
     def note(self, commit: Commit) -> None:
-        """Something was committed here; its mark is removed when it is decided who is notified of it.
+        """This instance has committed messages; their mark is removed when it is decided which users are notified.
 
         That is at once where all members are known to be connected: no user is notified, and nothing is asked.
         """

@@ -44,8 +44,8 @@ class SlowCommits:
 
         Sends that were given up count as well: those are the slowest.
         """
-        began = min(commit.acceptances.values(), default=commit.accepted_at)
-        is_slow = self._clock.monotonic() - min(began, commit.accepted_at) >= _SLOW_SECONDS
+        began = min([commit.accepted_at, *commit.acceptances.values()])
+        is_slow = self._clock.monotonic() - began >= _SLOW_SECONDS
         if not is_slow or (now_ms := self._clock.now()) == UNKNOWN:
             return []
         return [Committed(message, now_ms) for message in commit.own]
