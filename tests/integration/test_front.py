@@ -12,6 +12,7 @@ import pytest
 from holdfast.cli.front import page
 from holdfast.cli.front import server as front_server
 from holdfast.cli.front.backends import Backend, Backends, Health
+from holdfast.cli.front.fleet import Order
 from holdfast.cli.front.server import Front
 from support.eventually import eventually
 
@@ -86,10 +87,11 @@ class Instance:
 
 
 class Setting:
-    """A front and its instances."""
+    """A front, its instances and its parts."""
 
-    def __init__(self, front: Front, backends: Backends, instances: list[Instance]) -> None:
+    def __init__(self, front: Front, backends: Backends, instances: list[Instance], parts: "NoParts") -> None:
         self.front = front
+        self.parts = parts
         self.backends = backends
         self.instances = instances
 
@@ -110,8 +112,12 @@ class Setting:
 
     async def token(self, body: bytes, *headers: str, method: str = "POST") -> bytes:
         """The answer to a request for a token."""
+        return await self.form("/demo/token", body, *headers, method=method)
+
+    async def form(self, path: str, body: bytes, *headers: str, method: str = "POST") -> bytes:
+        """The answer to a form."""
         default = ("Host: localhost:8000", "Content-Type: application/json", f"Content-Length: {len(body)}")
-        return await self.ask("\r\n".join([f"{method} /demo/token HTTP/1.1", *(headers or default), "", ""]).encode() + body)
+        return await self.ask("\r\n".join([f"{method} {path} HTTP/1.1", *(headers or default), "", ""]).encode() + body)
 
     @contextlib.asynccontextmanager
     async def socket(self) -> AsyncIterator[tuple[str, asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -127,6 +133,22 @@ class Setting:
                 await writer.wait_closed()
 
 
+class NoParts:
+    """A cluster without parts; remembers its orders."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[str, Order]] = []
+
+    async def state(self) -> dict[str, object]:
+        """None of them."""
+        return {"parts": []}
+
+    async def obey(self, part: str, order: Order) -> bool:
+        """As if `redis` were one."""
+        self.orders.append((part, order))
+        return part == "redis"
+
+
 @pytest.fixture
 async def running() -> AsyncIterator[Setting]:
     """A front before two instances, both ready."""
@@ -134,10 +156,11 @@ async def running() -> AsyncIterator[Setting]:
     for instance in instances:
         await instance.start()
     backends = Backends(tuple(Backend(each.name, "127.0.0.1", each.port) for each in instances))
-    front = Front(backends, _SECRET, page.load())
+    parts = NoParts()
+    front = Front(backends, _SECRET, page.load(), parts)
     await front.start(0)
     await eventually(lambda: all(backend.health is Health.READY for backend in backends.each))
-    yield Setting(front, backends, instances)
+    yield Setting(front, backends, instances, parts)
     await front.close()
     for instance in instances:
         instance.kill()
@@ -328,3 +351,41 @@ async def test_every_answer_of_the_front_itself_forbids_a_browser_to_guess_and_t
     )
     assert b"unsafe" not in policy
     assert b"*" not in policy
+
+
+async def test_an_order_of_the_picture_reaches_its_part(running: Setting) -> None:
+    """The answer is the state after it."""
+    answer = await running.form("/fleet/orders", b'{"part": "redis", "order": "kill"}')
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert json.loads(_body(answer)) == {"parts": []}
+    assert running.parts.orders == [("redis", Order.KILL)]
+    assert (await running.form("/fleet/orders", b'{"part": "moon", "order": "kill"}')).startswith(b"HTTP/1.1 404")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b'{"part": "redis", "order": "kill"}', ("Host: evil.example", "Content-Type: application/json"), 400),
+        (b'{"part": "redis", "order": "kill"}', ("Host: localhost", "Content-Type: text/plain"), 415),
+        (b'{"part": "redis", "order": "explode"}', (), 400),
+        (b'{"part": "redis"}', (), 400),
+        (b'{"part": 7, "order": "kill"}', (), 400),
+    ],
+)
+async def test_no_other_site_and_no_nonsense_breaks_a_part(
+    running: Setting, body: bytes, headers: tuple[str, ...], status: int
+) -> None:
+    """A page of another site may post to this machine, too."""
+    more = (*headers, f"Content-Length: {len(body)}") if headers else ()
+    assert (await running.form("/fleet/orders", body, *more)).startswith(f"HTTP/1.1 {status}".encode())
+    assert running.parts.orders == []
+
+
+async def test_the_picture_is_there_while_no_instance_is(running: Setting) -> None:
+    """That is when it is wanted most."""
+    for instance in running.instances:
+        instance.kill()
+    await eventually(lambda: not running.backends.has_ready)
+    for path in ("/fleet", "/fleet/fleet.js", "/fleet/state"):
+        assert (await running.get(path)).startswith(b"HTTP/1.1 200"), path
+    assert (await running.get("/fleet/nothing.js")).startswith(b"HTTP/1.1 404")

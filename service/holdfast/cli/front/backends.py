@@ -13,6 +13,7 @@ from itertools import count
 _POLL_SECONDS = 1.0
 _MISSED_POLL_SECONDS = 0.25  # a user who starts a part again wants to see it in use
 _PROBE_TIMEOUT_SECONDS = 2.0  # of the kubelet's readiness probe, too
+_ANSWER_BYTES = 65_536
 _SILENT_PROBES = 2  # one late answer of a busy machine is no news; a refused connection is
 
 
@@ -87,13 +88,25 @@ async def _probe(backend: Backend) -> None:
 
 
 async def _readyz(backend: Backend) -> int:
-    """The status of `GET /readyz`."""
-    reader, writer = await asyncio.open_connection(backend.host, backend.port)
+    """The status of `GET /readyz`; 0: something answers, but it is no instance."""
+    return (await fetch(backend, "/readyz"))[0]
+
+
+async def fetch(backend: Backend, path: str) -> tuple[int, bytes]:
+    """The status and the body of `GET path`; status 0 where what answers speaks no HTTP.
+
+    Raises:
+        OSError: nothing answers.
+    """
+    reader, writer = await asyncio.open_connection(backend.host, backend.port, limit=_ANSWER_BYTES)
     try:
-        writer.write(f"GET /readyz HTTP/1.1\r\nHost: {backend.host}:{backend.port}\r\nConnection: close\r\n\r\n".encode())
-        line = await reader.readuntil(b"\r\n")
-        return int(line.split(b" ", 2)[1]) if line.startswith(b"HTTP/1.") else 0
-    except (asyncio.LimitOverrunError, IndexError, ValueError):
-        return 0  # something answers, but it is no instance
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {backend.host}:{backend.port}\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read(_ANSWER_BYTES)
+        while len(answer) < _ANSWER_BYTES and (more := await reader.read(_ANSWER_BYTES)):
+            answer += more
+        status, _, body = answer.partition(b"\r\n\r\n")
+        return int(status.split(b" ", 2)[1]) if status.startswith(b"HTTP/1.") else 0, body
+    except (IndexError, ValueError):
+        return 0, b""
     finally:
         writer.close()

@@ -1,4 +1,4 @@
-"""The chat page's files, read once from the package, so that they come along wherever Holdfast is installed.
+"""The files of the chat page and of the picture of the fleet, read once from the package, so that they come along everywhere.
 
 They are the only thing a browser runs of ours: the content security policy allows nothing that is not one of them, so
 that text of a message which got past the page's escaping still could not run.
@@ -76,9 +76,16 @@ def unreachable(head: Head) -> bytes:
 
 
 def load() -> dict[str, Asset]:
-    """All files by the path they are served under; `/` is the page itself."""
-    assets = {f"/page/{path}": _asset(path, file) for path, file in _files(resources.files("holdfast") / "web" / "page")}
-    return {"/": assets["/page/index.html"], **assets}
+    """All files by the path they are served under; `/` is the chat page, `/fleet` the picture."""
+    package = resources.files("holdfast")
+    folders = {"/page/": package / "web" / "page", "/fleet/": package / "cli" / "front" / "picture"}
+    assets = {prefix + path: _asset(path, file) for prefix, folder in folders.items() for path, file in _files(folder)}
+    return {"/": assets["/page/index.html"], "/fleet": assets["/fleet/index.html"], **assets}
+
+
+def is_of_a_page(path: str) -> bool:
+    """Whether the front serves that path itself, from its files."""
+    return path in ("/", "/fleet") or path.startswith(("/page/", "/fleet/"))
 
 
 def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:

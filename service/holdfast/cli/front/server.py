@@ -7,13 +7,11 @@ lasts; `close` ends all of them. On failure: an instance that refuses is passed 
 
 import asyncio
 import contextlib
-import json
-import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from holdfast.cli.front import answers, page, pipe
+from holdfast.cli.front import answers, fleet, forms, page, pipe
 from holdfast.cli.front.backends import Backend, Backends, Health
 from holdfast.cli.front.head import MAX_BYTES, Head, HeadRefused, parse
 from holdfast.cli.token import mint
@@ -22,20 +20,19 @@ from holdfast.errors import InvalidRequest
 _HEAD_SECONDS = 3.0  # as at the instances
 _CONNECT_SECONDS = 1.0  # on one machine a connection is made at once or never
 _ANY_INSTANCE_SECONDS = 5.0  # all attempts together
-_FORM_BYTES = 1_024
-_FORM_DIGITS = 4
 _TOKEN_TTL_SECONDS = 3_600
 _BACKLOG = 1_024  # as many clients as reconnect at once when an instance dies
-_LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 
 
 class Front:
     """One listening front. Owned by one event loop; the caller of `start` also calls `close`."""
 
-    def __init__(self, backends: Backends, secret: str, assets: Mapping[str, page.Asset]) -> None:
+    def __init__(self, backends: Backends, secret: str, assets: Mapping[str, page.Asset], parts: fleet.Fleet) -> None:
+        """`parts`: what `/fleet` shows, breaks and mends."""
         self._backends = backends
         self._secret = secret
         self._assets = assets
+        self._fleet = parts
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._poll: asyncio.Task[None] | None = None
@@ -89,11 +86,13 @@ class Front:
             head = await _read_head(reader)
             if head.path == "/demo/token":
                 return await self._demo_token(head, reader)
-            if head.method in ("GET", "HEAD") and (head.path == "/" or head.path.startswith("/page/")):
+            if head.path in fleet.PATHS:
+                return await fleet.answer(self._fleet, head, reader)
+            if head.method in ("GET", "HEAD") and page.is_of_a_page(head.path):
                 if head.path == "/" and not self._backends.has_ready:
                     return page.unreachable(head)
                 asset = self._assets.get(head.path)
-                return asset.answer_to(head) if asset else answers.problem(404, "the chat page has no such file")
+                return asset.answer_to(head) if asset else answers.problem(404, "there is no such file")
         except HeadRefused as refused:
             return answers.problem(refused.status, refused.detail)
         return await self._pass_on(head, (reader, writer))
@@ -127,14 +126,9 @@ class Front:
 
     async def _demo_token(self, head: Head, reader: asyncio.StreamReader) -> bytes:
         """A token for every caller: only here, only on the loopback, and never for a page of another site."""
-        if head.method != "POST":
-            return answers.problem(405, "POST {user_id}")
-        if _LOOPBACK.fullmatch(head.header("host")) is None:  # a foreign name that resolves to us: DNS rebinding
-            return answers.problem(400, "demo tokens are for localhost")
-        if head.header("content-type").partition(";")[0].strip().lower() != "application/json":
-            return answers.problem(415, "send application/json")  # other types cross origins without being asked for
+        (user_id,) = await forms.fields(head, reader, "user_id")
         try:
-            token, expires_at = mint(self._secret, await _user_id(head, reader), ttl_seconds=_TOKEN_TTL_SECONDS)
+            token, expires_at = mint(self._secret, user_id, ttl_seconds=_TOKEN_TTL_SECONDS)
         except InvalidRequest as error:
             return answers.problem(400, f"user_id: {error.detail}")
         expiry = datetime.fromtimestamp(expires_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -150,19 +144,3 @@ async def _read_head(reader: asyncio.StreamReader) -> Head:
     except TimeoutError:
         raise HeadRefused(408, f"the request head took more than {_HEAD_SECONDS:g} s") from None
 
-
-async def _user_id(head: Head, reader: asyncio.StreamReader) -> str:
-    """The field of a small JSON body."""
-    length = head.header("content-length")
-    if not (length.isascii() and length.isdecimal() and len(length) <= _FORM_DIGITS and int(length) <= _FORM_BYTES):
-        raise HeadRefused(413, f"send a Content-Length of at most {_FORM_BYTES}")
-    try:
-        async with asyncio.timeout(_HEAD_SECONDS):
-            value = json.loads(await reader.readexactly(int(length)))
-    except TimeoutError:
-        raise HeadRefused(408, f"the body took more than {_HEAD_SECONDS:g} s") from None
-    except (ValueError, RecursionError):
-        raise HeadRefused(400, "not JSON") from None
-    if not (isinstance(value, dict) and isinstance(value.get("user_id"), str)):
-        raise HeadRefused(400, "send {user_id}")
-    return str(value["user_id"])

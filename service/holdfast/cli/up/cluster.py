@@ -17,6 +17,7 @@ from holdfast.cli.front.backends import Backend, Backends, Health
 from holdfast.cli.front.server import Front
 from holdfast.cli.token import keep_secret, read_secret
 from holdfast.cli.up import monitor, redis
+from holdfast.cli.up.fleet import Fleet
 from holdfast.cli.up.part import Part
 from holdfast.cli.up.plan import HOST, Plan, UpRefused, check_ports, claimed_redis_port, make
 from holdfast.cli.up.report import Report, explain
@@ -66,7 +67,7 @@ class Cluster:
 
     async def _live(self, plan: Plan) -> None:
         backends = Backends(tuple(Backend(part.name, HOST, part.port) for part in plan.instances))
-        front = Front(backends, read_secret(self._data), page.load())
+        front = Front(backends, read_secret(self._data), page.load(), Fleet(plan, backends))
         try:
             await self._start(plan, front, backends)
             if not self._is_ending.is_set():

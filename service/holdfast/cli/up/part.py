@@ -89,6 +89,12 @@ class Part:
         return pid if pid is not None and self.recipe.mark in _command_line(pid) else None
 
     @property
+    def is_frozen(self) -> bool:
+        """Its process was stopped by a signal, and can be continued."""
+        pid = self.pid
+        return pid is not None and _state(pid) == "T"
+
+    @property
     def _last_pid(self) -> int | None:
         """Of the process that the script started last."""
         with contextlib.suppress(OSError, ValueError):
@@ -128,5 +134,18 @@ def _command_line(pid: int) -> str:
     except FileNotFoundError:
         if Path("/proc/self").exists():
             return ""
-    found = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - ps of this machine, a number as its argument
+    return _ps(pid, "command")
+
+
+def _state(pid: int) -> str:
+    """The letter that the system has for what a process does; '' when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].strip()[:1]
+    except FileNotFoundError:
+        return "" if Path("/proc/self").exists() else _ps(pid, "stat")[:1]
+
+
+def _ps(pid: int, column: str) -> str:
+    """What the system tells of a process; '' when there is none."""
+    found = subprocess.run(["ps", "-o", f"{column}=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - ps of this machine, a number as its argument
     return found.stdout.strip()

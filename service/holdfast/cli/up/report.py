@@ -26,6 +26,7 @@ class Report:
         page = f"http://localhost:{plan.port}"
         self._say("\n[bold green]Holdfast is up.[/] Ctrl-C ends all of it; what you stop yourself stays stopped.\n")
         self._row("chat page", f"{page}/")
+        self._row("fleet", f"{page}/fleet   every part, with buttons that kill, freeze and start it")
         self._row("API", f"{page}/api/health   {page}/api/docs")
         self._row("store", str(plan.data / "holdfast.db") if plan.has_own_store else "as HOLDFAST_STORE__URL says")
         self._row("redis", redis.cli(plan.redis.port) if plan.redis else "as HOLDFAST_REDIS__URL says")
