@@ -143,4 +143,3 @@ async def _read_head(reader: asyncio.StreamReader) -> Head:
         raise HeadRefused(431, f"a request head has at most {MAX_BYTES} bytes") from None
     except TimeoutError:
         raise HeadRefused(408, f"the request head took more than {_HEAD_SECONDS:g} s") from None
-
