@@ -30,8 +30,9 @@ async def fields(head: Head, reader: asyncio.StreamReader, *names: str) -> list[
         raise HeadRefused(408, f"the body took more than {_BODY_SECONDS:g} s") from None
     except (ValueError, RecursionError):
         raise HeadRefused(400, "not JSON") from None
-    values = [form.get(name) for name in names] if isinstance(form, dict) else []
-    if not values or not all(isinstance(value, str) for value in values):
+    given = [form.get(name) for name in names] if isinstance(form, dict) else []
+    values = [value for value in given if isinstance(value, str)]
+    if len(values) < len(names):
         raise HeadRefused(400, f"send {wanted}")
     return values
 
