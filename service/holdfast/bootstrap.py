@@ -93,8 +93,12 @@ def machine(limits: LimitSettings | None = None) -> Machine:
 class Instance:
     """Everything of one process: the gate is served, `background` runs beside it, `close` is called at the end."""
 
-    def __init__(self, settings: Settings, on: Machine | None = None) -> None:
-        """Connects to nothing yet. `on`: this machine, where no other is given.
+    def __init__(self, settings: Settings, on: Machine | None = None, keys: "Jwks | None" = None) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            on: this machine, where no other is given.
+            keys: of the issuer, as an earlier run of this process knows them.
 
         Raises:
             ConfigurationError: a setting is missing, or contradicts another.
@@ -129,7 +133,7 @@ class Instance:
             store_dependency,
             redis_dependency,
         )
-        jwks = issuer_keys(settings.auth, clock)
+        jwks = keys or issuer_keys(settings.auth, clock)
         if jwks is not None:
             node.health.has_keys = lambda: jwks.is_known
         self.gate = Gate(node, Authenticator(settings.auth, node.users.revocations.check, jwks, node.cluster.store_clock))

@@ -162,15 +162,15 @@ async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], s
     ends = [ended, *(asyncio.create_task(event.wait()) for event in (stop, denial.happened))]
     await asyncio.wait([*ends, *serving], return_when=asyncio.FIRST_COMPLETED)
     reason = ended.result() if ended.done() else ""
-    for end in ends:
-        end.cancel()
     if reason:
         drain.run_at_once(reason)
     elif denial.happened.is_set():
         drain.run_at_once("draining")
     else:
         stop.set()
-        await drain.run()
+        await _drained(drain, ended)
+    for end in ends:
+        end.cancel()
     public.should_exit = internal.should_exit = True
     if not reason:
         for listener in listeners:
@@ -178,6 +178,15 @@ async def _serve_run(run: Run, listeners: tuple[socket.socket, socket.socket], s
     await asyncio.wait([asyncio.gather(*serving, return_exceptions=True)], timeout=GRACEFUL_SECONDS + 2)
     await node.stop()
     return reason
+
+
+async def _drained(drain: Drain, ended: asyncio.Future[Any]) -> None:
+    """All clients have left. At once where the run has to end meanwhile: what their connections know is not valid any more."""
+    draining = asyncio.create_task(drain.run())
+    await asyncio.wait([draining, ended], return_when=asyncio.FIRST_COMPLETED)
+    if not draining.done():
+        drain.hurry()
+    await draining
 
 
 def _listen(host: str | None, port: int, setting: str) -> socket.socket:

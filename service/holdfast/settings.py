@@ -22,7 +22,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from holdfast.errors import ConfigurationError
 
 _PREFIX = "HOLDFAST_"
-_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 def _split(value: object) -> object:
@@ -357,7 +358,7 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
             continue
         if name in known:
             yield *known[name], value.strip()
-        elif _SERVICE_LINK.search(name):
+        elif _is_service_link(name, value):
             continue
         elif name.endswith("_FILE") and name.removesuffix("_FILE") in known:
             if name.endswith("__PREVIOUS_SECRET_FILE") and not Path(value).exists():
@@ -367,6 +368,11 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigurationError(f"{name}: no such setting{hint}")
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Kubernetes tells a pod of the services beside it; a setting whose name is mistyped is none of those."""
+    return bool(_SERVICE_LINK.search(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.match(value)))
 
 
 _FOREIGN = frozenset({"HOLDFAST_CLUSTER_DIR", "HOLDFAST_CLUSTER_KIT", "HOLDFAST_TOKEN"})  # read by tools around us

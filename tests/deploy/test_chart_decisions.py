@@ -59,14 +59,13 @@ def test_the_grace_period_follows_the_drain_unless_it_is_longer() -> None:
     ("values", "is_there"),
     [
         ("replicaCount=3", True),
-        ("replicaCount=1", False),
-        ("autoscaling.hpa.enabled=true,replicaCount=1", True),
-        ("autoscaling.hpa.enabled=true,autoscaling.hpa.minReplicas=1", False),
+        ("replicaCount=1", True),
+        ("autoscaling.hpa.enabled=true,autoscaling.hpa.minReplicas=1", True),
         ("podDisruptionBudget.enabled=false", False),
     ],
 )
-def test_one_pod_at_a_time_may_be_evicted_where_there_are_several(values: str, is_there: bool) -> None:
-    """With a single pod a budget would only block the drain of its node."""
+def test_one_pod_at_a_time_may_be_evicted_however_many_there_are(values: str, is_there: bool) -> None:
+    """A scaler, or a hand, makes many of one. A lone pod may be evicted under this budget, too."""
     budgets = of_kind(render(*MINIMAL, "--set", values), "PodDisruptionBudget")
     assert bool(budgets) is is_there
     for each in budgets:

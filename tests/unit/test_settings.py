@@ -129,3 +129,13 @@ def test_public_key_is_no_secret(key: str) -> None:
     """Every program that has the issuer's public key could sign tokens with it."""
     with pytest.raises(ConfigurationError, match="known to both sides"):
         settings.load({"HOLDFAST_AUTH__SECRET": key})
+
+
+@pytest.mark.parametrize("name", ["HOLDFAST_HTTP_PORT", "HOLDFAST_INTERNAL_PORT", "HOLDFAST_HTTP_SERVICE_PORTS"])
+def test_a_mistyped_port_is_no_service_beside_the_pod(name: str) -> None:
+    """A typing error must not become a silent default; what Kubernetes tells of a service of that name is left alone."""
+    with pytest.raises(ConfigurationError, match="no such setting"):
+        settings.load({name: "9999"})
+    for link in ("HOLDFAST_HTTP_PORT", "HOLDFAST_HTTP_PORT_8000_TCP"):
+        settings.load({link: "tcp://10.0.0.1:8000"})
+    settings.load({"HOLDFAST_HTTP_SERVICE_PORT": "8000", "HOLDFAST_HTTP_SERVICE_HOST": "10.0.0.1"})

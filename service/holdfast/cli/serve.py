@@ -9,7 +9,7 @@ import sys
 import uvloop
 
 from holdfast import server, settings, telemetry
-from holdfast.bootstrap import Instance
+from holdfast.bootstrap import Instance, issuer_keys, machine
 from holdfast.errors import ConfigurationError, RedisDenied, StoreDenied
 from holdfast.launcher.open_files import sockets_that_fit
 from holdfast.settings import Settings
@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
     loaded = _with_open_files(loaded)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(server.serve(lambda: Instance(loaded)))
+            on = machine(loaded.limits)
+            keys = issuer_keys(loaded.auth, on.clock)  # known to all runs of this process: the issuer may be away at the second
+            runner.run(server.serve(lambda: Instance(loaded, on, keys)))
     except StoreDenied as error:
         print(f"holdfast: the store refuses this instance: {error}", file=sys.stderr)
         return 2

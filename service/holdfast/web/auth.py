@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jwt
 
 from holdfast.domain.ids import UserId
-from holdfast.errors import CommandError, ConfigurationError
+from holdfast.errors import CommandError, ConfigurationError, KeysUnavailable
 from holdfast.node.cluster.store_clock import StoreClock
 from holdfast.node.connections.connection import Grant
 from holdfast.settings import AuthSettings
@@ -116,10 +116,11 @@ class Authenticator:
 
     def _issuers_key(self, header: dict[str, Any]) -> Any:
         assert self._jwks is not None  # noqa: S101 - `_is_hs256` has looked
-        key = self._jwks.key(header.get("kid"))
-        if not self._jwks.is_known:
-            detail = "the identity provider's keys (HOLDFAST_AUTH__JWKS_URL) are not fetched yet: the token cannot be verified"
-            raise CommandError("store_unavailable", detail, retry_after_ms=1000)
+        try:
+            key = self._jwks.key(header.get("kid"))
+        except KeysUnavailable:
+            detail = "the key of this token is not fetched from the identity provider (HOLDFAST_AUTH__JWKS_URL) yet"
+            raise CommandError("store_unavailable", detail, retry_after_ms=1000) from None
         if key is None:
             raise CommandError("unauthenticated", 'the header "kid" names none of the issuer\'s keys that are known here')
         return key

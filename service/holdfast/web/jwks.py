@@ -8,6 +8,7 @@ They come from the address that is configured and from no other: a redirect is n
 import asyncio
 import json
 import logging
+import math
 import ssl
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from holdfast.domain.bounded import BoundedDict
 from holdfast.errors import ConfigurationError, KeysUnavailable
 from holdfast.loops import Loop
 from holdfast.ports import Clock
@@ -24,6 +26,8 @@ _REFRESH_SECONDS: Final = 300.0
 _RETRY_SECONDS: Final = 5.0  # after a fetch that failed
 _LOG_SECONDS: Final = 30.0
 _UNKNOWN_KID_SECONDS: Final = 10.0  # at most one fetch for an unknown kid in that time, for all callers together
+_ASKED_SECONDS: Final = 60.0  # a kid that was unknown then may be published since
+_MAX_ASKED: Final = 64
 _MAX_BYTES: Final = 262_144
 _MIN_RSA_BITS: Final = 2_048  # RFC 7518 §3.3
 FETCH_SECONDS: Final = 5.0
@@ -45,7 +49,9 @@ class Jwks:
         self._clock = clock
         self._keys: dict[str, Any] = {}
         self._wake = asyncio.Event()
+        self._asked_at = BoundedDict[str, float](_MAX_ASKED)  # of kids that were not known
         self._fetched_at = 0.0
+        self._known_as_of = 0.0
         self._succeeded_at = 0.0
         self._logged_at = -_LOG_SECONDS
 
@@ -55,11 +61,28 @@ class Jwks:
         return bool(self._keys)
 
     def key(self, kid: object) -> Any | None:
-        """The key, or None; an unknown one causes a fetch, so that a rotated key is known to the next try."""
-        key = self._keys.get(kid) if isinstance(kid, str) else None
-        if key is None and self._clock.monotonic() - self._fetched_at > _UNKNOWN_KID_SECONDS:
-            self._wake.set()
+        """The key; None: the issuer has none of that name.
+
+        Raises:
+            KeysUnavailable: that cannot be told before the next fetch, which this causes: the issuer may just have made it.
+        """
+        if not isinstance(kid, str):
+            return None
+        key = self._keys.get(kid)
+        if key is None and not self._is_absent(kid, self._clock.monotonic()):
+            raise KeysUnavailable("the issuer's keys are being fetched")
         return key
+
+    def _is_absent(self, kid: str, now: float) -> bool:
+        """A fetch that began after this key was first asked for, in this minute, did not find it."""
+        asked_at = self._asked_at.get(kid)
+        if asked_at is None or now - asked_at > _ASKED_SECONDS:
+            asked_at = self._asked_at[kid] = now
+        if asked_at < self._known_as_of:
+            return True
+        if now - self._fetched_at > _UNKNOWN_KID_SECONDS:
+            self._wake.set()
+        return False
 
     def load(self) -> None:
         """Fetch the keys once, and wait for them: for a command.
@@ -68,7 +91,7 @@ class Jwks:
             ConfigurationError: they cannot be fetched, or none of them is usable.
         """
         try:
-            self._keys = asyncio.run(self._fetch())
+            self._keys, self._known_as_of = asyncio.run(self._fetch()), math.inf  # a command fetches no second time
         except Exception as error:  # noqa: BLE001 - whatever an issuer, or a proxy before it, answers
             raise ConfigurationError(f"HOLDFAST_AUTH__JWKS_URL: the keys cannot be fetched: {error}") from None
 
@@ -91,7 +114,7 @@ class Jwks:
             if not self._keys or self._clock.monotonic() - self._succeeded_at > PATIENCE_SECONDS:
                 raise KeysUnavailable(f"{error!r}") from error
         else:
-            self._succeeded_at = self._clock.monotonic()
+            self._known_as_of, self._succeeded_at = self._fetched_at, self._clock.monotonic()
             await self._wait(_REFRESH_SECONDS)
 
     def _log_failure(self, error: Exception) -> None:

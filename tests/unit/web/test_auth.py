@@ -1,6 +1,7 @@
 """Whose word is believed: one key, one algorithm; every claim; nothing that a header asks for."""
 
 import json
+import math
 import time
 from typing import Any
 
@@ -28,11 +29,11 @@ EC = ec.generate_private_key(ec.SECP256R1())
 
 
 def _jwks() -> Jwks:
-    """Keys as if they had been fetched."""
+    """Keys as if they had just been fetched, and no others were there."""
     rsa_key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key())) | {"kid": "rsa", "alg": "RS256"}
     ec_key = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(EC.public_key())) | {"kid": "ec", "alg": "ES256"}
     jwks = Jwks("http://127.0.0.1:1/keys", SystemClock())
-    jwks._keys = _usable({"keys": [rsa_key, ec_key]})
+    jwks._keys, jwks._known_as_of = _usable({"keys": [rsa_key, ec_key]}), math.inf
     return jwks
 
 

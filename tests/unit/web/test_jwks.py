@@ -61,6 +61,46 @@ async def test_outage_after_a_fetch_fails_no_round_until_it_is_long(monkeypatch:
     assert scene.jwks.key("good") is not None
 
 
+async def test_a_key_is_refused_only_by_a_fetch_that_began_after_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The issuer may have made it a moment ago, and a client that is refused for good stops for good."""
+    scene = Scene(monkeypatch)
+    scene.is_there = True
+    await scene.jwks.loop.step()
+    scene.clock.now += 1
+    with pytest.raises(KeysUnavailable):
+        scene.jwks.key("new")
+    scene.is_there = False
+    scene.clock.now += 1
+    await scene.jwks.loop.step()
+    with pytest.raises(KeysUnavailable):
+        scene.jwks.key("new")
+    scene.is_there = True
+    scene.clock.now += 1
+    await scene.jwks.loop.step()
+    assert scene.jwks.key("new") is None
+    assert scene.jwks.key("good") is not None
+    assert scene.jwks.key(None) is None
+    scene.clock.now += 61
+    with pytest.raises(KeysUnavailable):
+        scene.jwks.key("new")
+
+
+async def test_many_unknown_keys_take_no_room_and_cause_few_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their names come from callers."""
+    scene = Scene(monkeypatch)
+    scene.is_there = True
+    await scene.jwks.loop.step()
+    for number in range(1_000):
+        with pytest.raises(KeysUnavailable):
+            scene.jwks.key(f"junk{number}")
+    assert len(scene.jwks._asked_at) <= 64
+    assert not scene.jwks._wake.is_set(), "the last fetch is not ten seconds old"
+    scene.clock.now += 11
+    with pytest.raises(KeysUnavailable):
+        scene.jwks.key("junk")
+    assert scene.jwks._wake.is_set()
+
+
 async def test_loop_is_failing_soon_when_the_provider_is_away_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten of its refreshes would be fifty minutes: a rollout would have timed out before anything said why."""
     scene = Scene(monkeypatch)
@@ -110,3 +150,18 @@ async def test_instance_starts_only_with_keys() -> None:
     assert not Instance(load(given)).gate.node.health.has_keys()
     with_secret = {name: value for name, value in given.items() if "JWKS" not in name} | {"HOLDFAST_AUTH__SECRET": "x" * 32}
     assert Instance(load(with_secret)).gate.node.health.has_keys()
+
+
+async def test_second_run_of_a_process_knows_the_keys_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run ends in an ordinary restore; without keys a whole fleet would wait for a provider that is away."""
+    scene = Scene(monkeypatch)
+    scene.is_there = True
+    await scene.jwks.loop.step()
+    given = load(
+        {
+            "HOLDFAST_STORE__URL": "sqlite:////nowhere/chat.db",
+            "HOLDFAST_REDIS__URL": "redis://127.0.0.1:1",
+            "HOLDFAST_AUTH__JWKS_URL": "https://login.example.com/keys",
+        }
+    )
+    assert Instance(given, keys=scene.jwks).gate.node.health.has_keys()

@@ -20,6 +20,7 @@ HELLO_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 20.0  # below half of the shortest idle timeout on the way (ALB: 60 s)
 _PING_AFTER_SECONDS: Final = 15.0
 DROP_AFTER_SECONDS: Final = 22.0  # 7 s for a pong. A second to notice, 15 s of grace, a second to write: offline within 40 s
+_PONG_SECONDS: Final = 5.0  # at least, also where this process stood still and asks late
 _EXPIRY_NOTICE_SECONDS: Final = 60.0
 _FLOOD_SECONDS: Final = 10.0
 
@@ -49,11 +50,11 @@ class Session:
         "_has_hello",
         "_limits",
         "_opened_at",
+        "_pinged_at",
         "_refused_since",
         "_sends",
         "_telemetry",
         "_user_id",
-        "_was_pinged",
         "expires_at",
         "heard_at",
     )
@@ -76,7 +77,7 @@ class Session:
         self._has_hello = False
         self._expiry_told_for = 0
         self._refused_since: float | None = None
-        self._was_pinged = False
+        self._pinged_at: float | None = None  # since it was heard last
         self._frames: TokenBucket | None = None
         self._sends = sends
         self._user_id = user_id
@@ -84,7 +85,7 @@ class Session:
     def count_frame(self, now: float) -> Output:
         """A WebSocket frame of any kind arrived: pings and empty fragments cost as much as text."""
         self.heard_at = now
-        self._was_pinged = False
+        self._pinged_at = None
         bucket = self._frames
         if bucket is None:
             bucket = self._frames = TokenBucket(self._limits.frames_per_second, self._limits.frames_burst, now)
@@ -112,13 +113,13 @@ class Session:
         if remaining <= 0:
             return end("token_expired", "the token has expired")
         silent = now - self.heard_at
-        if silent >= DROP_AFTER_SECONDS:
+        if silent >= DROP_AFTER_SECONDS and self._pinged_at is not None and now - self._pinged_at >= _PONG_SECONDS:
             return end("keepalive_timeout", "nothing was heard, not even a pong")
         if remaining <= _EXPIRY_NOTICE_SECONDS and self._expiry_told_for != self.expires_at:
             self._expiry_told_for = self.expires_at
             return frames.frame(frames.TokenExpiring(expires_at=rfc3339(self.expires_at * 1000)))
-        if silent >= _PING_AFTER_SECONDS and not self._was_pinged:
-            self._was_pinged = True
+        if silent >= _PING_AFTER_SECONDS and self._pinged_at is None:
+            self._pinged_at = now
             return PING
         return None
 

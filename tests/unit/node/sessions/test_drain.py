@@ -8,6 +8,7 @@ import pytest
 from holdfast.node.connections.connection import Connection
 from holdfast.node.connections.hub import Hub
 from holdfast.node.sessions.drain import Drain
+from holdfast.server import _drained
 from holdfast.telemetry import Telemetry
 from support.fakes import FakeTransport, connection
 from support.virtual_time import LoopClock, in_virtual_time, passed
@@ -139,3 +140,19 @@ async def test_without_anybody_it_is_over_at_once() -> None:
     began = LoopClock().monotonic()
     await scene.drain.run()
     assert LoopClock().monotonic() == began
+
+
+@in_virtual_time
+async def test_everybody_goes_at_once_where_the_run_ends_during_the_drain() -> None:
+    """Declared dead, or its store replaced: what these connections know is not valid any more."""
+    scene = Scene(window_seconds=60.0)
+    ended = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(_drained(scene.drain, ended))
+    await passed(5.0)
+    assert scene.closed() < 100
+    ended.set_result("declared_dead")
+    await passed(0.1)
+    assert scene.closed() == 100
+    for each in scene.connections:
+        scene.hub.remove(each)
+    await running

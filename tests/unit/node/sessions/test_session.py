@@ -73,6 +73,15 @@ def test_a_silent_client_is_asked_once_and_then_let_go() -> None:
     assert (gone.code, gone.error.retryable) == (4001, True)
 
 
+def test_after_a_standstill_a_client_is_asked_before_it_is_let_go() -> None:
+    """While this process stood still it asked no one, and heard no one."""
+    session = _session()
+    assert session.tick(14.5, EARLY_MS) is None
+    assert session.tick(26.5, EARLY_MS) is PING
+    assert session.tick(31.4, EARLY_MS) is None
+    assert isinstance(session.tick(31.5, EARLY_MS), End)
+
+
 def test_expiry_is_told_once_a_minute_before_and_again_after_a_renewal() -> None:
     """4002 at the second it expires, not before."""
     session = _session()
