@@ -154,6 +154,7 @@ class Appender:
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
+        self._acknowledged = telemetry.commit_latency.labels("acknowledged")
         self._on_commit = on_commit
         self._tails = BoundedDict[ConversationId, Seq](_MAX_TAILS)
         self._own_contention = WriteContention(identity.instance_id)
@@ -351,7 +352,7 @@ class Appender:
                     sampled[message.seq], exemplar = waiting.trace, waiting.trace.exemplar
                 accepted_at = min(accepted_at, waiting.accepted_at)
                 if waiting.answer(Settled(message, is_duplicate or position > 0)):
-                    self._telemetry.commit_latency.labels("acknowledged").observe(now - waiting.accepted_at, exemplar)
+                    self._acknowledged.observe(now - waiting.accepted_at, exemplar)
             messages.append(message)
         batch.has_stored = True
         self.note_tail(batch.conversation_id, messages[-1].seq)
