@@ -34,6 +34,22 @@ async def test_marking_dirty_waits_for_nobody(redis_server: RedisServer, new_nod
     assert any(is_timeout for _, is_timeout in one.watch.failures)
 
 
+async def test_marks_on_another_connection_are_told_apart(redis_server: RedisServer, new_node: NewNode) -> None:
+    """A mark that was confirmed may be missing once Redis was restarted: no commit may rest on it any more."""
+    one = await new_node("one").start()
+    assert one.marks.connection == 0
+    await one.mark(MARK)
+    before = one.marks.connection
+    assert before > 0
+    await one.mark(MARK)
+    assert one.marks.connection == before
+    redis_server.kill()
+    await eventually(lambda: one.marks.connection == 0)
+    await redis_server.start()
+    await one.mark(MARK)
+    assert one.marks.connection > before
+
+
 async def test_many_marks_share_a_round_trip(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """A thousand conversations that commit at once cost Redis a few reads, not a thousand."""
     one = await new_node("one").start()

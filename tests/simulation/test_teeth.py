@@ -30,6 +30,7 @@ def _failed_seed(profile: str, seeds: str, altered: str = "") -> int | None:
     [
         ("no_dedupe", "kill-at-commit", ""),
         ("no_sweep", "kill-at-commit", ""),
+        ("stale_marks", "kill-at-commit", ""),
         ("no_stored_marks", "kill-at-commit", "no_marks"),
         ("no_joined_seq", "calm", ""),
         ("no_bulletins", "redis", ""),

@@ -47,7 +47,14 @@ from holdfast.node.requests.marked_changes import MarkedChanges
 from holdfast.node.users.presence import Presence
 from holdfast.node.users.rosters import Rosters
 from holdfast.ports import PublishedCommit
-from support.altered_marks import mark_ends_with_publication, marks_go_at_once, no_marks, no_stored_marks, one_mark
+from support.altered_marks import (
+    mark_ends_with_publication,
+    marks_go_at_once,
+    no_marks,
+    no_stored_marks,
+    one_mark,
+    stale_marks,
+)
 from support.replacing import replace
 
 _WINDOW_SECONDS = 0.3  # makes a race of microseconds one that a test can hit
@@ -323,6 +330,7 @@ ALTERATIONS: dict[str, Callable[[], None]] = {
         no_sweep,
         no_predecessor,
         one_mark,
+        stale_marks,
         mark_ends_with_publication,
         no_bulletins,
         no_heads,

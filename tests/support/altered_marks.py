@@ -16,11 +16,25 @@ def one_mark() -> None:
     """All batches of a conversation have one mark, which goes with the first of them that is done."""
     set_for_commit = OwnMarks.set_for_commit
 
-    async def set_first(self: OwnMarks, conversation_id: ConversationId, _: Seq) -> Marking:
+    async def set_first(self: OwnMarks, conversation_id: ConversationId, _: Seq, now: float) -> Marking:
         self._number = 0
-        return await set_for_commit(self, conversation_id, 0)
+        return await set_for_commit(self, conversation_id, 0, now)
 
     replace(OwnMarks, "set_for_commit", set_first)
+
+
+def stale_marks() -> None:
+    """A commit takes over the mark of the one before it, also one that is not in Redis any more."""
+    set_for_commit = OwnMarks.set_for_commit
+    last: dict[tuple[int, ConversationId], Marking] = {}
+
+    async def take_over(self: OwnMarks, conversation_id: ConversationId, first: Seq, now: float) -> Marking:
+        key = id(self), conversation_id
+        if key not in last or not last[key].is_found:
+            last[key] = await set_for_commit(self, conversation_id, first, now)
+        return last[key]
+
+    replace(OwnMarks, "set_for_commit", take_over)
 
 
 def mark_ends_with_publication() -> None:
@@ -48,8 +62,8 @@ def no_stored_marks() -> None:
     """A commit carries no mark, whatever Redis says of the one there."""
     set_for_commit = OwnMarks.set_for_commit
 
-    async def set_only_there(self: OwnMarks, conversation_id: ConversationId, first: Seq) -> Marking:
-        return dataclasses.replace(await set_for_commit(self, conversation_id, first), is_found=True)
+    async def set_only_there(self: OwnMarks, conversation_id: ConversationId, first: Seq, now: float) -> Marking:
+        return dataclasses.replace(await set_for_commit(self, conversation_id, first, now), is_found=True)
 
     replace(OwnMarks, "set_for_commit", set_only_there)
 

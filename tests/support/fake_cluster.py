@@ -25,6 +25,7 @@ class FakeBus:
         self.marks: list[str] = []
         self.cleared: list[str] = []
         self.losses = 0
+        self.connection = 1
         self.kept: list[tuple[Seq, bytes]] = []
         self.recorded = 0
         self.names: list[str] = []

@@ -14,7 +14,7 @@ from holdfast.ports.conversations import ConversationStore
 from holdfast.ports.cursors import CursorStore
 from holdfast.ports.deadline import within
 from holdfast.ports.fates import Fates
-from holdfast.ports.marks import Marks
+from holdfast.ports.marks import MARK_SECONDS, Marks
 from holdfast.ports.messages import MessageStore
 from holdfast.ports.notifications import NotificationStore
 from holdfast.ports.orchestrator import Orchestrator, Pod, PodCondition, PodHealth
@@ -31,6 +31,7 @@ from holdfast.ports.stored_marks import MarkStore
 
 __all__ = [
     "FLEET",
+    "MARK_SECONDS",
     "RECENT_MESSAGES",
     "BlockStore",
     "Bus",

@@ -1,6 +1,9 @@
 """The marks of unfinished commits and changes in Redis."""
 
-from typing import Protocol
+from typing import Final, Protocol
+
+MARK_SECONDS: Final = 0.1
+"""How long a commit waits for Redis to confirm its mark: an ack may wait no longer."""
 
 
 class Marks(Protocol):
@@ -14,10 +17,18 @@ class Marks(Protocol):
         """How many of this instance's commands to Redis have been lost since its start: each may have been a publication."""
         ...
 
-    async def mark_dirty(self, *entries: str, within_seconds: float = 0.1) -> bool:
+    @property
+    def connection(self) -> int:
+        """The number of the connection to Redis on which marks are set; 0 while there is none, as far as is known.
+
+        A mark that was set on another one may be missing: Redis may have been restarted, or replaced by a replica.
+        """
+        ...
+
+    async def mark_dirty(self, *entries: str, within_seconds: float = MARK_SECONDS) -> bool:
         """Record these as not yet done with; whether Redis took them.
 
-        Waits that long at most, and not at all while Redis is known to be away. The default is what an ack may wait.
+        Waits that long at most, and not at all while Redis is known to be away.
         """
         ...
 

@@ -138,6 +138,18 @@ async def send_at_once(scene: Scene, messages: int) -> Act:
     return act
 
 
+async def send_in_a_row(scene: Scene, messages: int) -> Act:
+    """So many messages of one user, each a millisecond after the one before; two members, both connected."""
+    phones = await _talking(scene, 2)
+
+    async def act() -> None:
+        for number in range(messages):
+            phones[-1].send(C, 2 + number)
+            await scene.pass_time(0.001)
+
+    return act
+
+
 async def send_to_absent(scene: Scene, absent: int) -> Act:
     """One message to so many members who are offline and are notified."""
     names = [f"away{each + 1}" for each in range(absent)]

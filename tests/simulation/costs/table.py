@@ -117,6 +117,13 @@ ROWS: Final[Mapping[str, Row]] = {
         (3, 10),
         "B",
     ),
+    "send_in_a_row": Row(
+        "B messages of one user, each as soon as the one before is acknowledged",
+        Cost(reads=(1, 0), writes=(3, 2), expiring=(0, 1), commands=(7, 1), scripted=(6, 1), inside=(21, 9)),
+        Event(cases.send_in_a_row),
+        (3, 10),
+        "B",
+    ),
     "send_to_absent": Row(
         "a message to A offline members, who are notified",
         Cost(reads=(4, 2), writes=(4, 3), expiring=(1, 1), commands=(6, 0), scripted=(5, 0), inside=(22, 1)),

@@ -10,7 +10,7 @@ from holdfast.adapters.redis import decoding, keys, scripts
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
 from holdfast.errors import RedisUnavailable, Undecodable
-from holdfast.ports import within
+from holdfast.ports import MARK_SECONDS, within
 
 _MAX_CLAIMS: Final = 20  # when all that is claimed is foreign: 2,000 of them within one sweep
 
@@ -28,7 +28,12 @@ class RedisMarks:
         """See `Marks.losses`. A script that Redis refuses, because its memory is full for example, has published before that."""
         return self._pipeline.counters.dropped_away + self._pipeline.counters.dropped_full
 
-    async def mark_dirty(self, *entries: str, within_seconds: float = 0.1) -> bool:
+    @property
+    def connection(self) -> int:
+        """See `Marks.connection`."""
+        return self._pipeline.connection
+
+    async def mark_dirty(self, *entries: str, within_seconds: float = MARK_SECONDS) -> bool:
         """See `Marks.mark_dirty`. False may also mean that the answer came too late: clear the mark all the same."""
         try:
             async with within(within_seconds):

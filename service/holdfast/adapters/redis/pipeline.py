@@ -54,7 +54,13 @@ class Pipeline:
         self._idle = asyncio.Event()
         self._idle.set()
         self._wire: Wire | None = None
+        self._wires = 0
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def connection(self) -> int:
+        """The number of the connection as it stands; 0 while there is none, or it has ended as far as is known."""
+        return self._wires if self._wire is not None and not self._wire.has_ended else 0
 
     def start(self, loops: Loops) -> None:
         """Begin sending."""
@@ -137,7 +143,7 @@ class Pipeline:
         try:
             # A connection is made inside the attempt: with TLS and Sentinel that takes several round trips.
             async with self._link.attempt(self._link.timeout_seconds if self._wire else 2 * self._link.timeout_seconds):
-                wire = self._wire = self._wire or await self._link.open_wire("publish")
+                wire = self._wire or await self._open()
                 wire.send(b"".join([item.packed for item in batch]))
                 replies = await _replies(wire, len(batch))
         except RedisUnavailable as error:
@@ -192,6 +198,11 @@ class Pipeline:
         _fail(self._queue, reason)
         self._queue.clear()
         self._queued_bytes = 0
+
+    async def _open(self) -> Wire:
+        self._wire = await self._link.open_wire("publish")
+        self._wires += 1
+        return self._wire
 
     async def _disconnect(self) -> None:
         wire, self._wire = self._wire, None

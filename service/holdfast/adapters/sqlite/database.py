@@ -23,7 +23,8 @@ class Lane(Protocol):
         """Do `work`, a writer's inside a transaction that `work` neither begins nor ends.
 
         Args:
-            work: called with the connection, not necessarily in the loop's thread.
+            work: called with the connection, not necessarily in the loop's thread; perhaps twice, the second time when what the
+                first call did is undone.
             on_late: called in the loop with the result of work that succeeded after its caller had left.
 
         Raises:

@@ -1,8 +1,9 @@
 """Two threads in front of one SQLite file: one that writes, one that reads. Neither ever blocks the loop.
 
-Writes are grouped: work that is queued while a transaction runs goes into the next one. Each write of a group has a savepoint of
-its own, so that one refusal undoes nothing of the others; a write alone needs none. All are answered after the one COMMIT, with
-one wake-up of the loop. Work whose caller has stopped waiting is not begun: after another process held the lock for long, the
+Writes are grouped: work that is queued while a transaction runs goes into the next one. Where one of a group is refused after it
+has changed something, the transaction is undone and begun again, each write with a savepoint of its own. So one refusal undoes
+nothing of the others, and a group without one costs no savepoints. All are answered after the one COMMIT, with one wake-up of the
+loop. Work whose caller has stopped waiting is not begun: after another process held the lock for long, the
 queue is not worked off for callers that have left.
 """
 
@@ -57,7 +58,8 @@ class ThreadLane:
         """Run `work` in the thread; after a timeout it may still happen, once it has begun.
 
         Args:
-            work: for a writer, inside its group's transaction: it must not begin or end one.
+            work: for a writer, inside its group's transaction: it must not begin or end one. It may be called twice, the second
+                time when what it did is undone.
             on_late: called in the loop with the result of work that succeeded after its caller had left.
 
         Raises:
@@ -119,28 +121,17 @@ class ThreadLane:
             self._reset()
 
     def _transact(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
-        while not _begin(connection):
-            if all(job.future.done() for job in group):
-                return
-        is_alone = len(group) == 1
-        for job in group:
-            if job.future.done():
-                continue
-            if not is_alone:
-                connection.execute("SAVEPOINT job")
-            try:
-                job.result = job.work(connection)
-            except Exception as error:  # whatever one job meets, the others of its group must not pay for it
-                job.error = translated(error)
-                if not connection.in_transaction:
-                    raise  # SQLite has undone everything (disk full, I/O error): no work was stored
-                if is_alone:
-                    connection.execute("ROLLBACK")
-                    return
-                connection.execute("ROLLBACK TO job")
-            if not is_alone:
-                connection.execute("RELEASE job")
-        connection.execute("COMMIT")
+        if not _is_begun(connection, group):
+            return
+        if len(group) == 1:
+            connection.execute("COMMIT" if _has_left(group[0]) or _is_done(connection, group[0]) else "ROLLBACK")
+        elif _are_done_together(connection, group):
+            connection.execute("COMMIT")
+        else:
+            connection.execute("ROLLBACK")
+            if _is_begun(connection, group):
+                _do_apart(connection, group)
+                connection.execute("COMMIT")
 
     def _reset(self) -> None:
         """Leave no transaction open: a half-done one would hold the write lock."""
@@ -148,6 +139,51 @@ class ThreadLane:
         if connection is not None:
             with contextlib.suppress(Exception):  # it is given up either way, and the thread has others to see to
                 connection.close()
+
+
+def _is_begun(connection: sqlite3.Connection, group: list[_Job]) -> bool:
+    """Take the write lock; False where every caller has left before that."""
+    while not _begin(connection):
+        if all(map(_has_left, group)):
+            return False
+    return True
+
+
+def _are_done_together(connection: sqlite3.Connection, group: list[_Job]) -> bool:
+    """Do all work. False, and no more is done, where one write failed that had changed something by then."""
+    for job in group:
+        before = connection.total_changes
+        if not (_has_left(job) or _is_done(connection, job)) and connection.total_changes != before:
+            return False
+    return True
+
+
+def _do_apart(connection: sqlite3.Connection, group: list[_Job]) -> None:
+    """Do all work once more, and undo what a write that fails had changed."""
+    for job in group:
+        job.result = job.error = None
+        if not _has_left(job):
+            connection.execute("SAVEPOINT job")
+            if not _is_done(connection, job):
+                connection.execute("ROLLBACK TO job")
+            connection.execute("RELEASE job")
+
+
+def _has_left(job: _Job) -> bool:
+    """Its caller does not wait any more."""
+    return job.future.done()
+
+
+def _is_done(connection: sqlite3.Connection, job: _Job) -> bool:
+    """Do the work; False where it failed."""
+    try:
+        job.result = job.work(connection)
+    except Exception as error:  # whatever one job meets, the others of its group must not pay for it
+        job.error = translated(error)
+        if not connection.in_transaction:
+            raise  # SQLite has undone everything (disk full, I/O error): no work was stored
+        return False
+    return True
 
 
 def _begin(connection: sqlite3.Connection) -> bool:

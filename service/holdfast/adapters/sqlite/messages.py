@@ -35,16 +35,15 @@ def append(
                 for seq, d in enumerate(drafts, first_seq)
             ],
         )
-        connection.executemany(
-            "DELETE FROM sends WHERE conversation_id = ? AND key = ? AND expires_at_ms <= ?",
-            [(conversation_id, d.key, now_ms) for d in drafts],
-        )
-        connection.executemany(
-            "INSERT INTO sends VALUES (?, ?, ?, ?, ?)",
-            [(conversation_id, d.key, seq, d.digest, expires_at_ms) for seq, d in enumerate(drafts, first_seq)],
-        )
     except sqlite3.IntegrityError as error:
         raise StoreConflict(str(error)) from None
+    written = connection.executemany(
+        "INSERT INTO sends VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+        "SET seq = excluded.seq, digest = excluded.digest, expires_at_ms = excluded.expires_at_ms WHERE expires_at_ms <= ?",
+        [(conversation_id, d.key, seq, d.digest, expires_at_ms, now_ms) for seq, d in enumerate(drafts, first_seq)],
+    )
+    if written.rowcount < len(drafts):
+        raise StoreConflict("a send with one of these keys is stored")
 
 
 def _require_predecessor(connection: sqlite3.Connection, conversation_id: ConversationId, first_seq: Seq) -> None:

@@ -112,6 +112,7 @@ class Notifications:
         self._clock = clock
         self._store_clock = store_clock
         self._telemetry = telemetry
+        self._filtered = telemetry.notifications.labels("filtered")
         self._tasks = tasks
         self._pushing = pushing
         self._waiting: OrderedDict[ConversationId, _Work] = OrderedDict()
@@ -370,7 +371,7 @@ class Notifications:
         return read_at, since
 
     def _tell_filtered(self, conversation_id: ConversationId, connected: Sequence[UserId]) -> None:
-        self._telemetry.notifications.labels("filtered").inc(len(connected))
+        self._filtered.inc(len(connected))
         if connected and not self._log_bucket.take(self._clock.monotonic()):
             names = ",".join(sorted(connected)[:_LOG_NAMES]) + (",…" if len(connected) > _LOG_NAMES else "")
             fields = {"users": names, "count": len(connected), "conversation_id": conversation_id}

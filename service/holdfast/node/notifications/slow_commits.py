@@ -40,12 +40,8 @@ class SlowCommits:
         self._messages = 0
 
     def slow(self, commit: Commit) -> list[Committed]:
-        """The messages of a commit that is answered now, each as committed now, if that took long; else none.
-
-        Sends that were given up count as well: those are the slowest.
-        """
-        began = min([commit.accepted_at, *commit.acceptances.values()])
-        is_slow = self._clock.monotonic() - began >= _SLOW_SECONDS
+        """The messages of a commit that is answered now, each as committed now, if that took long; else none."""
+        is_slow = self._clock.monotonic() - commit.accepted_at >= _SLOW_SECONDS
         if not is_slow or (now_ms := self._clock.now()) == UNKNOWN:
             return []
         return [Committed(message, now_ms) for message in commit.own]

@@ -121,6 +121,7 @@ class Commit:
     """The messages that one append put, or a settlement found, in the store; ascending by seq.
 
     Attributes:
+        accepted_at: when the oldest of its sends was accepted (monotonic seconds); sends that were given up count as well.
         marking: the mark in Redis to be ended when this is published and decided; None where it has to stay or there is none.
         stored_mark: the id of the mark in the store that came with them; None where there is none, or it has to stay.
         own: those that an attempt of this instance stored: it notifies their recipients.
@@ -153,6 +154,7 @@ class Appender:
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
+        self._acknowledged = telemetry.commit_latency.labels("acknowledged")
         self._on_commit = on_commit
         self._tails = BoundedDict[ConversationId, Seq](_MAX_TAILS)
         self._own_contention = WriteContention(identity.instance_id)
@@ -348,9 +350,9 @@ class Appender:
                 exemplar = None
                 if waiting.trace is not None:
                     sampled[message.seq], exemplar = waiting.trace, waiting.trace.exemplar
+                accepted_at = min(accepted_at, waiting.accepted_at)
                 if waiting.answer(Settled(message, is_duplicate or position > 0)):
-                    accepted_at = min(accepted_at, waiting.accepted_at)
-                    self._telemetry.commit_latency.labels("acknowledged").observe(now - waiting.accepted_at, exemplar)
+                    self._acknowledged.observe(now - waiting.accepted_at, exemplar)
             messages.append(message)
         batch.has_stored = True
         self.note_tail(batch.conversation_id, messages[-1].seq)

@@ -203,6 +203,6 @@ class Committer:
     async def _mark(self, batch: Batch) -> None:
         """Where a mark in Redis is not certain to be found, the commit carries one."""
         first = self._appender.first_of_next(batch.conversation_id)
-        batch.marking = await self._own_marks.set_for_commit(batch.conversation_id, first)
+        batch.marking = await self._own_marks.set_for_commit(batch.conversation_id, first, self._clock.monotonic())
         batch.marks = None if batch.marking.is_found else self._own_marks
         self._telemetry.commit_batch.observe(len(batch.sends))

@@ -6,6 +6,12 @@ Where one of them may be lost, or what follows is not done for another reason, t
 those of the dead (`recovery/unfinished_commits`). Other instances do not touch the marks of one that they hear. Such a mark ends
 with the first look that finds the places of all its attempts taken: none of them can land any more.
 
+Until that tick the next commit of the conversation may take its mark over, and sets none: under load most commits wait for no
+answer of Redis. A mark has one commit at a time, so what becomes of it follows from the last commit alone. It is taken over only
+while it is as certain as a new one. That is: Redis confirmed it on the connection that still stands, no command to Redis was lost
+since, every instance sees it, and it is no older than a new one may be when its confirmation comes. It names the first message of
+the first commit. So the number of messages is bounded, too: an instance that finishes it looks at all from there on.
+
 A mark in the store is removed, with others at once, when two things are done: the notifications of its messages are decided,
 and a written bulletin names them. If this instance dies before, or has too many of them, they are found in the store
 (`recovery/stored_marks`).
@@ -17,18 +23,21 @@ instead of those of a moment, and each costs the instance that finishes it reads
 
 import secrets
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, Protocol
 
 from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.ids import ConversationId, Seq, UserId
-from holdfast.domain.marks import StoredMark, change_mark, commit_mark
+from holdfast.domain.marks import MAX_MESSAGES, StoredMark, change_mark, commit_mark
 from holdfast.node.identity import Identity
-from holdfast.ports import Marks
+from holdfast.ports import MARK_SECONDS, Marks
 from holdfast.telemetry import Telemetry
 
 MAX_OPEN: Final = 10_000  # marks in the store; those beyond stay there and are found like those of a dead instance
+
+_TAKEN_OVER_SECONDS: Final = MARK_SECONDS  # a new mark may be confirmed that late: it is no younger then when its append begins
+_TAKEN_OVER_MESSAGES: Final = MAX_MESSAGES - 200  # so that a batch more is still within what is looked at first for one mark
 
 _AGAIN_SECONDS: Final = 2.0  # between two looks for one that was left, as between two claims of a mark of another instance
 
@@ -48,11 +57,23 @@ class Marking:
     Attributes:
         losses: of commands to Redis, before they were set.
         is_found: Redis confirmed them, and every instance sees them there.
+        terms: of the mark of a commit: by what a later commit of the conversation may take it over.
     """
 
     entries: tuple[str, ...]
     losses: int
     is_found: bool
+    terms: "Terms | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Of a mark that Redis confirmed. `first`: its first message; `asked_at`: monotonic seconds; `connection`: see `Marks`."""
+
+    conversation_id: ConversationId
+    first: Seq
+    asked_at: float
+    connection: int
 
 
 class Marked(Protocol):
@@ -91,16 +112,34 @@ class OwnMarks:
         self._telemetry = telemetry
         self._open: dict[str, _Open] = {}
         self._ended: list[Marking] = []
+        self._free: dict[ConversationId, Marking] = {}  # as ended, but of a commit: the next one may take it over
         self._left = BoundedDict[str, _Left](MAX_OPEN)
         self._number = 0
 
-    async def set_for_commit(self, conversation_id: ConversationId, first: Seq) -> Marking:
+    async def set_for_commit(self, conversation_id: ConversationId, first: Seq, now: float) -> Marking:
         """Before an append: none of its messages will have a lower seq than `first`; 0 where that is not known.
 
-        It is to be ended even if Redis did not say that it took it: it may have.
+        It is to be ended even if Redis did not say that it took it: it may have. `now`: monotonic seconds.
         """
+        free = self._free.pop(conversation_id, None)
+        if free is not None:
+            if self._may_take_over(free, first, now):
+                return free
+            self._ended.append(free)
         self._number += 1
-        return await self._set(commit_mark(conversation_id, self._identity.mark_owner, self._number, first))
+        marking = await self._set(commit_mark(conversation_id, self._identity.mark_owner, self._number, first))
+        return replace(marking, terms=Terms(conversation_id, first, now, self._marks.connection)) if marking.is_found else marking
+
+    def _may_take_over(self, marking: Marking, first: Seq, now: float) -> bool:
+        terms = marking.terms
+        return (
+            terms is not None
+            and now - terms.asked_at < _TAKEN_OVER_SECONDS
+            and 0 < terms.first <= first < terms.first + _TAKEN_OVER_MESSAGES
+            and marking.losses == self._marks.losses
+            and 0 < terms.connection == self._marks.connection
+            and self._visibility.is_seen_by_all
+        )
 
     async def set_for_change(
         self, conversation_id: ConversationId, revision: int, user_ids: Iterable[UserId], within_seconds: float
@@ -118,7 +157,11 @@ class OwnMarks:
 
     def end(self, marking: Marking) -> None:
         """The commit or change that it was set for is published and decided, or will never be made."""
-        self._ended.append(marking)
+        terms = marking.terms
+        if terms is None or terms.conversation_id in self._free:
+            self._ended.append(marking)
+        else:
+            self._free[terms.conversation_id] = marking
         for entry in marking.entries:
             self._left.pop(entry, None)
 
@@ -157,7 +200,8 @@ class OwnMarks:
 
         The others stay: instead of them a mark in the store, or a bulletin, tells of what they were set for.
         """
-        losses, ended, self._ended = self._marks.losses, self._ended, []
+        losses, ended = self._marks.losses, [*self._free.values(), *self._ended]
+        self._ended, self._free = [], {}
         for lost in (each for each in ended if each.losses != losses and each.is_found):
             self.leave(lost)
         if entries := [entry for each in ended if each.losses == losses for entry in each.entries]:

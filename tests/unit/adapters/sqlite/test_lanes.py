@@ -84,6 +84,71 @@ async def test_whoever_fails_fails_alone(lane: ThreadLane) -> None:
     assert await rows(lane) == [1, 2]
 
 
+async def test_group_without_a_refusal_costs_no_savepoints(lane: ThreadLane) -> None:
+    """Two statements less for each write. A refusal that changed nothing has nothing to be undone."""
+
+    def refused(_: sqlite3.Connection) -> None:
+        raise StoreConflict("seen at once")
+
+    statements: list[str] = []
+    await lane.run(lambda c: c.set_trace_callback(statements.append))
+    outcomes = await grouped(lane, lambda c: insert(c, 1), refused, lambda c: insert(c, 2))
+    assert [type(outcome) for outcome in outcomes] == [int, StoreConflict, int]
+    assert [each.split(" ")[0] for each in statements][-4:] == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
+    assert await rows(lane) == [1, 2]
+
+
+async def test_write_that_is_undone_with_its_group_is_done_once_more_and_stored_once(lane: ThreadLane) -> None:
+    """Another one of the group was refused after it had changed something."""
+
+    def refused(connection: sqlite3.Connection) -> None:
+        insert(connection, 10)
+        raise StoreConflict("seen later")
+
+    calls: list[int] = []
+
+    def counted(connection: sqlite3.Connection, n: int) -> int:
+        calls.append(n)
+        return insert(connection, n)
+
+    outcomes = await grouped(lane, lambda c: counted(c, 1), refused, lambda c: counted(c, 2))
+    assert [type(outcome) for outcome in outcomes] == [int, StoreConflict, int]
+    assert calls == [1, 1, 2]
+    assert await rows(lane) == [1, 2]
+
+
+async def test_caller_that_leaves_before_its_undone_write_is_done_once_more_is_told_nothing(lane: ThreadLane) -> None:
+    """The first result is of work that was undone: presence that it tells of is not in the store."""
+    loop, late, tasks = asyncio.get_running_loop(), list[int](), list[asyncio.Future[object]]()
+    is_left = threading.Event()
+
+    def leave() -> None:
+        tasks[0].cancel()
+        loop.call_soon(is_left.set)
+
+    def refused(connection: sqlite3.Connection) -> None:
+        insert(connection, 10)
+        if not is_left.is_set():
+            loop.call_soon_threadsafe(leave)
+            is_left.wait(10)
+        raise StoreConflict("seen later")
+
+    is_busy, may_end = threading.Event(), threading.Event()
+
+    def occupy(_: sqlite3.Connection) -> None:
+        is_busy.set()
+        may_end.wait(10)
+
+    first = asyncio.ensure_future(lane.run(occupy))
+    await asyncio.to_thread(is_busy.wait, 10)
+    tasks += [asyncio.ensure_future(lane.run(lambda c: insert(c, 1), late.append)), asyncio.ensure_future(lane.run(refused))]
+    await asyncio.sleep(0)  # they are in the queue
+    may_end.set()
+    await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert await rows(lane) == []
+    assert late == []
+
+
 async def test_a_group_that_cannot_be_committed_fails_whole_and_the_lane_goes_on(lane: ThreadLane) -> None:
     """No caller is told that it was stored when it was not."""
 

@@ -273,7 +273,7 @@ async def test_mark_of_a_commit_that_is_not_decided_is_left(monkeypatch: pytest.
     """Too many wait: the instance finishes it later, like those of the dead."""
     monkeypatch.setattr(decision, "MAX_WAITING", 0)
     scene = Members()
-    marking = await scene.own_marks.set_for_commit(ConversationId("c"), 7)
+    marking = await scene.own_marks.set_for_commit(ConversationId("c"), 7, 0.0)
     scene.notifications.note(Commit(ConversationId("c"), [], 0.0, marking))
     assert scene.own_marks.to_finish(0.0, 9) == list(marking.entries)
 
@@ -301,7 +301,7 @@ async def test_message_whose_recipients_are_all_connected_here_is_decided_withou
     scene.heard = scene.talk if is_heard else None
     for user in connected:
         scene.hub.add(connection(user))
-    marking = await scene.own_marks.set_for_commit(ConversationId("c"), 7)
+    marking = await scene.own_marks.set_for_commit(ConversationId("c"), 7, 0.0)
     own = [Message(ConversationId("c"), 7, UserId("ann"), "k7", "text", None, 1)]
     scene.notifications.note(Commit(ConversationId("c"), own, scene.clock.now, marking, own))
     scene.own_marks.flush()

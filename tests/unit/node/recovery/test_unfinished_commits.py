@@ -179,7 +179,7 @@ async def test_messages_that_were_looked_at_for_a_mark_are_not_looked_at_again()
 async def test_instance_finishes_itself_the_marks_that_it_left() -> None:
     """Every 2 s, until no attempt of it can land any more: no other instance does it while it lives."""
     scene = Scene()
-    marking = await scene.own_marks.set_for_commit(C, 7)
+    marking = await scene.own_marks.set_for_commit(C, 7, 0.0)
     scene.own_marks.leave(marking)
     await passed(13)
     assert (scene.finished, scene.bus.cleared) == ([(C, 7)] * 7, [])
@@ -193,7 +193,7 @@ async def test_instance_finishes_itself_the_marks_that_it_left() -> None:
 async def test_mark_that_this_instance_left_goes_when_its_places_are_taken() -> None:
     """No attempt of it can land any more, and all that may have landed was looked at. More looks would cost reads alone."""
     scene = Scene()
-    marking = await scene.own_marks.set_for_commit(C, 7)
+    marking = await scene.own_marks.set_for_commit(C, 7, 0.0)
     scene.own_marks.leave(marking, 9)
     scene.tail = 8
     await passed(3)
@@ -212,7 +212,7 @@ async def test_mark_that_this_instance_left_goes_when_its_places_are_taken() -> 
 async def test_mark_whose_places_are_taken_stays_after_a_loss_of_commands_to_redis() -> None:
     """What the look announced may have reached no instance: it is announced once more before the mark goes."""
     scene = Scene()
-    marking = await scene.own_marks.set_for_commit(C, 7)
+    marking = await scene.own_marks.set_for_commit(C, 7, 0.0)
     scene.own_marks.leave(marking, 7)
     scene.tail = 7
     await passed(0.6)

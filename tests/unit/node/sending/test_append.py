@@ -322,6 +322,19 @@ async def test_a_commit_says_of_its_own_messages_when_each_was_accepted() -> Non
 
 
 @in_virtual_time
+async def test_commit_whose_send_was_given_up_is_as_old_as_that_send() -> None:
+    """Its sender was told `unknown` long ago: a message that comes so late is no fast one."""
+    scene = Scene()
+    given_up = scene.batch(draft(key="k1"))
+    scene.appender.refuse(given_up.sends[draft(key="k1").key][0], unavailable("unknown"))
+    accepted_at = LoopClock().monotonic()
+    await passed(10.0)
+    waiting = scene.batch(draft(key="k2"))
+    await scene.appender.run(Batch(C, given_up.sends | waiting.sends))
+    assert [commit.accepted_at for commit in scene.commits] == [accepted_at]
+
+
+@in_virtual_time
 async def test_a_fault_of_ours_is_told_apart_from_a_mistake_of_the_client() -> None:
     """An alert on refusals must not ring because one client sends nonsense."""
     errors = {
