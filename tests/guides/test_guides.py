@@ -1,0 +1,31 @@
+"""Each block of each guide: written, typed or run, and its output compared with what the page shows."""
+
+from pathlib import Path
+
+import pytest
+
+from support.guides import PAGES, Block, Reader, blocks, matches
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "add-chat.md"], ids=lambda page: page.stem)
+async def test_guide_works_as_it_is_written(page: Path, reader: Reader) -> None:
+    """A reader copies the blocks; what a page shows as output is what the reader gets."""
+    await reader.follow(page)
+
+
+def test_runner_refuses_a_block_that_it_would_not_run(tmp_path: Path) -> None:
+    """Such a block would be wrong one day, and no test would tell."""
+    page = tmp_path / "page.md"
+    page.write_text("```ruby\nputs 1\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"page\.md: the runner does not know this block: ruby"):
+        blocks(page)
+
+
+def test_output_is_that_of_the_block_before_it_and_compared_as_a_whole(tmp_path: Path) -> None:
+    """A page that shows less than what is printed surprises its reader as well."""
+    page = tmp_path / "page.md"
+    page.write_text("```bash background\necho one\n```\n\n```text\nvalid until …\n```\n", encoding="utf-8")
+    assert blocks(page) == [Block("bash", True, "echo one\n", "valid until …\n")]
+    assert matches("valid until …\n", "valid until 2026\n")
+    assert not matches("valid until …\n", "valid until 2026\nand a warning\n")
+    assert not matches("valid until …\n", "valid")
