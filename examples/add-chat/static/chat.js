@@ -15,10 +15,11 @@ async function fetchToken() {
 
 const client = new Client({ urls: [CHAT], token: fetchToken }).start();
 
-client.on("state", ({ state }) => {
-  const { name, reason } = state;
+function showState({ name, reason }) {
   find("state").textContent = reason ? `${name}: ${reason.code}, ${reason.detail}` : `${name} ${client.instanceId}`;
-});
+}
+
+client.on("state", ({ state }) => showState(state));
 
 function line(text) {
   const item = document.createElement("li");
@@ -47,9 +48,11 @@ async function open() {
     const { conversation_id } = await client.rest.direct(other);
     const { messages } = await client.rest.history(conversation_id, { limit: 50 });
     messages.forEach(show);
+    showState(client.state);
     return conversation_id;
   } catch (error) {
     if (!(error instanceof RestFailed && error.retryable)) throw error;
+    find("state").textContent = `not yet: ${error.code}, ${error.detail}`; // look into the console, too: a browser tells no more
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     return open();
   }
