@@ -54,7 +54,7 @@ def test_every_reason_for_a_401_has_a_row() -> None:
 def test_every_code_of_the_clients_has_a_row() -> None:
     """Codes that no instance sends are in no other table."""
     rows = {code.strip("`") for code, *_ in _rows("Codes of the clients alone")}
-    sources = [*(ROOT / "service/holdfast/client").glob("*.py"), *(ROOT / "clients/javascript/src").glob("*.js")]
+    sources = [*(ROOT / "service/holdfast/client").glob("*.py"), *(ROOT / "clients/javascript/src").rglob("*.js")]
     raised = {code for path in sources for code in _CLIENT_ERRORS.findall(path.read_text(encoding="utf-8"))}
     assert {"unreachable", "closed"} <= raised, "the test does not find the codes any more"
     missing = raised - CODES.keys() - rows

@@ -29,3 +29,26 @@ def test_output_is_that_of_the_block_before_it_and_compared_as_a_whole(tmp_path:
     assert matches("valid until …\n", "valid until 2026\n")
     assert not matches("valid until …\n", "valid until 2026\nand a warning\n")
     assert not matches("valid until …\n", "valid")
+
+
+@pytest.mark.parametrize(
+    ("block", "complaint"),
+    [
+        ("```bash\necho one\n```\n```text\ntwo\n```\n", "the page shows\ntwo"),
+        ("```bash\ncat nothing.txt\n```\n", "No such file"),
+        ("```js\nconsole.log(1);\n```\n```text\n2\n```\n", "the page shows\n2"),
+        ("```python\nawait nothing\n```\n", "NameError"),
+    ],
+    ids=["other output", "command fails", "module prints other output", "module fails"],
+)
+async def test_runner_notices_a_guide_that_is_wrong(block: str, complaint: str, tmp_path: Path) -> None:
+    """A runner that passes over mistakes would be worse than none."""
+    page = tmp_path / "page.md"
+    page.write_text(block, encoding="utf-8")
+    (tmp_path / "holdfast").mkdir()
+    reader = Reader(tmp_path, {})
+    try:
+        with pytest.raises(AssertionError, match=complaint):
+            await reader.follow(page)
+    finally:
+        reader.close()
