@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.eventually import eventually
+from support.guide_cluster import Cluster
 from support.guides import ROOT, Block, Reader
 from support.page import ARGUMENTS, chromium
 from support.up import require
@@ -65,8 +66,11 @@ async def _say(page: "Page", text: str) -> None:
 
 
 @pytest.mark.parametrize("backend", sorted(_OTHERS))
-async def test_users_chat_through_the_death_of_an_instance(backend: str, reader: Reader, browser: "Browser") -> None:
+async def test_users_chat_through_the_death_of_an_instance(
+    backend: str, cluster: Cluster, reader: Reader, browser: "Browser"
+) -> None:
     """What the guide builds in a quarter of an hour does what Holdfast is for."""
+    await cluster.restore()
     await reader.follow(_GUIDE, lambda block: _is_of(block, backend))
     ann = await _signed_in(browser, reader, "ann", "ben")
     ben = await _signed_in(browser, reader, "ben", "ann")
