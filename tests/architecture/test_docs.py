@@ -122,6 +122,21 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_links_to_headings_lead_to_one() -> None:
+    """A browser opens the page at its top instead, and the reader searches."""
+    headings = {page.resolve(): _anchors(page) for page in PAGES}
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            assert anchor in headings[(page.parent / target if target else page).resolve()], f"{page.name}: {target}#{anchor}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings: lower case, hyphens for blanks, no punctuation."""
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", each) for each in re.findall(r"^#+ (.+)$", prose, re.MULTILINE))
+    return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in headings}
+
+
 def test_the_paths_that_the_pages_name_exist() -> None:
     """A map with streets that are gone is worse than none."""
     house = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

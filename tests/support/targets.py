@@ -28,6 +28,7 @@ FOLDERS: Final = {"observability_long": "observability", "kubernetes": "kubernet
 
 SEVERAL_INSTANCES: Final = (
     "cluster/",
+    "guides/",
     "integration/test_readme.py",
     "integration/test_redis_permissions.py",
     "integration/test_token_life.py",

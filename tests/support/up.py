@@ -54,11 +54,16 @@ def free_block(instances: int) -> int:
 
 
 class Up:
-    """One `holdfast up` in a directory of its own. `stop` ends it; the caller of `start` also calls `stop`."""
+    """One `holdfast up` in a directory of its own. `stop` ends it; the caller of `start` also calls `stop`.
+
+    Attributes:
+        environ: settings that it is started with; none of the test's own reach it.
+    """
 
     def __init__(self, data: Path, instances: int = 2, *arguments: str) -> None:
         """`arguments`: more of them for the command."""
         self.data = data
+        self.environ: dict[str, str] = {}
         self.instances = instances
         self._arguments = arguments
         self.port = free_block(instances)
@@ -80,7 +85,7 @@ class Up:
 
     async def start(self) -> None:
         """Run it; returns when it says that it is up."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")} | self.environ
         command = [sys.executable, "-m", "holdfast", "up", "--port", str(self.port), "--data", str(self.data)]
         with self._output_path.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - forking a small process takes a millisecond
