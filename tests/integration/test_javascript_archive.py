@@ -1,0 +1,90 @@
+"""The archive of the JavaScript client that npm would publish: what is in it, and what tools of applications make of it."""
+
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from support.javascript import CLIENT, described, module_of, require_node, require_tool, run, subpaths
+
+_REPORT = Path(__file__).with_name("javascript_report.mjs")
+_LICENSE = Path(__file__).parents[2] / "LICENSE"
+_NAMES = {".": "Client,ClientStopped,RestFailed,SendFailed,Unauthorized,memoryStore"}
+"""What each module exports."""
+
+_RUN_AT_AN_INSTALL = {"preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare"}
+_RESOLUTIONS = [("node16", "node16"), ("nodenext", "nodenext"), ("esnext", "bundler")]
+"""`module` and `moduleResolution` of TypeScript."""
+
+
+def _tracked() -> set[str]:
+    """The files of `src` and `types` that git has, and those that would be committed."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "src", "types"]
+    done = subprocess.run(command, cwd=CLIENT, capture_output=True, check=True, text=True)
+    return {name for name in done.stdout.split("\0") if name and (CLIENT / name).exists()}
+
+
+def test_archive_holds_modules_with_their_types_and_nothing_else(client_archive: Path) -> None:
+    """Tests, tools and files that lie about in a checkout are nothing for an application."""
+    with tarfile.open(client_archive) as archive:
+        names = {member.name.removeprefix("package/") for member in archive if member.isfile()}
+        modules = {name.removeprefix("src/").removesuffix(".js") for name in names if name.startswith("src/")}
+        types = {name.removeprefix("types/").removesuffix(".d.ts") for name in names if name.startswith("types/")}
+        assert archive.extractfile("package/LICENSE").read() == _LICENSE.read_bytes()  # type: ignore[union-attr]  # it is a file
+    assert names == _tracked() | {"LICENSE", "README.md", "package.json"}
+    assert modules == types
+
+
+def test_package_runs_nothing_at_its_install_and_brings_nothing_along(application: Path) -> None:
+    """An application would have to trust that, too. A peer that is optional is the application's own."""
+    package = described(application / "node_modules" / "@holdfast" / "client")
+    assert not _RUN_AT_AN_INSTALL & set(package["scripts"])
+    assert not {"dependencies", "optionalDependencies", "bundleDependencies", "bundledDependencies"} & set(package)
+    peers = package.get("peerDependencies", {})
+    assert {name: {"optional": True} for name in peers} == package.get("peerDependenciesMeta", {})
+    installed = [path.name for path in (application / "node_modules").iterdir() if not path.name.startswith(".")]
+    assert installed == ["@holdfast"]
+
+
+def test_checkers_of_packages_find_nothing(client_archive: Path) -> None:
+    """publint: files and formats are what `exports` says. attw: TypeScript resolves what Node resolves."""
+    script = _REPORT.read_text(encoding="utf-8")
+    report = json.loads(run(require_node(), "--input-type=module", "-", client_archive, text=script))
+    assert report == {"linted": [], "problems": [], "entries": subpaths()}
+
+
+@pytest.mark.parametrize("subpath", subpaths())
+def test_module_is_imported_by_an_empty_application(application: Path, subpath: str) -> None:
+    """The package has what each of its modules needs."""
+    script = f'import * as all from "{module_of(subpath)}"; console.log(Object.keys(all).join());'
+    assert run(require_node(), "--input-type=module", "-", cwd=application, text=script).strip() == _NAMES[subpath]
+
+
+def test_module_that_is_not_exported_is_not_found(application: Path) -> None:
+    """Otherwise an application would depend on the way in which the client is divided into modules."""
+    script = 'import("@holdfast/client/src/engine.js").catch((error) => console.log(error.code));'
+    assert run(require_node(), "--input-type=module", "-", cwd=application, text=script) == "ERR_PACKAGE_PATH_NOT_EXPORTED\n"
+
+
+@pytest.mark.parametrize(("module", "resolution"), _RESOLUTIONS, ids=lambda value: value)
+def test_types_of_each_module_are_strict(application: Path, module: str, resolution: str) -> None:
+    """An application that checks the declarations of its dependencies, too, finds no mistake, and its own mistakes."""
+    lines = [f'import * as module{at} from "{module_of(subpath)}";' for at, subpath in enumerate(subpaths())]
+    lines += [f"// @ts-expect-error\nexport const no{at}: number = module{at};" for at, _ in enumerate(lines)]
+    lines += ["// @ts-expect-error\nnew module0.Client({ urls: [] });", 'new module0.Client({ urls: ["a"], token: "b" });']
+    program = application / f"types-{resolution}.mts"
+    program.write_text("\n".join(lines), encoding="utf-8")
+    options = ["--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--verbatimModuleSyntax", "--noEmit"]
+    where = ["--target", "es2022", "--lib", "es2023,dom,dom.iterable", "--module", module, "--moduleResolution", resolution]
+    run(require_tool("tsc"), *options, *where, program, cwd=application)
+
+
+@pytest.mark.parametrize("subpath", subpaths())
+def test_module_is_bundled_for_a_page(application: Path, subpath: str) -> None:
+    """A page is served one file: nothing in it asks for Node, and a module that is not used is left out."""
+    used = f'import * as all from "{module_of(subpath)}"; globalThis.all = all;'
+    options = ["--bundle", "--minify", "--format=esm", "--target=es2022", "--log-level=error"]
+    assert len(run(require_tool("esbuild"), *options, cwd=application, text=used)) > 500
+    assert run(require_tool("esbuild"), *options, cwd=application, text=f'import "{module_of(subpath)}";') == ""
