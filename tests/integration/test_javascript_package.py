@@ -52,8 +52,12 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_types_are_strict_and_those_that_are_committed(tmp_path: Path) -> None:
     """The declarations are the report of the API: a change of them is seen in a review. `npm run types` writes them."""
     _run(require_tool("tsc"), "--project", CLIENT, "--outDir", tmp_path)
-    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
-    assert written == {path.name: path.read_text(encoding="utf-8") for path in (CLIENT / "types").iterdir()}
+    assert _files(tmp_path) == _files(CLIENT / "types")
+
+
+def _files(folder: Path) -> dict[str, str]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
 def test_client_is_small() -> None:
