@@ -11,7 +11,10 @@ from support.javascript import CLIENT, described, module_of, require_node, requi
 
 _REPORT = Path(__file__).with_name("javascript_report.mjs")
 _LICENSE = Path(__file__).parents[2] / "LICENSE"
-_NAMES = {".": "Client,ClientStopped,RestFailed,SendFailed,Unauthorized,memoryStore"}
+_NAMES = {
+    ".": "Client,ClientStopped,RestFailed,SendFailed,Unauthorized,memoryStore",
+    "./view": "ChatView",
+}
 """What each module exports."""
 
 _RUN_AT_AN_INSTALL = {"preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare"}
