@@ -1,5 +1,6 @@
 """The archive of the JavaScript client that npm would publish: what is in it, and what tools of applications make of it."""
 
+import gzip
 import json
 import subprocess
 import tarfile
@@ -14,12 +15,17 @@ _LICENSE = Path(__file__).parents[2] / "LICENSE"
 _NAMES = {
     ".": "Client,ClientStopped,RestFailed,SendFailed,Unauthorized,memoryStore",
     "./view": "ChatView",
+    "./react": "HoldfastProvider,useConnection,useConversation,useConversations,useOutbox,usePresence,useView",
 }
 """What each module exports."""
 
+_MOST_BYTES = {".": 11_600, "./view": 5_500, "./react": 800}
+_MOST_BYTES_OF_OTHERS = 4_000
+"""What a page loads of each module alone, bundled without React, minified and compressed. These numbers only fall."""
+
 _RUN_AT_AN_INSTALL = {"preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare"}
-_RESOLUTIONS = [("node16", "node16"), ("nodenext", "nodenext"), ("esnext", "bundler")]
-"""`module` and `moduleResolution` of TypeScript."""
+_RESOLUTIONS = {"node16": "--skipLibCheck", "nodenext": "--skipDefaultLibCheck", "bundler": "--skipLibCheck"}
+"""`moduleResolution` of TypeScript -> which declarations are not checked: ours need it once only."""
 
 
 def _tracked() -> set[str]:
@@ -55,14 +61,21 @@ def test_checkers_of_packages_find_nothing(client_archive: Path) -> None:
     """publint: files and formats are what `exports` says. attw: TypeScript resolves what Node resolves."""
     script = _REPORT.read_text(encoding="utf-8")
     report = json.loads(run(require_node(), "--input-type=module", "-", client_archive, text=script))
-    assert report == {"linted": [], "problems": [], "entries": subpaths()}
+    assert report == {"linted": [], "problems": [], "entries": list(described()["exports"])}
+
+
+@pytest.fixture
+def home(request: pytest.FixtureRequest, subpath: str) -> Path:
+    """An application that has what it needs for one of the modules: of the others none needs React."""
+    name = "react_application" if subpath == "./react" else "application"
+    return request.getfixturevalue(name)  # type: ignore[no-any-return]  # both are paths
 
 
 @pytest.mark.parametrize("subpath", subpaths())
-def test_module_is_imported_by_an_empty_application(application: Path, subpath: str) -> None:
-    """The package has what each of its modules needs."""
+def test_module_is_imported_by_an_application_that_has_nothing_else(home: Path, subpath: str) -> None:
+    """The package has what each of its modules needs; React is the application's own."""
     script = f'import * as all from "{module_of(subpath)}"; console.log(Object.keys(all).join());'
-    assert run(require_node(), "--input-type=module", "-", cwd=application, text=script).strip() == _NAMES[subpath]
+    assert run(require_node(), "--input-type=module", "-", cwd=home, text=script).strip() == _NAMES[subpath]
 
 
 def test_module_that_is_not_exported_is_not_found(application: Path) -> None:
@@ -71,23 +84,39 @@ def test_module_that_is_not_exported_is_not_found(application: Path) -> None:
     assert run(require_node(), "--input-type=module", "-", cwd=application, text=script) == "ERR_PACKAGE_PATH_NOT_EXPORTED\n"
 
 
-@pytest.mark.parametrize(("module", "resolution"), _RESOLUTIONS, ids=lambda value: value)
-def test_types_of_each_module_are_strict(application: Path, module: str, resolution: str) -> None:
+@pytest.mark.parametrize("resolution", _RESOLUTIONS)
+def test_types_of_each_module_are_strict(react_application: Path, resolution: str) -> None:
     """An application that checks the declarations of its dependencies, too, finds no mistake, and its own mistakes."""
     lines = [f'import * as module{at} from "{module_of(subpath)}";' for at, subpath in enumerate(subpaths())]
     lines += [f"// @ts-expect-error\nexport const no{at}: number = module{at};" for at, _ in enumerate(lines)]
     lines += ["// @ts-expect-error\nnew module0.Client({ urls: [] });", 'new module0.Client({ urls: ["a"], token: "b" });']
-    program = application / f"types-{resolution}.mts"
+    program = react_application / f"types-{resolution}.mts"
     program.write_text("\n".join(lines), encoding="utf-8")
     options = ["--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--verbatimModuleSyntax", "--noEmit"]
-    where = ["--target", "es2022", "--lib", "es2023,dom,dom.iterable", "--module", module, "--moduleResolution", resolution]
-    run(require_tool("tsc"), *options, *where, program, cwd=application)
+    module = "esnext" if resolution == "bundler" else resolution
+    where = [
+        _RESOLUTIONS[resolution],
+        "--target",
+        "es2022",
+        "--lib",
+        "es2023,dom,dom.iterable",
+        "--module",
+        module,
+        "--moduleResolution",
+        resolution,
+    ]
+    run(require_tool("tsc"), *options, *where, program, cwd=react_application)
 
 
 @pytest.mark.parametrize("subpath", subpaths())
-def test_module_is_bundled_for_a_page(application: Path, subpath: str) -> None:
-    """A page is served one file: nothing in it asks for Node, and a module that is not used is left out."""
-    used = f'import * as all from "{module_of(subpath)}"; globalThis.all = all;'
-    options = ["--bundle", "--minify", "--format=esm", "--target=es2022", "--log-level=error"]
-    assert len(run(require_tool("esbuild"), *options, cwd=application, text=used)) > 500
-    assert run(require_tool("esbuild"), *options, cwd=application, text=f'import "{module_of(subpath)}";') == ""
+def test_module_is_bundled_for_a_page(home: Path, subpath: str) -> None:
+    """A page is served one file, and loads it before its first message. A module that is not used is left out."""
+    name = module_of(subpath)
+    bundle = _bundled(home, f'import * as all from "{name}"; globalThis.all = all;')
+    assert 500 < len(gzip.compress(bundle.encode(), 9)) <= _MOST_BYTES.get(subpath, _MOST_BYTES_OF_OTHERS)
+    assert _bundled(home, f'import "{name}";') == ""
+
+
+def _bundled(home: Path, script: str) -> str:
+    options = ["--bundle", "--minify", "--format=esm", "--target=es2022", "--external:react", "--log-level=error"]
+    return run(require_tool("esbuild"), *options, cwd=home, text=script)

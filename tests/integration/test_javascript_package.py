@@ -1,7 +1,6 @@
 """The package of the JavaScript client: its types, its size, and what an application gets that installs it."""
 
 import asyncio
-import gzip
 import json
 import re
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from support.javascript import CLIENT, require_node, require_tool, run
 from support.up import Up, require_redis
 
-_MOST_BYTES = 11_600  # of the whole client, bundled, minified and compressed: it only falls
 _GUIDE = Path(__file__).parents[2] / "docs" / "javascript.md"
 _README = CLIENT / "README.md"
 _ASKED = 'fetch("/session/chat-token", { method: "POST" })'  # of the application's own backend
@@ -19,9 +17,9 @@ _JSON = 'headers: { "Content-Type": "application/json" }'
 _OPTIONS = ["--strict", "--target", "es2022", "--module", "nodenext", "--lib", "es2023,dom,dom.iterable"]
 
 
-def _blocks(page: Path) -> str:
+def _blocks(page: Path, language: str = "js") -> str:
     """The page's JavaScript as one module: later blocks use what earlier ones define."""
-    return "\n".join(re.findall(r"^```js\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
 
 
 def _contents(directory: Path) -> dict[str, str]:
@@ -36,19 +34,30 @@ def test_types_are_strict_and_those_that_are_committed(tmp_path: Path) -> None:
     assert _contents(tmp_path) == _contents(CLIENT / "types")
 
 
-def test_client_is_small() -> None:
-    """A page loads it before its first message."""
-    sources = require_tool("esbuild"), CLIENT / "src" / "index.js"
-    bundle = run(*sources, "--bundle", "--minify", "--format=esm", "--target=es2022", "--log-level=error")
-    assert len(gzip.compress(bundle.encode(), 9)) <= _MOST_BYTES
-
-
 @pytest.mark.parametrize("page", [_GUIDE, _README], ids=lambda page: page.name)
 def test_code_of_the_guide_fits_the_types(application: Path, page: Path) -> None:
     """Each block of a page goes on where the one before it ended, and calls nothing that does not exist."""
     module = application / f"{page.stem.lower()}.mjs"
     module.write_text(_blocks(page), encoding="utf-8")
     run(require_tool("tsc"), "--allowJs", "--checkJs", "--noEmit", *_OPTIONS, module, cwd=application)
+
+
+def test_components_of_the_guide_fit_the_types(react_application: Path) -> None:
+    """A reader copies them; they are a module of their own."""
+    module = react_application / "guide.jsx"
+    module.write_text('const fetchToken = async () => "token";\n' + _blocks(_GUIDE, "jsx"), encoding="utf-8")
+    options = [
+        "--allowJs",
+        "--checkJs",
+        "--noEmit",
+        "--jsx",
+        "react-jsx",
+        "--skipLibCheck",
+        *_OPTIONS,
+        "--noImplicitAny",
+        "false",
+    ]
+    run(require_tool("tsc"), *options, module, cwd=react_application)
 
 
 async def test_code_of_the_pages_runs(application: Path, tmp_path: Path) -> None:

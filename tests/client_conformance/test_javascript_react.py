@@ -1,0 +1,15 @@
+"""The hooks for React of an installed JavaScript client, rendered on Node; the tests are in JavaScript."""
+
+import shutil
+from pathlib import Path
+
+from support.javascript import require_node, run
+
+_TESTS = [Path(__file__).with_name(name) for name in ("javascript_react.test.mjs", "fake_service.mjs")]
+
+
+def test_hooks(react_application: Path) -> None:
+    """A component renders when its own part has changed, and no other one does; a component that is removed is told nothing."""
+    for each in _TESTS:
+        shutil.copy(each, react_application)
+    run(require_node(), "--test", "--test-force-exit", _TESTS[0].name, cwd=react_application)
