@@ -13,3 +13,9 @@ def test_hooks(react_application: Path) -> None:
     for each in _TESTS:
         shutil.copy(each, react_application)
     run(require_node(), "--test", "--test-force-exit", _TESTS[0].name, cwd=react_application)
+
+
+def test_hooks_are_marked_as_code_of_the_client(react_application: Path) -> None:
+    """Frameworks with server components refuse hooks in a module that does not begin with this directive."""
+    module = react_application / "node_modules" / "@holdfast" / "client" / "src" / "react.js"
+    assert module.read_text(encoding="utf-8").startswith('"use client";\n')
