@@ -17,7 +17,7 @@ _NAMES = {
     "./view": "ChatView",
     "./react": "HoldfastProvider,useConnection,useConversation,useConversations,useOutbox,usePresence,useView",
 }
-"""What modules export: the rest is in `types`."""
+"""The exports of modules, by subpath: the rest is in `types`."""
 
 _MOST_BYTES = {".": 11_600, "./view": 5_500, "./react": 800}
 _MOST_BYTES_OF_OTHERS = 5_000
