@@ -50,7 +50,7 @@ $(STAMP): pyproject.toml locks/dev.txt
 # Only tests need it: the client has no dependencies. Without npm its tests are skipped and say so; with CI=true they fail.
 JAVASCRIPT := clients/javascript
 .PHONY: javascript
-javascript: $(JAVASCRIPT)/node_modules/.installed ## the tools of the JavaScript client, by npm and from its lock: Node, TypeScript, esbuild
+javascript: $(JAVASCRIPT)/node_modules/.installed ## the tools of the JavaScript client, by npm and from its lock: Node, TypeScript, esbuild, React, checkers of packages
 	@:
 
 $(JAVASCRIPT)/node_modules/.installed: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/package-lock.json

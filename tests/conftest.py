@@ -12,5 +12,6 @@ pytest_plugins = [
     "support.fixtures_cluster",
     "support.fixtures_kubernetes",
     "support.fixtures_kubectl",
+    "support.fixtures_javascript",
     "support.hostile",
 ]

@@ -242,3 +242,35 @@ test("metadata that JSON does not know is not asked for", async () => {
   await assert.rejects(client().rest.create(["ben"], { metadata: { at: new Date() } }), RestFailed);
   assert.equal(asked.length, 0);
 });
+
+test("a device that loses its network gives its connection up at once, and connects when it is back", async () => {
+  const target = new EventTarget();
+  globalThis.addEventListener = target.addEventListener.bind(target);
+  try {
+    const { made, socket } = await opened();
+    target.dispatchEvent(new Event("offline"));
+    await turns();
+    assert.equal(socket.readyState, 3);
+    assert.equal(made.state.name, "waiting");
+    target.dispatchEvent(new Event("online"));
+    await turns();
+    assert.equal(FakeSocket.all.length, 2);
+    await made.close();
+  } finally {
+    delete globalThis.addEventListener;
+  }
+});
+
+test("the application is told of the frames that a connection begins with", async () => {
+  const made = client();
+  const told = [];
+  made.on("*", ({ type }) => told.push(type));
+  made.start();
+  await turns();
+  FakeSocket.all.at(-1).say({ ...WELCOME, degraded: ["redis"] });
+  await turns();
+  FakeSocket.all.at(-1).say(SYNCED);
+  await turns();
+  assert.deepEqual(told, ["state", "welcome", "state", "state", "synced", "connected"]);
+  await made.close();
+});

@@ -5,12 +5,21 @@ from pathlib import Path
 
 from support.javascript import require_node
 
-_TESTS = Path(__file__).with_name("javascript_edges.test.mjs")
+_TESTS = Path(__file__).parent
 _SECONDS = 60
 
 
 def test_edges() -> None:
     """`close` leaves no socket, a loop that is left loses no message, nothing hangs with the store, and no call is done twice."""
-    command = [require_node(), "--test", "--test-force-exit", _TESTS]
+    _run("javascript_edges.test.mjs")
+
+
+def test_view() -> None:
+    """Snapshots that stay the same until they change, messages neither lost nor doubled, and nothing unbounded."""
+    _run("javascript_view.test.mjs")
+
+
+def _run(name: str) -> None:
+    command = [require_node(), "--test", "--test-force-exit", _TESTS / name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

@@ -66,7 +66,9 @@ export class Client {
     if (engine.state.name === "idle") {
       engine.opening();
       engine.run(this.#isLoading);
-      globalThis.addEventListener?.("online", () => this.retryNow(), { signal: engine.link.signal });
+      const { signal } = engine.link;
+      globalThis.addEventListener?.("online", () => this.retryNow(), { signal });
+      globalThis.addEventListener?.("offline", () => engine.link.current?.abort(), { signal }); // no socket would say so for a minute
     }
     return this;
   }

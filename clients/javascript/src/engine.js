@@ -157,6 +157,7 @@ export class Engine {
   opened({ welcome }) {
     this.#userId = welcome.user_id;
     this.#limits = welcome.limits;
+    this.events.tell(welcome);
   }
 
   /**
@@ -255,6 +256,7 @@ export class Engine {
     this.position.keep();
     this.#replayed.resolve();
     if (this.link.current?.welcome === welcome) this.#setState({ name: "open" });
+    this.events.tell(frame);
     this.events.tell({ type: "connected", instance_id: welcome.instance_id, connection_id: welcome.connection_id, resumed });
   }
 

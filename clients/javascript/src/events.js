@@ -9,7 +9,8 @@
  *   | { name: "stopped", reason: Reason }} State
  */
 /**
- * The client's own, and frames of the service as docs/protocol.md has them. `state`: it changed. `connected`: replay is over.
+ * The client's own, and frames of the service as docs/protocol.md has them. `welcome` and `synced` may be those of a connection that
+ * is about to take over. `state`: it changed. `connected`: replay is over.
  * `disconnected`, `unreachable`: the client tries again by itself. `outbox`: a send waits, is stored or failed. `unsaved`: the store
  * failed to keep the position.
  *

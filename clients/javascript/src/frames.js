@@ -24,11 +24,12 @@
  * @property {string} instance_id
  * @property {number} keepalive_ms
  * @property {Limits} limits
+ * @property {string[]} [degraded] dependencies of the service that do not work
  * @property {string} [generation]
  */
 /** @typedef {{ type: "truncated", conversation_id: string, from_seq: number, to_seq: number }} Truncated */
 /** @typedef {{ type: "reset", conversation_id: string, last_seq: number }} Reset */
-/** @typedef {{ type: "synced", heads: Seqs, revisions: Seqs, read_seqs: Seqs }} Synced */
+/** @typedef {{ type: "synced", heads: Seqs, revisions: Seqs, read_seqs?: Seqs }} Synced */
 /**
  * A message is stored.
  *
@@ -71,8 +72,12 @@
 /** @typedef {{ type: "degraded" | "restored", dependencies: string[] }} Degraded */
 /** @typedef {{ type: "draining", reconnect_after_ms: number, closes_in_ms: number }} Draining */
 /** @typedef {{ type: "token_expiring", expires_at: string } | { type: "pong" }} Plain */
-/** @typedef {ConversationNotice | Receipt | TypingNotice | Presence | Degraded | Reset} Told frames that the application is told of */
-/** @typedef {Welcome | MessageFrame | Truncated | Synced | Ack | Ok | ErrorFrame | Draining | Plain | Told} ServerFrame */
+/**
+ * Frames that the application is told of.
+ *
+ * @typedef {Welcome | Synced | ConversationNotice | Receipt | TypingNotice | Presence | Degraded | Reset} Told
+ */
+/** @typedef {MessageFrame | Truncated | Ack | Ok | ErrorFrame | Draining | Plain | Told} ServerFrame */
 
 /** @param {unknown} value */
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -43,6 +43,10 @@ export type Welcome = {
     instance_id: string;
     keepalive_ms: number;
     limits: Limits;
+    /**
+     * dependencies of the service that do not work
+     */
+    degraded?: string[] | undefined;
     generation?: string | undefined;
 };
 export type Truncated = {
@@ -60,7 +64,7 @@ export type Synced = {
     type: "synced";
     heads: Seqs;
     revisions: Seqs;
-    read_seqs: Seqs;
+    read_seqs?: Seqs;
 };
 /**
  * A message is stored.
@@ -145,7 +149,7 @@ export type Plain = {
     type: "pong";
 };
 /**
- * frames that the application is told of
+ * Frames that the application is told of.
  */
-export type Told = ConversationNotice | Receipt | TypingNotice | Presence | Degraded | Reset;
-export type ServerFrame = Welcome | MessageFrame | Truncated | Synced | Ack | Ok | ErrorFrame | Draining | Plain | Told;
+export type Told = Welcome | Synced | ConversationNotice | Receipt | TypingNotice | Presence | Degraded | Reset;
+export type ServerFrame = MessageFrame | Truncated | Ack | Ok | ErrorFrame | Draining | Plain | Told;
