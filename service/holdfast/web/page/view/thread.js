@@ -1,5 +1,6 @@
 /* The open conversation: its messages with ticks, who types, who is there. */
 
+import { isRead, nameOf, partnerOf } from "../people.js";
 import { avatar, byId, icon, make, reconcile, setText } from "./dom.js";
 import { dayOf, shortly, timeOf } from "./format.js";
 
@@ -21,30 +22,31 @@ export function toBottom() {
   box.scrollTop = box.scrollHeight;
 }
 
-/* What is to be seen: stored messages, then what this tab has sent and not seen yet. */
-function lines(state, one, entries) {
+/* What is to be seen: stored messages, then what this tab has sent and is not stored. */
+function lines(one, { me, view }) {
   const stored = one.messages.map((message) => ({
-    key: message.sender === state.me ? `c:${message.client_message_id}` : `m:${message.seq}`,
+    key: message.sender === me ? `c:${message.client_message_id}` : `m:${message.seq}`,
     seq: message.seq,
     sender: message.sender,
     body: message.body,
     at: Date.parse(message.sent_at),
-    state: message.sender === state.me ? (state.isRead(one, message.seq) ? "read" : "sent") : null,
+    state: message.sender === me ? (isRead(one, me, message.seq) ? "read" : "sent") : null,
   }));
-  const own = entries.map((entry) => ({
-    key: `c:${entry.id}`,
+  const own = view.outbox(one.id).map((entry) => ({
+    key: `c:${entry.clientMessageId}`,
     id: entry.id,
-    seq: entry.seq ?? null,
-    sender: state.me,
+    seq: null,
+    sender: me,
     body: entry.body,
-    at: entry.at,
-    state: entry.state === "acked" ? "sent" : entry.state === "failed" ? "failed" : "pending",
-    detail: entry.detail,
+    at: entry.queuedAt.getTime(),
+    state: entry.state === "failed" ? "failed" : "pending",
+    detail: entry.error?.detail,
+    mayRetry: entry.error?.retryable,
   }));
   return [...stored, ...own];
 }
 
-function bubble(line, { isOwn, isFirst, withName }, drop) {
+function bubble(line, { isOwn, isFirst, withName }, { drop, retry }) {
   const meta = make("span", { class: "meta" }, make("time", { datetime: new Date(line.at).toISOString() }, timeOf(line.at)));
   if (line.state) {
     const svg = icon(`tick-${line.state}`, WORDS[line.state]);
@@ -58,30 +60,32 @@ function bubble(line, { isOwn, isFirst, withName }, drop) {
     make("div", { class: "bubble" }, make("p", { class: "body", dir: "auto", "data-testid": "body" }, line.body), meta),
   );
   if (line.state === "failed") {
-    item.append(make("p", { class: "problem" }, `Not sent: ${line.detail} `, make("button", { type: "button", class: "plain", onclick: () => drop(line.id) }, "Remove")));
+    const again = line.mayRetry ? make("button", { type: "button", class: "plain", onclick: () => retry(line.id) }, "Try again") : null;
+    const remove = make("button", { type: "button", class: "plain", onclick: () => drop(line.id) }, "Remove");
+    item.append(make("p", { class: "problem" }, `Not sent: ${line.detail} `, again, remove));
   }
   return item;
 }
 
-function wanted(state, one, entries, drop) {
+function wanted(one, chat, acts) {
   const result = [];
   let before = null;
-  for (const line of lines(state, one, entries)) {
+  for (const line of lines(one, chat)) {
     const day = dayOf(line.at);
     const isNewDay = !before || dayOf(before.at) !== day;
     if (isNewDay) result.push([`d:${day}`, day, () => make("li", { class: "day" }, make("span", {}, day))]);
     const isFirst = isNewDay || before.sender !== line.sender || line.at - before.at > TOGETHER_MS;
-    const place = { isOwn: line.sender === state.me, isFirst, withName: one.memberCount > 2 };
-    result.push([line.key, JSON.stringify([line.seq, line.state, isFirst, line.detail, line.at]), () => bubble(line, place, drop)]);
+    const place = { isOwn: line.sender === chat.me, isFirst, withName: one.memberCount > 2 };
+    result.push([line.key, JSON.stringify([line.seq, line.state, isFirst, line.detail, line.at]), () => bubble(line, place, acts)]);
     before = line;
   }
   return result;
 }
 
-function presence(state, one) {
-  const others = state.others(one);
-  if (others.length !== 1) return `${one.memberCount} members: ${one.members.join(", ")}`;
-  const { online, lastSeenAt } = state.presence.get(others[0]) ?? {};
+function presence(one, { me, view }) {
+  const partner = partnerOf(one, me);
+  if (!partner) return `${one.memberCount} members: ${one.members.join(", ")}`;
+  const { online, lastSeenAt } = view.presence(partner) ?? {};
   if (online) return "online";
   return lastSeenAt ? `last seen ${shortly(Date.parse(lastSeenAt))}` : "offline";
 }
@@ -91,7 +95,8 @@ function typingWords(users) {
   return users.length === 1 ? `${users[0]} is typing` : users.length === 2 ? `${users[0]} and ${users[1]} are typing` : "Several people are typing";
 }
 
-export function drawThread(state, one, entries, { drop }) {
+export function drawThread(chat, one, acts) {
+  const { me, view } = chat;
   byId("thread").hidden = !one;
   byId("nothing").hidden = Boolean(one);
   document.body.dataset.screen = one ? "thread" : "list";
@@ -103,20 +108,21 @@ export function drawThread(state, one, entries, { drop }) {
   const isNew = shownId !== one.id;
   if (isNew) {
     byId("messages").replaceChildren();
-    byId("thread-avatar").replaceWith(avatar(state.name(one), { id: "thread-avatar" }));
+    byId("thread-avatar").replaceWith(avatar(nameOf(one, me), { id: "thread-avatar" }));
   }
   const stick = isNew || wasAtBottom;
   const fromBottom = box.scrollHeight - box.scrollTop;
   const first = one.messages[0]?.seq ?? null;
-  setText(byId("thread-name"), state.name(one));
-  setText(byId("thread-presence"), presence(state, one));
-  byId("thread-presence").classList.toggle("online", state.others(one).length === 1 && Boolean(state.presence.get(state.others(one)[0])?.online));
+  const partner = partnerOf(one, me);
+  setText(byId("thread-name"), nameOf(one, me));
+  setText(byId("thread-presence"), presence(one, chat));
+  byId("thread-presence").classList.toggle("online", Boolean(partner && view.presence(partner)?.online));
   const start = byId("start-of");
   start.hidden = !one.isLoaded && !one.isLoading;
-  setText(start, !one.isLoaded || one.hasOlder ? "Loading…" : `This is the beginning of your conversation${state.others(one).length === 1 ? ` with ${state.others(one)[0]}` : ""}.`);
+  setText(start, !one.isLoaded || one.hasOlder ? "Loading…" : `This is the beginning of your conversation${partner ? ` with ${partner}` : ""}.`);
   byId("messages").classList.toggle("still", isNew);
-  reconcile(byId("messages"), wanted(state, one, entries, drop));
-  setText(byId("typing"), typingWords(state.typing(one)));
+  reconcile(byId("messages"), wanted(one, chat, acts));
+  setText(byId("typing"), typingWords(one.typing));
   if (stick) toBottom();
   else if (!isNew && shownFirst !== null && first < shownFirst) box.scrollTop = box.scrollHeight - fromBottom; // older ones came in above
   [shownId, shownFirst] = [one.id, first];
