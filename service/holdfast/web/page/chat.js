@@ -9,7 +9,7 @@ import { startDialog } from "./view/dialog.js";
 import { byId, setText } from "./view/dom.js";
 import { drawList } from "./view/list.js";
 import { hidePicker, isName, showPicker } from "./view/picker.js";
-import { drawThread, isAtBottom, noteScroll, toBottom } from "./view/thread.js";
+import { drawThread, isAtBottom, noteAnswer, noteAway, noteScroll, toBottom } from "./view/thread.js";
 
 const NARROW = matchMedia("(max-width: 719px)");
 const NEAR_TOP_PX = 120;
@@ -33,7 +33,7 @@ class Chat {
   start() {
     hidePicker();
     drawMe(this.me);
-    startComposer({ send: (text) => this.#send(text), typing: (id, active) => this.view.typing(id, active) });
+    startComposer({ send: (id, text) => this.#send(id, text), typing: (id, active) => this.view.typing(id, active) });
     startDialog(this.me, (members, title) => this.#create(members, title));
     byId("back").onclick = () => this.open(null);
     byId("latest").onclick = () => (toBottom(), this.draw());
@@ -132,7 +132,9 @@ class Chat {
   }
 
   #looked() {
+    const one = this.#openId && this.view.conversation(this.#openId);
     if (document.visibilityState === "visible") this.client.retryNow();
+    else if (one) noteAway(one);
     this.draw();
   }
 
@@ -153,16 +155,17 @@ class Chat {
     if (document.visibilityState === "visible" && isAtBottom()) this.view.read(one.id);
   }
 
-  #send(text) {
-    if (!text || !this.#openId) return "";
+  #send(id, text) {
+    if (!text || !id) return "";
     const { name, limits, reason } = this.view.connection();
     if (name === "stopped") return `Disconnected: ${reason.detail}.`;
     const excess = limits ? new TextEncoder().encode(text).length - limits.body_bytes : 0;
     if (excess > 0) return `Too long by ${excess} bytes.`;
     const before = this.view.outbox().length;
-    this.view.send(this.#openId, text);
+    this.view.send(id, text);
     if (this.view.outbox().length === before) return "Too many messages are waiting to be sent.";
     this.unsent.keep();
+    noteAnswer();
     requestAnimationFrame(() => (toBottom(), this.draw()));
     return "";
   }

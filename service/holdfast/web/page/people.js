@@ -13,6 +13,16 @@ export function nameOf(one, me) {
   return one.title || othersOf(one, me).join(", ") || "Just you";
 }
 
+/* Who has read what the user wrote: seq of the last such message that each other user has read -> users. */
+export function readersOf(one, me) {
+  const readers = new Map();
+  for (const user of othersOf(one, me)) {
+    const last = one.messages.findLast(({ sender, seq }) => sender === me && seq <= (one.reads[user] ?? 0));
+    if (last) readers.set(last.seq, [...(readers.get(last.seq) ?? []), user]);
+  }
+  return readers;
+}
+
 /* Whether everybody else has read up to `seq`. */
 export function isRead(one, me, seq) {
   const others = othersOf(one, me);

@@ -1,8 +1,9 @@
 /* The open conversation: its messages with ticks, who types, who is there. */
 
-import { isRead, nameOf, partnerOf } from "../people.js";
-import { avatar, byId, icon, make, reconcile, setText } from "./dom.js";
+import { isRead, nameOf, partnerOf, readersOf } from "../people.js";
+import { avatar, byId, icon, make, reconcile, setText, tint } from "./dom.js";
 import { dayOf, shortly, timeOf } from "./format.js";
+import { linked } from "./links.js";
 
 const NEAR_PX = 80;
 const TOGETHER_MS = 5 * 60_000; // messages of one person within five minutes stand together
@@ -11,10 +12,21 @@ const WORDS = { pending: "Waiting to be sent", sent: "Sent", read: "Read", faile
 let shownId = null;
 let shownFirst = null;
 let wasAtBottom = true;
+let newAfter = Infinity; // the seq of the last message that had been read when the reader came
 
 export function isAtBottom() {
   const box = byId("scroll");
   return box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+}
+
+/* The reader leaves the window: what comes from now on is new. */
+export function noteAway(one) {
+  newAfter = one.lastSeq;
+}
+
+/* The reader has answered: nothing is new. */
+export function noteAnswer() {
+  newAfter = Infinity;
 }
 
 export function toBottom() {
@@ -24,6 +36,7 @@ export function toBottom() {
 
 /* What is to be seen: stored messages, then what this tab has sent and is not stored. */
 function lines(one, { me, view }) {
+  const readers = one.memberCount > 2 ? readersOf(one, me) : new Map();
   const stored = one.messages.map((message) => ({
     key: message.sender === me ? `c:${message.client_message_id}` : `m:${message.seq}`,
     seq: message.seq,
@@ -31,6 +44,7 @@ function lines(one, { me, view }) {
     body: message.body,
     at: Date.parse(message.sent_at),
     state: message.sender === me ? (isRead(one, me, message.seq) ? "read" : "sent") : null,
+    readers: readers.get(message.seq) ?? [],
   }));
   const own = view.outbox(one.id).map((entry) => ({
     key: `c:${entry.clientMessageId}`,
@@ -40,6 +54,7 @@ function lines(one, { me, view }) {
     body: entry.body,
     at: entry.queuedAt.getTime(),
     state: entry.state === "failed" ? "failed" : "pending",
+    readers: [],
     detail: entry.error?.detail,
     mayRetry: entry.error?.retryable,
   }));
@@ -56,9 +71,10 @@ function bubble(line, { isOwn, isFirst, withName }, { drop, retry }) {
   const item = make(
     "li",
     { class: `message${isOwn ? " own" : ""}${isFirst ? " first" : ""}`, "data-testid": "message", "data-seq": line.seq, "data-state": line.state },
-    withName && isFirst && !isOwn ? make("span", { class: "sender" }, line.sender) : make("span", { class: "visually-hidden" }, isOwn ? "You: " : `${line.sender}: `),
-    make("div", { class: "bubble" }, make("p", { class: "body", dir: "auto", "data-testid": "body" }, line.body), meta),
+    withName && isFirst && !isOwn ? tint(make("span", { class: "sender" }, line.sender), line.sender) : make("span", { class: "visually-hidden" }, isOwn ? "You: " : `${line.sender}: `),
+    make("div", { class: "bubble" }, make("p", { class: "body", dir: "auto", "data-testid": "body" }, ...linked(line.body)), meta),
   );
+  if (line.readers.length) item.append(make("p", { class: "readers", "data-testid": "readers" }, `Read by ${line.readers.join(", ")}`));
   if (line.state === "failed") {
     const again = line.mayRetry ? make("button", { type: "button", class: "plain", onclick: () => retry(line.id) }, "Try again") : null;
     const remove = make("button", { type: "button", class: "plain", onclick: () => drop(line.id) }, "Remove");
@@ -70,13 +86,17 @@ function bubble(line, { isOwn, isFirst, withName }, { drop, retry }) {
 function wanted(one, chat, acts) {
   const result = [];
   let before = null;
+  let isNewShown = false;
   for (const line of lines(one, chat)) {
     const day = dayOf(line.at);
     const isNewDay = !before || dayOf(before.at) !== day;
     if (isNewDay) result.push([`d:${day}`, day, () => make("li", { class: "day" }, make("span", {}, day))]);
-    const isFirst = isNewDay || before.sender !== line.sender || line.at - before.at > TOGETHER_MS;
+    const isNews = !isNewShown && line.seq > newAfter && line.sender !== chat.me;
+    if (isNews) result.push(["new", "", () => make("li", { class: "day new", "data-testid": "new" }, make("span", {}, "New"))]);
+    isNewShown ||= isNews;
+    const isFirst = isNewDay || isNews || before.sender !== line.sender || line.at - before.at > TOGETHER_MS;
     const place = { isOwn: line.sender === chat.me, isFirst, withName: one.memberCount > 2 };
-    result.push([line.key, JSON.stringify([line.seq, line.state, isFirst, line.detail, line.at]), () => bubble(line, place, acts)]);
+    result.push([line.key, JSON.stringify([line.seq, line.state, isFirst, line.detail, line.at, line.readers]), () => bubble(line, place, acts)]);
     before = line;
   }
   return result;
@@ -107,6 +127,7 @@ export function drawThread(chat, one, acts) {
   const box = byId("scroll");
   const isNew = shownId !== one.id;
   if (isNew) {
+    newAfter = one.unread ? one.readSeq : Infinity;
     byId("messages").replaceChildren();
     byId("thread-avatar").replaceWith(avatar(nameOf(one, me), { id: "thread-avatar" }));
   }
