@@ -20,6 +20,8 @@ RUN python3 -m venv --without-pip /opt/holdfast \
 FROM dependencies AS code
 COPY pyproject.toml README.md LICENSE ./
 COPY service/ service/
+# The chat page is built on it: service/holdfast/web/page/client is a link to it, and the wheel has the files.
+COPY clients/javascript/src/ clients/javascript/src/
 RUN /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/build/bin/python -m pip --python /opt/holdfast/bin/python install --quiet --no-compile --no-deps --no-warn-script-location --root /code /dist/*.whl \
  && /opt/holdfast/bin/python -m compileall -q --invalidation-mode checked-hash -s /code /code

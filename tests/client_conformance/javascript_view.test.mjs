@@ -317,8 +317,9 @@ test("who types is forgotten after a while, with a message, and with the connect
   await turns();
   assert.deepEqual(view.conversation("c").typing, []);
   typing("ben", 1);
+  assert.deepEqual(view.conversations()[0].typing, ["ben"]);
   let told = false;
-  view.subscribe(() => (told ||= !view.conversation("c").typing.length));
+  view.subscribe(() => (told ||= !view.conversations()[0].typing.length));
   while (!told) await turns();
   typing("ben");
   service.sockets.at(-1).onclose({ code: 1006 });
@@ -352,6 +353,28 @@ test("a read cursor goes forward, over the reader's own messages too, and back o
   service.heads = { c: 5 };
   await service.open({ synced: { read_seqs: { c: 1 } } });
   assert.equal(view.conversation("c").unread, 4);
+  await view.close();
+});
+
+test("what others have read meanwhile is asked after each connection, of conversations that are loaded", async () => {
+  const view = await loaded(3);
+  service.answers.set("GET /conversations/c", summary("c", { last_seq: 3, members: [{ user_id: "ben", last_read_seq: 3, online: false }] }));
+  service.sockets.at(-1).onclose({ code: 1006 });
+  mock.method(Math, "random", () => 0);
+  await turns();
+  await service.open();
+  assert.equal(view.conversation("c").reads.ben, 3);
+  assert.equal(view.presence("ben").online, false);
+  await view.close();
+});
+
+test("a send reads what the user had read, and not what has come meanwhile", async () => {
+  const view = await loaded(3);
+  view.read("c");
+  say(4);
+  await turns();
+  view.send("c", "mine");
+  assert.equal(service.sent("send")[0].read_seq, 3);
   await view.close();
 });
 

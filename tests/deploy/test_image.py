@@ -63,7 +63,7 @@ def test_the_context_holds_what_is_copied_and_nothing_else() -> None:
     kept = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert all((ROOT / each).exists() for each in kept)
     copied = {part.rstrip("/") for each in re.findall(r"^COPY (?!--from)(.+)$", TEXT, re.MULTILINE) for part in each.split()[:-1]}
-    assert {each.split("/")[0] for each in kept} == copied
+    assert {each.split("/")[0] if each.startswith("locks/") else each for each in kept} == copied
 
 
 IMPORT_ALL = """

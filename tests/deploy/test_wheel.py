@@ -29,6 +29,8 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     """A page, a script or a rule that is missing is found by the first pod that needs it."""
     package = ROOT / "service" / "holdfast"
     there = {path.relative_to(package.parent).as_posix() for path in package.rglob("*") if path.is_file()}
+    client = ROOT / "clients" / "javascript" / "src"
+    there |= {f"holdfast/web/page/client/{path.relative_to(client).as_posix()}" for path in client.rglob("*.js")}
     there = {name for name in there if "__pycache__" not in name}
     with ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.startswith("holdfast/")}

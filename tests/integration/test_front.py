@@ -296,7 +296,9 @@ async def test_the_page_is_not_served_while_no_instance_is_ready(running: Settin
     answer = await running.ask(b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,*/*\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 503")
     assert b"No instance answers" in answer
-    assert b'http-equiv="refresh"' in answer, "the browser tries again by itself"
+    assert b'<script src="/page/again.js"></script>' in answer, "the browser tries again by itself"
+    assert b"script-src 'self'" in answer
+    assert (await running.get("/page/again.js")).startswith(b"HTTP/1.1 200")
     await running.instances[0].start()
     await eventually(lambda: running.backends.has_ready)
     assert (await running.get("/")).startswith(b"HTTP/1.1 200")

@@ -91,6 +91,29 @@ async def test_what_people_write_is_text(couple: Couple) -> None:
     assert ann.complaints + bob.complaints == []
 
 
+async def test_addresses_can_be_clicked_and_lead_where_they_say(couple: Couple) -> None:
+    """A link is an address of the web that hides nothing. Everything else stays text, to the letter."""
+    ann, bob = await couple.windows()
+    text = "See https://one.example/a_(b), (http://two.example/?q=1). javascript:alert(1) https://bank.example@evil.example/"
+    await ann.say(text)
+    await bob.sees(text)
+    links = await bob.page.locator("#messages a").evaluate_all("all => all.map(({href, rel, target}) => [href, rel, target])")
+    rel = "noopener noreferrer nofollow"
+    assert links == [["https://one.example/a_(b)", rel, "_blank"], ["http://two.example/?q=1", rel, "_blank"]]
+    assert ann.complaints + bob.complaints == []
+
+
+async def test_a_group_says_who_has_read(couple: Couple) -> None:
+    """Two ticks mean all of them; until then it is of interest which."""
+    ann, bob = await couple.window(couple.users[0]), await couple.window(couple.users[1])
+    await start(ann, f"{bob.user}, carl")
+    await bob.find("composer").wait_for()
+    await ann.say("who is there?")
+    await bob.sees("who is there?")
+    await ann.page.get_by_text(f"Read by {bob.user}", exact=True).wait_for()
+    assert await ann.states() == ["sent"]
+
+
 async def test_unread_messages_are_counted_until_they_are_seen(couple: Couple) -> None:
     """On a phone the list is a pane of its own: nothing is read while it shows."""
     ann = await couple.window(couple.users[0])
@@ -105,6 +128,15 @@ async def test_unread_messages_are_counted_until_they_are_seen(couple: Couple) -
     await bob.sees("one", "two")
     await eventually(lambda: _unread(entry, "0"), within=WITHIN)
     await ann.page.locator('[data-testid=message][data-state=read][data-seq="2"]').wait_for()
+    await bob.page.get_by_label("Back to the conversations").click()
+    await ann.say("three")
+    await eventually(lambda: _unread(entry, "1"), within=WITHIN)
+    await entry.click()
+    await bob.sees("one", "two", "three")
+    shown = await bob.page.locator("#messages > li").evaluate_all(
+        "all => all.map((each) => each.dataset.seq ?? each.dataset.testid)"
+    )
+    assert shown[-4:] == ["1", "2", "new", "3"], "a line before what the reader has not seen"
     assert await bob.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
 
 
@@ -131,6 +163,47 @@ async def test_history_is_paged_and_survives_a_reload(couple: Couple) -> None:
     await bob.page.locator('[data-testid=message][data-seq="70"]').wait_for()
     await bob.page.locator("#scroll").evaluate("box => { box.scrollTop = 0; }")
     await bob.sees(*texts)
+
+
+_FAINT = """
+(hue) => {
+  for (const each of document.querySelectorAll("[style*=hue]")) each.style.setProperty("--hue", hue);
+  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  const part = (value) => (value / 255 <= 0.03928 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([red, green, blue]) => 0.2126 * part(red) + 0.7152 * part(green) + 0.0722 * part(blue);
+  const chain = (element) => (element ? [element, ...chain(element.parentElement)] : []);
+  const backgrounds = (element) => chain(element).map((each) => channels(getComputedStyle(each).backgroundColor));
+  const ground = (element) => backgrounds(element).find((each) => each[3] !== 0);
+  const contrast = (element) => {
+    const [one, other] = [light(channels(getComputedStyle(element).color)), light(ground(element))].sort((a, b) => b - a);
+    return chain(element).some((each) => getComputedStyle(each).opacity < 1) ? 0 : (one + 0.05) / (other + 0.05);
+  };
+  const hasText = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+  const unseen = ".visually-hidden, .skip, .toast, :disabled, svg, dialog";
+  const isSeen = (element) => element.checkVisibility() && !element.closest(unseen);
+  return [...document.body.querySelectorAll("*")].filter((each) => hasText(each) && isSeen(each) && contrast(each) < 4.5)
+    .map((each) => `${each.className || each.tagName}: ${contrast(each).toFixed(2)}`);
+}
+"""
+
+
+async def test_text_can_be_read_in_light_and_in_dark(couple: Couple, up: Up) -> None:
+    """A contrast of 4.5, whatever colour a name gets, of messages that wait and of an instance that is gone too."""
+    ann, bob = await couple.windows()
+    await start(ann, f"{bob.user}, carl, dora-2")
+    await ann.page.get_by_role("heading", name="carl").wait_for()
+    await bob.page.locator("#conversations button", has_text="carl").click()
+    await bob.page.get_by_role("heading", name="carl").wait_for()
+    for window, text in ((ann, "to all https://one.example"), (bob, "to you https://two.example")):
+        await window.say(text)
+    await ann.sees("to all https://one.example", "to you https://two.example")
+    await bob.page.get_by_test_id("readers").wait_for()
+    await up.lose("instance-1", "instance-2")
+    await bob.say("waits")
+    for scheme in ("light", "dark"):
+        await bob.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its literals
+        for hue in range(0, 360, 60):
+            assert await bob.page.evaluate(_FAINT, hue) == []
 
 
 async def test_somebody_is_picked_with_a_click(browser: "Browser", up: Up) -> None:

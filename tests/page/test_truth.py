@@ -65,6 +65,27 @@ async def _is_refused(up: Up) -> bool:
         return (await client.get(f"{up.url}/")).status_code == 503
 
 
+async def test_what_waits_to_be_sent_outlives_a_reload_and_is_stored_once(couple: Couple, up: Up) -> None:
+    """A reader who sees that nothing moves reloads the page: what was written must not be gone, nor come twice."""
+    ann, bob = await couple.windows()
+    await ann.say("before")
+    await bob.sees("before")
+    await up.lose("instance-1", "instance-2")
+    await ann.say("kept one")
+    await ann.say("kept two")
+    await ann.sees("before", "kept one", "kept two")
+    assert (await ann.states())[1:] == ["pending", "pending"]
+    await ann.page.reload()
+    for name in ("instance-1", "instance-2"):
+        await up.start_again(name)
+    await eventually(ann.is_connected, within=45)
+    await eventually(bob.is_connected, within=45)
+    await bob.sees("before", "kept one", "kept two")
+    await ann.sees("before", "kept one", "kept two")
+    await ann.page.reload()
+    await ann.sees("before", "kept one", "kept two")
+
+
 async def test_offline_shows_at_once(couple: Couple) -> None:
     """Without a network a socket ends without a word: a missing pong tells it most of a minute later."""
     ann = await couple.window(couple.users[0])

@@ -120,6 +120,7 @@ export function draftOf({ ref, conversationId, clientMessageId, body, metadata, 
   checkId(clientMessageId, "client_message_id");
   const bodyBytes = sizeOf(checkedText(body, "body"));
   if (!bodyBytes) throw invalid("body", "at least one character is needed");
+  if (!isSeq(readSeq)) throw invalid("read_seq", "a seq expected");
   checkMetadata(metadata);
   const metadataText = metadata == null ? "" : JSON.stringify(metadata);
   const frame = { type: "send", ref, conversation_id: conversationId, client_message_id: clientMessageId, body };

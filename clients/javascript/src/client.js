@@ -138,16 +138,16 @@ export class Client {
   /**
    * Send a message; resolved when it is stored, however many connections that takes. Throws SendFailed: it cannot succeed, was
    * refused for good, or was not stored within a day; or ClientStopped. Of a send that was queued, it need not be awaited: the
-   * failure is in `outbox`.
+   * failure is in `outbox`. It counts as reading up to `readSeq`, by default the last message of the conversation that was taken.
    *
    * @param {string} conversationId
    * @param {string} body
-   * @param {{ metadata?: Record<string, unknown> | null, clientMessageId?: string }} [more]
+   * @param {{ metadata?: Record<string, unknown> | null, clientMessageId?: string, readSeq?: number }} [more]
    * @returns {Promise<Ack>}
    */
-  send(conversationId, body, { metadata = null, clientMessageId = randomId() } = {}) {
+  send(conversationId, body, { metadata = null, clientMessageId = randomId(), readSeq } = {}) {
     return promised(() => {
-      const readSeq = this.#engine.inbox.readSeq(conversationId);
+      readSeq ??= this.#engine.inbox.readSeq(conversationId);
       return this.#engine.add(draftOf({ ref: randomId(), conversationId, clientMessageId, body, metadata, readSeq }));
     });
   }

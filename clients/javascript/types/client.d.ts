@@ -72,16 +72,17 @@ export class Client {
     /**
      * Send a message; resolved when it is stored, however many connections that takes. Throws SendFailed: it cannot succeed, was
      * refused for good, or was not stored within a day; or ClientStopped. Of a send that was queued, it need not be awaited: the
-     * failure is in `outbox`.
+     * failure is in `outbox`. It counts as reading up to `readSeq`, by default the last message of the conversation that was taken.
      *
      * @param {string} conversationId
      * @param {string} body
-     * @param {{ metadata?: Record<string, unknown> | null, clientMessageId?: string }} [more]
+     * @param {{ metadata?: Record<string, unknown> | null, clientMessageId?: string, readSeq?: number }} [more]
      * @returns {Promise<Ack>}
      */
-    send(conversationId: string, body: string, { metadata, clientMessageId }?: {
+    send(conversationId: string, body: string, { metadata, clientMessageId, readSeq }?: {
         metadata?: Record<string, unknown> | null;
         clientMessageId?: string;
+        readSeq?: number;
     }): Promise<Ack>;
     /**
      * Everything up to this message is read; returns the cursor as committed. Throws SendFailed: it was refused, or the connection

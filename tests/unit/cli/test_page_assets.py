@@ -1,6 +1,8 @@
 """The chat page's files: complete, typed, and free of what its own policy forbids."""
 
+import posixpath
 import re
+from pathlib import Path
 
 from holdfast.cli.front import page
 from holdfast.cli.front.head import parse
@@ -21,16 +23,25 @@ def test_everything_that_the_page_names_is_there() -> None:
     named = {*re.findall(r'(?:href|src)="(/page/[^"]+)"', _text("/"))}
     for path in (path for path in _ASSETS if path.endswith(".js")):
         folder = path.rpartition("/")[0]
-        for module in re.findall(r'from "\./([^"]+)"', _text(path)):
-            named.add(f"{folder}/{module}")
-    assert len(named) > 10
+        for module in re.findall(r'^(?:import|export)\b[^;]* from "(\.[^"]+)"', _text(path), re.MULTILINE):
+            named.add(posixpath.normpath(f"{folder}/{module}"))
+    assert {"/page/chat.css", "/page/view/thread.js", "/page/client/link.js", "/page/client/view/chatView.js"} <= named
     assert named <= _ASSETS.keys()
+
+
+def test_the_page_is_built_on_the_javascript_client() -> None:
+    """One implementation: what an application installs is what the page runs, file by file."""
+    source = Path(__file__).parents[3] / "clients" / "javascript" / "src"
+    there = {f"/page/client/{path.relative_to(source).as_posix()}": path.read_bytes() for path in source.rglob("*.js")}
+    assert {path: asset.body for path, asset in _ASSETS.items() if path.startswith("/page/client/")} == there
+    assert not [path for path in _ASSETS if re.search(r"new WebSocket\(|/api/", _text(path)) and "/client/" not in path]
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
     """It works on a machine without a network, and no third party learns that it is open."""
     for path in _ASSETS:
-        found = set(re.findall(r"https?://[^\s\"')]+", _text(path)))
+        text = re.sub(r"/\*.*?\*/", "", _text(path), flags=re.DOTALL)
+        found = set(re.findall(r"https?://[^\s\"')]+", text))
         assert found <= {"http://www.w3.org/2000/svg"}, path
 
 

@@ -120,15 +120,17 @@ export class ChatView {
   // --- what the user does -------------------------------------------------------------------------------------------
 
   /**
-   * As the client's; the message is in its conversation when the promise is resolved. It need not be awaited.
+   * As the client's; the message is in its conversation when the promise is resolved. It need not be awaited. What the user had not
+   * read yet stays unread.
    *
    * @param {string} conversationId
    * @param {string} body
-   * @param {{ metadata?: Record<string, unknown> | null, clientMessageId?: string }} [more]
+   * @param {{ metadata?: Record<string, unknown> | null, clientMessageId?: string, readSeq?: number }} [more]
    * @returns {Promise<Ack>}
    */
   send(conversationId, body, more = {}) {
-    return this.#shown(this.#client.send(conversationId, body, more), body, more.metadata);
+    const readSeq = this.#conversations.find(conversationId)?.readSeq(this.#conversations.userId) ?? 0;
+    return this.#shown(this.#client.send(conversationId, body, { readSeq, ...more }), body, more.metadata);
   }
 
   /** Send one that failed once more; as the client's. @param {string} id @returns {Promise<Ack>} */
@@ -258,9 +260,12 @@ export class ChatView {
   #connected() {
     this.#hasConnected = true;
     const { cursors } = this.#client;
-    for (const { id } of this.#conversations.all) if (!Object.hasOwn(cursors, id)) this.#conversations.delete(id);
     this.#refresh.stop();
     const refresh = (this.#refresh = this.#newRefresh());
+    for (const one of this.#conversations.all) {
+      if (!Object.hasOwn(cursors, one.id)) this.#conversations.delete(one.id);
+      else if (one.isLoaded) refresh.want(one.id, true);
+    }
     refresh.run(this.#connection.view.limits?.page_size).then((isListed) => {
       if (!isListed) return;
       this.#connection.change({ isListed });
@@ -272,9 +277,8 @@ export class ChatView {
   #noticed({ conversation_id: id, conversation: summary }) {
     if (this.#hasConnected && !Object.hasOwn(this.#client.cursors, id)) this.#conversations.delete(id);
     else if (summary) {
-      const one = this.#conversations.learn(/** @type {Summary} */ (summary));
-      one.wantsMembers = one.memberCount > one.members.length;
-      this.#refresh.want(id);
+      const { memberCount, members } = this.#conversations.learn(/** @type {Summary} */ (summary));
+      this.#refresh.want(id, memberCount > members.length);
     }
   }
 

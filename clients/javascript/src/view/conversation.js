@@ -32,7 +32,7 @@ const TAIL = 50; // messages of a conversation that is not loaded
 
 export class Conversation {
   isKnown = false; // a summary has come
-  wantsMembers = false; // a summary named fewer than there are
+  wantsMembers = false; // those, their read cursors and presence are to be fetched
   isLoaded = false;
   isLoading = false;
   /** How often the store was restored under it: a page that was asked for before does not belong to it any more. */
@@ -64,11 +64,11 @@ export class Conversation {
 
   /**
    * @param {string} id
-   * @param {number} kept messages while it is loaded
+   * @param {{ readonly kept: number, invalidate(): void }} list that it is in; `kept`: messages while it is loaded
    */
-  constructor(id, kept) {
+  constructor(id, list) {
     this.id = id;
-    this.kept = kept;
+    this.list = list;
   }
 
   /** The same object until something changes. @param {string} userId @returns {ConversationView} */
@@ -88,6 +88,7 @@ export class Conversation {
   /** @param {"messages" | "typing" | "reads"} [part] that is made anew, too */
   changed(part) {
     this.#view = null;
+    this.list.invalidate();
     if (part) delete this.#parts[part];
   }
 
@@ -151,7 +152,7 @@ export class Conversation {
   /** A message that is not older than what is held. @param {Message} message */
   add(message) {
     if (!this.#insert(message)) return;
-    const most = this.isLoaded || this.isLoading ? this.kept : TAIL;
+    const most = this.isLoaded || this.isLoading ? this.list.kept : TAIL;
     if (this.#messages.length > most) {
       this.#messages.shift(); // one at a time: what a reader has scrolled to stays as long as it can
     }

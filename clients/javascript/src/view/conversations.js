@@ -49,13 +49,15 @@ export class Conversations {
 
   /** Found or begun; it is about to change. @param {string} id */
   touch(id) {
+    const one = this.#all.get(id) ?? new Conversation(id, this);
+    this.#all.set(id, one);
+    one.changed();
+    return one;
+  }
+
+  /** One of them has changed. */
+  invalidate() {
     this.#list = null;
-    const found = this.#all.get(id);
-    found?.changed();
-    if (found) return found;
-    const made = new Conversation(id, this.kept);
-    this.#all.set(id, made);
-    return made;
   }
 
   /** @param {Summary} summary */
@@ -67,7 +69,7 @@ export class Conversations {
 
   /** @param {string} id */
   delete(id) {
-    this.#list = null;
+    this.invalidate();
     this.#all.get(id)?.forgetTyping();
     this.#all.delete(id);
   }

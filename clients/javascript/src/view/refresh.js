@@ -80,8 +80,9 @@ export class Refresh {
     }
   }
 
-  /** Too little is known of this conversation. @param {string} id */
-  want(id) {
+  /** Too little is known of this conversation. @param {string} id @param {boolean} [withMembers] */
+  want(id, withMembers = false) {
+    if (withMembers) this.owner.conversations.touch(id).wantsMembers = true;
     this.#wanted.add(id);
     this.#work();
   }

@@ -30,16 +30,18 @@ export class ChatView {
     /** undefined where the service has not told of that user. @param {string} userId */
     presence(userId: string): import("./presence.js").PresenceView | undefined;
     /**
-     * As the client's; the message is in its conversation when the promise is resolved. It need not be awaited.
+     * As the client's; the message is in its conversation when the promise is resolved. It need not be awaited. What the user had not
+     * read yet stays unread.
      *
      * @param {string} conversationId
      * @param {string} body
-     * @param {{ metadata?: Record<string, unknown> | null, clientMessageId?: string }} [more]
+     * @param {{ metadata?: Record<string, unknown> | null, clientMessageId?: string, readSeq?: number }} [more]
      * @returns {Promise<Ack>}
      */
     send(conversationId: string, body: string, more?: {
         metadata?: Record<string, unknown> | null;
         clientMessageId?: string;
+        readSeq?: number;
     }): Promise<Ack>;
     /** Send one that failed once more; as the client's. @param {string} id @returns {Promise<Ack>} */
     retry(id: string): Promise<Ack>;

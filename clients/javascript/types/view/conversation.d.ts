@@ -1,9 +1,12 @@
 export class Conversation {
     /**
      * @param {string} id
-     * @param {number} kept messages while it is loaded
+     * @param {{ readonly kept: number, invalidate(): void }} list that it is in; `kept`: messages while it is loaded
      */
-    constructor(id: string, kept: number);
+    constructor(id: string, list: {
+        readonly kept: number;
+        invalidate(): void;
+    });
     isKnown: boolean;
     wantsMembers: boolean;
     isLoaded: boolean;
@@ -24,7 +27,10 @@ export class Conversation {
     memberCount: number;
     indicators: boolean;
     id: string;
-    kept: number;
+    list: {
+        readonly kept: number;
+        invalidate(): void;
+    };
     /** The same object until something changes. @param {string} userId @returns {ConversationView} */
     view(userId: string): ConversationView;
     /** @param {"messages" | "typing" | "reads"} [part] that is made anew, too */

@@ -21,6 +21,8 @@ export class Conversations {
     find(id: string): Conversation | undefined;
     /** Found or begun; it is about to change. @param {string} id */
     touch(id: string): Conversation;
+    /** One of them has changed. */
+    invalidate(): void;
     /** @param {Summary} summary */
     learn(summary: Summary): Conversation;
     /** @param {string} id */

@@ -20,8 +20,8 @@ export class Refresh {
     stop(): void;
     /** Ask for the list, then for what it leaves open. Returns whether the list has come. @param {number} [pageSize] */
     run(pageSize?: number): Promise<boolean>;
-    /** Too little is known of this conversation. @param {string} id */
-    want(id: string): void;
+    /** Too little is known of this conversation. @param {string} id @param {boolean} [withMembers] */
+    want(id: string, withMembers?: boolean): void;
     /** A conversation with its members, their read cursors and presence. @param {string} id @param {AbortSignal} [signal] */
     whole(id: string, signal?: AbortSignal): Promise<void>;
     #private;

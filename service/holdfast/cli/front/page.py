@@ -55,7 +55,8 @@ def _policy(head: Head) -> str:
 _UNREACHABLE = b"""<!doctype html>
 <html lang="en">
   <meta charset="utf-8">
-  <meta http-equiv="refresh" content="2">
+  <noscript><meta http-equiv="refresh" content="2"></noscript>
+  <script src="/page/again.js"></script>
   <title>Holdfast</title>
   <h1>No instance answers</h1>
   <p>The chat page needs at least one instance. This page tries again by itself.</p>
@@ -70,6 +71,7 @@ def unreachable(head: Head) -> bytes:
     headers = {
         "Content-Type": "text/html; charset=utf-8",
         "Cache-Control": "no-store",
+        "Content-Security-Policy": _policy(head),
         "Retry-After": "1",
     }
     return answer(503, headers, _UNREACHABLE, has_body=head.method == "GET")

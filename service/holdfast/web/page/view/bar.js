@@ -5,47 +5,50 @@ import { avatar, byId, setText, tint } from "./dom.js";
 const TOAST_MS = 6_000;
 const STORES = new Set(["firestore", "sqlite", "store"]);
 
-function words(link) {
-  switch (link.phase) {
-    case "open":
-      return "Connected";
-    case "moving":
-      return "Moving to another instance…";
-    case "waiting": {
-      const seconds = Math.ceil((link.retryAt - Date.now()) / 1_000);
-      return seconds > 1 ? `Reconnecting in ${seconds} s…` : "Reconnecting…";
-    }
-    case "offline":
-      return "Offline: this device has no network";
-    case "stopped":
-      return `Disconnected: ${link.reason || "signed out"}`;
-    default:
-      return link.attempt ? "Reconnecting…" : "Connecting…";
-  }
+/* Whether the service answers: what is asked of it can work. */
+export function isReachable({ name }) {
+  return name === "open" || name === "syncing";
 }
 
-const STATES = { open: "connected", waiting: "reconnecting", moving: "draining", stopped: "stopped", offline: "offline", connecting: "connecting" };
+function stateOf(connection) {
+  const { name, reason } = connection;
+  if (name === "open") return "connected";
+  if (name === "stopped") return "stopped";
+  if (!isReachable(connection) && !navigator.onLine) return "offline";
+  return reason ? "reconnecting" : "connecting";
+}
 
-export function drawLink(link) {
+function words(state, { name, retryAt, reason }) {
+  if (state === "connected") return "Connected";
+  if (state === "stopped") return `Disconnected: ${reason.detail}`;
+  if (state === "offline") return "Offline: this device has no network";
+  if (name === "syncing") return "Catching up…";
+  const seconds = retryAt ? Math.ceil((retryAt - Date.now()) / 1_000) : 0;
+  if (seconds > 1) return `Reconnecting in ${seconds} s…`;
+  return state === "reconnecting" ? "Reconnecting…" : "Connecting…";
+}
+
+export function drawLink(connection) {
   const status = byId("status");
-  status.dataset.state = link.phase === "connecting" && link.attempt ? "reconnecting" : STATES[link.phase];
-  setText(status, words(link));
+  const state = stateOf(connection);
+  status.dataset.state = state;
+  setText(status, words(state, connection));
   const instance = byId("instance");
-  instance.hidden = !link.instance;
-  instance.classList.toggle("was", link.phase !== "open" && link.phase !== "moving");
-  if (link.instance && instance.textContent !== link.instance) {
-    setText(instance, link.instance);
-    tint(instance, link.instance);
+  const { instanceId } = connection;
+  instance.hidden = !instanceId;
+  instance.classList.toggle("was", !isReachable(connection));
+  if (instanceId && instance.textContent !== instanceId) {
+    setText(instance, instanceId);
+    tint(instance, instanceId);
   }
 }
 
 export function drawDegraded(names) {
   const element = byId("degraded");
-  element.hidden = names.size === 0;
-  const list = [...names].sort().join(", ");
-  const hasStoreGone = [...names].some((name) => STORES.has(name));
-  const effect = hasStoreGone ? "messages wait here until it is back" : "everything works, other instances hear of it a little later";
-  setText(element, list && `Degraded: ${list}. ${effect[0].toUpperCase()}${effect.slice(1)}.`);
+  element.hidden = names.length === 0;
+  const hasStoreGone = names.some((name) => STORES.has(name));
+  const effect = hasStoreGone ? "messages wait here until it is back" : "some messages may arrive a few seconds late";
+  setText(element, names.length ? `Degraded (${names.join(", ")}): ${effect}.` : "");
 }
 
 export function drawMe(userId) {

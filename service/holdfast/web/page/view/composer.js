@@ -15,7 +15,7 @@ export function startComposer({ send, typing: tellTyping }) {
   const field = byId("draft");
   byId("composer").addEventListener("submit", (event) => {
     event.preventDefault();
-    const problem = send(field.value.trim());
+    const problem = send(draftOf, field.value.trim()); // what is open by now may be another one, which is not drawn yet
     showProblem(problem);
     if (problem) return;
     field.value = "";

@@ -72,6 +72,10 @@ export function tint(element, name) {
 }
 
 export function avatar(name, extra = {}) {
-  const letters = /\d/.test(name) && name.length > 2 ? name[0] + name.slice(-2) : name.slice(0, 2);
+  const words = name.match(/[\p{L}\p{N}]+/gu) ?? [name];
+  const isNumbered = /\d$/.test(name) && words.length === 1 && name.length > 2;
+  const letters = isNumbered ? name[0] + name.slice(-2) : words.length > 1 ? initial(words[0]) + initial(words.at(-1)) : [...name].slice(0, 2).join("");
   return tint(make("span", { class: "avatar", "aria-hidden": "true", ...extra }, letters), name);
 }
+
+const initial = (word) => [...word][0];

@@ -1,7 +1,9 @@
 /* The open conversation: its messages with ticks, who types, who is there. */
 
-import { avatar, byId, icon, make, reconcile, setText } from "./dom.js";
+import { isRead, nameOf, partnerOf, readersOf } from "../people.js";
+import { avatar, byId, icon, make, reconcile, setText, tint } from "./dom.js";
 import { dayOf, shortly, timeOf } from "./format.js";
+import { linked } from "./links.js";
 
 const NEAR_PX = 80;
 const TOGETHER_MS = 5 * 60_000; // messages of one person within five minutes stand together
@@ -10,10 +12,21 @@ const WORDS = { pending: "Waiting to be sent", sent: "Sent", read: "Read", faile
 let shownId = null;
 let shownFirst = null;
 let wasAtBottom = true;
+let newAfter = Infinity; // the seq of the last message that had been read when the reader came
 
 export function isAtBottom() {
   const box = byId("scroll");
   return box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+}
+
+/* The reader leaves the window: what comes from now on is new. */
+export function noteAway(one) {
+  newAfter = one.lastSeq;
+}
+
+/* The reader has answered: nothing is new. */
+export function noteAnswer() {
+  newAfter = Infinity;
 }
 
 export function toBottom() {
@@ -21,30 +34,34 @@ export function toBottom() {
   box.scrollTop = box.scrollHeight;
 }
 
-/* What is to be seen: stored messages, then what this tab has sent and not seen yet. */
-function lines(state, one, entries) {
+/* What is to be seen: stored messages, then what this tab has sent and is not stored. */
+function lines(one, { me, view }) {
+  const readers = one.memberCount > 2 ? readersOf(one, me) : new Map();
   const stored = one.messages.map((message) => ({
-    key: message.sender === state.me ? `c:${message.client_message_id}` : `m:${message.seq}`,
+    key: message.sender === me ? `c:${message.client_message_id}` : `m:${message.seq}`,
     seq: message.seq,
     sender: message.sender,
     body: message.body,
     at: Date.parse(message.sent_at),
-    state: message.sender === state.me ? (state.isRead(one, message.seq) ? "read" : "sent") : null,
+    state: message.sender === me ? (isRead(one, me, message.seq) ? "read" : "sent") : null,
+    readers: readers.get(message.seq) ?? [],
   }));
-  const own = entries.map((entry) => ({
-    key: `c:${entry.id}`,
+  const own = view.outbox(one.id).map((entry) => ({
+    key: `c:${entry.clientMessageId}`,
     id: entry.id,
-    seq: entry.seq ?? null,
-    sender: state.me,
+    seq: null,
+    sender: me,
     body: entry.body,
-    at: entry.at,
-    state: entry.state === "acked" ? "sent" : entry.state === "failed" ? "failed" : "pending",
-    detail: entry.detail,
+    at: entry.queuedAt.getTime(),
+    state: entry.state === "failed" ? "failed" : "pending",
+    readers: [],
+    detail: entry.error?.detail,
+    mayRetry: entry.error?.retryable,
   }));
   return [...stored, ...own];
 }
 
-function bubble(line, { isOwn, isFirst, withName }, drop) {
+function bubble(line, { isOwn, isFirst, withName }, { drop, retry }) {
   const meta = make("span", { class: "meta" }, make("time", { datetime: new Date(line.at).toISOString() }, timeOf(line.at)));
   if (line.state) {
     const svg = icon(`tick-${line.state}`, WORDS[line.state]);
@@ -54,34 +71,41 @@ function bubble(line, { isOwn, isFirst, withName }, drop) {
   const item = make(
     "li",
     { class: `message${isOwn ? " own" : ""}${isFirst ? " first" : ""}`, "data-testid": "message", "data-seq": line.seq, "data-state": line.state },
-    withName && isFirst && !isOwn ? make("span", { class: "sender" }, line.sender) : make("span", { class: "visually-hidden" }, isOwn ? "You: " : `${line.sender}: `),
-    make("div", { class: "bubble" }, make("p", { class: "body", dir: "auto", "data-testid": "body" }, line.body), meta),
+    withName && isFirst && !isOwn ? tint(make("span", { class: "sender" }, line.sender), line.sender) : make("span", { class: "visually-hidden" }, isOwn ? "You: " : `${line.sender}: `),
+    make("div", { class: "bubble" }, make("p", { class: "body", dir: "auto", "data-testid": "body" }, ...linked(line.body)), meta),
   );
+  if (line.readers.length) item.append(make("p", { class: "readers", "data-testid": "readers" }, `Read by ${line.readers.join(", ")}`));
   if (line.state === "failed") {
-    item.append(make("p", { class: "problem" }, `Not sent: ${line.detail} `, make("button", { type: "button", class: "plain", onclick: () => drop(line.id) }, "Remove")));
+    const again = line.mayRetry ? make("button", { type: "button", class: "plain", onclick: () => retry(line.id) }, "Try again") : null;
+    const remove = make("button", { type: "button", class: "plain", onclick: () => drop(line.id) }, "Remove");
+    item.append(make("p", { class: "problem" }, `Not sent: ${line.detail} `, again, remove));
   }
   return item;
 }
 
-function wanted(state, one, entries, drop) {
+function wanted(one, chat, acts) {
   const result = [];
   let before = null;
-  for (const line of lines(state, one, entries)) {
+  let isNewShown = false;
+  for (const line of lines(one, chat)) {
     const day = dayOf(line.at);
     const isNewDay = !before || dayOf(before.at) !== day;
     if (isNewDay) result.push([`d:${day}`, day, () => make("li", { class: "day" }, make("span", {}, day))]);
-    const isFirst = isNewDay || before.sender !== line.sender || line.at - before.at > TOGETHER_MS;
-    const place = { isOwn: line.sender === state.me, isFirst, withName: one.memberCount > 2 };
-    result.push([line.key, JSON.stringify([line.seq, line.state, isFirst, line.detail, line.at]), () => bubble(line, place, drop)]);
+    const isNews = !isNewShown && line.seq > newAfter && line.sender !== chat.me;
+    if (isNews) result.push(["new", "", () => make("li", { class: "day new", "data-testid": "new" }, make("span", {}, "New"))]);
+    isNewShown ||= isNews;
+    const isFirst = isNewDay || isNews || before.sender !== line.sender || line.at - before.at > TOGETHER_MS;
+    const place = { isOwn: line.sender === chat.me, isFirst, withName: one.memberCount > 2 };
+    result.push([line.key, JSON.stringify([line.seq, line.state, isFirst, line.detail, line.at, line.readers]), () => bubble(line, place, acts)]);
     before = line;
   }
   return result;
 }
 
-function presence(state, one) {
-  const others = state.others(one);
-  if (others.length !== 1) return `${one.memberCount} members: ${one.members.join(", ")}`;
-  const { online, lastSeenAt } = state.presence.get(others[0]) ?? {};
+function presence(one, { me, view }) {
+  const partner = partnerOf(one, me);
+  if (!partner) return `${one.memberCount} members: ${one.members.join(", ")}`;
+  const { online, lastSeenAt } = view.presence(partner) ?? {};
   if (online) return "online";
   return lastSeenAt ? `last seen ${shortly(Date.parse(lastSeenAt))}` : "offline";
 }
@@ -91,7 +115,8 @@ function typingWords(users) {
   return users.length === 1 ? `${users[0]} is typing` : users.length === 2 ? `${users[0]} and ${users[1]} are typing` : "Several people are typing";
 }
 
-export function drawThread(state, one, entries, { drop }) {
+export function drawThread(chat, one, acts) {
+  const { me, view } = chat;
   byId("thread").hidden = !one;
   byId("nothing").hidden = Boolean(one);
   document.body.dataset.screen = one ? "thread" : "list";
@@ -102,21 +127,23 @@ export function drawThread(state, one, entries, { drop }) {
   const box = byId("scroll");
   const isNew = shownId !== one.id;
   if (isNew) {
+    newAfter = one.unread ? one.readSeq : Infinity;
     byId("messages").replaceChildren();
-    byId("thread-avatar").replaceWith(avatar(state.name(one), { id: "thread-avatar" }));
+    byId("thread-avatar").replaceWith(avatar(nameOf(one, me), { id: "thread-avatar" }));
   }
   const stick = isNew || wasAtBottom;
   const fromBottom = box.scrollHeight - box.scrollTop;
   const first = one.messages[0]?.seq ?? null;
-  setText(byId("thread-name"), state.name(one));
-  setText(byId("thread-presence"), presence(state, one));
-  byId("thread-presence").classList.toggle("online", state.others(one).length === 1 && Boolean(state.presence.get(state.others(one)[0])?.online));
+  const partner = partnerOf(one, me);
+  setText(byId("thread-name"), nameOf(one, me));
+  setText(byId("thread-presence"), presence(one, chat));
+  byId("thread-presence").classList.toggle("online", Boolean(partner && view.presence(partner)?.online));
   const start = byId("start-of");
   start.hidden = !one.isLoaded && !one.isLoading;
-  setText(start, !one.isLoaded || one.hasOlder ? "Loading…" : `This is the beginning of your conversation${state.others(one).length === 1 ? ` with ${state.others(one)[0]}` : ""}.`);
+  setText(start, !one.isLoaded || one.hasOlder ? "Loading…" : `This is the beginning of your conversation${partner ? ` with ${partner}` : ""}.`);
   byId("messages").classList.toggle("still", isNew);
-  reconcile(byId("messages"), wanted(state, one, entries, drop));
-  setText(byId("typing"), typingWords(state.typing(one)));
+  reconcile(byId("messages"), wanted(one, chat, acts));
+  setText(byId("typing"), typingWords(one.typing));
   if (stick) toBottom();
   else if (!isNew && shownFirst !== null && first < shownFirst) box.scrollTop = box.scrollHeight - fromBottom; // older ones came in above
   [shownId, shownFirst] = [one.id, first];
