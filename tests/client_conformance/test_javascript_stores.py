@@ -1,0 +1,35 @@
+"""The stores of the JavaScript client: the same contract for that in memory and that in IndexedDB, in Chromium."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from support.client_page import launched, new_page, require_chromium
+from support.javascript import CLIENT
+
+if TYPE_CHECKING:  # not installed everywhere
+    from playwright.async_api import Page
+
+_HERE = Path(__file__).parent
+_NAMES = re.findall(r"^export async function (\w+)", (_HERE / "store_contract.mjs").read_text(encoding="utf-8"), re.MULTILINE)
+_CHECK = "async ([kind, name]) => (await import('/modules/tests/store_page.mjs')).check(kind, name)"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page() -> AsyncIterator["Page"]:
+    """One page for all: each test has a user of its own."""
+    require_chromium()
+    async with launched() as browser:
+        yield await new_page(browser, client=CLIENT / "src", tests=_HERE)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("kind", ["memory", "indexeddb"])
+@pytest.mark.parametrize("name", _NAMES)
+async def test_contract(page: "Page", kind: str, name: str) -> None:
+    """What the next client finds is what the one before it left."""
+    await page.evaluate(_CHECK, [kind, name])
