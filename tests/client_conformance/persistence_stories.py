@@ -225,6 +225,20 @@ async def quota_is_exceeded(tabs: Tabs) -> None:
     await tabs.becomes(page, "tab.unsaved", [])
 
 
+async def browser_gives_no_space(tabs: Tabs) -> None:
+    """The browser's own refusal, as on a full disk; what was shown meanwhile is written when there is space again."""
+    page = await tabs.context.new_page()
+    await page.goto(ADDRESS)
+    browser = await tabs.context.new_cdp_session(page)
+    await browser.send("Storage.overrideQuotaForOrigin", {"origin": "http://127.0.0.1", "quotaSize": 1})
+    await tabs.begin(page)
+    await tabs.becomes(page, "tab.shown", [1, 2, 3])
+    await tabs.becomes(page, "tab.unsaved", ["QuotaExceededError"])
+    await browser.send("Storage.overrideQuotaForOrigin", {"origin": "http://127.0.0.1"})
+    tabs.server.gate("live").set()
+    await tabs.has_entries(page, "messages", 4)
+
+
 async def browser_has_no_database(tabs: Tabs) -> None:
     """As in some private windows: the client works, and says once that nothing is kept."""
     await tabs.context.add_init_script("indexedDB.open = () => { throw new DOMException('no', 'SecurityError'); }")
@@ -306,6 +320,7 @@ STORIES: Final[dict[Story, list[list[Json]]]] = {
     page_is_reloaded: [_first(3), _next(3, 5)],
     message_cannot_be_written: [_first(3, *_LIVE), _next(3, 5)],
     quota_is_exceeded: [_first(3, *_LIVE), _next(5, 5)],
+    browser_gives_no_space: [_first(3, *_LIVE)],
     browser_has_no_database: [_first(3, *_LIVE)],
     another_user_signs_in: [_first(3), _first(0, user="ben")],
     user_signs_out: [_first(3), _next(3, 3, *_LIVE)],
