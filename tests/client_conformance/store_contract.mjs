@@ -131,6 +131,19 @@ export async function messages_of_a_long_conversation_are_bounded(next) {
   same(kept, kept.map((_, n) => 1_500 - kept.length + 1 + n));
 }
 
+/** The application may be done with its last message, and a send be answered, a little later. */
+export async function store_may_be_used_after_its_client_has_ended(next) {
+  const store = await next();
+  await store.load();
+  await store.close?.();
+  await store.save(at({ c: 2 }), messages(1, 2));
+  await store.saveSends(new Map([["a", send("a")]]));
+  const later = await next();
+  same(await later.load(), at({ c: 2 }));
+  same(seqsOf(await later.messages("c")), [1, 2]);
+  same((await later.leftSends(new AbortController().signal)).length, 1);
+}
+
 export async function sends_without_an_answer_are_left_to_the_next_client(next) {
   const failed = { code: "forbidden", detail: "no", outcome: "refused", retryable: false };
   const store = await next();

@@ -29,6 +29,28 @@ const kinds = {
  */
 export const check = (kind, name) => contract[name](kinds[kind]());
 
+/** How much of long and many conversations IndexedDB keeps: of how many there are messages, and how many of the last one. */
+export async function bounds() {
+  const next = kinds.indexeddb();
+  const store = await next();
+  await store.load();
+  const cursors = {};
+  for (let n = 0; n < 120; n++) {
+    const id = `c${n}`;
+    cursors[id] = n === 119 ? 450 : 1;
+    const some = Array.from({ length: cursors[id] }, (_, at) => message(id, at + 1));
+    await store.save({ cursors, generation: "g" }, some);
+  }
+  const later = await next();
+  const kept = await Promise.all(Object.keys(cursors).map((id) => later.messages(id)));
+  return { cursors: Object.keys((await later.load()).cursors).length, kept: kept.map(({ length }) => length) };
+}
+
+const message = (conversation_id, seq) => ({
+  ...{ conversation_id, seq, message_id: String(seq).padStart(12, "0"), client_message_id: "k", sender: "ben", body: "text" },
+  sent_at: "2026-01-31T12:00:00.000Z",
+});
+
 /** A tab of a user: `tab` is what the tests look at. */
 export async function begin(port, userId = "ann") {
   const address = `http://127.0.0.1:${port}`;

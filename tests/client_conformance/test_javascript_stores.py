@@ -33,3 +33,10 @@ async def page() -> AsyncIterator["Page"]:
 async def test_contract(page: "Page", kind: str, name: str) -> None:
     """What the next client finds is what the one before it left."""
     await page.evaluate(_CHECK, [kind, name])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_newest_messages_of_the_conversations_that_moved_last_are_kept(page: "Page") -> None:
+    """The database is bounded, and no cursor is lost by that."""
+    bounds = await page.evaluate("async () => (await import('/modules/tests/store_page.mjs')).bounds()")
+    assert bounds == {"cursors": 120, "kept": [0] * 20 + [1] * 99 + [200]}

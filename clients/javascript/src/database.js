@@ -120,9 +120,12 @@ export class Database {
 
   /** Remove everything; other tabs of the user keep nothing any more. Throws TimeoutError: one of them does not let go. */
   async clear() {
-    await this.#change(["conversations", "messages", "meta", "sends"], async (open, names) => {
-      for (const name of names) open(name).clear();
-    });
+    if (!globalThis.indexedDB) return;
+    if (!this.#isGone) {
+      await this.#change(["conversations", "messages", "meta", "sends"], async (open, names) => {
+        for (const name of names) open(name).clear();
+      });
+    }
     this.#isGone = true;
     await this.close();
     await within(asked(indexedDB.deleteDatabase(this.name)), CLEAR_MS);

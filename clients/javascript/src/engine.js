@@ -119,7 +119,7 @@ export class Engine {
     }
     if (this.outbox.version !== this.#outboxVersion) {
       this.#outboxVersion = this.outbox.version;
-      this.position.keep();
+      this.position.keep(false);
       this.events.tell({ type: "outbox" });
     }
     clearTimeout(this.#timer); // here: a listener that sends has set one

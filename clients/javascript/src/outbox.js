@@ -247,8 +247,8 @@ export class Outbox {
    */
   #note(ref, pending) {
     this.version++;
-    const error = pending?.error ? { ...pending.error } : null; // an Error would lose its own fields when it is kept
-    this.#changed.set(ref, pending && { draft: pending.draft, error });
+    const kept = pending && { draft: pending.draft, error: pending.error && { ...pending.error } }; // an Error would lose its fields
+    this.#changed.set(ref, kept);
   }
 
   /**

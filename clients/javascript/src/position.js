@@ -10,6 +10,7 @@ export class Position {
   /** @type {Promise<void>} */
   #saving = Promise.resolve();
   #isWaiting = false;
+  #hasMoved = false;
 
   /**
    * @param {import("./inbox.js").Inbox} inbox
@@ -34,8 +35,9 @@ export class Position {
     }
   }
 
-  /** It may have changed. Returns when it is saved. */
-  keep() {
+  /** It may have changed, or sends alone. Returns when it is saved. */
+  keep(hasMoved = true) {
+    this.#hasMoved ||= hasMoved;
     if (!this.#isWaiting) {
       this.#isWaiting = true;
       this.#saving = this.#saving.then(() => this.#save());
@@ -46,7 +48,11 @@ export class Position {
   /** Save for the last time. */
   async end() {
     await this.keep();
-    await this.store.close?.();
+    try {
+      await within(this.store.close?.(), STORE_MS);
+    } catch (error) {
+      this.#unsaved(error);
+    }
   }
 
   /**
@@ -69,7 +75,8 @@ export class Position {
     try {
       const sends = this.outbox.takeChanges();
       const work = [sends.size && store.saveSends?.(sends)];
-      if (inbox.streams.cursors) {
+      if (this.#hasMoved && inbox.streams.cursors) {
+        this.#hasMoved = false;
         work.push(store.save({ cursors: inbox.cursors, generation: inbox.streams.generation }, inbox.takeDone()));
       }
       await within(Promise.all(work), STORE_MS);

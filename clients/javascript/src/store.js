@@ -24,7 +24,7 @@
  * @property {(signal: AbortSignal) => Promise<KeptSend[]>} [leftSends] waits until there are sends of clients that have ended, which
  *   are this client's from then on. The signal: this client has ended
  * @property {(conversationId: string) => Promise<Message[]>} [messages] the newest before this client's own, without a gap
- * @property {() => Promise<void>} [close] the client has ended; `save` and `saveSends` may still be called
+ * @property {() => Promise<void>} [close] the client has ended; it may be called twice, and the others after it
  * @property {string} [userId] a connection as another user ends the client with `store_failed`
  */
 
@@ -47,16 +47,16 @@ export function memoryStore() {
   /** @type {KeptSend[]} */
   let left = [];
   return {
-    async load() {
+    load: async () => {
       left = [...sends.values()];
       return (loaded = kept);
     },
-    async save(position, messages) {
+    save: async (position, messages) => {
       if (kept?.generation !== position.generation) done = [];
       done = [...done, ...messages].slice(-MOST_MESSAGES);
       kept = position;
     },
-    async saveSends(changes) {
+    saveSends: async (changes) => {
       for (const [id, send] of changes) send ? sends.set(id, send) : sends.delete(id);
     },
     leftSends: (signal) =>

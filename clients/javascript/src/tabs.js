@@ -15,6 +15,7 @@ export class Tabs {
   present = Promise.resolve();
   /** Rung when this tab became the leader. */
   #news = new Bell();
+  #hasLooked = false;
   #over = new AbortController();
   #page = new AbortController();
 
@@ -43,9 +44,12 @@ export class Tabs {
     signal.throwIfAborted();
   }
 
-  /** Of these tabs, those that have ended. @param {string[]} tabs */
+  /** Of these tabs, those that have ended. Without locks: all others, the first time. @param {string[]} tabs */
   async ended(tabs) {
-    const { held = [] } = (await globalThis.navigator?.locks?.query()) ?? {};
+    const locks = globalThis.navigator?.locks;
+    if (!locks && this.#hasLooked) return [];
+    this.#hasLooked = true;
+    const { held = [] } = locks ? await locks.query() : {};
     const names = new Set(held.map(({ name }) => name));
     return tabs.filter((tab) => tab !== this.id && !names.has(this.#nameOf(tab)));
   }

@@ -12,8 +12,8 @@ export class Position {
     events: import("./events.js").Events;
     /** Begin where an earlier client was. Throws ClientStopped: without its position messages would be lost or shown twice. */
     load(): Promise<void>;
-    /** It may have changed. Returns when it is saved. */
-    keep(): Promise<void>;
+    /** It may have changed, or sends alone. Returns when it is saved. */
+    keep(hasMoved?: boolean): Promise<void>;
     /** Save for the last time. */
     end(): Promise<void>;
     /**

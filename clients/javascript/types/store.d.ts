@@ -57,7 +57,7 @@ export type Store = {
      */
     messages?: ((conversationId: string) => Promise<Message[]>) | undefined;
     /**
-     * the client has ended; `save` and `saveSends` may still be called
+     * the client has ended; it may be called twice, and the others after it
      */
     close?: (() => Promise<void>) | undefined;
     /**

@@ -13,7 +13,7 @@ export class Tabs {
     end(): void;
     /** Wait until this tab is the leader. Throws the signal's reason. @param {AbortSignal} signal */
     leading(signal: AbortSignal): Promise<void>;
-    /** Of these tabs, those that have ended. @param {string[]} tabs */
+    /** Of these tabs, those that have ended. Without locks: all others, the first time. @param {string[]} tabs */
     ended(tabs: string[]): Promise<string[]>;
     #private;
 }
