@@ -117,10 +117,11 @@ async def reload_in_the_middle_of_a_send(tabs: Tabs) -> None:
 
 async def tab_is_closed_before_an_ack(tabs: Tabs) -> None:
     """The tab that is left sends it, under the same id."""
-    first, second = await tabs.open(), await tabs.open()
-    for page in (first, second):
-        await tabs.becomes(page, "tab.client.state.name", "open")
+    first = await tabs.open()
+    await tabs.becomes(first, "tab.client.state.name", "open")
     await tabs.becomes(first, "tab.store.isLeader", value=True)
+    second = await tabs.open()
+    await tabs.becomes(second, "tab.client.state.name", "open")
     await second.evaluate("() => void tab.client.send('c', 'hello')")
     await tabs.until(tabs.sends)
     await tabs.has_entries(first, "sends", 1)
@@ -226,7 +227,7 @@ async def quota_is_exceeded(tabs: Tabs) -> None:
 
 
 async def browser_gives_no_space(tabs: Tabs) -> None:
-    """The browser's own refusal, as on a full disk; what was shown meanwhile is written when there is space again."""
+    """The browser's own refusal, as on a full disk; messages that were shown meanwhile are written when there is space again."""
     page = await tabs.context.new_page()
     await page.goto(ADDRESS)
     browser = await tabs.context.new_cdp_session(page)
@@ -281,8 +282,9 @@ async def user_signs_out(tabs: Tabs) -> None:
 
 async def leader_is_put_into_the_back_forward_cache(tabs: Tabs) -> None:
     """Another tab writes meanwhile; the page that comes back is one of those that wait."""
-    first, second = await tabs.open(), await tabs.open()
+    first = await tabs.open()
     await tabs.becomes(first, "tab.store.isLeader", value=True)
+    second = await tabs.open()
     hide = "() => void dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))"
     show = "() => void dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
     await first.evaluate(hide)

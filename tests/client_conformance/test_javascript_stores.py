@@ -1,6 +1,8 @@
 """The stores of the JavaScript client: the same contract for that in memory and that in IndexedDB, in Chromium."""
 
+import gzip
 import re
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,13 +11,14 @@ import pytest
 import pytest_asyncio
 
 from support.client_page import launched, new_page, require_chromium
-from support.javascript import CLIENT
+from support.javascript import CLIENT, require_tool
 
 if TYPE_CHECKING:  # not installed everywhere
     from playwright.async_api import Page
 
 _HERE = Path(__file__).parent
 _NAMES = re.findall(r"^export async function (\w+)", (_HERE / "store_contract.mjs").read_text(encoding="utf-8"), re.MULTILINE)
+_MOST_BYTES = 4_700  # with the parts that a bundle of the whole client has anyway
 _CHECK = "async ([kind, name]) => (await import('/modules/tests/store_page.mjs')).check(kind, name)"
 
 
@@ -40,3 +43,11 @@ async def test_newest_messages_of_the_conversations_that_moved_last_are_kept(pag
     """The database is bounded, and no cursor is lost by that."""
     bounds = await page.evaluate("async () => (await import('/modules/tests/store_page.mjs')).bounds()")
     assert bounds == {"cursors": 120, "kept": [0] * 20 + [1] * 99 + [200]}
+
+
+def test_indexeddb_store_is_small() -> None:
+    """A page that keeps nothing does not load it; others load it before their first message."""
+    options = ["--bundle", "--minify", "--format=esm", "--target=es2022", "--log-level=error"]
+    command = [require_tool("esbuild"), CLIENT / "src" / "indexeddb.js", *options]
+    bundle = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
+    assert len(gzip.compress(bundle, 9)) <= _MOST_BYTES
