@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { Client, ClientStopped, RestFailed, SendFailed } from "../../clients/javascript/src/index.js";
+import { Client, ClientStopped, memoryStore, RestFailed, SendFailed } from "../../clients/javascript/src/index.js";
 
 const LIMITS = { body_bytes: 16384, metadata_bytes: 4096, frame_bytes: 131072, cursors: 1000, replay_messages: 500, page_size: 200 };
 const WELCOME = { type: "welcome", protocol: "holdfast.v1", user_id: "ann", connection_id: "k", instance_id: "i", keepalive_ms: 20000, limits: LIMITS };
@@ -184,6 +184,80 @@ test("a send is not retried when the store may have forgotten its first attempt"
   mock.method(Date, "now", () => now() + 6 * 24 * 3_600_000 + 1);
   await assert.rejects(made.outbox.retry(id), { code: "expired", outcome: "unknown", retryable: false });
   await made.close();
+});
+
+/** The sends that were written to the last socket, by their ids. */
+const written = () => FakeSocket.all.at(-1).sent.filter(({ type }) => type === "send").map(({ client_message_id }) => client_message_id);
+
+test("a send that a closed client left is sent by the next one, under the same id", async () => {
+  const store = memoryStore();
+  const { made } = await opened({ store });
+  await assert.rejects(Promise.all([made.send("c", "text", { clientMessageId: "k" }), made.close()]), SendFailed);
+  const { made: next, socket } = await opened({ store, cursors: undefined });
+  await turns();
+  assert.deepEqual(written(), ["k"]);
+  assert.equal(next.outbox.entries[0].state, "waiting");
+  socket.say({ type: "ack", conversation_id: "c", client_message_id: "k", seq: 1 });
+  await next.close();
+  assert.deepEqual((await opened({ store, cursors: undefined })).made.outbox.entries, []);
+});
+
+test("a send that failed has failed for the next client too, and is not sent by itself", async () => {
+  const store = memoryStore();
+  const { made, socket } = await opened({ store });
+  const failed = made.send("c", "text", { clientMessageId: "k" });
+  const { ref } = socket.sent.find(({ type }) => type === "send");
+  socket.say({ type: "error", ref, code: "forbidden", detail: "no", retryable: false });
+  await assert.rejects(failed, { code: "forbidden" });
+  await made.close();
+  const { made: next } = await opened({ store, cursors: undefined });
+  const [{ id, state, error }] = next.outbox.entries;
+  assert.deepEqual([state, error.code, error.outcome, error.retryable], ["failed", "forbidden", "refused", false]);
+  assert.ok(error instanceof SendFailed);
+  assert.deepEqual(written(), []);
+  next.outbox.retry(id);
+  assert.deepEqual(written(), ["k"]);
+  await next.close();
+});
+
+test("a send that was left more than a day ago is not sent by itself, and after six days not at all", async () => {
+  const store = memoryStore();
+  const { made } = await opened({ store });
+  made.send("c", "text", { clientMessageId: "k" });
+  await made.close();
+  const { now } = Date;
+  const later = (days) => mock.method(Date, "now", () => now() + days * 24 * 3_600_000);
+  later(1.1);
+  const { made: next } = await opened({ store, cursors: undefined });
+  assert.deepEqual(written(), []);
+  assert.equal(next.outbox.entries[0].error.outcome, "unknown");
+  later(6.1);
+  await assert.rejects(next.outbox.retry(next.outbox.entries[0].id), { code: "expired" });
+  await next.close();
+});
+
+test("sends of another user are not sent", async () => {
+  const store = memoryStore();
+  const { made } = await opened({ store });
+  made.send("c", "text");
+  await made.close();
+  const next = client({ store: { ...store, userId: "ben" }, cursors: undefined }).start();
+  await turns();
+  FakeSocket.all.at(-1).say(WELCOME);
+  await turns();
+  assert.equal(next.state.reason.code, "store_failed");
+  assert.deepEqual(written(), []);
+  assert.equal(FakeSocket.all.at(-1).readyState, 3);
+});
+
+test("a position that could not be loaded is not overwritten", async () => {
+  const saved = [];
+  const failing = { load: () => Promise.reject(new Error("no")), save: async (position) => saved.push(position) };
+  const made = client({ cursors: undefined, store: failing }).start();
+  made.send("c", "text");
+  await turns();
+  assert.equal(made.state.reason.code, "store_failed");
+  assert.deepEqual(saved, []);
 });
 
 test("a client that is stopped by the service does not listen to the page any more", async () => {

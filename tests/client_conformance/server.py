@@ -48,6 +48,11 @@ _WELCOME: Json = {
     "degraded": [],
 }
 _PLAIN: list[Json] = [{"welcome": {}}, {"serve": {}}]
+_ANY_PAGE = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
+_PREFLIGHT: Json = {
+    "status": 204,
+    "headers": {"Access-Control-Allow-Methods": "*", "Access-Control-Allow-Headers": "Authorization, Content-Type"},
+}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
@@ -116,7 +121,9 @@ class ScriptedServer:
             await writer.drain()
 
     def _page(self, method: str, target: str, body: bytes) -> Json:
-        """The answer to a call of REST: they are given in turn, the last one again and again."""
+        """The answer to a call of REST: they are given in turn, the last one again and again. A page's browser asks before it."""
+        if method == "OPTIONS":
+            return _PREFLIGHT
         self.log.append({"rest": target, "method": method, "body": json.loads(body or b"null")})
         answers = self._script.get("rest", [{"status": 404, "text": "not found"}])
         answer: Json = answers[min(self._calls, len(answers) - 1)]
@@ -360,7 +367,7 @@ def _filled(value: Any, last: Json) -> Any:
 
 def _http(answer: Json) -> bytes:
     """`{"status", "headers"?, "text"?, "json"?, "problem"?}` as the bytes of an answer."""
-    headers = {"Content-Type": "text/html", **answer.get("headers", {})}
+    headers = {"Content-Type": "text/html", **_ANY_PAGE, **answer.get("headers", {})}
     body = answer.get("text", "")
     if "json" in answer:
         headers["Content-Type"], body = "application/json", json.dumps(answer["json"])

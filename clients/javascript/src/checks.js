@@ -106,7 +106,8 @@ function isPlain(value) {
  * @property {number} frameBytes
  * @property {number} bodyBytes
  * @property {number} metadataBytes
- * @property {number} [triedAt] when it was sent for the first time: of the clock on the wall, which goes on while the machine sleeps
+ * @property {number} addedAt when it was queued the last time: of the clock on the wall, which goes on while the machine sleeps
+ * @property {number} [triedAt] when it was sent for the first time, by the same clock
  */
 
 /**
@@ -135,6 +136,7 @@ export function draftOf({ ref, conversationId, clientMessageId, body, metadata, 
     frameBytes: sizeOf(text),
     bodyBytes,
     metadataBytes: sizeOf(metadataText),
+    addedAt: Date.now(),
   };
 }
 

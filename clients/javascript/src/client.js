@@ -22,7 +22,7 @@ const RETRY_MS = 6 * 24 * 3_600_000; // the store keeps keys for seven days, and
  * @property {Record<string, number> | null} [cursors] where to go on, in place of what `store` has: `{}` replays everything, null
  *   starts with what is new
  * @property {string} [generation] of the store that `cursors` are of, where it is known
- * @property {import("./store.js").Store} [store] keeps the position; by default in memory
+ * @property {import("./store.js").Store} [store] keeps the position and sends; by default in memory
  * @property {string} [name] shows in the service's log, up to 64 characters
  */
 /**
@@ -77,7 +77,7 @@ export class Client {
   async close() {
     this.#engine.stop(new ClientStopped("closed", "the client was closed"));
     await this.#engine.link.close();
-    await this.#engine.position.keep();
+    await this.#engine.position.end();
   }
 
   /** @returns {State} */

@@ -69,13 +69,14 @@ export class Engine {
     this.link = new Link(urls, tokens, this, signal);
     this.rest = new Rest(this.link, tokens, signal);
     this.holes = new Holes(this.inbox, this.rest, this);
-    this.position = new Position(this.inbox, store, this.events);
+    this.position = new Position(this.inbox, this.outbox, store, this.events);
   }
 
   /** Until the end. @param {boolean} isLoading the store says where to go on */
   async run(isLoading) {
     try {
       if (isLoading) await this.position.load();
+      this.position.takeLeft((send) => this.#restore(send), this.#over.signal);
       await Promise.race([this.link.run(), this.holes.run(this.#over.signal)]);
     } catch (error) {
       this.stop(error instanceof ClientStopped ? error : new ClientStopped("internal_error", `a defect: ${error}`));
@@ -100,7 +101,7 @@ export class Engine {
     if (found) throw new SendFailed(...found, { retryable: false });
     /** @type {import("./waiting.js").Deferred<Ack>} */
     const answer = deferred();
-    this.outbox.add(draft, answer, now());
+    this.outbox.add({ ...draft, addedAt: Date.now() }, answer, now());
     this.flush();
     return answer.promise;
   }
@@ -118,6 +119,7 @@ export class Engine {
     }
     if (this.outbox.version !== this.#outboxVersion) {
       this.#outboxVersion = this.outbox.version;
+      this.position.keep(false);
       this.events.tell({ type: "outbox" });
     }
     clearTimeout(this.#timer); // here: a listener that sends has set one
@@ -133,6 +135,7 @@ export class Engine {
     this.outbox.close(why.code, why.detail);
     this.flush();
     this.news.ring();
+    this.position.end();
     this.#replayed.reject(why);
     this.#setState({ name: "stopped", reason: { code: why.code, detail: why.detail } });
   }
@@ -155,6 +158,9 @@ export class Engine {
 
   /** @param {Connection} connection */
   opened({ welcome }) {
+    if ((this.position.store.userId ?? welcome.user_id) !== welcome.user_id) {
+      this.stop(new ClientStopped("store_failed", "the store is another user's"));
+    }
     this.#userId = welcome.user_id;
     this.#limits = welcome.limits;
     this.events.tell(welcome);
@@ -227,6 +233,14 @@ export class Engine {
       this.#reset(frame);
       this.events.tell(frame);
     }
+  }
+
+  /** A send of a client that has ended, as old as it is and under its id. @param {import("./store.js").KeptSend} send */
+  #restore({ draft, error }) {
+    draft.triedAt ??= draft.addedAt;
+    const at = now() - Math.max(0, Date.now() - draft.addedAt);
+    this.outbox.add(draft, deferred(), at, error && new SendFailed(error.code, error.detail, error));
+    this.flush();
   }
 
   /** @param {MessageFrame} frame */

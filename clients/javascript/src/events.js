@@ -12,7 +12,7 @@
  * The client's own, and frames of the service as docs/protocol.md has them. `welcome` and `synced` may be those of a connection that
  * is about to take over. `state`: it changed. `connected`: replay is over.
  * `disconnected`, `unreachable`: the client tries again by itself. `outbox`: a send waits, is stored or failed. `unsaved`: the store
- * failed to keep the position.
+ * failed to keep the position, messages or sends.
  *
  * @typedef {{ type: "state", state: State }
  *   | { type: "connected", instance_id: string, connection_id: string, resumed: boolean }

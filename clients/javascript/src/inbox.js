@@ -15,6 +15,8 @@ const MAX_UNREAD = 1_000;
 export class Inbox {
   /** @type {Message[]} */
   #unread = [];
+  /** @type {Message[]} since they were asked for */
+  #done = [];
   /** @type {Message | null} being handled by the application */
   #inHand = null;
   /** @type {Map<string, number>} */
@@ -83,7 +85,14 @@ export class Inbox {
   done(message) {
     if (this.#inHand !== message) return; // a reset took it back
     this.#inHand = null;
-    if (this.#taken.has(message.conversation_id)) this.#taken.set(message.conversation_id, message.seq);
+    if (!this.#taken.has(message.conversation_id)) return;
+    this.#taken.set(message.conversation_id, message.seq);
+    if (this.#done.push(message) > MAX_UNREAD) this.#done.shift();
+  }
+
+  /** The messages that the application has done with since the last call, the last 1,000 of them. */
+  takeDone() {
+    return this.#done.splice(0);
   }
 
   /**
@@ -98,6 +107,7 @@ export class Inbox {
     const validTo = this.streams.cursor(id) > lastSeq ? lastSeq : 0;
     this.streams.reset(id, lastSeq);
     this.#unread = this.#unread.filter((each) => each.conversation_id !== id || each.seq <= validTo);
+    this.#done = this.#done.filter((each) => each.conversation_id !== id);
     if (this.#inHand && this.#inHand.conversation_id === id && this.#inHand.seq > validTo) this.#inHand = null;
     this.#taken.set(id, this.#beforeUnread(id, lastSeq));
     this.#read.set(id, Math.min(this.readSeq(id), lastSeq));

@@ -17,6 +17,7 @@ export { memoryStore } from "./store.js";
 /** @typedef {import("./frames.js").Message} Message */
 /** @typedef {import("./rest.js").Conversation} Conversation */
 /** @typedef {import("./rest.js").History} History */
+/** @typedef {import("./store.js").KeptSend} KeptSend */
 /** @typedef {import("./store.js").Position} Position */
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./tokens.js").Token} Token */

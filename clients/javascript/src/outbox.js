@@ -35,6 +35,8 @@ export class Outbox {
   #refs = new Map();
   /** @type {Map<string, Pending>} by ref */
   #failed = new Map();
+  /** @type {Map<string, import("./store.js").KeptSend | null>} by ref */
+  #changed = new Map();
   #bytes = 0;
 
   /** Those that wait, then those that failed. @returns {Pending[]} */
@@ -42,26 +44,36 @@ export class Outbox {
     return [...[...this.#lanes.values()].flatMap((lane) => lane.queue), ...this.#failed.values()];
   }
 
+  /** What is to be kept since the last call; null: not any more. */
+  takeChanges() {
+    const changed = this.#changed;
+    this.#changed = new Map();
+    return changed;
+  }
+
   /**
-   * Queue one. Throws `overloaded` when too many wait already.
+   * Queue one, unless it waits already. Throws `overloaded` when too many wait.
    *
    * @param {Draft} draft
    * @param {Answer} answer
-   * @param {number} now
+   * @param {number} now when it was added: it is given up a day later
+   * @param {SendFailed | null} [error] it has failed already
    */
-  add(draft, answer, now) {
+  add(draft, answer, now, error = null) {
+    if (this.#refs.has(draft.ref)) return;
     if (this.#refs.size >= MAX_WAITING || this.#bytes + draft.frameBytes > MAX_WAITING_BYTES) {
       throw new SendFailed("overloaded", `${this.#refs.size} sends with ${this.#bytes} bytes are waiting`);
     }
     const id = draft.conversationId;
-    const pending = { draft, answer, giveUpAt: now + GIVE_UP_MS, tries: 0, error: null };
+    const pending = { draft, answer, giveUpAt: now + GIVE_UP_MS, tries: 0, error };
+    if (error) return this.#keepFailed(pending);
     this.#failed.delete(draft.ref);
     this.#refs.set(draft.ref, id);
     this.#bytes += draft.frameBytes;
     const lane = this.#lanes.get(id);
     if (lane) lane.queue.push(pending);
     else this.#lanes.set(id, { queue: [pending], connection: null, sentAt: 0, notBefore: 0 });
-    this.version++;
+    this.#note(draft.ref, pending);
   }
 
   /**
@@ -148,15 +160,17 @@ export class Outbox {
   }
 
   /**
-   * End all waiting calls with an error: no answer will come, and why.
+   * End all waiting calls with an error: no answer will come, and why. What is kept of them stays so, for the next client.
    *
    * @param {string} code
    * @param {string} detail
    */
   close(code, detail) {
+    const changed = new Map(this.#changed);
     for (const lane of [...this.#lanes.values()]) {
       while (lane.queue.length) this.#fail(lane, new SendFailed(code, detail, { outcome: outcomeOf(lane.queue[0]) }));
     }
+    this.#changed = changed;
   }
 
   /** One that failed, to be added again; undefined where there is none with this ref. @param {string} ref */
@@ -171,7 +185,7 @@ export class Outbox {
     if (lane && pending) {
       const outcome = outcomeOf(pending);
       this.#take(lane, pending).answer.reject(new SendFailed("discarded", "by the application", { outcome, retryable: false }));
-    } else if (this.#failed.delete(ref)) this.version++;
+    } else if (this.#failed.delete(ref)) this.#note(ref, null);
   }
 
   /**
@@ -216,9 +230,25 @@ export class Outbox {
   #fail(lane, failure) {
     const pending = this.#take(lane);
     pending.error = failure;
-    this.#failed.set(pending.draft.ref, pending);
-    if (this.#failed.size > MAX_FAILED) this.#failed.delete(/** @type {string} */ (this.#failed.keys().next().value));
+    this.#keepFailed(pending);
     pending.answer.reject(failure);
+  }
+
+  /** @param {Pending} pending */
+  #keepFailed(pending) {
+    this.#failed.set(pending.draft.ref, pending);
+    this.#note(pending.draft.ref, pending);
+    if (this.#failed.size > MAX_FAILED) this.discard(/** @type {string} */ (this.#failed.keys().next().value));
+  }
+
+  /**
+   * @param {string} ref
+   * @param {Pending | null} pending
+   */
+  #note(ref, pending) {
+    this.version++;
+    const kept = pending && { draft: pending.draft, error: pending.error && { ...pending.error } }; // an Error would lose its fields
+    this.#changed.set(ref, kept);
   }
 
   /**
@@ -237,7 +267,7 @@ export class Outbox {
     this.#refs.delete(pending.draft.ref);
     this.#bytes -= pending.draft.frameBytes;
     if (!lane.queue.length) this.#lanes.delete(pending.draft.conversationId);
-    this.version++;
+    this.#note(pending.draft.ref, null);
     return pending;
   }
 }

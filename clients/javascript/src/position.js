@@ -1,4 +1,4 @@
-/** Keeps where the application is in its store, one save after the other; a later position replaces one that waits. */
+/** Keeps in the store where the application is, and its sends; one save after the other, a later one replaces one that waits. */
 
 import { checkedCursors, checkedShort } from "./checks.js";
 import { ClientStopped } from "./errors.js";
@@ -10,14 +10,17 @@ export class Position {
   /** @type {Promise<void>} */
   #saving = Promise.resolve();
   #isWaiting = false;
+  #hasMoved = false;
 
   /**
    * @param {import("./inbox.js").Inbox} inbox
+   * @param {import("./outbox.js").Outbox} outbox
    * @param {import("./store.js").Store} store
    * @param {import("./events.js").Events} events
    */
-  constructor(inbox, store, events) {
+  constructor(inbox, outbox, store, events) {
     this.inbox = inbox;
+    this.outbox = outbox;
     this.store = store;
     this.events = events;
   }
@@ -32,23 +35,59 @@ export class Position {
     }
   }
 
-  /** It may have changed. Returns when it is saved. */
-  keep() {
-    if (!this.#isWaiting && this.inbox.streams.cursors) {
+  /** It may have changed, or sends alone. Returns when it is saved. */
+  keep(hasMoved = true) {
+    this.#hasMoved ||= hasMoved;
+    if (!this.#isWaiting) {
       this.#isWaiting = true;
       this.#saving = this.#saving.then(() => this.#save());
     }
     return this.#saving;
   }
 
+  /** Save for the last time. */
+  async end() {
+    await this.keep();
+    try {
+      await within(this.store.close?.(), STORE_MS);
+    } catch (error) {
+      this.#unsaved(error);
+    }
+  }
+
+  /**
+   * Go on with sends of clients that have ended, until the signal.
+   *
+   * @param {(send: import("./store.js").KeptSend) => void} restore
+   * @param {AbortSignal} signal
+   */
+  async takeLeft(restore, signal) {
+    try {
+      while (this.store.leftSends && !signal.aborted) (await this.store.leftSends(signal)).forEach(restore);
+    } catch (error) {
+      if (!signal.aborted) this.#unsaved(error);
+    }
+  }
+
   async #save() {
     this.#isWaiting = false;
+    const { inbox, store } = this;
     try {
-      const kept = { cursors: this.inbox.cursors, generation: this.inbox.streams.generation };
-      await within(this.store.save(kept), STORE_MS);
+      const sends = this.outbox.takeChanges();
+      const work = [sends.size && store.saveSends?.(sends)];
+      if (this.#hasMoved && inbox.streams.cursors) {
+        this.#hasMoved = false;
+        work.push(store.save({ cursors: inbox.cursors, generation: inbox.streams.generation }, inbox.takeDone()));
+      }
+      await within(Promise.all(work), STORE_MS);
     } catch (error) {
-      this.events.tell({ type: "unsaved", detail: nameOf(error) });
+      this.#unsaved(error);
     }
+  }
+
+  /** @param {unknown} error */
+  #unsaved(error) {
+    this.events.tell({ type: "unsaved", detail: nameOf(error) });
   }
 }
 

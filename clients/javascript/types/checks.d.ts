@@ -25,7 +25,8 @@ export function checkMetadata(metadata: unknown): void;
  * @property {number} frameBytes
  * @property {number} bodyBytes
  * @property {number} metadataBytes
- * @property {number} [triedAt] when it was sent for the first time: of the clock on the wall, which goes on while the machine sleeps
+ * @property {number} addedAt when it was queued the last time: of the clock on the wall, which goes on while the machine sleeps
+ * @property {number} [triedAt] when it was sent for the first time, by the same clock
  */
 /**
  * Check and encode. `readSeq`: the last message of the conversation that the application had taken.
@@ -79,7 +80,11 @@ export type Draft = {
     bodyBytes: number;
     metadataBytes: number;
     /**
-     * when it was sent for the first time: of the clock on the wall, which goes on while the machine sleeps
+     * when it was queued the last time: of the clock on the wall, which goes on while the machine sleeps
+     */
+    addedAt: number;
+    /**
+     * when it was sent for the first time, by the same clock
      */
     triedAt?: number | undefined;
 };

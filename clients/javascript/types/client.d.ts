@@ -5,7 +5,7 @@
  * @property {Record<string, number> | null} [cursors] where to go on, in place of what `store` has: `{}` replays everything, null
  *   starts with what is new
  * @property {string} [generation] of the store that `cursors` are of, where it is known
- * @property {import("./store.js").Store} [store] keeps the position; by default in memory
+ * @property {import("./store.js").Store} [store] keeps the position and sends; by default in memory
  * @property {string} [name] shows in the service's log, up to 64 characters
  */
 /**
@@ -123,7 +123,7 @@ export type Options = {
      */
     generation?: string | undefined;
     /**
-     * keeps the position; by default in memory
+     * keeps the position and sends; by default in memory
      */
     store?: import("./store.js").Store | undefined;
     /**

@@ -25,6 +25,8 @@ export class Inbox {
     putBack(message: Message): void;
     /** The application has done with a message that it took. @param {Message} message */
     done(message: Message): void;
+    /** The messages that the application has done with since the last call, the last 1,000 of them. */
+    takeDone(): import("./frames.js").Message[];
     /**
      * The store was restored and ends at `lastSeq`: what lay behind it will be something else.
      *

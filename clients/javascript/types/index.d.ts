@@ -9,6 +9,7 @@ export type Ack = import("./frames.js").Ack;
 export type Message = import("./frames.js").Message;
 export type Conversation = import("./rest.js").Conversation;
 export type History = import("./rest.js").History;
+export type KeptSend = import("./store.js").KeptSend;
 export type Position = import("./store.js").Position;
 export type Store = import("./store.js").Store;
 export type Token = import("./tokens.js").Token;

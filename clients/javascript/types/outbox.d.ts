@@ -6,14 +6,17 @@ export class Outbox {
     version: number;
     /** Those that wait, then those that failed. @returns {Pending[]} */
     get all(): Pending[];
+    /** What is to be kept since the last call; null: not any more. */
+    takeChanges(): Map<string, import("./store.js").KeptSend | null>;
     /**
-     * Queue one. Throws `overloaded` when too many wait already.
+     * Queue one, unless it waits already. Throws `overloaded` when too many wait.
      *
      * @param {Draft} draft
      * @param {Answer} answer
-     * @param {number} now
+     * @param {number} now when it was added: it is given up a day later
+     * @param {SendFailed | null} [error] it has failed already
      */
-    add(draft: Draft, answer: Answer, now: number): void;
+    add(draft: Draft, answer: Answer, now: number, error?: SendFailed | null): void;
     /**
      * The frames to write to `connection` now. A send over its limits fails instead, and the next one is tried.
      *
@@ -49,7 +52,7 @@ export class Outbox {
      */
     blamed(connection: object, code: string, detail: string): void;
     /**
-     * End all waiting calls with an error: no answer will come, and why.
+     * End all waiting calls with an error: no answer will come, and why. What is kept of them stays so, for the next client.
      *
      * @param {string} code
      * @param {string} detail
