@@ -249,6 +249,8 @@ async def browser_has_no_database(tabs: Tabs) -> None:
     await tabs.becomes(page, "tab.shown", [1, 2, 3, 4, 5])
     await tabs.becomes(page, "tab.unsaved", ["SecurityError"])
     await page.evaluate("() => tab.client.send('c', 'hello')")
+    other = await tabs.open()  # it never becomes the leader
+    await tabs.becomes(other, "tab.unsaved", ["SecurityError"])
 
 
 async def another_user_signs_in(tabs: Tabs) -> None:

@@ -41,6 +41,8 @@ export class IndexedDbStore {
   #loading = null;
   /** @type {Promise<void>} */
   #writing = Promise.resolve();
+  /** @type {unknown} of the last use of the database; null where it worked */
+  #failure = null;
   #isToldOfFailure = false;
   #over = new AbortController();
   #hasBegun = false;
@@ -74,7 +76,10 @@ export class IndexedDbStore {
 
   async #load() {
     this.#begin();
-    const position = await this.#database.load().catch(() => null);
+    const position = await this.#database.load().catch((error) => {
+      this.#failure = error;
+      return null;
+    });
     if (position) this.#unwritten.begin(position);
     return position;
   }
@@ -166,10 +171,14 @@ export class IndexedDbStore {
     this.#begin();
     await this.#tabs.present;
     const taken = this.#unwritten.take(this.isLeader || this.#over.signal.aborted);
-    if (this.#isCleared || taken.isEmpty) return;
+    if (this.#isCleared) return;
     try {
+      if (taken.isEmpty && this.#failure) throw this.#failure; // a tab that does not write now is told, too
+      if (taken.isEmpty) return;
       await this.#writeWithRoom(taken);
+      this.#failure = null;
     } catch (error) {
+      this.#failure = error;
       this.#unwritten.putBack(taken);
       throw error;
     }
