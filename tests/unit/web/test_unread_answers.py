@@ -16,7 +16,7 @@ from holdfast.web.protocols import Protocols, public_protocols
 from holdfast.web.refusals import Refusals
 from support.eventually import eventually
 from support.instances import token
-from support.pipe import Pipe, not_started
+from support.pipe import Pipe, Serving, not_started
 from support.virtual_time import LoopClock, in_virtual_time, passed
 
 _GET = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -69,7 +69,7 @@ class _Large:
         await Response(_BODY)(scope, receive, send)
 
     def connections(self, count: int) -> list[_Full]:
-        protocols = Protocols(self, None, 75.0, Refusals(LoopClock(), "a request"))
+        protocols = Protocols(self, None, 75.0, Refusals(LoopClock(), "a request"), Serving())
         return [_Full(protocols()) for _ in range(count)]
 
 
