@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol with guards where bytes come in, and a hand-over of upgrades that leaves nothing behind.
 
 A request head has 16 KB and 3 s, a body 10 s. Trailers and chunk extensions have 16 KB and are not kept. A few requests may wait
-for their answers. A client that reads nothing of its answers for 10 s is cut off: what it does not read is in our memory.
-A request names one host (RFC 9112 §3.2); checks of health may use any name.
+for their answers. A client that reads nothing of its answers for 10 s is cut off: what it does not read is in our memory. So many
+connections are kept between requests; beyond that they close with their answer. A request names one host (RFC 9112 §3.2); checks
+of health may use any name.
 
 uvicorn's protocol and its parser form a cycle that would survive the upgrade (4.7 KB a connection until the collector comes
 by): it is broken here.
@@ -26,6 +27,7 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_SECONDS: Final = 3.0
 BODY_SECONDS: Final = 10.0  # a hundred kilobytes, over the worst line
 UNREAD_SECONDS: Final = 10.0  # answers go out in parts of 64 KB: a line of 7 KB a second is fast enough
+MAX_KEPT: Final = 500  # connections of one port that are kept between requests; `launcher.open_files` leaves room for them
 MAX_WAITING: Final = 8  # requests sent before the answer to the previous one: legitimate clients do not pipeline this deeply
 
 
@@ -117,6 +119,8 @@ class GuardedHttp(HttpToolsProtocol):
         self._stop_timer()
         self._start_timer(BODY_SECONDS, "a body has 10 s")
         super().on_headers_complete()
+        if self.cycle is not None and len(self.connections) > MAX_KEPT:
+            self.cycle.keep_alive = False  # the answer says so: no call is lost, as it would be if an idle connection were closed
 
     def send_400_response(self, msg: str) -> None:
         """For uvicorn: input that is not HTTP gets the same kind of answer as everything else."""

@@ -42,7 +42,7 @@ class Drain:
         self._hurry.set()
 
     async def run(self) -> None:
-        """Tell every client, then close paced; returns within the window, when no connection is left and callers of REST were told."""
+        """Tell every client, then close paced; returns within the window, when no connection is left and HTTP pools were told."""
         self._health.is_draining = True
         self._health.evaluate()
         connections = list(self._hub.connections.values())
