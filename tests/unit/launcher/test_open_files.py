@@ -37,6 +37,6 @@ def test_too_many_are_refused_before_anything_is_started(
 def test_an_instance_takes_what_fits_into_the_hard_limit(
     monkeypatch: pytest.MonkeyPatch, most: int, wanted: int, fitting: int
 ) -> None:
-    """Beside 500 kept connections and 100 other files. -1 is a limit without end. One connection is the least that a setting may name."""
+    """600 files are for others. -1 is a limit without end. One connection is the least that a setting may name."""
     _allow(monkeypatch, most)
     assert sockets_that_fit(wanted, 500) == fitting
