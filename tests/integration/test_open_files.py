@@ -6,10 +6,13 @@ from pathlib import Path
 
 import httpx
 
+from holdfast.launcher.open_files import make_room_for
+from holdfast.web.http import MAX_KEPT
 from support.instances import Instances, Serving, token
 from support.raw_socket import Raw
 
-HARD, FITTING = 115, 15  # 100 are for all else
+HARD, FITTING = 615, 15  # 500 are for kept HTTP connections, 100 for all else
+_SURPLUS = 150
 
 
 class Limited(Serving):
@@ -66,4 +69,23 @@ async def test_sockets_above_a_low_hard_limit_of_open_files_are_refused_as_overl
             async with Raw(instance) as surplus:
                 answered = await surplus.upgrade(authorization=f"Bearer {token('late')}")
             assert (answered.status, answered.problem["code"]) == (503, "overloaded")
+        assert (await instance.health())["services"]["redis"]["status"] == "connected"
+
+
+async def test_kept_http_connections_without_a_token_leave_files_for_all_else(sqlite_instances: Instances) -> None:
+    """They were counted nowhere: with no file left, the instance neither accepted a probe nor reached Redis again."""
+    instance = await _limited(sqlite_instances, f"ulimit -n {HARD}", 20_000)
+    assert not make_room_for(MAX_KEPT + _SURPLUS)
+    async with AsyncExitStack() as clients:
+        kept = 0
+        for _ in range(MAX_KEPT + _SURPLUS):
+            client = await clients.enter_async_context(Raw(instance))
+            client.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            answered = await client.answer()
+            assert answered.status == 200
+            kept += answered.headers.get("connection") != "close"
+        assert kept == MAX_KEPT
+        for number in range(FITTING):
+            client = await clients.enter_async_context(Raw(instance))
+            await client.open(token(f"user-{number}"))
         assert (await instance.health())["services"]["redis"]["status"] == "connected"

@@ -10,6 +10,12 @@ from holdfast.settings import AuthSettings, Settings, StoreSettings
 from support.instances import SECRET
 
 
+class Serving:
+    """A `Lifetime` that does not end."""
+
+    is_draining = False
+
+
 class Pipe(asyncio.Transport):
     """Keeps what is written."""
 

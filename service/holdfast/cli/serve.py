@@ -13,6 +13,7 @@ from holdfast.bootstrap import Instance, issuer_keys, machine
 from holdfast.errors import ConfigurationError, RedisDenied, StoreDenied
 from holdfast.launcher.open_files import sockets_that_fit
 from holdfast.settings import Settings
+from holdfast.web.http import MAX_KEPT
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def _with_open_files(loaded: Settings) -> Settings:
     and the instance can no longer reconnect to Redis or answer a probe: connections above the limit have to be refused before.
     """
     wanted = loaded.limits.connections
-    fitting = sockets_that_fit(wanted)
+    fitting = sockets_that_fit(wanted, MAX_KEPT)
     if fitting == wanted:
         return loaded
     _log.warning(

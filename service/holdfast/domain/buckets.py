@@ -50,6 +50,13 @@ class TokenBucket:
         self._tokens -= count
         return 0.0
 
+    def charge(self, count: int, now: float) -> None:
+        """Take `count` tokens for what is done already, into debt where they are not there: later attempts wait."""
+        if self._rate:
+            tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - count
+            self._at = now
+            self._tokens = max(tokens, -2.0 * self._burst)
+
     def give_back(self, count: int) -> None:
         """Give back tokens that were taken and not needed."""
         self._tokens = min(self._burst, self._tokens + count)
@@ -80,6 +87,11 @@ class TokenBuckets(Generic[K]):
     def spend(self, key: K, count: int, now: float) -> float:
         """As `TokenBucket.spend`, of that one's."""
         return self._bucket(key, now).spend(count, now) if self._rate and count else 0.0
+
+    def charge(self, key: K, count: int, now: float) -> None:
+        """As `TokenBucket.charge`, to that one's."""
+        if self._rate and count:
+            self._bucket(key, now).charge(count, now)
 
     def give_back(self, key: K, count: int) -> None:
         """As `TokenBucket.give_back`, to that one's."""

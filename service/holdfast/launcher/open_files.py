@@ -18,9 +18,13 @@ def raise_file_limit(enough: int) -> int:
     return enough if soft == resource.RLIM_INFINITY else soft
 
 
-def sockets_that_fit(wanted: int) -> int:
-    """Raise the limit in this process; how many of so many sockets fit beside what the process opens besides, 1 at least."""
-    return max(1, min(wanted, raise_file_limit(wanted + _OTHERS) - _OTHERS))
+def sockets_that_fit(wanted: int, kept: int) -> int:
+    """Raise the limit in this process; how many of so many sockets fit, 1 at least.
+
+    `kept`: HTTP connections that may be open beside the sockets, and what a process opens besides.
+    """
+    others = kept + _OTHERS
+    return max(1, min(wanted, raise_file_limit(wanted + others) - others))
 
 
 def make_room_for(clients: int) -> str:

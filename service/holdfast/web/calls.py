@@ -1,5 +1,6 @@
 """The needs of every REST call: the caller, the caller's rights, and the body as one of our types."""
 
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TypeVar
 
 import msgspec
@@ -11,6 +12,7 @@ from holdfast.node.connections.connection import Grant
 from holdfast.node.requests.commands import Caller
 from holdfast.protocol.jsontext import decode
 from holdfast.web.gate import Gate
+from holdfast.web.shielded import HELD
 
 T = TypeVar("T")
 GET = ["GET", "HEAD"]
@@ -77,6 +79,16 @@ def number(request: Request, name: str, default: int | None = None) -> int | Non
     if not (text.isascii() and text.isdecimal() and len(text) <= 12):
         raise InvalidRequest("a whole number, not negative", field=name)
     return int(text)
+
+
+async def until_sent(request: Request, held: AbstractAsyncContextManager[None]) -> None:
+    """Enter `held`, and leave it once the answer is sent or its connection has ended.
+
+    Raises:
+        CommandError: as `held` does.
+    """
+    stack: AsyncExitStack = request.scope[HELD]
+    await stack.enter_async_context(held)
 
 
 def answer(value: object, status: int = 200) -> Response:

@@ -14,9 +14,11 @@ from holdfast.protocol.frames import Limits
 from holdfast.settings import LimitSettings
 from holdfast.web.addresses import Addresses
 from holdfast.web.auth import Authenticator
+from holdfast.web.pages import PagesUnderWay
 from holdfast.web.refusals import Refusals
 
 _PARTS: Final = 10
+_CALL_BYTES: Final = 32 * 1024  # of a page, for each further call: to read and encode them takes about as long as a small call
 
 
 class Ticking(Protocol):
@@ -40,6 +42,7 @@ class Gate:
         calls: how often each user calls REST here, reads or types.
         handshakes: how often each user connects here: each time may cost a replay.
         malformed: input that is not HTTP, in the log.
+        pages: the pages of each user that are not sent yet.
     """
 
     def __init__(self, node: Node, authenticator: Authenticator) -> None:
@@ -55,6 +58,7 @@ class Gate:
         self._authenticator = authenticator
         self._refusals = Refusals(node.clock, "a token")
         self.malformed = Refusals(node.clock, "a request")
+        self.pages = PagesUnderWay()
 
     def authenticate(self, token: str) -> Grant:
         """Whom the token names; why not, the log says as well.
@@ -76,6 +80,10 @@ class Gate:
         """
         if debt := self.calls.take(user_id, self.node.clock.monotonic()):
             raise rate_limited("too many calls", debt)
+
+    def charge_page(self, user_id: UserId, size: int) -> None:
+        """A page of so many bytes was made: later calls of the user wait for what it cost beyond the one that was counted."""
+        self.calls.charge(user_id, size // _CALL_BYTES, self.node.clock.monotonic())
 
     def identify(self, token: str | None) -> Grant:
         """Whom the token names, if there is room for them.

@@ -1,7 +1,9 @@
 """uvicorn's HTTP protocol with guards where bytes come in, and a hand-over of upgrades that leaves nothing behind.
 
 A request head has 16 KB and 3 s, a body 10 s. Trailers and chunk extensions have 16 KB and are not kept. A few requests may wait
-for their answers. A request names one host (RFC 9112 §3.2); checks of health may use any name.
+for their answers. A client that reads nothing of its answers for 10 s is cut off: what it does not read is in our memory. So many
+connections are kept between requests; beyond that they close with their answer. A request names one host (RFC 9112 §3.2); checks
+of health may use any name.
 
 uvicorn's protocol and its parser form a cycle that would survive the upgrade (4.7 KB a connection until the collector comes
 by): it is broken here.
@@ -10,18 +12,22 @@ by): it is broken here.
 import asyncio
 import logging
 import re
+import socket
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from holdfast.web.handshake import Refusal, UpgradeRequest, refused
 from holdfast.web.refusals import Refusals
+from holdfast.web.websocket import RESET
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_SECONDS: Final = 3.0
 BODY_SECONDS: Final = 10.0  # a hundred kilobytes, over the worst line
+UNREAD_SECONDS: Final = 10.0  # answers go out in parts of 64 KB: a line of 7 KB a second is fast enough
+MAX_KEPT: Final = 500  # connections of one port that are kept between requests; `launcher.open_files` leaves room for them
 MAX_WAITING: Final = 8  # requests sent before the answer to the previous one: legitimate clients do not pipeline this deeply
 
 
@@ -40,6 +46,8 @@ class GuardedHttp(HttpToolsProtocol):
     _is_in_head = True
     _idle_bytes = 0
     _timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
+    _answering: RequestResponseCycle | None = None
 
     def __init__(
         self,
@@ -111,6 +119,8 @@ class GuardedHttp(HttpToolsProtocol):
         self._stop_timer()
         self._start_timer(BODY_SECONDS, "a body has 10 s")
         super().on_headers_complete()
+        if self.cycle is not None and len(self.connections) > MAX_KEPT:
+            self.cycle.keep_alive = False  # the answer says so: no call is lost, as it would be if an idle connection were closed
 
     def send_400_response(self, msg: str) -> None:
         """For uvicorn: input that is not HTTP gets the same kind of answer as everything else."""
@@ -121,14 +131,36 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """For asyncio."""
         self._stop_timer()
+        self._stop_unread_timer()
+        self.pipeline.clear()
+        if self._answering is not None:
+            self._answering.disconnected = True  # uvicorn tells the last request that came, which may wait behind this one
+            self._answering = None
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """For uvicorn: the next request is carried out."""
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        """For asyncio: the client is behind. The connection may be closing already: it ends only once all is read."""
+        super().pause_writing()
+        self._stop_unread_timer()
+        self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self._cut)
+
+    def resume_writing(self) -> None:
+        """For asyncio: the client has read most of it."""
+        self._stop_unread_timer()
+        super().resume_writing()
 
     def _get_upgrade(self) -> bytes | None:
         """For uvicorn: `websocket` when the client lists it; both headers are lists and may stand twice (RFC 9110 §5.3).
 
-        Not in HTTP/1.0 (§7.8), and not while answers are owed: the socket would overtake them.
+        Not in HTTP/1.0 (§7.8), and not while answers are owed or not read: the socket would overtake them, or not know of them.
         """
-        if self.parser.get_http_version() == "1.0" or (self.cycle is not None and not self.cycle.response_complete):
+        is_owing = self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete)
+        if is_owing or self.parser.get_http_version() == "1.0":
             return None
         options = {name: _options(self.headers, name) for name in (b"connection", b"upgrade")}
         return b"websocket" if b"upgrade" in options[b"connection"] and b"websocket" in options[b"upgrade"] else None
@@ -162,7 +194,7 @@ class GuardedHttp(HttpToolsProtocol):
         request = UpgradeRequest(self.scope["method"], self.url, self.headers)
         socket = self.ws_protocol_class(config=self.config, server_state=self.server_state, app_state=self.app_state)  # type: ignore[call-arg,misc]  # uvicorn declares its own classes only
         transport.set_protocol(socket)
-        self.parser = self.scope = self.headers = self.flow = None  # type: ignore[assignment]  # breaks the cycle
+        self.parser = self.scope = self.headers = self.flow = self._answering = None  # type: ignore[assignment]  # breaks the cycle
         socket.adopt(transport, request)  # type: ignore[union-attr]  # our class, whatever uvicorn declares
 
     def _is_small_head(self, data: bytes) -> bool:
@@ -185,6 +217,19 @@ class GuardedHttp(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    def _cut(self) -> None:
+        """By a reset: after a FIN the kernel would keep for this client what it has not read."""
+        self._unread_timer = None
+        kernel = self.transport.get_extra_info("socket")
+        if kernel is not None:
+            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
 
     def _refuse(self, status: int, detail: str) -> None:
         self._stop_timer()

@@ -13,7 +13,7 @@ from holdfast.web.app import internal_app, public_app
 from holdfast.web.gate import Gate
 from holdfast.web.http import GuardedHttp
 from holdfast.web.refusals import Refusals
-from holdfast.web.shielded import Shielded
+from holdfast.web.shielded import Lifetime, Shielded
 from holdfast.web.socket import ChatSocket
 
 GRACEFUL_SECONDS: Final = 5
@@ -27,15 +27,22 @@ class Protocols:
         state: the open HTTP connections and running requests, as uvicorn counts them.
     """
 
-    def __init__(self, app: Any, socket: type[asyncio.Protocol] | None, keep_alive_seconds: float, malformed: Refusals) -> None:
+    def __init__(
+        self,
+        app: Any,
+        socket: type[asyncio.Protocol] | None,
+        keep_alive_seconds: float,
+        malformed: Refusals,
+        lifetime: Lifetime,
+    ) -> None:
         """`app`: ASGI. `socket`: the class that takes upgraded connections over; None where there are none.
 
-        `malformed`: told of what is no HTTP.
+        `malformed`: told of what is no HTTP. `lifetime`: asked at each answer.
         """
         self._malformed = malformed
         self.state = ServerState()
         self.config = uvicorn.Config(
-            Shielded(app),
+            Shielded(app, lifetime),
             http=self._make,  # type: ignore[arg-type]  # declared as a class; uvicorn only calls it
             ws=socket if socket is not None else "none",
             lifespan="off",
@@ -60,9 +67,11 @@ class Protocols:
 
 def public_protocols(gate: Gate) -> Protocols:
     """The protocols for connections of clients."""
-    return Protocols(public_app(gate), ChatSocket.bound_to(gate), gate.node.settings.http.keep_alive_seconds, gate.malformed)
+    keep_alive_seconds, health = gate.node.settings.http.keep_alive_seconds, gate.node.health
+    return Protocols(public_app(gate), ChatSocket.bound_to(gate), keep_alive_seconds, gate.malformed, health)
 
 
 def internal_protocols(gate: Gate) -> Protocols:
     """What the neighbours in the cluster connect to."""
-    return Protocols(internal_app(gate), None, gate.node.settings.http.keep_alive_seconds, gate.malformed)
+    keep_alive_seconds, health = gate.node.settings.http.keep_alive_seconds, gate.node.health
+    return Protocols(internal_app(gate), None, keep_alive_seconds, gate.malformed, health)

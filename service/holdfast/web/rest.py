@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from msgspec import UNSET
+from msgspec import UNSET, Raw, Struct
 
 from holdfast.domain import ids
 from holdfast.domain.conversations import PageKey
@@ -23,8 +23,9 @@ from holdfast.node.users.reading import Seen
 from holdfast.node.users.receipts import ReadDone
 from holdfast.protocol import rest
 from holdfast.protocol.jsontext import rfc3339
-from holdfast.web.calls import GET, answer, body, caller, identity, number
+from holdfast.web.calls import GET, answer, body, caller, identity, number, until_sent
 from holdfast.web.gate import Gate
+from holdfast.web.pages import fitting
 
 _DEFAULT_LIMIT: Final = 50
 _MAX_TIME_DIGITS: Final = 15  # Unix milliseconds until the year 33658: what every store takes as an integer
@@ -34,6 +35,21 @@ T = TypeVar("T")
 def router(gate: Gate) -> APIRouter:
     """Every call of `/api`, and the two that the acceptance guide writes at the root."""
     return _Rest(gate).router
+
+
+class _EncodedMessages(Struct):
+    """`rest.MessagePage`, its messages encoded."""
+
+    messages: list[Raw]
+    has_more: bool
+    last_seq: int
+
+
+class _EncodedConversations(Struct):
+    """`rest.ConversationPage`, its summaries encoded."""
+
+    conversations: list[Raw]
+    next_cursor: str | None
 
 
 class _Rest:
@@ -94,8 +110,14 @@ class _Rest:
     async def list_conversations(self, request: Request) -> Response:
         who = self._caller(request)
         after = _page_key(request.query_params.get("cursor"))
-        views, last = await self._node.conversation_service.page(who, number(request, "limit", _DEFAULT_LIMIT) or 0, after)
-        return answer(rest.ConversationPage(conversations=views, next_cursor=None if last is None else _cursor(last)))
+        await until_sent(request, self._gate.pages.place(who.user_id))
+        views, keys, has_more = await self._node.conversation_service.page(
+            who, number(request, "limit", _DEFAULT_LIMIT) or 0, after
+        )
+        shown = fitting(views)
+        has_more = has_more or len(shown) < len(views)
+        page = _EncodedConversations([Raw(text) for text in shown], _cursor(keys[len(shown) - 1]) if has_more else None)
+        return self._page_answer(who, page)
 
     async def get_conversation(self, request: Request, conversation_id: str) -> Response:
         view, conversation, cursors, presence = await self._node.conversation_service.describe(
@@ -136,15 +158,19 @@ class _Rest:
 
     async def list_messages(self, request: Request, conversation_id: str) -> Response:
         who = self._caller(request)
+        after_seq = number(request, "after_seq")
+        await until_sent(request, self._gate.pages.place(who.user_id))
         messages, has_more, tail, read = await self._node.conversation_service.messages(
             who,
             conversation_id,
-            after_seq=number(request, "after_seq"),
+            after_seq=after_seq,
             before_seq=number(request, "before_seq"),
             limit=number(request, "limit", _DEFAULT_LIMIT) or 0,
         )
-        shown = [_stored(message, read) for message in messages]
-        return answer(rest.MessagePage(messages=shown, has_more=has_more, last_seq=tail))
+        order = 1 if after_seq is not None else -1  # what does not fit is what the next page begins with
+        shown = fitting(_stored(message, read) for message in messages[::order])[::order]
+        has_more = has_more or len(shown) < len(messages)
+        return self._page_answer(who, _EncodedMessages([Raw(text) for text in shown], has_more, tail))
 
     async def send_message(self, request: Request, conversation_id: str) -> Response:
         who = self._caller(request)
@@ -290,6 +316,11 @@ class _Rest:
             )
             for record in records
         ]
+
+    def _page_answer(self, who: Caller, page: "_EncodedConversations | _EncodedMessages") -> Response:
+        found = answer(page)
+        self._gate.charge_page(who.user_id, len(found.body))
+        return found
 
     def _caller(self, request: Request) -> Caller:
         return caller(request, self._gate)

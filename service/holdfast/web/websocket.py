@@ -24,7 +24,7 @@ _PAUSE_BYTES: Final = 64 * 1024
 _SLICE_BYTES: Final = 2_048  # fed in slices, so that a read full of frames is counted before all of it is parsed
 _CLOSE_SECONDS: Final = 1.0
 _MAX_PIECES: Final = 1_024  # of one message: legitimate clients do not cut the largest one into pieces under 128 bytes
-_RESET: Final = struct.pack("ii", 1, 0)  # lingering for no time: a reset instead of a FIN
+RESET: Final = struct.pack("ii", 1, 0)  # lingering for no time: a reset instead of a FIN
 _SILENT: Final = logging.getLogger("holdfast.websocket")
 
 _log = logging.getLogger(__name__)
@@ -296,7 +296,7 @@ class WebSocket(asyncio.Protocol):
         """
         if self._transport.get_write_buffer_size() > 0:
             kernel = self._transport.get_extra_info("socket")
-            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._transport.abort()
 
     def _wake(self) -> None:

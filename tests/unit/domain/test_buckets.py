@@ -40,9 +40,20 @@ def test_who_keeps_knocking_stays_refused_but_not_for_ever() -> None:
     assert bucket.take(20.0) == 0
 
 
+def test_charge_for_what_was_done_delays_later_attempts_for_a_bounded_time() -> None:
+    """A large answer is made first and charged then; its debt has the same floor as that of refused attempts."""
+    bucket = TokenBucket(2, 10, 0.0)
+    bucket.charge(13, 0.0)
+    assert bucket.take(0.0) == 2.0
+    assert bucket.take(3.0) == 0
+    bucket.charge(1_000, 3.0)
+    assert bucket.take(3.0 + 21 / 2) == 0
+
+
 def test_a_rate_of_zero_limits_nothing() -> None:
     """Benches and drills switch it off."""
     bucket = TokenBucket(0, 1, 0.0)
+    bucket.charge(1_000, 0.0)
     assert not any(bucket.take(0.0) for _ in range(100))
     assert not bucket.is_in_debt
     assert not bucket.is_deep_in_debt

@@ -16,6 +16,7 @@ from holdfast.web.abandoned import Abandoned
 from holdfast.web.protocols import Protocols
 from holdfast.web.refusals import Refusals
 from support.eventually import eventually
+from support.pipe import Serving
 
 
 class _Server:
@@ -46,7 +47,7 @@ class _Server:
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Listen on loopback."""
-        protocols = Protocols(Abandoned(self), None, 5.0, Refusals(SystemClock(), "a request"))
+        protocols = Protocols(Abandoned(self), None, 5.0, Refusals(SystemClock(), "a request"), Serving())
         server = await asyncio.get_running_loop().create_server(protocols, "127.0.0.1", 0)
         self.address = server.sockets[0].getsockname()
         try:

@@ -1,10 +1,14 @@
 """The protocol objects of an instance, over a transport of the test's own: no socket, no uvicorn server."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from holdfast.bootstrap import Instance
-from holdfast.web.protocols import Protocols, public_protocols
+from holdfast.web.gate import Gate
+from holdfast.web.protocols import Protocols, internal_protocols, public_protocols
 from support.eventually import eventually
 from support.instances import token
 from support.pipe import Pipe, not_started
@@ -23,6 +27,21 @@ async def test_rest_answers_over_any_transport(tmp_path: Path) -> None:
     pipe.receive(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
     await eventually(lambda: b"\r\n\r\n" in pipe.written)
     assert pipe.written.startswith(b"HTTP/1.1 200 OK\r\n")
+    await instance.close()
+
+
+@pytest.mark.parametrize("make", [public_protocols, internal_protocols])
+async def test_answer_of_a_draining_instance_closes_its_connection(tmp_path: Path, make: Callable[[Gate], Protocols]) -> None:
+    """Else a pool keeps it until the instance cuts it without a notice."""
+    instance = not_started(tmp_path)
+    pipe = Pipe(make(instance.gate)())
+    pipe.receive(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    await eventually(lambda: b"\r\n\r\n" in pipe.written)
+    assert (b"connection: close" in pipe.written, pipe.is_closed) == (False, False)
+    instance.gate.node.health.is_draining = True
+    pipe.receive(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    await eventually(lambda: pipe.is_closed)
+    assert b"connection: close" in pipe.written
     await instance.close()
 
 

@@ -207,8 +207,8 @@ class ConversationService:
         shown = [user for user in conversation.members if caller.is_admin or user == caller.user_id or user in mutual]
         return view, conversation, cursors, await self._store.read_presence(shown)
 
-    async def page(self, caller: Caller, limit: int, after: PageKey | None) -> tuple[list[Summary], PageKey | None]:
-        """The caller's conversations, newest activity first, and where the next page begins."""
+    async def page(self, caller: Caller, limit: int, after: PageKey | None) -> tuple[list[Summary], list[PageKey], bool]:
+        """(the caller's conversations, newest activity first; for each, where a page behind it begins; are there more?)."""
         self._check_limit(limit)
         conversations = await self._store.page_conversations(caller.user_id, limit + 1, after)
         shown = conversations[:limit]
@@ -223,8 +223,8 @@ class ConversationService:
             )
             for conversation in shown
         ]
-        last = shown[-1] if len(conversations) > limit else None
-        return views, None if last is None else PageKey(last.last_active_at_ms, last.conversation_id)
+        keys = [PageKey(conversation.last_active_at_ms, conversation.conversation_id) for conversation in shown]
+        return views, keys, len(conversations) > limit
 
     async def messages(
         self, caller: Caller, conversation_id: str, *, after_seq: Seq | None, before_seq: Seq | None, limit: int

@@ -20,6 +20,8 @@ from holdfast.waiting import is_set_within
 _HURRY_AT: Final = 0.8  # of the window: what is left then goes at once, so that the flush keeps its time
 _OVERLAP_SECONDS: Final = 3.0  # make before break: a client has that long on both sockets, or half of the window
 
+_LEAST_SECONDS: Final = 1.0  # answers over HTTP say meanwhile that their connections close: a busy pool has left by then
+_LEAST_SHARE: Final = 0.1  # of the window, where it is short
 _LEAST_PER_SECOND: Final = 10.0  # a reconnect costs an instance some milliseconds: no instance notices so few
 
 _log = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class Drain:
         self._hurry.set()
 
     async def run(self) -> None:
-        """Tell every client, then close paced; returns when no connection is left, within the window."""
+        """Tell every client, then close paced; returns within the window, when no connection is left and HTTP pools were told."""
         self._health.is_draining = True
         self._health.evaluate()
         connections = list(self._hub.connections.values())
@@ -61,6 +63,9 @@ class Drain:
             if not self._hurry.is_set() and (left := at - self._clock.monotonic()) > 0:
                 await is_set_within(self._hurry, left)
             _let_go(connection)
+        least = min(_LEAST_SECONDS, self._window_seconds * _LEAST_SHARE)
+        if not self._hurry.is_set() and (left := began + least - self._clock.monotonic()) > 0:
+            await is_set_within(self._hurry, left)
         self._let_all_go("draining")
 
     def run_at_once(self, reason: str) -> None:

@@ -131,13 +131,26 @@ async def test_who_came_during_the_drain_is_let_go_too() -> None:
     assert _transport(late).closed == (1012, "draining")
 
 
+@pytest.mark.parametrize(("window_seconds", "lasts_seconds"), [(60.0, 1.0), (5.0, 0.5), (0.0, 0.0)])
+def test_drain_without_sockets_lasts_until_busy_http_pools_have_left(window_seconds: float, lasts_seconds: float) -> None:
+    """Their connections are told with the next answer; a short window gives them a part of it."""
+
+    @in_virtual_time
+    async def scenario() -> None:
+        scene = Scene(0, window_seconds)
+        began = LoopClock().monotonic()
+        await scene.drain.run()
+        assert LoopClock().monotonic() - began == pytest.approx(lasts_seconds)
+
+    scenario()
+
+
 @in_virtual_time
-async def test_without_anybody_it_is_over_at_once() -> None:
-    """No window to wait for."""
-    scene = Scene()
-    for each in scene.connections:
-        scene.hub.remove(each)
+async def test_second_signal_ends_a_drain_without_sockets() -> None:
+    """An operator in a hurry waits for no pool."""
+    scene = Scene(0)
     began = LoopClock().monotonic()
+    scene.drain.hurry()
     await scene.drain.run()
     assert LoopClock().monotonic() == began
 
