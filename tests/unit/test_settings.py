@@ -133,7 +133,7 @@ def test_public_key_is_no_secret(key: str) -> None:
 
 @pytest.mark.parametrize("name", ["HOLDFAST_HTTP_PORT", "HOLDFAST_INTERNAL_PORT", "HOLDFAST_HTTP_SERVICE_PORTS"])
 def test_a_mistyped_port_is_no_service_beside_the_pod(name: str) -> None:
-    """A typing error must not become a silent default; what Kubernetes tells of a service of that name is left alone."""
+    """A typing error must not become a silent default. Variables that Kubernetes makes of a service are left alone."""
     with pytest.raises(ConfigurationError, match="no such setting"):
         settings.load({name: "9999"})
     for link in ("HOLDFAST_HTTP_PORT", "HOLDFAST_HTTP_PORT_8000_TCP"):

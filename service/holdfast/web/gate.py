@@ -116,7 +116,7 @@ def ticking(gate: Gate) -> Loop:
     async def step() -> None:
         for part in range(_PARTS):
             await asyncio.sleep(1 / _PARTS)
-            await asyncio.sleep(0)  # after a standstill: what has arrived meanwhile is read before anybody counts as silent
+            await asyncio.sleep(0)  # after a standstill: what has arrived meanwhile is read before a client counts as silent
             now, now_ms = gate.node.clock.monotonic(), gate.node.cluster.store_clock.now_ms()
             for socket in [socket for index, socket in enumerate(gate.sockets) if index % _PARTS == part]:
                 try:

@@ -74,7 +74,7 @@ def test_a_silent_client_is_asked_once_and_then_let_go() -> None:
 
 
 def test_after_a_standstill_a_client_is_asked_before_it_is_let_go() -> None:
-    """While this process stood still it asked no one, and heard no one."""
+    """While this process stood still it asked none of them, and heard none."""
     session = _session()
     assert session.tick(14.5, EARLY_MS) is None
     assert session.tick(26.5, EARLY_MS) is PING
