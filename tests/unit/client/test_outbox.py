@@ -182,3 +182,97 @@ def test_no_more_bytes_wait_than_the_bound() -> None:
     outbox.add(send("a", body=large), Answer(), 0.0)
     with pytest.raises(SendFailed, match="overloaded"):
         outbox.add(send("b", body=large), Answer(), 0.0)
+
+
+def many(count: int) -> Outbox:
+    """An outbox with one send in each of so many conversations."""
+    outbox = Outbox()
+    for number in range(count):
+        outbox.add(send("a", f"c{number}"), Answer(), 0.0)
+    return outbox
+
+
+def refusal(conversation_id: str, code: str, retry_after_ms: int) -> ErrorFrame:
+    return ErrorFrame(code=code, detail="", retryable=True, ref=f"ref-{conversation_id}-a", retry_after_ms=retry_after_ms)
+
+
+def test_no_more_are_in_flight_than_the_instance_announces() -> None:
+    """Each one beyond is refused, and its repetition costs a frame: too many of them end the client for good."""
+    outbox, announced = many(5), limits(inflight_sends=2)
+    first = outbox.due(LINE, 0.0, announced)
+    assert len(first) == 2
+    assert outbox.due(LINE, 0.0, announced) == []
+    assert outbox.next_at() is None, "an answer makes the next one due, not the time"
+    outbox.acknowledged(ack("a", conversation_id=first[0].frame.conversation_id))
+    assert len(outbox.due(LINE, 0.0, announced)) == 1
+
+
+def test_a_new_connection_begins_with_nothing_in_flight() -> None:
+    outbox, announced = many(5), limits(inflight_sends=2)
+    outbox.due(LINE, 0.0, announced)
+    assert len(outbox.due(OTHER, 0.0, announced)) == 2
+
+
+def test_sends_go_out_below_the_announced_rate() -> None:
+    """The service takes a token for each attempt, be it refused."""
+    outbox, announced = many(500), limits(inflight_sends=500, sends_per_second=50)
+    written, now = len(outbox.due(LINE, 0.0, announced)), 0.0
+    assert written <= 50
+    while written < 500:
+        at = outbox.next_at()
+        assert at is not None
+        assert at > now
+        now = at
+        written += len(outbox.due(LINE, now, announced))
+        assert written <= 50 + 50 * now
+    assert now == pytest.approx(10, abs=1)
+
+
+def test_no_rate_is_kept_where_none_is_announced() -> None:
+    assert len(many(500).due(LINE, 0.0, limits(inflight_sends=500, sends_per_second=0, frames_per_second=0))) == 500
+
+
+@pytest.mark.parametrize("code", ["rate_limited", "overloaded"])
+def test_a_refusal_that_would_meet_every_send_pauses_all_of_them(code: str) -> None:
+    outbox, announced = many(10), limits(inflight_sends=5)
+    outbox.due(LINE, 0.0, announced)
+    assert outbox.failed(refusal("c0", code, 2_000), 0.0) is None
+    assert outbox.due(LINE, 2.0, announced) == []
+    at = outbox.next_at()
+    assert at is not None
+    assert at > 2.0
+    assert outbox.due(LINE, at, announced) != []
+
+
+def test_sends_that_were_refused_at_once_do_not_come_back_at_once() -> None:
+    """They would be refused at once again."""
+    outbox, announced = many(64), limits(sends_per_second=10)
+    for number in range(len(outbox.due(LINE, 0.0, announced))):
+        outbox.failed(refusal(f"c{number}", "rate_limited", 1_000), 0.0)
+    outbox.due(LINE, 1.0, announced)
+    at = outbox.next_at()
+    assert at is not None
+    assert len(outbox.due(LINE, at, announced)) == 1
+
+
+def test_the_pause_is_added_to_what_the_server_asks_for() -> None:
+    """A maximum of the two would be the same instant for all."""
+    ends = []
+    for _ in range(20):
+        outbox = Outbox()
+        outbox.add(send("a"), Answer(), 0.0)
+        outbox.due(LINE, 0.0, LIMITS)
+        outbox.failed(error("a", retryable=True, retry_after_ms=5_000), 0.0)
+        ends.append(outbox.next_at())
+    assert min(each for each in ends if each is not None) > 5.0
+    assert len(set(ends)) > 1
+
+
+def test_conversations_take_turns() -> None:
+    """One with many sends does not hold up the others."""
+    outbox, announced = Outbox(), limits(inflight_sends=1)
+    for key, conversation_id in (("a", "c"), ("b", "c"), ("x", "d")):
+        outbox.add(send(key, conversation_id), Answer(), 0.0)
+    assert keys(outbox.due(LINE, 0.0, announced)) == ["a"]
+    outbox.acknowledged(ack("a"))
+    assert keys(outbox.due(LINE, 0.0, announced)) == ["x"]
