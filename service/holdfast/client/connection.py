@@ -1,6 +1,7 @@
 """One socket of the client: opened, kept alive, read until its end."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -131,8 +132,14 @@ class Connection:
             self.ended.set()
 
     async def close(self, code: int = 1000) -> None:
-        """End it politely, within 2 s."""
-        await self._socket.close(code)
+        """End it politely, within 2 s; at once where this is cancelled."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):  # the library's own bound begins when the close frame is written
+                await self._socket.close(code)
+        except TimeoutError:
+            pass
+        finally:
+            self.abort()
 
     def abort(self) -> None:
         """End it now, without a word."""
@@ -153,8 +160,10 @@ class Connection:
             asked_at = loop.time()
             if asked_at - self._heard_at < keepalive:
                 continue
-            await self.send(frames.Ping())
-            await asyncio.sleep(_PONG_SECONDS)
+            with contextlib.suppress(TimeoutError):  # a peer that stopped reading does not take the ping either
+                async with asyncio.timeout(_PONG_SECONDS):
+                    await self.send(frames.Ping())
+            await asyncio.sleep(max(0.0, asked_at + _PONG_SECONDS - loop.time()))
             if self._heard_at < asked_at:
                 self.abort()
                 return
