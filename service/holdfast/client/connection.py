@@ -54,6 +54,7 @@ class Connection:
         code: 0 while it is open, then why it ended.
         reason: the last error that the server named without a command of ours: it comes before it closes.
         synced: replay is over.
+        taken_over: sends go, or have gone, by this connection.
         ended: set with `code`.
         greeting: our `hello` on it; None before it was said.
         is_draining: the server has said so.
@@ -65,6 +66,7 @@ class Connection:
         self.code = 0
         self.reason: frames.ErrorFrame | None = None
         self.synced = asyncio.Event()
+        self.taken_over = asyncio.Event()
         self.ended = asyncio.Event()
         self.greeting: Greeting | None = None
         self.is_draining = False

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from typing import Self
 
 import pytest
 
@@ -15,7 +16,7 @@ from holdfast.client.connection import Connection
 class Deaf(ScriptedServer):
     """Reads nothing after the handshake, and has no room for much."""
 
-    async def __aenter__(self) -> "Deaf":
+    async def __aenter__(self) -> Self:
         listening = socket.create_server(("127.0.0.1", 0))
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         self._server = await asyncio.start_server(self._accept, sock=listening, limit=2**12)
