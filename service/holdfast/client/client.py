@@ -84,7 +84,7 @@ class Client:
         self._tasks: list[asyncio.Task[None]] = []
         self._calls = Calls()
         self._holes = Holes(self._inbox, Pages(self._calls), self._tokens, self._found, lambda: self._link.base_url)
-        self.rest = Rest(self._calls, self._tokens, self._link.base_urls)
+        self.rest = Rest(self._calls, self._tokens, self._link.base_urls, lambda: self._user_id)
 
     async def __aenter__(self) -> Self:
         if self._news.stopped is not None:

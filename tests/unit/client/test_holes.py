@@ -12,7 +12,7 @@ from holdfast.client.inbox import MAX_UNREAD, Inbox
 from holdfast.client.pages import PAGE, Page, PageUnavailable, TokenRefused
 from holdfast.client.tokens import Tokens
 from holdfast.protocol.frames import MessageFrame, Reset
-from support.server_frames import message, synced
+from support.server_frames import message, notice, synced
 
 
 class Service:
@@ -125,3 +125,22 @@ async def test_a_conversation_that_is_not_ours_any_more_is_given_up() -> None:
         holes.look()
         await _until_still(service)
     assert (_take_all(inbox), inbox.cursors, len(service.asked)) == ([], {}, 1)
+
+
+async def test_late_answer_about_an_earlier_membership_does_not_end_the_newer_one() -> None:
+    """The user was removed and added again while the page was under way: its messages would not be shown until the next hello."""
+    inbox, service = _truncated_at(3), Service(5, is_member=False)
+
+    async def removed_and_added_again(*_: object) -> Page | None:
+        service.after = answer  # type: ignore[method-assign]
+        inbox.changed(notice("c", "member_removed", 5), "ann")
+        inbox.changed(notice("c", "member_added", 6, last_seq=3), "ann")
+        inbox.offer(message(5))
+        service.is_member = True
+        return None
+
+    answer, service.after = service.after, removed_and_added_again  # type: ignore[method-assign]
+    async with _fetching(inbox, service, Tokens("t")) as holes:
+        holes.look()
+        await _until_still(service)
+    assert _take_all(inbox) == [4, 5]
