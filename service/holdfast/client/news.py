@@ -26,7 +26,7 @@ class News:
         self._is_there.set()
 
     def stop(self, why: ClientStopped) -> None:
-        """What is there may still be taken; then it ends."""
+        """Messages and events that came before may still be taken; then it ends."""
         self.stopped = why
         self._is_there.set()
 

@@ -18,6 +18,9 @@ from holdfast.client.pace import Pace
 from holdfast.protocol.frames import Ack, ErrorFrame, Limits, Send
 
 GIVE_UP_SECONDS: Final = 24 * 3600.0  # the store keeps keys for seven days: a repetition is always safe until then
+KEPT_SECONDS: Final = (
+    6 * 24 * 3600.0
+)  # of the wall clock, which goes on while a machine sleeps: a day less than the store keeps keys
 ANSWER_SECONDS: Final = 60.0  # an instance answers within seconds, be it with an error: after this a send is repeated
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024  # 4,000 texts of the largest size
@@ -48,6 +51,7 @@ class _Pending:
     answered: Answered
     give_up_at: float
     tries: int = 0
+    written_at: float | None = None  # the first time, by the wall clock
 
 
 @dataclass(slots=True, eq=False)
@@ -86,8 +90,12 @@ class Outbox:
         lane = self._lanes.setdefault(conversation_id, _Lane(conversation_id))
         lane.queue.append(_Pending(draft, answered, now + GIVE_UP_SECONDS))
 
-    def due(self, connection: object, now: float, limits: Limits) -> list[Draft]:
-        """The frames to write to `connection` now; conversations take turns. A send over the limits fails, the next is tried."""
+    def due(self, connection: object, now: float, limits: Limits, wall: float) -> list[Draft]:
+        """The frames to write to `connection` now; conversations take turns. A send over the limits fails, the next is tried.
+
+        A send that was written so long ago that the store may have forgotten its key fails, too: it would be stored twice.
+        `wall`: seconds of the wall clock.
+        """
         while self._later and self._later[0][0] <= now:
             heapq.heappop(self._later)
         self._paced_until = None
@@ -97,10 +105,11 @@ class Outbox:
             if self._pace.next_at > now:
                 self._paced_until = self._pace.next_at
                 break
+            self._drop_expired(lane, wall)
             self._drop_excess(lane, limits)
             if lane.queue:
                 self._pace.sent(now, limits)
-                self._begin(lane, connection, now)
+                self._begin(lane, connection, now, wall)
                 drafts.append(lane.queue[0].draft)
         return drafts
 
@@ -178,16 +187,24 @@ class Outbox:
     def _next_lane(self, now: float) -> _Lane | None:
         return next((lane for lane in self._lanes.values() if lane.connection is None and lane.not_before <= now), None)
 
-    def _begin(self, lane: _Lane, connection: object, now: float) -> None:
+    def _begin(self, lane: _Lane, connection: object, now: float, wall: float) -> None:
         """Its first send is in flight, and the other conversations are before it the next time."""
         lane.connection, lane.sent_at = connection, now
-        lane.queue[0].tries += 1
+        first = lane.queue[0]
+        first.tries += 1
+        first.written_at = wall if first.written_at is None else first.written_at
         self._in_flight[lane.conversation_id] = lane
         self._lanes[lane.conversation_id] = self._lanes.pop(lane.conversation_id)
 
     def _end(self, lane: _Lane) -> None:
         lane.connection = None
         self._in_flight.pop(lane.conversation_id, None)
+
+    def _drop_expired(self, lane: _Lane, wall: float) -> None:
+        written_at = lane.queue[0].written_at  # what waits behind the first one was never written
+        if written_at is not None and wall - written_at >= KEPT_SECONDS:
+            detail = "written six days ago: a repetition might be stored twice"
+            self._fail(lane, SendFailed("expired", detail, outcome="unknown", retryable=False))
 
     def _drop_excess(self, lane: _Lane, limits: Limits) -> None:
         while lane.queue and (excess := lane.queue[0].draft.excess(limits)) is not None:

@@ -53,7 +53,7 @@ async def test_sends_in_five_hundred_conversations_are_all_stored() -> None:
 
 
 async def test_client_that_stopped_for_a_page_has_no_connection() -> None:
-    """The token hook said so when a hole was filled: half a client would go on receiving what nobody takes."""
+    """The token hook said so when a hole was filled: half a client would go on receiving messages that are not taken."""
     asked = 0
 
     async def login() -> str:

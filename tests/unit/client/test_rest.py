@@ -157,7 +157,7 @@ async def test_user_whose_removal_lost_its_answer_is_removed() -> None:
     async with client_of(lost, gone) as (client, server):
         await client.connected()
         with pytest.raises(CallFailed, match="conversation_not_found"):
-            await client.rest.remove_member("c", "ben")  # nobody but the user is hidden a conversation for it
+            await client.rest.remove_member("c", "ben")  # the conversation is hidden from Ben then, not from Ann
     async with client_of(gone) as (client, _):
         with pytest.raises(CallFailed, match="conversation_not_found"):
             await client.rest.remove_member("c", "ann")
