@@ -89,6 +89,7 @@ def problems(expect: Json, play: Played, server: ScriptedServer, has: str) -> li
     counts = {
         "sockets": sum("asked" in entry for entry in server.log),
         "rest_calls": sum("rest" in entry for entry in server.log),
+        "sends_too_many": sum("too_many" in entry for entry in server.log),
         "frames_too_big": sum("too_big" in entry for entry in server.log),
     }
     for name, (least, most) in expect.get("counts", {}).items():

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from holdfast.client import backoff, greeting, outbox
@@ -62,6 +63,15 @@ def _compares_no_generation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(greeting.Greeting, "resets", lambda self, welcome, synced: [])
 
 
+def _limits_no_unanswered_sends(patch: pytest.MonkeyPatch) -> None:
+    due = outbox.Outbox.due
+
+    def altered(self: outbox.Outbox, connection: object, now: float, limits: Any, wall: float) -> Any:
+        return due(self, connection, now, msgspec.structs.replace(limits, inflight_sends=1_000), wall)
+
+    patch.setattr(outbox.Outbox, "due", altered)
+
+
 MUTANTS = [
     (_shows_known_messages, "cursor_that_found_no_place_loses_nothing"),
     (_fills_no_hole, "page_that_is_html"),
@@ -71,6 +81,7 @@ MUTANTS = [
     (_reconnects_at_once, "instances_that_end_at_once"),
     (_comes_back_after_a_final_end, "closed_for_good_with_4502"),
     (_forgets_removals, "removed_during_a_hand_over"),
+    (_limits_no_unanswered_sends, "more_sends_than_may_be_unanswered"),
     (_compares_no_generation, "cursor_of_another_store_that_found_no_place"),
 ]
 """Each with the scenario that fails then."""

@@ -66,6 +66,7 @@ class ScriptedServer:
     Attributes:
         port: where.
         log: everything that clients did, as JSON objects in order; see README.md.
+        tasks: what is under way, until the end.
     """
 
     def __init__(self, script: Json) -> None:
@@ -77,7 +78,7 @@ class ScriptedServer:
         self._sockets = 0
         self._calls = 0
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**24)
@@ -87,9 +88,9 @@ class ScriptedServer:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         assert self._server is not None
         self._server.close()
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def gate(self, name: str) -> asyncio.Event:
         """The gates that steps wait for (`until`), and that other steps or the client's side open (`open`)."""
@@ -98,13 +99,13 @@ class ScriptedServer:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        self.tasks.add(task)
         try:
             await self._answer(reader, writer)
         except (_Ended, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            self._tasks.discard(task)
+            self.tasks.discard(task)
             with contextlib.suppress(OSError):
                 writer.close()
 
@@ -126,9 +127,8 @@ class ScriptedServer:
             return _PREFLIGHT
         self.log.append({"rest": target, "method": method, "body": json.loads(body or b"null")})
         answers = self._script.get("rest", [{"status": 404, "text": "not found"}])
-        answer: Json = answers[min(self._calls, len(answers) - 1)]
         self._calls += 1
-        return answer
+        return dict(answers[min(self._calls, len(answers)) - 1])
 
     async def _play(
         self, target: str, headers: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -137,8 +137,7 @@ class ScriptedServer:
         number = self._sockets
         self._sockets += 1
         self.log.append({"socket": number, "asked": urlsplit(target).path})
-        socket = _Socket(self, number, headers, reader, writer, self._script)
-        await socket.play(scripts[min(number, len(scripts) - 1)])
+        await _Socket(self, number, headers, reader, writer, self._script).play(scripts[min(number, len(scripts) - 1)])
 
 
 class _Socket:
@@ -162,6 +161,7 @@ class _Socket:
         self._limits = {**LIMITS, **script.get("limits", {})}
         self._last: Json = {}
         self._has_hello = False
+        self._answer_after, self._unanswered = 0.0, 0
 
     async def play(self, steps: list[Json]) -> None:
         """One step after the other; each has one verb."""
@@ -233,7 +233,7 @@ class _Socket:
 
     async def _do_serve(self, options: Json) -> None:
         """As an instance would, for ever; `rules`: what is answered otherwise, the first one that matches."""
-        rules = options.get("rules", [])
+        rules, self._answer_after = options.get("rules", []), options.get("answer_after", 0.0)
         while True:
             frame = await self._next()
             rule = next((rule for rule in rules if contains(frame, rule["if"])), None)
@@ -254,13 +254,20 @@ class _Socket:
             self._has_hello = True
             await self._do_send({"type": "synced", "heads": self._heads, "read_seqs": {}, "revisions": {}})
         elif kind == "send":
-            await self._acknowledge(frame)
+            self._unanswered += 1
+            if self._answer_after:
+                self._server.tasks.add(asyncio.create_task(self._acknowledge(frame)))
+            else:
+                await self._acknowledge(frame)
         elif kind == "ping":
             await self._answer(frame, {"type": "pong"})
         elif "ref" in frame:
             await self._answer(frame, {"type": "ok", "conversation_id": frame.get("conversation_id", "c")})
 
     async def _acknowledge(self, frame: Json) -> None:
+        if self._answer_after:
+            await asyncio.sleep(self._answer_after)
+        self._unanswered -= 1
         conversation, key = frame["conversation_id"], frame["client_message_id"]
         stored = self._server.stored.setdefault(conversation, {})
         duplicate = key in stored
@@ -283,6 +290,9 @@ class _Socket:
             if field in frame and not (isinstance(frame[field], str) and _ID.fullmatch(frame[field])):
                 return "invalid_request", field, False
         if frame.get("type") == "send":
+            if self._unanswered >= self._limits["inflight_sends"]:
+                self._server.log.append({"socket": self._number, "too_many": self._unanswered + 1})
+                return "rate_limited", "type", True
             size = len(frame["body"].encode())
             if not size:
                 return "invalid_request", "body", False
@@ -383,10 +393,9 @@ def _http(answer: Json) -> bytes:
 async def _serve(file: str, name: str) -> None:
     """For a client in another language: the port on the first line; then on standard input `open GATE`, `log`, or the end."""
     scenario = next(each for each in json.loads(Path(file).read_text(encoding="utf-8")) if each["name"] == name)
-    loop = asyncio.get_running_loop()
     async with ScriptedServer(scenario.get("server", {})) as server:
         print(json.dumps({"port": server.port}), flush=True)
-        while line := await loop.run_in_executor(None, sys.stdin.readline):
+        while line := await asyncio.to_thread(sys.stdin.readline):
             verb, _, gate = line.strip().partition(" ")
             if verb == "open":
                 server.gate(gate).set()

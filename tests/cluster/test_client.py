@@ -213,3 +213,14 @@ async def test_nobody_there_yet(sqlite_instances: Instances) -> None:
             await httpx.AsyncClient(verify=False).get(one.url)
         await one.start()
         assert (await asyncio.wait_for(sending, 30)).seq == 1
+
+
+async def test_sends_in_many_conversations_at_once_are_all_stored(sqlite_instances: Instances) -> None:
+    """An instance takes a flood for abuse and ends the client for good: the client keeps to the announced limits by itself."""
+    flood = {"HOLDFAST_LIMITS__FRAMES_BURST": "50", "HOLDFAST_LIMITS__INFLIGHT_SENDS": "8"}
+    (one,) = await sqlite_instances.start("one", **flood)
+    async with Person("ben", [one]).listening() as ben, Person("ann", [one]).listening() as ann:
+        conversations = [(await ben.client.rest.create(["ann"])).conversation_id for _ in range(120)]
+        acks = await asyncio.gather(*(ann.client.send(each, "hello") for each in conversations))
+        assert [ack.seq for ack in acks] == [1] * len(conversations)
+        assert not ann.told("closed")

@@ -20,6 +20,10 @@ class Unanswered(HoldfastError):
     """No answer came, or none of a size that the service gives. The call may have been carried out."""
 
 
+class Unreached(Unanswered):
+    """There was no connection: the call was not carried out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer, of the service or of a proxy. `retry_after`: the header, empty where there is none."""
@@ -51,6 +55,7 @@ class Calls:
 
         Raises:
             Unanswered: it failed.
+            Unreached: it failed before it was sent.
             ClientStopped: the client was closed.
         """
         if self._is_closed:
@@ -63,6 +68,8 @@ class Calls:
                 return await _answer(
                     self._http, self._http.build_request(method, url, params=params, content=body, headers=headers)
                 )
+        except httpx.ConnectError as error:
+            raise Unreached(type(error).__name__) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, ValueError, RuntimeError) as error:
             raise Unanswered(type(error).__name__) from None
 

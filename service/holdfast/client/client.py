@@ -2,9 +2,10 @@
 sends without an answer, `link` is the way to the service, and `holes` fetches messages that the socket did not bring."""
 
 import asyncio
+import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,6 +23,7 @@ from holdfast.client.holes import Holes
 from holdfast.client.inbox import Inbox
 from holdfast.client.link import Link
 from holdfast.client.messages import Message
+from holdfast.client.news import News, Taking
 from holdfast.client.outbox import Outbox
 from holdfast.client.pages import Pages
 from holdfast.client.read_cursors import ReadCursors
@@ -77,19 +79,18 @@ class Client:
         self._outbox = Outbox()
         self._commands = Commands()
         self._events: deque[Event] | None = None
-        self._news = asyncio.Event()
+        self._news = News()
         self._replayed = asyncio.Event()
         self._work = asyncio.Event()
-        self._stopped: ClientStopped | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._calls = Calls()
         self._holes = Holes(self._inbox, Pages(self._calls), self._tokens, self._found, lambda: self._link.base_url)
-        self.rest = Rest(self._calls, self._tokens, self._link.base_urls)
+        self.rest = Rest(self._calls, self._tokens, self._link.base_urls, lambda: self._user_id)
 
     async def __aenter__(self) -> Self:
-        if self._stopped is not None:
-            raise self._stopped
-        self._tasks = [asyncio.create_task(self._run(work)) for work in (self._link.run(), self._write(), self._holes.run())]
+        if self._news.stopped is not None:
+            raise self._news.stopped
+        self._tasks = [asyncio.create_task(self._run(work)) for work in (self._link.run, self._write, self._holes.run)]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -119,30 +120,25 @@ class Client:
             ClientStopped: there will be none.
         """
         await self._replayed.wait()
-        if self._stopped is not None:
-            raise self._stopped
+        if self._news.stopped is not None:
+            raise self._news.stopped
 
-    async def messages(self) -> AsyncIterator[Message]:
+    def messages(self) -> AsyncIterator[Message]:
         """Every message of the user's conversations, once and in order, their own included; ends when the client is closed.
 
         Raises:
             ClientStopped: the server told this client not to come back.
         """
-        while await self._something(lambda: len(self._inbox)):
-            message = self._inbox.take()
-            self._holes.look()
-            self._observer.record("shown", **message_fields(message))
-            yield message
+        return Taking(self._news, self._inbox.__len__, self._take)
 
-    async def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[Event]:
         """Presence, typing, receipts, conversations, connections, from now on; of more than 1,000 untaken the oldest go.
 
         Raises:
             ClientStopped: the server told this client not to come back.
         """
         events = self._events = self._events if self._events is not None else deque(maxlen=MAX_EVENTS)
-        while await self._something(lambda: len(events)):
-            yield events.popleft()
+        return Taking(self._news, events.__len__, events.popleft)
 
     async def send(
         self,
@@ -160,8 +156,8 @@ class Client:
             SendFailed: it cannot succeed, was refused for good, or was not stored within a day.
             ClientStopped: the client has ended, or was never entered.
         """
-        if self._stopped is not None:
-            raise self._stopped
+        if self._news.stopped is not None:
+            raise self._news.stopped
         if not self._tasks:
             raise ClientStopped("not_started", "a client is used inside `async with`")
         key = uuid.uuid4().hex if client_message_id is None else client_message_id
@@ -196,11 +192,13 @@ class Client:
     async def close(self) -> None:
         """Leave; a call that still waits for an answer gets `SendFailed`. Idempotent."""
         self._stop(ClientStopped("closed", "the client was closed"))
-        await self._link.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._calls.close()
+        try:
+            await self._link.close()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            await self._calls.close()
 
     # --- the link's owner ---------------------------------------------------------------------------------------------
 
@@ -231,6 +229,8 @@ class Client:
 
     def took_over(self, connection: Connection) -> None:
         """See `LinkOwner.took_over`."""
+        if connection.synced.is_set():
+            self._replayed.set()
         self._work.set()
 
     def received(self, frame: frames.AnyServerFrame, connection: Connection) -> None:
@@ -280,7 +280,7 @@ class Client:
         self._commands.lost(connection)
         self._work.set()
         self._record_connection("closed", connection, code=connection.code, clean=connection.code != 1006)
-        if self._link.current in (None, connection):
+        if not self._link.has_other(connection):
             self._replayed.clear()
             self._tell(Disconnected(connection.code, "" if reason is None else reason.code))
 
@@ -292,8 +292,14 @@ class Client:
 
     def _offer(self, frame: frames.MessageFrame) -> None:
         if self._inbox.offer(frame):
-            self._news.set()
+            self._news.tell()
         self._holes.look()
+
+    def _take(self) -> Message:
+        message = self._inbox.take()
+        self._holes.look()
+        self._observer.record("shown", **message_fields(message))
+        return message
 
     def _synced(self, frame: frames.Synced, connection: Connection) -> None:
         resumed = self._is_resuming
@@ -333,19 +339,19 @@ class Client:
     def _tell(self, event: Event) -> None:
         if self._events is not None:
             self._events.append(event)
-            self._news.set()
+            self._news.tell()
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
-    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except ClientStopped as stopped:
-            self._stop(stopped)
+            self._abort(stopped)
         except Exception as error:  # noqa: BLE001 - a defect, or an observer that raises: waiting calls have to fail with it
             defect = ClientStopped("internal_error", f"a defect: {type(error).__name__}, see __cause__")
             defect.__cause__ = error
-            self._stop(defect)
+            self._abort(defect)
 
     async def _write(self) -> None:
         """Send what is due."""
@@ -354,7 +360,7 @@ class Client:
             pause = _TICK_SECONDS
             connection = self._link.current
             if connection is not None and not connection.ended.is_set():
-                for draft in self._outbox.due(connection, _now(), connection.welcome.limits):
+                for draft in self._outbox.due(connection, _now(), connection.welcome.limits, _wall()):
                     await connection.write(draft.text)
                 next_at = self._outbox.next_at()
                 pause = _TICK_SECONDS if next_at is None else min(_TICK_SECONDS, max(0.0, next_at - _now()))
@@ -364,26 +370,19 @@ class Client:
     # --- endings ------------------------------------------------------------------------------------------------------
 
     def _stop(self, why: ClientStopped) -> None:
-        if self._stopped is None:
-            self._stopped = why
+        if self._news.stopped is None:
             self._outbox.close(why.code, why.detail)
-            self._news.set()
+            self._news.stop(why)
             self._replayed.set()
 
-    async def _something(self, count: Callable[[], int]) -> bool:
-        """Wait until there is something to take; False when there will be nothing any more.
-
-        Raises:
-            ClientStopped: and it was not `close` that ended it.
-        """
-        while not count():
-            if self._stopped is not None:
-                if self._stopped.code == "closed":
-                    return False
-                raise self._stopped
-            self._news.clear()
-            await self._news.wait()
-        return True
+    def _abort(self, why: ClientStopped) -> None:
+        """One of the tasks has ended for good: nothing goes on without it."""
+        if self._news.stopped is None:
+            self._stop(why)
+            self._link.abort()
+            for task in self._tasks:
+                if task is not asyncio.current_task():
+                    task.cancel()
 
     def _record_connection(self, event: str, connection: Connection, **fields: object) -> None:
         welcome = connection.welcome
@@ -392,3 +391,7 @@ class Client:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _wall() -> float:
+    return time.time()  # noqa: TID251 - a client is no part of an instance, and only days count here

@@ -1,6 +1,7 @@
 """One socket of the client: opened, kept alive, read until its end."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -53,6 +54,7 @@ class Connection:
         code: 0 while it is open, then why it ended.
         reason: the last error that the server named without a command of ours: it comes before it closes.
         synced: replay is over.
+        taken_over: sends go, or have gone, by this connection.
         ended: set with `code`.
         greeting: our `hello` on it; None before it was said.
         is_draining: the server has said so.
@@ -64,6 +66,7 @@ class Connection:
         self.code = 0
         self.reason: frames.ErrorFrame | None = None
         self.synced = asyncio.Event()
+        self.taken_over = asyncio.Event()
         self.ended = asyncio.Event()
         self.greeting: Greeting | None = None
         self.is_draining = False
@@ -131,8 +134,14 @@ class Connection:
             self.ended.set()
 
     async def close(self, code: int = 1000) -> None:
-        """End it politely, within 2 s."""
-        await self._socket.close(code)
+        """End it politely, within 2 s; at once where this is cancelled."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):  # the library's own bound begins when the close frame is written
+                await self._socket.close(code)
+        except TimeoutError:
+            pass
+        finally:
+            self.abort()
 
     def abort(self) -> None:
         """End it now, without a word."""
@@ -153,8 +162,10 @@ class Connection:
             asked_at = loop.time()
             if asked_at - self._heard_at < keepalive:
                 continue
-            await self.send(frames.Ping())
-            await asyncio.sleep(_PONG_SECONDS)
+            with contextlib.suppress(TimeoutError):  # a peer that stopped reading does not take the ping either
+                async with asyncio.timeout(_PONG_SECONDS):
+                    await self.send(frames.Ping())
+            await asyncio.sleep(max(0.0, asked_at + _PONG_SECONDS - loop.time()))
             if self._heard_at < asked_at:
                 self.abort()
                 return

@@ -7,7 +7,7 @@ class SendFailed(HoldfastError):
     """A command will not succeed, or was pursued for as long as it may be.
 
     Attributes:
-        code: of `protocol.codes.CODES`, or a newer one that this client does not know; `closed` and `unreachable` are its own.
+        code: of `protocol.codes.CODES`, or a newer one, unknown here; its own are `closed`, `expired`, `unreachable`.
         detail: one sentence for a log.
         outcome: `refused`: it is not stored and will not be; `unknown`: it may be.
         retryable: the same command under the same id, unchanged, may succeed later.

@@ -88,8 +88,11 @@ class Holes:
         streams = self._inbox.streams
         while conversation_id in streams.wanted and self._inbox.has_room(PAGE):
             after = (streams.cursors or {}).get(conversation_id, 0)
+            membership = streams.membership(conversation_id)
             page = await self._pages.after(self._base_url(), await self._tokens.latest(), conversation_id, after)
             if page is None:
+                if streams.membership(conversation_id) != membership:
+                    continue  # the user was added again meanwhile
                 self._inbox.give_up(conversation_id)
                 return
             if conversation_id not in (streams.cursors or {}):

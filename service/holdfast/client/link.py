@@ -85,7 +85,6 @@ class Link:
         self._owner = owner
         self._open_connection = open_connection
         self._successor: Connection | None = None
-        self._replaced: Connection | None = None
         self._opening: asyncio.Task[Connection] | None = None
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._failure: BaseException | None = None
@@ -94,6 +93,12 @@ class Link:
     def base_urls(self) -> list[str]:
         """All addresses, that of the last connection first."""
         return [self.base_url, *(each for each in self._bases if each != self.base_url)]
+
+    def has_other(self, connection: Connection) -> bool:
+        """Whether another connection is there that is in use, or replayed and about to be."""
+        is_ready = self._successor is not None and self._successor.synced.is_set()
+        others = (self.current, self._successor if is_ready else None)
+        return any(each not in (None, connection) and not each.ended.is_set() for each in others)
 
     async def run(self) -> None:
         """Connect, and connect again, for ever.
@@ -107,13 +112,12 @@ class Link:
             taken_over_at = asyncio.get_running_loop().time()
             await first(connection.ended.wait(), self._has_failed.wait())
             self._raise_failure()
-            self.current = None
             lasted = connection.synced.is_set() and asyncio.get_running_loop().time() - taken_over_at >= _LASTING_SECONDS
             self._attempt = 0 if lasted else self._attempt + 1
-            if (successor := await self._next_successor()) is not None:
-                connection = successor
+            if (following := await self._following(connection)) is not None:
+                connection = following
                 continue
-            if backoff.is_final(connection.code) and connection is not self._replaced:
+            if backoff.is_final(connection.code):
                 raise _told_to_stop(connection)
             if backoff.is_our_mistake(connection.code):
                 self._attempt = _LONGEST
@@ -122,21 +126,36 @@ class Link:
             connection = await self._establish()
 
     async def close(self) -> None:
-        """Leave politely, within 2 s."""
+        """Leave politely, within 2 s; at once where this is cancelled."""
+        open_ones = [each for each in (self.current, self._successor) if each is not None and not each.ended.is_set()]
+        try:
+            await asyncio.gather(*(each.close() for each in open_ones))
+        finally:
+            tasks = self.abort()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def abort(self) -> "list[asyncio.Task[Any]]":
+        """End all connections now, and everything that was under way; returns what is ending."""
         for connection in (self.current, self._successor):
-            if connection is not None and not connection.ended.is_set():
-                await connection.close()
-        tasks = (*self._tasks, *((self._opening,) if self._opening is not None else ()))
+            if connection is not None:
+                connection.abort()
+        tasks = [*self._tasks, *((self._opening,) if self._opening is not None else ())]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return tasks
 
     def _take_over(self, connection: Connection) -> None:
         self.current = connection
+        if self._successor is connection:
+            self._successor = None
+        connection.taken_over.set()
         self._owner.took_over(connection)
 
-    async def _next_successor(self) -> Connection | None:
-        """The one that is there or under way: another attempt beside it would load the other instances twice."""
+    async def _following(self, ended: Connection) -> Connection | None:
+        """The one that took over, is there, or is under way: another attempt would load the other instances twice."""
+        if self.current is not ended:
+            return self.current
+        self.current = None
         if self._opening is not None:
             await asyncio.wait((self._opening,))
         successor, self._successor = self._successor, None
@@ -226,7 +245,8 @@ class Link:
         If the old one ends before that, `run` goes on with the next one, as far as it is.
         """
         await asyncio.sleep(after_seconds + (backoff.pause(self._attempt - 1) if self._attempt else 0.0))
-        while not old.ended.is_set() and self._successor is None and self._opening is None:
+        await first(old.taken_over.wait(), old.ended.wait())  # the successor of another one is told to leave, too
+        while not old.ended.is_set():
             self._opening = asyncio.create_task(self._open_successor())
             try:
                 successor = await self._opening
@@ -237,7 +257,6 @@ class Link:
             if old.ended.is_set():
                 return
             if successor.synced.is_set() and not successor.ended.is_set():
-                self._replaced = old
                 self._take_over(successor)
                 await old.close()
                 return

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from holdfast.client import backoff
-from holdfast.client.calls import Answer, Calls, Unanswered
+from holdfast.client.calls import Answer, Calls, Unanswered, Unreached
 from holdfast.client.checks import check_id, check_number, checked_metadata, checked_title
 from holdfast.client.errors import CallFailed, SendFailed
 from holdfast.client.messages import Message
@@ -90,11 +90,12 @@ class Rest:
         ClientStopped: the client was closed, or the token hook raised it.
     """
 
-    def __init__(self, calls: Calls, tokens: Tokens, base_urls: Callable[[], Sequence[str]]) -> None:
-        """`base_urls`: the addresses of the service, the best one first."""
+    def __init__(self, calls: Calls, tokens: Tokens, base_urls: Callable[[], Sequence[str]], user_id: Callable[[], str]) -> None:
+        """`base_urls`: the addresses of the service, the best one first. `user_id`: the client's user; empty while unknown."""
         self._calls = calls
         self._tokens = tokens
         self._base_urls = base_urls
+        self._user_id = user_id
 
     async def create(
         self,
@@ -155,7 +156,7 @@ class Rest:
         try:
             await self._done(_member("DELETE", conversation_id, user_id), lambda content: not content or None)
         except CallFailed as failed:
-            if failed.code != "conversation_not_found" or failed.outcome != "unknown":
+            if failed.code != "conversation_not_found" or failed.outcome != "unknown" or user_id != self._user_id():
                 raise  # else an attempt whose answer was lost has removed the user, who does not see the conversation any more
 
     async def _done(self, call: _Call, decode: Callable[[bytes], _T | None]) -> _T:
@@ -196,7 +197,8 @@ class Rest:
         try:
             answer = await self._calls.call(call.method, f"{base_url}/api/{call.path}", token, call.params, call.body)
         except Unanswered as error:
-            raise CallFailed("unreachable", f"{base_url}: {error}", outcome=call.unanswered) from None
+            outcome = "refused" if isinstance(error, Unreached) else call.unanswered
+            raise CallFailed("unreachable", f"{base_url}: {error}", outcome=outcome) from None
         if 200 <= answer.status < 300 and (result := decode(answer.content)) is not None:
             return result
         if answer.status == 401:

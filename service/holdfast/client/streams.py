@@ -69,6 +69,10 @@ class Streams:
         if self.cursors is not None:
             self.cursors.pop(conversation_id, None)
 
+    def membership(self, conversation_id: str) -> tuple[int, int]:
+        """Another one as soon as the user is known to have been added again: an answer about the earlier one does not count."""
+        return self._begun.get(conversation_id, 0), self._revisions.get(conversation_id, 0)
+
     def exhausted(self, conversation_id: str) -> None:
         """The store ends where the cursor is: nothing is to be fetched there."""
         self.wanted.pop(conversation_id, None)

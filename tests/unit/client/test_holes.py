@@ -12,7 +12,7 @@ from holdfast.client.inbox import MAX_UNREAD, Inbox
 from holdfast.client.pages import PAGE, Page, PageUnavailable, TokenRefused
 from holdfast.client.tokens import Tokens
 from holdfast.protocol.frames import MessageFrame, Reset
-from support.server_frames import message, synced
+from support.server_frames import message, notice, synced
 
 
 class Service:
@@ -125,3 +125,24 @@ async def test_a_conversation_that_is_not_ours_any_more_is_given_up() -> None:
         holes.look()
         await _until_still(service)
     assert (_take_all(inbox), inbox.cursors, len(service.asked)) == ([], {}, 1)
+
+
+async def test_late_answer_about_an_earlier_membership_does_not_end_the_newer_one() -> None:
+    """The user was removed and added again while the page was under way: its messages would not be shown until the next hello."""
+    inbox = _truncated_at(3)
+
+    class Late(Service):
+        async def after(self, _base_url: str, token: str, _conversation_id: str, seq: int) -> Page | None:
+            if self.asked:
+                return await super().after(_base_url, token, _conversation_id, seq)
+            self.asked.append((token, seq))
+            inbox.changed(notice("c", "member_removed", 5), "ann")
+            inbox.changed(notice("c", "member_added", 6, last_seq=3), "ann")
+            inbox.offer(message(5))
+            return None
+
+    service = Late(5)
+    async with _fetching(inbox, service, Tokens("t")) as holes:
+        holes.look()
+        await _until_still(service)
+    assert _take_all(inbox) == [4, 5]

@@ -23,6 +23,7 @@ class Socket:
         self.code = 0
         self.reason: frames.ErrorFrame | None = None
         self.synced = asyncio.Event()
+        self.taken_over = asyncio.Event()
         self.ended = asyncio.Event()
         self.greeting: Greeting | None = None
         self.is_draining = False
@@ -308,5 +309,92 @@ async def test_a_server_that_says_draining_again_and_again_gets_one_successor() 
     assert len(link._tasks) <= 2
     await new.is_read.wait()
     assert len(service.tried) == 2
+    running.cancel()
+    await link.close()
+
+
+DRAINING = frames.Draining(reconnect_after_ms=0, closes_in_ms=1_000)
+
+
+class Slow(Socket):
+    """A connection whose other end does not answer the close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_closing = asyncio.Event()
+
+    async def close(self, code: int = 1000) -> None:
+        self.is_closing.set()
+        await self.ended.wait()
+
+
+async def test_successor_that_drains_while_the_old_one_is_being_closed_is_handed_over() -> None:
+    """A rollout takes one instance after the other; without it the client is cut off when the second one ends."""
+    old, new, third = Slow(), Socket(), Socket()
+    service = Service(old, new, third)
+    link = Link(["ws://one"], Tokens("t"), Owner(), service.open)
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(link.run())
+        await old.is_read.wait()
+        old.on_frame(DRAINING)
+        await new.is_read.wait()
+        new.synced.set()
+        await old.is_closing.wait()
+        new.on_frame(DRAINING)
+        await third.is_read.wait()
+        old.end(1000)
+        await settled()
+        assert link.current is cast("Connection", new)
+        third.synced.set()
+        await new.ended.wait()
+        assert link.current is cast("Connection", third)
+        await settled()
+        assert not running.done()
+    running.cancel()
+    await link.close()
+    assert third.ended.is_set()
+
+
+async def test_successor_that_drains_while_it_is_replayed_is_handed_over_as_soon_as_it_is_in_use() -> None:
+    old, new, third = Socket(), Socket(), Socket()
+    service = Service(old, new, third)
+    link = Link(["ws://one"], Tokens("t"), Owner(), service.open)
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(link.run())
+        await old.is_read.wait()
+        old.on_frame(DRAINING)
+        await new.is_read.wait()
+        new.on_frame(DRAINING)
+        await settled()
+        assert len(service.tried) == 2
+        new.synced.set()
+        await third.is_read.wait()
+        third.synced.set()
+        await new.ended.wait()
+        assert link.current is cast("Connection", third)
+    running.cancel()
+    await link.close()
+
+
+async def test_next_but_one_takes_over_where_its_predecessor_ends_before_it_is_replayed() -> None:
+    """It is under way already: one more attempt would load the remaining instances twice."""
+    old, new, third = Slow(), Socket(), Socket()
+    owner, service = Owner(), Service(old, new, third)
+    link = Link(["ws://one"], Tokens("t"), owner, service.open)
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(link.run())
+        await old.is_read.wait()
+        old.on_frame(DRAINING)
+        await new.is_read.wait()
+        new.synced.set()
+        await old.is_closing.wait()
+        new.on_frame(DRAINING)
+        await third.is_read.wait()
+        old.end(1000)
+        await settled()
+        new.end(1012)
+        await settled()
+        assert link.current is cast("Connection", third)
+        assert len(service.tried) == 3
     running.cancel()
     await link.close()

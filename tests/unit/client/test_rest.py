@@ -1,6 +1,7 @@
 """REST of the client: what may succeed later is asked again within a bound, what cannot fails at once."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -148,12 +149,35 @@ async def test_refusal_of_the_service_fails_at_once_with_its_code() -> None:
 async def test_user_whose_removal_lost_its_answer_is_removed() -> None:
     """A user who has left does not see the conversation any more: the repetition is answered as if there were none."""
     gone = problem(404, "conversation_not_found")
-    async with client_of({"status": 502, "text": "bad gateway"}, gone) as (client, server):
+    lost: Json = {"status": 502, "text": "bad gateway"}
+    async with client_of(lost, gone) as (client, server):
+        await client.connected()
         await client.rest.remove_member("c", "ann")
     assert len(asked(server)) == 2
+    async with client_of(lost, gone) as (client, server):
+        await client.connected()
+        with pytest.raises(CallFailed, match="conversation_not_found"):
+            await client.rest.remove_member("c", "ben")  # the conversation is hidden from Ben then, not from Ann
     async with client_of(gone) as (client, _):
         with pytest.raises(CallFailed, match="conversation_not_found"):
             await client.rest.remove_member("c", "ann")
+
+
+async def test_call_that_reached_no_address_was_not_carried_out() -> None:
+    """Else the answer of the next address, which knows of no earlier attempt, would be read as its effect."""
+    async with client_of(problem(404, "conversation_not_found")) as (client, _):
+        await client.connected()
+        client._link.base_url = f"http://127.0.0.1:{_closed_port()}"
+        with pytest.raises(CallFailed, match="conversation_not_found") as failed:
+            await client.rest.remove_member("c", "ann")
+    assert failed.value.outcome == "refused"
+
+
+def _closed_port() -> int:
+    """Where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port: int = closed.getsockname()[1]
+        return port
 
 
 async def test_pause_that_the_service_asks_for_is_kept(pauses: list[float]) -> None:
