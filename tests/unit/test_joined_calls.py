@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from holdfast.errors import StoreTimeout
-from holdfast.node.tasks import Joined
+from holdfast.waiting import Joined
 from support.virtual_time import in_virtual_time, passed, settled
 
 LIMIT = 20
