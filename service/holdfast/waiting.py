@@ -24,10 +24,15 @@ class Joined(Generic[T, R]):
     Lives in the loop. Each call begins after all its askers have asked.
     """
 
-    def __init__(self, call: Callable[[list[T]], Awaitable[R]], limit: int) -> None:
-        """`call`: it ends by itself. `limit`: of the items of one call; others wait for the call after it."""
+    def __init__(self, call: Callable[[list[T]], Awaitable[R]], limit: int, apart_seconds: float = 0.0) -> None:
+        """`call`: it ends by itself. `limit`: of the items of one call; others wait for the call after it.
+
+        `apart_seconds`: from the end of a call to the beginning of the next one.
+        """
         self._call = call
         self._limit = limit
+        self._apart_seconds = apart_seconds
+        self._ended_at = float("-inf")
         self._gathering: tuple[list[T], asyncio.Task[R]] | None = None
         self._last: asyncio.Task[R] | None = None
 
@@ -50,9 +55,15 @@ class Joined(Generic[T, R]):
     async def _run(self, items: list[T], before: "asyncio.Task[R] | None") -> R:
         if before is not None:
             await asyncio.wait((before,))
+        now = asyncio.get_running_loop().time
+        if (left := self._ended_at + self._apart_seconds - now()) > 0:
+            await asyncio.sleep(left)
         if self._gathering is not None and self._gathering[0] is items:
             self._gathering = None
-        return await self._call(items)
+        try:
+            return await self._call(items)
+        finally:
+            self._ended_at = now()
 
 
 def _take_error(task: asyncio.Task[Any]) -> None:

@@ -21,7 +21,11 @@ PERMIT_MS: Final = 60_000
 """To read the store and write a roster; `head:` lives longer than both together."""
 
 _USERS: Final = 100  # in one script: about 1 ms of Redis's time
+_APART_SECONDS: Final = 0.005  # between two scripts of a kind; a connect of a storm waits longer for its turn of the loop
 _ROWS: Final = 500  # in one script: about 1 ms of Redis's time to read, 3 ms to write
+
+Heads = dict[ConversationId, tuple[bytes, bytes]]
+"""The seq of conversations and its stamp, empty where Redis has none."""
 
 Row = tuple[Argument, ...]
 """The seven arguments of a conversation in `rosters/fill.lua`."""
@@ -43,9 +47,11 @@ class RosterCalls:
         self.generation = generation
         self._link = link
         self._store = (generation, layout)
-        self._looks: Joined[UserId, dict[UserId, list[Any]]] = Joined(self._look, _USERS)
-        self._fills: Joined[_Roster | Row, dict[_Roster, Any]] = Joined(self._fill, _ROWS)
-        self._tails: Joined[ConversationId, tuple[bytes, dict[ConversationId, tuple[bytes, bytes]]]] = Joined(self._read, _ROWS)
+        self._looks: Joined[UserId, dict[UserId, list[Any]]] = Joined(self._look, _USERS, _APART_SECONDS)
+        self._fills: Joined[_Roster | Row, dict[_Roster, Any]] = Joined(self._fill, _ROWS, _APART_SECONDS)
+        self._tails: Joined[ConversationId, tuple[bytes, dict[ConversationId, tuple[bytes, bytes]]]] = Joined(
+            self._read, _ROWS, _APART_SECONDS
+        )
 
     async def look(self, user_id: UserId) -> list[Any]:
         """The answer of `rosters/look.lua` about the user."""
@@ -56,8 +62,8 @@ class RosterCalls:
         roster = _Roster(user_id, (permit, lasts_ms, signed, len(rows)))
         return bool(_allowed((await self._fills.of(roster, *rows))[roster]))
 
-    async def tails(self, conversation_ids: Sequence[ConversationId]) -> tuple[bytes, dict[ConversationId, tuple[bytes, bytes]]]:
-        """The present proof; and of these conversations, among others, the seq and its stamp, empty where Redis has none."""
+    async def tails(self, conversation_ids: Sequence[ConversationId]) -> tuple[bytes, Heads]:
+        """The present proof, and the heads of these conversations, among others."""
         return await self._tails.of(*conversation_ids)
 
     async def _look(self, user_ids: list[UserId]) -> dict[UserId, list[Any]]:
@@ -76,7 +82,7 @@ class RosterCalls:
         self._report(outcomes)
         return dict(zip(rosters, outcomes, strict=True))
 
-    async def _read(self, conversation_ids: list[ConversationId]) -> tuple[bytes, dict[ConversationId, tuple[bytes, bytes]]]:
+    async def _read(self, conversation_ids: list[ConversationId]) -> tuple[bytes, Heads]:
         asked = list(dict.fromkeys(conversation_ids))
         proof, *found = await self._run(scripts.TAILS, map(keys.head, asked), ())
         return proof, dict(zip(asked, zip(found[::2], found[1::2], strict=True), strict=True))

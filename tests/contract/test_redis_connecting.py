@@ -152,3 +152,20 @@ async def test_users_who_connect_do_not_wait_for_a_full_pool(redis_server: Redis
     assert one.watch.failures == []
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("redis_down", [SYSTEM, EMBEDDED], indirect=True)  # it is about how soon answers come
+async def test_channels_that_are_wanted_soon_after_each_other_share_a_command(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Redis confirms within a turn of the loop: in a storm each user who connects would else cost a command of its own."""
+    one = await new_node("one").start()
+    await eventually(lambda: one.bus.is_live)
+    await redis_admin.config_resetstat()
+
+    async def connect_in_turn(name: str) -> bool:
+        return all([await one.bus.subscribe([f"user:{name}{number}"]) for number in range(25)])
+
+    assert all(await asyncio.gather(*map(connect_in_turn, "abcd")))
+    stats = await redis_admin.info("commandstats")
+    assert stats["cmdstat_subscribe"]["calls"] < 40  # without a pause two for each of the 25 turns
