@@ -88,6 +88,20 @@ async def test_script_ends_where_the_rows_are_many_and_the_next_one_looks_furthe
     assert await scripts(redis_admin) == 1 + 4
 
 
+async def test_reply_about_no_user_is_an_error_and_not_asked_for_again(
+    redis_server: RedisServer, new_node: NewNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that answers something else than Redis would keep all users who connect waiting for ever."""
+    one = await new_node("one").start()
+
+    async def nothing(*_: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(one.link, "run_first", nothing)
+    with pytest.raises(RedisUnavailable):
+        await one.rosters.look(USERS[0], STORE, NOW_MS)
+
+
 async def test_refused_write_is_of_that_user_alone(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """Without memory Redis gives no permits. The users whose rosters it has are served from it all the same."""
     one = await new_node("one").start()

@@ -70,6 +70,8 @@ class RosterCalls:
         left, found = list(dict.fromkeys(user_ids)), dict[UserId, list[Any]]()
         while left:
             answers = await self._run(scripts.LOOK, map(keys.member, left), (secrets.token_hex(8), PERMIT_MS, _ROWS))
+            if not answers:
+                raise RedisUnavailable("Redis answered about no user")
             found.update(zip(left, answers, strict=False))  # the script ends early where the rows are many
             left = left[len(answers) :]
         self._report(found.values())
