@@ -3,12 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from holdfast.errors import HoldfastError, StoreError
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _RETRY_SECONDS: Final = 0.5
 
@@ -60,49 +57,6 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             note = _log_failure if isinstance(error, HoldfastError) else self.note_failure
             note("tasks", error)
-
-
-class Joined(Generic[T, R]):
-    """Calls that are asked for at one moment, or while one of them is under way, are made as one.
-
-    Lives in the loop. Each call begins after all its askers have asked.
-    """
-
-    def __init__(self, call: Callable[[list[T]], Awaitable[R]], limit: int) -> None:
-        """`call`: it ends by itself. `limit`: of the items of one call; others wait for the call after it."""
-        self._call = call
-        self._limit = limit
-        self._gathering: tuple[list[T], asyncio.Task[R]] | None = None
-        self._last: asyncio.Task[R] | None = None
-
-    @property
-    def is_asked_again(self) -> bool:
-        """Whether a call waits that has not begun."""
-        return self._gathering is not None
-
-    async def of(self, *items: T) -> R:
-        """The answer to the call that has these items among others, or its error."""
-        if self._gathering is None or len(self._gathering[0]) + len(items) > self._limit:
-            others: list[T] = []
-            self._last = asyncio.create_task(self._run(others, self._last))
-            self._last.add_done_callback(_take_error)
-            self._gathering = others, self._last
-        joined, call = self._gathering
-        joined += items
-        return await asyncio.shield(call)
-
-    async def _run(self, items: list[T], before: "asyncio.Task[R] | None") -> R:
-        if before is not None:
-            await asyncio.wait((before,))
-        if self._gathering is not None and self._gathering[0] is items:
-            self._gathering = None
-        return await self._call(items)
-
-
-def _take_error(task: asyncio.Task[Any]) -> None:
-    """Each who waits is told; of a call for which none waits any more the error is of no interest."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _log_failure(name: str, error: BaseException) -> None:

@@ -68,7 +68,7 @@ class ScriptSampler:
             "FORGET": self._forget,
             "LOOK": self._look,
             "FILL": self._fill,
-            "TAILS": lambda: (("registry:era", *self._heads()), (*self._looked[1:], self._proof())),
+            "TAILS": lambda: (("registry:era", *self._heads()), self._looked[1:]),
             "FORGET_HEADS": lambda: (self._heads(), (self._generation(),)),
             "BEGIN_READS": lambda: (self._members(), (f"n{self._number(3)}", self._conversation(), _AGE_MS)),
             "END_READS": self._end_reads,
@@ -87,15 +87,15 @@ class ScriptSampler:
 
     def learn(self, reply: Any) -> None:
         """Note the values of Redis, from the reply to one of these."""
-        if reply == 1 and self._is_filling and self.random.random() < _FOLLOWED:
+        if isinstance(reply, list) and reply[:1] == [1] and self._is_filling and self.random.random() < _FOLLOWED:
             self._following = "LOOK"
         self._is_filling = False
         if not isinstance(reply, list) or not reply:
             return
-        if reply[0] in (b"FILL", b"ROWS"):
-            self._told = reply[1].decode("latin-1")
+        if isinstance(reply[0], list) and reply[0][:1] in ([b"FILL"], [b"ROWS"]):
+            self._told = reply[0][1].decode("latin-1")
             if self.random.random() < _FOLLOWED:
-                self._following = "FILL" if reply[0] == b"FILL" else "TAILS"
+                self._following = "FILL" if reply[0][0] == b"FILL" else "TAILS"
         elif reply[0] == b"OK" and len(reply) == 3 and isinstance(reply[1], bytes) and len(reply[1]) >= 40:
             self._world = reply[1].decode("latin-1")
             self._leases[self._acquiring] = self._acquired
@@ -253,16 +253,23 @@ class ScriptSampler:
         if not self._following:
             self._looked = (self._member(), self._generation(), self._pick(_LAYOUTS))
         member, *place = self._looked
-        return ("registry:era", member), (*place, self._hex(16), _AGE_MS)
+        others = [each for each in self._members() if self._number(3) == 0]
+        return ("registry:era", member, *others), (*place, self._hex(16), _AGE_MS, self._number(4))
 
     def _fill(self) -> Call:
         member, *place = self._looked
         self._is_filling = True
+        members = (member, *(self._members() if self._number(3) == 0 else ()))
+        rosters = [each for _ in members for each in self._roster()]
+        return ("registry:era", *members), (*place, _AGE_MS, *rosters)
+
+    def _roster(self) -> list[Argument]:
         rows: list[Argument] = []
-        for name in self.random.sample(_CONVERSATIONS, self._number(3)):
+        names = self.random.sample(_CONVERSATIONS, self._number(3))
+        for name in names:
             rows += (name, f"1 2 5 1700000000000 2 3 {self._number(9)}", self._number(9), self._pick(_STAMPS))
             rows += (self._number(9), self._pick(_STAMPS), self._number(5))
-        return ("registry:era", member), (*place, self._proof(), _AGE_MS, _AGE_MS, self._pick(_STAMPS), *rows)
+        return [self._proof(), _AGE_MS, self._pick(_STAMPS), len(names), *rows]
 
     def _end_reads(self) -> Call:
         members = self._members()

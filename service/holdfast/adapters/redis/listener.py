@@ -26,6 +26,7 @@ _log = logging.getLogger("holdfast.redis")
 
 _ROUND_SECONDS: Final = 1.0  # the echo of each second is something to read
 _RECONNECT_SECONDS: Final = (0.1, 2.0)  # full jitter between these, so that instances do not return in step
+_APART_SECONDS: Final = 0.005  # between two SUBSCRIBEs of few channels: those that clients need meanwhile share the next one
 _SUBSCRIBE_SECONDS: Final = 1.0  # how often a waiter looks whether the bus is lost
 
 
@@ -74,6 +75,7 @@ class Listener:
         self._is_away = False  # the last attempt to connect failed
         self._dropped_because = ""
         self._note_failure: Callable[[str, BaseException], None] = lambda _name, _error: None
+        self._pause: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -218,9 +220,15 @@ class Listener:
             self._ear.restored()
 
     def _ask_next(self) -> None:
-        if self._wire is not None and (chunk := self.subscriptions.next_chunk()):
+        if self._wire is not None and self._pause is None and (chunk := self.subscriptions.next_chunk()):
             self._wire.send(pack(("SUBSCRIBE", *chunk)))
             self._liveness.asked(self._link.clock.monotonic())
+            if len(chunk) < CHUNK:
+                self._pause = asyncio.get_running_loop().call_later(_APART_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._ask_next()
 
     def _dismiss(self, waiter: _Waiter) -> None:
         for name in waiter.missing:

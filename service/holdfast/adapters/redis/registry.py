@@ -246,7 +246,7 @@ class RedisRegistry:
 
     async def _owned(self, script: Script, more_keys: tuple[str, ...], more: tuple[Argument, ...]) -> list[Any]:
         mine = (self._require_world(), self._registration)
-        return _check(await self._link.run(script, (keys.WORLD, self._lease, *more_keys), (*mine, *more)))
+        return _check(await self._link.run_first(script, (keys.WORLD, self._lease, *more_keys), (*mine, *more)))
 
     async def _known(self, script: Script, more_keys: tuple[str, ...]) -> list[Any]:
         return _check(await self._link.run(script, (keys.WORLD, *more_keys), (self._require_world(),)))

@@ -3,7 +3,6 @@
 Writes that others rely on go through the bus's pipeline, in order with the envelopes; writes that are lost there are counted.
 """
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,9 @@ from holdfast.adapters.redis import decoding, keys, roster_form, scripts
 from holdfast.adapters.redis.counters import BusCounters
 from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.pipeline import Pipeline
+from holdfast.adapters.redis.roster_calls import PERMIT_MS, RosterCalls
 from holdfast.adapters.redis.roster_form import PARTS, HeadForm, ListForm, ListPlace
-from holdfast.adapters.redis.scripts import Argument, Script
+from holdfast.adapters.redis.scripts import Argument
 from holdfast.domain.conversations import RosterLook, RosterRow
 from holdfast.domain.ids import ConversationId, Seq, UserId
 from holdfast.errors import RedisUnavailable, Undecodable
@@ -22,8 +22,6 @@ from holdfast.protocol.seals import Seals
 
 _ROSTER_MS: Final = 600_000  # a rolling restart is over by then; and no mistake outlives it
 _COUNTS_MS: Final = _ROSTER_MS + 10_000  # what instances know of the store's clock differs by seconds
-_AT_ONCE: Final = 8  # of the pool's connections: when thousands come back they wait here, and not against a deadline
-_PERMIT_MS: Final = 60_000  # to read the store and write a roster; `head:` lives longer than both together
 
 
 class RedisRosters:
@@ -39,7 +37,7 @@ class RedisRosters:
         self._may_be_unsigned = seals is not None and seals.may_be_unsigned
         self._name = secrets.token_hex(6)
         self._names = 0
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._calls = RosterCalls(link, "", self._lists.layout)
 
     @property
     def losses(self) -> int:
@@ -53,8 +51,7 @@ class RedisRosters:
 
     async def look(self, user_id: UserId, generation: str, now_ms: int) -> RosterLook:
         """See `RosterCache.look`."""
-        arguments = (generation, self._lists.layout, secrets.token_hex(8), _PERMIT_MS)
-        kind, token, *found = await self._run(scripts.LOOK, (keys.ERA, keys.member(user_id)), arguments)
+        kind, token, *found = await self._about(generation).look(user_id)
         forged: list[ConversationId] = []
         try:
             if kind == b"FILL":
@@ -90,28 +87,28 @@ class RedisRosters:
             place, given_ms = self._lists.permitted(user_id, generation, fill_permit)
         except Undecodable:
             return False
-        read_ms = max(min(given_ms, now_ms), now_ms - _PERMIT_MS)  # Redis's clock may be another than the store's
+        read_ms = max(min(given_ms, now_ms), now_ms - PERMIT_MS)  # Redis's clock may be another than the store's
         signed = self._lists.signed(place, rows, read_ms + _COUNTS_MS)
         lasts_ms = _ROSTER_MS - (now_ms - read_ms)  # it is gone before its signature ends
-        arguments: list[Argument] = [generation, self._lists.layout, fill_permit, _PERMIT_MS, lasts_ms, signed]
-        for row in rows:
-            m = row.membership
-            c, seq, revision, count = m.conversation_id, m.last_seq, m.revision, m.member_count
-            arguments += (c, roster_form.text(row), seq, self._heads.seq_stamp(c, generation, seq))
-            arguments += (revision, self._heads.revision_stamp(c, generation, revision, count), count)
-        return bool(await self._run(scripts.FILL, (keys.ERA, keys.member(user_id)), tuple(arguments)))
+        written = [self._written(row, generation) for row in rows]
+        return await self._about(generation).fill(user_id, fill_permit, lasts_ms, signed, written)
+
+    def _written(self, row: RosterRow, generation: str) -> tuple[Argument, ...]:
+        m = row.membership
+        c, seq, revision, count = m.conversation_id, m.last_seq, m.revision, m.member_count
+        stamps = self._heads.seq_stamp(c, generation, seq), self._heads.revision_stamp(c, generation, revision, count)
+        return c, roster_form.text(row), seq, stamps[0], revision, stamps[1], count
 
     async def tails(
         self, conversation_ids: Sequence[ConversationId], generation: str, proof: str
     ) -> dict[ConversationId, Seq] | None:
         """See `RosterCache.tails`."""
-        heads = tuple(map(keys.head, conversation_ids))
-        found = await self._run(scripts.TAILS, (keys.ERA, *heads), (generation, self._lists.layout, proof))
-        if not found:
+        present, found = await self._about(generation).tails(conversation_ids)
+        if present != proof.encode() or not all(found[c][0] for c in conversation_ids):
             return None
         tails, forged = dict[ConversationId, Seq](), list[ConversationId]()
-        for conversation_id, seq, stamp in zip(conversation_ids, found[::2], found[1::2], strict=True):
-            tail = self._heads.tail(conversation_id, generation, seq, stamp)
+        for conversation_id in conversation_ids:
+            tail = self._heads.tail(conversation_id, generation, *found[conversation_id])
             if tail is None:
                 forged.append(conversation_id)
             else:
@@ -126,7 +123,7 @@ class RedisRosters:
         name = f"{self._name}{self._names}"
         members = tuple(map(keys.member, user_ids))
         with contextlib.suppress(RedisUnavailable):  # counted by the pipeline
-            await self._pipeline.ask_script(scripts.BEGIN_READS, members, (name, conversation_id, _PERMIT_MS))
+            await self._pipeline.ask_script(scripts.BEGIN_READS, members, (name, conversation_id, PERMIT_MS))
         return name
 
     def end_reads(self, name: str, conversation_id: ConversationId, cursors: Mapping[UserId, Seq], generation: str) -> None:
@@ -136,9 +133,11 @@ class RedisRosters:
             arguments += (seq, self._lists.cursor_stamp(user_id, conversation_id, generation, seq))
         self._pipeline.push_script(scripts.END_READS, tuple(map(keys.member, cursors)), tuple(arguments))
 
-    async def _run(self, script: Script, its_keys: tuple[str, ...], arguments: tuple[Argument, ...]) -> Any:
-        async with self._room:
-            return await self._link.run(script, its_keys, arguments)
+    def _about(self, generation: str) -> RosterCalls:
+        """The calls about this generation of the store: it is another one only after a restore."""
+        if self._calls.generation != generation:
+            self._calls = RosterCalls(self._link, generation, self._lists.layout)
+        return self._calls
 
     def _refuse(self, source: str, generation: str, heads: Sequence[ConversationId]) -> None:
         """Count what cannot be read or is not signed, and remove these heads.

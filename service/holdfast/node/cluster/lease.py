@@ -32,6 +32,7 @@ from holdfast.protocol.jsontext import rfc3339
 RENEW_SECONDS: Final = 3.0
 _RETRY_SECONDS: Final = 0.5  # until Redis answers, little in it is believed; while it is away, the circuit answers most calls
 _CHUNK: Final = 500
+_APART_SECONDS: Final = 0.005  # between two writes of connections: those that come and go meanwhile share the next one
 _REFRESH_SECONDS: Final = 900.0  # keys live an hour; renewed four times as often
 _REMEMBERED_SECONDS: Final = 660.0  # what Redis remembers for connecting lives 10 minutes, and one to write it
 _MAX_UNREGISTERING: Final = 50_000
@@ -119,14 +120,15 @@ class Lease:
         if known and server and known != server:
             self._losses.note_uncertain_write()
 
-    async def register(self, connection: Connection) -> int:
+    def register(self, connection: Connection) -> "asyncio.Future[int]":
         """Register one connection, with all others that wait; how many its user has everywhere (0: not known)."""
-        if not self.is_held:
-            return 0
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._registering.append((connection, future))
-        self._write_soon()
-        return await future
+        if self.is_held:
+            self._registering.append((connection, future))
+            self._write_soon()
+        else:
+            future.set_result(0)
+        return future
 
     def unregister(self, connection: Connection) -> None:
         """Take a connection out of the registry. A record that stays because Redis is away is void after the next
@@ -197,7 +199,7 @@ class Lease:
             self._tasks.start(self._write())
 
     async def _write(self) -> None:
-        """One registration is under way at a time; connections that come meanwhile go into the next script."""
+        """One registration is under way at a time; connections that come meanwhile, or soon after, go into the next script."""
         try:
             while self._registering or self._unregistering:
                 batch, self._registering = self._registering[:_CHUNK], self._registering[_CHUNK:]
@@ -207,6 +209,7 @@ class Lease:
                 for connection, future in batch:
                     if not future.done():
                         future.set_result(counts.get(connection.user_id, 0))
+                await asyncio.sleep(_APART_SECONDS)
         finally:
             self._is_writing = False
 

@@ -17,8 +17,8 @@ from holdfast.domain.bounded import BoundedDict
 from holdfast.domain.conversations import Conversation
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.node.cluster.redis_trust import RedisTrust
-from holdfast.node.tasks import Joined
 from holdfast.ports import Bus, Clock, ConversationStore
+from holdfast.waiting import Joined
 
 MAX_CACHED: Final = 10_000
 _READS_FOR_A_HINT: Final = 3

@@ -30,9 +30,10 @@ from holdfast.node.notifications.second_look import KNOWN_SECONDS, SecondLooks
 from holdfast.node.notifications.slow_commits import SlowCommits
 from holdfast.node.sending.append import Commit
 from holdfast.node.sending.own_marks import OwnMarks
-from holdfast.node.tasks import Joined, Tasks
+from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, MessageStore, NotificationStore, PresenceStore, Registry
 from holdfast.telemetry import Telemetry
+from holdfast.waiting import Joined
 
 MAX_WAITING: Final = 10_000  # messages; more are left to `unfinished_commits`, which finds their marks
 MAX_RECORDS: Final = 200  # per write

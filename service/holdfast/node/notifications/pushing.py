@@ -10,10 +10,10 @@ from typing import Final
 from holdfast.domain.notifications import Notification, PushOutcome
 from holdfast.errors import PushFailed
 from holdfast.loops import STORE, Loop
-from holdfast.node.tasks import Joined, Tasks
+from holdfast.node.tasks import Tasks
 from holdfast.ports import Clock, NotificationStore, Notifier
 from holdfast.telemetry import Telemetry
-from holdfast.waiting import is_set_within
+from holdfast.waiting import Joined, is_set_within
 
 MAX_ATTEMPTS: Final = 12  # about an hour, with the pauses below
 _AT_ONCE: Final = 8

@@ -1,7 +1,5 @@
 """A connection as the other instances find it: its record in the registry, and the channel of its user."""
 
-import asyncio
-
 from holdfast.node.cluster.lease import Lease
 from holdfast.node.connections.connection import Connection
 from holdfast.ports import Bus
@@ -18,10 +16,9 @@ class Registration:
 
     async def enter(self, connection: Connection) -> bool:
         """Register the connection and hear its user's channel; whether the user has no more connections than allowed."""
-        registered, _ = await asyncio.gather(
-            self._lease.register(connection), self._bus.subscribe([f"user:{connection.user_id}"])
-        )
-        return registered <= self._connections_per_user
+        registering = self._lease.register(connection)
+        await self._bus.subscribe([f"user:{connection.user_id}"])
+        return await registering <= self._connections_per_user
 
     def leave(self, connection: Connection, *, is_last: bool) -> None:
         """The connection has ended. `is_last`: the user has no other one at this instance."""

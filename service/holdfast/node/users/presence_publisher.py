@@ -97,11 +97,14 @@ class PresencePublisher:
             self._is_working = False
 
     async def _look(self, announcement: _Announcement) -> None:
-        """The store's answers; answers from before a failure are not asked for again."""
-        if announcement.hidden is None:
-            announcement.hidden = await hidden_from(self._store, announcement.change.user_id)
+        """The store's answers; answers from before a failure are not asked for again.
+
+        A user in no conversation is shown to no other user, so it is not asked for blocks.
+        """
         if announcement.conversations is None:
             announcement.conversations = self.told_in(await self._store.memberships_of(announcement.change.user_id))
+        if announcement.conversations and announcement.hidden is None:
+            announcement.hidden = await hidden_from(self._store, announcement.change.user_id)
 
     def _publish(self, change: PresenceChange, told_in: tuple[ConversationId, ...], hidden: Hidden) -> None:
         """Our own connections at once, other instances through each conversation's channel."""

@@ -105,6 +105,8 @@ class Rosters:
         Raises:
             StoreError: Redis does not know all of it, and the store does not answer.
         """
+        if roster.proof and not heads:
+            return {}, {}
         look = await self._look(user_id) if roster.proof else RosterLook(None, fill_permit=roster.fill_permit)
         found = {row.membership.conversation_id: row for row in look.rows or ()}
         memberships = roster.memberships

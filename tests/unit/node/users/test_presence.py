@@ -268,6 +268,21 @@ async def test_user_who_comes_does_not_wait_until_the_others_are_told() -> None:
 
 
 @in_virtual_time
+async def test_user_in_no_conversation_costs_no_read_of_blocks() -> None:
+    """Its presence is told to no other user, so it is of no interest from whom it is hidden."""
+    scene = Scene()
+    for name in ("lonely", "alice"):
+        scene.hub.add(connection(name))
+    scene.presence.note_conversations(UserId("lonely"), [])
+    await scene.presence.arrived(UserId("lonely"), scene.clock.monotonic())
+    await passed(0.1)
+    assert scene.store.calls["blocks_of"] == scene.store.calls["blockers_of"] == 0
+    await scene.presence.arrived(ALICE, scene.clock.monotonic())
+    await passed(0.1)
+    assert scene.store.calls["blocks_of"] == scene.store.calls["blockers_of"] == 1
+
+
+@in_virtual_time
 async def test_a_store_that_is_away_is_asked_again() -> None:
     """The change is late, not lost."""
     scene = Scene()

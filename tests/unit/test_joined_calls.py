@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from holdfast.errors import StoreTimeout
-from holdfast.node.tasks import Joined
+from holdfast.waiting import Joined
 from support.virtual_time import in_virtual_time, passed, settled
 
 LIMIT = 20
@@ -14,10 +14,10 @@ LIMIT = 20
 class Calls:
     """Calls that take a second each; `failures`: of the next ones."""
 
-    def __init__(self, *failures: Exception | None) -> None:
+    def __init__(self, *failures: Exception | None, apart_seconds: float = 0.0) -> None:
         self.made: list[list[int]] = []
         self.failures = list(failures)
-        self.joined = Joined(self._call, LIMIT)
+        self.joined = Joined(self._call, LIMIT, apart_seconds)
 
     async def _call(self, items: list[int]) -> int:
         self.made.append(list(items))
@@ -95,3 +95,24 @@ async def test_call_that_waits_is_seen_until_it_begins() -> None:
     await passed(0.6)
     assert not calls.joined.is_asked_again
     await asyncio.gather(first, second)
+
+
+@in_virtual_time
+async def test_questions_that_come_soon_after_a_call_share_the_next_one() -> None:
+    """Where an answer comes within one turn of the loop, each question would else be a call of its own. The first one waits for
+    none."""
+    calls = Calls(apart_seconds=2.0)
+    first = calls.ask(1)
+    await passed(1.5)
+    assert first.done()
+    others = [calls.ask(2)]
+    await passed(1.0)
+    others.append(calls.ask(3))
+    await passed(2.0)
+    assert calls.made == [[1], [2, 3]]
+    assert await asyncio.gather(*others) == [2, 2]
+    await passed(5.0)
+    last = calls.ask(4)
+    await settled()
+    assert calls.made[2:] == [[4]]
+    assert await last == 3
