@@ -19,6 +19,11 @@ def test_view() -> None:
     _run("javascript_view.test.mjs")
 
 
+def test_sending() -> None:
+    """A client that writes more than the service announces is refused, then closed for good."""
+    _run("javascript_sending.test.mjs")
+
+
 def _run(name: str) -> None:
     command = [require_node(), "--test", "--test-force-exit", _TESTS / name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)

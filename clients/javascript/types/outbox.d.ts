@@ -18,7 +18,7 @@ export class Outbox {
      */
     add(draft: Draft, answer: Answer, now: number, error?: SendFailed | null): void;
     /**
-     * The frames to write to `connection` now. A send over its limits fails instead, and the next one is tried.
+     * The frames to write to `connection` now; conversations take turns. A send over its limits fails instead, and the next one is tried.
      *
      * @param {object} connection
      * @param {number} now
@@ -28,7 +28,7 @@ export class Outbox {
     due(connection: object, now: number, limits: Limits): Draft[];
     /** Give up sends that are too old; one without an answer for a minute is due again. @param {number} now */
     expire(now: number): void;
-    /** When something becomes due by itself. @param {number} now */
+    /** When something becomes due by itself, as of the last `due`. @param {number} now */
     nextAt(now: number): number;
     /** Whether something has no answer yet that was written to this connection. @param {object} connection */
     hasInFlight(connection: object): boolean;
