@@ -19,6 +19,11 @@ def test_view() -> None:
     _run("javascript_view.test.mjs")
 
 
+def test_link() -> None:
+    """A connection that is told to leave is replaced before it ends, whatever happens meanwhile, and is then forgotten."""
+    _run("javascript_link.test.mjs")
+
+
 def test_sending() -> None:
     """A client that writes more than the service announces is refused, then closed for good."""
     _run("javascript_sending.test.mjs")

@@ -53,6 +53,8 @@ export class Connection {
   isDraining = false;
   isRefreshing = false;
   isSynced = false;
+  /** Sends go out by it. */
+  tookOver = deferred();
   #socket;
   #listener;
   #synced = deferred();

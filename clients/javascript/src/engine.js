@@ -218,7 +218,7 @@ export class Engine {
     this.outbox.lost(connection);
     this.commands.lost(connection);
     this.flush();
-    if (this.stopped || (this.link.current && this.link.current !== connection)) return;
+    if (this.stopped || this.link.hasOther(connection)) return;
     this.#replayed = this.#replayed.isSettled ? deferred() : this.#replayed;
     this.#reason = { code: reason?.code ?? `closed_${code}`, detail: reason?.detail ?? "the connection ended" };
     this.events.tell({ type: "disconnected", code, error: reason?.code ?? "" });

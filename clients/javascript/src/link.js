@@ -36,8 +36,6 @@ export class Link {
   #attempt = 0; // in a row, without a connection that lasted
   /** @type {Connection | null} */
   #successor = null;
-  /** @type {Connection | null} */
-  #replaced = null;
   /** @type {Promise<unknown> | null} the attempt to open a successor, while it lasts */
   #opening = null;
   /** @type {import("./waiting.js").Deferred<never>} */
@@ -63,18 +61,17 @@ export class Link {
   async run() {
     let connection = await this.#establish();
     for (;;) {
-      this.#takeOver(connection);
+      if (connection !== this.current) this.#takeOver(connection);
       const tookOverAt = now();
       await Promise.race([connection.ended, this.#failure.promise]);
-      this.current = null;
       const lasted = connection.isSynced && now() - tookOverAt >= LASTING_MS;
       this.#attempt = lasted ? 0 : this.#attempt + 1;
-      const successor = await this.#nextSuccessor();
-      if (successor) {
-        connection = successor;
+      const following = await this.#following(connection);
+      if (following) {
+        connection = following;
         continue;
       }
-      if (isFinal(connection.code) && connection !== this.#replaced) throw toldToStop(connection);
+      if (isFinal(connection.code)) throw toldToStop(connection);
       if (isOurMistake(connection.code)) this.#attempt = LONGEST;
       await this.#pause(pause(this.#attempt - 1));
       connection = await this.#establish();
@@ -91,10 +88,19 @@ export class Link {
     await Promise.all([this.current, this.#successor].map((connection) => connection?.close()));
   }
 
+  /** Whether another connection took over, or is replayed and about to. @param {Connection} connection */
+  hasOther(connection) {
+    const next = this.#successor;
+    const isReady = next !== null && next !== connection && next.isSynced && !next.isEnded;
+    return isReady || (this.current !== null && this.current !== connection);
+  }
+
   /** @param {Connection} connection */
   #takeOver(connection) {
     this.#refuseWhenOver(connection);
     this.current = connection;
+    if (this.#successor === connection) this.#successor = null;
+    connection.tookOver.resolve();
     this.owner.tookOver(connection);
   }
 
@@ -104,8 +110,14 @@ export class Link {
     this.signal.throwIfAborted();
   }
 
-  /** The one that is there or under way: another attempt beside it would load the other instances twice. */
-  async #nextSuccessor() {
+  /**
+   * The one that took over, is there, or is under way: another attempt beside it would load the other instances twice.
+   *
+   * @param {Connection} ended
+   */
+  async #following(ended) {
+    if (this.current !== ended) return this.current;
+    this.current = null;
     if (this.#opening) await Promise.race([this.#opening.catch(() => {}), this.#failure.promise]);
     const successor = this.#successor;
     this.#successor = null;
@@ -214,13 +226,13 @@ export class Link {
    */
   async #handOver(old, afterMs) {
     await sleep(this.signal, afterMs + (this.#attempt ? pause(this.#attempt - 1) : 0));
-    while (!old.isEnded && !this.#successor && !this.#opening) {
+    await Promise.race([old.tookOver.promise, old.ended]); // the successor of another one is told to leave, too
+    while (!old.isEnded) {
       const successor = await this.#openSuccessor();
       if (!successor) continue;
       await Promise.race([successor.synced, successor.ended, old.ended, sleep(this.signal, SYNC_MS)]);
       if (old.isEnded) return;
       if (successor.isSynced && !successor.isEnded) {
-        this.#replaced = old;
         this.#takeOver(successor);
         await old.close();
         return;

@@ -20,6 +20,8 @@ export class Link {
     hurry(): void;
     /** Leave politely, within 2 s. */
     close(): Promise<void>;
+    /** Whether another connection took over, or is replayed and about to. @param {Connection} connection */
+    hasOther(connection: Connection): boolean;
     #private;
 }
 export type ServerFrame = import("./frames.js").ServerFrame;
