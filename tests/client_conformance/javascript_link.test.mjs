@@ -2,9 +2,13 @@
 
 import assert from "node:assert/strict";
 import { afterEach, mock, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Client } from "../../clients/javascript/src/index.js";
 import { FakeService, turns } from "./fake_service.mjs";
 
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc");
 const LIMITS = { body_bytes: 16384, metadata_bytes: 4096, frame_bytes: 131072, cursors: 1000 };
 const WELCOME = { type: "welcome", user_id: "ann", connection_id: "k", instance_id: "i-1", keepalive_ms: 20000, limits: LIMITS };
 const SYNCED = { type: "synced", heads: {}, read_seqs: {}, revisions: {} };
@@ -94,4 +98,35 @@ test("a connection that ends just when its successor is replayed does not discon
   assert.deepEqual(told, ["connected"]);
   assert.equal(client.state.name, "open");
   await client.close();
+});
+
+test("connections of the past are forgotten", async () => {
+  const { client, service } = await opened();
+  const past = [];
+  for (let at = 0; at < 5; at++) {
+    past.push(new WeakRef(service.sockets.at(-1)));
+    service.sockets.splice(0)[0].onclose({ code: 1006 });
+    await turns(2);
+    client.retryNow();
+    await service.open();
+  }
+  assert.equal(client.state.name, "open");
+  await turns(2);
+  collectGarbage();
+  assert.deepEqual(past.map((each) => each.deref()), Array(5).fill(undefined));
+  await client.close();
+});
+
+test("a client that fails while it waits for its next connection stops", async () => {
+  const { client, service } = await opened();
+  say(service.sockets[0], DRAINING);
+  await soon();
+  service.sockets[0].onclose({ code: 1006 });
+  await soon();
+  say(service.sockets[1], WELCOME);
+  await soon();
+  const { ref } = service.sockets[1].sent[0];
+  say(service.sockets[1], { type: "error", ref, code: "invalid_request", detail: "no", retryable: false });
+  await soon();
+  assert.equal(client.state.reason?.code, "invalid_request");
 });

@@ -38,8 +38,10 @@ export class Link {
   #successor = null;
   /** @type {Promise<unknown> | null} the attempt to open a successor, while it lasts */
   #opening = null;
-  /** @type {import("./waiting.js").Deferred<never>} */
-  #failure = deferred();
+  /** @type {Error | null} */
+  #failure = null;
+  /** @type {Set<import("./waiting.js").Deferred<never>>} what ends with a failure */
+  #waits = new Set();
   #hurry = new Bell();
 
   /**
@@ -63,7 +65,7 @@ export class Link {
     for (;;) {
       if (connection !== this.current) this.#takeOver(connection);
       const tookOverAt = now();
-      await Promise.race([connection.ended, this.#failure.promise]);
+      await this.#unlessFailed(connection.ended);
       const lasted = connection.isSynced && now() - tookOverAt >= LASTING_MS;
       this.#attempt = lasted ? 0 : this.#attempt + 1;
       const following = await this.#following(connection);
@@ -118,7 +120,7 @@ export class Link {
   async #following(ended) {
     if (this.current !== ended) return this.current;
     this.current = null;
-    if (this.#opening) await Promise.race([this.#opening.catch(() => {}), this.#failure.promise]);
+    if (this.#opening) await this.#unlessFailed(this.#opening.catch(() => {}));
     const successor = this.#successor;
     this.#successor = null;
     return successor?.isEnded ? null : successor;
@@ -127,7 +129,7 @@ export class Link {
   async #establish() {
     for (let refused = 0; ; ) {
       try {
-        return await Promise.race([this.#open(), this.#failure.promise]);
+        return await this.#unlessFailed(this.#open());
       } catch (error) {
         const isToken = isAboutToken(error);
         if (isToken) refused++;
@@ -152,7 +154,7 @@ export class Link {
   async #pause(ms) {
     this.owner.waiting(ms);
     this.#hurry.mute();
-    await Promise.race([this.#hurry.heard(this.signal, ms), this.#failure.promise]);
+    await this.#unlessFailed(this.#hurry.heard(this.signal, ms));
   }
 
   /** @returns {Promise<Connection>} */
@@ -279,9 +281,28 @@ export class Link {
     work.catch((error) => error instanceof ClientStopped || this.#fail(error));
   }
 
+  /**
+   * What comes of it. Each wait has a promise of its own: all that ever raced with one that lasts would stay in memory with it.
+   *
+   * @template T
+   * @param {Promise<T>} work
+   */
+  async #unlessFailed(work) {
+    /** @type {import("./waiting.js").Deferred<never>} */
+    const wait = deferred();
+    this.#waits.add(wait);
+    if (this.#failure) wait.reject(this.#failure);
+    try {
+      return await Promise.race([work, wait.promise]);
+    } finally {
+      this.#waits.delete(wait);
+    }
+  }
+
   /** Let `run` end with it. @param {Error} error */
   #fail(error) {
-    this.#failure.reject(error);
+    this.#failure ??= error;
+    for (const wait of this.#waits) wait.reject(this.#failure);
     for (const connection of [this.current, this.#successor]) connection?.abort();
   }
 }
