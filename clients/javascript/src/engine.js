@@ -54,7 +54,6 @@ export class Engine {
   #readCursors = new ReadCursors();
   #replayed = deferred();
   #reason = { code: "", detail: "" };
-  #userId = "";
   /** @type {import("./frames.js").Limits | null} */
   #limits = null;
   #outboxVersion = 0;
@@ -161,7 +160,6 @@ export class Engine {
     if ((this.position.store.userId ?? welcome.user_id) !== welcome.user_id) {
       this.stop(new ClientStopped("store_failed", "the store is another user's"));
     }
-    this.#userId = welcome.user_id;
     this.#limits = welcome.limits;
     this.events.tell(welcome);
   }
@@ -199,7 +197,7 @@ export class Engine {
     else if (frame.type === "truncated") this.inbox.streams.truncated(frame.conversation_id, frame.from_seq, frame.to_seq);
     else if (frame.type === "reset") this.#reset(frame);
     else if (frame.type === "synced") this.#synced(frame, connection);
-    else if (frame.type === "conversation") this.inbox.streams.changed(frame, this.#userId);
+    else if (frame.type === "conversation") this.inbox.streams.changed(frame, this.link.userId);
     else if (frame.type === "receipt" && !this.#readCursors.moved(frame)) return;
     if (CHANGES.has(frame.type)) this.inbox.follow();
     this.holes.look();

@@ -54,6 +54,8 @@ export class Link {
     this.bases = baseUrls(urls);
     /** Where the last connection was accepted, for REST. */
     this.baseUrl = /** @type {string} */ (this.bases[0]);
+    /** Whose the last connection is; "" before the first. */
+    this.userId = "";
     this.tokens = tokens;
     this.owner = owner;
     this.signal = signal;
@@ -178,6 +180,7 @@ export class Link {
    */
   #accepted(connection, base) {
     this.baseUrl = base;
+    this.userId = connection.welcome.user_id;
     this.owner.opened(connection);
     connection.greeting = this.owner.hello(connection);
     connection.write(connection.greeting.text);

@@ -11,6 +11,8 @@ export class Link {
     bases: string[];
     /** Where the last connection was accepted, for REST. */
     baseUrl: string;
+    /** Whose the last connection is; "" before the first. */
+    userId: string;
     tokens: import("./tokens.js").Tokens;
     owner: Owner;
     signal: AbortSignal;
