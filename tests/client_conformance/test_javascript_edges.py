@@ -24,6 +24,11 @@ def test_link() -> None:
     _run("javascript_link.test.mjs")
 
 
+def test_pages() -> None:
+    """An answer about an earlier membership says nothing about the one that began meanwhile."""
+    _run("javascript_pages.test.mjs")
+
+
 def test_sending() -> None:
     """A client that writes more than the service announces is refused, then closed for good."""
     _run("javascript_sending.test.mjs")
