@@ -111,10 +111,8 @@ export class Engine {
     this.outbox.expire(at);
     const connection = this.link.current;
     if (connection && !connection.isEnded) {
-      for (const draft of this.outbox.due(connection, at, connection.welcome.limits)) {
-        draft.triedAt ??= Date.now();
-        connection.write(draft.text);
-      }
+      const due = this.outbox.due(connection, at, connection.welcome.limits, Date.now());
+      for (const { text } of due) connection.write(text);
     }
     if (this.outbox.version !== this.#outboxVersion) {
       this.#outboxVersion = this.outbox.version;

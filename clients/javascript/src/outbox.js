@@ -17,6 +17,7 @@ import { Pace } from "./pace.js";
 /** @typedef {import("./waiting.js").Deferred<Ack>} Answer */
 
 const GIVE_UP_MS = 24 * 3_600_000; // the store keeps keys for seven days: a repetition is always safe until then
+const KEPT_MS = 6 * 24 * 3_600_000; // of the wall clock, which goes on while a machine sleeps: a day less than the store keeps keys
 const ANSWER_MS = 60_000; // an instance answers within seconds, be it with an error: after this a send is repeated
 const MAX_WAITING = 10_000;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024; // 4,000 texts of the largest size
@@ -83,13 +84,15 @@ export class Outbox {
 
   /**
    * The frames to write to `connection` now; conversations take turns. A send over its limits fails instead, and the next one is tried.
+   * One that was written so long ago that the store may have forgotten its key fails, too: it would be stored twice.
    *
    * @param {object} connection
    * @param {number} now
    * @param {Limits} limits
+   * @param {number} wall the time of the clock on the wall
    * @returns {Draft[]}
    */
-  due(connection, now, limits) {
+  due(connection, now, limits, wall) {
     /** @type {Draft[]} */
     const drafts = [];
     const free = (limits.inflight_sends || Infinity) - this.#inFlight(connection).length;
@@ -101,10 +104,12 @@ export class Outbox {
         this.#pacedUntil = this.#pace.nextAt;
         break;
       }
-      this.#dropExcess(lane, limits);
+      this.#dropUnfit(lane, limits, wall);
       if (!lane.queue.length) continue;
       this.#pace.sent(now, limits);
-      drafts.push(this.#begin(lane, connection, now));
+      const draft = this.#begin(lane, connection, now);
+      draft.triedAt ??= wall;
+      drafts.push(draft);
     }
     return drafts;
   }
@@ -238,12 +243,15 @@ export class Outbox {
   /**
    * @param {Lane} lane
    * @param {Limits} limits
+   * @param {number} wall
    */
-  #dropExcess(lane, limits) {
+  #dropUnfit(lane, limits, wall) {
     while (lane.queue.length) {
-      const found = excess(lane.queue[0].draft, limits);
-      if (!found) return;
-      this.#fail(lane, new SendFailed(...found, { outcome: outcomeOf(lane.queue[0]), retryable: false }));
+      const [first] = lane.queue;
+      const found = excess(first.draft, limits);
+      if (isForgotten(first.draft, wall)) this.#fail(lane, forgotten());
+      else if (found) this.#fail(lane, new SendFailed(...found, { outcome: outcomeOf(first), retryable: false }));
+      else return;
     }
   }
 
@@ -308,6 +316,17 @@ export class Outbox {
     return pending;
   }
 }
+
+/**
+ * Whether the store may not know any more that it stored this one.
+ *
+ * @param {Draft} draft
+ * @param {number} wall
+ */
+export const isForgotten = ({ triedAt }, wall) => wall - (triedAt ?? wall) >= KEPT_MS;
+
+export const forgotten = () =>
+  new SendFailed("expired", "first sent more than six days ago", { outcome: "unknown", retryable: false });
 
 /** @param {Pending} pending */
 const outcomeOf = (pending) => (pending.tries ? "unknown" : "refused");

@@ -79,7 +79,7 @@ export class Streams {
     for (const known of [this.wanted, this.#begun, this.#revisions, this.cursors]) known?.delete(id);
   }
 
-  /** Another one as soon as the user is known to have been added again: an answer about the earlier one does not count. @param {string} id */
+  /** Another one once the user is known to have been added again: an answer about the earlier one is void. @param {string} id */
   membership(id) {
     return `${this.#begun.get(id)} ${this.#revisions.get(id)}`;
   }
