@@ -19,6 +19,11 @@ const say = (socket, frame) => socket.onmessage?.({ data: JSON.stringify(frame) 
 /** Until a timer of no milliseconds has fired, and what follows. */
 const soon = () => turns(20);
 
+/** What is due but timers, which stand still. */
+const callbacks = async () => {
+  for (let at = 0; at < 20; at++) await new Promise((resolve) => setImmediate(resolve));
+};
+
 /** A client that is open on one socket. */
 async function opened() {
   const service = new FakeService();
@@ -28,7 +33,10 @@ async function opened() {
   return { client, service };
 }
 
-afterEach(() => mock.reset());
+afterEach(() => {
+  mock.timers.reset();
+  mock.reset();
+});
 
 test("a successor that drains before its predecessor is closed is handed over, too", async () => {
   const { client, service } = await opened();
@@ -129,4 +137,46 @@ test("a client that fails while it waits for its next connection stops", async (
   say(service.sockets[1], { type: "error", ref, code: "invalid_request", detail: "no", retryable: false });
   await soon();
   assert.equal(client.state.reason?.code, "invalid_request");
+});
+
+test("a dead connection is noticed although the clock was set back", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  let time = 1_800_000_000_000;
+  mock.method(Date, "now", () => time);
+  const pass = async (ms) => {
+    time += ms;
+    mock.timers.tick(ms);
+    await callbacks();
+  };
+  const service = new FakeService();
+  new Client({ urls: ["http://a.example"], token: "token", cursors: {} }).start();
+  await callbacks();
+  say(service.sockets[0], WELCOME);
+  say(service.sockets[0], SYNCED);
+  await pass(1_000);
+  time -= 3_600_000;
+  await pass(WELCOME.keepalive_ms);
+  await pass(WELCOME.keepalive_ms);
+  assert.equal(service.sent("ping").length, 1);
+  await pass(10_000);
+  assert.equal(service.sockets[0].readyState, 3);
+});
+
+test("a connection that answers is kept although the clock is set back before its answer", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  let time = 1_800_000_000_000;
+  mock.method(Date, "now", () => time);
+  const service = new FakeService();
+  const client = new Client({ urls: ["http://a.example"], token: "token", cursors: {} }).start();
+  await callbacks();
+  say(service.sockets[0], WELCOME);
+  say(service.sockets[0], SYNCED);
+  time += WELCOME.keepalive_ms;
+  mock.timers.tick(WELCOME.keepalive_ms);
+  assert.equal(service.sent("ping").length, 1);
+  time -= 3_600_000;
+  say(service.sockets[0], { type: "pong" });
+  mock.timers.tick(10_000);
+  assert.equal(service.sockets[0].readyState, 1);
+  await client.close();
 });
