@@ -277,8 +277,8 @@ function answering(...answers) {
   const asked = [];
   mock.method(globalThis, "fetch", async (url, { body }) => {
     asked.push({ url: String(url), body: body && JSON.parse(body) });
-    const { status = 200, ...answer } = answers.shift();
-    if (!status) throw new TypeError("no connection");
+    const { status = 200, cause, ...answer } = answers.shift();
+    if (!status) throw new TypeError("fetch failed", { cause });
     return new Response(status === 204 ? null : JSON.stringify(answer), { status });
   });
   return asked;
@@ -305,10 +305,27 @@ test("a call that may do something twice is not repeated", async () => {
 });
 
 test("a user who left and lost the answer has left", async () => {
+  const { made } = await opened();
   answering({ status: 0 }, NOT_FOUND);
-  assert.equal(await client().rest.removeMember("c", "ann"), null);
+  assert.equal(await made.rest.removeMember("c", "ann"), null);
+  answering({ status: 502 }, NOT_FOUND);
+  assert.equal(await made.rest.removeMember("c", "ann"), null);
   answering(NOT_FOUND);
-  await assert.rejects(client().rest.removeMember("c", "ann"), { code: "conversation_not_found" });
+  await assert.rejects(made.rest.removeMember("c", "ann"), { code: "conversation_not_found" });
+  await made.close();
+});
+
+test("a removal that was not carried out is not reported as done", async () => {
+  const { made } = await opened();
+  answering({ status: 0 }, NOT_FOUND);
+  await assert.rejects(made.rest.removeMember("c", "ben"), { code: "conversation_not_found" }, "ann is no member");
+  for (const code of ["ECONNREFUSED", "ENOTFOUND", "UND_ERR_CONNECT_TIMEOUT"]) {
+    answering({ status: 0, cause: { code } }, NOT_FOUND);
+    await assert.rejects(made.rest.removeMember("c", "ann"), { code: "conversation_not_found", name: "RestFailed" }, code);
+  }
+  await made.close();
+  answering({ status: 0 }, NOT_FOUND);
+  await assert.rejects(client().rest.removeMember("c", "ann"), { code: "conversation_not_found" }, "whose client it is, is not known");
 });
 
 test("metadata that JSON does not know is not asked for", async () => {

@@ -48,7 +48,7 @@ MUTANTS = [
     Mutant(
         "repeats_no_send",
         "outbox.js",
-        "if (lane.connection === connection) lane.connection = null;",
+        "for (const lane of this.#inFlight(connection)) lane.connection = null;",
         "",
         "ack_is_lost",
     ),

@@ -19,6 +19,21 @@ def test_view() -> None:
     _run("javascript_view.test.mjs")
 
 
+def test_link() -> None:
+    """A connection that is told to leave is replaced before it ends, whatever happens meanwhile, and is then forgotten."""
+    _run("javascript_link.test.mjs")
+
+
+def test_pages() -> None:
+    """An answer about an earlier membership says nothing about the one that began meanwhile."""
+    _run("javascript_pages.test.mjs")
+
+
+def test_sending() -> None:
+    """A client that writes more than the service announces is refused, then closed for good."""
+    _run("javascript_sending.test.mjs")
+
+
 def _run(name: str) -> None:
     command = [require_node(), "--test", "--test-force-exit", _TESTS / name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)

@@ -2,8 +2,9 @@
 
 import { checkedCursors, checkedShort, draftOf } from "./checks.js";
 import { Engine } from "./engine.js";
-import { ClientStopped, SendFailed } from "./errors.js";
+import { ClientStopped } from "./errors.js";
 import { Messages } from "./messages.js";
+import { forgotten, isForgotten } from "./outbox.js";
 import { memoryStore } from "./store.js";
 import { promised, randomId } from "./waiting.js";
 
@@ -12,8 +13,6 @@ import { promised, randomId } from "./waiting.js";
 /** @typedef {import("./frames.js").Ack} Ack */
 /** @typedef {import("./frames.js").Message} Message */
 /** @typedef {import("./frames.js").Ok} Ok */
-
-const RETRY_MS = 6 * 24 * 3_600_000; // the store keeps keys for seven days, and a send is repeated for one
 
 /**
  * @typedef {object} Options
@@ -208,9 +207,7 @@ class UnsentMessages {
     return promised(() => {
       const draft = this.#engine.outbox.failedDraft(id);
       if (!draft) throw new TypeError("no send with this id has failed");
-      if (Date.now() - (draft.triedAt ?? Date.now()) > RETRY_MS) {
-        throw new SendFailed("expired", "first sent more than six days ago", { outcome: "unknown", retryable: false });
-      }
+      if (isForgotten(draft, Date.now())) throw forgotten();
       return this.#engine.add(draft);
     });
   }

@@ -53,6 +53,8 @@ export class Connection {
   isDraining = false;
   isRefreshing = false;
   isSynced = false;
+  /** Sends go out by it. */
+  tookOver = deferred();
   #socket;
   #listener;
   #synced = deferred();
@@ -182,14 +184,15 @@ export class Connection {
 
   /** After `keepalive_ms` of silence ask; 10 s later let go. */
   #look() {
+    this.#heardAt = Math.min(this.#heardAt, Date.now()); // the clock may have been set back
     const silence = Date.now() - this.#heardAt;
     const [least, most] = KEEPALIVE_MS;
     const keepalive = Math.min(most, Math.max(least, this.welcome.keepalive_ms));
-    if (silence < keepalive) this.#watch = setTimeout(() => this.#look(), Math.min(keepalive - silence, keepalive));
+    if (silence < keepalive) this.#watch = setTimeout(() => this.#look(), keepalive - silence);
     else {
-      const askedAt = Date.now();
+      const before = this.#heardAt;
       this.send({ type: "ping" });
-      this.#watch = setTimeout(() => (this.#heardAt < askedAt ? this.abort() : this.#look()), PONG_MS);
+      this.#watch = setTimeout(() => (this.#heardAt === before ? this.abort() : this.#look()), PONG_MS);
     }
   }
 }

@@ -54,7 +54,6 @@ export class Engine {
   #readCursors = new ReadCursors();
   #replayed = deferred();
   #reason = { code: "", detail: "" };
-  #userId = "";
   /** @type {import("./frames.js").Limits | null} */
   #limits = null;
   #outboxVersion = 0;
@@ -112,10 +111,8 @@ export class Engine {
     this.outbox.expire(at);
     const connection = this.link.current;
     if (connection && !connection.isEnded) {
-      for (const draft of this.outbox.due(connection, at, connection.welcome.limits)) {
-        draft.triedAt ??= Date.now();
-        connection.write(draft.text);
-      }
+      const due = this.outbox.due(connection, at, connection.welcome.limits, Date.now());
+      for (const { text } of due) connection.write(text);
     }
     if (this.outbox.version !== this.#outboxVersion) {
       this.#outboxVersion = this.outbox.version;
@@ -161,7 +158,6 @@ export class Engine {
     if ((this.position.store.userId ?? welcome.user_id) !== welcome.user_id) {
       this.stop(new ClientStopped("store_failed", "the store is another user's"));
     }
-    this.#userId = welcome.user_id;
     this.#limits = welcome.limits;
     this.events.tell(welcome);
   }
@@ -199,7 +195,7 @@ export class Engine {
     else if (frame.type === "truncated") this.inbox.streams.truncated(frame.conversation_id, frame.from_seq, frame.to_seq);
     else if (frame.type === "reset") this.#reset(frame);
     else if (frame.type === "synced") this.#synced(frame, connection);
-    else if (frame.type === "conversation") this.inbox.streams.changed(frame, this.#userId);
+    else if (frame.type === "conversation") this.inbox.streams.changed(frame, this.link.userId);
     else if (frame.type === "receipt" && !this.#readCursors.moved(frame)) return;
     if (CHANGES.has(frame.type)) this.inbox.follow();
     this.holes.look();
@@ -218,7 +214,7 @@ export class Engine {
     this.outbox.lost(connection);
     this.commands.lost(connection);
     this.flush();
-    if (this.stopped || (this.link.current && this.link.current !== connection)) return;
+    if (this.stopped || this.link.hasOther(connection)) return;
     this.#replayed = this.#replayed.isSettled ? deferred() : this.#replayed;
     this.#reason = { code: reason?.code ?? `closed_${code}`, detail: reason?.detail ?? "the connection ended" };
     this.events.tell({ type: "disconnected", code, error: reason?.code ?? "" });

@@ -67,8 +67,10 @@ export class Holes {
     const { streams } = inbox;
     while (streams.wanted.has(id) && inbox.hasRoom(PAGE)) {
       const after = streams.cursor(id);
+      const membership = streams.membership(id);
       const page = await pageAfter(this.rest, id, after, PAGE);
       if (!page) {
+        if (streams.membership(id) !== membership) continue; // the user was added again meanwhile
         streams.giveUp(id);
         inbox.follow();
         return;

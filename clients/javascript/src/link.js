@@ -36,12 +36,12 @@ export class Link {
   #attempt = 0; // in a row, without a connection that lasted
   /** @type {Connection | null} */
   #successor = null;
-  /** @type {Connection | null} */
-  #replaced = null;
   /** @type {Promise<unknown> | null} the attempt to open a successor, while it lasts */
   #opening = null;
-  /** @type {import("./waiting.js").Deferred<never>} */
-  #failure = deferred();
+  /** @type {Error | null} */
+  #failure = null;
+  /** @type {Set<import("./waiting.js").Deferred<never>>} what ends with a failure */
+  #waits = new Set();
   #hurry = new Bell();
 
   /**
@@ -54,6 +54,8 @@ export class Link {
     this.bases = baseUrls(urls);
     /** Where the last connection was accepted, for REST. */
     this.baseUrl = /** @type {string} */ (this.bases[0]);
+    /** Whose the last connection is; "" before the first. */
+    this.userId = "";
     this.tokens = tokens;
     this.owner = owner;
     this.signal = signal;
@@ -63,18 +65,17 @@ export class Link {
   async run() {
     let connection = await this.#establish();
     for (;;) {
-      this.#takeOver(connection);
+      if (connection !== this.current) this.#takeOver(connection);
       const tookOverAt = now();
-      await Promise.race([connection.ended, this.#failure.promise]);
-      this.current = null;
+      await this.#unlessFailed(connection.ended);
       const lasted = connection.isSynced && now() - tookOverAt >= LASTING_MS;
       this.#attempt = lasted ? 0 : this.#attempt + 1;
-      const successor = await this.#nextSuccessor();
-      if (successor) {
-        connection = successor;
+      const following = await this.#following(connection);
+      if (following) {
+        connection = following;
         continue;
       }
-      if (isFinal(connection.code) && connection !== this.#replaced) throw toldToStop(connection);
+      if (isFinal(connection.code)) throw toldToStop(connection);
       if (isOurMistake(connection.code)) this.#attempt = LONGEST;
       await this.#pause(pause(this.#attempt - 1));
       connection = await this.#establish();
@@ -91,10 +92,19 @@ export class Link {
     await Promise.all([this.current, this.#successor].map((connection) => connection?.close()));
   }
 
+  /** Whether another connection took over, or is replayed and about to. @param {Connection} connection */
+  hasOther(connection) {
+    const next = this.#successor;
+    const isReady = next !== null && next !== connection && next.isSynced && !next.isEnded;
+    return isReady || (this.current !== null && this.current !== connection);
+  }
+
   /** @param {Connection} connection */
   #takeOver(connection) {
     this.#refuseWhenOver(connection);
     this.current = connection;
+    if (this.#successor === connection) this.#successor = null;
+    connection.tookOver.resolve();
     this.owner.tookOver(connection);
   }
 
@@ -104,9 +114,15 @@ export class Link {
     this.signal.throwIfAborted();
   }
 
-  /** The one that is there or under way: another attempt beside it would load the other instances twice. */
-  async #nextSuccessor() {
-    if (this.#opening) await Promise.race([this.#opening.catch(() => {}), this.#failure.promise]);
+  /**
+   * The one that took over, is there, or is under way: another attempt beside it would load the other instances twice.
+   *
+   * @param {Connection} ended
+   */
+  async #following(ended) {
+    if (this.current !== ended) return this.current;
+    this.current = null;
+    if (this.#opening) await this.#unlessFailed(this.#opening.catch(() => {}));
     const successor = this.#successor;
     this.#successor = null;
     return successor?.isEnded ? null : successor;
@@ -115,7 +131,7 @@ export class Link {
   async #establish() {
     for (let refused = 0; ; ) {
       try {
-        return await Promise.race([this.#open(), this.#failure.promise]);
+        return await this.#unlessFailed(this.#open());
       } catch (error) {
         const isToken = isAboutToken(error);
         if (isToken) refused++;
@@ -140,7 +156,7 @@ export class Link {
   async #pause(ms) {
     this.owner.waiting(ms);
     this.#hurry.mute();
-    await Promise.race([this.#hurry.heard(this.signal, ms), this.#failure.promise]);
+    await this.#unlessFailed(this.#hurry.heard(this.signal, ms));
   }
 
   /** @returns {Promise<Connection>} */
@@ -164,6 +180,7 @@ export class Link {
    */
   #accepted(connection, base) {
     this.baseUrl = base;
+    this.userId = connection.welcome.user_id;
     this.owner.opened(connection);
     connection.greeting = this.owner.hello(connection);
     connection.write(connection.greeting.text);
@@ -214,13 +231,13 @@ export class Link {
    */
   async #handOver(old, afterMs) {
     await sleep(this.signal, afterMs + (this.#attempt ? pause(this.#attempt - 1) : 0));
-    while (!old.isEnded && !this.#successor && !this.#opening) {
+    await Promise.race([old.tookOver.promise, old.ended]); // the successor of another one is told to leave, too
+    while (!old.isEnded) {
       const successor = await this.#openSuccessor();
       if (!successor) continue;
       await Promise.race([successor.synced, successor.ended, old.ended, sleep(this.signal, SYNC_MS)]);
       if (old.isEnded) return;
       if (successor.isSynced && !successor.isEnded) {
-        this.#replaced = old;
         this.#takeOver(successor);
         await old.close();
         return;
@@ -267,9 +284,28 @@ export class Link {
     work.catch((error) => error instanceof ClientStopped || this.#fail(error));
   }
 
+  /**
+   * What comes of it. Each wait has a promise of its own: all that ever raced with one that lasts would stay in memory with it.
+   *
+   * @template T
+   * @param {Promise<T>} work
+   */
+  async #unlessFailed(work) {
+    /** @type {import("./waiting.js").Deferred<never>} */
+    const wait = deferred();
+    this.#waits.add(wait);
+    if (this.#failure) wait.reject(this.#failure);
+    try {
+      return await Promise.race([work, wait.promise]);
+    } finally {
+      this.#waits.delete(wait);
+    }
+  }
+
   /** Let `run` end with it. @param {Error} error */
   #fail(error) {
-    this.#failure.reject(error);
+    this.#failure ??= error;
+    for (const wait of this.#waits) wait.reject(this.#failure);
     for (const connection of [this.current, this.#successor]) connection?.abort();
   }
 }

@@ -1,12 +1,14 @@
 /**
  * Sends on their way: one in flight per conversation, repeated under the same id until they are answered.
  *
- * Pure: time comes in, frames go out. A send lives until its answer, a definite refusal, or `GIVE_UP_MS`. One that failed is kept,
- * so that the user can try it again or discard it.
+ * Pure: time comes in, frames go out. A send lives until its answer, a definite refusal, or `GIVE_UP_MS`. No more of them are in
+ * flight on one connection than the instance announces, and they go out at the pace that it announces. One that failed is kept, so
+ * that the user can try it again or discard it.
  */
 
 import { excess } from "./checks.js";
 import { SendFailed } from "./errors.js";
+import { Pace } from "./pace.js";
 
 /** @typedef {import("./checks.js").Draft} Draft */
 /** @typedef {import("./frames.js").Ack} Ack */
@@ -15,10 +17,12 @@ import { SendFailed } from "./errors.js";
 /** @typedef {import("./waiting.js").Deferred<Ack>} Answer */
 
 const GIVE_UP_MS = 24 * 3_600_000; // the store keeps keys for seven days: a repetition is always safe until then
+const KEPT_MS = 6 * 24 * 3_600_000; // of the wall clock, which goes on while a machine sleeps: a day less than the store keeps keys
 const ANSWER_MS = 60_000; // an instance answers within seconds, be it with an error: after this a send is repeated
 const MAX_WAITING = 10_000;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024; // 4,000 texts of the largest size
 const MAX_FAILED = 1_000; // of more the oldest are forgotten
+const FOR_ALL = new Set(["rate_limited", "overloaded"]); // a refusal that would meet any other send, too
 const FIRST_PAUSE_MS = 200;
 const MAX_PAUSE_MS = 10_000;
 
@@ -29,19 +33,21 @@ const MAX_PAUSE_MS = 10_000;
 export class Outbox {
   /** Rises with each change. */
   version = 0;
-  /** @type {Map<string, Lane>} */
+  /** @type {Map<string, Lane>} by conversation; the one that has its turn next is the first */
   #lanes = new Map();
-  /** @type {Map<string, string>} ref of a send -> its conversation */
-  #refs = new Map();
+  /** @type {Map<string, Pending>} by ref, in the order in which they were added */
+  #waiting = new Map();
   /** @type {Map<string, Pending>} by ref */
   #failed = new Map();
   /** @type {Map<string, import("./store.js").KeptSend | null>} by ref */
   #changed = new Map();
   #bytes = 0;
+  #pace = new Pace();
+  #pacedUntil = Infinity;
 
   /** Those that wait, then those that failed. @returns {Pending[]} */
   get all() {
-    return [...[...this.#lanes.values()].flatMap((lane) => lane.queue), ...this.#failed.values()];
+    return [...this.#waiting.values(), ...this.#failed.values()];
   }
 
   /** What is to be kept since the last call; null: not any more. */
@@ -60,15 +66,15 @@ export class Outbox {
    * @param {SendFailed | null} [error] it has failed already
    */
   add(draft, answer, now, error = null) {
-    if (this.#refs.has(draft.ref)) return;
-    if (this.#refs.size >= MAX_WAITING || this.#bytes + draft.frameBytes > MAX_WAITING_BYTES) {
-      throw new SendFailed("overloaded", `${this.#refs.size} sends with ${this.#bytes} bytes are waiting`);
+    if (this.#waiting.has(draft.ref)) return;
+    if (this.#waiting.size >= MAX_WAITING || this.#bytes + draft.frameBytes > MAX_WAITING_BYTES) {
+      throw new SendFailed("overloaded", `${this.#waiting.size} sends with ${this.#bytes} bytes are waiting`);
     }
     const id = draft.conversationId;
     const pending = { draft, answer, giveUpAt: now + GIVE_UP_MS, tries: 0, error };
     if (error) return this.#keepFailed(pending);
     this.#failed.delete(draft.ref);
-    this.#refs.set(draft.ref, id);
+    this.#waiting.set(draft.ref, pending);
     this.#bytes += draft.frameBytes;
     const lane = this.#lanes.get(id);
     if (lane) lane.queue.push(pending);
@@ -77,23 +83,33 @@ export class Outbox {
   }
 
   /**
-   * The frames to write to `connection` now. A send over its limits fails instead, and the next one is tried.
+   * The frames to write to `connection` now; conversations take turns. A send over its limits fails instead, and the next one is tried.
+   * One that was written so long ago that the store may have forgotten its key fails, too: it would be stored twice.
    *
    * @param {object} connection
    * @param {number} now
    * @param {Limits} limits
+   * @param {number} wall the time of the clock on the wall
    * @returns {Draft[]}
    */
-  due(connection, now, limits) {
+  due(connection, now, limits, wall) {
+    /** @type {Draft[]} */
     const drafts = [];
-    for (const [id, lane] of this.#lanes) {
-      if (lane.connection || lane.notBefore > now) continue;
-      this.#dropExcess(lane, limits);
-      if (!this.#lanes.has(id)) continue;
-      lane.connection = connection;
-      lane.sentAt = now;
-      lane.queue[0].tries++;
-      drafts.push(lane.queue[0].draft);
+    const free = (limits.inflight_sends || Infinity) - this.#inFlight(connection).length;
+    this.#pacedUntil = Infinity;
+    for (const lane of this.#lanes.values()) {
+      if (lane.connection || lane.notBefore > now) continue; // those of this call, too: they are at the end now
+      if (drafts.length >= free) break;
+      if (this.#pace.nextAt > now) {
+        this.#pacedUntil = this.#pace.nextAt;
+        break;
+      }
+      this.#dropUnfit(lane, limits, wall);
+      if (!lane.queue.length) continue;
+      this.#pace.sent(now, limits);
+      const draft = this.#begin(lane, connection, now);
+      draft.triedAt ??= wall;
+      drafts.push(draft);
     }
     return drafts;
   }
@@ -108,14 +124,15 @@ export class Outbox {
     }
   }
 
-  /** When something becomes due by itself. @param {number} now */
+  /** When something becomes due by itself, as of the last `due`. @param {number} now */
   nextAt(now) {
-    return [...this.#lanes.values()].reduce((least, { notBefore: at }) => (at > now ? Math.min(least, at) : least), Infinity);
+    const times = [this.#pacedUntil, ...[...this.#lanes.values()].map((lane) => lane.notBefore)];
+    return times.reduce((least, at) => (at > now ? Math.min(least, at) : least), Infinity);
   }
 
   /** Whether something has no answer yet that was written to this connection. @param {object} connection */
   hasInFlight(connection) {
-    return [...this.#lanes.values()].some((lane) => lane.connection === connection);
+    return this.#inFlight(connection).length > 0;
   }
 
   /** An answer; the next one of its conversation is due then. @param {Ack} ack */
@@ -143,7 +160,7 @@ export class Outbox {
 
   /** The connection ended: what was in flight on it is due again. @param {object} connection */
   lost(connection) {
-    for (const lane of this.#lanes.values()) if (lane.connection === connection) lane.connection = null;
+    for (const lane of this.#inFlight(connection)) lane.connection = null;
   }
 
   /**
@@ -154,8 +171,8 @@ export class Outbox {
    * @param {string} detail
    */
   blamed(connection, code, detail) {
-    for (const lane of [...this.#lanes.values()]) {
-      if (lane.connection === connection) this.#fail(lane, new SendFailed(code, detail, { outcome: "unknown", retryable: false }));
+    for (const lane of this.#inFlight(connection)) {
+      this.#fail(lane, new SendFailed(code, detail, { outcome: "unknown", retryable: false }));
     }
   }
 
@@ -180,12 +197,35 @@ export class Outbox {
 
   /** Not to be sent, or not again. @param {string} ref */
   discard(ref) {
-    const lane = this.#lanes.get(this.#refs.get(ref) ?? "");
-    const pending = lane?.queue.find((each) => each.draft.ref === ref);
+    const pending = this.#waiting.get(ref);
+    const lane = this.#lanes.get(pending?.draft.conversationId ?? "");
     if (lane && pending) {
       const outcome = outcomeOf(pending);
       this.#take(lane, pending).answer.reject(new SendFailed("discarded", "by the application", { outcome, retryable: false }));
     } else if (this.#failed.delete(ref)) this.#note(ref, null);
+  }
+
+  /** @param {object} connection */
+  #inFlight(connection) {
+    return [...this.#lanes.values()].filter((lane) => lane.connection === connection);
+  }
+
+  /**
+   * The first send of a lane is in flight, and the other conversations are before it the next time.
+   *
+   * @param {Lane} lane
+   * @param {object} connection
+   * @param {number} now
+   */
+  #begin(lane, connection, now) {
+    const [first] = lane.queue;
+    const id = first.draft.conversationId;
+    lane.connection = connection;
+    lane.sentAt = now;
+    first.tries++;
+    this.#lanes.delete(id);
+    this.#lanes.set(id, lane);
+    return first.draft;
   }
 
   /**
@@ -194,7 +234,7 @@ export class Outbox {
    * @param {ErrorFrame} error
    */
   #laneOf({ ref, conversation_id, client_message_id }) {
-    const lane = this.#lanes.get((ref !== undefined && this.#refs.get(ref)) || (conversation_id ?? ""));
+    const lane = this.#lanes.get(this.#waiting.get(ref ?? "")?.draft.conversationId ?? conversation_id ?? "");
     const first = lane?.queue[0].draft;
     const isIt = ref !== undefined ? first?.ref === ref : first?.clientMessageId === client_message_id;
     return isIt ? lane : undefined;
@@ -203,12 +243,15 @@ export class Outbox {
   /**
    * @param {Lane} lane
    * @param {Limits} limits
+   * @param {number} wall
    */
-  #dropExcess(lane, limits) {
+  #dropUnfit(lane, limits, wall) {
     while (lane.queue.length) {
-      const found = excess(lane.queue[0].draft, limits);
-      if (!found) return;
-      this.#fail(lane, new SendFailed(...found, { outcome: outcomeOf(lane.queue[0]), retryable: false }));
+      const [first] = lane.queue;
+      const found = excess(first.draft, limits);
+      if (isForgotten(first.draft, wall)) this.#fail(lane, forgotten());
+      else if (found) this.#fail(lane, new SendFailed(...found, { outcome: outcomeOf(first), retryable: false }));
+      else return;
     }
   }
 
@@ -219,8 +262,10 @@ export class Outbox {
    */
   #tryLater(lane, error, now) {
     const pause = Math.random() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(lane.queue[0].tries, 10));
+    const until = now + pause + Math.min(MAX_PAUSE_MS, error.retry_after_ms ?? 0); // not the maximum: all would come at one instant
     lane.connection = null;
-    lane.notBefore = now + Math.max(pause, Math.min(MAX_PAUSE_MS, error.retry_after_ms ?? 0));
+    if (FOR_ALL.has(error.code)) this.#pace.pause(until);
+    else lane.notBefore = until;
   }
 
   /**
@@ -264,13 +309,24 @@ export class Outbox {
       lane.connection = null;
       lane.notBefore = 0;
     }
-    this.#refs.delete(pending.draft.ref);
+    this.#waiting.delete(pending.draft.ref);
     this.#bytes -= pending.draft.frameBytes;
     if (!lane.queue.length) this.#lanes.delete(pending.draft.conversationId);
     this.#note(pending.draft.ref, null);
     return pending;
   }
 }
+
+/**
+ * Whether the store may not know any more that it stored this one.
+ *
+ * @param {Draft} draft
+ * @param {number} wall
+ */
+export const isForgotten = ({ triedAt }, wall) => wall - (triedAt ?? wall) >= KEPT_MS;
+
+export const forgotten = () =>
+  new SendFailed("expired", "first sent more than six days ago", { outcome: "unknown", retryable: false });
 
 /** @param {Pending} pending */
 const outcomeOf = (pending) => (pending.tries ? "unknown" : "refused");

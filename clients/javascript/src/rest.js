@@ -13,6 +13,10 @@ import { randomId } from "./waiting.js";
 const ANSWER_MS = 10_000;
 const PROBLEM = "urn:holdfast:problem:";
 const MAX_DETAIL = 300;
+const NOT_CONNECTED = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]); // Node says so, a page cannot
+
+/** There was no connection: the call was not carried out. */
+class Unreached extends RestFailed {}
 
 /**
  * The service's problem document in an answer; null when the answer is not the service's.
@@ -25,9 +29,9 @@ function problemIn(body) {
 }
 
 /**
- * `baseUrl`: where the last connection was accepted; `bases`: all addresses.
+ * `baseUrl` and `userId`: where the last connection was accepted, and whose it is; `bases`: all addresses.
  *
- * @typedef {{ readonly baseUrl: string, readonly bases: readonly string[] }} Place
+ * @typedef {{ readonly baseUrl: string, readonly bases: readonly string[], readonly userId: string }} Place
  */
 
 /**
@@ -131,18 +135,20 @@ export class Rest {
    */
   async #call(method, path, body) {
     const isHarmless = method !== "POST" || (body !== undefined && "conversation_id" in body);
-    const { baseUrl, bases } = this.#place;
+    const { baseUrl, bases, userId } = this.#place;
+    const isLeaving = method === "DELETE" && path.endsWith(`/members/${userId}`);
     const others = isHarmless ? bases.filter((each) => each !== baseUrl) : [];
-    for (let base = baseUrl, isRepeated = false; ; isRepeated = true) {
+    for (let base = baseUrl, mayBeDone = false; ; ) {
       try {
         return await this.#callAt(base, method, path, body);
       } catch (error) {
         if (!(error instanceof RestFailed)) throw error;
         // An attempt whose answer was lost has removed the user, who does not see the conversation any more.
-        if (isRepeated && method === "DELETE" && error.code === "conversation_not_found") return null;
+        if (mayBeDone && isLeaving && error.code === "conversation_not_found") return null;
         const next = error.code === "unreachable" && others.shift();
         if (!next) throw error;
         base = next;
+        mayBeDone ||= !(error instanceof Unreached);
       }
     }
   }
@@ -189,7 +195,8 @@ export class Rest {
       return { status: answer.status, isOk: answer.ok, ...parsed(text || "null") };
     } catch (error) {
       if (this.#signal.aborted) throw this.#signal.reason;
-      throw new RestFailed(0, "unreachable", error instanceof Error ? error.name : "no answer", true);
+      const Failed = NOT_CONNECTED.has(/** @type {any} */ (error)?.cause?.code) ? Unreached : RestFailed;
+      throw new Failed(0, "unreachable", error instanceof Error ? error.name : "no answer", true);
     }
   }
 }

@@ -79,6 +79,11 @@ export class Streams {
     for (const known of [this.wanted, this.#begun, this.#revisions, this.cursors]) known?.delete(id);
   }
 
+  /** Another one once the user is known to have been added again: an answer about the earlier one is void. @param {string} id */
+  membership(id) {
+    return `${this.#begun.get(id)} ${this.#revisions.get(id)}`;
+  }
+
   /** The store ends where the cursor is: nothing is to be fetched there. @param {string} id */
   exhausted(id) {
     this.wanted.delete(id);

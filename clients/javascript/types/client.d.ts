@@ -1,3 +1,8 @@
+/** @typedef {import("./events.js").ClientEvent} ClientEvent */
+/** @typedef {import("./events.js").State} State */
+/** @typedef {import("./frames.js").Ack} Ack */
+/** @typedef {import("./frames.js").Message} Message */
+/** @typedef {import("./frames.js").Ok} Ok */
 /**
  * @typedef {object} Options
  * @property {string[]} urls addresses of the service (`https://chat.example.com`); with several, each attempt takes the next

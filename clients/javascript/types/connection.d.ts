@@ -50,6 +50,8 @@ export class Connection {
     isDraining: boolean;
     isRefreshing: boolean;
     isSynced: boolean;
+    /** Sends go out by it. */
+    tookOver: import("./waiting.js").Deferred<void>;
     welcome: import("./frames.js").Welcome;
     /** Replay is over. */
     get synced(): Promise<void>;

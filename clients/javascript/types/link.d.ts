@@ -11,6 +11,8 @@ export class Link {
     bases: string[];
     /** Where the last connection was accepted, for REST. */
     baseUrl: string;
+    /** Whose the last connection is; "" before the first. */
+    userId: string;
     tokens: import("./tokens.js").Tokens;
     owner: Owner;
     signal: AbortSignal;
@@ -20,6 +22,8 @@ export class Link {
     hurry(): void;
     /** Leave politely, within 2 s. */
     close(): Promise<void>;
+    /** Whether another connection took over, or is replayed and about to. @param {Connection} connection */
+    hasOther(connection: Connection): boolean;
     #private;
 }
 export type ServerFrame = import("./frames.js").ServerFrame;

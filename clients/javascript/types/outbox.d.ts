@@ -18,17 +18,19 @@ export class Outbox {
      */
     add(draft: Draft, answer: Answer, now: number, error?: SendFailed | null): void;
     /**
-     * The frames to write to `connection` now. A send over its limits fails instead, and the next one is tried.
+     * The frames to write to `connection` now; conversations take turns. A send over its limits fails instead, and the next one is tried.
+     * One that was written so long ago that the store may have forgotten its key fails, too: it would be stored twice.
      *
      * @param {object} connection
      * @param {number} now
      * @param {Limits} limits
+     * @param {number} wall the time of the clock on the wall
      * @returns {Draft[]}
      */
-    due(connection: object, now: number, limits: Limits): Draft[];
+    due(connection: object, now: number, limits: Limits, wall: number): Draft[];
     /** Give up sends that are too old; one without an answer for a minute is due again. @param {number} now */
     expire(now: number): void;
-    /** When something becomes due by itself. @param {number} now */
+    /** When something becomes due by itself, as of the last `due`. @param {number} now */
     nextAt(now: number): number;
     /** Whether something has no answer yet that was written to this connection. @param {object} connection */
     hasInFlight(connection: object): boolean;
@@ -64,6 +66,8 @@ export class Outbox {
     discard(ref: string): void;
     #private;
 }
+export function isForgotten({ triedAt }: Draft, wall: number): boolean;
+export function forgotten(): SendFailed;
 export type Draft = import("./checks.js").Draft;
 export type Ack = import("./frames.js").Ack;
 export type ErrorFrame = import("./frames.js").ErrorFrame;

@@ -12,9 +12,9 @@ export function pageAfter(rest: Rest, id: string, seq: number, limit: number): P
     last_seq: number;
 } | null>;
 /**
- * `baseUrl`: where the last connection was accepted; `bases`: all addresses.
+ * `baseUrl` and `userId`: where the last connection was accepted, and whose it is; `bases`: all addresses.
  *
- * @typedef {{ readonly baseUrl: string, readonly bases: readonly string[] }} Place
+ * @typedef {{ readonly baseUrl: string, readonly bases: readonly string[], readonly userId: string }} Place
  */
 /**
  * Calls fail with RestFailed. One is repeated by itself once with a new token where the first was refused, and at the other addresses
@@ -97,9 +97,10 @@ export type History = {
     last_seq: number;
 };
 /**
- * `baseUrl`: where the last connection was accepted; `bases`: all addresses.
+ * `baseUrl` and `userId`: where the last connection was accepted, and whose it is; `bases`: all addresses.
  */
 export type Place = {
     readonly baseUrl: string;
     readonly bases: readonly string[];
+    readonly userId: string;
 };

@@ -33,6 +33,8 @@ export class Streams {
     truncated(id: string, fromSeq: number, toSeq: number): void;
     /** Nothing more of this conversation can be fetched: it is not ours any more. @param {string} id */
     giveUp(id: string): void;
+    /** Another one once the user is known to have been added again: an answer about the earlier one is void. @param {string} id */
+    membership(id: string): string;
     /** The store ends where the cursor is: nothing is to be fetched there. @param {string} id */
     exhausted(id: string): void;
     /**
