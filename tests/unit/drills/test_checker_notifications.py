@@ -196,6 +196,23 @@ def test_user_who_left_just_before_the_death_of_the_instance_may_be_notified_of_
     assert verdict_of(tmp_path, notified(lines, BEN, 10)).counts["I11"] == 1, "the beat before told of it"
 
 
+@pytest.mark.parametrize(
+    ("instance", "began", "ended", "is_found"),
+    [("one", 22.0, 42.0, False), ("two", 22.0, 42.0, True), ("one", 25.0, 45.0, True), ("one", 22.0, 27.0, True)],
+    ids=["just before", "another instance", "long before", "not taken for dead"],
+)
+def test_user_who_left_just_before_the_instance_stood_still_may_be_notified_of_what_was_shown(
+    tmp_path: Path, instance: str, began: float, ended: float, is_found: bool
+) -> None:
+    """Ben left at 20 s. Taken for dead, the instance is as one that was killed: its last bulletin did not tell of him yet."""
+    lines = change(good(), "opened", {"device": "ben-1"}, instance="one")
+    lines = more(lines, began, "fault", name="freeze", target=instance, on=True)
+    lines = more(lines, ended, "fault", name="freeze", target=instance, on=False)
+    assert verdict_of(tmp_path, lines).holds
+    assert verdict_of(tmp_path, notified(lines, BEN, 18)).counts["I11"] == is_found
+    assert verdict_of(tmp_path, notified(lines, BEN, 10)).counts["I11"] == 1, "the bulletin before told of him"
+
+
 def test_record_that_is_due_long_before_the_end_is_missed_through_many_failures(tmp_path: Path) -> None:
     """In a soak one failure follows another: seconds between them count, else nothing would ever be judged."""
     lines = good()

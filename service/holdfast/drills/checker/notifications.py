@@ -9,10 +9,11 @@ For each message and each member but its sender:
   acknowledgement or delivery, and whichever moment is worse counts. A message that may have been on its way when the connection
   ended. The half second after that: the instance may hear of the end later than the client. The seconds before a connection ended
   without a word. A user who came back before the decision, or whose grace period was just over. A user who joined or was removed
-  meanwhile, or joined while an instance may not have noticed that Redis is gone. A user of an instance that stood still. A user
-  added up to 3 s before the commit, if they came back before the second look that follows 7 s after an addition. A message
-  sent between a restore of the store and the moment at which all instances had noticed it. Messages that a user was shown before
-  leaving, where instances of an older version run that do not tell these from missed ones.
+  meanwhile, or joined while an instance may not have noticed that Redis is gone. A user of an instance that stood still, or
+  who left an instance up to a beat before it stood still or was killed. A user added up to 3 s before the commit, if they came
+  back before the second look that follows 7 s after an addition. A message sent between a restore of the store and the moment
+  at which all instances had noticed it. Messages that a user was shown before leaving, where instances of an older version run
+  that do not tell these from missed ones.
 
 A user who was surely no member has none. In a conversation of more than 100 members a user has one from the first message for
 which one is due until they read.

@@ -17,6 +17,8 @@ _OPENING_S = 2.0  # others may hear of a connection before its own client, one o
 _ATTEMPT_S = 10.0  # a client gives up by then; its request may have been accepted all the same
 BEAT_S = 4.0  # an instance that dies or stands still last told the others up to a beat before what it knew
 
+_TAKEN_FOR_DEAD_S = 12.0  # that long after its last beat, not earlier, others take an instance that stands still for dead
+
 _KILLS = ("pod-kill", "container-restart")  # they name their instance, which ends as they begin
 _SAID = {"send", "ack", "refused", "received", "shown", "start", "skipped", "truncated", "reset", "read", "cursor"}
 _LINES = {"opening", "opened", "synced", "closed"}
@@ -59,7 +61,7 @@ class Stored:
 class Line:
     """One connection of a device. `asked_at`: before `opened_at`; the others: infinite when it never came to that.
 
-    `is_untold`: its client left in order, and the instance died before another one knew.
+    `is_untold`: its client left in order, and the instance died, or was taken for dead, before another one knew.
     """
 
     user: str
@@ -213,6 +215,7 @@ class Run:
         if self.restores.lost:
             forget_lost(self)
         self._end_with_instances()
+        self._note_untold()
         self.connected = self._connected()
         self.maybe_connected = self._maybe_connected()
         self.unproven = self._unproven()
@@ -334,6 +337,14 @@ class Run:
                 if has_left and line.instance == fault.target:
                     line.is_untold = line.closed_at <= fault.began
                     line.closed_at, line.clean = min(fault.began, line.closed_at), False
+
+    def _note_untold(self) -> None:
+        """A client left up to a beat before its instance stood still for so long that others took it for dead."""
+        for fault in self.each_fault:
+            if fault.name == "freeze" and fault.ended - fault.began >= _TAKEN_FOR_DEAD_S - BEAT_S:
+                for line in (line for device in self.devices.values() for line in device.lines.values()):
+                    has_left = line.clean and line.closed_at <= fault.began < line.closed_at + BEAT_S
+                    line.is_untold |= has_left and line.instance == fault.target
 
     def _unproven(self) -> dict[str, Spans]:
         """Per user, when their connection was to an instance that stood still: open, but without an answer from the other end."""

@@ -4,7 +4,8 @@ A change is told once to each connection that shares a conversation with the use
 have accepted that conversation (`acceptance`) and neither blocks the other. When a user accepts a conversation, no presence
 changes; so the members that accepted it before are told then that this user is online, and this user that they are.
 
-A notice that needs no read is sent at once. The rest waits in one bounded queue, in order, for the store's answer.
+A notice that needs no read is sent at once. The rest waits in one bounded queue, in order, for the store's answer. One that
+is out of date by then is not sent: the newer change waits behind it.
 """
 
 import asyncio
@@ -112,7 +113,7 @@ class PresenceFanOut:
                     if isinstance(item, _Acceptance):
                         for connection, frame in notices.get(item, ()):
                             connection.deliver(frame)
-                    else:
+                    elif item.version >= self._versions.get(UserId(item.user), 0):
                         self._tell(item)
         finally:
             self._is_working = False

@@ -2,7 +2,8 @@
 
 The store is asked first for the users from whom the change is hidden, and for the conversations of a user who is not here. So one
 worker does it, in the order of the changes and a few at a time. Neither a user who connects nor the next write waits for it, and
-the store has room for other calls.
+the store has room for other calls. A change is not announced where a newer one of the same user waits behind it: all would be
+told of an absence that is over.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from holdfast.domain.conversations import Membership
-from holdfast.domain.ids import ConversationId
+from holdfast.domain.ids import ConversationId, UserId
 from holdfast.domain.presence import PresenceChange
 from holdfast.node.conversations.delivery import Delivery, conversation_channel
 from holdfast.node.tasks import Tasks
@@ -61,6 +62,7 @@ class PresencePublisher:
         self._tasks = tasks
         self._indicator_members = indicator_members
         self._waiting: deque[_Announcement] = deque()
+        self._newest: dict[UserId, int] = {}  # of the users in `_waiting`, the newest version there
         self._is_working = False
 
     def tell(self, change: PresenceChange, conversations: tuple[ConversationId, ...] | None) -> None:
@@ -71,6 +73,7 @@ class PresencePublisher:
         """
         if len(self._waiting) < _MAX_WAITING:
             self._waiting.append(_Announcement(change, conversations))
+            self._newest[change.user_id] = max(change.version, self._newest.get(change.user_id, 0))
         if not self._is_working:
             self._is_working = True
             self._tasks.start(self._work())
@@ -89,6 +92,9 @@ class PresencePublisher:
                 )
                 for each in batch:
                     self._waiting.popleft()
+                    if each.change.version < self._newest.get(each.change.user_id, 0):
+                        continue
+                    self._newest.pop(each.change.user_id, None)
                     try:
                         self._publish(each.change, each.conversations or (), each.hidden or HIDDEN_FROM_ALL)
                     except Exception as error:  # noqa: BLE001 - later changes must not wait for ever behind one mistake

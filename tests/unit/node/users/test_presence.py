@@ -301,8 +301,23 @@ async def test_of_two_changes_the_later_version_is_the_truth_in_whatever_order_t
                 v=1, kind="presence", user="alice", online=online, version=version, last_seen_at=None, conversations=["c1"]
             )
         )
-    await settled()
+        await settled()
     assert scene.heard() == [False, False, True]
+
+
+@in_virtual_time
+async def test_absence_that_was_over_before_the_store_answered_is_not_announced() -> None:
+    """From whom a presence is hidden is read before each announcement: no instance is told of what is out of date by then."""
+    scene = Scene()
+    made = await scene.come()
+    await settled()
+    scene.store.fail("blocks_of", *[StoreTimeout("away")] * 6)
+    scene.go(made)
+    await scene.ticks(GRACE + 1)
+    await scene.come()
+    await scene.ticks(4)
+    assert scene.heard() == [True, True]
+    assert [envelopes.decode(text).online for _, text in scene.bus.published] == [True, True]  # type: ignore[union-attr]  # all are of presence
 
 
 @in_virtual_time
