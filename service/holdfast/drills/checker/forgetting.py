@@ -27,13 +27,14 @@ def forget_lost(run: "Run") -> None:
             sent.acked_at, sent.seq = left.get(send_id, (math.inf, 0))
     forgotten: dict[tuple[str, str], float] = {}
     for name, device in run.devices.items():
-        begins = {}
+        begins, is_back = {}, device.is_synced_under(restores.generation)
         for conversation, stream in device.stream.items():
             reset = reset_of(run, device, conversation)
             if reset is not None:
                 begins[conversation] = reset.received
             shown, forgotten[name, conversation] = _begins_anew(run, device, conversation, reset)
-            device.stream[conversation] = [e for n, e in enumerate(stream) if not restores.is_discarded(e, n, shown)]
+            kept = [e for n, e in enumerate(stream) if not restores.is_discarded(e, n, shown)]
+            device.stream[conversation] = kept if is_back else [e for e in kept if not _is_unnoticed(run, device, e)]
         device.received = [
             each
             for number, each in enumerate(device.received)
@@ -64,6 +65,11 @@ def _begins_anew(run: "Run", device: "Device", conversation: str, reset: Reset |
     if not run.memberships.has_been_out(conversation, device.user, 0.0, t, t):
         return (math.inf, 0) if reset is None else (reset.shown, reset.cursors)
     return sum(e.t < t for e in device.stream[conversation]), sum(e.t < t for e in run.cursors)
+
+
+def _is_unnoticed(run: "Run", device: "Device", event: Event) -> bool:
+    """Whether the device showed this by an instance that had not noticed the restore yet."""
+    return event.event == "shown" and run.restores.is_unnoticed(event, device.generation_at(event.t))
 
 
 def _is_forgotten(run: "Run", cursor: Event, number: int, forgotten: Mapping[tuple[str, str], float]) -> bool:
