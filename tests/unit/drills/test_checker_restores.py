@@ -275,3 +275,15 @@ def test_device_that_comes_back_after_a_restore_and_is_not_reset_is_judged(tmp_p
     lines = more(_never_back(21.6), 23.0, "opened", instance="one", generation="b", resumed=True, **line)
     assert verdict_of(tmp_path, lines).counts["I6"] == 0, "it ended before it was told anything"
     assert verdict_of(tmp_path, more(lines, 23.1, "synced", **line)).counts["I6"]
+
+
+def test_user_who_is_removed_and_added_again_before_coming_back_begins_the_conversation_anew(tmp_path: Path) -> None:
+    """The removal was told before the reset could be, so that the device has no cursor left that would be reset."""
+    lines = drop(restored(), "reset", device="ben-1")
+    lines = more(lines, 12.0, "cursor", device="ben-1", user=BEN, about=ANN, conversation=C, seq=10)
+    for t, present in ((21.8, False), (22.5, True)):
+        for event in ("asking", "member"):
+            lines = more(lines, t, event, user=BEN, conversation=C, present=present)
+    assert verdict_of(tmp_path, _told_later(lines)).counts["I9"], "a member with a cursor is told a reset"
+    told = {"device": "ben-1", "user": BEN, "conversation": C, "name": "member_added", "about": BEN, "joined": 6, "seq": 6}
+    assert verdict_of(tmp_path, _told_later(more(lines, 23.05, "notice", **told))).violations == []

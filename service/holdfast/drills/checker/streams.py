@@ -133,7 +133,7 @@ def _check_notices(run: Run, verdict: Verdict, name: str, device: Device, notice
         membership = run.memberships.latest(notice.conversation, device.user, notice.t)
         if membership is None or math.isinf(membership.since) or notice.t >= membership.leaving_at:
             continue
-        is_unnoticed = run.restores.is_unnoticed(notice, device.generation_at(notice.t))
+        is_unnoticed = run.restores.is_unnoticed(notice.conversation, notice.t, device.generation_at(notice.t))
         if notice.conversation in run.restores.at and (notice.t <= run.restores.renewed_at or is_unnoticed):
             continue  # a position in what the restore took away
         told = [] if notice.joined is None else [notice.joined]
