@@ -239,7 +239,7 @@ def test_position_from_an_instance_that_has_not_noticed_the_renewal_is_excused(
 def _never_back(shown_at: float) -> list[Line]:
     """Others get 7 to 11 after the renewal, before an instance notices it. Ben has shown 7 to 10, shows 11, and stays away."""
     lines = [each for each in restored() if each.get("device") != "ben-1" or each["t"] <= 22.0]
-    lines = drop(lines, "reading")  # not about the notifications of the one who is away
+    lines = drop(lines, "reading")  # notifications for Ben are no subject here
     for seq in range(7, 12):
         t = 21.1 + (seq - 7) / 10
         change(lines, "send", {"key": f"other{seq}"}, t=t)
