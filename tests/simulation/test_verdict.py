@@ -1,6 +1,7 @@
 """The verdict of a run notices what it is for: a message that a member never saw, an error in a log, too many tasks."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,30 @@ def test_timeline_tells_the_path_of_the_message(tmp_path: Path) -> None:
     assert "u1-1: k1 is acknowledged as c0/1" in told
     assert "committed" in told
     assert told.index("u1-1 sends k1") < told.index("is acknowledged")
+
+
+@pytest.mark.parametrize(
+    ("generation", "t", "is_found"),
+    [("old", 11.0, False), ("new", 11.0, True), ("old", 16.5, True), ("old", 9.0, True)],
+    ids=["not noticed yet", "noticed", "never noticed", "before the restore"],
+)
+def test_head_of_before_a_restore_is_no_finding_until_the_instance_has_noticed(
+    tmp_path: Path, generation: str, t: float, is_found: bool
+) -> None:
+    """It knows the head from its memory, and replays from the store, which ends earlier. It is told to begin anew within 5 s."""
+    clock = _Clock()
+    history = History(tmp_path / "history.jsonl", Header(name="test"), clock)
+    raw = history.device("u2-1", "u2")
+    clock.now = 8.0
+    raw.record("opened", connection="x", instance="i1", generation=generation, resumed=True)
+    told: list[tuple[float, Callable[[], None]]] = [
+        (10.0, lambda: history.record("restored", conversation="c0", seq=129)),
+        (10.5, lambda: history.record("renewed", generation="new")),
+        (t, lambda: raw.record("protocol", code="synced with the head 132 of c0, shown up to 129")),
+    ]
+    for at, record in sorted(told, key=lambda each: each[0]):
+        clock.now = at
+        record()
+    history.close()
+
+    assert [each.kind for each in verdict.judged(tmp_path / "history.jsonl").findings] == ["protocol"] * is_found

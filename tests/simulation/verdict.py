@@ -72,11 +72,22 @@ def judged(path: Path) -> Judgement:
     found += missing(run)
     found += listed(run, kept)
     found += [Finding("rest", each.t, f"{each.user}: {each.code}") for each in kept if each.event == "unserved"]
-    found += [Finding("protocol", each.t, f"{each.device}: {each.code}") for each in kept if each.event == "protocol"]
+    found += [
+        Finding("protocol", each.t, f"{each.device}: {each.code}")
+        for each in kept
+        if each.event == "protocol" and not _is_unnoticed(run, each)
+    ]
     acked = [sent.acked_at for sent in run.sends.values() if sent.acked_at < math.inf]
     calm = sum(run.after_faults(t, _SHOWN_SECONDS) == t + _SHOWN_SECONDS for t in acked)
     checked = {**verdict.checked, "missing": sum(1 for _ in _dues(run))}
     return Judgement(found, len(acked), calm, tuple(name for name, times in checked.items() if not times))
+
+
+def _is_unnoticed(run: Run, event: Event) -> bool:
+    """A head that is beyond the end of a restored conversation, told by an instance that has not noticed the restore yet."""
+    about = next((each for each in run.restores.at if f" of {each}, shown up to " in str(event.code)), None)
+    generation = run.devices[event.device].generation_at(event.t) if event.device in run.devices else ""
+    return about is not None and run.restores.is_unnoticed(about, event.t, generation)
 
 
 def silent(judgement: Judgement, t: float) -> list[Finding]:

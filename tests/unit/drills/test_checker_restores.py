@@ -216,3 +216,74 @@ def test_device_that_is_reset_before_the_renewal_and_leaves_has_forgotten_the_cu
     lines = more(lines, 21.4, "cursor", about=BEN, conversation=C, seq=8, **guest)
     lines = more(lines, 21.7, "closed", connection="ann-2a", code=1012, clean=True, **guest)
     assert verdict_of(tmp_path, lines).counts["I9"] == violated
+
+
+@pytest.mark.parametrize(
+    ("t", "closed_at", "violated"),
+    [(21.5, 22.0, False), (24.0, 22.0, True), (26.5, 26.8, True)],
+    ids=["not noticed yet", "on a connection of the new generation", "by an instance that never began anew"],
+)
+def test_position_from_an_instance_that_has_not_noticed_the_renewal_is_excused(
+    tmp_path: Path, t: float, closed_at: float, violated: bool
+) -> None:
+    """It lies in what the restore took away, and its number goes to a later message. The device discards it with its `reset`."""
+    lines = restored()
+    if closed_at > 22.0:
+        lines = [each for each in lines if each["event"] not in ("opened", "synced") or each["connection"] != "ben-b"]
+        change(lines, "closed", {"device": "ben-1"}, t=closed_at)
+    lines = more(lines, t, "notice", device="ben-1", user=BEN, conversation=C, name="member_added", about=BEN, joined=8, seq=8)
+    told = [each for each in verdict_of(tmp_path, lines).violations if "was told to begin after 8" in each.message]
+    assert bool(told) == violated
+
+
+def _never_back(shown_at: float) -> list[Line]:
+    """Others get 7 to 11 after the renewal, before an instance notices it. Ben has shown 7 to 10, shows 11, and stays away."""
+    lines = [each for each in restored() if each.get("device") != "ben-1" or each["t"] <= 22.0]
+    lines = drop(lines, "reading")  # notifications for Ben are no subject here
+    for seq in range(7, 12):
+        t = 21.1 + (seq - 7) / 10
+        change(lines, "send", {"key": f"other{seq}"}, t=t)
+        change(lines, "ack", {"key": f"other{seq}"}, t=t + 0.05)
+    lines = [each for each in lines if each["event"] not in ("received", "shown") or each["key"] not in _BETWEEN]
+    change(lines, "reset", {"device": "ann-1"}, head=11)
+    what = {"conversation": C, "seq": 11, "sender": ANN, "key": "other11", "digest": digest("other11")}
+    for event in ("received", "shown"):
+        lines = more(lines, shown_at, event, device="ben-1", user=BEN, **what)
+    return lines
+
+
+_BETWEEN = tuple(f"other{seq}" for seq in range(7, 12))
+
+
+def test_device_that_never_comes_back_after_a_restore_need_not_have_shown_what_was_sent_before_its_instance_noticed(
+    tmp_path: Path,
+) -> None:
+    """Its view is of the time before, and would be discarded with the first connection under the new generation."""
+    verdict = verdict_of(tmp_path, _never_back(21.6))
+    assert verdict.violations == []
+
+
+def test_device_whose_instance_never_notices_the_restore_is_judged(tmp_path: Path) -> None:
+    """All instances have begun anew 5 s after the renewal."""
+    lines = change(_never_back(26.5), "closed", {"device": "ben-1"}, t=27.0)
+    assert verdict_of(tmp_path, lines).counts["I6"]
+
+
+def test_device_that_comes_back_after_a_restore_and_is_not_reset_is_judged(tmp_path: Path) -> None:
+    """It keeps a view of the time before."""
+    line = {"device": "ben-1", "user": BEN, "connection": "ben-b"}
+    lines = more(_never_back(21.6), 23.0, "opened", instance="one", generation="b", resumed=True, **line)
+    assert verdict_of(tmp_path, lines).counts["I6"] == 0, "it ended before it was told anything"
+    assert verdict_of(tmp_path, more(lines, 23.1, "synced", **line)).counts["I6"]
+
+
+def test_user_who_is_removed_and_added_again_before_coming_back_begins_the_conversation_anew(tmp_path: Path) -> None:
+    """The removal was told before the reset could be, so that the device has no cursor left that would be reset."""
+    lines = drop(restored(), "reset", device="ben-1")
+    lines = more(lines, 12.0, "cursor", device="ben-1", user=BEN, about=ANN, conversation=C, seq=10)
+    for t, present in ((21.8, False), (22.5, True)):
+        for event in ("asking", "member"):
+            lines = more(lines, t, event, user=BEN, conversation=C, present=present)
+    assert verdict_of(tmp_path, _told_later(lines)).counts["I9"], "a member with a cursor is told a reset"
+    told = {"device": "ben-1", "user": BEN, "conversation": C, "name": "member_added", "about": BEN, "joined": 6, "seq": 6}
+    assert verdict_of(tmp_path, _told_later(more(lines, 23.05, "notice", **told))).violations == []

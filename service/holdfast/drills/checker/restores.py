@@ -3,7 +3,10 @@
 The checks ignore a message that was taken away: its acknowledgement and its deliveries do not count. Messages that a device
 showed of a conversation between the restore and the `reset` under the new generation do not count either: the device discards
 them. Everything after that `reset` is judged; without one, everything but the lost messages. A device
-whose user is no member any more is told no `reset`: it forgets the conversation with its first connection under that generation.
+whose user is no member any more, or is one again, is told no `reset`: it forgets the conversation with its first connection under
+that generation.
+Nor is a device that has no such connection: what its instance let it show before it noticed the restore does not count. Positions
+that an instance told before it noticed do not count either.
 """
 
 import math
@@ -77,3 +80,8 @@ class Restores:
     def is_under_way(self, conversation: str, earliest: float, latest: float) -> bool:
         """Whether something between those times may have been done by an instance that did not know of the restore yet."""
         return self.at.get(conversation, math.inf) <= latest and earliest <= self.renewed_at + ANEW_S
+
+    def is_unnoticed(self, conversation: str, t: float, generation: str) -> bool:
+        """Whether a connection of that generation spoke before its instance began anew; never where nothing was renewed."""
+        is_old = self.renewed_at < math.inf and generation != self.generation
+        return is_old and self.is_under_way(conversation, t, t)

@@ -107,6 +107,15 @@ class Device:
             return -math.inf
         return min((line.synced_at for line in lines), default=math.inf)
 
+    def generation_at(self, t: float) -> str:
+        """Of the last connection that was opened by `t`; empty where there was none."""
+        opened = [line for line in self.lines.values() if line.opened_at <= t]
+        return max(opened, key=lambda line: line.opened_at).generation if opened else ""
+
+    def is_synced_under(self, generation: str) -> bool:
+        """Whether it was told everything by an instance that knows this generation."""
+        return any(line.generation == generation and line.synced_at < math.inf for line in self.lines.values())
+
     def is_beginning(self, notice: Event) -> bool:
         """Whether it says that the conversation begins for this user."""
         return notice.name == "created" or (notice.name == "member_added" and notice.about == self.user)

@@ -133,7 +133,8 @@ def _check_notices(run: Run, verdict: Verdict, name: str, device: Device, notice
         membership = run.memberships.latest(notice.conversation, device.user, notice.t)
         if membership is None or math.isinf(membership.since) or notice.t >= membership.leaving_at:
             continue
-        if notice.conversation in run.restores.at and notice.t <= run.restores.renewed_at:
+        is_unnoticed = run.restores.is_unnoticed(notice.conversation, notice.t, device.generation_at(notice.t))
+        if notice.conversation in run.restores.at and (notice.t <= run.restores.renewed_at or is_unnoticed):
             continue  # a position in what the restore took away
         told = [] if notice.joined is None else [notice.joined]
         if device.is_beginning(notice) and not device.has_received(notice.conversation, membership.asked_at, notice.t):
