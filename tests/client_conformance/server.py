@@ -49,10 +49,7 @@ _WELCOME: Json = {
 }
 _PLAIN: list[Json] = [{"welcome": {}}, {"serve": {}}]
 _ANY_PAGE = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
-_PREFLIGHT: Json = {
-    "status": 204,
-    "headers": {"Access-Control-Allow-Methods": "*", "Access-Control-Allow-Headers": "Authorization, Content-Type"},
-}
+_ASKED_BEFORE = {"Access-Control-Allow-Methods": "*", "Access-Control-Allow-Headers": "Authorization, Content-Type"}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
@@ -65,8 +62,7 @@ class ScriptedServer:
 
     Attributes:
         port: where.
-        log: everything that clients did, as JSON objects in order; see README.md.
-        tasks: what is under way, until the end.
+        log: everything that clients did, as JSON objects in order; see README.md. `tasks`: what is under way.
     """
 
     def __init__(self, script: Json) -> None:
@@ -75,8 +71,7 @@ class ScriptedServer:
         self.stored: dict[str, dict[str, int]] = {}
         self._script = script
         self._gates: dict[str, asyncio.Event] = {}
-        self._sockets = 0
-        self._calls = 0
+        self._sockets = self._calls = 0
         self._server: asyncio.Server | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -124,7 +119,7 @@ class ScriptedServer:
     def _page(self, method: str, target: str, body: bytes) -> Json:
         """The answer to a call of REST: they are given in turn, the last one again and again. A page's browser asks before it."""
         if method == "OPTIONS":
-            return _PREFLIGHT
+            return {"status": 204, "headers": _ASKED_BEFORE}
         self.log.append({"rest": target, "method": method, "body": json.loads(body or b"null")})
         answers = self._script.get("rest", [{"status": 404, "text": "not found"}])
         self._calls += 1
@@ -160,8 +155,7 @@ class _Socket:
         self._heads: dict[str, int] = script.get("heads", {})
         self._limits = {**LIMITS, **script.get("limits", {})}
         self._last: Json = {}
-        self._has_hello = False
-        self._answer_after, self._unanswered = 0.0, 0
+        self._has_hello, self._answer_after, self._unanswered = False, 0.0, 0
 
     async def play(self, steps: list[Json]) -> None:
         """One step after the other; each has one verb."""
@@ -265,8 +259,7 @@ class _Socket:
             await self._answer(frame, {"type": "ok", "conversation_id": frame.get("conversation_id", "c")})
 
     async def _acknowledge(self, frame: Json) -> None:
-        if self._answer_after:
-            await asyncio.sleep(self._answer_after)
+        await asyncio.sleep(self._answer_after)
         self._unanswered -= 1
         conversation, key = frame["conversation_id"], frame["client_message_id"]
         stored = self._server.stored.setdefault(conversation, {})

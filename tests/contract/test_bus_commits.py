@@ -50,6 +50,17 @@ async def test_marks_on_another_connection_are_told_apart(redis_server: RedisSer
     assert one.marks.connection > before
 
 
+async def test_what_a_demoted_primary_refuses_is_lost(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
+    """It may have been published to those who are still at that server; others hear nothing, so the mark must stay."""
+    one = await new_node("one").start()
+    await one.mark(MARK)
+    before = one.marks.losses
+    await redis_admin.replicaof("127.0.0.1", str(redis_server.port))
+    one.bus.publish_commit(batch(1, [b"{}"]))
+    await eventually(lambda: one.marks.losses > before)
+    await redis_admin.replicaof("NO", "ONE")
+
+
 async def test_many_marks_share_a_round_trip(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
     """A thousand conversations that commit at once cost Redis a few reads, not a thousand."""
     one = await new_node("one").start()

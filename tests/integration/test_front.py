@@ -391,3 +391,5 @@ async def test_the_picture_is_there_while_no_instance_is(running: Setting) -> No
     for path in ("/fleet", "/fleet/fleet.js", "/fleet/state"):
         assert (await running.get(path)).startswith(b"HTTP/1.1 200"), path
     assert (await running.get("/fleet/nothing.js")).startswith(b"HTTP/1.1 404")
+    rebound = await running.ask(b"GET /fleet/state HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+    assert rebound.startswith(b"HTTP/1.1 400"), "a foreign name that leads here reads no pids and no paths"

@@ -72,10 +72,12 @@ class RedisLink:
         self._denial_told_at = float("-inf")
         self._denial = ""
         self._is_denied = asyncio.Event()
+        self._is_closed = False
         self._client: Redis = Redis(connection_pool=self._pool)
 
     async def close(self) -> None:
-        """Release all connections. Calls under way end with `RedisUnavailable`."""
+        """Release all connections. Calls under way, and later ones, end with `RedisUnavailable`."""
+        self._is_closed = True
         await self._pool.disconnect()
         await self._address.close()
 
@@ -124,6 +126,8 @@ class RedisLink:
     @asynccontextmanager
     async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
         """One of the pool's connections. A pool in full use is no sign of a fault of Redis; failing calls are."""
+        if self._is_closed:
+            raise RedisUnavailable("closed")
         if self.circuit.is_open(self.clock.monotonic()):
             raise RedisUnavailable("Redis is away; not tried again yet")
         try:

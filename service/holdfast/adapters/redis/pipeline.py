@@ -23,6 +23,7 @@ from holdfast.waiting import is_set_within
 
 _log = logging.getLogger("holdfast.redis")
 
+_DEMOTED: Final = "READONLY"
 _ROUND_SECONDS: Final = 1.0
 _QUEUE_COMMANDS: Final = 10_000  # a second's worth of publishing at full load; older ones would be late anyway
 _QUEUE_BYTES: Final = 64 * 1024 * 1024  # what 10,000 envelopes of ordinary size never reach
@@ -168,7 +169,10 @@ class Pipeline:
                     again += _repaired(item, *repair)
                     continue
                 refusal = text
-                self.counters.refused += 1
+                if _DEMOTED in text:  # what it published reached only those who are still at the demoted primary
+                    self.counters.dropped_away += 1
+                else:
+                    self.counters.refused += 1
                 if item.reply is not None and not item.reply.done():
                     item.reply.set_exception(RedisUnavailable(f"Redis refused: {text}"))
                 continue
@@ -179,7 +183,7 @@ class Pipeline:
                 item.reply.set_result(reply)
         if refusal is not None:
             self._link.report_refusal(refusal)
-            if "READONLY" in refusal:  # a demoted primary answers so for ever: connect anew, which asks Sentinel again
+            if _DEMOTED in refusal:  # a demoted primary answers so for ever: connect anew, which asks Sentinel again
                 await self._give_up(again, refusal)
                 return
         if again:

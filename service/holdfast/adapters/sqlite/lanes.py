@@ -129,6 +129,8 @@ class ThreadLane:
             connection.execute("COMMIT")
         else:
             connection.execute("ROLLBACK")
+            for job in group:
+                job.result = job.error = None  # of what is undone: no caller, late or not, may hear of it
             if _is_begun(connection, group):
                 _do_apart(connection, group)
                 connection.execute("COMMIT")
@@ -161,7 +163,6 @@ def _are_done_together(connection: sqlite3.Connection, group: list[_Job]) -> boo
 def _do_apart(connection: sqlite3.Connection, group: list[_Job]) -> None:
     """Do all work once more, and undo what a write that fails had changed."""
     for job in group:
-        job.result = job.error = None
         if not _has_left(job):
             connection.execute("SAVEPOINT job")
             if not _is_done(connection, job):

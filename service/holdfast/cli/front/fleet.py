@@ -39,6 +39,7 @@ async def answer(fleet: Fleet, head: Head, reader: asyncio.StreamReader) -> byte
     Raises:
         HeadRefused: the form is none, or may come from a page of another site.
     """
+    forms.check_host(head)
     if head.path == _STATE:
         if head.method != "GET":
             return answers.problem(405, "GET")

@@ -40,7 +40,16 @@ async def fields(head: Head, reader: asyncio.StreamReader, *names: str) -> list[
 def _check(head: Head, wanted: str) -> None:
     if head.method != "POST":
         raise HeadRefused(405, f"POST {wanted}")
-    if _LOOPBACK.fullmatch(head.header("host")) is None:  # a foreign name that resolves to us: DNS rebinding
-        raise HeadRefused(400, "this is for localhost")
+    check_host(head)
     if head.header("content-type").partition(";")[0].strip().lower() != "application/json":
         raise HeadRefused(415, "send application/json")  # other types cross origins without being asked for
+
+
+def check_host(head: Head) -> None:
+    """The request was sent to this machine by its name.
+
+    Raises:
+        HeadRefused: by another name, which a foreign page may make resolve to this machine (DNS rebinding).
+    """
+    if _LOOPBACK.fullmatch(head.header("host")) is None:
+        raise HeadRefused(400, "this is for localhost")

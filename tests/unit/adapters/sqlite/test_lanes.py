@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.adapters.sqlite import lanes
 from holdfast.adapters.sqlite.lanes import ThreadLane, translated
 from holdfast.errors import StoreConflict, StoreDenied, StoreRejected, StoreTimeout, StoreUnavailable
 
@@ -139,6 +140,48 @@ async def test_caller_that_leaves_before_its_undone_write_is_done_once_more_is_t
         is_busy.set()
         may_end.wait(10)
 
+    first = asyncio.ensure_future(lane.run(occupy))
+    await asyncio.to_thread(is_busy.wait, 10)
+    tasks += [asyncio.ensure_future(lane.run(lambda c: insert(c, 1), late.append)), asyncio.ensure_future(lane.run(refused))]
+    await asyncio.sleep(0)  # they are in the queue
+    may_end.set()
+    await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert await rows(lane) == []
+    assert late == []
+
+
+async def test_result_of_undone_work_is_told_to_no_late_caller(lane: ThreadLane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process took the lock after the group was undone, and kept it until all callers had left."""
+    loop, late, tasks = asyncio.get_running_loop(), list[int](), list[asyncio.Future[object]]()
+    begun: list[bool] = []
+    begin = lanes._begin
+
+    def leave(are_left: threading.Event) -> None:
+        for task in tasks:
+            task.cancel()
+        loop.call_soon(are_left.set)
+
+    def begin_or_wait(connection: sqlite3.Connection) -> bool:
+        is_undone = len(begun) == 2  # those before it: of `occupy`, and the group's first
+        begun.append(True)
+        if is_undone:
+            are_left = threading.Event()
+            loop.call_soon_threadsafe(leave, are_left)
+            are_left.wait(10)
+            return False
+        return begin(connection)
+
+    def refused(connection: sqlite3.Connection) -> None:
+        insert(connection, 10)
+        raise StoreConflict("seen later")
+
+    is_busy, may_end = threading.Event(), threading.Event()
+
+    def occupy(_: sqlite3.Connection) -> None:
+        is_busy.set()
+        may_end.wait(10)
+
+    monkeypatch.setattr(lanes, "_begin", begin_or_wait)
     first = asyncio.ensure_future(lane.run(occupy))
     await asyncio.to_thread(is_busy.wait, 10)
     tasks += [asyncio.ensure_future(lane.run(lambda c: insert(c, 1), late.append)), asyncio.ensure_future(lane.run(refused))]
