@@ -51,7 +51,7 @@ async def test_marks_on_another_connection_are_told_apart(redis_server: RedisSer
 
 
 async def test_what_a_demoted_primary_refuses_is_lost(redis_server: RedisServer, new_node: NewNode, redis_admin: Redis) -> None:
-    """It may have been published to those who are still at that server; others hear nothing, so the mark must stay."""
+    """It may have been published to instances that are still at that server. Others hear nothing, so the mark must stay."""
     one = await new_node("one").start()
     await one.mark(MARK)
     before = one.marks.losses

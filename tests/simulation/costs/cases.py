@@ -139,8 +139,12 @@ async def send_at_once(scene: Scene, messages: int) -> Act:
 
 
 async def send_in_a_row(scene: Scene, messages: int) -> Act:
-    """So many messages of one user, each a millisecond after the one before; two members, both connected."""
+    """So many messages of one user, each a millisecond after the one before; two members, both connected.
+
+    All between two ticks of 50 ms: a tick that comes between two of them removes the mark, and the next one needs its own.
+    """
     phones = await _talking(scene, 2)
+    await scene.pass_time(0.02)
 
     async def act() -> None:
         for number in range(messages):

@@ -169,7 +169,7 @@ class Pipeline:
                     again += _repaired(item, *repair)
                     continue
                 refusal = text
-                if _DEMOTED in text:  # what it published reached only those who are still at the demoted primary
+                if _DEMOTED in text:  # what it published reached only instances that are still at the demoted primary
                     self.counters.dropped_away += 1
                 else:
                     self.counters.refused += 1
