@@ -15,16 +15,12 @@ _CALL = "async ([name, ...rest]) => (await import('/modules/tests/store_page.mjs
 _SWALLOWS: Json = {"serve": {"rules": [{"if": {"type": "send"}, "then": []}]}}
 _OPENS_LATE = """() => {
   const real = IDBFactory.prototype.open;
-  let count = 0;
   IDBFactory.prototype.open = function (...rest) {
-    if (count++) return real.apply(this, rest);
     const late = {};
+    IDBFactory.prototype.open = real;
     setTimeout(() => {
       const request = real.apply(this, rest);
-      request.onsuccess = () => {
-        late.result = request.result;
-        late.onsuccess?.();
-      };
+      request.onsuccess = () => late.onsuccess?.((late.result = request.result));
     }, 6_000);
     return late;
   };
