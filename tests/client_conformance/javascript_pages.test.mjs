@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client } from "../../clients/javascript/src/index.js";
-import { FakeService, message, page, refused, summary, turns } from "./fake_service.mjs";
+import { FakeService, message, page, refused, summary, turns, unavailable } from "./fake_service.mjs";
 
 const PAGE = "GET /conversations/c/messages";
 const changed = (event, revision, conversation) => ({
@@ -30,5 +30,25 @@ test("a late page of an earlier membership does not end the one that began meanw
   for await (const { seq } of client.messages()) if (shown.push(seq) === 2) break;
   assert.deepEqual(shown, [4, 5]);
   assert.deepEqual(service.paths().at(-1), `${PAGE}?after_seq=3&limit=200`);
+  await client.close();
+});
+
+test("a line that is too slow for a whole page fills the hole with smaller ones", async (t) => {
+  t.mock.method(Math, "random", () => 0); // no pauses
+  const service = new FakeService();
+  service.heads = { c: 400 };
+  service.answers.set(PAGE, (search) => {
+    const [after, limit] = ["after_seq", "limit"].map((name) => Number(search.get(name)));
+    return limit > 30 ? unavailable() : page(after + 1, Math.min(400, after + limit), 400);
+  });
+  const client = new Client({ urls: ["http://a.example"], token: "token", cursors: { c: 0 } }).start();
+  await service.open();
+  service.say({ type: "truncated", conversation_id: "c", from_seq: 1, to_seq: 400 });
+  const shown = [];
+  for await (const { seq } of client.messages()) if (shown.push(seq) === 400) break;
+  assert.deepEqual(
+    shown,
+    Array.from({ length: 400 }, (_, at) => at + 1),
+  );
   await client.close();
 });

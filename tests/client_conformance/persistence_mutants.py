@@ -32,8 +32,16 @@ PERSISTENCE_MUTANTS: Final = [
     Mutant(
         "writes_again_after_sign_out",
         "database.js",
-        "this.#isGone = true; // another",
+        "this.isGone = true; // another",
         "this.#opening = null; // another",
         "user_signs_out",
+    ),
+    Mutant("writes_over_what_it_could_not_read", "indexeddb.js", "this.#isUnread = true;", "", "database_opens_slowly"),
+    Mutant(
+        "leads_without_a_database",
+        "indexeddb.js",
+        "if (this.#database.isGone) this.#tabs.end();",
+        "",
+        "user_signs_in_again_beside_a_tab_that_was_left",
     ),
 ]

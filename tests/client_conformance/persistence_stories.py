@@ -13,6 +13,18 @@ if TYPE_CHECKING:  # not installed everywhere
 
 _CALL = "async ([name, ...rest]) => (await import('/modules/tests/store_page.mjs'))[name](...rest)"
 _SWALLOWS: Json = {"serve": {"rules": [{"if": {"type": "send"}, "then": []}]}}
+_OPENS_LATE = """() => {
+  const real = IDBFactory.prototype.open;
+  IDBFactory.prototype.open = function (...rest) {
+    const late = {};
+    IDBFactory.prototype.open = real;
+    setTimeout(() => {
+      const request = real.apply(this, rest);
+      request.onsuccess = () => late.onsuccess?.((late.result = request.result));
+    }, 6_000);
+    return late;
+  };
+}"""
 _HELLO: Json = {"receive": {"type": "hello"}}
 
 
@@ -282,6 +294,38 @@ async def user_signs_out(tabs: Tabs) -> None:
     assert await second.evaluate("async () => (await indexedDB.databases()).length") == 0
 
 
+async def database_opens_slowly(tabs: Tabs) -> None:
+    """The application is told that nothing is kept, and the next page is given what was never shown."""
+    page = await tabs.open()
+    await tabs.becomes(page, "tab.shown", [1, 2, 3])
+    await tabs.has_entries(page, "messages", 3)
+    await page.evaluate("() => tab.client.close()")
+    await page.reload()
+    await page.evaluate(_OPENS_LATE)
+    await tabs.begin(page)
+    await tabs.becomes(page, "tab.shown", [6])
+    await tabs.becomes(page, "tab.unsaved", ["TimeoutError"])
+    await page.evaluate("() => tab.client.close()")
+    await page.reload()
+    await tabs.begin(page)
+    await tabs.becomes(page, "tab.shown", [4, 5, 6])
+    await tabs.becomes(page, "tab.kept", [1, 2, 3])
+
+
+async def user_signs_in_again_beside_a_tab_that_was_left(tabs: Tabs) -> None:
+    """The tab that was left has no database any more: the one that signed in writes."""
+    first = await tabs.open()
+    await tabs.becomes(first, "tab.shown", [1, 2, 3])
+    await tabs.has_entries(first, "messages", 3)
+    second = await tabs.open()
+    await tabs.becomes(second, "tab.client.state.name", "open")
+    await first.evaluate("async () => { await tab.client.close(); await tab.store.clear(); }")
+    await tabs.begin(first)
+    await tabs.becomes(first, "tab.shown", [1, 2, 3])
+    await tabs.becomes(first, "tab.store.isLeader", value=True)
+    await tabs.has_entries(first, "messages", 3)
+
+
 async def leader_is_put_into_the_back_forward_cache(tabs: Tabs) -> None:
     """Another tab writes meanwhile; the page that comes back is one of those that wait."""
     first = await tabs.open()
@@ -329,6 +373,12 @@ STORIES: Final[dict[Story, list[list[Json]]]] = {
     browser_has_no_database: [_first(3, *_LIVE)],
     another_user_signs_in: [_first(3), _first(0, user="ben")],
     user_signs_out: [_first(3), _next(3, 3, *_LIVE)],
+    database_opens_slowly: [
+        _first(3),
+        [{"welcome": {"generation": "g"}}, _HELLO, _synced(5), _message(6), {"serve": {}}],
+        _next(3, 6),
+    ],
+    user_signs_in_again_beside_a_tab_that_was_left: [_first(3), _next(3, 3), _first(3)],
     leader_is_put_into_the_back_forward_cache: [_first(0)],
     entries_are_damaged: [_first(3), _next(3, 5)],
 }

@@ -24,7 +24,8 @@ export class Database {
   dropped = 0;
   /** @type {Promise<IDBDatabase> | null} */
   #opening = null;
-  #isGone = false;
+  /** It was removed, or has a newer layout: it is not opened again. */
+  isGone = false;
 
   /** @param {string} name */
   constructor(name) {
@@ -121,14 +122,18 @@ export class Database {
   /** Remove everything; other tabs of the user keep nothing any more. Throws TimeoutError: one of them does not let go. */
   async clear() {
     if (!globalThis.indexedDB) return;
-    if (!this.#isGone) {
+    if (!this.isGone) {
       await this.#change(["conversations", "messages", "meta", "sends"], async (open, names) => {
         for (const name of names) open(name).clear();
       });
     }
-    this.#isGone = true;
+    this.isGone = true;
     await this.close();
     await within(asked(indexedDB.deleteDatabase(this.name)), CLEAR_MS);
+  }
+
+  throwIfGone() {
+    if (this.isGone) throw new DOMException("the user's data was removed", "InvalidStateError");
   }
 
   /** It opens again where it is needed. */
@@ -193,13 +198,13 @@ export class Database {
 
   /** @returns {Promise<IDBDatabase>} */
   async #open() {
-    if (this.#isGone) throw new DOMException("the user's data was removed", "InvalidStateError");
+    this.throwIfGone();
     const opening = (this.#opening ??= opened(this.name));
     try {
       const database = await opening;
       database.onclose = () => (this.#opening = null);
       database.onversionchange = () => {
-        this.#isGone = true; // another tab has removed it, or has a newer layout
+        this.isGone = true; // another tab has removed it, or has a newer layout
         database.close();
       };
       return database;

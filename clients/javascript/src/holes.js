@@ -10,10 +10,13 @@ import { Bell, now } from "./waiting.js";
 /** Takes what was found as if the socket had brought it. @typedef {{ found(frame: MessageFrame | Reset): void }} Finder */
 
 const PAGE = 200;
+const MORE = 10; // after each page that came
 
 /** Of one inbox; one page at a time. */
 export class Holes {
   #news = new Bell();
+  /** Messages that are asked for at once: fewer after each failure, because a line may be too slow for a large page. */
+  #limit = PAGE;
   /** @type {Map<string, { failures: number, notBefore: number }>} by conversation; failures in a row */
   #later = new Map();
 
@@ -56,6 +59,7 @@ export class Holes {
       this.#later.delete(id);
     } catch (error) {
       if (!(error instanceof RestFailed)) throw error;
+      this.#limit = Math.max(1, this.#limit >> 1);
       const failures = this.#later.get(id)?.failures ?? 0;
       this.#later.set(id, { failures: failures + 1, notBefore: now() + pause(failures) });
     }
@@ -65,16 +69,17 @@ export class Holes {
   async #fill(id) {
     const { inbox } = this;
     const { streams } = inbox;
-    while (streams.wanted.has(id) && inbox.hasRoom(PAGE)) {
+    while (streams.wanted.has(id) && inbox.hasRoom(this.#limit)) {
       const after = streams.cursor(id);
       const membership = streams.membership(id);
-      const page = await pageAfter(this.rest, id, after, PAGE);
+      const page = await pageAfter(this.rest, id, after, this.#limit);
       if (!page) {
         if (streams.membership(id) !== membership) continue; // the user was added again meanwhile
         streams.giveUp(id);
         inbox.follow();
         return;
       }
+      this.#limit = Math.min(PAGE, this.#limit + MORE);
       if (!streams.cursors?.has(id)) return; // it ended meanwhile: what the page brings must not begin it again
       for (const message of page.messages) this.finder.found({ ...message, type: "message" });
       if (streams.cursor(id) !== after) continue;

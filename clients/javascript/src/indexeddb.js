@@ -9,13 +9,14 @@ import { checkId } from "./checks.js";
 import { Database } from "./database.js";
 import { Tabs } from "./tabs.js";
 import { Unwritten } from "./unwritten.js";
-import { sleep } from "./waiting.js";
+import { sleep, within } from "./waiting.js";
 
 /** @typedef {import("./frames.js").Message} Message */
 /** @typedef {import("./store.js").KeptSend} KeptSend */
 /** @typedef {import("./store.js").Position} Position */
 /** @typedef {import("./store.js").Store} Store */
 
+const LOAD_MS = 8_000; // a browser may never answer
 const LOOK_MS = 3_000; // sends of tabs that have ended are looked for this often
 
 /**
@@ -44,6 +45,8 @@ export class IndexedDbStore {
   /** @type {unknown} of the last use of the database; null where it worked */
   #failure = null;
   #isToldOfFailure = false;
+  /** What is kept could not be read: it is not written over, or messages that were never shown would count as shown. */
+  #isUnread = false;
   #over = new AbortController();
   #hasBegun = false;
   #isCleared = false;
@@ -76,8 +79,9 @@ export class IndexedDbStore {
 
   async #load() {
     this.#begin();
-    const position = await this.#database.load().catch((error) => {
+    const position = await within(this.#database.load(), LOAD_MS).catch((error) => {
       this.#failure = error;
+      this.#isUnread = true;
       return null;
     });
     if (position) this.#unwritten.begin(position);
@@ -107,6 +111,7 @@ export class IndexedDbStore {
       await this.#write().catch(() => {}); // the next `save` tells
       const left = await this.#adopt().catch(() => []);
       if (left.length) return left;
+      if (this.#database.isGone) this.#tabs.end(); // a tab whose user signs in again has a new database, and is to write it
       await sleep(signal, LOOK_MS);
     }
   }
@@ -152,7 +157,7 @@ export class IndexedDbStore {
   async #writeOrTell() {
     try {
       await this.#write();
-      this.#isToldOfFailure = false;
+      if (!this.#failure) this.#isToldOfFailure = false;
     } catch (error) {
       if (this.#isToldOfFailure) return;
       this.#isToldOfFailure = true;
@@ -170,13 +175,14 @@ export class IndexedDbStore {
   async #writeNow() {
     this.#begin();
     await this.#tabs.present;
-    const taken = this.#unwritten.take(this.isLeader || this.#over.signal.aborted);
+    const taken = this.#unwritten.take(!this.#isUnread && (this.isLeader || this.#over.signal.aborted));
     if (this.#isCleared) return;
     try {
+      this.#database.throwIfGone();
       if (taken.isEmpty && this.#failure) throw this.#failure; // a tab that does not write now is told, too
       if (taken.isEmpty) return;
       await this.#writeWithRoom(taken);
-      this.#failure = null;
+      if (!this.#isUnread) this.#failure = null;
     } catch (error) {
       this.#failure = error;
       this.#unwritten.putBack(taken);

@@ -4,6 +4,8 @@ export class Database {
     constructor(name: string);
     /** Entries that no client of this version can have written. */
     dropped: number;
+    /** It was removed, or has a newer layout: it is not opened again. */
+    isGone: boolean;
     name: string;
     /** null where nothing was kept. A conversation with a damaged entry is dropped: it is replayed from its beginning. */
     load(): Promise<{
@@ -41,6 +43,7 @@ export class Database {
     forgetMessages(): Promise<void>;
     /** Remove everything; other tabs of the user keep nothing any more. Throws TimeoutError: one of them does not let go. */
     clear(): Promise<void>;
+    throwIfGone(): void;
     /** It opens again where it is needed. */
     close(): Promise<void>;
     #private;

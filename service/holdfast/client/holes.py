@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from holdfast.client import backoff
 from holdfast.client.inbox import Inbox
@@ -10,11 +10,13 @@ from holdfast.client.pages import PAGE, Page, PageUnavailable, TokenRefused
 from holdfast.client.tokens import Tokens, TokenUnavailable
 from holdfast.protocol.frames import MessageFrame, Reset
 
+_MORE: Final = 10  # messages of a page after one that came
+
 
 class Pages(Protocol):
     """See `pages.Pages`."""
 
-    async def after(self, base_url: str, token: str, conversation_id: str, seq: int) -> Page | None:
+    async def after(self, base_url: str, token: str, conversation_id: str, seq: int, limit: int) -> Page | None:
         """See `pages.Pages.after`."""
         ...
 
@@ -37,6 +39,7 @@ class Holes:
         self._receive = receive
         self._base_url = base_url
         self._news = asyncio.Event()
+        self._limit = PAGE  # fewer after each failure, because a line may be too slow for a large page
         self._failures: dict[str, int] = {}  # in a row
         self._not_before: dict[str, float] = {}
 
@@ -60,6 +63,7 @@ class Holes:
                 try:
                     await self._fill(conversation_id)
                 except (PageUnavailable, TokenUnavailable) as error:
+                    self._limit = max(1, self._limit // 2)
                     if isinstance(error, TokenRefused):
                         self._tokens.forget()
                     attempt = self._failures.get(conversation_id, 0)
@@ -86,15 +90,17 @@ class Holes:
     async def _fill(self, conversation_id: str) -> None:
         """While a whole page fits: what does not would be thrown away and fetched again."""
         streams = self._inbox.streams
-        while conversation_id in streams.wanted and self._inbox.has_room(PAGE):
+        while conversation_id in streams.wanted and self._inbox.has_room(self._limit):
             after = (streams.cursors or {}).get(conversation_id, 0)
             membership = streams.membership(conversation_id)
-            page = await self._pages.after(self._base_url(), await self._tokens.latest(), conversation_id, after)
+            token = await self._tokens.latest()
+            page = await self._pages.after(self._base_url(), token, conversation_id, after, self._limit)
             if page is None:
                 if streams.membership(conversation_id) != membership:
                     continue  # the user was added again meanwhile
                 self._inbox.give_up(conversation_id)
                 return
+            self._limit = min(PAGE, self._limit + _MORE)
             if conversation_id not in (streams.cursors or {}):
                 return  # it ended meanwhile: what the page brings must not begin it again
             for frame in page.messages:

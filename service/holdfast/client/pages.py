@@ -56,8 +56,8 @@ class Pages:
         """Calls nothing yet."""
         self._calls = calls
 
-    async def after(self, base_url: str, token: str, conversation_id: str, seq: int) -> Page | None:
-        """Up to 200 messages after `seq`; None when the conversation is not ours any more, and it is the service that says so.
+    async def after(self, base_url: str, token: str, conversation_id: str, seq: int, limit: int = PAGE) -> Page | None:
+        """Up to `limit` messages after `seq`; None when it is the service that says that the conversation is not ours any more.
 
         Raises:
             PageUnavailable: not now.
@@ -65,7 +65,7 @@ class Pages:
         """
         url = f"{base_url}/api/conversations/{conversation_id}/messages"
         try:
-            answer = await self._calls.call("GET", url, token, {"after_seq": seq, "limit": PAGE})
+            answer = await self._calls.call("GET", url, token, {"after_seq": seq, "limit": limit})
         except Unanswered as error:
             raise PageUnavailable(f"{base_url}: {error}") from None
         if answer.status == 401:

@@ -24,14 +24,14 @@ class Service:
         self.is_member = is_member
         self.asked: list[tuple[str, int]] = []
 
-    async def after(self, _base_url: str, token: str, _conversation_id: str, seq: int) -> Page | None:
+    async def after(self, _base_url: str, token: str, _conversation_id: str, seq: int, limit: int) -> Page | None:
         self.asked.append((token, seq))
         await asyncio.sleep(0)
         if self.errors:
             raise self.errors.pop(0)
         if not self.is_member:
             return None
-        return Page([message(each) for each in range(seq + 1, min(seq + PAGE, self.last_seq) + 1)], self.last_seq)
+        return Page([message(each) for each in range(seq + 1, min(seq + limit, self.last_seq) + 1)], self.last_seq)
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +107,35 @@ async def test_a_page_that_cannot_be_had_is_asked_for_again() -> None:
     assert _take_all(inbox) == [1, 2, 3]
 
 
+async def test_line_that_is_too_slow_for_a_whole_page_fills_the_hole_with_smaller_ones() -> None:
+    class Slow(Service):
+        async def after(self, _base_url: str, token: str, _conversation_id: str, seq: int, limit: int) -> Page | None:
+            if limit > 30:
+                self.errors.append(PageUnavailable("no answer within 10 s"))
+            return await super().after(_base_url, token, _conversation_id, seq, limit)
+
+    inbox, service = _truncated_at(2 * PAGE), Slow(2 * PAGE)
+    async with _fetching(inbox, service, Tokens("t")) as holes:
+        holes.look()
+        await _until_still(service)
+    assert _take_all(inbox) == list(range(1, 2 * PAGE + 1))
+
+
+async def test_pages_get_larger_again_after_a_failure() -> None:
+    limits = []
+
+    class Watched(Service):
+        async def after(self, _base_url: str, token: str, _conversation_id: str, seq: int, limit: int) -> Page | None:
+            limits.append(limit)
+            return await super().after(_base_url, token, _conversation_id, seq, limit)
+
+    inbox, service = _truncated_at(300), Watched(300, PageUnavailable("503"))
+    async with _fetching(inbox, service, Tokens("t")) as holes:
+        holes.look()
+        await _until_still(service)
+    assert limits[:4] == [200, 100, 110, 120]
+
+
 async def test_a_refused_token_is_replaced() -> None:
     async def login() -> str:
         return f"token-{len(service.asked)}"
@@ -132,9 +161,9 @@ async def test_late_answer_about_an_earlier_membership_does_not_end_the_newer_on
     inbox = _truncated_at(3)
 
     class Late(Service):
-        async def after(self, _base_url: str, token: str, _conversation_id: str, seq: int) -> Page | None:
+        async def after(self, _base_url: str, token: str, _conversation_id: str, seq: int, limit: int) -> Page | None:
             if self.asked:
-                return await super().after(_base_url, token, _conversation_id, seq)
+                return await super().after(_base_url, token, _conversation_id, seq, limit)
             self.asked.append((token, seq))
             inbox.changed(notice("c", "member_removed", 5), "ann")
             inbox.changed(notice("c", "member_added", 6, last_seq=3), "ann")
