@@ -25,7 +25,7 @@ def test_link() -> None:
 
 
 def test_pages() -> None:
-    """An answer about an earlier membership says nothing about the one that began meanwhile."""
+    """An answer about an earlier membership says nothing about a later one, and a slow line is asked for less at once."""
     _run("javascript_pages.test.mjs")
 
 
