@@ -81,7 +81,7 @@ export class Streams {
 
   /** Another one once the user is known to have been added again: an answer about the earlier one is void. @param {string} id */
   membership(id) {
-    return `${this.#begun.get(id)} ${this.#revisions.get(id)}`;
+    return `${this.#begun.get(id) ?? 0} ${this.#revisions.get(id) ?? 0}`;
   }
 
   /** The store ends where the cursor is: nothing is to be fetched there. @param {string} id */
