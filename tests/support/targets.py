@@ -27,6 +27,7 @@ FOLDERS: Final = {"observability_long": "observability", "kubernetes": "kubernet
 """Marker -> the folder below `tests` into which its command looks, and into no other."""
 
 SEVERAL_INSTANCES: Final = (
+    "client_conformance/test_javascript_persistence.py",
     "cluster/",
     "guides/",
     "integration/test_readme.py",
@@ -34,6 +35,7 @@ SEVERAL_INSTANCES: Final = (
     "integration/test_token_life.py",
     "integration/test_up.py",
     "integration/test_wrong_clock.py",
+    "page/",
 )
 """Below `tests`: folders and files whose tests have the marker `cluster` where they have no other."""
 
