@@ -183,3 +183,17 @@ async def test_channels_that_are_wanted_soon_after_each_other_share_a_command(
     assert all(await asyncio.gather(*map(connect_in_turn, "abcd")))
     stats = await redis_admin.info("commandstats")
     assert stats["cmdstat_subscribe"]["calls"] < 40  # without a pause two for each of the 25 turns
+
+
+@pytest.mark.parametrize("redis_down", [SYSTEM, EMBEDDED], indirect=True)  # it is about connections
+async def test_instance_that_gets_no_new_connection_goes_on_with_those_it_has(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Cut from all Sentinels, or beside a Redis that is full: nothing else is wrong, and nothing counts as lost."""
+    one = await new_node("one", pool_connections=4).start()
+    await one.acquire()
+    await eventually(lambda: one.bus.is_live)
+    await redis_admin.config_set("maxclients", "1")
+    waiting = [asyncio.create_task(one.link.call("BLPOP", f"nothing{number}", "0.4")) for number in range(4)]
+    await asyncio.gather(*waiting)
+    assert one.watch.failures == []

@@ -66,6 +66,7 @@ class RedisLink:
         self._one_server = OneServer()
         connections = settings.pool_connections + _FIRST_PLACES
         self._pool = address.pool(self._name, connections, settings.timeout_seconds, self._enter)
+        self._opened = settings.pool_connections
         self._places = asyncio.Semaphore(settings.pool_connections)
         self._first_places = asyncio.Semaphore(_FIRST_PLACES)
         self._has_failed = False
@@ -80,6 +81,22 @@ class RedisLink:
         self._is_closed = True
         await self._pool.disconnect()
         await self._address.close()
+
+    async def open_connections(self) -> None:
+        """As many as calls may need at once, where they can be had now.
+
+        Later ones need a Sentinel, and a Redis that takes new clients. While there is none, an instance with few of them would be
+        without Redis although those are well.
+        """
+        opening = [asyncio.ensure_future(self._pool.get_connection()) for _ in range(self._opened)]  # type: ignore[no-untyped-call]  # redis-py left it without annotations
+        try:
+            await asyncio.wait(opening, timeout=self.timeout_seconds)
+        finally:
+            for each in opening:
+                if each.done() and not each.cancelled() and each.exception() is None:
+                    await self._pool.release(each.result())
+                else:
+                    each.cancel()  # the pool takes back what was not opened
 
     async def denied(self) -> str:
         """Wait until Redis refuses the user, the password or a right; the first reason, with its remedy."""

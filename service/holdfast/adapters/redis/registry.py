@@ -68,6 +68,7 @@ class RedisRegistry:
         if answer[0] == b"TAKEN":
             raise NameTaken(f"a younger process has the name {self._instance_id}")
         world, self.server = decoding.text(answer[1]), decoding.text(answer[2])
+        await self._link.open_connections()
         self._epoch = epoch
         await self._reap(world, self._instance_id, registration)
         self._world, self._registration = world, registration
