@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+
+SHARED_SECONDS: Final = 0.005
+"""Between two commands of a kind for clients that connect: what is asked for meanwhile shares the next one."""
 
 T = TypeVar("T")
 R = TypeVar("R")

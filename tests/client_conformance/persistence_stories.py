@@ -111,6 +111,14 @@ class Tabs:
 Story = Callable[[Tabs], Awaitable[None]]
 
 
+async def _kept_three(tabs: Tabs) -> "Page":
+    """A tab that has shown messages 1 to 3, and written them."""
+    page = await tabs.open()
+    await tabs.becomes(page, "tab.shown", [1, 2, 3])
+    await tabs.has_entries(page, "messages", 3)
+    return page
+
+
 async def reload_in_the_middle_of_a_send(tabs: Tabs) -> None:
     """The next page sends it again under the same id, and it is stored once."""
     page = await tabs.open()
@@ -160,9 +168,7 @@ async def send_of_a_living_tab_is_its_own(tabs: Tabs) -> None:
 
 async def leader_ends_behind_another_tab(tabs: Tabs) -> None:
     """The next leader writes what it had shown meanwhile: the page after it has all messages, without a hole."""
-    first = await tabs.open()
-    await tabs.becomes(first, "tab.shown", [1, 2, 3])
-    await tabs.has_entries(first, "messages", 3)
+    first = await _kept_three(tabs)
     second = await tabs.open()
     await tabs.becomes(second, "tab.shown", [4, 5])
     assert not await second.evaluate("() => tab.store.isLeader")
@@ -177,9 +183,7 @@ async def leader_ends_behind_another_tab(tabs: Tabs) -> None:
 
 async def page_is_reloaded(tabs: Tabs) -> None:
     """It shows what it had before it connects, then what is new: each message once."""
-    page = await tabs.open()
-    await tabs.becomes(page, "tab.shown", [1, 2, 3])
-    await tabs.has_entries(page, "messages", 3)
+    page = await _kept_three(tabs)
     await page.reload()
     await tabs.begin(page)
     await tabs.becomes(page, "tab.shown", [4, 5])
@@ -188,9 +192,7 @@ async def page_is_reloaded(tabs: Tabs) -> None:
 
 async def message_cannot_be_written(tabs: Tabs) -> None:
     """Its cursor is not written either: the next page is sent it again."""
-    page = await tabs.open()
-    await tabs.becomes(page, "tab.shown", [1, 2, 3])
-    await tabs.has_entries(page, "messages", 3)
+    page = await _kept_three(tabs)
     await page.evaluate(
         """() => {
           const { put } = IDBObjectStore.prototype;
@@ -212,9 +214,7 @@ async def message_cannot_be_written(tabs: Tabs) -> None:
 
 async def quota_is_exceeded(tabs: Tabs) -> None:
     """The page goes on, is told once, and everything is written when there is room again."""
-    page = await tabs.open()
-    await tabs.becomes(page, "tab.shown", [1, 2, 3])
-    await tabs.has_entries(page, "messages", 3)
+    page = await _kept_three(tabs)
     await page.evaluate(
         """() => {
           const { put } = IDBObjectStore.prototype;
@@ -267,9 +267,7 @@ async def browser_has_no_database(tabs: Tabs) -> None:
 
 async def another_user_signs_in(tabs: Tabs) -> None:
     """That user is not given anything of the first one, and a token of another user than the store's ends the client."""
-    page = await tabs.open()
-    await tabs.becomes(page, "tab.shown", [1, 2, 3])
-    await tabs.has_entries(page, "messages", 3)
+    page = await _kept_three(tabs)
     await page.close()
     page = await tabs.open("ben")
     await tabs.becomes(page, "tab.client.state.name", "open")
@@ -281,9 +279,7 @@ async def another_user_signs_in(tabs: Tabs) -> None:
 
 async def user_signs_out(tabs: Tabs) -> None:
     """Nothing is left in the browser, and another tab does not write it again."""
-    first = await tabs.open()
-    await tabs.becomes(first, "tab.shown", [1, 2, 3])
-    await tabs.has_entries(first, "messages", 3)
+    first = await _kept_three(tabs)
     second = await tabs.open()
     await tabs.becomes(second, "tab.client.state.name", "open")
     await first.evaluate("async () => { await tab.client.close(); await tab.store.clear(); }")
@@ -296,9 +292,7 @@ async def user_signs_out(tabs: Tabs) -> None:
 
 async def database_opens_slowly(tabs: Tabs) -> None:
     """The application is told that nothing is kept, and the next page is given what was never shown."""
-    page = await tabs.open()
-    await tabs.becomes(page, "tab.shown", [1, 2, 3])
-    await tabs.has_entries(page, "messages", 3)
+    page = await _kept_three(tabs)
     await page.evaluate("() => tab.client.close()")
     await page.reload()
     await page.evaluate(_OPENS_LATE)
@@ -314,9 +308,7 @@ async def database_opens_slowly(tabs: Tabs) -> None:
 
 async def user_signs_in_again_beside_a_tab_that_was_left(tabs: Tabs) -> None:
     """The tab that was left has no database any more: the one that signed in writes."""
-    first = await tabs.open()
-    await tabs.becomes(first, "tab.shown", [1, 2, 3])
-    await tabs.has_entries(first, "messages", 3)
+    first = await _kept_three(tabs)
     second = await tabs.open()
     await tabs.becomes(second, "tab.client.state.name", "open")
     await first.evaluate("async () => { await tab.client.close(); await tab.store.clear(); }")
@@ -344,9 +336,7 @@ async def leader_is_put_into_the_back_forward_cache(tabs: Tabs) -> None:
 
 async def entries_are_damaged(tabs: Tabs) -> None:
     """They are left out and counted; the others are used."""
-    page = await tabs.open()
-    await tabs.becomes(page, "tab.shown", [1, 2, 3])
-    await tabs.has_entries(page, "messages", 3)
+    page = await _kept_three(tabs)
     port = tabs.server.port
     await page.evaluate("() => tab.client.close()")
     await tabs.call(page, "put", port, "messages", {"conversation_id": "c", "seq": 1, "body": 7})

@@ -259,7 +259,7 @@ class _Socket:
             await self._answer(frame, {"type": "ok", "conversation_id": frame.get("conversation_id", "c")})
 
     async def _acknowledge(self, frame: Json) -> None:
-        await asyncio.sleep(self._answer_after)
+        await asyncio.sleep(self._answer_after)  # a script may want a slow service
         self._unanswered -= 1
         conversation, key = frame["conversation_id"], frame["client_message_id"]
         stored = self._server.stored.setdefault(conversation, {})

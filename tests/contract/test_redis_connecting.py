@@ -197,3 +197,18 @@ async def test_instance_that_gets_no_new_connection_goes_on_with_those_it_has(
     waiting = [asyncio.create_task(one.link.call("BLPOP", f"nothing{number}", "0.4")) for number in range(4)]
     await asyncio.gather(*waiting)
     assert one.watch.failures == []
+
+
+@pytest.mark.parametrize("redis_down", [SYSTEM, EMBEDDED], indirect=True)  # it is about connections
+async def test_instance_registers_where_redis_takes_only_few_connections(
+    redis_server: RedisServer, new_node: NewNode, redis_admin: Redis
+) -> None:
+    """Those that it does not get are no fault of Redis; calls share the others."""
+    one = await new_node("one", pool_connections=8).start()
+    await eventually(lambda: one.bus.is_live)
+    clients = len(await redis_admin.client_list())
+    await redis_admin.config_set("maxclients", str(clients + 2))
+    await one.acquire()
+    assert one.watch.failures == []
+    assert not one.link._places.locked()
+    assert await one.link.call("PING")

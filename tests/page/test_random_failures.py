@@ -44,7 +44,7 @@ class Chat:
     async def talk(self, user: str) -> None:
         """One message after the other, until `is_over`."""
         while not self.is_over.is_set():
-            await asyncio.sleep(_PAUSE_SECONDS * self.chance.uniform(0.5, 1.5))
+            await asyncio.sleep(_PAUSE_SECONDS * self.chance.uniform(0.5, 1.5))  # people think between two messages
             async with self._whole[user]:
                 text = f"{user} {len(self.written)}"
                 self.written.append(text)
@@ -59,7 +59,7 @@ class Chat:
             case "kill" | "redis":
                 name = "redis" if kind == "redis" else instance
                 await self.up.lose(name)
-                await asyncio.sleep(self.chance.uniform(0.0, 2.0))
+                await asyncio.sleep(self.chance.uniform(0.0, 2.0))  # how long it is away: part of the failure
                 await self.up.start_again(name)
             case "drain":
                 gone = self.up.output.count(f"{instance} is gone")
@@ -68,7 +68,7 @@ class Chat:
                 await self.up.start_again(instance)
             case "freeze":
                 self.up.kill(instance, signal.SIGSTOP)
-                await asyncio.sleep(_FROZEN_SECONDS)
+                await asyncio.sleep(_FROZEN_SECONDS)  # how long it stands still
                 self.up.kill(instance, signal.SIGCONT)
             case "reload":
                 await self.reload(user)

@@ -18,9 +18,7 @@ from holdfast.client.pace import Pace
 from holdfast.protocol.frames import Ack, ErrorFrame, Limits, Send
 
 GIVE_UP_SECONDS: Final = 24 * 3600.0  # the store keeps keys for seven days: a repetition is always safe until then
-KEPT_SECONDS: Final = (
-    6 * 24 * 3600.0
-)  # of the wall clock, which goes on while a machine sleeps: a day less than the store keeps keys
+KEPT_SECONDS: Final = 6 * 24 * 3600.0  # a day less than the store keeps keys; by the wall clock: it goes on in sleeping machines
 ANSWER_SECONDS: Final = 60.0  # an instance answers within seconds, be it with an error: after this a send is repeated
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024  # 4,000 texts of the largest size

@@ -12,7 +12,6 @@ by): it is broken here.
 import asyncio
 import logging
 import re
-import socket
 from typing import Any, Final
 
 import uvicorn
@@ -21,7 +20,7 @@ from uvicorn.server import ServerState
 
 from holdfast.web.handshake import Refusal, UpgradeRequest, refused
 from holdfast.web.refusals import Refusals
-from holdfast.web.websocket import RESET
+from holdfast.web.websocket import reset
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 HEAD_SECONDS: Final = 3.0
@@ -224,12 +223,8 @@ class GuardedHttp(HttpToolsProtocol):
             self._unread_timer = None
 
     def _cut(self) -> None:
-        """By a reset: after a FIN the kernel would keep for this client what it has not read."""
         self._unread_timer = None
-        kernel = self.transport.get_extra_info("socket")
-        if kernel is not None:
-            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self.transport.abort()
+        reset(self.transport)
 
     def _refuse(self, status: int, detail: str) -> None:
         self._stop_timer()

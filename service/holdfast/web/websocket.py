@@ -24,7 +24,7 @@ _PAUSE_BYTES: Final = 64 * 1024
 _SLICE_BYTES: Final = 2_048  # fed in slices, so that a read full of frames is counted before all of it is parsed
 _CLOSE_SECONDS: Final = 1.0
 _MAX_PIECES: Final = 1_024  # of one message: legitimate clients do not cut the largest one into pieces under 128 bytes
-RESET: Final = struct.pack("ii", 1, 0)  # lingering for no time: a reset instead of a FIN
+_RESET: Final = struct.pack("ii", 1, 0)  # lingering for no time: a reset instead of a FIN
 _SILENT: Final = logging.getLogger("holdfast.websocket")
 
 _log = logging.getLogger(__name__)
@@ -295,9 +295,9 @@ class WebSocket(asyncio.Protocol):
         intervals, for minutes, before the peer learns that it is to come again.
         """
         if self._transport.get_write_buffer_size() > 0:
-            kernel = self._transport.get_extra_info("socket")
-            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self._transport.abort()
+            reset(self._transport)
+        else:
+            self._transport.abort()
 
     def _wake(self) -> None:
         waiter, self._writable = self._writable, None
@@ -344,3 +344,11 @@ def _code_of(error: Exception) -> int:
     if isinstance(error, ProtocolError):
         return CloseCode.PROTOCOL_ERROR
     return CloseCode.INVALID_DATA if isinstance(error, UnicodeDecodeError) else CloseCode.INTERNAL_ERROR
+
+
+def reset(transport: Any) -> None:
+    """End the connection with a reset: after a FIN the kernel would keep for the peer what it has not read."""
+    kernel = transport.get_extra_info("socket")
+    if kernel is not None:
+        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()

@@ -1,6 +1,8 @@
 """Which instance takes the next connection."""
 
-from holdfast.cli.front.backends import Backend, Backends, Health
+import asyncio
+
+from holdfast.cli.front.backends import Backend, Backends, Health, _probe
 
 
 def _backends(*health: Health) -> Backends:
@@ -49,3 +51,12 @@ def test_a_draining_instance_is_better_than_none() -> None:
 def test_one_that_was_away_is_still_tried_last() -> None:
     """The last look is up to a second old: it may be back already."""
     assert [one.name for one in _backends(Health.AWAY, Health.READY).candidates()] == ["instance-2", "instance-1"]
+
+
+async def test_one_that_closes_without_an_answer_is_away() -> None:
+    """It is ending, or its machine is full: it is no instance that drains."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        backend = Backend("one", "127.0.0.1", server.sockets[0].getsockname()[1], Health.READY)
+        await _probe(backend)
+    assert backend.health is Health.AWAY

@@ -316,6 +316,15 @@ async def test_a_server_that_says_draining_again_and_again_gets_one_successor() 
 DRAINING = frames.Draining(reconnect_after_ms=0, closes_in_ms=1_000)
 
 
+async def handing_over(link: Link, old: Socket, new: Socket) -> "asyncio.Task[None]":
+    """The link runs; its first connection drains, and the second one is there."""
+    running = asyncio.create_task(link.run())
+    await old.is_read.wait()
+    old.on_frame(DRAINING)
+    await new.is_read.wait()
+    return running
+
+
 class Slow(Socket):
     """A connection whose other end does not answer the close."""
 
@@ -334,10 +343,7 @@ async def test_successor_that_drains_while_the_old_one_is_being_closed_is_handed
     service = Service(old, new, third)
     link = Link(["ws://one"], Tokens("t"), Owner(), service.open)
     async with asyncio.timeout(10):
-        running = asyncio.create_task(link.run())
-        await old.is_read.wait()
-        old.on_frame(DRAINING)
-        await new.is_read.wait()
+        running = await handing_over(link, old, new)
         new.synced.set()
         await old.is_closing.wait()
         new.on_frame(DRAINING)
@@ -360,10 +366,7 @@ async def test_successor_that_drains_while_it_is_replayed_is_handed_over_as_soon
     service = Service(old, new, third)
     link = Link(["ws://one"], Tokens("t"), Owner(), service.open)
     async with asyncio.timeout(10):
-        running = asyncio.create_task(link.run())
-        await old.is_read.wait()
-        old.on_frame(DRAINING)
-        await new.is_read.wait()
+        running = await handing_over(link, old, new)
         new.on_frame(DRAINING)
         await settled()
         assert len(service.tried) == 2
@@ -382,10 +385,7 @@ async def test_next_but_one_takes_over_where_its_predecessor_ends_before_it_is_r
     owner, service = Owner(), Service(old, new, third)
     link = Link(["ws://one"], Tokens("t"), owner, service.open)
     async with asyncio.timeout(10):
-        running = asyncio.create_task(link.run())
-        await old.is_read.wait()
-        old.on_frame(DRAINING)
-        await new.is_read.wait()
+        running = await handing_over(link, old, new)
         new.synced.set()
         await old.is_closing.wait()
         new.on_frame(DRAINING)

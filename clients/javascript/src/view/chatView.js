@@ -256,7 +256,7 @@ export class ChatView {
     }
   }
 
-  /** What frames do not repeat may have changed meanwhile: who is there, who has read what, which conversations there are. */
+  /** Presence, read cursors and the list of conversations may have changed meanwhile: no frame repeats them. */
   #connected() {
     this.#hasConnected = true;
     const { cursors } = this.#client;

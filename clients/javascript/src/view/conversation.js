@@ -209,7 +209,7 @@ export class Conversation {
     this.changed("typing");
   }
 
-  /** Nobody types, as far as the next connection knows. */
+  /** Typing notices of a connection that has ended are over. */
   forgetTyping() {
     for (const timer of this.#typing.values()) clearTimeout(timer);
     this.#typing.clear();

@@ -75,7 +75,7 @@ export class Conversation {
      * @param {() => void} over called when it has lasted
      */
     type(userId: string, ms: number, over: () => void): void;
-    /** Nobody types, as far as the next connection knows. */
+    /** Typing notices of a connection that has ended are over. */
     forgetTyping(): void;
     /** Another conversation is shown: its tail is enough. */
     unload(): void;

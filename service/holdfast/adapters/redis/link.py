@@ -66,7 +66,6 @@ class RedisLink:
         self._one_server = OneServer()
         connections = settings.pool_connections + _FIRST_PLACES
         self._pool = address.pool(self._name, connections, settings.timeout_seconds, self._enter)
-        self._opened = settings.pool_connections
         self._places = asyncio.Semaphore(settings.pool_connections)
         self._first_places = asyncio.Semaphore(_FIRST_PLACES)
         self._has_failed = False
@@ -83,16 +82,21 @@ class RedisLink:
         await self._address.close()
 
     async def open_connections(self) -> None:
-        """As many as calls may need at once, where they can be had now.
+        """One for each place that is free, where they can be had now.
 
         Later ones need a Sentinel, and a Redis that takes new clients. While there is none, an instance with few of them would be
         without Redis although those are well.
         """
-        opening = [asyncio.ensure_future(self._pool.get_connection()) for _ in range(self._opened)]  # type: ignore[no-untyped-call]  # redis-py left it without annotations
+        opening: list[asyncio.Future[AbstractConnection]] = []
+        while not self._places.locked():
+            await self._places.acquire()  # at once
+            opening.append(asyncio.ensure_future(self._pool.get_connection()))  # type: ignore[no-untyped-call]  # redis-py left it without annotations
         try:
-            await asyncio.wait(opening, timeout=self.timeout_seconds)
+            if opening:
+                await asyncio.wait(opening, timeout=self.timeout_seconds)
         finally:
             for each in opening:
+                self._places.release()
                 if each.done() and not each.cancelled() and each.exception() is None:
                     await self._pool.release(each.result())
                 else:

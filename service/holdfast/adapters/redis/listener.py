@@ -21,12 +21,12 @@ from holdfast.adapters.redis.wire import Wire, is_error, pack
 from holdfast.domain.chunks import chunks
 from holdfast.errors import RedisUnavailable
 from holdfast.loops import REDIS, Loop, Loops
+from holdfast.waiting import SHARED_SECONDS
 
 _log = logging.getLogger("holdfast.redis")
 
 _ROUND_SECONDS: Final = 1.0  # the echo of each second is something to read
 _RECONNECT_SECONDS: Final = (0.1, 2.0)  # full jitter between these, so that instances do not return in step
-_APART_SECONDS: Final = 0.005  # between two SUBSCRIBEs of few channels: those that clients need meanwhile share the next one
 _SUBSCRIBE_SECONDS: Final = 1.0  # how often a waiter looks whether the bus is lost
 
 
@@ -224,7 +224,7 @@ class Listener:
             self._wire.send(pack(("SUBSCRIBE", *chunk)))
             self._liveness.asked(self._link.clock.monotonic())
             if len(chunk) < CHUNK:
-                self._pause = asyncio.get_running_loop().call_later(_APART_SECONDS, self._go_on)
+                self._pause = asyncio.get_running_loop().call_later(SHARED_SECONDS, self._go_on)
 
     def _go_on(self) -> None:
         self._pause = None

@@ -15,13 +15,12 @@ from holdfast.adapters.redis.link import RedisLink
 from holdfast.adapters.redis.scripts import Argument, Script
 from holdfast.domain.ids import ConversationId, UserId
 from holdfast.errors import RedisUnavailable
-from holdfast.waiting import Joined
+from holdfast.waiting import SHARED_SECONDS, Joined
 
 PERMIT_MS: Final = 60_000
 """To read the store and write a roster; `head:` lives longer than both together."""
 
 _USERS: Final = 100  # in one script: about 1 ms of Redis's time
-_APART_SECONDS: Final = 0.005  # between two scripts of a kind; a connect of a storm waits longer for its turn of the loop
 _ROWS: Final = 500  # in one script: about 1 ms of Redis's time to read, 3 ms to write
 
 Heads = dict[ConversationId, tuple[bytes, bytes]]
@@ -47,11 +46,9 @@ class RosterCalls:
         self.generation = generation
         self._link = link
         self._store = (generation, layout)
-        self._looks: Joined[UserId, dict[UserId, list[Any]]] = Joined(self._look, _USERS, _APART_SECONDS)
-        self._fills: Joined[_Roster | Row, dict[_Roster, Any]] = Joined(self._fill, _ROWS, _APART_SECONDS)
-        self._tails: Joined[ConversationId, tuple[bytes, dict[ConversationId, tuple[bytes, bytes]]]] = Joined(
-            self._read, _ROWS, _APART_SECONDS
-        )
+        self._looks: Joined[UserId, dict[UserId, list[Any]]] = Joined(self._look, _USERS, SHARED_SECONDS)
+        self._fills: Joined[_Roster | Row, dict[_Roster, Any]] = Joined(self._fill, _ROWS, SHARED_SECONDS)
+        self._tails: Joined[ConversationId, tuple[bytes, Heads]] = Joined(self._read, _ROWS, SHARED_SECONDS)
 
     async def look(self, user_id: UserId) -> list[Any]:
         """The answer of `rosters/look.lua` about the user."""

@@ -80,7 +80,7 @@ async def _probe(backend: Backend) -> None:
         backend.silent_probes += 1
         if backend.silent_probes >= _SILENT_PROBES:
             backend.health = Health.AWAY
-    except (OSError, EOFError, ValueError):
+    except OSError:
         backend.health = Health.AWAY
     else:
         backend.silent_probes = 0
@@ -96,14 +96,16 @@ async def fetch(backend: Backend, path: str) -> tuple[int, bytes]:
     """The status and the body of `GET path`; status 0 where what answers speaks no HTTP.
 
     Raises:
-        OSError: nothing answers.
+        OSError: there is no answer.
     """
     reader, writer = await asyncio.open_connection(backend.host, backend.port, limit=_ANSWER_BYTES)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {backend.host}:{backend.port}\r\nConnection: close\r\n\r\n".encode())
-        answer = await reader.read(_ANSWER_BYTES)
+        answer = b""
         while len(answer) < _ANSWER_BYTES and (more := await reader.read(_ANSWER_BYTES)):
             answer += more
+        if not answer:
+            raise ConnectionResetError("closed without an answer")
         status, _, body = answer.partition(b"\r\n\r\n")
         return int(status.split(b" ", 2)[1]) if status.startswith(b"HTTP/1.") else 0, body
     except (IndexError, ValueError):

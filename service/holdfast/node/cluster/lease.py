@@ -28,11 +28,11 @@ from holdfast.node.connections.hub import Hub
 from holdfast.node.foundation import Process
 from holdfast.ports import Bus, Registry
 from holdfast.protocol.jsontext import rfc3339
+from holdfast.waiting import SHARED_SECONDS
 
 RENEW_SECONDS: Final = 3.0
 _RETRY_SECONDS: Final = 0.5  # until Redis answers, little in it is believed; while it is away, the circuit answers most calls
 _CHUNK: Final = 500
-_APART_SECONDS: Final = 0.005  # between two writes of connections: those that come and go meanwhile share the next one
 _REFRESH_SECONDS: Final = 900.0  # keys live an hour; renewed four times as often
 _REMEMBERED_SECONDS: Final = 660.0  # what Redis remembers for connecting lives 10 minutes, and one to write it
 _MAX_UNREGISTERING: Final = 50_000
@@ -209,7 +209,7 @@ class Lease:
                 for connection, future in batch:
                     if not future.done():
                         future.set_result(counts.get(connection.user_id, 0))
-                await asyncio.sleep(_APART_SECONDS)
+                await asyncio.sleep(SHARED_SECONDS)
         finally:
             self._is_writing = False
 

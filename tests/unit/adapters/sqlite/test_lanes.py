@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,11 @@ async def rows(lane: ThreadLane) -> list[int]:
 
 async def grouped(lane: ThreadLane, *jobs: object) -> list[object]:
     """Queue jobs while another one runs, so that they share a transaction."""
+    return await in_one_group(lane, lambda: [asyncio.ensure_future(lane.run(job)) for job in jobs])  # type: ignore[arg-type]  # of any result
+
+
+async def in_one_group(lane: ThreadLane, begin: Callable[[], list[asyncio.Future[object]]]) -> list[object]:
+    """As `grouped`; `begin` queues the jobs."""
     is_busy, may_end = threading.Event(), threading.Event()
 
     def occupy(_: sqlite3.Connection) -> None:
@@ -44,7 +49,7 @@ async def grouped(lane: ThreadLane, *jobs: object) -> list[object]:
 
     first = asyncio.ensure_future(lane.run(occupy))
     await asyncio.to_thread(is_busy.wait, 10)
-    others = [asyncio.ensure_future(lane.run(job)) for job in jobs]  # type: ignore[arg-type]  # of any result
+    others = begin()
     await asyncio.sleep(0)  # they are in the queue
     may_end.set()
     await first
@@ -134,18 +139,12 @@ async def test_caller_that_leaves_before_its_undone_write_is_done_once_more_is_t
             is_left.wait(10)
         raise StoreConflict("seen later")
 
-    is_busy, may_end = threading.Event(), threading.Event()
+    def begin() -> list[asyncio.Future[object]]:
+        tasks.append(asyncio.ensure_future(lane.run(lambda c: insert(c, 1), late.append)))
+        tasks.append(asyncio.ensure_future(lane.run(refused)))
+        return tasks
 
-    def occupy(_: sqlite3.Connection) -> None:
-        is_busy.set()
-        may_end.wait(10)
-
-    first = asyncio.ensure_future(lane.run(occupy))
-    await asyncio.to_thread(is_busy.wait, 10)
-    tasks += [asyncio.ensure_future(lane.run(lambda c: insert(c, 1), late.append)), asyncio.ensure_future(lane.run(refused))]
-    await asyncio.sleep(0)  # they are in the queue
-    may_end.set()
-    await asyncio.gather(first, *tasks, return_exceptions=True)
+    await in_one_group(lane, begin)
     assert await rows(lane) == []
     assert late == []
 
@@ -175,19 +174,13 @@ async def test_result_of_undone_work_is_told_to_no_late_caller(lane: ThreadLane,
         insert(connection, 10)
         raise StoreConflict("seen later")
 
-    is_busy, may_end = threading.Event(), threading.Event()
-
-    def occupy(_: sqlite3.Connection) -> None:
-        is_busy.set()
-        may_end.wait(10)
+    def queue() -> list[asyncio.Future[object]]:
+        tasks.append(asyncio.ensure_future(lane.run(lambda c: insert(c, 1), late.append)))
+        tasks.append(asyncio.ensure_future(lane.run(refused)))
+        return tasks
 
     monkeypatch.setattr(lanes, "_begin", begin_or_wait)
-    first = asyncio.ensure_future(lane.run(occupy))
-    await asyncio.to_thread(is_busy.wait, 10)
-    tasks += [asyncio.ensure_future(lane.run(lambda c: insert(c, 1), late.append)), asyncio.ensure_future(lane.run(refused))]
-    await asyncio.sleep(0)  # they are in the queue
-    may_end.set()
-    await asyncio.gather(first, *tasks, return_exceptions=True)
+    await in_one_group(lane, queue)
     assert await rows(lane) == []
     assert late == []
 
